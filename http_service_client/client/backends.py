@@ -24,7 +24,7 @@ from ..transports import foreign
 from ..transports.base import TransportSettings
 
 if TYPE_CHECKING:
-    from ..drivers.aio import AsyncioDriver
+    from ..drivers.aio import Aborts, AsyncioDriver
     from ..drivers.blocking import BlockingDriver
     from ..transports.over_aiohttp.transport import AiohttpTransport
     from ..transports.over_h2.transport import AsyncHttp2Transport, BlockingHttp2Transport
@@ -72,6 +72,7 @@ class Backends:
         # Of calls whose exchanges another library makes.
         self._foreign_blocking: BlockingDriver | None = None
         self._foreign_asyncio: AsyncioDriver | None = None
+        self.foreign_aborts: Aborts | None = None  # of its exchanges
         self._apart: weakref.WeakValueDictionary[int, BlockingDriver] = weakref.WeakValueDictionary()
         # Those that these ones have replaced, for as long as one of their calls is in flight.
         self._before: weakref.WeakValueDictionary[int, Backends] = weakref.WeakValueDictionary()
@@ -169,11 +170,12 @@ class Backends:
         driver = self._foreign_asyncio
         if driver is None:
             import_apart(load_backoff, _load_aio)
-            from ..drivers.aio import AsyncioDriver
+            from ..drivers.aio import Aborts, AsyncioDriver
 
             with self._lock:
                 driver = self._foreign_asyncio
                 if driver is None:
+                    self.foreign_aborts = Aborts()
                     sleep = None if self._is_real_time else self._clock.sleep_async
                     driver = self._foreign_asyncio = AsyncioDriver(foreign.send_async, sleep)
             if self._has_ended:
@@ -274,13 +276,15 @@ class Backends:
         self._has_ended = True
         for driver in self._drivers():
             driver.end_waits()
+        if abort and self.foreign_aborts is not None:
+            self.foreign_aborts.abort()
         if self._over_requests is not None:
             (self._over_requests.abort if abort else self._over_requests.close)()
 
     def _abandon_after_fork(self) -> None:
         _KEPT_FOR_PARENT.append((self._blocking, self._asyncio, self._over_requests, self._over_aiohttp))
         self._blocking = self._asyncio = self._over_requests = self._over_aiohttp = None
-        self._foreign_blocking = self._foreign_asyncio = None
+        self._foreign_blocking = self._foreign_asyncio = self.foreign_aborts = None
         self._settings.idle.reset_after_fork()
         for limit in self._limits():
             limit.reset_after_fork()  # threads and tasks of the parent hold the slots; they do not exist here

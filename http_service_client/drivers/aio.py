@@ -36,7 +36,7 @@ from .greenlets import is_running_here
 from .threads import MOST_BEHIND, DaemonThreads
 from .waits import Waits
 
-__all__ = ["WORKERS", "AsyncioDriver", "bounded", "in_thread", "wake_loop"]
+__all__ = ["ABORTED", "WORKERS", "Aborts", "AsyncioDriver", "bounded", "in_thread", "wake_loop"]
 
 T = TypeVar("T")
 
@@ -46,6 +46,47 @@ _LAST_WAIT = 0.5
 WORKERS = DaemonThreads(32, idle=1.0)
 """The threads of `Work`. They stay for the next block of a download, which follows at once."""
 _DISPENSABLE = DaemonThreads(32, idle=1.0)  # of `Work` that a call can do without
+
+
+ABORTED = object()
+"""The answer of something that `Aborts` has ended."""
+
+
+class Aborts:
+    """Ends work in progress on any event loop, when a client is closed with `abort`.
+
+    are_over: `abort` was called, so nothing more should begin.
+    """
+
+    def __init__(self) -> None:
+        self.are_over = False
+        self._loops: dict[asyncio.Future[Any], asyncio.AbstractEventLoop] = {}
+        self._aborted: set[asyncio.Future[Any]] = set()
+
+    def enter(self, task: asyncio.Future[Any]) -> None:
+        """`abort` cancels this task, until it leaves."""
+        self._loops[task] = task.get_loop()
+        if self.are_over:  # another thread has called `abort` meanwhile
+            self.abort()
+
+    def leave(self, task: asyncio.Future[Any]) -> bool:
+        """Whether the task was cancelled by `abort`."""
+        self._loops.pop(task, None)
+        was_aborted = task in self._aborted
+        self._aborted.discard(task)
+        return was_aborted and task.cancelled()
+
+    def abort(self) -> None:
+        """Cancel the tasks. Any thread may call it, a signal handler too."""
+        self.are_over = True
+        for task, loop in list(self._loops.items()):
+            with suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(self._cancel, task)
+
+    def _cancel(self, task: asyncio.Future[Any]) -> None:
+        if task in self._loops:
+            self._aborted.add(task)
+            task.cancel()
 
 
 class AsyncioDriver:
@@ -166,17 +207,22 @@ async def _invoke(effect: Invoke) -> Any:
     return value
 
 
-async def bounded(awaitable: Awaitable[Any], timeout: float | None) -> Any:
-    """The awaitable's result, or TIMED_OUT when it was cancelled after `timeout` seconds.
+async def bounded(awaitable: Awaitable[Any], timeout: float | None, aborts: Aborts | None = None) -> Any:
+    """The awaitable's result, or TIMED_OUT when it was cancelled after `timeout` seconds, or ABORTED.
 
+    aborts: may end it, too.
     A TimeoutError that the awaitable itself raises is raised, and not mistaken for this timeout.
     """
-    if timeout is None:
+    if timeout is None and aborts is None:
         return await awaitable
     task = asyncio.ensure_future(awaitable)
     try:
-        await asyncio.wait([task], timeout=max(0.0, timeout))
+        if aborts is not None:
+            aborts.enter(task)
+        await asyncio.wait([task], timeout=None if timeout is None else max(0.0, timeout))
         if task.done():
+            if aborts is not None and aborts.leave(task):
+                return ABORTED
             return task.result()
         await _end(task)
         return TIMED_OUT
@@ -187,6 +233,8 @@ async def bounded(awaitable: Awaitable[Any], timeout: float | None) -> Any:
         task.cancel()
         raise
     finally:
+        if aborts is not None:
+            aborts.leave(task)
         del task  # it holds the error, whose traceback holds this frame
 
 

@@ -26,8 +26,9 @@ from ..client.config import HttpClientConfig
 from ..client.pool_config import ConnectionPoolConfig, is_default
 from ..core.checks import check_function
 from ..core.effects import TIMED_OUT, Outcome
+from ..core.outcomes import already_closed, ended_by_close
 from ..core.timeouts import TIMER_SLACK, Timeout
-from ..drivers.aio import bounded
+from ..drivers.aio import ABORTED, Aborts, bounded
 from ..errors import (
     ConfigurationError,
     ConnectError,
@@ -76,10 +77,11 @@ class AdaptedRequest(ForeignRequest, Generic[Response]):
     raises: for classes of our errors, the class of the library that code catches for them; the first that fits. Each can
         be made of a message alone.
     native: the library's own request, which errors have as their `request`.
+    aborts: end its exchanges in asyncio when the client is closed with `abort`.
     response: the last response that came and has not been discarded.   error: the last error of the library.
     """
 
-    __slots__ = ("_known", "_latest", "error", "native", "response")
+    __slots__ = ("_known", "_latest", "aborts", "error", "native", "response")
 
     errors: ClassVar[tuple[type[Exception], ...]]
     raises: ClassVar[tuple[tuple[type[HttpClientError], type[Exception]], ...]]
@@ -99,6 +101,7 @@ class AdaptedRequest(ForeignRequest, Generic[Response]):
         self.response: Response | None = None
         self.error: Exception | None = None
         self._known = headers.copy()  # those that the library's request has
+        self.aborts: Aborts | None = None
         self._latest: Outcome | None = None  # what `response` or `error` is to the layers
 
     # What a subclass defines.
@@ -178,13 +181,17 @@ class AdaptedRequest(ForeignRequest, Generic[Response]):
             timeout = _rest_of(timeout, began)
         began, token = time.monotonic(), self._enter()
         try:
-            response: Any = await bounded(self._send_async(timeout), timeout.total)
+            if self.aborts is not None and self.aborts.are_over:  # while the last response was drained
+                return already_closed()
+            response: Any = await bounded(self._send_async(timeout), timeout.total, self.aborts)
         except self.errors as error:
             return self._failed(error, timeout, began)
         finally:
             _leave(token)
-        if response is TIMED_OUT:
+        if response is TIMED_OUT or response is ABORTED:
             failure = failure_of(Phase.RECEIVE, TimeoutError(), self, timeout, True)
+            if response is ABORTED:
+                failure = ended_by_close(failure)
             self.body.has_started = self._has_started(failure)
             self.error, self._latest = None, failure
             return failure
@@ -361,6 +368,7 @@ class ForeignCalls:
         """As `run`, in an asyncio task."""
         builder = self.client._call_builder
         driver = builder.backends.foreign_asyncio()
+        request.aborts = builder.backends.foreign_aborts
         call = self._call(builder, request)
         try:
             outcome = await driver.run(builder.foreign_calls(request, call))
