@@ -31,6 +31,7 @@ from http_service_client.testing import LoopbackServer, ScriptedTransport, Virtu
 
 PAGE = Path(__file__).resolve().parent / "operating.md"
 URL = "https://stock.example.com"
+_CALLS = "http_service_client.call"
 
 
 class Symptom(NamedTuple):
@@ -263,13 +264,10 @@ def shown(symptom: Symptom) -> str:
         outcome = symptom.run(Stage(client, clock, url, stack))
         health = client.get_health_summary().explain()
         metrics = list(_metrics(client, symptom.metrics))
-    loudest = max((record.levelno for record in records), default=0)
-    log = [
-        f"{each.levelname} {each.name}: {each.getMessage()}" for each in records if each.levelno == loudest
-    ]
+        log = list(_lines(records, outcome.timeline.call_id))
     parts = {
         "explain()": outcome.explain().splitlines(),
-        "the log, at INFO and above": log[-1:] or ["nothing"],
+        "the log, with one line a call": log,
         "the metrics, in a scrape": metrics,
         "get_health_summary().explain()": [
             line.strip() for line in health.splitlines() if re.match(r" +(circuit|!)", line)
@@ -279,23 +277,35 @@ def shown(symptom: Symptom) -> str:
     return text.replace(url, URL)
 
 
+def _lines(records: list[logging.LogRecord], call_id: str) -> Iterator[str]:
+    """The line of this call, and before it the last of the most severe others."""
+    call = [each for each in records if each.name == _CALLS and vars(each)["http_call_id"] == call_id]
+    others = [each for each in records if each.name != _CALLS]
+    loudest = max((each.levelno for each in others), default=0)
+    severe = [each for each in others if each.levelno == loudest]
+    for record in (*severe[-1:], *call):
+        yield f"{record.levelname} {record.name}: {record.getMessage()}"
+
+
 @contextmanager
 def _logged() -> Iterator[list[logging.LogRecord]]:
     """The log records of the package, which nobody else sees meanwhile."""
     records: list[logging.LogRecord] = []
     handler = logging.Handler()
     handler.emit = records.append  # type: ignore[method-assign]  # a handler that keeps what it gets
-    logger = logging.getLogger("http_service_client")
-    level, propagate = logger.level, logger.propagate
+    logger, calls = logging.getLogger("http_service_client"), logging.getLogger(_CALLS)
+    levels, propagate = [each.level for each in (logger, calls)], logger.propagate
     logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
     logger.propagate = False
     try:
+        for each in (logger, calls):
+            each.setLevel(logging.INFO)
         yield records
     finally:
         logger.removeHandler(handler)
-        logger.setLevel(level)
         logger.propagate = propagate
+        for each, level in zip((logger, calls), levels, strict=True):
+            each.setLevel(level)
 
 
 def _metrics(client: HttpServiceClient, beginnings: tuple[str, ...]) -> Iterator[str]:
