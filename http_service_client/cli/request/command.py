@@ -143,6 +143,7 @@ class _Request:
         return front_end.download(
             self._url,
             path,
+            self._arguments.parallel,
             progress=bar,
             resume=not self._arguments.no_resume,
             checksum=self._arguments.checksum,

@@ -23,8 +23,8 @@ class FrontEnd(Protocol):
         """As `HttpServiceClient.request`."""
         ...
 
-    def download(self, url: str, path: str, **keywords: Any) -> HttpResponse:
-        """As `HttpServiceClient.download`."""
+    def download(self, url: str, path: str, parts: int | None, **keywords: Any) -> HttpResponse:
+        """As `HttpServiceClient.download`, or as `download_parallel` in so many parts."""
         ...
 
     def open(
@@ -51,7 +51,9 @@ class BlockingFrontEnd:
     def request(self, method: str, url: str, **keywords: Any) -> HttpResponse:
         return self._client.request(method, url, **keywords)
 
-    def download(self, url: str, path: str, **keywords: Any) -> HttpResponse:
+    def download(self, url: str, path: str, parts: int | None, **keywords: Any) -> HttpResponse:
+        if parts is not None:
+            return self._client.download_parallel(url, path, parts=parts, **keywords)
         return self._client.download(url, path, **keywords)
 
     def open(self, method: str, url: str, prefetch: Prefetch, **keywords: Any) -> StreamedResponse:
@@ -75,7 +77,9 @@ class AsyncioFrontEnd:
     def request(self, method: str, url: str, **keywords: Any) -> HttpResponse:
         return self._run(self._client.request_async(method, url, **keywords))
 
-    def download(self, url: str, path: str, **keywords: Any) -> HttpResponse:
+    def download(self, url: str, path: str, parts: int | None, **keywords: Any) -> HttpResponse:
+        if parts is not None:
+            return self._run(self._client.download_parallel_async(url, path, parts=parts, **keywords))
         return self._run(self._client.download_async(url, path, **keywords))
 
     def open(self, method: str, url: str, prefetch: Prefetch, **keywords: Any) -> AsyncStreamedResponse:

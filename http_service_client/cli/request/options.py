@@ -11,6 +11,8 @@ from ..exit_codes import EXIT_CODES
 
 __all__ = ["check", "declare"]
 
+_MOST_PARTS = 16  # more connections of one user at a time are an attack
+
 _DESCRIPTION = """\
 Make one request and show the response: head and body on a terminal, where JSON is indented and coloured; only the
 body, byte for byte, in a pipe or a file. Failures that can be retried safely are retried, by the rules of the client."""
@@ -48,6 +50,9 @@ def declare(parser: argparse.ArgumentParser) -> None:
         "--no-resume",
         action="store_true",
         help="a GET that fails keeps what has arrived, and the next one goes on there; this does neither",
+    )
+    response.add_argument(
+        "--parallel", type=_parts, metavar="N", help="get the file in N parts at a time, where the server can"
     )
     response.add_argument("--checksum", metavar="sha256:HEX", help="what the saved file must have")
     follow = response.add_mutually_exclusive_group()
@@ -97,8 +102,15 @@ def check(arguments: argparse.Namespace) -> None:
         raise ConfigurationError("--as-json prints one object at the end, and --stream the body as it comes")
     if saves and arguments.command == "head":
         raise ConfigurationError("head brings no body to save; leave --output and --download out")
-    if arguments.checksum and not (saves and arguments.command == "get"):
-        raise ConfigurationError("--checksum checks a file that get saves; add --output FILE")
+    for option, value in (("--checksum", arguments.checksum), ("--parallel", arguments.parallel)):
+        if value is not None and not (saves and arguments.command == "get"):
+            raise ConfigurationError(f"{option} is about a file that get saves; add --output FILE")
+
+
+def _parts(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= _MOST_PARTS:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to {_MOST_PARTS}, not {text!r}")
+    return int(text)
 
 
 def _check_path(path: str) -> None:

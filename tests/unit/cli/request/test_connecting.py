@@ -63,3 +63,21 @@ def test_a_unix_socket_is_used(tmp_path: Path, front_end_flag: list[str]) -> Non
         done = run_piped("get", "http://docker/v1/info", "--unix-socket", path, *front_end_flag)
         thread.join()
     assert done == (0, b"tea", "")
+
+
+def test_http2_is_used_where_it_is_wanted(tmp_path: Path, front_end_flag: list[str]) -> None:
+    """The status line says so."""
+    pytest.importorskip("h2", reason="the extra http2 is not installed")
+    from kit.http2_server import Http2Server
+
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    with Http2Server(context) as server:
+        server.on("/x", lambda exchange: exchange.respond(body=b"tea"))
+        arguments = ["get", f"{server.url}/x", "--http2", "--cacert", str(tmp_path / "ca.pem"), "-i"]
+        done = run_piped(*arguments, *front_end_flag)
+    assert (done.code, done.errors) == (0, "")
+    assert done.output.startswith(b"HTTP/2 200")
+    assert done.output.endswith(b"\n\ntea")

@@ -121,6 +121,26 @@ def test_the_next_command_goes_on_where_one_failed(
     assert os.listdir(folder) == ["a.bin"]
 
 
+def test_parts_are_requested_at_a_time(
+    server: LoopbackServer, folder: Path, front_end_flag: list[str]
+) -> None:
+    """Where the server confirms that they are of the same file."""
+    body = BODY * 20
+
+    def one(request: Received) -> Action:
+        match = re.fullmatch(r"bytes=(\d+)-(\d*)", request.header("Range") or "")
+        assert match is not None
+        start, end = int(match[1]), min(int(match[2] or len(body)), len(body) - 1)
+        span = {"Content-Range": f"bytes {start}-{end}/{len(body)}"}
+        return respond(206, body=body[start : end + 1], headers=VERSION | span)
+
+    server.script("/x", answer(one))
+    done = run_piped("get", f"{server.url}/x", "-o", "a.bin", "--parallel", "3", *front_end_flag)
+    assert done == (0, b"", "")
+    assert (folder / "a.bin").read_bytes() == body
+    assert len({request.header("Range") for request in server.requests}) > 1
+
+
 def _digest() -> str:
     return hashlib.sha256(BODY).hexdigest()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from http_service_client import cli
+from http_service_client.cli.request_options import full_url
 from http_service_client.testing import LoopbackServer, hang_up, respond
 from kit.command_line import run_piped
 
@@ -192,7 +192,7 @@ def test_a_file_configures_the_client(
 )
 def test_a_scheme_may_be_left_out(typed: str, url: str) -> None:
     """It is https, except for this machine: nobody sends a password in the clear by typing less."""
-    assert cli.request_options._url(typed, None) == url
+    assert full_url(typed, None) == url
 
 
 _WRONG = [
@@ -217,7 +217,9 @@ _WRONG = [
     (["u", "-o", "a", "--as-json"], "--as-json and --stream print the body"),
     (["u", "--stream", "--as-json"], "--as-json prints one object"),
     (["u", "--http2"], "http-service-client[http2]"),
-    (["u", "--checksum", "sha256:00"], "--checksum checks a file"),
+    (["u", "--checksum", "sha256:00"], "--checksum is about a file that get saves"),
+    (["u", "--parallel", "2"], "--parallel is about a file that get saves"),
+    (["u", "--parallel", "17"], "must be a whole number from 1 to 16, not '17'"),
     (["u", "--col", "never"], "unrecognized arguments: --col"),
 ]  # fmt: skip
 
