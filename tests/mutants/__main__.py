@@ -90,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--least", metavar="SHARE", type=float, default=0.98, help="to be noticed in every area (0.98)")
     add("--only", metavar="FILE:LINE[:N]", **many, help="replay these mutants, with all tests; repeatable")
-    add("--quick", action="store_true", help="only the likely tests; nothing is recorded, some more survive")
+    add("--quick", action="store_true", help="only the likely tests, or those of --tests; some more survive")
     add("--tests", metavar="PATH", **many, help="a folder or module of tests to judge by; repeatable (all)")
     add("--list", action="store_true", help="show the mutants, and try none")
     return parser
@@ -107,6 +107,7 @@ class Trial:
         self._patience = patience
         self._ends_at = ends_at
         self._is_stopped = False
+        self._is_chosen = bool(wanted)
         self._modules = [
             module
             for module in project.test_modules
@@ -121,6 +122,8 @@ class Trial:
             if time.monotonic() > self._ends_at or not is_sound(mutant, self._project.sources[mutant.file]):
                 return None
             modules = [module for module in likely.tests_of(mutant.file) if module in self._modules]
+            if self._is_chosen:
+                modules = list(dict.fromkeys([*modules, *self._modules]))
             runs = (self._record(place, module, lines=False).run_of_all() for module in modules)
             return judge(place, mutant, runs, self._patience, self._ends_at)
 

@@ -76,6 +76,7 @@ RANGES: list[tuple[Any, str, list[Any], str | tuple[str, str], list[Any]]] = [
     (RetryQuotaSettings(), "cost", [0.0009, 1e7], "a finite number from 0.001 to 1e+06", [0.001, 1e6]),
     (RetryQuotaSettings(), "throttled_cost", [0.0009, 1e7], "a finite number from 0.001 to 1e+06", [0.001]),
     (RetryQuotaSettings(), "memory", [0.0009, 3601], "a finite number of seconds from 0.001 to 3600", [0.001, 3600]),
+    (RetryPolicy(), "max_attempts", [0, -1, 1.0, True], "a whole number >= 1 (the first attempt included)", [1, 99]),
     (RetryPolicy(), "nested", [1, None], "True or False", [True]),
     (ExponentialBackoff(), "initial_delay", [-TINY, math.inf], "a finite number of seconds of 0 or more", [0, 1e-9]),
     (ExponentialBackoff(), "max_delay", [-TINY, math.inf], "a finite number of seconds of 0 or more", [0, 1e9]),

@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
-from http_service_client.core.effects import Acquire, Invoke, Sleep, Start
+from http_service_client.core.effects import Acquire, Invoke, Open, Send, Sleep, Start
 from http_service_client.core.machines.semaphore import Latch
+from http_service_client.core.timeouts import Timeout
 from http_service_client.drivers import aio, blocking
 from http_service_client.drivers.aio import AsyncioDriver
 from http_service_client.drivers.blocking import BlockingDriver
@@ -24,6 +25,9 @@ from http_service_client.drivers.locks import ForkSafeLock
 from http_service_client.drivers.portal import PORTAL
 from http_service_client.drivers.simulator import Simulator
 from http_service_client.drivers.threads import DaemonThreads
+from http_service_client.errors import ClientClosedError, SentState
+from http_service_client.http.messages import HttpRequest
+from kit.fakes import URL
 from kit.front_ends import run_task
 
 
@@ -169,6 +173,25 @@ def test_an_unknown_effect_is_an_error_in_the_plan(driver: str) -> None:
         else:
             run_task(AsyncioDriver(None).run(plan()))  # type: ignore[arg-type]
     assert log == ["closed"]
+
+
+@pytest.mark.parametrize("driver", ["blocking", "asyncio"])
+@pytest.mark.parametrize("kind", [Send, Open])
+def test_a_closed_client_sends_nothing(driver: str, kind: Any) -> None:
+    """A plan that goes on gets a failure for each exchange that it still wants to begin."""
+
+    def send(*about: Any) -> Any:
+        raise AssertionError(about)
+
+    def plan() -> Any:
+        return (yield kind(HttpRequest("GET", URL), Timeout()))
+
+    made: Any = BlockingDriver(send, PORTAL) if driver == "blocking" else AsyncioDriver(send)
+    made.end_waits()
+    result = made.run(plan())
+    outcome = result if driver == "blocking" else run_task(result)
+    assert outcome.error_type is ClientClosedError
+    assert outcome.sent_state is SentState.NEVER_SENT
 
 
 @pytest.mark.parametrize("driver", ["blocking", "asyncio"])

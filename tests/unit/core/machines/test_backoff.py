@@ -35,6 +35,22 @@ STRATEGIES: list[BackoffStrategy] = [
 ]
 
 
+@pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda strategy: type(strategy).__name__)
+def test_each_wait_draws_one_random_number(strategy: BackoffStrategy) -> None:
+    """So that the waits of a simulation, or of a test, are those of its dice."""
+    drawn: list[float] = []
+
+    def draw() -> float:
+        assert len(drawn) < 5  # no wait without an end
+        drawn.append(0.5)
+        return 0.5
+
+    delays = strategy.delays(draw)
+    for count in range(1, 5):
+        next(delays)
+        assert len(drawn) == count
+
+
 def first(count: int, strategy: BackoffStrategy, dice: float | Callable[[], float] = 0.5) -> list[float]:
     """The first waits; `dice` is the random number, or the source of random numbers."""
     source = dice if callable(dice) else lambda: dice

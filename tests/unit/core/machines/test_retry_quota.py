@@ -39,6 +39,23 @@ def test_a_new_quota_allows_what_it_has_at_first() -> None:
     assert [found.try_withdraw() is not None for _ in range(4)] == [True, True, True, False]
 
 
+@pytest.mark.parametrize(
+    ("settings", "retries"),
+    [
+        ({}, 4),
+        ({"cost": 0.5}, 4),
+        ({"cost": 3.0, "throttled_cost": 3.0}, 4),
+        ({"throttled_cost": 9.0}, 9),
+        ({"cost": 0.5, "throttled_cost": 9.0}, 18),
+        ({"cost": 3.0, "throttled_cost": 9.0}, 4),
+        ({"capacity": 7.0}, 7),
+    ],
+)
+def test_the_capacity_suffices_for_four_retries(settings: dict[str, Any], retries: int) -> None:
+    """And for one after a response that refused the request, unless it is set."""
+    assert Quota(**{"capacity": None, "throttled_cost": 0.5, **settings}).balance == retries
+
+
 def test_other_settings_keep_the_tokens() -> None:
     """Those that were spent stay spent. A larger capacity adds what it is larger by; a smaller one forgets the rest."""
     found = drained(capacity=4.0)
