@@ -384,4 +384,32 @@ EQUIVALENTS = [
         "error, next_at = OSError(code, os.strerror(code)), 1.0",
         "either instant is past: a machine has been up for longer when a program connects",
     ),
+    Equivalent(
+        "transports/failures.py",
+        "Phase",
+        'PROXY = "proxy"',
+        'PROXY = "proxyXX"',
+        "members are compared by identity, and a value is only shown in a repr",
+    ),
+    Equivalent(
+        "transports/failures.py",
+        "Phase",
+        'CONNECT = "connect"',
+        'CONNECT = "connectXX"',
+        "members are compared by identity, and a value is only shown in a repr",
+    ),
+    Equivalent(
+        "transports/failures.py",
+        "Phase",
+        'SEND = "send"',
+        'SEND = "sendXX"',
+        "members are compared by identity, and a value is only shown in a repr",
+    ),
+    Equivalent(
+        "transports/failures.py",
+        "Phase",
+        'RECEIVE = "receive"',
+        'RECEIVE = "receiveXX"',
+        "members are compared by identity, and a value is only shown in a repr",
+    ),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -81,6 +82,21 @@ def test_all_are_retired_and_closed_at_once() -> None:
     assert closed == connections[::-1]
     assert [connection.lifetime.is_over(0) for connection in connections] == [True] * 3
     assert (len(idle), idle.drop_all()) == (0, 0)
+
+
+def test_one_that_another_thread_took_is_its_to_close() -> None:
+    """It may take the last one between the look and the step."""
+
+    class Taken(OrderedDict[Any, Any]):
+        def popitem(self, last: bool = True) -> Any:
+            self.clear()
+            raise KeyError
+
+    idle, closed = IdleConnections(2), list[str]()
+    kept(idle, closed, "a", "b")
+    idle._connections = Taken(idle._connections)
+    idle.add("c", 0.0, closed.append)
+    assert (closed, len(idle)) == ([], 0)
 
 
 def test_a_smaller_limit_closes_those_that_are_too_many() -> None:

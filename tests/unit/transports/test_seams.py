@@ -56,6 +56,19 @@ def test_the_parameters_of_what_has_gone_are_none() -> None:
     assert seams.parameters_of(None) == ()
 
 
+@pytest.mark.parametrize("error", [TypeError, ValueError])
+def test_the_parameters_of_what_does_not_tell_them_are_none(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of compiled functions."""
+
+    def signature(function: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(seams, "inspect", types.SimpleNamespace(signature=signature))
+    assert seams.parameters_of(_Owner.plain) == ()
+
+
 def test_a_function_of_another_module_has_replaced_the_own_one() -> None:
     """Also something that is no function at all."""
     module = types.ModuleType("library")

@@ -44,6 +44,16 @@ def test_a_crawler_fills_no_memory(caplog: pytest.LogCaptureFixture, monkeypatch
     assert len(caplog.records) == len(log._logged) == 2
 
 
+def test_ten_thousand_faults_are_remembered(caplog: pytest.LogCaptureFixture) -> None:
+    """More origins than a client that is no crawler has."""
+    caplog.set_level(logging.INFO, "http_service_client")
+    log = FaultLog()
+    log._logged = {(str(number), ""): None for number in range(9_999)}
+    for origin in ("https://a.test", "https://b.test"):
+        log.for_origin(origin)(ONE)
+    assert [record.http_key for record in caplog.records] == ["https://a.test"]  # type: ignore[attr-defined]
+
+
 def test_a_broken_log_costs_no_response(monkeypatch: pytest.MonkeyPatch) -> None:
     """An error of a handler or a filter stays there."""
 

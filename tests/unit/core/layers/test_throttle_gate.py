@@ -63,6 +63,15 @@ def test_the_deadline_bounds_the_wait(front_end: FrontEnd, deadline: float, wait
         harness.error(ThrottledError, total_timeout=deadline)
 
 
+@pytest.mark.parametrize(("dice", "wait"), [(0.0, 5.0), (0.1, 5.1), (0.25, 5.25), (0.999, 5.25)])
+def test_a_wait_leaves_time_for_the_attempt(front_end: FrontEnd, dice: float, wait: float) -> None:
+    """Its spread uses no more than half of what the deadline, here of 5.5 s, leaves after the pause."""
+    harness = Harness(front_end, BUSY, 200, random=lambda: dice)
+    harness.request(**ONCE)
+    assert harness.request(total_timeout=5.5).status_code == 200
+    assert harness.sleeps == [pytest.approx(wait)]
+
+
 @pytest.mark.parametrize(
     ("answer", "closes"),
     [
