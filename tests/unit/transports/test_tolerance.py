@@ -52,13 +52,3 @@ def test_ten_thousand_faults_are_remembered(caplog: pytest.LogCaptureFixture) ->
     for origin in ("https://a.test", "https://b.test"):
         log.for_origin(origin)(ONE)
     assert [record.http_key for record in caplog.records] == ["https://a.test"]  # type: ignore[attr-defined]
-
-
-def test_a_broken_log_costs_no_response(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An error of a handler or a filter stays there."""
-
-    def broken(*about: object, **more: object) -> None:
-        raise ValueError
-
-    monkeypatch.setattr(tolerance._LOGGER, "info", broken)
-    FaultLog().for_origin("https://a.test")(ONE)
