@@ -17,7 +17,9 @@ from typing import Any
 import pytest
 import trustme
 
+from http_service_client import EgressPolicy, HttpClientConfig
 from http_service_client.cli import main
+from http_service_client.cli.doctor.examination import Examination
 from http_service_client.testing import LoopbackServer, drip, raw, reset, respond
 from http_service_client.transports.network import tls
 from kit.command_line import COMMAND, environment
@@ -305,6 +307,18 @@ def test_a_port_without_a_server_fails(examine: Examine) -> None:
     assert (found["code"], found["connect"]["level"], found["GET, blocking"]["level"]) == (1, "fail", "fail")
     assert "127.0.0.1 refused the connection" in found["connect"]["message"]
     assert "keep-alive" not in found
+    assert found["all"]["requests"]["GET"] == 0
+
+
+def test_the_egress_policy_holds_for_the_doctor_too(
+    server: LoopbackServer,
+) -> None:
+    """It opens no connection that a client with the same configuration would not open."""
+    config = HttpClientConfig(egress_policy=EgressPolicy())
+    found = {each.check: each.level.value for each in Examination(server.url, config, {}, [], 0.0).run()}
+    assert (found["egress policy"], found["GET, blocking"], found["GET, asyncio"]) == ("fail", "fail", "fail")
+    assert "connect" not in found
+    assert server.connection_count == 0
 
 
 def test_a_proxy_of_the_environment_is_named(
@@ -325,13 +339,13 @@ def test_a_proxy_of_the_environment_is_named(
 
 
 @pytest.mark.parametrize(
-    "arguments", [["http://"], ["http://h/", "--idle", "-1"], ["http://h/", "-H", "nonsense"], ["http://h/", "-H", "a b: c"]]
+    "arguments", [["http://"], ["http://h/", "--idle", "-1"], ["http://h/", "--idle", "none"], ["http://h/", "-H", "nonsense"], ["http://h/", "-H", "a b: c"]]
 )  # fmt: skip
 def test_wrong_arguments_are_exit_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """One line that says so."""
     assert main(["doctor", *arguments]) == 2
     said = capsys.readouterr()
-    assert said.err.startswith("error: ")
+    assert "error: " in said.err
     assert said.out == ""
 
 

@@ -95,7 +95,7 @@ def test_a_stall_is_measured_as_users_would_feel_it(server: LoopbackServer, run:
 def test_calls_that_never_began_are_counted(server: LoopbackServer, run: Run) -> None:
     """A service that is too slow for the rate leaves some; no percentile has them, so a warning does."""
     server.script("*", respond(delay=0.2))
-    figures = run(server.url, "--rate", "100", "--duration", "0.3", "-c", "1")
+    figures = run(server.url, "--rate", "100", "--duration", "300ms", "-c", "1")
     assert figures["calls"] + figures["never_started"] == 30
     assert figures["never_started"] >= 20
     assert "never began" in figures["warnings"][0]

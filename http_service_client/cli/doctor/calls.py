@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from time import monotonic
 from typing import Any
 
-from ... import HttpClientConfig, HttpClientError, HttpResponse, HttpServiceClient
+from ... import HttpClientConfig, HttpClientError, HttpResponse, HttpServiceClient, SentState
+from ...errors import Failure
 from ...http.headers import Headers
 from ...http.messages import HttpRequest
 from ...http.printable import printable
@@ -45,7 +46,7 @@ class Reply:
 
     def observe(self, request: HttpRequest, outcome: object, _: object) -> None:
         """For the client's `on_exchange`."""
-        self.requests += 1
+        self.requests += not (isinstance(outcome, Failure) and outcome.sent_state is SentState.NEVER_SENT)
         location = outcome.headers.get("Location") if isinstance(outcome, HttpResponse) else None
         if isinstance(outcome, HttpResponse) and 300 <= outcome.status_code < 400 and location is not None:
             self.hops.append((outcome.status_code, location))
@@ -67,12 +68,11 @@ class Reply:
         if self.status is None:
             return fail(check, printable(str(self.error)), "", error=type(self.error).__name__)
         size = f"{self.size:,} bytes" if self.is_whole else f"more than {self.size:,} bytes"
-        message = (
-            f"{self.status} {self.phrase}".rstrip()
-            + f" in {milliseconds(self.seconds)}, {self.version}, {size}"
-        )
+        version = ", by HTTP/2" if self.version == "HTTP/2" else ""
+        words = f"{self.status} {self.phrase}".rstrip()
+        message = f"{words} in {milliseconds(self.seconds)}{version}, {size}"
         details: dict[str, Any] = {
-            "status": self.status, "seconds": self.seconds, "http_version": self.version, "bytes_read": self.size,
+            "status": self.status, "seconds": self.seconds, "is_http2": self.version == "HTTP/2", "bytes_read": self.size,
             "is_whole": self.is_whole, "error": None if self.error is None else type(self.error).__name__,
         }  # fmt: skip
         if self.error is not None:

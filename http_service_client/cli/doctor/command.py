@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from typing import TextIO
 
 from ..._version import __version__
-from ...core.checks import check_number
 from ...errors import ConfigurationError, InvalidRequestError
 from ...http.header_validation import validate_headers
 from ...http.headers import build_headers
@@ -57,8 +56,8 @@ def declare(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--idle",
-        type=float,
-        metavar="S",
+        type=_idle,
+        metavar="TIME",
         help="the longest wait for the server to close an idle connection (default: 2 s more than ours; 0 for none)",
     )
     parser.add_argument(
@@ -73,7 +72,6 @@ def run(arguments: argparse.Namespace, output: TextIO, errors: TextIO) -> int:
     idle = arguments.idle
     if idle is None:
         idle = config.resolved.pool.keep_alive_timeout + 2.0
-    check_number("--idle", idle, unit="of seconds ")
     headers = [parse_header(text) for text in arguments.header]
     if headers:
         keywords["headers"] = headers
@@ -90,6 +88,15 @@ def run(arguments: argparse.Namespace, output: TextIO, errors: TextIO) -> int:
     else:
         findings = list(_printed(examination, output))
     return ExitCode.FAILED if any(finding.level is Level.FAIL for finding in findings) else ExitCode.OK
+
+
+def _idle(text: str) -> float:
+    limit = 0.0 if text == "0" else client_options.seconds(text)
+    if limit is None:
+        raise argparse.ArgumentTypeError(
+            "must have an end, since a server may keep a connection for ever; write 75, or 5m"
+        )
+    return limit
 
 
 def _as_json(examination: Examination, findings: list[Finding]) -> dict[str, object]:

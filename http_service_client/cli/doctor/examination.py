@@ -19,6 +19,7 @@ from typing import Any
 
 from ... import HttpClientConfig
 from ...client.wiring import transport_settings
+from ...errors import EgressRefusedError
 from ...http.proxies.settings import unreadable_exceptions
 from ...http.proxies.urls import redact_proxy
 from ...http.urls import Url, normalise_url, split_url
@@ -118,8 +119,16 @@ class Examination:
             else:
                 addresses.append(found)
         good: list[Address] = []
-        if addresses:
-            for found in examine_addresses(addresses, self._within):
+        refused = [address for address in addresses if self._refusal(address) is not None]
+        if refused:
+            yield fail(
+                "egress policy",
+                f"it refuses {', '.join(address.text for address in refused)}",
+                "no connection is made there; see egress_policy in the configuration",
+            )
+        allowed = [address for address in addresses if address not in refused]
+        if allowed:
+            for found in examine_addresses(allowed, self._within, self._settings.sockets):
                 if isinstance(found, Finding):
                     yield found
                 else:
@@ -128,7 +137,7 @@ class Examination:
             return
 
         def open_socket() -> socket:
-            sock = connect(good[0], self._within)
+            sock = connect(good[0], self._within, self._settings.sockets)
             sock.settimeout(self._within)
             return sock
 
@@ -153,6 +162,17 @@ class Examination:
                     )
             if sock is not None:
                 yield from self._connection(sock)
+
+    def _refusal(self, address: Address) -> EgressRefusedError | None:
+        """Why the client would not connect to this address."""
+        policy = self._settings.egress
+        try:
+            if policy is not None:
+                policy.check_url(self.parts)
+                policy.check_address(self.parts.host, address.text, self.parts.port)
+        except EgressRefusedError as error:
+            return error
+        return None
 
     def _connection(self, sock: socket) -> Iterator[Finding]:
         self.requests["HEAD"] += 1

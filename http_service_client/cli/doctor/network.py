@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
 
+from ...transports.network.sockets import SocketSettings
 from .findings import Finding, fail, ok, skip, warn
 
 __all__ = ["Address", "Connected", "connect", "examine_addresses", "examine_names", "milliseconds"]
@@ -128,9 +129,9 @@ def _reason(error: OSError) -> str:
     return error.strerror or str(error) or type(error).__name__
 
 
-def connect(address: Address, within: float | None) -> socket.socket:
-    """A connection to the address. Raises OSError."""
-    sock = socket.socket(_FAMILIES[address.family], socket.SOCK_STREAM)
+def connect(address: Address, within: float | None, sockets: SocketSettings) -> socket.socket:
+    """A connection to the address, as a client with these settings makes it. Raises OSError."""
+    sock = sockets.new(_FAMILIES[address.family], socket.SOCK_STREAM, 0)
     try:
         sock.settimeout(within)
         sock.connect(address.sockaddr)
@@ -140,14 +141,16 @@ def connect(address: Address, within: float | None) -> socket.socket:
     return sock
 
 
-def examine_addresses(addresses: Sequence[Address], within: float) -> Iterator[Finding | Address]:
+def examine_addresses(
+    addresses: Sequence[Address], within: float, sockets: SocketSettings
+) -> Iterator[Finding | Address]:
     """Connect to each address: a finding, and those that accept connections, the quickest first."""
     tried = [Connected(address) for address in addresses[:_MOST_ADDRESSES]]
 
     def try_one(one: Connected) -> None:
         began_at = time.monotonic()
         try:
-            connect(one.address, within).close()
+            connect(one.address, within, sockets).close()
             one.seconds = time.monotonic() - began_at
         except OSError as error:
             one.error = error

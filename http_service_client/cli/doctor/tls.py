@@ -134,10 +134,10 @@ def _accepted(chain: list[bytes], now: float) -> Finding:
     first = min(found, key=lambda each: each.valid_until)
     days = _days(first, now)
     of = "" if first is found[0] else f" (that of {first.subject}, further up the chain)"
-    count = "1 certificate" if len(chain) == 1 else f"{len(chain)} certificates"
+    others = ", ".join(each.subject for each in found[1:])
     message = (
         f"verified for this host: {_subject(chain)}; expires in {days:.0f} days, on {first.valid_until:%Y-%m-%d}{of}; "
-        f"the server sends {count}"
+        f"the server sends {f'it with that of {others}' if others else 'it alone'}"
     )
     if days < _SOON:
         return warn("certificate", message, "renew it now: every call fails once it has expired", **details)

@@ -13,7 +13,7 @@ from ... import HttpClientConfig, HttpServiceClient
 from ...client.pool_config import is_default
 from ...core.checks import check_number
 from .. import client_options, request_options
-from ..client_options import client_settings
+from ..client_options import client_settings, seconds
 from ..exit_codes import ExitCode
 from .bar import Bar
 from .report import Result
@@ -44,15 +44,14 @@ exit codes: 0, the calls succeeded; 1, a call failed: an error, or a status of 4
 2, wrong arguments; 130, interrupted by Ctrl-C"""
 
 _LOOK_EVERY = 0.1
+_UNSET = object()  # None is "no limit", and argparse would read a text
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES.format(program=parser.prog)
     parser.usage = "%(prog)s URL [options]"
-    request_options.declare(parser)
-    parser.add_argument("-X", "--method", default="GET", metavar="METHOD", help="default: GET")
-    much = parser.add_argument_group("how much")
+    much = parser.add_argument_group("how much", "Durations are seconds, or such as 250ms, 2m or 1h.")
     much.add_argument(
         "--concurrency",
         "-c",
@@ -66,17 +65,18 @@ def declare(parser: argparse.ArgumentParser) -> None:
     )
     much.add_argument(
         "--duration",
-        type=float,
-        metavar="S",
-        help="seconds in which calls begin (default: 10, or no limit with --requests)",
+        type=seconds,
+        metavar="TIME",
+        default=_UNSET,
+        help="the time in which calls begin (default: 10, or none with --requests)",
     )
     much.add_argument("--requests", "-n", type=int, metavar="N", help="calls, at most")
     much.add_argument(
         "--warm-up",
-        type=float,
+        type=seconds,
         default=0.0,
-        metavar="S",
-        help="seconds before, whose calls are not counted (default: 0)",
+        metavar="TIME",
+        help="a time before, whose calls are made but not counted (default: 0)",
     )
     much.add_argument("--asyncio", action="store_true", help="calls by asyncio tasks, in place of threads")
     result = parser.add_argument_group("the result")
@@ -87,17 +87,22 @@ def declare(parser: argparse.ArgumentParser) -> None:
         "--max-failures", type=float, default=0.0, metavar="SHARE",
         help="share of calls that may fail before the exit code is 1, such as 0.01 (default: 0)",
     )  # fmt: skip
+    request_options.declare(parser)
+    parser.add_argument("-X", "--method", default="GET", metavar="METHOD", help="default: GET")
     client_options.declare(parser)
 
 
 def run(arguments: argparse.Namespace, output: TextIO, errors: TextIO) -> int:
     """Make the calls and print the result; the exit code."""
+    duration = arguments.duration
+    if duration is _UNSET:
+        duration = 10.0 if arguments.requests is None else None
     load = Load(
         concurrency=arguments.concurrency,
         rate=arguments.rate,
-        duration=10.0 if arguments.duration is None and arguments.requests is None else arguments.duration,
+        duration=duration,
         requests=arguments.requests,
-        warm_up=arguments.warm_up,
+        warm_up=arguments.warm_up or 0.0,
     )
     check_number("--max-failures", arguments.max_failures, most=1)
     config, request = _request(arguments, load)

@@ -24,6 +24,7 @@ from http_service_client.cli.doctor.connection import Head, examine_clock
 from http_service_client.cli.doctor.findings import Finding, Level
 from http_service_client.cli.doctor.network import Address, examine_addresses, examine_names
 from http_service_client.http.headers import Headers
+from http_service_client.transports.network.sockets import SocketSettings
 
 NOW = 1_800_000_000.0  # Fri, 15 Jan 2027 08:00:00 GMT
 V4, V6 = Address("IPv4", ("192.0.2.1", 443)), Address("IPv6", ("2001:db8::1", 443, 0, 0))
@@ -124,14 +125,14 @@ def test_each_address_is_connected(
 ) -> None:
     """One that is dead is a warning, also where another one works; a machine without IPv6 loses nothing by it."""
 
-    def connect(address: Address, within: float | None) -> socket.socket:
+    def connect(address: Address, within: float | None, _: SocketSettings) -> socket.socket:
         error = v4 if address is V4 else v6
         if error is not None:
             raise error
         return socket.socket()
 
     monkeypatch.setattr(network, "connect", connect)
-    results = list(examine_addresses([V4, V6], 1.0))
+    results = list(examine_addresses([V4, V6], 1.0, SocketSettings()))
     found = one(iter(results))
     assert found.level is level
     assert message in found.message
@@ -251,7 +252,7 @@ def test_a_body_that_breaks_off_is_a_fault() -> None:
     seen.error, seen.is_whole = ConnectError("broken\x1b[2J"), False
     found = seen.finding()
     assert (found.level, found.message) == (
-        Level.FAIL, "200 OK in 12 ms, HTTP/1.1, more than 70 bytes, and then broken [2J",
+        Level.FAIL, "200 OK in 12 ms, more than 70 bytes, and then broken [2J",
     )  # fmt: skip
 
 
