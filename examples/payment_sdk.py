@@ -333,7 +333,8 @@ class PaymentMethods:
     @method
     def get_charge(self, charge_id: str) -> Operation[Charge]:
         """A charge, as it is now."""
-        return Operation("GET", f"/charges/{charge_id}", Charge, {"name": "get charge"})
+        options: RequestOptions = {"path_params": {"charge_id": charge_id}, "name": "get charge"}
+        return Operation("GET", "/charges/{charge_id}", Charge, options)
 
     @listing
     def charges(self, order_id: str | None = None) -> Listing[Charge]:

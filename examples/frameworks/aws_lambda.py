@@ -30,7 +30,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         # A second less than Lambda allows, to respond and to log before the process is killed.
         with deadline(max(0.1, context.get_remaining_time_in_millis() / 1000 - 1)):
             order = event["pathParameters"]["order"]
-            items = stock.get(f"/items/{order}").raise_for_status()
+            items = stock.get("/items/{order}", path_params={"order": order}).raise_for_status()
         return {"statusCode": 200, "headers": {"Content-Type": "application/json"}, "body": items.text}
     except HttpClientError as error:
         response = error_response(error)

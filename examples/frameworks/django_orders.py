@@ -53,13 +53,13 @@ class FailuresBehind(MiddlewareMixin):
 
 
 async def show_order(request: HttpRequest, order: int) -> HttpResponse:
-    items = await stock().get_async(f"/items/{order}")
+    items = await stock().get_async("/items/{order}", path_params={"order": order})
     return JsonResponse(items.raise_for_status().json())
 
 
 def show_report(request: HttpRequest, order: int) -> HttpResponse:
     """A plain view. Under ASGI it runs on a thread, with the context of its request."""
-    return JsonResponse(stock().get(f"/items/{order}").raise_for_status().json())
+    return JsonResponse(stock().get("/items/{order}", path_params={"order": order}).raise_for_status().json())
 
 
 def show_health(request: HttpRequest) -> HttpResponse:

@@ -54,11 +54,11 @@ async def a_service_behind_failed(request: Request, error: HttpClientError) -> R
 
 @app.get("/orders/{order}")
 async def show_order(order: int, stock: Stock) -> Any:
-    items = await stock.get_async(f"/items/{order}")
+    items = await stock.get_async("/items/{order}", path_params={"order": order})
     return items.raise_for_status().json()
 
 
 @app.get("/reports/{order}")
 def show_report(order: int, stock: Stock) -> Any:
     """A plain function runs on a thread, with the context of its request: blocking calls, the same deadline."""
-    return stock.get(f"/items/{order}").raise_for_status().json()
+    return stock.get("/items/{order}", path_params={"order": order}).raise_for_status().json()

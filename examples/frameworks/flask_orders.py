@@ -38,7 +38,7 @@ def a_service_behind_failed(error: HttpClientError) -> Response:
 
 @app.get("/orders/<int:order>")
 def show_order(order: int) -> Any:
-    return stock.get(f"/items/{order}").raise_for_status().json()
+    return stock.get("/items/{order}", path_params={"order": order}).raise_for_status().json()
 
 
 @app.get("/lists/<int:order>")

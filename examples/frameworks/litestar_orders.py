@@ -47,14 +47,14 @@ def a_service_behind_failed(request: Request[Any, Any, Any], error: HttpClientEr
 
 @get("/orders/{order:int}")
 async def show_order(order: FromPath[int], stock: NamedDependency[HttpServiceClient]) -> Any:
-    items = await stock.get_async(f"/items/{order}")
+    items = await stock.get_async("/items/{order}", path_params={"order": order})
     return items.raise_for_status().json()
 
 
 @get("/reports/{order:int}", sync_to_thread=True)
 def show_report(order: FromPath[int], stock: NamedDependency[HttpServiceClient]) -> Any:
     """A plain function on a thread, with the context of its request."""
-    return stock.get(f"/items/{order}").raise_for_status().json()
+    return stock.get("/items/{order}", path_params={"order": order}).raise_for_status().json()
 
 
 health = HealthEndpoint(lambda: app.state.stock)

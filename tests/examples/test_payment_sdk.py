@@ -156,9 +156,17 @@ def test_mistakes_of_the_program_are_no_payment_errors(kind: Any) -> None:
     """A handler of declined cards must not hide them."""
     sdk = Sdk(kind, answer(200, CHARGE))
     with pytest.raises(InvalidRequestError):
-        sdk.call("get_charge", "c1\n\x00")
+        sdk.call("get_charge", "")  # it would be the listing
     with pytest.raises(TypeError):
         sdk.call("charge", "42")
+
+
+@both
+def test_the_id_of_a_charge_leads_to_no_other_resource(kind: Any) -> None:
+    """It may come from a user."""
+    sdk = Sdk(kind, answer(200, CHARGE))
+    sdk.call("get_charge", "../refunds")
+    assert sdk.transport.requests[0].url.endswith("/charges/..%2Frefunds")
 
 
 @both
