@@ -116,7 +116,7 @@ class Printer:
                         "yellow",
                     )
                     return
-                decoder = SafeDecoder(content_type, piece)
+                decoder = SafeDecoder(content_type)
             last = self._put(decoder(piece)) or last
         if decoder is not None:
             last = self._put(decoder(b"", final=True)) or last

@@ -14,6 +14,7 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
+from ...http.bodies.lines import TextDecoder
 from ...http.media_types import BYTE_ORDER_MARKS, charset_of, parse_content_type
 
 __all__ = ["Paint", "SafeDecoder", "format_json", "is_binary", "is_json", "safe"]
@@ -54,22 +55,16 @@ def _escape(match: re.Match[str]) -> str:
 
 
 class SafeDecoder:
-    """Bytes of a body, as they arrive, to safe text.
+    """Bytes of a body, as they arrive, to safe text.   content_type: of the response."""
 
-    content_type: of the response.   start: the first bytes, which may have a byte order mark.
-    """
-
-    def __init__(self, content_type: str, start: bytes) -> None:
-        charset = charset_of(content_type) or next(
-            (name for mark, name in BYTE_ORDER_MARKS if start.startswith(mark)), "utf-8"
-        )
-        decoder = codecs.getincrementaldecoder(charset)("replace")
+    def __init__(self, content_type: str) -> None:
+        self._decoder = TextDecoder(parse_content_type(content_type)[1].get("charset"))
         # CR alone would write over the line.
-        self._decoder = io.IncrementalNewlineDecoder(decoder, translate=True)
+        self._line_ends = io.IncrementalNewlineDecoder(None, translate=True)
 
     def __call__(self, piece: bytes, final: bool = False) -> str:
         """The next piece."""
-        return safe(self._decoder.decode(piece, final))
+        return safe(self._line_ends.decode(self._decoder.decode(piece, final), final))
 
 
 def is_json(content_type: str) -> bool:
