@@ -142,7 +142,7 @@ def test_patience_ends_the_last_orders(evening: Evening) -> None:
 def test_the_greeting_says_who_orders(orders: int, greeting: str) -> None:
     """And the seed, so that an evening can be seen again."""
     stream = io.StringIO()
-    play._greet(Screen(stream, is_live=False), play.Settings(orders=orders, seed=4))
+    play._greet(Screen(stream, is_live=False), play.Settings(orders=orders, seed=4), None)
     rest = "Threads and tasks each have their own client and their own failing services. Seed 4.\n\n"
     assert stream.getvalue() == greeting + rest
 
