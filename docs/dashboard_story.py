@@ -6,6 +6,7 @@ expression against them. The clients are whole `HttpServiceClient`s; only the ne
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any
@@ -25,7 +26,6 @@ from http_service_client.core.effects import Outcome
 from http_service_client.core.timeouts import Timeout
 from http_service_client.drivers.simulator import Run, Simulator
 from http_service_client.errors import AttemptTimeoutError, Failure
-from http_service_client.policies.logs import LOGGER
 from http_service_client.simulation.fleet import SimulatedClock
 
 __all__ = ["MINUTES", "STEP", "Story"]
@@ -82,11 +82,13 @@ class Story:
 
     def run(self, scrape: Callable[[float], object]) -> None:
         """Run all of it. Nothing is logged."""
-        LOGGER.disabled = True
+        logger = logging.getLogger("http_service_client")
+        level = logger.level
+        logger.setLevel(logging.CRITICAL)
         try:
             self._run(scrape)
         finally:
-            LOGGER.disabled = False
+            logger.setLevel(level)
             for client in self.clients.values():
                 client.close()
 
