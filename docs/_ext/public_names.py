@@ -38,6 +38,20 @@ PUBLIC_MODULES: list[str] = ["", *runpy.run_path(str(ROOMS))["PUBLIC_MODULES"]]
 
 _DOTTED = re.compile(rf"\b{PACKAGE}((?:\.\w+)+)")
 _MADE_BY_CLIENTS = {"AsyncStreamedResponse", "ResilienceMiddleware", "StreamedResponse", "Timeline"}
+# Names of spans' attributes and events, and of metrics: see docs/opentelemetry.md.
+_TELEMETRY = {
+    *("cache.requests", "cache.result", "call.duration", "circuit", "circuit.changes", "reason"),
+    *(
+        "redirect_followed",
+        "refusals",
+        "retries",
+        "retry_scheduled",
+        "sent_state",
+        "state",
+        "wait.duration",
+        "wait.kind",
+    ),
+}
 _SENTINELS = {"Unset", "_ClientDefault"}
 # A default whose name is private, or a sentinel: neither means anything to a reader.
 # What stands before a type variable, a single capital letter.
@@ -51,7 +65,7 @@ def public_module(name: str) -> ModuleType:
 
 
 def is_public(dotted: str) -> bool:
-    """Whether a dotted name is a public module or a logger, or starts with a public name of a module.
+    """Whether a dotted name is a public module, a logger, or a name in our telemetry, or starts with a public name.
 
     >>> (
     ...     is_public("http_service_client.policies.RetryPolicy.apply"),
@@ -61,6 +75,8 @@ def is_public(dotted: str) -> bool:
     """
     parts = dotted.split(".")[1:]
     if len(parts) == 1 and parts[0] in public_module("drivers.loggers").BRANCHES:
+        return True
+    if ".".join(parts) in _TELEMETRY:
         return True
     for length in range(len(parts), -1, -1):
         if ".".join(parts[:length]) in PUBLIC_MODULES:

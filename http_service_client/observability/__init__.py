@@ -4,6 +4,9 @@
 `HttpMetrics.snapshot()` returns a `MetricsSnapshot` of `Sample` and `HistogramSample` records. A `HealthSummary` is what a
 client's `get_health_summary()` returns. A `PrometheusCollector` shows all of it to Prometheus. A `StructlogHandler` passes the
 records of the log on to structlog.
+
+An `OpenTelemetry` is what a client is given to be seen in traces and metrics; `instrument` has all clients seen, and
+`uninstrument` undoes it.
 """
 
 from importlib import import_module as _import_module
@@ -16,14 +19,20 @@ from .series import Exemplar, HistogramSample, MetricsSnapshot, Sample
 
 if TYPE_CHECKING:
     from .exemplars import span_exemplar as span_exemplar
+    from .opentelemetry import OpenTelemetry as OpenTelemetry
+    from .opentelemetry import instrument as instrument
+    from .opentelemetry import uninstrument as uninstrument
     from .prometheus import PrometheusCollector as PrometheusCollector
     from .structlog import StructlogHandler as StructlogHandler
 
 # Imported when they are first used: a client that nobody watches by them does not pay for them.
 _MODULE_OF = {
+    "OpenTelemetry": "opentelemetry",
     "PrometheusCollector": "prometheus",
     "StructlogHandler": "structlog",
+    "instrument": "opentelemetry",
     "span_exemplar": "exemplars",
+    "uninstrument": "opentelemetry",
 }
 
 __all__ = [
@@ -34,10 +43,13 @@ __all__ = [
     "HttpMetrics",
     "MetricsCollector",
     "MetricsSnapshot",
+    "OpenTelemetry",
     "PrometheusCollector",
     "Sample",
     "StructlogHandler",
+    "instrument",
     "span_exemplar",
+    "uninstrument",
 ]
 
 

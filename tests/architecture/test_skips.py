@@ -18,6 +18,7 @@ DISTRIBUTIONS = {
     "gcloud": "gcloud-aio-storage",
     "gitlab": "python-gitlab",
     "nbformat": "nbclient",
+    "opentelemetry": "opentelemetry-sdk",
     "starlette": "fastapi",
     "vcr": "vcrpy",
     "werkzeug": "flask",

@@ -49,7 +49,7 @@ THIRD_PARTY: dict[str, list[str]] = {
     "msgspec": ["client/other_types.py", "http/bodies/json_codecs.py"],
     "orjson": ["http/bodies/json_codecs.py"],
     "cattrs": ["client/other_types.py"],
-    "opentelemetry": ["observability/exemplars.py"],
+    "opentelemetry": ["observability/exemplars.py", "observability/opentelemetry/*"],
     "prometheus_client": [
         *("observability/prometheus.py", "observability/worker_files.py"),
         "cli/demo/metrics.py",

@@ -1,0 +1,150 @@
+"""The metrics: those of the semantic conventions for HTTP clients, and ours, which no convention has.
+
+http.client.request.duration             s       of each exchange, as long as its CLIENT span
+http.client.request.body.size            By      of each exchange whose body has a known length
+http.client.response.body.size           By      as it was received, where that is known
+http.client.active_requests              1       exchanges that are under way
+http.client.open_connections             1       that calls hold, and that are idle
+http_service_client.call.duration        s       of each call, its attempts and waits included
+http_service_client.wait.duration        s       of a call's waits: for a retry, a connection, a token, a service's pause
+http_service_client.retries              1       attempts after a call's first
+http_service_client.refusals             1       attempts that were not made: the circuit is open, the service paused
+http_service_client.cache.requests       1       calls that asked a cache, by what it did
+http_service_client.circuit.changes      1       of a circuit to a state
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from opentelemetry.context import Context
+from opentelemetry.metrics import CallbackOptions, Meter, Observation
+
+from ...core.machines.circuit_states import StateChange
+from ...core.origins import without_key
+from ...events import (
+    CacheUsed,
+    CircuitRefused,
+    ConnectionAwaited,
+    Event,
+    RetryScheduled,
+    ThrottleRefused,
+    ThrottleWaited,
+    TokenAwaited,
+)
+from .attributes import OURS, Attributes
+from .targets import Targets
+
+__all__ = ["Instruments"]
+
+# Of the semantic conventions, in seconds.
+_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
+_LONG_BUCKETS = (*_BUCKETS, 15, 30, 60, 120)  # a call may have several attempts, and waits between them
+_SIZES = (0, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000)
+
+
+class Instruments:
+    """The instruments of one meter.   targets: of the exchanges that are under way.
+
+    record_duration, record_sent, record_received, record_call: take an amount, attributes, and the context of a span.
+    """
+
+    def __init__(self, meter: Meter, targets: Targets) -> None:
+        self.record_duration = meter.create_histogram(
+            "http.client.request.duration",
+            "s",
+            "Duration of HTTP client requests.",
+            explicit_bucket_boundaries_advisory=_BUCKETS,
+        ).record
+        self.record_sent = meter.create_histogram(
+            "http.client.request.body.size",
+            "By",
+            "Size of HTTP client request bodies.",
+            explicit_bucket_boundaries_advisory=_SIZES,
+        ).record
+        self.record_received = meter.create_histogram(
+            "http.client.response.body.size",
+            "By",
+            "Size of HTTP client response bodies.",
+            explicit_bucket_boundaries_advisory=_SIZES,
+        ).record
+        self.record_call = meter.create_histogram(
+            f"{OURS}.call.duration",
+            "s",
+            "Duration of calls, their attempts and waits included.",
+            explicit_bucket_boundaries_advisory=_LONG_BUCKETS,
+        ).record
+        self._waits = meter.create_histogram(
+            f"{OURS}.wait.duration",
+            "s",
+            "Duration of the waits of calls between exchanges.",
+            explicit_bucket_boundaries_advisory=_LONG_BUCKETS,
+        )
+        counters = {
+            "retries": ("{attempt}", "Attempts after the first one of a call."),
+            "refusals": ("{attempt}", "Attempts that were refused before anything was sent."),
+            "cache.requests": ("{call}", "Calls that asked a cache."),
+            "circuit.changes": ("{change}", "Changes of a circuit to a state."),
+        }
+        self._counters = {
+            name: meter.create_counter(f"{OURS}.{name}", unit, description)
+            for name, (unit, description) in counters.items()
+        }
+        self._targets = targets
+        # Observed, and not added to: a forked child would go on with the exchanges of its parent's threads.
+        meter.create_observable_up_down_counter(
+            "http.client.active_requests",
+            [self._observe_active],
+            "{request}",
+            "Number of active HTTP requests.",
+        )
+
+    def happened(self, event: Event, server: Attributes, context: Context) -> None:
+        """Count an event of a call."""
+        record = _OF_EVENTS.get(type(event))
+        if record is not None:
+            record(self, event, server, context)
+
+    def circuit_changed(self, change: StateChange) -> None:
+        """Count a change of a circuit."""
+        attributes = {f"{OURS}.circuit": without_key(change.key or ""), f"{OURS}.state": change.new.value}
+        self._counters["circuit.changes"].add(1, attributes)
+
+    def _retry(self, event: RetryScheduled, server: Attributes, context: Context) -> None:
+        self._counters["retries"].add(1, server, context)
+        self._waited("retry", event.delay, server, context)
+
+    def _token(self, event: TokenAwaited, server: Attributes, context: Context) -> None:
+        self._waited("token", event.waited, server, context)
+
+    def _connection(self, event: ConnectionAwaited, server: Attributes, context: Context) -> None:
+        self._waited("connection", event.waited, server, context)
+
+    def _pause(self, event: ThrottleWaited, server: Attributes, context: Context) -> None:
+        self._waited("throttle", event.delay, server, context)
+
+    def _refused(self, event: CircuitRefused | ThrottleRefused, server: Attributes, context: Context) -> None:
+        reason = event.reason if isinstance(event, CircuitRefused) else "throttled"
+        self._counters["refusals"].add(1, {**server, f"{OURS}.reason": reason}, context)
+
+    def _cached(self, event: CacheUsed, server: Attributes, context: Context) -> None:
+        attributes = {**server, f"{OURS}.cache.result": event.result.value}
+        self._counters["cache.requests"].add(1, attributes, context)
+
+    def _waited(self, kind: str, seconds: float, server: Attributes, context: Context) -> None:
+        self._waits.record(seconds, {**server, f"{OURS}.wait.kind": kind}, context)
+
+    def _observe_active(self, options: CallbackOptions) -> Iterable[Observation]:
+        return [Observation(count, common) for common, count in self._targets.active()]
+
+
+_OF_EVENTS: dict[type, Callable[[Instruments, Any, Attributes, Context], None]] = {
+    RetryScheduled: Instruments._retry,
+    TokenAwaited: Instruments._token,
+    ThrottleWaited: Instruments._pause,
+    ConnectionAwaited: Instruments._connection,
+    CircuitRefused: Instruments._refused,
+    ThrottleRefused: Instruments._refused,
+    CacheUsed: Instruments._cached,
+}

@@ -1,0 +1,89 @@
+"""What `OpenTelemetry` has of the API: a tracer, the instruments, and the propagator of the context."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from opentelemetry.context import (
+    Context,
+)
+from opentelemetry.metrics import MeterProvider, get_meter
+from opentelemetry.propagate import get_global_textmap
+from opentelemetry.propagators.textmap import TextMapPropagator
+from opentelemetry.trace import TracerProvider, get_tracer
+
+from ..._version import __version__
+from ...drivers.loggers import log_hook
+from ...http.messages import HttpRequest
+from ...http.unix_sockets import UNIX
+from ...http.urls import split_url
+from .attributes import KnownMethods
+from .instruments import Instruments
+from .targets import Targets
+
+if TYPE_CHECKING:
+    from ...core.call import Call
+
+__all__ = ["Tracing"]
+
+_SCHEMA = "https://opentelemetry.io/schemas/1.44.0"
+_NAME = "http_service_client"
+
+
+class Tracing:
+    """What the spans of calls are made with.   is_named: whether a host and port get the headers; None for the rule of redirects."""
+
+    def __init__(
+        self,
+        tracer_provider: TracerProvider | None,
+        meter_provider: MeterProvider | None,
+        propagator: TextMapPropagator | None,
+        is_named: Callable[[str, int], bool] | None,
+    ) -> None:
+        self._propagator = propagator
+        self._is_named = is_named
+        self._fields: tuple[object, frozenset[str]] = (None, frozenset())
+        self._has_reported = False
+        self.targets = Targets(KnownMethods())
+        self.start_span = get_tracer(_NAME, __version__, tracer_provider, _SCHEMA).start_span
+        self.instruments = Instruments(get_meter(_NAME, __version__, meter_provider, _SCHEMA), self.targets)
+
+    @property
+    def header_names(self) -> frozenset[str]:
+        """The headers of the propagator."""
+        return self._names(self._propagator or get_global_textmap())
+
+    def inject(self, request: HttpRequest, call: Call, context: Context) -> None:
+        """Write the headers of the propagator, in place of older ones."""
+        propagator, headers = self._propagator or get_global_textmap(), request.headers
+        found: dict[str, str] = {}
+        if self._may_learn(request, call):
+            propagator.inject(found, context)
+            if not found:
+                return  # nothing is recorded: the headers of an outer trace may stay
+        names = self._names(propagator)
+        if headers.has_any(names):
+            for name in names:
+                headers.pop(name, None)
+        for name, value in found.items():
+            headers[name] = value
+
+    def report(self) -> None:
+        """Log the exception that is being handled, the first time."""
+        if not self._has_reported:
+            self._has_reported = True
+            log_hook("OpenTelemetry failed; calls are not affected, and further failures are not logged")
+
+    def _names(self, propagator: TextMapPropagator) -> frozenset[str]:
+        known, names = self._fields
+        if known is not propagator:
+            names = frozenset(map(str.lower, propagator.fields))
+            self._fields = (propagator, names)
+        return names
+
+    def _may_learn(self, request: HttpRequest, call: Call) -> bool:
+        if self._is_named is None:
+            return not call.current.has_left_origin
+        url = split_url(request.url)
+        return url.scheme != UNIX and self._is_named(url.host, url.port)

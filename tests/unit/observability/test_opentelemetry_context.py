@@ -1,0 +1,353 @@
+"""The context of a trace: which headers carry it to which services, and where code finds it and leaves it."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import threading
+from typing import Any
+
+import pytest
+
+pytest.importorskip("opentelemetry.sdk", reason="OpenTelemetry's SDK is not installed")
+
+from opentelemetry import baggage, trace
+from opentelemetry import context as otel_context
+from opentelemetry.context import _SUPPRESS_HTTP_INSTRUMENTATION_KEY, _SUPPRESS_INSTRUMENTATION_KEY
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from http_service_client import ConfigurationError, HttpRequest, HttpResponse, HttpServiceClient
+from http_service_client.observability import OpenTelemetry
+from http_service_client.testing import LoopbackServer, ScriptedTransport, respond
+from kit.fakes import ORIGIN, URL, Harness
+from kit.front_ends import FrontEnd
+from kit.otel import Collected
+
+PARENT = "traceparent"
+OLD = "00-11111111111111111111111111111111-2222222222222222-01"
+
+
+@pytest.fixture
+def collected() -> Collected:
+    return Collected()
+
+
+@pytest.fixture(autouse=True)
+def nothing_logged_or_left(caplog: pytest.LogCaptureFixture) -> Any:
+    """OpenTelemetry logs each misuse of a context or a span, and each test ends outside of any span."""
+    with caplog.at_level(logging.WARNING, "opentelemetry"):
+        yield
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("opentelemetry")] == []
+    assert otel_context.get_current() == {}
+
+
+def span_ids(collected: Collected, kind: str = "CLIENT") -> list[str]:
+    return [f"{span.context.span_id:016x}" for span in collected.spans if span.kind.name == kind]
+
+
+def sent_ids(harness: Harness) -> list[str | None]:
+    """The span that each request names as its parent."""
+    values = [request.headers.get(PARENT) for request in harness.transport.sent]
+    return [None if value is None else value.split("-")[2] for value in values]
+
+
+class TestHeaders:
+    def test_each_attempt_has_its_own(self, front_end: FrontEnd, collected: Collected) -> None:
+        """A retry and a hop name their own span, in place of an older value; the caller's request is not changed."""
+        hop = (307, {"Location": "/next"})
+        harness = Harness(front_end, 503, hop, 200, telemetry=collected.telemetry)
+        response = harness.request(headers={PARENT: OLD, "tracestate": "old=1"})
+        assert sent_ids(harness) == span_ids(collected)
+        assert all(len(request.headers.get_all(PARENT)) == 1 for request in harness.transport.sent)
+        assert [request.headers.get("tracestate") for request in harness.transport.sent] == [None] * 3
+        assert response.status_code == 200
+
+    def test_another_origin_gets_none(self, front_end: FrontEnd, collected: Collected) -> None:
+        """A server that chooses its successor must not learn the trace, nor the baggage, nor an older trace."""
+        hop = (307, {"Location": "https://elsewhere.test/"})
+        harness = Harness(front_end, hop, 200, telemetry=collected.telemetry)
+        token = otel_context.attach(baggage.set_baggage("user", "42"))
+        try:
+            harness.request(headers={PARENT: OLD})
+        finally:
+            otel_context.detach(token)
+        first, second = harness.transport.sent
+        assert first.headers["baggage"] == "user=42"
+        assert PARENT not in second.headers
+        assert "baggage" not in second.headers
+
+    @pytest.mark.parametrize(
+        ("hosts", "carried"),
+        [(["elsewhere.test"], [False, True]), ([], [False, False]), (["*.example.com"], [True, False])],
+        ids=["another", "none", "own"],
+    )
+    def test_named_hosts_get_it(self, front_end: FrontEnd, hosts: list[str], carried: list[bool]) -> None:
+        """Those and no others, after a redirect, too."""
+        collected = Collected(hosts=hosts)
+        hop = (307, {"Location": "https://elsewhere.test/"})
+        harness = Harness(front_end, hop, 200, telemetry=collected.telemetry)
+        harness.request()
+        assert [identity is not None for identity in sent_ids(harness)] == carried
+
+    def test_a_propagator_of_ones_own(self, front_end: FrontEnd) -> None:
+        """Here one without baggage."""
+        collected = Collected(propagator=TraceContextTextMapPropagator())
+        harness = Harness(front_end, 200, telemetry=collected.telemetry)
+        token = otel_context.attach(baggage.set_baggage("user", "42"))
+        try:
+            harness.request()
+        finally:
+            otel_context.detach(token)
+        assert sent_ids(harness) == span_ids(collected)
+        assert "baggage" not in harness.transport.sent[0].headers
+
+    def test_without_an_sdk_an_outer_trace_stays(self, front_end: FrontEnd) -> None:
+        """Where nothing is recorded, what a gateway passes on remains as it is."""
+        telemetry = OpenTelemetry(tracer_provider=trace.NoOpTracerProvider())
+        harness = Harness(front_end, 200, telemetry=telemetry)
+        harness.request(headers={PARENT: OLD})
+        assert harness.transport.sent[0].headers[PARENT] == OLD
+
+    def test_a_signature_does_not_have_an_old_value(self, front_end: FrontEnd, collected: Collected) -> None:
+        """It would not hold for the value that is sent."""
+        signed: list[bool] = []
+        harness = Harness(
+            front_end,
+            200,
+            telemetry=collected.telemetry,
+            request_signers=[lambda request, context: signed.append(PARENT in request.headers)],
+        )
+        harness.request(headers={PARENT: OLD})
+        assert signed == [False]
+        assert sent_ids(harness) == span_ids(collected)
+
+
+class TestSuppression:
+    def test_what_an_exporter_sends_is_not_seen(self, front_end: FrontEnd, collected: Collected) -> None:
+        """Else each export would cause another one."""
+        for key in (_SUPPRESS_INSTRUMENTATION_KEY, "suppress_instrumentation"):
+            harness = Harness(front_end, 200, telemetry=collected.telemetry)
+            token = otel_context.attach(otel_context.set_value(key, True))
+            try:
+                harness.request()
+            finally:
+                otel_context.detach(token)
+            assert PARENT not in harness.transport.sent[0].headers
+        assert collected.spans == []
+        assert collected.metrics() == {}
+
+    def test_a_request_that_has_its_span_gets_no_other(
+        self, front_end: FrontEnd, collected: Collected
+    ) -> None:
+        """An instrumentation around the call has made the CLIENT span and the headers; the call shows what it did."""
+        harness = Harness(front_end, 503, 200, telemetry=collected.telemetry)
+        token = otel_context.attach(otel_context.set_value(_SUPPRESS_HTTP_INSTRUMENTATION_KEY, True))
+        try:
+            harness.request(headers={PARENT: OLD})
+        finally:
+            otel_context.detach(token)
+        assert [request.headers[PARENT] for request in harness.transport.sent] == [OLD, OLD]
+        assert collected.tree() == [
+            f"INTERNAL GET url.full={URL} http.response.status_code=200 attempts=2 sent_state=answered",
+            "  ! retry_scheduled attempt=1 delay=0.5 cause=status 503 budget_left=3",
+        ]
+        assert "http.client.request.duration" not in collected.metrics()
+
+    def test_the_transport_is_asked_for_no_span(self, front_end: FrontEnd, collected: Collected) -> None:
+        """Instrumentations of requests and aiohttp look at this mark."""
+        seen: list[object] = []
+
+        def answer(request: HttpRequest) -> HttpResponse:
+            seen.append(otel_context.get_value(_SUPPRESS_HTTP_INSTRUMENTATION_KEY))
+            return HttpResponse(200)
+
+        class Interceptor:
+            def intercept_response(self, response: HttpResponse, context: Any) -> HttpResponse:
+                seen.append(otel_context.get_value(_SUPPRESS_HTTP_INSTRUMENTATION_KEY))
+                return response
+
+        client = front_end.client(
+            transport=ScriptedTransport(answer),
+            telemetry=collected.telemetry,
+            response_interceptors=[Interceptor()],
+        )
+        front_end.request(client, "GET", URL)
+        assert seen == [True, None]
+
+
+class TestLeaving:
+    def test_tasks_do_not_meet(self, collected: Collected) -> None:
+        """Calls of one loop overlap, and each finds its own span."""
+        found: dict[str, str] = {}
+
+        class Transport:
+            async def send_async(self, request: HttpRequest, timeout: object) -> HttpResponse:
+                before = trace.get_current_span()
+                await asyncio.sleep(0)
+                assert trace.get_current_span() is before
+                found[request.url] = f"{before.get_span_context().span_id:016x}"
+                return HttpResponse(200)
+
+        async def main() -> None:
+            async with HttpServiceClient(transport=Transport(), telemetry=collected.telemetry) as client:
+                await asyncio.gather(*(client.get_async(f"{ORIGIN}/{n}") for n in range(20)))
+
+        asyncio.run(main())
+        spans = {
+            (span.attributes or {})["url.full"]: f"{span.context.span_id:016x}"
+            for span in collected.spans
+            if span.kind.name == "CLIENT"
+        }
+        assert found == spans
+        assert len(spans) == 20
+
+    @pytest.mark.parametrize("where", ["another task", "another thread", "the same thread"])
+    def test_a_coroutine_that_is_closed_elsewhere(self, collected: Collected, where: str) -> None:
+        """Its spans end, the context of whoever closes it stays, and OpenTelemetry logs no error."""
+
+        class Stalled:
+            async def send_async(self, request: HttpRequest, timeout: object) -> HttpResponse:
+                await asyncio.Event().wait()
+                raise AssertionError
+
+        async def begin(client: HttpServiceClient) -> Any:
+            coroutine = client.get_async(URL)
+            coroutine.send(None)  # as a loop does, up to the exchange
+            return coroutine
+
+        async def main() -> None:
+            client = HttpServiceClient(transport=Stalled(), telemetry=collected.telemetry)
+            coroutine = await asyncio.get_running_loop().create_task(begin(client))
+            with collected.tracer_provider.get_tracer("t").start_as_current_span("closing") as closing:
+                if where == "another thread":
+                    thread = threading.Thread(target=coroutine.close)
+                    thread.start()
+                    thread.join()
+                elif where == "another task":
+                    coroutine.close()
+                else:
+                    del coroutine
+                    gc.collect()
+                assert trace.get_current_span() is closing
+            await client.close_async()
+
+        asyncio.run(main())
+        assert sorted(span.name for span in collected.spans) == ["GET", "GET", "closing"]
+        assert [span.status.status_code.name for span in collected.spans] == ["UNSET"] * 3
+
+    def test_a_stream_that_is_closed_in_another_thread(
+        self, front_end: FrontEnd, collected: Collected
+    ) -> None:
+        """The call's span ends there; the one that is current there is another's."""
+        with (
+            LoopbackServer() as server,
+            front_end.client(telemetry=collected.telemetry) as client,
+        ):
+            server.script("/", respond(body=b"body"))
+            with front_end.stream(client, "GET", server.url + "/") as response:
+                assert otel_context.get_current() == {}
+                thread = threading.Thread(target=response.close)
+                thread.start()
+                thread.join()
+        assert [span.kind.name for span in collected.spans] == ["INTERNAL", "CLIENT"]
+
+    def test_events_after_the_end_are_passed_on(self, front_end: FrontEnd, collected: Collected) -> None:
+        """A guarded function around the call may still be retried, when the call's span has ended."""
+        from http_service_client import RetryPolicy
+
+        harness = Harness(front_end, 500, 200, telemetry=collected.telemetry, enable_retry_policy=False)
+        policy = RetryPolicy(max_attempts=2)
+        call = harness.calling()
+
+        if front_end.name == "blocking":
+
+            @policy.apply
+            def operation() -> None:
+                call().raise_for_status()
+        else:
+
+            @policy.apply
+            async def operation() -> None:  # type: ignore[misc]
+                (await call()).raise_for_status()
+
+        front_end.run(operation)
+        assert "retry_scheduled" in harness.names()
+        assert len(collected.spans) == 4
+
+
+class TestFailures:
+    def test_telemetry_that_fails_fails_no_call(
+        self, front_end: FrontEnd, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A span processor that raises, at the beginning and at the end of each span; logged once."""
+
+        class Failing(SpanProcessor):
+            def on_start(self, span: object, parent_context: object = None) -> None:
+                raise ValueError("start")
+
+        provider = TracerProvider()
+        provider.add_span_processor(Failing())
+        harness = Harness(front_end, 503, 200, telemetry=OpenTelemetry(tracer_provider=provider))
+        for _ in range(3):
+            assert harness.request().status_code == 200
+        assert [record.name for record in caplog.records if record.levelno >= logging.ERROR] == [
+            "http_service_client.hooks"
+        ]
+        assert harness.names().count("call_finished") == 3
+
+    def test_failures_at_the_end_of_a_span(
+        self, front_end: FrontEnd, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Also the call's end is reported to its listeners."""
+
+        class Failing(SpanProcessor):
+            def on_end(self, span: object) -> None:
+                raise ValueError("end")
+
+        provider = TracerProvider()
+        provider.add_span_processor(Failing())
+        harness = Harness(front_end, 503, 200, telemetry=OpenTelemetry(tracer_provider=provider))
+        assert harness.request().status_code == 200
+        assert harness.names()[-1] == "call_finished"
+        assert len([record for record in caplog.records if record.levelno >= logging.ERROR]) == 1
+
+    def test_a_slow_processor_takes_no_time_of_the_attempt(self, front_end: FrontEnd) -> None:
+        """Its time is not the server's: an attempt has all of its timeout for the exchange."""
+        harness: Harness
+
+        class Slow(SpanProcessor):
+            def on_start(self, span: object, parent_context: object = None) -> None:
+                harness.clock.now += 20.0
+
+            def on_end(self, span: object) -> None:
+                harness.clock.now += 20.0
+
+        provider = TracerProvider()
+        provider.add_span_processor(Slow())
+        hop = (307, {"Location": "/next"})
+        harness = Harness(
+            front_end, hop, hop, 200, telemetry=OpenTelemetry(tracer_provider=provider), base_timeout=30
+        )
+        assert harness.request().status_code == 200
+        assert [timeout.total for timeout in harness.transport.timeouts] == [30.0] * 3
+
+    @pytest.mark.parametrize(
+        ("settings", "message"),
+        [
+            ({"tracer_provider": object()}, "tracer_provider must be an object with get_tracer"),
+            ({"meter_provider": TracerProvider}, "meter_provider must be an object with get_meter"),
+            ({"propagator": "b3"}, "propagator must be an object with inject"),
+            ({"hosts": "api.example.com"}, "hosts must be a list"),
+        ],
+    )
+    def test_wrong_settings_say_so(self, settings: dict[str, Any], message: str) -> None:
+        """With the name and the value."""
+        with pytest.raises(ConfigurationError, match=message):
+            OpenTelemetry(**settings)
+
+    def test_a_misspelt_setting_says_what_to_write(self) -> None:
+        """As everywhere in this package."""
+        with pytest.raises(TypeError, match="it is called tracer_provider"):
+            OpenTelemetry(tracer=None)  # type: ignore[call-arg]

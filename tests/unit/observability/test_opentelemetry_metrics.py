@@ -1,0 +1,182 @@
+"""The metrics of calls, by the real SDK, as literal tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+pytest.importorskip("opentelemetry.sdk", reason="OpenTelemetry's SDK is not installed")
+
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+
+from http_service_client import Cache, CircuitOpenError, HttpResponse
+from http_service_client.observability import OpenTelemetry
+from http_service_client.testing import ScriptedTransport, VirtualClock, late
+from kit.fakes import READ_TIMEOUT, URL, Harness
+from kit.front_ends import FrontEnd
+from kit.otel import Collected
+
+SERVER = {"server.address": "api.example.com", "server.port": 443}
+GET = {**SERVER, "http.request.method": "GET"}
+OK = {**GET, "http.response.status_code": 200}
+UNAVAILABLE = {**GET, "http.response.status_code": 503, "error.type": "503"}
+VERSION = {"network.protocol.version": "1.1"}
+
+
+@pytest.fixture
+def collected() -> Collected:
+    return Collected()
+
+
+def test_a_call_with_a_retry(front_end: FrontEnd, collected: Collected) -> None:
+    """Each exchange, each body, the wait and the call, in the units of the conventions."""
+    clock = VirtualClock()
+    script = [late(0.25, HttpResponse(503)), late(0.5, HttpResponse(200, content=b"hello"))]
+    client = front_end.client(
+        transport=ScriptedTransport(script, clock=clock),
+        clock=clock,
+        random=lambda: 0.5,
+        telemetry=collected.telemetry,
+    )
+    front_end.request(client, "GET", URL)
+    assert collected.metrics() == {
+        "http.client.request.duration": [
+            ({**UNAVAILABLE, **VERSION}, (1, 0.25)),
+            ({**OK, **VERSION}, (1, 0.5)),
+        ],
+        "http.client.request.body.size": [({**UNAVAILABLE, **VERSION}, (1, 0)), ({**OK, **VERSION}, (1, 0))],
+        "http.client.response.body.size": [({**UNAVAILABLE, **VERSION}, (1, 0)), ({**OK, **VERSION}, (1, 5))],
+        "http.client.active_requests": [(GET, 0)],
+        "http_service_client.retries": [(SERVER, 1)],
+        "http_service_client.wait.duration": [
+            ({**SERVER, "http_service_client.wait.kind": "retry"}, (1, 0.5))
+        ],
+        "http_service_client.call.duration": [(OK, (1, 1.25))],
+    }
+
+
+def test_failures_refusals_and_circuits(front_end: FrontEnd, collected: Collected) -> None:
+    """By the class of the error; a refusal is no exchange."""
+    harness = Harness(
+        front_end,
+        READ_TIMEOUT,
+        telemetry=collected.telemetry,
+        enable_retry_policy=False,
+        circuit_breaker_config={"failure_threshold": 1},
+    )
+    harness.error(Exception, "POST", data=b"four", name="charge")
+    harness.error(CircuitOpenError)
+    found = collected.metrics()
+    post = {**SERVER, "http.request.method": "POST", "error.type": "ReadTimeoutError"}
+    assert found["http.client.request.duration"] == [(post, (1, 0.0))]
+    assert found["http.client.request.body.size"] == [(post, (1, 4))]
+    assert "http.client.response.body.size" not in found
+    assert found["http_service_client.call.duration"] == [
+        ({**post, "http_service_client.call.name": "charge"}, (1, 0.0)),
+        ({**GET, "error.type": "CircuitOpenError"}, (1, 0.0)),
+    ]
+    assert found["http_service_client.refusals"] == [
+        ({**SERVER, "http_service_client.reason": "open"}, 1),
+    ]
+    assert found["http_service_client.circuit.changes"] == [
+        (
+            {
+                "http_service_client.circuit": "https://api.example.com",
+                "http_service_client.state": "open",
+            },
+            1,
+        )
+    ]
+
+
+def test_buckets_are_those_of_the_conventions(front_end: FrontEnd, collected: Collected) -> None:
+    """A dashboard for any HTTP client shows this one as well."""
+    reader = InMemoryMetricReader()
+    telemetry = OpenTelemetry(meter_provider=MeterProvider(metric_readers=[reader]))
+    Harness(front_end, 200, telemetry=telemetry).request()
+    data: Any = reader.get_metrics_data()
+    metrics = {metric.name: metric for metric in data.resource_metrics[0].scope_metrics[0].metrics}
+    duration = metrics["http.client.request.duration"]
+    assert duration.unit == "s"
+    assert duration.data.data_points[0].explicit_bounds == (
+        *(0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10),
+    )
+
+
+def test_exchanges_under_way(front_end: FrontEnd, collected: Collected) -> None:
+    """While the transport works."""
+    seen: list[Any] = []
+
+    def answer(request: object) -> HttpResponse:
+        seen.append(collected.metrics()["http.client.active_requests"])
+        return HttpResponse(200)
+
+    client = front_end.client(transport=ScriptedTransport(answer), telemetry=collected.telemetry)
+    front_end.request(client, "GET", URL)
+    assert seen == [[(GET, 1)]]
+
+
+def test_a_forked_child_has_none_of_its_parents_exchanges(front_end: FrontEnd, collected: Collected) -> None:
+    """The threads that would end them do not exist there. The end of one that forked does no harm."""
+    targets = collected.telemetry._tracing.targets
+    seen: list[Any] = []
+
+    def fork(request: object) -> HttpResponse:
+        targets._reset_after_fork()
+        seen.append(collected.metrics()["http.client.active_requests"])
+        return HttpResponse(200)
+
+    client = front_end.client(transport=ScriptedTransport(fork), telemetry=collected.telemetry)
+    front_end.request(client, "GET", URL)
+    seen.append(collected.metrics()["http.client.active_requests"])
+    assert seen == [[(GET, 0)], [(GET, 0)]]
+
+
+def test_servers_that_are_at_rest_are_forgotten(collected: Collected) -> None:
+    """A client that follows URLs of its users must not grow for ever."""
+    targets = collected.telemetry._tracing.targets
+    busy = targets.of("GET", "https://busy.test/", None)
+    busy.active.append(None)
+    for number in range(2500):
+        targets.of("GET", f"https://{number}.test/", None)
+    assert len(targets._known) <= 1000
+    assert targets.of("GET", "https://busy.test/", None) is busy
+
+
+def test_caches(front_end: FrontEnd, collected: Collected) -> None:
+    """By what the cache did."""
+    client = front_end.client(
+        transport=ScriptedTransport(HttpResponse(200, headers={"Cache-Control": "max-age=10"})),
+        cache=Cache(),
+        telemetry=collected.telemetry,
+    )
+    for _ in range(3):
+        front_end.request(client, "GET", URL)
+    name = "http_service_client.cache.result"
+    assert collected.metrics()["http_service_client.cache.requests"] == [
+        ({**SERVER, name: "miss"}, 1),
+        ({**SERVER, name: "hit"}, 2),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("response", "size"),
+    [
+        (HttpResponse(200, content=b"abc"), 3),
+        (HttpResponse(200, content=b"abc", headers={"Content-Length": "70", "Content-Encoding": "gzip"}), 70),
+        (HttpResponse(200, content=b"abc", headers={"Content-Encoding": "gzip"}), None),
+        (HttpResponse(304, headers={"Content-Length": "70"}), 0),
+        (HttpResponse(200, content=b"abc", headers={"Content-Length": "many"}), 3),
+    ],
+    ids=["plain", "declared", "coded", "without a body", "malformed"],
+)
+def test_sizes_of_responses(
+    front_end: FrontEnd, collected: Collected, response: HttpResponse, size: int | None
+) -> None:
+    """As received: of a body that was decoded only if the server has said it."""
+    client = front_end.client(transport=ScriptedTransport(response), telemetry=collected.telemetry)
+    front_end.request(client, "GET", URL)
+    points = collected.metrics().get("http.client.response.body.size", [])
+    assert [value for _, value in points] == ([] if size is None else [(1, size)])
