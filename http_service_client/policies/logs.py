@@ -40,6 +40,7 @@ from ..events import (
     heading,
     outcome,
 )
+from ..http.printable import printable
 
 __all__ = ["IS_LOGGED", "log_change", "log_event"]
 
@@ -82,7 +83,10 @@ def log_event(event: Event) -> None:
     if isinstance(event, CallFinished):
         _log_call(logger, event)
     elif logger.isEnabledFor(level):
-        write(logger, level, "%s: %s", _subject(event), str(event), fields=_fields(event))
+        text = str(event)
+        if not text.isprintable():  # an error's message may have a second line, or what a terminal acts on
+            text = printable(text, _MOST)
+        write(logger, level, "%s: %s", _subject(event), text, fields=_fields(event))
 
 
 def _log_call(logger: logging.Logger, event: CallFinished) -> None:
@@ -110,6 +114,7 @@ def log_change(change: StateChange) -> None:
 
 
 _FUNCTION = "a guarded function"
+_MOST = 1000  # characters of a text that is not printable
 
 
 def _subject(event: Event) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -232,3 +233,17 @@ def test_what_is_refused(make: Any) -> None:
         make(HttpClientConfig(propagation=Propagation()))
     with pytest.raises(ConfigurationError, match="base_url does nothing"):
         make(HttpClientConfig(base_url="https://api.example.com"))
+
+
+def test_the_log_of_a_hop(
+    way: type[Way], server: LoopbackServer, stack: ExitStack, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its retry, and one line for the call where asked: each hop of the library is a call, a redirect too."""
+    caplog.set_level(logging.INFO, "http_service_client.retry")
+    caplog.set_level(logging.INFO, "http_service_client.call")
+    server.script("/first", DOWN, respond(302, headers={"Location": "/second"}))
+    way(client_of(), None, stack).request("GET", f"{server.url}/first?token=hunter2")
+    lines = [each.getMessage() for each in caplog.records if each.name.startswith("http_service_client")]
+    assert len(lines) == 2
+    assert lines[0].startswith(f"{server.url}: retry in ")
+    assert lines[1].startswith(f"GET {server.url}/first?token=***: 302 after 2 attempts in ")

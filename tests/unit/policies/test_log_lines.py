@@ -10,10 +10,12 @@ from typing import Any, get_args
 import pytest
 
 from http_service_client import (
+    Cache,
     CircuitBreakerPolicy,
     CircuitOpenError,
     ConstantBackoff,
     HttpResponse,
+    MemoryStorage,
     RetryPolicy,
     StateChange,
 )
@@ -200,6 +202,20 @@ def test_a_guarded_function(front_end: FrontEnd, everything: pytest.LogCaptureFi
 def test_every_kind_of_event_has_a_logger() -> None:
     """A listener asks for each event whether it is logged; an unknown kind would fail its call."""
     assert set(get_args(Event)) | {StateChange} == set(IS_LOGGED)
+
+
+def test_a_record_is_one_line(front_end: FrontEnd, everything: pytest.LogCaptureFixture) -> None:
+    """Of whatever an error says: a second line would look like a record of its own."""
+
+    class Broken(MemoryStorage):
+        def get(self, *_: object) -> Any:
+            raise OSError("disk\nWARNING forged: \x1b[2K")
+
+    log = Log(front_end, everything, OK, cache=Cache(storage=Broken()))
+    front_end.request(log.client, "GET", URL)
+    assert log.lines()[0] == (
+        "WARNING .cache https://api.test: the cache's storage failed to get: OSError: disk WARNING forged: [2K"
+    )
 
 
 def test_each_branch_can_be_set_alone(front_end: FrontEnd, caplog: pytest.LogCaptureFixture) -> None:
