@@ -186,5 +186,5 @@ class _Request:
             variables = ", ".join(sorted(set(command.secrets)))
             self._printer.say(f"set {variables} in your shell, or print secrets by --show-secrets")
         if command.has_hidden:
-            self._printer.say("secrets of the URL are left out (***); --show-secrets prints them")
+            self._printer.say("secrets of URLs are left out (***); --show-secrets prints them")
         return ExitCode.OK

@@ -27,7 +27,7 @@ _WIDTH = 100
 
 
 class CurlCommand(NamedTuple):
-    """text: of one line or several.   secrets: the variables that it needs.   has_hidden: a secret of the URL is ***."""
+    """text: of one line or several.   secrets: the variables that it needs.   has_hidden: a secret of a URL is ***."""
 
     text: str
     secrets: list[str]
@@ -79,23 +79,24 @@ def curl_command(
     words = list(parts())
     line = " ".join(words)
     text = line if len(line) <= _WIDTH else " \\\n  ".join(words)
-    return CurlCommand(text, secrets, not shows_secrets and redact_url(request.url) != request.url)
+    urls = [request.url, *([config.proxy] if isinstance(config.proxy, str) else [])]
+    has_hidden = not shows_secrets and any(redact_url(url) != url for url in urls)
+    return CurlCommand(text, secrets, has_hidden)
 
 
 def _connection(
     arguments: Namespace, config: HttpClientConfig, secrets: list[str], shows_secrets: bool
 ) -> Iterator[str]:
     """Where it goes, and how."""
-    if arguments.follow:
-        yield "--location"
-        if arguments.max_redirects is not None:
-            yield f"--max-redirs {arguments.max_redirects}"
+    redirects = config.allowed_redirect_count if arguments.follow else 0
+    if redirects:
+        yield f"--location --max-redirs {redirects}"
     for option, value in (
         ("cacert", config.pool.ssl_ca_file),
         ("cert", config.pool.ssl_cert_file),
         ("key", config.pool.ssl_key_file),
         ("unix-socket", config.pool.uds),
-        ("netrc-file", arguments.netrc_file),
+        ("netrc-file", None if isinstance(config.netrc, bool) else config.netrc),
         ("output", arguments.output),
     ):
         if value is not None:
@@ -107,7 +108,7 @@ def _connection(
     for option, is_set in (
         ("insecure", not config.pool.ssl_verify),
         ("http2", config.http2),
-        ("netrc", arguments.netrc),
+        ("netrc", config.netrc is True),
         ("remote-name", arguments.download),
     ):
         if is_set:

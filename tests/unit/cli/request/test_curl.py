@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -110,7 +111,7 @@ def test_secrets_become_variables(server: LoopbackServer) -> None:
     assert "token=***" in done.output.decode()
     assert done.errors.splitlines() == [
         "set AUTHORIZATION, COOKIE, X_API_KEY in your shell, or print secrets by --show-secrets",
-        "secrets of the URL are left out (***); --show-secrets prints them",
+        "secrets of URLs are left out (***); --show-secrets prints them",
     ]
     shown = run_piped("get", url, *options, "--curl", "--show-secrets")
     assert "--header 'Authorization: Bearer abc'" in shown.output.decode()
@@ -124,33 +125,19 @@ def test_connection_settings_are_options_of_curl(tmp_path: Path) -> None:
     config.write_text(
         '{"connection_pool": {"ssl_ca_file": "ca.pem"}, "retry_policy_config": {"max_attempts": 5}}'
     )
-    command = curl_of(
-        *(
-            "get",
-            "https://api.example.com/x",
-            "--config",
-            str(config),
-            "--cert",
-            "c.pem",
-            "--key",
-            "k.pem",
-            "-k",
-        ),
-        *(
-            "--proxy",
-            "http://ann:pw@proxy.example.com:1",
-            "--timeout",
-            "1.5",
-            "--max-redirects",
-            "3",
-            "--retries",
-            "4",
-        ),
-    )
-    words = command.replace("\\\n", " ").split()
+    files = f"--config {config} --cert c.pem --key k.pem"
+    others = "-k --proxy http://ann:pw@proxy.example.com:1 --timeout 1.5 --max-redirects 3 --retries 4"
+    done = run_piped("get", "https://api.example.com/x", "--curl", *files.split(), *others.split())
+    assert done.errors == "secrets of URLs are left out (***); --show-secrets prints them"
+    words = done.output.decode().replace("\\\n", " ").split()
     expected = (
         "--location --max-redirs 3 --cacert ca.pem --cert c.pem --key k.pem --proxy http://***@proxy.example.com:1 "
         "--insecure --max-time 1.5"
     )
     assert " ".join(words).replace("'", "").startswith(f"curl {expected} --header")
     assert "--location" not in curl_of("get", "https://api.example.com/x", "--no-follow")
+    (tmp_path / "a b").touch()
+    config.write_text(json.dumps({"allowed_redirect_count": 0, "netrc": str(tmp_path / "a b")}))
+    command = curl_of("get", "https://api.example.com/x", "--config", str(config))
+    assert "--location" not in command
+    assert f"--netrc-file '{tmp_path}/a b'" in command
