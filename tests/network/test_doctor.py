@@ -140,6 +140,29 @@ def test_a_server_that_waits_longer_than_we_do_is_fine(examine: Examine) -> None
     )
 
 
+def test_the_idle_time_is_measured_under_tls_too(certificates: Certificates, examine: Examine) -> None:
+    """Session tickets, which a server sends after the handshake, are no end of the connection."""
+    with served(responding_once(PLAIN, 0.3), tls=certificates.server_context()) as address:
+        found = examine(f"https://{address}/", "--idle", "5", "--cacert", certificates.ca_file)["keep-alive"]
+    assert found["level"] == "warn"
+    assert 0.25 < found["details"]["seconds"] < 5
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="there are no Unix sockets")
+def test_a_unix_socket_has_no_name_to_look_up(tmp_path: Path, examine: Examine) -> None:
+    """Only the calls are examined."""
+    path = tmp_path / "s"
+    with served(responding_once(PLAIN, 5), path=path):
+        found = examine("http://localhost/", "--unix-socket", str(path))
+    assert (found["dns"]["level"], found["GET, blocking"]["level"], found["GET, asyncio"]["level"]) == (
+        "skip",
+        "ok",
+        "ok",
+    )
+    assert "the Unix socket" in found["dns"]["message"]
+    assert "connect" not in found
+
+
 def context(issued: trustme.LeafCert) -> ssl.SSLContext:
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     issued.configure_cert(made)
