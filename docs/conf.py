@@ -58,7 +58,10 @@ _UNLINKED = [
     "Data",  # the type of a response's data
     "F",  # the type of the function that a policy is put around
     "Listening",  # what an event source is made of
+    "Labels",  # names and values of labels, as a tuple of pairs
+    "Metric",  # prometheus_client's, whose import is for type checkers alone
     "Next",  # a function that says which page comes next
+    "ObservedClient",  # an `HttpServiceClient`, or a view
     "Outcome",  # a response, or a failure
     "P",  # the parameters of a function that a policy calls
     "R",  # the result of such a function

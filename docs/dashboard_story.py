@@ -100,7 +100,7 @@ class Story:
                 4.0,
                 lambda: self._call(shop, "POST", PAYMENTS + "/charges", idempotent=True, name="charge card"),
             ),
-            (2.0, lambda: self._call(shop, "GET", SEARCH + "/items")),
+            (2.0, lambda: self._call(shop, "GET", SEARCH + "/items/{kind}", path_params={"kind": "pizza"})),
             (0.5, lambda: self._call(batch, "GET", FLAPPING + "/", retry_policy=None)),
             (0.2, lambda: self._call(batch, "GET", ARCHIVE + "/old", allow_redirects=True)),
             (0.2, lambda: self._call(self._cached, "GET", FILES + "/list")),

@@ -158,6 +158,28 @@ PANELS = (
                     for share, word in ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))
                 ),
             ),
+            Panel(
+                "Slowest kinds of calls",
+                "p95 of the ten slowest, by their name and their URL template (name= and path_params= of a call).",
+                "s",
+                (
+                    Query(
+                        f"topk(10, {_quantile(0.95, ', service, name, url_template')})",
+                        "{{service}} {{name}} {{url_template}}",
+                    ),
+                ),
+            ),
+            Panel(
+                "Failed calls, by kind",
+                "A second, the ten most frequent. One kind that fails alone is more likely ours to mend than the service's.",
+                "reqps",
+                (
+                    Query(
+                        f"topk(10, {_rate('http_client_calls_total', 'service, name, url_template', _FAILED)})",
+                        "{{service}} {{name}} {{url_template}}",
+                    ),
+                ),
+            ),
         ),
     ),
     Row(

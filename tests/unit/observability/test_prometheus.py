@@ -96,6 +96,23 @@ def test_a_scrape_tells_what_happened_in_each_call(front_end: FrontEnd, format: 
     }
 
 
+def test_a_call_is_known_by_its_name_and_template(front_end: FrontEnd) -> None:
+    """Calls, their durations and their errors can be told apart by what they are for; a URL is in no label."""
+    harness = Harness(front_end, 404)
+    registry = registry_of(PrometheusCollector(harness.client))
+    harness.request(url=f"{ORIGIN}/orders/{{number}}", path_params={"number": 42}, name="look up")
+    kind = f"name=look up,service={ORIGIN}"
+    assert table(
+        scrape(registry), "http_client_calls", "http_client_call_errors", "http_client_call_duration_seconds"
+    ) == {
+        f"http_client_calls_total{{method=GET,{kind},status_code=404,url_template=/orders/{{number}}}}": 1,
+        f"http_client_call_errors_total{{{kind},status_code=404,url_template=/orders/{{number}}}}": 1,
+        f"http_client_call_duration_seconds_count{{method=GET,{kind},url_template=/orders/{{number}}}}": 1,
+        f"http_client_call_duration_seconds_sum{{method=GET,{kind},url_template=/orders/{{number}}}}": 0,
+    }
+    assert "orders/42" not in prometheus_client.generate_latest(registry).decode()
+
+
 def test_a_histogram_has_the_buckets_of_the_metrics(front_end: FrontEnd) -> None:
     """They are cumulative, and the last one is infinite."""
     client = front_end.client(metrics=HttpMetrics(buckets=[0.5, 2.0]), transport=Harness(front_end).transport)

@@ -139,6 +139,7 @@ from http_service_client import ConfigurationError
 other = HttpServiceClient(transport=ScriptedTransport(HttpResponse(500)), metrics=HttpMetrics(max_series=1))
 collector = PrometheusCollector({"billing": client, "search": other}, exemplars=lambda: {"trace_id": "1"})
 get("blocking")
+client.get("/orders/{number}", path_params={"number": 42}, name="look up")
 for number in range(3):
     other.get(f"https://user-{number}.example.com/", retry_policy=None)
 collector._files.flush()
@@ -157,6 +158,10 @@ except ConfigurationError as error:
 def test_several_clients_have_their_names_and_their_bounds(tmp_path: Path) -> None:
     """As in one process; a name that is in use, and metrics without calls, are refused."""
     assert run(SEVERAL, tmp_path).splitlines() == [
+        (
+            "http_client_calls_total{client=billing,method=GET,name=look up,service=https://api.example.com,"
+            "status_code=204,url_template=/orders/{number}} 1.0"
+        ),
         "http_client_calls_total{client=billing,method=GET,service=https://api.example.com,status_code=204} 1.0",
         "http_client_calls_total{client=search,method=GET,service=https://user-0.example.com,status_code=500} 1.0",
         "http_client_calls_total{client=search,overflow=true} 2.0",
