@@ -122,6 +122,7 @@ _PROSE = re.compile(r"[a-z],? [a-z]")
 _MESSAGE_CALL = re.compile(r".*(Error|Warning|Exception)$|warn|debug|info|warning|error|exception")
 _TYPE_FORMS = {"cast", "TypeVar", "ParamSpec", "NewType"}  # their strings are names for a type checker
 _KEYWORDS_OF_SPEED = {"maxsize", "slots"}
+_TYPES = {"dict", "frozenset", "list", "set", "tuple", "type"}
 _UNTESTED_NAMES = {"__all__", "__slots__", "__match_args__"}
 _FunctionDef = (ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -231,7 +232,9 @@ class _Finder(ast.NodeVisitor):
         pass  # for type checkers and readers
 
     def visit_Subscript(self, node: ast.Subscript) -> None:
-        if _name(node.value) != "Literal":
+        # In an alias or a base class, `Callable[["A"], "B"]` has annotations, too.
+        is_type = self._function is None and (_name(node.value) in _TYPES or _name(node.value)[:1].isupper())
+        if _name(node.value) != "Literal" and not is_type:
             self.generic_visit(node)
 
     # Conditions

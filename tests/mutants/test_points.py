@@ -75,6 +75,8 @@ def test_each_operator_makes_the_changes_of_its_row(line: str, changed: list[str
         "if TYPE_CHECKING:\n    from a import b\n    x = 1",
         "assert x == 1",
         "A = Literal['a']",
+        "A = Callable[[int, 'a'], 'b']",
+        "class A(dict[int, 'b']): ...",
         "A = TypeVar('A')",
         "x = 'text for people'",
         "@lru_cache(maxsize=5)\ndef f(): ...",

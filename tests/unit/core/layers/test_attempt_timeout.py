@@ -7,13 +7,22 @@ from typing import Any
 import pytest
 
 from http_service_client import DeadlineExceededError, HttpClientError, HttpResponse
+from http_service_client.core.layers.attempt_timeout import with_limit
 from http_service_client.core.timeouts import TIMER_SLACK
-from http_service_client.errors import ConnectionLostError, Failure, ProtocolError
+from http_service_client.errors import (
+    ConnectionLostError,
+    ConnectTimeoutError,
+    Failure,
+    ProtocolError,
+    ReadTimeoutError,
+    SentState,
+)
 from kit.fakes import READ_TIMEOUT, REFUSED, RESET, SLOW, URL, FakeClock, Harness, failure, short
 from kit.front_ends import FrontEnd
 from kit.streaming import StreamingTransport
 
 DEADLINE = 2.0
+CONNECTING = Failure(ConnectTimeoutError, "could not connect to U within 0.5 s", SentState.NEVER_SENT)
 
 
 @pytest.mark.parametrize("left", [0.5, 0.01, 0.0, -0.01])
@@ -73,6 +82,50 @@ def test_a_response_just_before_the_deadline_is_a_response(front_end: FrontEnd) 
 
     harness = Harness(front_end, late)
     assert harness.request(total_timeout=DEADLINE).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("message", "seconds", "shown"),
+    [
+        ("no complete response from U within 0.25 s", 9.0, "no complete response from U within 9 s"),
+        (
+            "timed out reading from U: nothing arrived for 1e+03 s",
+            2.5,
+            "timed out reading from U within 2.5 s",
+        ),
+        ("timed out reading from U: nothing arrived for 3 s", None, "timed out reading from U"),
+        ("timed out reading from U", 2.5, "timed out reading from U"),
+        (
+            "could not connect to U within the connect timeout",
+            2.5,
+            "could not connect to U within the connect timeout",
+        ),
+    ],
+)
+def test_a_message_names_the_limit_that_the_caller_set(
+    message: str, seconds: float | None, shown: str
+) -> None:
+    """And not what was left of it; one that names none stays."""
+    assert with_limit(Failure(ReadTimeoutError, message, SentState.MAYBE_PROCESSED), seconds) == shown
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state"), [(READ_TIMEOUT, "abandoned"), (CONNECTING, "never_sent")], ids=short
+)
+def test_the_deadline_s_error_says_when_it_expired_and_what_was_going_on(
+    front_end: FrontEnd, outcome: Failure, state: str
+) -> None:
+    """Without the limit of a wait, which was what the deadline had left."""
+
+    def late(request: Any) -> Failure:
+        harness.clock.now += DEADLINE
+        return outcome
+
+    harness = Harness(front_end, late)
+    error = harness.error(DeadlineExceededError, total_timeout=DEADLINE, retry_policy=None)
+    assert error.sent_state.value == state
+    words = with_limit(outcome, None)
+    assert str(error) == f"the deadline expired during the attempt, 2 s after the call began: {words}"
 
 
 @pytest.mark.parametrize("left", [0.5, 0.01])
