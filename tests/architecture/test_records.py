@@ -6,6 +6,7 @@ import dataclasses
 import importlib
 import inspect
 import pkgutil
+from typing import Any
 
 import pytest
 
@@ -40,6 +41,118 @@ LEFT_OUT = {
     "_Files.key_password": "repr",
     "_OAuth2.parameters": "hash",
     "_OAuth2.cache": "init compare hash",
+}
+
+# Of the fields that have one other than None. A default is a promise: a change of one belongs in the changelog.
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "AwsSigV4": {"unsigned_payload": False},
+    "Bursts": {"rate": 1.0, "how": 503, "start": 0.0},
+    "CircuitBreakerSettings": {
+        "success_threshold": 1,
+        "window": 30.0,
+        "minimum_calls": 20,
+        "opens_when": "any",
+        "recovery_jitter": 0.0,
+        "trial_lease": 60.0,
+        "trials_at_once": 1,
+        "ramp": (),
+        "ramp_step": 1.0,
+        "max_rejected": 1.0,
+        "metrics_only": False,
+        "exclude": (),
+    },
+    "ConnectionPoolConfig": {
+        "max_connections": 100,
+        "max_connections_per_host": 20,
+        "connection_timeout": 5.0,
+        "request_timeout": 30.0,
+        "keep_alive_timeout": 4.0,
+        "keep_alive_max_requests": 1000,
+        "max_connection_age": 300.0,
+        "socket_options": (),
+        "ssl_verify": True,
+        "enable_compression": True,
+        "compression_threshold": 1024,
+    },
+    "ConstantBackoff": {"delay": 1.0, "jitter": "full"},
+    "DecorrelatedBackoff": {"initial_delay": 1.0, "max_delay": 60.0},
+    "DigestChallenge": {"is_session": False, "is_stale": False, "hashes_user": False},
+    "EgressPolicy": {
+        "denied_hosts": (),
+        "allowed_schemes": ("http", "https"),
+        "allow_private": False,
+        "allow_loopback": False,
+    },
+    "Errors": {"status": 503, "start": 0.0},
+    "ExponentialBackoff": {"initial_delay": 1.0, "max_delay": 60.0, "backoff_factor": 2.0, "jitter": "full"},
+    "FibonacciBackoff": {"initial_delay": 1.0, "max_delay": 60.0, "jitter": "full"},
+    "Flapping": {"how": "refused", "start": 0.0},
+    "HmacSignature": {"payload": "{body}", "algorithm": "sha256", "encoding": "hex"},
+    "HttpClientConfig": {
+        "base_timeout": 30.0,
+        "connection_timeout": 5.0,
+        "max_connections": 100,
+        "max_connections_per_host": 20,
+        "enable_circuit_breaker": True,
+        "enable_retry_policy": True,
+        "request_interceptors": (),
+        "response_interceptors": (),
+        "enable_throttle_gate": True,
+        "enable_retry_budget": True,
+        "auto_idempotency_key": False,
+        "quote_idempotency_key": False,
+        "max_response_size": 10485760,
+        "max_response_headers": 256,
+        "max_response_header_size": 65536,
+        "enable_request_compression": False,
+        "request_coding": "gzip",
+        "enable_response_decompression": True,
+        "allowed_redirect_count": 10,
+        "cookies": False,
+        "trust_env_proxy_settings": True,
+        "sensitive_headers": (),
+        "public_headers": (),
+        "netrc": False,
+        "request_signers": (),
+        "tolerated_faults": (),
+        "http2": False,
+    },
+    "LinearBackoff": {"initial_delay": 1.0, "increment": 1.0, "max_delay": 60.0, "jitter": "full"},
+    "MessageSignature": {
+        "algorithm": "hmac-sha256",
+        "components": ("@method", "@target-uri", "@authority"),
+        "digest": "sha-256",
+        "label": "sig1",
+        "nonce": False,
+        "include_alg": True,
+    },
+    "NoProxyEntry": {"domain": "", "subdomains_only": False, "matches_all": False},
+    "OAuth2Grant": {"may_repeat": False},
+    "Outage": {"how": "refused", "share": 1.0, "start": 0.0},
+    "Poison": {"start": 0.0},
+    "Problem": {"type": "about:blank"},
+    "Propagation": {
+        "deadline": "X-Request-Timeout-Ms",
+        "attempt": "X-Request-Attempt",
+        "retried_above": "X-Request-Retried-Above",
+    },
+    "ProxySettings": {"no_proxy": ()},
+    "RateLimit": {"burst": 1, "start": 0.0},
+    "RetryBudgetSettings": {"ratio": 0.2, "min_per_second": 10.0, "window": 10.0},
+    "RetryCondition": {
+        "statuses": frozenset(),
+        "errors": (),
+        "other_libraries": False,
+        "even_if_unsafe": False,
+    },
+    "RetryQuotaSettings": {"earned": 0.2, "cost": 1.0, "throttled_cost": 0.5, "memory": 10.0},
+    "RetrySettings": {"max_attempts": 3, "nested": False},
+    "Scenario": {"about": "", "clients": 10, "rate": 2.0, "seconds": 300.0, "method": "GET"},
+    "SecretNames": {"sensitive": (), "public": ()},
+    "Service": {"network": 0.001, "stops_abandoned_work": False, "faults": ()},
+    "Slowdown": {"share": 1.0, "start": 0.0},
+    "SocketSettings": {"options": ()},
+    "TransportSettings": {"http2": False},
 }
 
 
@@ -81,3 +194,18 @@ def test_only_the_listed_fields_are_left_out(records: list[type]) -> None:
     assert found == {name: parts for name, parts in LEFT_OUT.items() if name in found}
     missing = LEFT_OUT.keys() - found.keys()
     assert not [name for name in missing if name.partition(".")[0] in {kind.__name__ for kind in records}]
+
+
+def test_defaults_are_kept(records: list[type]) -> None:
+    """Of settings above all: who does not set one relies on it."""
+    found = {
+        kind.__name__: {
+            field.name: field.default
+            for field in dataclasses.fields(kind)
+            if field.name in DEFAULTS[kind.__name__]
+        }
+        for kind in records
+        if kind.__name__ in DEFAULTS
+    }
+    assert found == {name: fields for name, fields in DEFAULTS.items() if name in found}
+    assert len(found) > 25
