@@ -12,6 +12,27 @@ from http_service_client import ConnectError, HttpServiceClient
 from http_service_client.testing import ScriptedTransport, VirtualClock
 
 
+def test_every_sleeper_wakes() -> None:
+    """Of one loop and of the next. The real limit turns a sleep without an end into a failure."""
+    clock = VirtualClock()
+
+    async def sleep_three_times() -> float:
+        waits = [clock.sleep_async(seconds) for seconds in (3.0, 1.0, 2.0)]
+        await asyncio.wait_for(asyncio.gather(*waits), 5)
+        return clock.monotonic()
+
+    abandoned = asyncio.new_event_loop()
+    task = abandoned.create_task(clock.sleep_async(100.0))
+    abandoned.run_until_complete(asyncio.sleep(0))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        abandoned.run_until_complete(task)
+    abandoned.close()
+    assert asyncio.run(sleep_three_times()) == 3.0
+    assert asyncio.run(sleep_three_times()) == 6.0
+    assert clock._sleepers == {}
+
+
 def test_a_blocking_sleep_advances_the_time() -> None:
     """Sleeps are recorded and return at once; both clocks advance alike."""
     clock = VirtualClock(start=5.0)

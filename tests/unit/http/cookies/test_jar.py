@@ -6,6 +6,7 @@ import pickle
 import sys
 import threading
 from collections.abc import Iterator
+from itertools import islice
 from types import ModuleType, SimpleNamespace
 
 import pytest
@@ -16,7 +17,7 @@ from http_service_client import HttpClientConfig, HttpServiceClient
 from http_service_client.drivers import imports
 from http_service_client.errors import InvalidRequestError
 from http_service_client.http.cookies import suffixes
-from http_service_client.http.cookies.jar import CookieJar
+from http_service_client.http.cookies.jar import CookieJar, _domains_of
 from http_service_client.http.http1.framing import field_text
 
 NOW = 1_800_000_000.0
@@ -27,6 +28,21 @@ def jar_with(url: str, *lines: str, now: float = NOW) -> CookieJar:
     jar = CookieJar()
     jar.store(url, lines, now)
     return jar
+
+
+@pytest.mark.parametrize(
+    ("host", "domains"),
+    [
+        ("a.b.example.com", ["a.b.example.com", "b.example.com", "example.com", "com"]),
+        ("localhost", ["localhost"]),
+        ("127.0.0.1", ["127.0.0.1"]),
+        ("co.uk", ["co.uk"]),
+        ("a.co.uk", ["a.co.uk", "co.uk", "uk"]),
+    ],
+)
+def test_cookies_are_looked_up_at_a_host_and_above_it(host: str, domains: list[str]) -> None:
+    """Nothing is above an address, a single label, or a domain that strangers share."""
+    assert list(islice(_domains_of(host), 9)) == domains
 
 
 def test_octets_that_are_not_utf8_are_not_sent_back_as_others() -> None:
