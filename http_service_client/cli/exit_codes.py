@@ -19,8 +19,9 @@ from ..errors import (
     TlsVerificationError,
     TooManyRedirectsError,
 )
+from ..http.messages import HttpRequest
 
-__all__ = ["EXIT_CODES", "ExitCode", "error_line", "exit_code_of", "exit_code_of_status"]
+__all__ = ["EXIT_CODES", "ExitCode", "error_line", "exit_code_of", "exit_code_of_status", "idempotency_key"]
 
 
 class ExitCode(IntEnum):
@@ -79,7 +80,14 @@ def exit_code_of(error: HttpClientError) -> ExitCode:
 def error_line(error: HttpClientError) -> str:
     """The error in one line, with what to do."""
     remedies = [remedy for kind, remedy in _REMEDIES if isinstance(error, kind)][:1]
-    is_unsafe = error.request is not None and not error.request.is_safe_to_repeat
-    if is_unsafe and exit_code_of(error) is ExitCode.UNKNOWN:
-        remedies.append("the request may have been processed: look before you send it again")
+    if exit_code_of(error) is ExitCode.UNKNOWN and error.request is not None:
+        if (key := idempotency_key(error.request)) is not None:
+            remedies.append(f"the request may have been processed: repeat it with --idempotency-key {key}")
+        elif not error.request.is_safe_to_repeat:
+            remedies.append("the request may have been processed: look before you send it again")
     return "; ".join([f"error: {error}", *remedies])
+
+
+def idempotency_key(request: HttpRequest | None) -> str | None:
+    """The key by which a service would recognise the request, or None."""
+    return None if request is None else request.headers.get("Idempotency-Key")

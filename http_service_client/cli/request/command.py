@@ -15,7 +15,7 @@ from ...errors import ConfigurationError, HttpClientError, HttpStatusError, Inva
 from ...http.messages import HttpResponse
 from ...http.urls import redact_url
 from .. import client_options, request_options
-from ..exit_codes import ExitCode, error_line, exit_code_of, exit_code_of_status
+from ..exit_codes import ExitCode, error_line, exit_code_of, exit_code_of_status, idempotency_key
 from .curl import curl_command
 from .front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd
 from .options import check, declare
@@ -106,7 +106,12 @@ class _Request:
         code = exit_code_of_status(response.status_code)
         if code is not ExitCode.OK:
             status = f"{response.status_code} {response.reason_phrase}".rstrip()
-            self._printer.say(f"error: {self._method} {redact_url(response.url)} answered {status}", "red")
+            # After a 4xx the same request would fail again.
+            key = idempotency_key(response.request) if code is ExitCode.SERVER_ERROR else None
+            advice = "" if key is None else f"; repeat it with --idempotency-key {key}"
+            self._printer.say(
+                f"error: {self._method} {redact_url(response.url)} answered {status}{advice}", "red"
+            )
         return code
 
     def _show(self, front_end: FrontEnd) -> HttpResponse:

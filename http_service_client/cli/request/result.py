@@ -14,6 +14,7 @@ from ...http.headers import Headers
 from ...http.media_types import charset_of
 from ...http.messages import HttpResponse
 from ...http.urls import redact_url
+from ..exit_codes import idempotency_key
 from .text import is_json
 
 __all__ = ["as_json"]
@@ -50,6 +51,7 @@ def as_json(outcome: HttpResponse | HttpClientError, *, shows_secrets: bool) -> 
     state = outcome.sent_state if is_error else timeline.sent_state
     result |= {
         "error": {"type": type(outcome).__name__, "message": str(outcome)} if is_error else None,
+        "idempotency_key": idempotency_key(outcome.request),
         "attempts": getattr(timeline[-1], "attempts", 0) if timeline else 0,
         "sent_state": None if state is None else state.value,
         "elapsed": timeline[-1].at if timeline else 0.0,

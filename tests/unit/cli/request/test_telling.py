@@ -54,6 +54,7 @@ def test_the_whole_result_is_one_object(
         },
         "json": {"id": 1},
         "error": None,
+        "idempotency_key": None,
         "attempts": 2,
         "sent_state": "answered",
     }
@@ -178,6 +179,20 @@ class TestErrors:
         done = run_piped("post", f"{server.url}/x", "-d", "charge", *front_end_flag)
         assert done.code == 6
         assert done.errors.endswith("; the request may have been processed: look before you send it again")
+
+    def test_a_key_that_was_made_is_told(self, server: LoopbackServer, front_end_flag: list[str]) -> None:
+        """With it the service recognises the request, so that it can be repeated after all."""
+        server.script("/x", reset())
+        server.script("/y", respond(500))
+        for path, code in (("x", 6), ("y", 5)):
+            url = f"{server.url}/{path}"
+            options = ["--idempotency-key", "auto", "--retries", "0", "--check-status", *front_end_flag]
+            done = run_piped("post", url, *options)
+            key = server.received(f"/{path}")[0].header("Idempotency-Key")
+            assert done.code == code
+            assert done.errors.endswith(f"repeat it with --idempotency-key {key}")
+        result = as_json("post", f"{server.url}/x", *options, code=6)
+        assert result["idempotency_key"] == server.requests[-1].header("Idempotency-Key")
 
     def test_a_deadline_and_a_name_have_remedies(
         self, server: LoopbackServer, front_end_flag: list[str]
