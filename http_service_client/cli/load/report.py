@@ -122,8 +122,8 @@ class Result:
             )
         if tally.warm_up_calls:
             yield f"warm-up      {load.warm_up:g} s, {_count(tally.warm_up_calls, 'call')}, not counted"
-        since = "it began" if load.rate is None else "it was due, waits for a free worker included"
-        yield f"latency      of a call from when {since}; percentiles are exact to 1 %, the maximum is exact"
+        since = "began" if load.rate is None else "was due, waits for a free worker included"
+        yield f"latency      counts from when a call {since}; percentiles are exact to 1 %"
         examples = [
             (name, outcome.example) for name, outcome in sorted(tally.outcomes.items()) if outcome.example
         ]
@@ -150,11 +150,11 @@ class Result:
         if self.schedule.load.rate is not None:
             rows.append(("without waits", tally.service))
         width = max(len("outcome"), *(len(name) for name, _ in rows))
-        head = "".join(f"{name:>9}" for name in (*(name for name, _ in QUANTILES), "max"))
+        head = "".join(f"{name:>8}" for name in (*(name for name, _ in QUANTILES), "max"))
         yield f"{'outcome':<{width}}    calls    share{head}"
         for name, latency in rows:
             share = 100 * latency.count / tally.ended if tally.ended else 0.0
-            times = "".join(f"{duration(value):>9}" for value in _quantiles(latency).values())
+            times = "".join(f"{duration(value):>8}" for value in _quantiles(latency).values())
             yield f"{name:<{width}} {latency.count:>8,} {share:>6.1f} %{times}"
 
     def warnings(self) -> Iterator[str]:
