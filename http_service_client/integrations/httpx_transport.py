@@ -395,6 +395,7 @@ class _Request(AdaptedRequest[Any]):
             url=self.url,
             request=self,
             elapsed=elapsed,
+            http_version="HTTP/2" if response.http_version == "HTTP/2" else "HTTP/1.1",
         )
 
     # What is done with a response that is of no use.

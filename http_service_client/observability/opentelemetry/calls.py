@@ -57,6 +57,11 @@ _CANCELLATIONS = frozenset(
 
 _SUPPRESSED = "suppress_instrumentation"  # as older instrumentations mark their own requests
 
+_INSTRUMENTATIONS = frozenset(
+    f"opentelemetry.instrumentation.{library}"
+    for library in ("aiohttp_client", "httpx", "requests", "urllib3")
+)
+
 # Keys of a context: of the current span, which OpenTelemetry has no public name for, and of the span of the call around
 # the running code. (The call itself would be a reference cycle: it has this context.)
 _SPAN = next(iter(set_span_in_context(INVALID_SPAN, Context())))
@@ -72,10 +77,22 @@ def begin_call(tracing: Tracing, call: Call, parent: CallTelemetry | None) -> Ca
         context = parent.context if isinstance(parent, CallSpans) else get_current()
         if context.get(_SUPPRESS_INSTRUMENTATION_KEY) or context.get(_SUPPRESSED):
             return None
-        return CallSpans(tracing, call, context, not context.get(_SUPPRESS_HTTP_INSTRUMENTATION_KEY))
+        has_http_spans = not context.get(_SUPPRESS_HTTP_INSTRUMENTATION_KEY) and not _is_of_instrumentation(
+            context
+        )
+        return CallSpans(tracing, call, context, has_http_spans)
     except Exception:
         tracing.report()
         return None
+
+
+def _is_of_instrumentation(context: Context) -> bool:
+    """Whether the current span is the CLIENT span of an instrumentation around an adapter: not all of them set the mark."""
+    span = context.get(_SPAN)
+    if span is None or getattr(span, "kind", None) is not _CLIENT:
+        return False
+    scope = getattr(span, "instrumentation_scope", None)
+    return getattr(scope, "name", None) in _INSTRUMENTATIONS
 
 
 def note_change(tracing: Tracing, change: StateChange) -> None:

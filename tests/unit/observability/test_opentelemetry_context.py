@@ -20,7 +20,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from http_service_client import ConfigurationError, HttpRequest, HttpResponse, HttpServiceClient
 from http_service_client.observability import OpenTelemetry
-from http_service_client.testing import LoopbackServer, ScriptedTransport, respond
+from http_service_client.testing import LoopbackServer, ScriptedTransport, VirtualClock, respond
 from kit.fakes import ORIGIN, URL, Harness
 from kit.front_ends import FrontEnd
 from kit.otel import Collected
@@ -202,6 +202,46 @@ class TestLeaving:
         }
         assert found == spans
         assert len(spans) == 20
+
+    def test_a_call_that_is_cancelled_at_any_step(self) -> None:
+        """Each span that began ends, and no context stays."""
+        begun: list[str] = []
+        ended: list[str] = []
+
+        class Counting(SpanProcessor):
+            def on_start(self, span: Any, parent_context: object = None) -> None:
+                begun.append(span.name)
+
+            def on_end(self, span: Any) -> None:
+                ended.append(span.name)
+
+        class Steps:
+            async def send_async(self, request: HttpRequest, timeout: object) -> HttpResponse:
+                await asyncio.sleep(0)
+                return HttpResponse(503)
+
+        provider = TracerProvider()
+        provider.add_span_processor(Counting())
+        telemetry = OpenTelemetry(tracer_provider=provider)
+
+        async def main() -> int:
+            async with HttpServiceClient(
+                transport=Steps(), telemetry=telemetry, clock=VirtualClock()
+            ) as client:
+                for steps in range(1000):
+                    task = asyncio.ensure_future(client.get_async(URL))
+                    for _ in range(steps):
+                        await asyncio.sleep(0)
+                    if task.done():
+                        return steps
+                    task.cancel()
+                    with pytest.raises(asyncio.CancelledError):
+                        await task
+                    assert sorted(begun) == sorted(ended)
+            raise AssertionError
+
+        assert asyncio.run(main()) > 5
+        assert sorted(begun) == sorted(ended)
 
     @pytest.mark.parametrize("where", ["another task", "another thread", "the same thread"])
     def test_a_coroutine_that_is_closed_elsewhere(self, collected: Collected, where: str) -> None:

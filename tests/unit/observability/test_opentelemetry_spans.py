@@ -86,6 +86,22 @@ def test_a_redirect(front_end: FrontEnd, collected: Collected) -> None:
     ]
 
 
+def test_a_template_of_a_path(front_end: FrontEnd, collected: Collected) -> None:
+    """It is part of the names, since it has few values; another path that a redirect leads to has none."""
+    hop = (307, {"Location": "/elsewhere"})
+    harness = Harness(front_end, 503, hop, 200, telemetry=collected.telemetry)
+    harness.request(url=f"{ORIGIN}/orders/{{order_id}}", path_params={"order_id": 7}, params={"q": 1})
+    url = f"url.template=/orders/{{order_id}} url.full={ORIGIN}/orders/7?q=1"
+    assert [line for line in collected.tree() if "!" not in line] == [
+        f"INTERNAL GET /orders/{{order_id}} {url} http.response.status_code=200 attempts=2 sent_state=answered",
+        f"  CLIENT GET /orders/{{order_id}} ERROR {url} http.response.status_code=503 error.type=503",
+        f"  CLIENT GET /orders/{{order_id}} {url} http.request.resend_count=1 http.response.status_code=307",
+        f"  CLIENT GET url.full={ORIGIN}/elsewhere http.request.resend_count=2 http.response.status_code=200",
+    ]
+    calls = collected.metrics()["http_service_client.call.duration"]
+    assert [attributes["url.template"] for attributes, _ in calls] == ["/orders/{order_id}"]
+
+
 def test_a_refusal(front_end: FrontEnd, collected: Collected) -> None:
     """A refused call has no exchange; the call that opened the circuit shows that it did."""
     harness = Harness(
