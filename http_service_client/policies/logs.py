@@ -66,8 +66,20 @@ _BRANCHES: dict[type, tuple[str, int]] = {
 def _is_first_logged(kind: type) -> bool:
     """Make the logger of a kind of event, now that one has come, and answer for it."""
     name, level = _BRANCHES[kind]
-    IS_LOGGED[kind] = question = partial(branch(name).isEnabledFor, level)
+    logger = branch(name)
+    is_call = kind is CallFinished
+    question = partial(_is_call_logged, logger) if is_call else partial(logger.isEnabledFor, level)
+    IS_LOGGED[kind] = question
     return question()
+
+
+def _is_call_logged(logger: logging.Logger) -> bool:
+    return logger.isEnabledFor(_level_of_calls(logger))
+
+
+def _level_of_calls(logger: logging.Logger) -> int:
+    # An application at INFO has not asked for a line a call; one that sets the level of this logger has.
+    return INFO if logger.level else DEBUG
 
 
 IS_LOGGED: dict[type, Callable[[], bool]] = {kind: partial(_is_first_logged, kind) for kind in _BRANCHES}
@@ -90,8 +102,7 @@ def log_event(event: Event) -> None:
 
 
 def _log_call(logger: logging.Logger, event: CallFinished) -> None:
-    # An application at INFO has not asked for a line a call; one that sets the level of this logger has.
-    level = INFO if logger.level else DEBUG
+    level = _level_of_calls(logger)
     if logger.isEnabledFor(level):
         text = outcome(event, f" in {event.at:.3f} s")
         subject = heading(event.method, event.url, event.call_name)

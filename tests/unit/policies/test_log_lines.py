@@ -92,6 +92,17 @@ def test_an_application_at_info_sees_retries_alone(
     assert [line.split()[:2] for line in log.lines()] == [["INFO", ".retry"]]
 
 
+def test_a_call_that_logs_nothing_makes_no_text(
+    front_end: FrontEnd, by_default: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One question for each event is all that the log costs it, also in an application at INFO."""
+    log = Log(front_end, by_default, OK)
+    front_end.request(log.client, "GET", URL)
+    monkeypatch.setattr("http_service_client.client.client.log_event", None)  # a call of it would raise
+    front_end.request(log.client, "GET", URL)
+    assert log.lines() == []
+
+
 @pytest.mark.parametrize("level", [logging.INFO, logging.DEBUG])
 def test_one_line_a_call_where_asked(
     front_end: FrontEnd, caplog: pytest.LogCaptureFixture, level: int
