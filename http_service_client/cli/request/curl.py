@@ -43,7 +43,7 @@ def curl_command(
     def header(name: str, value: str) -> str:
         if shows_secrets or name not in request.headers.secret_names:
             return shlex.quote(f"{name}: {value}")
-        # The scheme of credentials is no secret, and tells which ones are meant.
+        # The scheme of credentials is not secret, and shows which ones are meant.
         scheme = f"{value.partition(' ')[0]} " if name.lower() == "authorization" and " " in value else ""
         secrets.append(_NOT_NAME.sub("_", name.upper()))
         return f'"{name}: {scheme}${secrets[-1]}"'

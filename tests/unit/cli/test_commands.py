@@ -82,7 +82,7 @@ def test_the_console_script_is_the_same_program() -> None:
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
 @pytest.mark.parametrize(("redirection", "code"), [("> /dev/full", 1), (">&-", 0), (">&- 2>&-", 0)])
 def test_output_that_goes_nowhere_causes_no_traceback(redirection: str, code: int) -> None:
-    """A full disk is an error in one line; a stream that the shell has closed is none."""
+    """A full disk is an error in one line; a stream that the shell has closed is not an error."""
     done = subprocess.run(
         ["sh", "-c", f'"$0" "$@" {redirection}', *COMMAND, "simulate", "--list"],
         env=environment(),

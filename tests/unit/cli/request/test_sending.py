@@ -142,9 +142,7 @@ def test_a_password_is_asked_for_at_a_terminal(
     assert server.requests[0].header("Authorization") == "Basic YW5uOnB3"
 
 
-def test_redirects_are_followed_unless_they_shall_not_be(
-    server: LoopbackServer, front_end_flag: list[str]
-) -> None:
+def test_redirects_are_followed_up_to_a_limit(server: LoopbackServer, front_end_flag: list[str]) -> None:
     """--no-follow shows the first, --max-redirects sets a limit."""
     server.script("/x", respond(302, headers={"Location": "/y"}))
     server.script("/y", respond(302, headers={"Location": "/z"}))

@@ -1,4 +1,4 @@
-"""What a request command says about its call: the whole result as JSON, the timeline, the heads, the errors."""
+"""What a request command reports about its call: the whole result as JSON, the timeline, the heads, the errors."""
 
 from __future__ import annotations
 
@@ -94,7 +94,9 @@ def test_a_failure_is_an_object_too(server: LoopbackServer, front_end_flag: list
     assert result["timeline"][1]["reason"].startswith("the server may have acted on the request")
 
 
-def test_explain_tells_the_story(server: LoopbackServer, quick: list[str], front_end_flag: list[str]) -> None:
+def test_explain_prints_the_story(
+    server: LoopbackServer, quick: list[str], front_end_flag: list[str]
+) -> None:
     """On standard error, after the body, for a failure too."""
     server.script("/x", respond(503), respond(body=b"tea"))
     done = run_piped("get", f"{server.url}/x", "--explain", *quick, *front_end_flag)
@@ -180,7 +182,7 @@ class TestErrors:
         assert done.code == 6
         assert done.errors.endswith("; the request may have been processed: look before you send it again")
 
-    def test_a_key_that_was_made_is_told(self, server: LoopbackServer, front_end_flag: list[str]) -> None:
+    def test_a_generated_key_is_shown(self, server: LoopbackServer, front_end_flag: list[str]) -> None:
         """With it the service recognises the request, so that it can be repeated after all."""
         server.script("/x", reset())
         server.script("/y", respond(500))
