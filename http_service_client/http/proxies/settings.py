@@ -118,11 +118,8 @@ def _with_scheme(proxy: str | None) -> str | None:
 
 def _parse_entry(entry: str) -> NoProxyEntry | None:
     """The parsed entry, or None: a typing error in one entry must not send all traffic the wrong way."""
-    entry = entry.lower()
-    if entry == "*":
-        return NoProxyEntry(matches_all=True)
     try:
-        entry, port = split_port(entry)
+        entry, port = split_port(entry.lower())
     except ValueError:
         return None
     try:
