@@ -40,7 +40,7 @@ _DOTTED = re.compile(rf"\b{PACKAGE}((?:\.\w+)+)")
 _MADE_BY_CLIENTS = {"AsyncStreamedResponse", "ResilienceMiddleware", "StreamedResponse", "Timeline"}
 # Names of spans' attributes and events, and of metrics: see docs/opentelemetry.md.
 _TELEMETRY = {
-    *("cache.requests", "cache.result", "call.duration", "circuit", "circuit.changes", "reason"),
+    *("cache.requests", "cache.result", "call.duration", "call.id", "circuit", "circuit.changes", "reason"),
     *(
         "redirect_followed",
         "refusals",

@@ -23,7 +23,7 @@ symptoms = load("docs/symptoms.py")
 pictures = load("docs/operating_pictures.py")
 
 _, _, _TROUBLES = PAGE.partition("\n## When something moves\n")
-SECTIONS = dict(re.findall(r"^### (.+)\n((?:(?!^##).*\n)*)", _TROUBLES, re.MULTILINE))
+SECTIONS = dict(re.findall(r"^### (.+)\n((?:(?!^##).*\n)*)", _TROUBLES.partition("\n## ")[0], re.MULTILINE))
 
 
 def first_cells(head: str) -> list[str]:
@@ -65,6 +65,16 @@ def test_the_page_names_no_other_metric() -> None:
     samples = re.sub(r"_seconds_(?:count|sum|bucket)\b", "_seconds", PAGE)
     assert set(re.findall(r"\bhttp_client_\w+", samples)) <= METRICS
     assert not re.search(r"\bhttp_(?!client_)\w+_(?:total|seconds)\b", PAGE)
+
+
+def test_the_metrics_of_opentelemetry_are_those_of_its_page() -> None:
+    """By the names that the page on OpenTelemetry lists."""
+    names = re.compile(r"`(http(?:_service_client|\.client)(?:\.[a-z_]+)+)`")
+    rows = (ROOT / "docs/opentelemetry.md").read_text("utf-8").partition("\n## Metrics\n")[2]
+    _, _, table = PAGE.partition("\n### The same by OpenTelemetry\n")
+    used = set(names.findall(table.partition("\n## ")[0]))
+    assert used
+    assert used <= set(names.findall(rows))
 
 
 def test_every_reason_not_to_retry_is_explained() -> None:
