@@ -45,7 +45,7 @@ _S = '{job=~"$job",service=~"$service"}'
 # As in the alert rules: 408, 429 and 5xx, and errors but for calls that were cancelled or whose client was closed.
 _FAILED = (
     '{job=~"$job",service=~"$service",status_code!~"[123]..|4(0[0-79]|1.|2[0-8]|[3-9].)",'
-    'error!~"CancelledError|KeyboardInterrupt|SystemExit|GeneratorExit|ClientClosedError",overflow=""}'
+    'error!~"CancelledError|KeyboardInterrupt|SystemExit|GeneratorExit|GreenletExit|ClientClosedError",overflow=""}'
 )
 
 

@@ -13,7 +13,7 @@ A thread does that, and calls only put their events into a queue:
 2. A fork waits until the thread has released that lock (see `ForkBarrier`), or it would be held in the child for ever.
 3. A call does not wait for files.
 
-So a process that is killed loses the events of its last twentieth of a second; one that exits loses none.
+So a process that is killed loses the events of its last tenth of a second; one that exits loses none.
 """
 
 from __future__ import annotations
@@ -45,9 +45,7 @@ _COUNTS = {count.source: count for count in COUNTS}
 _MODES = {gauge.name: gauge.mode for gauge in GAUGES}
 _FURTHER = ("overflow", "client")  # labels of all metrics here; "" is the same as none
 _REFRESH = 1.0  # seconds between two times that gauges are written
-_REST = 0.05  # seconds between two times that events are counted
-
-_Counted = tuple[Callable[[Any], None], Any]  # what counts an event, and the event
+_REST = 0.1  # seconds between two times that events are counted
 
 _WRITING = ForkBarrier()
 # By the names of their clients.
@@ -118,7 +116,7 @@ class WorkerFiles:
 
     def _reset_after_fork(self) -> None:
         # What waits in the queue is the parent's to count, and its thread does not exist here.
-        self._events: SimpleQueue[_Counted] = SimpleQueue()
+        self._events: SimpleQueue[tuple[Callable[[Any], None], Any]] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._written_at = -math.inf
         self._shown: dict[tuple[str, tuple[str, ...]], None] = {}
@@ -128,7 +126,7 @@ class WorkerFiles:
         if self._thread is None:  # the first event of this process
             self._thread = threading.Thread(
                 target=_write_for_ever,
-                args=(weakref.ref(self), self._events),
+                args=(weakref.ref(self),),
                 name="http-client-prometheus",
                 daemon=True,
             )
@@ -139,17 +137,14 @@ class WorkerFiles:
         self._written_at = -math.inf
         self._write()
 
-    def _write(self, first: _Counted | None = None) -> None:
+    def _write(self) -> None:
         with _WRITING, self._lock:
-            counted = first
             while True:
-                if counted is not None:
-                    count, event = counted
-                    count(event)
                 try:
-                    counted = self._events.get_nowait()
+                    count, event = self._events.get_nowait()
                 except Empty:
                     break
+                count(event)
             now = time.monotonic()
             if now - self._written_at >= _REFRESH:
                 self._written_at = now
@@ -170,18 +165,14 @@ class WorkerFiles:
             self._gauges[name].labels(*labels).set(value)
 
 
-def _write_for_ever(files: weakref.ref[WorkerFiles], events: SimpleQueue[_Counted]) -> None:
-    """Write as long as the collector lives."""
-    first: _Counted | None
-    while True:
-        try:
-            first = events.get(timeout=_REFRESH)
-        except Empty:
-            first = None
-        writer = files()
-        if writer is None:
-            return
-        writer._write(first)
+def _write_for_ever(files: weakref.ref[WorkerFiles]) -> None:
+    """Write as long as the collector lives.
+
+    It looks at the queue again and again, and never waits for it: gevent may make a greenlet of this thread and know nothing
+    of the queue, so that such a wait would stop its whole worker. `time.sleep` is looked up each time, and gevent's by then.
+    """
+    while (writer := files()) is not None:
+        writer._write()
         del writer
         time.sleep(_REST)
 

@@ -52,6 +52,8 @@ def child_exit(server, worker):
     [
         pytest.param(["--worker-class=sync", "--preload"], id="sync, preload"),
         pytest.param(["--worker-class=gthread", "--threads=4"], id="gthread"),
+        # It patches the standard library when this package has been imported already.
+        pytest.param(["--worker-class=gevent", "--preload"], id="gevent, preload", marks=needs("gevent")),
     ],
 )
 def test_a_scrape_has_the_calls_of_all_workers(

@@ -13,7 +13,7 @@ import pytest
 from http_service_client import ConfigurationError, HttpMetrics, MetricsCollector, SentState
 from http_service_client.events import CallFinished
 from http_service_client.observability import Exemplar, PrometheusCollector, collector, span_exemplar
-from kit.fakes import ORIGIN, Harness
+from kit.fakes import ORIGIN, URL, Harness
 from kit.front_ends import FrontEnd
 from kit.scrapes import registry_of, scrape
 
@@ -142,6 +142,32 @@ def test_the_current_span_of_opentelemetry_is_found(
         harness.request()
     (histogram,) = harness.client.metrics.snapshot().histograms
     assert [dict(exemplar.labels) for _, exemplar in histogram.exemplars] == ([found] if found else [])
+
+
+def test_a_traced_call_leads_to_its_own_trace(front_end: FrontEnd) -> None:
+    """Where no span is current around it, too: that of the call is, also when the body of a stream is closed."""
+    pytest.importorskip("opentelemetry.sdk", reason="OpenTelemetry's SDK is not installed")
+    from kit.otel import Collected
+
+    collected = Collected()
+    harness = Harness(front_end, 200, telemetry=collected.telemetry)
+    PrometheusCollector(harness.client, exemplars=span_exemplar)
+
+    def last_exemplar() -> dict[str, str]:
+        (histogram,) = harness.client.metrics.snapshot().histograms
+        ((_, exemplar),) = histogram.exemplars
+        return dict(exemplar.labels)
+
+    def last_call() -> dict[str, str]:
+        span = [span for span in collected.spans if span.kind.name == "INTERNAL"][-1]
+        return {"trace_id": f"{span.context.trace_id:032x}", "span_id": f"{span.context.span_id:016x}"}
+
+    harness.request()
+    assert last_exemplar() == last_call()
+    with front_end.stream(harness.client, "GET", URL) as response:
+        response.read()
+    assert last_exemplar() == last_call()
+    assert len({span.context.trace_id for span in collected.spans}) == 2
 
 
 def test_without_opentelemetry_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
