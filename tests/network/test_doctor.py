@@ -308,7 +308,7 @@ def test_hostile_servers_are_findings(
 ) -> None:
     """The examination ends, and says what it met."""
     server.script("*", action)
-    found = examine(server.url, "--idle", "0", "--timeout", "0.4")
+    found = examine(server.url, "--idle", "0", "--timeout", "0.6")
     assert (found["code"], found[check]["level"]) == (1, "fail")
     assert message in found[check]["message"]
 
@@ -331,6 +331,16 @@ def test_a_port_without_a_server_fails(examine: Examine) -> None:
     assert "127.0.0.1 refused the connection" in found["connect"]["message"]
     assert "keep-alive" not in found
     assert found["all"]["requests"]["GET"] == 0
+
+
+def test_the_configuration_may_have_the_base_url(
+    server: LoopbackServer, tmp_path: Path, examine: Examine
+) -> None:
+    """All requests go there."""
+    settings = tmp_path / "client.json"
+    settings.write_text(json.dumps({"base_url": f"{server.url}/v1"}))
+    examine("/health", "--idle", "0", "--config", str(settings))
+    assert [request.target for request in server.requests] == ["/v1/health"] * 3
 
 
 def test_the_egress_policy_holds_for_the_doctor_too(

@@ -103,10 +103,10 @@ def test_calls_that_never_began_are_counted(server: LoopbackServer, run: Run) ->
 
 def test_an_open_loop_keeps_to_its_rate(server: LoopbackServer, run: Run) -> None:
     """Whatever the service could do: it is not called earlier than that."""
-    figures = run(server.url, "--rate", "40", "-n", "12", "-c", "4")
+    figures = run(server.url, "--rate", "40", "-n", "20", "-c", "4")
     first, *_, last = [request.at for request in server.requests]
     assert last - first >= 0.2
-    assert figures["calls"] == 12
+    assert figures["calls"] == 20
 
 
 def test_the_warm_up_is_left_out(server: LoopbackServer, run: Run) -> None:
@@ -118,22 +118,22 @@ def test_the_warm_up_is_left_out(server: LoopbackServer, run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("action", "outcome"),
+    ("action", "timeout", "outcome"),
     [
-        (reset(), "ConnectionLostError"),
-        (drip(b"x" * 1000, every=0.05), "AttemptTimeoutError"),
-        (stall(), "AttemptTimeoutError"),
-        (raw(b"nonsense\r\n\r\n"), "ProtocolError"),
-        (raw(b"HTTP/1.1 200 OK\r\n\r\n", *[b"x" * 65536] * 200), "ResponseTooLargeError"),
+        (reset(), "10", "ConnectionLostError"),
+        (drip(b"x" * 1000, every=0.05), "0.3", "AttemptTimeoutError"),
+        (stall(), "0.3", "AttemptTimeoutError"),
+        (raw(b"nonsense\r\n\r\n"), "10", "ProtocolError"),
+        (raw(b"HTTP/1.1 200 OK\r\n\r\n", *[b"x" * 65536] * 200), "10", "ResponseTooLargeError"),
     ],
     ids=["reset", "drip", "stall", "nonsense", "endless"],
 )
 def test_hostile_servers_are_rows_of_the_table(
-    server: LoopbackServer, run: Run, action: Any, outcome: str
+    server: LoopbackServer, run: Run, action: Any, timeout: str, outcome: str
 ) -> None:
     """Each with its first message; the load goes on."""
     server.script("*", action)
-    figures = run(server.url, "-n", "2", "-c", "2", "--timeout", "0.3", "--retries", "0")
+    figures = run(server.url, "-n", "2", "-c", "2", "--timeout", timeout, "--retries", "0")
     assert outcomes(figures) == {outcome: 2}
     assert figures["outcomes"][0]["example"]
     assert (figures["exit_code"], figures["failed"]) == (1, 2)
@@ -160,6 +160,15 @@ def test_a_body_is_sent_by_each_call(server: LoopbackServer, run: Run, tmp_path:
     run(server.url, "-X", "POST", "--data", f"@{file}", "--idempotency-key", "auto", "-n", "6", "-c", "3")
     assert [request.body for request in server.requests] == [BODY] * 6
     assert len({request.header("Idempotency-Key") for request in server.requests} - {None}) == 6
+
+
+def test_the_configuration_may_have_the_base_url(server: LoopbackServer, run: Run, tmp_path: Path) -> None:
+    """The figures name the whole URL."""
+    settings = tmp_path / "client.json"
+    settings.write_text(json.dumps({"base_url": f"{server.url}/v1"}))
+    figures = run("/orders", "-n", "1", "-p", "open=1", "--config", str(settings))
+    assert [request.target for request in server.requests] == ["/v1/orders?open=1"]
+    assert figures["url"] == f"{server.url}/v1/orders"
 
 
 def test_ctrl_c_prints_what_there_is(
@@ -217,7 +226,7 @@ def test_piped_there_is_the_table_alone(server: LoopbackServer, front_end_option
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "\x1b" not in done.stdout
-    assert done.stdout.startswith(f"GET {server.url}\nclosed loop, 2 at a time; ")
+    assert done.stdout.startswith(f"GET {server.url}/\nclosed loop, 2 at a time; ")
     assert re.search(r"^all +8 +100\.0 %( +[\d.]+ ms){6}$", done.stdout, flags=re.MULTILINE)
 
 

@@ -48,7 +48,7 @@ class Examination:
         fields: list[tuple[str, str]],
         idle: float,
     ) -> None:
-        self.url = normalise_url(url)
+        self.url = normalise_url(url, base_url=config.base_url)
         self.parts: Url = split_url(self.url)
         self.requests: Counter[str] = Counter()
         self._config, self._fields, self._idle = config, fields, idle

@@ -12,6 +12,8 @@ from typing import Any, TextIO
 from ... import HttpClientConfig, HttpServiceClient
 from ...client.pool_config import is_default
 from ...core.checks import check_number
+from ...errors import ConfigurationError, InvalidRequestError
+from ...http.urls import normalise_url
 from .. import client_options, request_options
 from ..client_options import client_settings, seconds
 from ..exit_codes import ExitCode
@@ -130,6 +132,10 @@ def _request(arguments: argparse.Namespace, load: Load) -> tuple[HttpClientConfi
         config = replace(config, auto_idempotency_key=True)
     with ExitStack() as stack:
         url, options = request_options.build_request(arguments, stack, base_url=config.base_url)
+        try:
+            url = normalise_url(url, base_url=config.base_url)
+        except InvalidRequestError as error:
+            raise ConfigurationError(str(error)) from None
         # Files are read once; calls at the same time could not share one.
         if hasattr(options.get("data"), "read"):
             options["data"] = options["data"].read()

@@ -1,4 +1,4 @@
-"""What became of the calls of a load, in constant memory."""
+"""Counts the outcomes of the calls of a load, in constant memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who makes the calls of a load: threads, or asyncio tasks on one loop. Both are started and stopped by another thread."""
+"""The workers of a load: threads, or asyncio tasks on one loop. Another thread starts and stops them."""
 
 from __future__ import annotations
 
