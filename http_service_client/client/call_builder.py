@@ -33,7 +33,7 @@ from ..http.cookies.jar import CookieJar
 from ..http.header_validation import validate_once
 from ..http.headers import Headers, build_headers
 from ..http.messages import HttpRequest
-from ..http.path_templates import fill_path
+from ..http.path_templates import fill_path, is_of_template
 from ..http.preparation import parse_method
 from ..http.urls import normalise_url, origin_of, redact_url
 from ..policies.cache import Cache
@@ -404,6 +404,8 @@ class CallBuilder:
         request._codec = self._config.resolved.json_codec
         request.method = parse_method(kept.method)
         request.url = normalise_url(kept.url, None, self._base_url)
+        if request.url_template is not None and not is_of_template(request.url, request.url_template):
+            request.url_template = None  # the URL was changed
         shown = redact_url(request.url)
         if "***" in kept.url:
             raise InvalidRequestError(

@@ -21,7 +21,7 @@ from ..errors import InvalidRequestError
 from .parameters import scalar_bytes
 from .urls import DOT_SEGMENTS, RawUrl, escape_path, path_span, show_url
 
-__all__ = ["fill_path"]
+__all__ = ["fill_path", "is_of_template"]
 
 _PLACEHOLDER = re.compile(r"\{([^{}/]*)\}")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*").fullmatch
@@ -56,6 +56,19 @@ def fill_path(url: str, path_params: Mapping[str, object]) -> tuple[str, str]:
     path = "/".join([_filled(url, segment, encoded) for segment in segments])
     filled = f"{start}{path}{end}"
     return (RawUrl(filled) if isinstance(url, RawUrl) else filled), template
+
+
+def is_of_template(url: str, template: str) -> bool:
+    """Whether a URL may be this template filled, below any base URL.
+
+    >>> is_of_template("https://api.test/v1/orders/7?a=b", "/orders/{order_id}")
+    True
+    >>> is_of_template("https://api.test/v1/refunds/7", "/orders/{order_id}")
+    False
+    """
+    pieces = _PLACEHOLDER.split(template)
+    pattern = "[^/]+".join(map(re.escape, pieces[::2]))
+    return re.search(rf"{pattern}\Z", url.partition("?")[0]) is not None
 
 
 class _Template(NamedTuple):

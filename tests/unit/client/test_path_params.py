@@ -122,7 +122,7 @@ def test_retries_have_the_template_and_redirects_lead_elsewhere(front_end: Front
 
 
 def test_a_kept_request_keeps_its_template(front_end: FrontEnd) -> None:
-    """Also through a pickle: a dead letter counts as the call that it was."""
+    """Also through a pickle: a dead letter counts as the call that it was, unless its URL is changed."""
     service = Service(front_end, HttpResponse(400), HttpResponse(200))
     with pytest.raises(HttpStatusError) as caught:
         front_end.request(
@@ -131,7 +131,9 @@ def test_a_kept_request_keeps_its_template(front_end: FrontEnd) -> None:
     kept = pickle.loads(pickle.dumps(caught.value.request))
     assert kept.url_template == kept.redacted().url_template == TEMPLATE
     front_end.send(service.client, kept)
-    assert service.templates == [TEMPLATE, TEMPLATE]
+    kept.url = f"{BASE}/refunds/7"
+    front_end.send(service.client, kept)
+    assert service.templates == [TEMPLATE, TEMPLATE, None]
     with pytest.raises(TypeError, match="send takes no keyword 'path_params'; change the request before"):
         front_end.send(service.client, kept, path_params={"order_id": 8})
 
