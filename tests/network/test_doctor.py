@@ -246,6 +246,28 @@ def test_an_unknown_authority_is_named(
     assert (found["certificate"]["level"], found["GET, asyncio"]["level"], found["code"]) == ("warn", "ok", 0)
 
 
+def test_an_intermediate_authority_has_to_be_sent(
+    tmp_path: Path, certificates: Certificates, examine: Examine
+) -> None:
+    """Browsers may fetch the one that is missing; clients do not."""
+    issued = certificates.authority.create_child_ca().issue_cert("127.0.0.1")
+    with LoopbackServer(tls=context(issued)) as server:
+        found = examine(server.url, "--idle", "0", "--cacert", certificates.ca_file)["certificate"]
+    assert found["level"] == "ok"
+    assert len(found["details"]["chain"]) == 2
+    assert "; the server sends it with that of trustme" in found["message"]
+    alone = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    file = tmp_path / "alone.pem"
+    file.write_bytes(issued.private_key_pem.bytes() + issued.cert_chain_pems[0].bytes())
+    alone.load_cert_chain(file)
+    with LoopbackServer(tls=alone) as server:
+        found = examine(server.url, "--idle", "0", "--cacert", certificates.ca_file)["certificate"]
+    assert found["level"] == "fail"
+    assert found["advice"].startswith(
+        "the server sends its own certificate only; it should send those of the intermediate"
+    )
+
+
 def test_a_self_signed_certificate_is_explained(tmp_path: Path, examine: Examine) -> None:
     """Nobody else vouches for it."""
     authority = trustme.CA()
