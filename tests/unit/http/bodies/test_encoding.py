@@ -103,3 +103,18 @@ def test_a_form_is_decoded_to_what_was_encoded(pairs: list[tuple[str, str]]) -> 
     assert (
         parse_qsl(body.content.decode("ascii"), keep_blank_values=True, strict_parsing=bool(pairs)) == pairs
     )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "charset"),
+    [
+        ({"data": "é"}, "utf-8"),
+        ({"content": "é"}, "utf-8"),
+        ({"data": b"e"}, None),
+        ({"json": "é"}, "utf-8"),
+        ({}, None),
+    ],
+)
+def test_text_is_sent_in_utf8_and_says_so(arguments: dict[str, Any], charset: str | None) -> None:
+    """A Content-Type of the caller's without a charset gets it; bytes are what the caller made them."""
+    assert encode_body(**arguments).charset == charset

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from http_service_client.http.http1.framing import RawFields, field_text
+from http_service_client.http.http1.framing import ParserSettings, RawFields, field_text
 
 
 @pytest.mark.parametrize(
@@ -15,3 +15,10 @@ def test_a_value_is_utf8_or_else_latin1(value: bytes, text: str) -> None:
     """As a whole: one invalid byte makes all of it latin-1."""
     assert field_text(value) == text
     assert list(RawFields([(b"X", value)])) == [("X", text)]
+
+
+def test_a_head_has_limits() -> None:
+    """As the documentation of the configuration says; several heads may come, and the parts of a body have room."""
+    settings = ParserSettings()
+    assert (settings.fields, settings.size, settings.tolerated) == (256, 65_536, frozenset())
+    assert (ParserSettings(size=100).total, ParserSettings(size=100).between) == (400, 200)

@@ -28,6 +28,8 @@ LONGEST = "x" * 255
         ("socks5h://p", SocksProxy("p", 1080, None, resolves=True)),
         ("socks5h://[::1]:1081", SocksProxy("::1", 1081, None, resolves=True)),
         ("socks5://j%C3%B6:a%40b@p", SocksProxy("p", 1080, ("jö".encode(), b"a@b"), resolves=False)),
+        ("socks5://u@p", SocksProxy("p", 1080, (b"u", b""), resolves=False)),
+        ("socks5://:p@p", SocksProxy("p", 1080, (b"", b"p"), resolves=False)),
         (f"socks5://{LONGEST}:p@p", SocksProxy("p", 1080, (LONGEST.encode(), b"p"), resolves=False)),
     ],
 )
