@@ -39,6 +39,9 @@ class Scenario:
             raise ConfigurationError(
                 f"service must be a Service, not {self.service!r}; write for example Service(latency=0.05)"
             )
+        for name in ("about", "method"):
+            if not isinstance(value := getattr(self, name), str):
+                raise ConfigurationError(f"{name} must be text, not {value!r}")
         if not isinstance(self.options, Mapping):
             raise ConfigurationError(
                 f"options must be a mapping of the keywords of a call, not {self.options!r}"
