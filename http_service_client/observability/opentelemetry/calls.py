@@ -10,6 +10,7 @@ collector: the other task's context must stay as it is. `opentelemetry.context.d
 
 from __future__ import annotations
 
+import sys
 from contextvars import Token
 from typing import TYPE_CHECKING
 
@@ -61,6 +62,9 @@ _INSTRUMENTATIONS = frozenset(
     f"opentelemetry.instrumentation.{library}"
     for library in ("aiohttp_client", "httpx", "requests", "urllib3")
 )
+
+_HTTP = {_SUPPRESS_HTTP_INSTRUMENTATION_KEY: True}
+_ALL = {**_HTTP, _SUPPRESS_INSTRUMENTATION_KEY: True}
 
 # Keys of a context: of the current span, which OpenTelemetry has no public name for, and of the span of the call around
 # the running code. (The call itself would be a reference cycle: it has this context.)
@@ -232,9 +236,7 @@ class _Exchange:
         self._target = target
         self._began = of._clock()
         self._span = span = tracing.start_span(target.span_name, of.context, _CLIENT, attributes)
-        self._context = context = Context(
-            {**of.context, _SPAN: span, _SUPPRESS_HTTP_INSTRUMENTATION_KEY: True}
-        )
+        self._context = context = Context({**of.context, _SPAN: span, **_marks()})
         try:
             tracing.inject(request, call, context)
         except Exception:  # of a propagator
@@ -277,6 +279,13 @@ class _Exchange:
                 instruments.record_received(size, attributes, context)
         except Exception:
             of._tracing.report()
+
+
+def _marks() -> dict[str, bool]:
+    """What tells other instrumentations that an exchange has its span."""
+    module = sys.modules.get("opentelemetry.instrumentation.aiohttp_client")
+    # Before 0.60b0, that of aiohttp knows only the mark that is for all instrumentations.
+    return _HTTP if module is None or hasattr(module, "is_http_instrumentation_enabled") else _ALL
 
 
 def _path(url: str) -> str:
