@@ -129,6 +129,8 @@ class Assembly:
         self._telemetry.follow(self)
         if self._telemetry.current is not used:
             self.renew_pipelines()
+        elif used is not None:
+            used.watch(client)
 
     def renew_pipelines(self) -> None:
         """Put the layers of the client and its views together with the telemetry of the moment."""
@@ -140,6 +142,8 @@ class Assembly:
             telemetry, config = self._telemetry.current, builder.config
             new_foreign_calls = partial(self._foreign_calls, config, telemetry=telemetry)
             pipelines_with = self._pipelines(config, telemetry=telemetry)
+            if telemetry is not None:
+                telemetry.watch(client)
             for each in (client, *self._living_views()):
                 each._call_builder.new_foreign_calls = new_foreign_calls
                 each._call_builder.use(pipelines_with, each._call_builder.jar, each._call_builder.cache)

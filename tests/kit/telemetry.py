@@ -27,8 +27,12 @@ class Notes:
 
     def __init__(self, *, ignores: bool = False) -> None:
         self.lines: list[str] = []
+        self.clients: list[str] = []
         self.ignores = ignores
         self.exchanges = 0
+
+    def watch(self, client: Any) -> None:
+        self.clients.append(type(client).__name__)
 
     def begin(self, call: Call, parent: _CallNotes | None) -> _CallNotes | None:
         if self.ignores:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ...http.messages import HttpRequest
 from ..effects import Outcome, Plan
@@ -26,6 +26,10 @@ class Telemetry(Protocol):
 
     @property
     def header_names(self) -> Collection[str]: ...
+
+    def watch(self, client: Any) -> None:
+        """A client has this telemetry from now on. It is not to be kept alive for that."""
+        ...
 
     def begin(self, call: Call, parent: CallTelemetry | None) -> CallTelemetry | None:
         """A call begins. None to see nothing of it.

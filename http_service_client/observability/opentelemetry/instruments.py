@@ -15,6 +15,7 @@ http_service_client.circuit.changes      1       of a circuit to a state
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -33,24 +34,27 @@ from ...events import (
     ThrottleWaited,
     TokenAwaited,
 )
+from ...http.urls import split_url
+from ..load import OTHER_SERVICES, ClientLoad
 from .attributes import OURS, Attributes
-from .targets import Targets
+from .targets import Targets, server_of
 
 __all__ = ["Instruments"]
 
 # Of the semantic conventions, in seconds.
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
 _LONG_BUCKETS = (*_BUCKETS, 15, 30, 60, 120)  # a call may have several attempts, and waits between them
+_MOST_SERVICES = 1000
 _SIZES = (0, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000)
 
 
 class Instruments:
-    """The instruments of one meter.   targets: of the exchanges that are under way.
+    """The instruments of one meter.   targets: of the exchanges that are under way.   clients: those that live.
 
     record_duration, record_sent, record_received, record_call: take an amount, attributes, and the context of a span.
     """
 
-    def __init__(self, meter: Meter, targets: Targets) -> None:
+    def __init__(self, meter: Meter, targets: Targets, clients: Iterable[Any]) -> None:
         self.record_duration = meter.create_histogram(
             "http.client.request.duration",
             "s",
@@ -91,13 +95,19 @@ class Instruments:
             name: meter.create_counter(f"{OURS}.{name}", unit, description)
             for name, (unit, description) in counters.items()
         }
-        self._targets = targets
+        self._targets, self._clients = targets, clients
         # Observed, and not added to: a forked child would go on with the exchanges of its parent's threads.
         meter.create_observable_up_down_counter(
             "http.client.active_requests",
             [self._observe_active],
             "{request}",
             "Number of active HTTP requests.",
+        )
+        meter.create_observable_up_down_counter(
+            "http.client.open_connections",
+            [self._observe_connections],
+            "{connection}",
+            "Number of outbound HTTP connections that are currently active or idle on the client.",
         )
 
     def happened(self, event: Event, server: Attributes, context: Context) -> None:
@@ -135,8 +145,27 @@ class Instruments:
     def _waited(self, kind: str, seconds: float, server: Attributes, context: Context) -> None:
         self._waits.record(seconds, {**server, f"{OURS}.wait.kind": kind}, context)
 
+    def _observe_connections(self, options: CallbackOptions) -> Iterable[Observation]:
+        active: Counter[str] = Counter()
+        idle = 0
+        for client in list(self._clients):
+            load: ClientLoad | None = client._load(_MOST_SERVICES)
+            if load is not None:
+                idle += load.connections_idle
+                active.update({name: each.connections_in_use for name, each in load.services.items()})
+        found = [
+            Observation(count, {**_server_of(service), "http.connection.state": "active"})
+            for service, count in active.items()
+            if count
+        ]
+        return [*found, Observation(idle, {"http.connection.state": "idle"})] if idle else found
+
     def _observe_active(self, options: CallbackOptions) -> Iterable[Observation]:
         return [Observation(count, common) for common, count in self._targets.active()]
+
+
+def _server_of(service: str) -> Attributes:
+    return {} if service == OTHER_SERVICES else server_of(split_url(service))
 
 
 _OF_EVENTS: dict[type, Callable[[Instruments, Any, Attributes, Context], None]] = {

@@ -10,7 +10,7 @@ from ...drivers.locks import ForkSafeLock
 from ...http.urls import Url, split_url
 from .attributes import Attributes, KnownMethods
 
-__all__ = ["Target", "Targets"]
+__all__ = ["Target", "Targets", "server_of"]
 
 _MOST = 1000
 
@@ -28,7 +28,7 @@ class Target:
     __slots__ = ("active", "attributes", "common", "outcomes", "server", "span_name")
 
     def __init__(self, method: str, url: Url, template: str | None, methods: KnownMethods) -> None:
-        self.server = _server_of(url)
+        self.server = server_of(url)
         shown = methods.shown(method)
         self.common: Attributes = {**self.server, "http.request.method": shown}
         self.span_name = "HTTP" if shown != method else method
@@ -81,7 +81,7 @@ class Targets:
             return [(target.common, len(target.active)) for target in self._known.values()]
 
 
-def _server_of(url: Url) -> Attributes:
+def server_of(url: Url) -> Attributes:
     """server.address and server.port, or the path of a Unix socket."""
     path = url.socket_path
     if path is not None:

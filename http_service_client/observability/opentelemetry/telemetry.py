@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from types import MethodType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...core.checks import suggests_keywords
 from ...errors import ConfigurationError
@@ -83,6 +83,10 @@ class OpenTelemetry:
     def header_names(self) -> Collection[str]:
         """The headers that the propagator writes."""
         return self._tracing.header_names
+
+    def watch(self, client: Any) -> None:
+        """Observe the connections of a client for as long as it lives."""
+        self._tracing.clients.add(client)
 
     def changed(self, change: StateChange) -> None:
         """A circuit has changed its state."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from opentelemetry.context import (
     Context,
@@ -46,8 +47,11 @@ class Tracing:
         self._fields: tuple[object, frozenset[str]] = (None, frozenset())
         self._has_reported = False
         self.targets = Targets(KnownMethods())
+        self.clients: WeakSet[Any] = WeakSet()
         self.start_span = get_tracer(_NAME, __version__, tracer_provider, _SCHEMA).start_span
-        self.instruments = Instruments(get_meter(_NAME, __version__, meter_provider, _SCHEMA), self.targets)
+        self.instruments = Instruments(
+            get_meter(_NAME, __version__, meter_provider, _SCHEMA), self.targets, self.clients
+        )
 
     @property
     def header_names(self) -> frozenset[str]:

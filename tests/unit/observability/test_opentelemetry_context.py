@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import sys
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -175,6 +177,24 @@ class TestSuppression:
         )
         front_end.request(client, "GET", URL)
         assert seen == [True, None]
+
+    def test_an_instrumentation_that_knows_only_the_mark_for_all(
+        self, front_end: FrontEnd, collected: Collected, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """That of aiohttp before 0.60b0 gets it; where it is not in use, nothing else is switched off."""
+        seen: list[object] = []
+
+        def answer(request: HttpRequest) -> HttpResponse:
+            seen.append(otel_context.get_value(_SUPPRESS_INSTRUMENTATION_KEY))
+            return HttpResponse(200)
+
+        client = front_end.client(transport=ScriptedTransport(answer), telemetry=collected.telemetry)
+        name = "opentelemetry.instrumentation.aiohttp_client"
+        new = SimpleNamespace(is_http_instrumentation_enabled=print)
+        for module in (None, new, SimpleNamespace()):
+            monkeypatch.setitem(sys.modules, name, module)  # type: ignore[arg-type]
+            front_end.request(client, "GET", URL)
+        assert seen == [None, None, True]
 
 
 class TestLeaving:

@@ -13,7 +13,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from http_service_client import Cache, CircuitOpenError, HttpResponse
 from http_service_client.observability import OpenTelemetry
-from http_service_client.testing import ScriptedTransport, VirtualClock, late
+from http_service_client.testing import LoopbackServer, ScriptedTransport, VirtualClock, late, respond
 from kit.fakes import READ_TIMEOUT, URL, Harness
 from kit.front_ends import FrontEnd
 from kit.otel import Collected
@@ -143,6 +143,20 @@ def test_servers_that_are_at_rest_are_forgotten(collected: Collected) -> None:
         targets.of("GET", f"https://{number}.test/", None)
     assert len(targets._known) <= 1000
     assert targets.of("GET", "https://busy.test/", None) is busy
+
+
+def test_connections(front_end: FrontEnd, collected: Collected) -> None:
+    """Those that a stream holds and those that are idle; none of a client that is closed, and none of one that is gone."""
+    name = "http.client.open_connections"
+    with LoopbackServer() as server, front_end.client(telemetry=collected.telemetry) as client:
+        server.script("/", respond(body=b"x" * 3_000_000))
+        here = {"server.address": "127.0.0.1", "server.port": server.port}
+        assert name not in collected.metrics()
+        with front_end.stream(client, "GET", server.url + "/") as response:
+            assert collected.metrics()[name] == [({**here, "http.connection.state": "active"}, 1)]
+            response.read()
+        assert collected.metrics()[name] == [({"http.connection.state": "idle"}, 1)]
+    assert name not in collected.metrics()
 
 
 def test_caches(front_end: FrontEnd, collected: Collected) -> None:
