@@ -28,7 +28,7 @@ ROOT = "http_service_client"
 BRANCHES = frozenset(
     {
         *("attempt", "auth", "cache", "call", "circuit", "events", "health", "hooks"),
-        *("inbound", "protocol", "redirect", "retry", "throttle", "tls"),
+        *("inbound", "metrics", "protocol", "redirect", "retry", "throttle", "tls"),
     }
 )
 """The loggers below the root. Their names are public: operators set levels by them."""

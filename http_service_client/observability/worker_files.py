@@ -19,6 +19,7 @@ So a process that is killed loses the events of its last tenth of a second; one 
 from __future__ import annotations
 
 import atexit
+import logging
 import math
 import os
 import threading
@@ -31,6 +32,7 @@ from typing import Any
 
 from ..drivers.forks import ForkBarrier, reset_in_forked_children
 from ..drivers.locks import ForkSafeLock
+from ..drivers.loggers import branch, write
 from ..errors import ConfigurationError
 from .collector import MetricsCollector
 from .families import COUNTS, GAUGES, readings
@@ -119,6 +121,7 @@ class WorkerFiles:
         self._events: SimpleQueue[tuple[Callable[[Any], None], Any]] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._written_at = -math.inf
+        self._has_failed = False
         self._shown: dict[tuple[str, tuple[str, ...]], None] = {}
 
     def _take(self, count: Callable[[Any], None], event: Any) -> None:
@@ -144,11 +147,23 @@ class WorkerFiles:
                     count, event = self._events.get_nowait()
                 except Empty:
                     break
-                count(event)
+                self._try(count, event)
             now = time.monotonic()
             if now - self._written_at >= _REFRESH:
                 self._written_at = now
-                self._write_gauges()
+                self._try(self._write_gauges)
+
+    def _try(self, work: Callable[..., None], *arguments: Any) -> None:
+        """Call what writes to files. An error, such as that of a full disk, costs its numbers, and no memory for those to come."""
+        try:
+            work(*arguments)
+        except Exception:
+            if not self._has_failed:  # the others would only repeat it
+                self._has_failed = True
+                text = "metrics cannot be written to the files of this process"
+                write(
+                    branch("metrics"), logging.ERROR, text, fields={"event": "metrics_failed"}, has_error=True
+                )
 
     def _write_gauges(self) -> None:
         found: dict[tuple[str, tuple[str, ...]], float] = {}

@@ -73,7 +73,9 @@ show("http_client_connections_limit", "http_client_retries_left", "http_client_t
 """
 
 
-def run(script: str, folder: Path | None, *arguments: str) -> str:
+def run(script: str, folder: Path | None, *arguments: str, quiet: bool = False) -> str:
+    if quiet:  # what is logged is for the script to look at
+        script = "import io; sys.stderr = io.StringIO()\n" + script
     environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
     if folder is not None:
         environment["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
@@ -128,7 +130,7 @@ with lock:
     abandoned = Abandoned()
     del abandoned
 ends_at = time.monotonic() + 20
-while not samples("http_client_calls_total") and time.monotonic() < ends_at:
+while not sum(samples("http_client_calls_total").values()) and time.monotonic() < ends_at:
     time.sleep(0.01)
 print(sum(samples("http_client_calls_total").values()))
 """
@@ -176,6 +178,28 @@ def test_several_clients_have_their_names_and_their_bounds(tmp_path: Path) -> No
         ),
         "the files of several processes need the client, or its MetricsCollector, in place of its HttpMetrics",
     ]
+
+
+WITHOUT_FILES = """
+import shutil
+collector = PrometheusCollector(client)
+shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"])
+for _ in range(100):
+    assert get("blocking").status_code == 204
+ends_at = time.monotonic() + 20
+while not collector._files._events.empty() and time.monotonic() < ends_at:
+    time.sleep(0.01)
+collector._files.flush()
+print(collector._files._events.qsize())
+"""
+
+
+def test_files_that_cannot_be_written_cost_no_call_and_no_memory(tmp_path: Path) -> None:
+    """The reason is logged, once."""
+    printed = run(
+        WITHOUT_FILES + "print(sys.stderr.getvalue().count('cannot be written'))\n", tmp_path, quiet=True
+    )
+    assert printed == "0\n1\n"
 
 
 TOO_LATE = """
