@@ -60,6 +60,7 @@ _UNLINKED = [
     "Listening",  # what an event source is made of
     "Labels",  # names and values of labels, as a tuple of pairs
     "Metric",  # prometheus_client's, whose import is for type checkers alone
+    "MeterProvider",  # OpenTelemetry's, as are the next ones of this kind
     "Next",  # a function that says which page comes next
     "ObservedClient",  # an `HttpServiceClient`, or a view
     "Outcome",  # a response, or a failure
@@ -69,7 +70,10 @@ _UNLINKED = [
     "StreamContext",  # what `stream()` returns: for `with`
     "SupportsModelDump",  # a model of pydantic
     "T",  # of a `response_type`, or of the results that are gathered
+    "Telemetry",  # an `OpenTelemetry`, or any object with its methods
+    "TextMapPropagator",
     "Time",  # a `VirtualClock`
+    "TracerProvider",
     "Url",  # a parsed URL; text will do
 ]
 nitpick_ignore_regex = [
