@@ -22,6 +22,8 @@ from http_service_client.http.caching.directives import parse_directives, second
         ('a="b, c", d="e, no-store', {"a": "b, c", "d": '"e', "no-store": None}),
         ('a="b\\", private', {"a": "b\\", "private": None}),
         ("a=b=c", {"a": "b=c"}),
+        ('a="', {"a": '"'}),
+        ('a=""', {"a": ""}),
     ],
 )
 def test_directives_are_read(value: str, directives: dict[str, str | None]) -> None:
