@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import doctest
 import re
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -107,6 +111,34 @@ class TestLlmsFull:
         """Whoever adds one is told where to say what becomes of it."""
         with pytest.raises(ValueError, match=r"cannot write out \{youtube\}"):
             llms.written_out("```{youtube} abc\n```\n")
+
+
+@pytest.mark.parametrize(
+    ("format", "error", "written"),
+    [
+        ("html", None, ["llms-full.txt", "llms.txt"]),
+        ("html", ValueError("a page"), []),
+        ("latex", None, []),
+    ],
+)
+def test_the_site_has_both(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    full: str,
+    format: str,
+    error: Exception | None,
+    written: list[str],
+) -> None:
+    """At its root, once the pages are built."""
+    monkeypatch.setattr(sys, "path", [*sys.path])  # to which the configuration adds
+    conf = load("docs/conf.py")
+    hooks: dict[str, Any] = {}
+    conf.setup(SimpleNamespace(connect=hooks.__setitem__))
+    app = SimpleNamespace(builder=SimpleNamespace(format=format), outdir=str(tmp_path))
+    hooks["build-finished"](app, error)
+    found = {path.name: path.read_text("utf-8") for path in sorted(tmp_path.iterdir())}
+    assert list(found) == written
+    assert found == {name: {"llms.txt": TEXT, "llms-full.txt": full}[name] for name in written}
 
 
 def test_the_examples_of_the_script_hold() -> None:
