@@ -127,7 +127,8 @@ def _filled(url: str, segment: tuple[str, ...], encoded: Mapping[str, str]) -> s
     if len(segment) == 1:
         return segment[0]
     text = "".join([encoded[piece] if number % 2 else piece for number, piece in enumerate(segment)])
-    if text.upper() in DOT_SEGMENTS:
+    # Java's servers remove the parameters of a segment before dot segments: "..;v=1" is ".." to them.
+    if text.partition(";")[0].upper() in DOT_SEGMENTS:
         raise InvalidRequestError(
             f"path_params would make {text!r} a segment of {show_url(url)}, which is removed on the way to the "
             "resource, and another one would be requested; check the value"

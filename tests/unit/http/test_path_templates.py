@@ -94,6 +94,8 @@ def test_a_value_is_one_part_of_one_segment(value: Any, sent: str) -> None:
         ("/o/.{id}", {"id": "."}, "path_params would make '..' a segment"),
         ("/o/%2e{id}", {"id": "."}, "path_params would make '%2e.' a segment"),
         ("/o/{a}{b}", {"a": ".", "b": "."}, "path_params would make '..' a segment"),
+        ("/o/{id};v=1", {"id": ".."}, "path_params would make '..;v=1' a segment"),
+        ("/o/.{id};", {"id": "."}, "path_params would make '..;' a segment"),
         ("/o/{id}/../x", {"id": 1}, "has the segment '..' in its path"),
         ("/o/{id}/%2E", {"id": 1}, "has the segment '%2E' in its path"),
         ("/o/%{id}", {"id": "2F"}, "has a '%' right before a placeholder"),
