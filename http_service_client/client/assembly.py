@@ -20,6 +20,7 @@ from ..observability.telemetry import ClientTelemetry
 from .backends import Backends
 from .call_builder import CallBuilder
 from .config import HttpClientConfig
+from .environment import read_logins
 from .origin_parts import Circuits, OriginParts
 from .views import ViewCallBuilder
 from .wiring import (
@@ -113,7 +114,8 @@ class Assembly:
             jar = (
                 before.jar if config.cookies is before.config.cookies is True else cookie_jar(config.cookies)
             )
-        builder.use(self._pipelines(config, telemetry=telemetry), jar, self._cache)
+        builder.logins = read_logins(config.netrc)
+        builder.use(self._pipelines(config, logins=builder.logins, telemetry=telemetry), jar, self._cache)
         if before is not None and builder.connection_settings == before.connection_settings:
             builder.backends = before.backends
         else:
@@ -141,7 +143,7 @@ class Assembly:
             builder: CallBuilder = client._call_builder
             telemetry, config = self._telemetry.current, builder.config
             new_foreign_calls = partial(self._foreign_calls, config, telemetry=telemetry)
-            pipelines_with = self._pipelines(config, telemetry=telemetry)
+            pipelines_with = self._pipelines(config, logins=builder.logins, telemetry=telemetry)
             if telemetry is not None:
                 telemetry.watch(client)
             for each in (client, *self._living_views()):

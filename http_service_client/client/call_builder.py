@@ -28,6 +28,7 @@ from ..drivers.locks import ForkSafeLock
 from ..errors import ClientClosedError, ConfigurationError, InvalidRequestError
 from ..events import Event
 from ..http.auth.flow import AuthFlow, parse_auth
+from ..http.auth.netrc import NetrcEntries
 from ..http.cookies.header import cookie_header
 from ..http.cookies.jar import CookieJar
 from ..http.header_validation import validate_once
@@ -136,6 +137,7 @@ class CallBuilder:
     origins: the state that calls share.   listener: called with each event of each call.
     lifetime: once it is closed, `build` raises ClientClosedError.
     policies: the circuit breakers that single calls brought along, by their ids.   on_change: called with their changes.
+    logins: those of the netrc file, which is read once for a configuration.
 
     It has all that a call depends on, so that each call goes by the settings of one instant: see `use`.
     """
@@ -145,6 +147,7 @@ class CallBuilder:
     pipelines: Pipelines
     backends: Backends
     connection_settings: tuple[object, ...]
+    logins: NetrcEntries | None
     new_foreign_calls: Callable[[], Handler]
 
     def __init__(

@@ -33,7 +33,7 @@ from ..transports.base import TransportSettings
 from ..transports.idle import IdleConnections
 from ..transports.network.sockets import SocketSettings
 from ..transports.network.tls import TlsSettings
-from .environment import read_logins, read_proxies
+from .environment import read_proxies
 from .resolved import standard_headers
 from .socket_config import check_no_proxy, parse_socket_options, parse_source_address
 
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from ..drivers.clocks import Clock
     from ..errors import Failure
     from ..events import Event
+    from ..http.auth.netrc import NetrcEntries
     from ..http.headers import Headers
     from ..http.messages import HttpContext, HttpRequest, HttpResponse
     from ..http.propagation import Propagation
@@ -92,11 +93,12 @@ def pipelines(
     random: Callable[[], float],
     on_exchange: Callable[[HttpRequest, HttpResponse | Failure, HttpContext], object] | None,
     listener: Callable[[Event], None] | None = None,
+    logins: NetrcEntries | None = None,
     telemetry: Telemetry | None = None,
 ) -> Callable[[CookieJar | None, Cache | None], Pipelines]:
     """A function that makes the layers of each kind of call, for a cookie jar and a cache. They share all the rest.
 
-    listener: called with the events of the calls that fetch tokens.
+    listener: called with the events of the calls that fetch tokens.   logins: those of the netrc file.
     """
     pipeline = partial(
         call_pipeline,
@@ -122,7 +124,7 @@ def pipelines(
         observe=None if on_exchange is None else ExchangeListener(on_exchange),
         telemetry=telemetry,
     )
-    plain = partial(pipeline, prepare=Preparation(read_logins(config.netrc)))
+    plain = partial(pipeline, prepare=Preparation(logins))
     # A call with an auth flow has its credentials from there: no login is taken from a netrc file.
     headers = standard_headers(config.pool)
     headers.secret_names = config.resolved.secret_names

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import requests
@@ -74,6 +75,20 @@ def test_adapters_that_are_in_use(notes: Notes) -> None:
         received = server.requests
     assert notes.lines[:3] == ["begin GET", "enter", f"1 GET {''}"]
     assert [dict(request.headers).get("X-Exchange") for request in received] == [None, "1"]
+
+
+def test_the_netrc_file_is_not_read_again(front_end: FrontEnd, notes: Notes, tmp_path: Path) -> None:
+    """It may be gone by now: that must neither raise, nor keep the telemetry from other clients."""
+    file = tmp_path / "netrc"
+    file.write_text("machine api.example.com login me password secret")
+    file.chmod(0o600)
+    harnesses = [Harness(front_end, 200, netrc=file), Harness(front_end, 200)]
+    file.unlink()
+    use_for_all_clients(notes)
+    for harness in harnesses:
+        harness.request()
+    assert notes.lines.count("begin GET") == 2
+    assert "Authorization" in harnesses[0].transport.sent[0].headers
 
 
 def test_a_client_that_is_dropped_is_freed(notes: Notes) -> None:
