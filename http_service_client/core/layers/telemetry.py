@@ -67,11 +67,15 @@ class UnsignedHeadersLayer:
     """Removes the headers that telemetry will set from a request that is about to be signed."""
 
     def __init__(self, telemetry: Telemetry) -> None:
-        self._names = tuple(telemetry.header_names)
+        self._telemetry = telemetry
 
     def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
-        if call.telemetry is not None and any(name in request.headers for name in self._names):
-            request = request.copy()
-            for name in self._names:
-                request.headers.pop(name, None)
+        if call.telemetry is not None:
+            names = (
+                self._telemetry.header_names
+            )  # of this moment: the propagator of a process may be set late
+            if any(name in request.headers for name in names):
+                request = request.copy()
+                for name in names:
+                    request.headers.pop(name, None)
         return proceed(request, call)

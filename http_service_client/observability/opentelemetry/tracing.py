@@ -55,8 +55,12 @@ class Tracing:
 
     @property
     def header_names(self) -> frozenset[str]:
-        """The headers of the propagator."""
-        return self._names(self._propagator or get_global_textmap())
+        """The headers of the propagator; none if it fails, since `inject` fails then, too."""
+        try:
+            return self._names(self._propagator or get_global_textmap())
+        except Exception:
+            self.report()
+            return frozenset()
 
     def inject(self, request: HttpRequest, call: Call, context: Context) -> None:
         """Write the headers of the propagator, in place of older ones."""

@@ -125,6 +125,32 @@ class TestHeaders:
         assert signed == [False]
         assert sent_ids(harness) == span_ids(collected)
 
+    def test_a_propagator_that_is_set_late_counts_for_signatures(
+        self, front_end: FrontEnd, collected: Collected, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Here that of the process, set after the client was made."""
+        signed: list[bool] = []
+        signer = lambda request, context: signed.append("uber-trace-id" in request.headers)  # noqa: E731
+        harness = Harness(front_end, 200, telemetry=collected.telemetry, request_signers=[signer])
+        late = SimpleNamespace(fields={"uber-trace-id"}, inject=lambda carrier, context: None)
+        monkeypatch.setattr("opentelemetry.propagate._HTTP_TEXT_FORMAT", late)
+        harness.request(headers={"uber-trace-id": OLD})
+        assert signed == [False]
+
+    def test_a_propagator_that_fails_costs_no_client_and_no_call(self, front_end: FrontEnd) -> None:
+        """Not with signers either, which ask for its headers first."""
+
+        class Broken(TraceContextTextMapPropagator):
+            @property
+            def fields(self) -> set[str]:
+                raise ValueError("no fields")
+
+        telemetry = Collected(propagator=Broken()).telemetry
+        harness = Harness(
+            front_end, 200, telemetry=telemetry, request_signers=[lambda request, context: None]
+        )
+        assert harness.request().status_code == 200
+
 
 class TestSuppression:
     def test_what_an_exporter_sends_is_not_seen(self, front_end: FrontEnd, collected: Collected) -> None:
