@@ -149,6 +149,31 @@ WHEN = [
 ]
 
 
+# A service that is called once in an hour, and fails: all of its calls, and no reason to wake anybody.
+ONE_FAILURE = {
+    "interval": "30s",
+    "input_series": [
+        {
+            "series": 'http_client_calls_total{job="shop",service="https://rare.example.com",status_code="503"}',
+            "values": "0x30 1x90",
+        }
+    ],
+    "promql_expr_test": [
+        {
+            "expr": "job_service:http_client_failure_ratio:rate5m",
+            "eval_time": "18m",
+            "exp_samples": [
+                {
+                    "labels": 'job_service:http_client_failure_ratio:rate5m{job="shop",service="https://rare.example.com"}',
+                    "value": 1,
+                }
+            ],
+        },
+        *({"expr": "count(ALERTS)", "eval_time": f"{minute}m", "exp_samples": []} for minute in (16, 18, 45)),
+    ],
+}
+
+
 @pytest.fixture
 def story() -> dict[str, list[str]]:
     """The series of ninety minutes, as promtool reads them: a value for each scrape."""
@@ -187,7 +212,8 @@ def test_each_expression_says_what_happened(story: dict[str, list[str]], tmp_pat
                     {"series": name, "values": " ".join(values)} for name, values in story.items()
                 ],
                 "promql_expr_test": [*panels(), *alerts()],
-            }
+            },
+            ONE_FAILURE,
         ],
     }
     (tmp_path / "tests.json").write_text(json.dumps(tests))
