@@ -454,4 +454,25 @@ EQUIVALENTS = [
         'if line[at] in b" \\tXX":',
         "the name ended before this byte, and X would be part of it",
     ),
+    Equivalent(
+        "http/caching/rules.py",
+        "Use",
+        'FRESH = "fresh"',
+        'FRESH = "freshXX"',
+        "members are compared by identity, and a value is only shown in a repr",
+    ),
+    Equivalent(
+        "http/caching/rules.py",
+        "Use",
+        'STALE = "stale"',
+        'STALE = "staleXX"',
+        "members are compared by identity, and a value is only shown in a repr",
+    ),
+    Equivalent(
+        "transports/lifetime.py",
+        "Lifetime.announce",
+        "self._announced = keep_alive",
+        "pass",
+        "the same field would be read again, with the same result",
+    ),
 ]

@@ -62,6 +62,14 @@ def test_what_is_not_set_is_off() -> None:
     assert (made.max_connection_age, made.uds, made.egress, made.http2) == (None, None, None, False)
 
 
+def test_a_connection_lives_as_long_as_the_settings_say() -> None:
+    """From the moment it is made."""
+    made = settings(max_connection_age=1e-9).new_lifetime()
+    assert (made.max_idle, made.max_requests) == (60.0, 100)
+    assert made.is_over(served=0)
+    assert not settings().new_lifetime().is_over(served=99)
+
+
 def test_the_limits_of_a_redirect_s_body() -> None:
     """64 KiB and a second: a longer body costs more than a new connection."""
     assert (base.REDIRECT_BODY, base.REDIRECT_WAIT) == (65_536, 1.0)

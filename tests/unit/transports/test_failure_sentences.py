@@ -50,6 +50,12 @@ def unix(code: int) -> OSError:
     return OSError(code, "of asyncio", "/run/app.sock")
 
 
+def nameless() -> OSError:
+    error = ConnectionResetError()
+    error.filename = "/run/app.sock"
+    return error
+
+
 PROXY_PHASE, CONNECT, SEND, RECEIVE = Phase.PROXY, Phase.CONNECT, Phase.SEND, Phase.RECEIVE
 
 # Phase, error, keywords; then the class, the sent-state, the sentence.
@@ -111,6 +117,8 @@ ROWS: list[tuple[Phase, BaseException, dict[str, Any], str, str, str]] = [
     (RECEIVE, TimeoutError(), {}, "ReadTimeoutError", "maybe_processed", f"timed out reading from {URL}"),
     *((phase, OSError(errno.ECONNRESET, "of asyncio"), {}, "ConnectionLostError", "maybe_processed",
        f"the connection to {URL} was lost (ConnectionResetError: {RESET})") for phase in (SEND, RECEIVE)),
+    (RECEIVE, nameless(), {}, "ConnectionLostError", "maybe_processed",
+     f"the connection to {URL} was lost (ConnectionResetError)"),
     (RECEIVE, ssl.SSLZeroReturnError(6, "x"), {}, "ConnectionLostError", "maybe_processed",
      f"the connection to {URL} was lost (ConnectionResetError)"),
     (RECEIVE, ConnectionError("of a mock\nmore"), {}, "ConnectionLostError", "maybe_processed",

@@ -42,6 +42,7 @@ def test_the_names_that_a_class_uses_are_those_of_all_its_code() -> None:
     used = seams.names_used_by(_Owner)
     assert {"inherited", "from_a_property", "from_a_lambda", "from_a_wrapped_function"} <= used
     assert not {"unused", "shown", "listed", "only in a tuple"} & used
+    assert seams.names_used_by(_Owner.plain) == {"from_a_lambda"}
 
 
 def test_compiled_code_uses_no_name_that_we_can_see() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import struct
+import zlib
 
 import pytest
 
@@ -47,6 +49,28 @@ def test_bytes_that_were_damaged_are_no_response() -> None:
     for other in (data[:-1], data + b"x", b"", b"hsc1", b"x" * 99):
         with pytest.raises(ValueError, match="not a stored response"):
             StoredResponse.from_bytes(other)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]",
+        "5",
+        "{}",
+        '["x", "", [], null, 0, 0, []]',
+        '[null, "", [], null, 0, 0, []]',
+        '[200, "", 5, null, 0, 0, []]',
+        '[200, "", [["a"]], null, 0, 0, []]',
+        '[200, "", [], null, [], 0, []]',
+        '[200, "", [], null, 0, 0, null]',
+        "[" * 100_000,
+    ],
+)
+def test_bytes_of_another_shape_are_no_response(text: str) -> None:
+    """Though their checksum is right: another program may have written them."""
+    checksum = zlib.crc32(text.encode())
+    with pytest.raises(ValueError):
+        StoredResponse.from_bytes(struct.pack(">4sII", b"hsc1", checksum, len(text)) + text.encode())
 
 
 def test_the_size_counts_what_it_holds() -> None:
