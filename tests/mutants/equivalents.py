@@ -475,4 +475,11 @@ EQUIVALENTS = [
         "pass",
         "the same field would be read again, with the same result",
     ),
+    Equivalent(
+        "transports/lifetime.py",
+        "Lifetime.announce",
+        "return",
+        "pass",
+        "the same field would be read again, with the same result",
+    ),
 ]
