@@ -1,0 +1,209 @@
+"""One sentence for each kind of mistake in a setting."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable
+from dataclasses import FrozenInstanceError, dataclass
+from typing import Any
+
+import pytest
+
+from http_service_client import ConfigurationError
+from http_service_client.core.checks import (
+    check_call_name,
+    check_count,
+    check_duration,
+    check_flag,
+    check_function,
+    check_number,
+    did_you_mean,
+    keyword_remedy,
+    suggests_arguments,
+    suggests_keywords,
+)
+from kit.front_ends import run_task
+
+DURATION = "f must be a positive, finite number of seconds, not "
+
+
+class AsyncCallable:
+    async def __call__(self) -> None: ...
+
+    def __repr__(self) -> str:
+        return "<async>"
+
+
+async def coroutine() -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("check", "value", "message"),
+    [
+        (check_duration, 1e-300, None),
+        (check_duration, 5, None),
+        (check_duration, None, None),
+        (check_duration, 0, DURATION + "0; use None for no limit"),
+        (check_duration, -1.5, DURATION + "-1.5; use None for no limit"),
+        (check_duration, math.inf, DURATION + "inf; use None for no limit"),
+        (check_duration, math.nan, DURATION + "nan; use None for no limit"),
+        (check_duration, True, DURATION + "True; use None for no limit"),
+        (
+            check_duration,
+            "5s",
+            DURATION
+            + "'5s'; write a number, or in a file or a variable text such as '250ms', '1.5s', '2m' or '1h'",
+        ),
+        (lambda f, v: check_duration(f, v, optional=False), None, DURATION + "None"),
+        (lambda f, v: check_duration(f, v, optional=False), 0, DURATION + "0"),
+        (lambda f, v: check_duration(f, v, no_limit="leave it out"), 0, DURATION + "0; leave it out"),
+        (check_number, 0, None),
+        (check_number, -1e-9, "f must be a finite number of 0 or more, not -1e-09"),
+        (check_number, math.inf, "f must be a finite number of 0 or more, not inf"),
+        (check_number, "1", "f must be a finite number of 0 or more, not '1'"),
+        (check_number, False, "f must be a finite number of 0 or more, not False"),
+        (lambda f, v: check_number(f, v, least=1, most=2), 1, None),
+        (lambda f, v: check_number(f, v, least=1, most=2), 2, None),
+        (
+            lambda f, v: check_number(f, v, least=1, most=2),
+            2.1,
+            "f must be a finite number from 1 to 2, not 2.1",
+        ),
+        (
+            lambda f, v: check_number(f, v, least=1, unit="of seconds "),
+            0.9,
+            "f must be a finite number of seconds of 1 or more, not 0.9",
+        ),
+        (check_count, 1, None),
+        (check_count, 0, "f must be a whole number of 1 or more, not 0"),
+        (check_count, 1.0, "f must be a whole number of 1 or more, not 1.0"),
+        (check_count, True, "f must be a whole number of 1 or more, not True"),
+        (lambda f, v: check_count(f, v, least=0), 0, None),
+        (lambda f, v: check_count(f, v, least=2), 1, "f must be a whole number of 2 or more, not 1"),
+        (check_flag, False, None),
+        (check_flag, 1, "f must be True or False, not 1"),
+        (check_flag, None, "f must be True or False, not None"),
+        (check_function, len, None),
+        (check_function, int, None),
+        (check_function, 5, "f must be a function, not 5"),
+        (
+            check_function,
+            AsyncCallable(),
+            "f must be a plain function, not the async <async>, which nobody would await",
+        ),
+    ],
+)
+def test_a_check_says_what_is_wrong(
+    check: Callable[[str, Any], None], value: Any, message: str | None
+) -> None:
+    """With the field, the value and what to write instead; the edges of the range are in it."""
+    if message is None:
+        check("f", value)
+        return
+    with pytest.raises(ConfigurationError) as caught:
+        check("f", value)
+    assert str(caught.value) == message
+
+
+def test_an_async_function_is_no_plain_one() -> None:
+    """Nobody would await it."""
+    with pytest.raises(
+        ConfigurationError, match="f must be a plain function, not the async <function coroutine"
+    ):
+        check_function("f", coroutine)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_fine"), [("charge card", True), ("x" * 100, True), ("x" * 101, False), ("", False), ("a\nb", False), (5, False)]
+)  # fmt: skip
+def test_a_call_has_a_short_printable_name(name: Any, is_fine: bool) -> None:
+    """It is a label of metrics. A long one is not shown whole."""
+    if is_fine:
+        check_call_name(name)
+        return
+    with pytest.raises(
+        ConfigurationError, match="name must be a short text in one line, such as 'charge card', of at"
+    ) as caught:
+        check_call_name(name)
+    assert len(str(caught.value)) < 220
+
+
+def test_a_misspelt_name_is_recognised() -> None:
+    """If it is near enough to one."""
+    assert did_you_mean("timout", ["timeout", "total"]) == "did you mean 'timeout'?"
+    assert did_you_mean("xyz", ["timeout"]) is None
+    assert did_you_mean(5, ["timeout"]) is None
+
+
+@suggests_keywords({"old": "it is called new"})
+@dataclass(frozen=True)
+class Settings:
+    """Settings with a name that was another library's."""
+
+    new: int = 1
+    other: int = 2
+
+
+def test_an_unknown_keyword_has_a_remedy() -> None:
+    """A name of other libraries, a misspelt one, or none; known ones pass."""
+    assert Settings(3, other=4) == Settings(new=3, other=4)
+    for name, remedy in (("old", "; it is called new"), ("othr", "; did you mean 'other'?"), ("xyz", "")):
+        with pytest.raises(TypeError) as caught:
+            Settings(**{name: 1})
+        assert str(caught.value) == f"Settings takes no keyword {name!r}{remedy}"
+    assert keyword_remedy("old", ["new"], int, Settings) == "it is called new"
+    assert keyword_remedy("nev", ["new"], Settings) == "did you mean 'new'?"
+    assert keyword_remedy("old", ["new"]) is None
+
+
+def test_settings_cannot_be_assigned_to() -> None:
+    """The error says what to write; a subclass of a user's may have attributes of its own."""
+    with pytest.raises(FrozenInstanceError) as caught:
+        Settings().new = 5  # type: ignore[misc]
+    assert (
+        str(caught.value) == "new of Settings cannot be assigned; write dataclasses.replace(settings, new=…)"
+    )
+
+    class Ours(Settings):
+        pass
+
+    ours: Any = Ours()
+    ours.label = "a"
+    assert ours.label == "a"
+
+
+class Methods:
+    @suggests_arguments({"old": "it is called new"}.get)
+    def plain(self, new: int = 1) -> int:
+        return new
+
+    @suggests_arguments({"old": "it is called new"}.get)
+    async def later(self, new: int = 1) -> int:
+        return new
+
+
+@pytest.mark.parametrize("name", ["plain", "later"])
+@pytest.mark.parametrize(
+    ("keyword", "remedy"),
+    [
+        ("old", "it is called new"),
+        ("nev", "did you mean 'new'?"),
+        ("selv", "see its docstring"),
+        ("xyz", "see its docstring"),
+    ],
+)
+def test_an_unknown_argument_of_a_method_has_a_remedy(name: str, keyword: str, remedy: str) -> None:
+    """Of a plain one, and of an async one, which is still recognised as one."""
+    method = getattr(Methods(), name)
+
+    def call(**named: Any) -> Any:
+        result = method(**named)
+        return run_task(result) if inspect.iscoroutine(result) else result
+
+    assert call(new=5) == 5
+    assert call() == 1
+    assert inspect.iscoroutinefunction(method) is (name == "later")
+    with pytest.raises(TypeError) as caught:
+        call(**{keyword: 1})
+    assert str(caught.value) == f"{name} takes no keyword {keyword!r}; {remedy}"
