@@ -22,6 +22,7 @@ from http_service_client.http.caching.directives import parse_directives, second
         ('a="b, c", d="e, no-store', {"a": "b, c", "d": '"e', "no-store": None}),
         ('a="b\\", private', {"a": "b\\", "private": None}),
         ("a=b=c", {"a": "b=c"}),
+        ("a =b, c= d", {"a": "", "c": ""}),
         ('a="', {"a": '"'}),
         ('a=""', {"a": ""}),
     ],
@@ -36,6 +37,8 @@ def test_directives_are_read(value: str, directives: dict[str, str | None]) -> N
     [
         (["max-age=60"], 60.0),
         (["max-age=0060"], 60.0),
+        (["max-age=2000000000"], 2e9),
+        (["max-age=2147483649"], 2.0**31),
         (['max-age="60"'], 60.0),
         (["max-age=99999999999999999999"], 2.0**31),
         (["max-age=60", "max-age=30"], 30.0),
