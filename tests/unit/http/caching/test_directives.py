@@ -23,6 +23,13 @@ from http_service_client.http.caching.directives import parse_directives, second
         ('a="b\\", private', {"a": "b\\", "private": None}),
         ("a=b=c", {"a": "b=c"}),
         ("a =b, c= d", {"a": "", "c": ""}),
+        # Of several, the one that gives the fewest seconds; of equal ones the first.
+        ("a=0, a=x", {"a": "0"}),
+        ("a=x, a=0", {"a": "x"}),
+        ("a=0, a=1", {"a": "0"}),
+        ("a=1, a=0", {"a": "0"}),
+        ("a=2, a=1, a=3", {"a": "1"}),
+        ("a=1, a", {"a": None}),
         ('a="', {"a": '"'}),
         ('a=""', {"a": ""}),
     ],

@@ -149,6 +149,8 @@ USING: list[tuple[StoredResponse, str | None, float, Use, float, float]] = [
     (kept(LIVES), "min-fresh=20", 40, Use.FRESH, 40, 20),
     (kept(LIVES), "min-fresh=20", 41, Use.CONFIRM, 41, 19),
     (kept(LIVES), "min-fresh=20, max-stale=99", 41, Use.CONFIRM, 41, 19),
+    (kept(LIVES), "min-fresh=20, max-stale=99", 59, Use.CONFIRM, 59, 1),
+    (kept(LIVES), "max-stale=10", 60, Use.STALE, 60, 0),
     (kept(LIVES), "max-stale=10", 70, Use.STALE, 70, -10),
     (kept(LIVES), "max-stale=10", 71, Use.CONFIRM, 71, -11),
     (kept(LIVES), "max-stale", 9999, Use.STALE, 9999, -9939),
