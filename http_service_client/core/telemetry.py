@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from ..events import Event
-    from ..http.messages import HttpRequest
+    from ..http.messages import HttpContext, HttpRequest
     from .effects import Outcome
 
 __all__ = ["CallTelemetry", "ExchangeEnd"]
@@ -45,10 +45,11 @@ class CallTelemetry(Protocol):
         """An event of the call, to be passed on to the listener."""
         ...
 
-    def begin_exchange(self, request: HttpRequest, is_own: bool) -> ExchangeEnd:
+    def begin_exchange(self, request: HttpRequest, context: HttpContext, is_own: bool) -> ExchangeEnd:
         """An exchange begins.
 
         request: to be sent. It is a copy, whose headers may be changed.
+        context: of the call. It refers to this object, so keeping it would be a reference cycle.
         is_own: the call's own request, first or again; if not, a request of its auth flow.
         """
         ...

@@ -63,7 +63,7 @@ class _CallNotes:
         if self.listener is not None:
             self.listener(event)
 
-    def begin_exchange(self, request: HttpRequest, is_own: bool) -> Any:
+    def begin_exchange(self, request: HttpRequest, context: Any, is_own: bool) -> Any:
         self._notes.exchanges += 1
         number = self._notes.exchanges
         request.headers["X-Exchange"] = str(number)

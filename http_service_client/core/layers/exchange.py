@@ -204,7 +204,7 @@ class Exchange:
         try:
             if self._for_telemetry is not None and call.telemetry is not None:
                 request = self._for_telemetry(request)
-                end = call.telemetry.begin_exchange(request, not self._is_whole)
+                end = call.telemetry.begin_exchange(request, call, not self._is_whole)
                 if (took := call.clock() - began) > TIMER_SLACK:
                     attempt.postpone(took, deadline_at)
                     if attempt.expires_at is not None:

@@ -26,7 +26,7 @@ from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, Status, StatusCode
 
 from ...errors import Failure
 from ...events import AttemptFinished, CallFinished, Event
-from ...http.messages import HttpRequest, HttpResponse
+from ...http.messages import HttpContext, HttpRequest, HttpResponse
 from ...http.urls import redact_url
 from .attributes import (
     OURS,
@@ -115,11 +115,11 @@ class CallSpans:
 
     __slots__ = (
         *("_cancelled_by", "_clock", "_entered", "_has_http_spans", "_is_recording", "_sent", "_shown_url"),
-        *("_span", "_target", "_tracing", "_url", "call", "context", "has_ended", "listener"),
+        *("_span", "_target", "_tracing", "_url", "context", "has_ended", "listener"),
     )
 
     def __init__(self, tracing: Tracing, call: Call, context: Context, has_http_spans: bool) -> None:
-        self._tracing, self.call = tracing, call
+        self._tracing = tracing
         self.listener, self._clock = call.listener, call.clock
         self._has_http_spans = has_http_spans
         self._entered: Token[Context] | None = None
@@ -202,11 +202,11 @@ class CallSpans:
             return {}
         return {"error.type": error}
 
-    def begin_exchange(self, request: HttpRequest, is_own: bool) -> ExchangeEnd:
+    def begin_exchange(self, request: HttpRequest, context: HttpContext, is_own: bool) -> ExchangeEnd:
         if not self._has_http_spans:
             return _nothing
         try:
-            return _Exchange(self, request, is_own).end
+            return _Exchange(self, request, context, is_own).end
         except Exception:
             self._tracing.report()
             return _nothing
@@ -220,9 +220,9 @@ class _Exchange:
 
     __slots__ = ("_active", "_began", "_context", "_entered", "_of", "_request", "_span", "_target")
 
-    def __init__(self, of: CallSpans, request: HttpRequest, is_own: bool) -> None:
+    def __init__(self, of: CallSpans, request: HttpRequest, call: HttpContext, is_own: bool) -> None:
         self._of, self._request = of, request
-        tracing, call, url = of._tracing, of.call, request.url
+        tracing, url = of._tracing, request.url
         if url is of._url and is_own and request.method == call.request.method:
             target, shown = of._target, of._shown_url
         else:
@@ -238,7 +238,7 @@ class _Exchange:
         self._span = span = tracing.start_span(target.span_name, of.context, _CLIENT, attributes)
         self._context = context = Context({**of.context, _SPAN: span, **_marks()})
         try:
-            tracing.inject(request, call, context)
+            tracing.inject(request, context)
         except Exception:  # of a propagator
             tracing.report()
         self._active = active = target.active

@@ -24,7 +24,7 @@ from .instruments import Instruments
 from .targets import Targets
 
 if TYPE_CHECKING:
-    from ...core.call import Call
+    pass
 
 __all__ = ["Tracing"]
 
@@ -62,11 +62,11 @@ class Tracing:
             self.report()
             return frozenset()
 
-    def inject(self, request: HttpRequest, call: Call, context: Context) -> None:
+    def inject(self, request: HttpRequest, context: Context) -> None:
         """Write the headers of the propagator, in place of older ones."""
         propagator, headers = self._propagator or get_global_textmap(), request.headers
         found: dict[str, str] = {}
-        if self._may_learn(request, call):
+        if self._may_learn(request):
             propagator.inject(found, context)
             if not found:
                 return  # nothing is recorded: the headers of an outer trace may stay
@@ -90,8 +90,8 @@ class Tracing:
             self._fields = (propagator, names)
         return names
 
-    def _may_learn(self, request: HttpRequest, call: Call) -> bool:
+    def _may_learn(self, request: HttpRequest) -> bool:
         if self._is_named is None:
-            return not call.current.has_left_origin
+            return not request.left_origin
         url = split_url(request.url)
         return url.scheme != UNIX and self._is_named(url.host, url.port)

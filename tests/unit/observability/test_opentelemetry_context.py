@@ -20,10 +20,16 @@ from opentelemetry.context import _SUPPRESS_HTTP_INSTRUMENTATION_KEY, _SUPPRESS_
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from http_service_client import ConfigurationError, HttpRequest, HttpResponse, HttpServiceClient
+from http_service_client import (
+    ConfigurationError,
+    HttpRequest,
+    HttpResponse,
+    HttpServiceClient,
+    ReadTimeoutError,
+)
 from http_service_client.observability import OpenTelemetry
 from http_service_client.testing import LoopbackServer, ScriptedTransport, VirtualClock, respond
-from kit.fakes import ORIGIN, URL, Harness
+from kit.fakes import ORIGIN, READ_TIMEOUT, RESET, URL, Harness
 from kit.front_ends import FrontEnd
 from kit.otel import Collected
 
@@ -338,6 +344,26 @@ class TestLeaving:
                 thread.start()
                 thread.join()
         assert [span.kind.name for span in collected.spans] == ["INTERNAL", "CLIENT"]
+
+    def test_calls_leave_nothing_for_the_collector(self, front_end: FrontEnd, collected: Collected) -> None:
+        """A call that was a reference cycle would keep its request and response until the collector runs."""
+        harness = Harness(front_end, 503, RESET, 200, READ_TIMEOUT, telemetry=collected.telemetry)
+        harness.request()  # what the first call makes stays
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(10):
+                harness.error(ReadTimeoutError, "POST")
+            gc.set_debug(gc.DEBUG_SAVEALL)
+            gc.collect()
+            found = [
+                type(item).__name__ for item in gc.garbage if "http_service_client" in type(item).__module__
+            ]
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+            gc.enable()
+        assert found == []
 
     def test_events_after_the_end_are_passed_on(self, front_end: FrontEnd, collected: Collected) -> None:
         """A guarded function around the call may still be retried, when the call's span has ended."""
