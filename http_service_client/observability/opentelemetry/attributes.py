@@ -106,7 +106,7 @@ def event_attributes(event: Event) -> Attributes:
     return {
         _OF_CONVENTIONS.get(name) or f"{OURS}.{name}": value.value if isinstance(value, Enum) else value
         for name, value in event._asdict().items()
-        if value is not None and name not in _OF_EACH_EVENT
+        if value not in (None, "") and name not in _OF_EACH_EVENT
     }
 
 

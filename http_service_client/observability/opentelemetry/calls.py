@@ -81,20 +81,18 @@ def begin_call(tracing: Tracing, call: Call, parent: CallTelemetry | None) -> Ca
         context = parent.context if isinstance(parent, CallSpans) else get_current()
         if context.get(_SUPPRESS_INSTRUMENTATION_KEY) or context.get(_SUPPRESSED):
             return None
-        has_http_spans = not context.get(_SUPPRESS_HTTP_INSTRUMENTATION_KEY) and not _is_of_instrumentation(
-            context
-        )
-        return CallSpans(tracing, call, context, has_http_spans)
+        is_traced = context.get(_SUPPRESS_HTTP_INSTRUMENTATION_KEY) or _is_of_instrumentation(context, call)
+        return CallSpans(tracing, call, context, not is_traced)
     except Exception:
         tracing.report()
         return None
 
 
-def _is_of_instrumentation(context: Context) -> bool:
-    """Whether the current span is the CLIENT span of an instrumentation around an adapter: not all of them set the mark."""
+def _is_of_instrumentation(context: Context, call: Call) -> bool:
+    """Whether an instrumentation around an adapter has made a CLIENT span: not all of them set the mark."""
     span = context.get(_SPAN)
-    if span is None or getattr(span, "kind", None) is not _CLIENT:
-        return False
+    if type(call.request) is HttpRequest or getattr(span, "kind", None) is not _CLIENT:
+        return False  # of no other library, or in no such span
     scope = getattr(span, "instrumentation_scope", None)
     return getattr(scope, "name", None) in _INSTRUMENTATIONS
 
@@ -148,8 +146,8 @@ class CallSpans:
         if entered is not None:
             try:
                 _detach(entered)
-            except ValueError:
-                pass  # elsewhere: see above
+            except Exception:
+                pass  # this is elsewhere: see above
 
     def record(self, event: Event) -> None:
         kind = type(event)
@@ -251,8 +249,8 @@ class _Exchange:
         seconds = of._clock() - self._began
         try:
             _detach(self._entered)
-        except ValueError:
-            pass  # elsewhere: see above
+        except Exception:
+            pass  # this is elsewhere: see above
         self._active.pop()
         try:
             if isinstance(outcome, HttpResponse):

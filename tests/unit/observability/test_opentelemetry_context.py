@@ -189,6 +189,18 @@ class TestSuppression:
         ]
         assert "http.client.request.duration" not in collected.metrics()
 
+    def test_a_call_beside_an_instrumented_request_has_its_spans(
+        self, front_end: FrontEnd, collected: Collected
+    ) -> None:
+        """A middleware of aiohttp, say, makes it: another request, which that instrumentation does not see."""
+        tracer = collected.tracer_provider.get_tracer("opentelemetry.instrumentation.aiohttp_client")
+        client = front_end.client(
+            transport=ScriptedTransport(HttpResponse(200)), telemetry=collected.telemetry
+        )
+        with tracer.start_as_current_span("GET", kind=trace.SpanKind.CLIENT):
+            front_end.request(client, "GET", URL)
+        assert [span.kind.name for span in collected.spans] == ["CLIENT", "INTERNAL", "CLIENT"]
+
     def test_the_transport_is_asked_for_no_span(self, front_end: FrontEnd, collected: Collected) -> None:
         """Instrumentations of requests and aiohttp look at this mark."""
         seen: list[object] = []

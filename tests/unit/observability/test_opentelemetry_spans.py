@@ -243,15 +243,15 @@ def test_a_stored_response(front_end: FrontEnd, collected: Collected) -> None:
     called = f"url.full={URL} http.response.status_code=200"
     assert collected.tree() == [
         f"INTERNAL GET {called} attempts=1 sent_state=answered",
-        "  ! cache_used attempt=1 result=miss reason= is_stored=True is_collapsed=False",
+        "  ! cache_used attempt=1 result=miss is_stored=True is_collapsed=False",
         f"  CLIENT GET {called}",
         f"INTERNAL GET {called} attempts=0 sent_state=never_sent",
-        "  ! cache_used attempt=0 result=hit age=5.0 ttl=5.0 reason= is_stored=False is_collapsed=False",
+        "  ! cache_used attempt=0 result=hit age=5.0 ttl=5.0 is_stored=False is_collapsed=False",
         f"INTERNAL GET {called} attempts=0 sent_state=never_sent",
         "  ! cache_used attempt=0 result=stale age=15.0 ttl=-5.0 reason=it is being revalidated"
         " is_stored=False is_collapsed=False",
         f"  INTERNAL GET {called} attempts=1 sent_state=answered",
-        "    ! cache_used attempt=1 result=miss age=15.0 reason= is_stored=True is_collapsed=False",
+        "    ! cache_used attempt=1 result=miss age=15.0 is_stored=True is_collapsed=False",
         f"    CLIENT GET {called}",
     ]
 
@@ -332,7 +332,7 @@ def test_an_interceptor_that_answers(front_end: FrontEnd, collected: Collected) 
     Harness(front_end, 200, telemetry=collected.telemetry, request_interceptors=[Raising()]).error(ValueError)
     assert collected.tree() == [
         f"INTERNAL GET url.full={URL} http.response.status_code=200 attempts=1 sent_state=never_sent",
-        "  ! attempt_finished attempt=1 duration=0.0 http.response.status_code=200 message= sent_state=never_sent"
+        "  ! attempt_finished attempt=1 duration=0.0 http.response.status_code=200 sent_state=never_sent"
         " answered_by=Answering.intercept_request is_trial=False",
         f"INTERNAL GET ERROR url.full={URL} error.type=ValueError attempts=1 sent_state=abandoned",
     ]
