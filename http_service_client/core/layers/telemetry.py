@@ -71,9 +71,8 @@ class UnsignedHeadersLayer:
 
     def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
         if call.telemetry is not None:
-            names = (
-                self._telemetry.header_names
-            )  # of this moment: the propagator of a process may be set late
+            # Of this moment: the propagator of a process may be set late.
+            names = self._telemetry.header_names
             if any(name in request.headers for name in names):
                 request = request.copy()
                 for name in names:
