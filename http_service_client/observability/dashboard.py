@@ -315,7 +315,7 @@ PANELS = (
         (
             Panel(
                 "Further requests",
-                "What a call sent beside its attempts: redirects, requests of auth flows, bodies again without compression.",
+                "Requests beside the attempts: redirects, requests of auth flows, bodies sent again without compression.",
                 "reqps",
                 (
                     Query(_rate("http_client_redirects_total", "service"), "{{service}} redirects"),

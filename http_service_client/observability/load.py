@@ -1,4 +1,4 @@
-"""What a client does at this instant, as plain numbers: what gauges show.
+"""The activity of a client at this instant, in plain numbers, for gauges.
 
 Nothing is counted here. The numbers are read from the state that calls share, when somebody asks for them.
 """

@@ -208,7 +208,7 @@ class _Families:
 
 
 def _check_apart(sources: list[_Source]) -> None:
-    """Two clients that share their metrics could not be told apart, and all would be counted twice."""
+    """Refuse two clients that share their metrics: all calls would be counted twice."""
     names: dict[int, str | None] = {}
     for source in sources:
         other = names.setdefault(id(source.metrics), source.name)

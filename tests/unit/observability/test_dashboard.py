@@ -80,7 +80,7 @@ def test_an_expression_asks_for_what_is_exposed(title: str) -> None:
 
 
 def test_every_metric_is_on_the_dashboard() -> None:
-    """What nobody draws, nobody sees. Errors and retries are drawn as parts of calls and attempts."""
+    """A metric without a panel would go unseen. Errors and retries are drawn as parts of calls and attempts."""
     text = json.dumps(dashboard())
     assert {name for name in EXPOSED if name not in text} == {
         "http_client_call_duration_seconds_count",
@@ -178,13 +178,13 @@ ONE_FAILURE = {
 def story() -> dict[str, list[str]]:
     """The series of ninety minutes, as promtool reads them: a value for each scrape."""
     pytest.importorskip("prometheus_client")
-    told = load("docs/dashboard_story.py")
-    story = told.Story()
+    module = load("docs/dashboard_story.py")
+    story = module.Story()
     collector = PrometheusCollector(story.clients, max_services=6)
     series: dict[str, list[str]] = {}
 
     def scrape(seconds: float) -> None:
-        so_far = int(seconds / told.STEP) - 1
+        so_far = int(seconds / module.STEP) - 1
         for family in collector.collect():
             for sample in family.samples:
                 labels = {**sample.labels, "job": "shop", "instance": "host:9000"}

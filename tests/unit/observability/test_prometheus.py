@@ -97,7 +97,7 @@ def test_a_scrape_tells_what_happened_in_each_call(front_end: FrontEnd, format: 
 
 
 def test_a_call_is_known_by_its_name_and_template(front_end: FrontEnd) -> None:
-    """Calls, their durations and their errors can be told apart by what they are for; a URL is in no label."""
+    """Calls, durations and errors have both as labels; a URL is in no label."""
     harness = Harness(front_end, 404)
     registry = registry_of(PrometheusCollector(harness.client))
     harness.request(url=f"{ORIGIN}/orders/{{number}}", path_params={"number": 42}, name="look up")
