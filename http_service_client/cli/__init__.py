@@ -16,12 +16,14 @@ import argparse
 import importlib
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple, TextIO
 
 from .._version import __version__
+from ..core.checks import did_you_mean
 from ..errors import ConfigurationError
 from .exit_codes import ExitCode
 
@@ -37,23 +39,21 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "get": Command(".request.command", "get a resource, and show or save it"),
-    "head": Command(".request.command", "the head of what get would bring"),
+    "head": Command(".request.command", "show the head of what get would bring"),
     "post": Command(".request.command", "send JSON, a form, a file or text"),
     "put": Command(".request.command", "replace a resource"),
     "patch": Command(".request.command", "change a resource"),
     "delete": Command(".request.command", "delete a resource"),
-    "options": Command(".request.command", "what a resource can do"),
-    "query": Command(".request.command", "a search with a body, safe to repeat (RFC 10008)"),
+    "options": Command(".request.command", "ask what a resource can do"),
+    "query": Command(".request.command", "search by a body, safe to repeat (RFC 10008)"),
     "demo": Command(".demo.command", "watch real calls, blocking and asyncio, get through failures"),
-    "simulate": Command(".simulate", "see what a configuration does when its service fails, in virtual time"),
+    "simulate": Command(".simulate", "see what a configuration does when its service fails"),
     "load": Command(".load.command", "call a URL many times, and show its latency by percentiles"),
-    "doctor": Command(
-        ".doctor.command", "examine the way to a service: names, TLS, keep-alive, clocks, headers"
-    ),
+    "doctor": Command(".doctor.command", "examine the way to a service: names, TLS, keep-alive, clocks"),
     "check": Command(".check", "find settings that contradict each other"),
-    "dashboard": Command(".monitoring", "a Grafana dashboard of the clients' metrics"),
-    "alerts": Command(".monitoring", "alert rules for Prometheus"),
-    "completion": Command(".completion", "a script for the tab key of bash, zsh or fish"),
+    "dashboard": Command(".monitoring", "print a Grafana dashboard of the clients' metrics"),
+    "alerts": Command(".monitoring", "print alert rules for Prometheus"),
+    "completion": Command(".completion", "print a script for the tab key of bash, zsh or fish"),
 }
 
 
@@ -64,6 +64,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     # The options before a command take no values, so the first word that is no option is the command.
     command = next((word for word in words if not word.startswith("-")), None)
     try:
+        if not words:
+            build_parser().print_help(sys.stderr)
+            return ExitCode.WRONG_ARGUMENTS
+        if command is not None and command not in COMMANDS:
+            raise ConfigurationError(_no_command(command))
         arguments = build_parser(command).parse_args(words)
         # The demo shows the circuits on its screen; without a handler, Python would write warnings across it.
         logging.getLogger("http_service_client").addHandler(logging.NullHandler())
@@ -97,13 +102,57 @@ def _discard_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def _no_command(word: str) -> str:
+    if not word.isalpha():
+        return f"there is no command {word!r}; to request a URL, write get before it"
+    hint = did_you_mean(word, COMMANDS)
+    return f"there is no command {word!r}; {hint or '--help lists all commands'}"
+
+
+class _CommandParser(argparse.ArgumentParser):
+    """Reports what a command does not know with the command's own usage, and with what may be meant."""
+
+    def parse_known_args(  # type: ignore[override]  # not generic in the namespace: nobody passes one
+        self, args: Sequence[str] | None = None, namespace: None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(self._about(unknown[0]))
+        return found, unknown
+
+    def _about(self, word: str) -> str:
+        if word.startswith("-"):
+            name = word.partition("=")[0]
+            hint = did_you_mean(name, self._option_string_actions)
+            return f"there is no option {name}; {hint or '--help lists all options'}"
+        if "=" in word and "--form" in self._option_string_actions:
+            quoted = shlex.quote(word)
+            return (
+                f"unexpected {quoted}; write -f {quoted} for a field of a form, or -p {quoted} for the query"
+            )
+        return f"unexpected {word!r}; a value with spaces must be quoted"
+
+
 def build_parser(*commands: str | None) -> argparse.ArgumentParser:
     """A parser that lists all commands, and knows the arguments of these."""
+    name_of_program = _program()
     parser = argparse.ArgumentParser(
-        prog=_program(), description="One HTTP client for blocking and asyncio code."
+        prog=name_of_program,
+        usage=f"{name_of_program} COMMAND [arguments]",
+        description="One HTTP client for blocking and asyncio code.",
+        epilog=_list_of_commands(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"http_service_client {__version__}")
-    subparsers = parser.add_subparsers(title="commands", metavar="command", dest="command", required=True)
+    # argparse's own list has a line "COMMAND" above it, and breaks after the longer names.
+    subparsers = parser.add_subparsers(
+        prog=name_of_program,
+        parser_class=_CommandParser,
+        metavar="COMMAND",
+        dest="command",
+        required=True,
+        help=argparse.SUPPRESS,
+    )
     for name, (module_name, help_line) in COMMANDS.items():
         subparser = subparsers.add_parser(
             name,
@@ -116,6 +165,11 @@ def build_parser(*commands: str | None) -> argparse.ArgumentParser:
             module.declare(subparser)
             subparser.set_defaults(run=module.run)
     return parser
+
+
+def _list_of_commands() -> str:
+    rows = [f"  {name:<12}{command.help}" for name, command in COMMANDS.items()]
+    return "\n".join(["commands:", *rows, "", "COMMAND --help shows the arguments of a command."])
 
 
 def _program() -> str:

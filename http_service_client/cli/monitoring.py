@@ -13,12 +13,12 @@ from ..observability.dashboard import dashboard
 __all__ = ["alert_rules", "declare", "run"]
 
 _DESCRIPTION = """\
-dashboard prints a Grafana dashboard (JSON, for Grafana 10 and later), alerts prints rules for Prometheus (YAML): both for the
-metrics that PrometheusCollector shows."""
+dashboard prints a Grafana dashboard (JSON, for Grafana 10 and later), alerts prints rules for Prometheus (YAML): both
+for the metrics that PrometheusCollector shows."""
 _EXAMPLES = """\
 examples:
-  python -m http_service_client dashboard > http-clients.json     then, in Grafana: Dashboards, New, Import
-  python -m http_service_client alerts > http-clients.rules.yml   then name it under rule_files: in prometheus.yml"""
+  http-service-client dashboard > http-clients.json     then, in Grafana: Dashboards, New, Import
+  http-service-client alerts > http-clients.rules.yml   then name it under rule_files: in prometheus.yml"""
 
 
 def declare(parser: ArgumentParser) -> None:

@@ -20,8 +20,38 @@ def test_help_lists_every_command() -> None:
     """Each with a line."""
     done = run_piped("--help")
     assert done.code == 0
-    words = done.output.decode().split()
-    assert [name for name in COMMANDS if name not in words] == []
+    lines = done.output.decode().splitlines()
+    for name, command in COMMANDS.items():
+        assert f"  {name:<12}{command.help}" in lines
+    assert max(map(len, lines)) <= 80
+
+
+def test_without_a_command_the_list_is_shown() -> None:
+    """As an error: a script that lost its arguments has not succeeded."""
+    done = run_piped()
+    assert (done.code, done.output) == (2, b"")
+    assert done.errors == run_piped("--help").output.decode().rstrip("\n")
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        ("gte", "error: there is no command 'gte'; did you mean 'get'?"),
+        ("zzzzz", "error: there is no command 'zzzzz'; --help lists all commands"),
+        (":8000/x", "error: there is no command ':8000/x'; to request a URL, write get before it"),
+    ],
+)
+def test_an_unknown_command_is_reported_with_what_may_be_meant(typed: str, message: str) -> None:
+    """In one line, and nothing is imported for it."""
+    assert run_piped(typed, "--color", "never") == (2, b"", message)
+
+
+def test_an_unknown_option_is_reported_with_the_usage_of_its_command() -> None:
+    """Not with that of the whole program, which has no such options."""
+    done = run_piped("load", "u", "--rte", "5")
+    assert done.code == 2
+    assert " load URL [options]" in done.errors.splitlines()[0]
+    assert done.errors.endswith("there is no option --rte; did you mean '--rate'?")
 
 
 @pytest.mark.parametrize("name", COMMANDS)

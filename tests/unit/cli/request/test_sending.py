@@ -218,7 +218,11 @@ _WRONG = [
     (["u", "--checksum", "sha256:00"], "--checksum is about a file that get saves"),
     (["u", "--parallel", "2"], "--parallel is about a file that get saves"),
     (["u", "--parallel", "17"], "must be a whole number from 1 to 16, not '17'"),
-    (["u", "--col", "never"], "unrecognized arguments: --col"),
+    (["u", "--col", "never"], "there is no option --col; did you mean '--color'?"),
+    (["u", "--bearr=secret"], "there is no option --bearr; did you mean '--bearer'?"),
+    (["u", "--zzzzz"], "there is no option --zzzzz; --help lists all options"),
+    (["u", "item=it's tea"], """write -f 'item=it'"'"'s tea' for a field of a form, or -p"""),
+    (["u", "tea"], "unexpected 'tea'; a value with spaces must be quoted"),
 ]  # fmt: skip
 
 
