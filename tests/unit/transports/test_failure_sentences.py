@@ -143,6 +143,7 @@ def test_a_row_of_the_table(
     request = HttpRequest("POST", "https://api.example.com/charges")
     found = failure_of(phase, error, request, Timeout(**bounds), timed_out, proxy)
     assert (found.error_type.__name__, found.sent_state.value, found.message) == (kind, state, message)
+    assert isinstance(found.error_type(found.message, **found.details), found.error_type)
     is_told = isinstance(error, (UnsendableError, ProxyRefusedError, NotHttpError))
     assert (found.cause is None) is is_told
 
