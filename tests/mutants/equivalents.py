@@ -482,4 +482,11 @@ EQUIVALENTS = [
         "pass",
         "the same field would be read again, with the same result",
     ),
+    Equivalent(
+        "transports/failures.py",
+        "_is_about_our_certificate",
+        'reason = _tls_reason(error) or ""',
+        'reason = _tls_reason(error) or "XX"',
+        "neither text has ALERT in it",
+    ),
 ]

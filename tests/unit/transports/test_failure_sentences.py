@@ -50,6 +50,12 @@ def unix(code: int) -> OSError:
     return OSError(code, "of asyncio", "/run/app.sock")
 
 
+def with_reason() -> OSError:
+    error: Any = ConnectionResetError()
+    error.reason = "TLSV13_ALERT_CERTIFICATE_REQUIRED"  # no TLS error: only those have reasons of OpenSSL
+    return error  # type: ignore[no-any-return]
+
+
 def nameless() -> OSError:
     error = ConnectionResetError()
     error.filename = "/run/app.sock"
@@ -117,6 +123,8 @@ ROWS: list[tuple[Phase, BaseException, dict[str, Any], str, str, str]] = [
     (RECEIVE, TimeoutError(), {}, "ReadTimeoutError", "maybe_processed", f"timed out reading from {URL}"),
     *((phase, OSError(errno.ECONNRESET, "of asyncio"), {}, "ConnectionLostError", "maybe_processed",
        f"the connection to {URL} was lost (ConnectionResetError: {RESET})") for phase in (SEND, RECEIVE)),
+    (RECEIVE, with_reason(), {}, "ConnectionLostError", "maybe_processed",
+     f"the connection to {URL} was lost (ConnectionResetError)"),
     (RECEIVE, nameless(), {}, "ConnectionLostError", "maybe_processed",
      f"the connection to {URL} was lost (ConnectionResetError)"),
     (RECEIVE, ssl.SSLZeroReturnError(6, "x"), {}, "ConnectionLostError", "maybe_processed",
