@@ -88,7 +88,7 @@ def test_a_notice_warns_once_and_names_the_version() -> None:
         warnings.simplefilter("always")
         notice.warn()
         notice.warn()
-    assert {each.category for each in caught} == {RuntimeWarning}
+    assert {(each.category, each.filename) for each in caught} == {(RuntimeWarning, __file__)}
     assert [str(each.message) for each in caught] == [
         "aiohttp 9.8 is not as this version of http-service-client expects it (Session._a, Session._b): calls are "
         "slower; upgrade http-service-client, or install an older aiohttp"
