@@ -29,6 +29,7 @@ from http_service_client.errors import ClientClosedError, SentState
 from http_service_client.http.messages import HttpRequest
 from kit.fakes import URL
 from kit.front_ends import run_task
+from kit.threads import wait_until
 
 
 @pytest.mark.parametrize("driver", ["blocking", "asyncio"])
@@ -192,6 +193,70 @@ def test_a_closed_client_sends_nothing(driver: str, kind: Any) -> None:
     outcome = result if driver == "blocking" else run_task(result)
     assert outcome.error_type is ClientClosedError
     assert outcome.sent_state is SentState.NEVER_SENT
+
+
+def made(driver: str) -> Any:
+    return BlockingDriver(None, PORTAL) if driver == "blocking" else AsyncioDriver(None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("driver", ["blocking", "asyncio"])
+def test_a_driver_knows_the_plans_that_it_runs(driver: str) -> None:
+    """From their first step to their last; not the plans themselves."""
+    one = made(driver)
+
+    def plan() -> Any:
+        return (yield Invoke(lambda: set(one.running)))
+
+    running = plan()
+    name = id(running)
+    result = one.run(running)
+    assert (result if driver == "blocking" else run_task(result)) == {name}
+    assert one.running == set()
+
+
+@pytest.mark.parametrize("driver", ["blocking", "asyncio"])
+def test_a_wait_that_the_end_of_its_client_ends_goes_on_to_the_exchange(driver: str) -> None:
+    """Which is refused: the error is that of a closed client, and not of a slot that did not come."""
+    one, answers = made(driver), list[bool]()
+    latch = Latch(lock=ForkSafeLock())
+
+    def plan() -> Any:
+        answers.append((yield Acquire(latch.wait_later(), 20.0)))
+
+    def run() -> None:
+        result = one.run(plan())
+        if driver == "asyncio":
+            run_task(result)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    wait_until(lambda: bool(one._waits._pending))
+    one.end_waits()
+    thread.join(20)
+    assert answers == [True]
+
+
+def test_a_bounded_wait_that_is_cancelled_is_cancelled() -> None:
+    """Its awaitable has ended by then."""
+    log: list[str] = []
+
+    async def work(begun: asyncio.Event) -> None:
+        begun.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            log.append("ended")
+
+    async def main() -> None:
+        begun = asyncio.Event()
+        task = asyncio.create_task(aio.bounded(work(begun), 60.0))
+        await begun.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    run_task(main())
+    assert log == ["ended"]
 
 
 @pytest.mark.parametrize("driver", ["blocking", "asyncio"])

@@ -75,6 +75,25 @@ def test_blocking_calls_inside_async_interceptors_never_wait_for_each_other(
     assert get_in_time(client) == 200
 
 
+def test_a_thread_is_blocked_only_while_its_call_waits() -> None:
+    """Afterwards, the portal serves other callers itself again."""
+    portal, blocked = Portal(), list[bool]()
+
+    async def inner() -> None:
+        assert portal._thread is not None
+        blocked.append(portal._thread.is_blocked)
+
+    async def outer() -> None:
+        portal.run(inner())
+
+    try:
+        portal.run(outer())
+        portal.run(inner())
+    finally:
+        portal.stop()
+    assert blocked == [True, False]
+
+
 @pytest.mark.parametrize("total_timeout", [None, 60.0], ids=["unbounded", "bounded"])
 @pytest.mark.parametrize(
     "ending", [SystemExit(3), KeyboardInterrupt()], ids=lambda error: type(error).__name__
