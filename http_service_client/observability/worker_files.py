@@ -133,7 +133,11 @@ class WorkerFiles:
                 name="http-client-prometheus",
                 daemon=True,
             )
-            self._thread.start()
+            try:
+                self._thread.start()
+            except RuntimeError:
+                # The process has too many threads, or it ends. The next event tries again, and the exit writes.
+                self._thread = None
 
     def flush(self) -> None:
         """Count all events, and write all gauges."""

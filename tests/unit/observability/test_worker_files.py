@@ -202,6 +202,31 @@ def test_files_that_cannot_be_written_cost_no_call_and_no_memory(tmp_path: Path)
     assert printed == "0\n1\n"
 
 
+WITHOUT_A_THREAD = """
+collector = PrometheusCollector(client)
+start = threading.Thread.start
+
+def refuse(thread):
+    raise RuntimeError("can't start new thread")
+
+threading.Thread.start = refuse
+get("blocking")
+threading.Thread.start = start
+get("blocking")
+print(collector._files._thread.is_alive())
+collector._files.flush()
+show("http_client_calls_total")
+"""
+
+
+def test_a_process_with_too_many_threads_makes_its_calls(tmp_path: Path) -> None:
+    """They are counted later."""
+    printed = run(WITHOUT_A_THREAD, tmp_path)
+    assert printed == (
+        "True\nhttp_client_calls_total{method=GET,service=https://api.example.com,status_code=204} 2.0\n"
+    )
+
+
 TOO_LATE = """
 from http_service_client import ConfigurationError
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = sys.argv[1]
