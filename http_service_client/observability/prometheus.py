@@ -83,6 +83,8 @@ class PrometheusCollector(Collector):
         named: list[tuple[str | None, Any]] = (
             list(clients.items()) if isinstance(clients, Mapping) else [(None, clients)]
         )
+        if not named:
+            raise ConfigurationError("PrometheusCollector needs a client, and the mapping has none")
         self._sources = [_Source(name, client) for name, client in named]
         _check_apart(self._sources)
         self._files = self._write_files() if is_multiprocess() else None
@@ -114,7 +116,8 @@ class PrometheusCollector(Collector):
         return families.all()
 
     def __repr__(self) -> str:
-        return f"<PrometheusCollector {', '.join(source.name or 'of a client' for source in self._sources)}>"
+        names = [source.name for source in self._sources if source.name is not None]
+        return f"<PrometheusCollector of {', '.join(names) or 'a client'}>"
 
 
 class _Source:

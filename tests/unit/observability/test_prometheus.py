@@ -357,12 +357,21 @@ def test_scrapes_are_consistent_while_calls_run(front_end: FrontEnd) -> None:
         ((None,), "takes an HttpServiceClient"),
         (({"": MetricsCollector()},), "the name of a client must be text"),
         (({1: MetricsCollector()},), "the name of a client must be text"),
+        (({},), "needs a client, and the mapping has none"),
+        ((HttpMetrics,), "takes an HttpServiceClient"),
     ],
 )
 def test_what_is_no_client_is_refused(arguments: Any, message: str) -> None:
     """At the place of the mistake, and not at the first scrape."""
     with pytest.raises(ConfigurationError, match=message):
         PrometheusCollector(*arguments)
+
+
+def test_a_collector_names_its_clients() -> None:
+    """In a debugger, or in the message of a registry."""
+    assert repr(PrometheusCollector(HttpMetrics())) == "<PrometheusCollector of a client>"
+    several = PrometheusCollector({"billing": HttpMetrics(), "search": HttpMetrics()})
+    assert repr(several) == "<PrometheusCollector of billing, search>"
 
 
 @pytest.mark.parametrize("wrong", [0, -1, True, 1.5, "many"])
