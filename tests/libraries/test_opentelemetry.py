@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 from architecture.test_project_files import ROOT
+from architecture.test_public_names import run_apart
 from http_service_client import HttpServiceClient
 from http_service_client.integrations import ResilientAdapter
 from http_service_client.observability import OpenTelemetry, instrument, uninstrument
@@ -209,6 +210,36 @@ def test_a_process_that_instruments_all_finds_it(collected: Collected, server: L
         instrumentor.uninstrument()
         client.get(server.url + "/")
     assert [span.kind.name for span in collected.spans] == ["INTERNAL", "CLIENT"]
+
+
+def test_providers_that_are_set_later() -> None:
+    """A client may be instrumented before the process sets up its SDK, as modules are imported in any order."""
+    program = """
+        from opentelemetry import metrics, trace
+        from opentelemetry.sdk.metrics import MeterProvider
+        from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+        from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+        from http_service_client import HttpResponse, HttpServiceClient
+        from http_service_client.observability import instrument
+        from http_service_client.testing import ScriptedTransport
+
+        instrument()
+        client = HttpServiceClient(transport=ScriptedTransport(HttpResponse(200)))
+        client.get("https://api.example.com/")
+        exporter, reader, provider = InMemorySpanExporter(), InMemoryMetricReader(), TracerProvider()
+        provider.add_span_processor(SimpleSpanProcessor(exporter))
+        trace.set_tracer_provider(provider)
+        metrics.set_meter_provider(MeterProvider(metric_readers=[reader]))
+        client.get("https://api.example.com/")
+        data = reader.get_metrics_data().resource_metrics[0].scope_metrics[0].metrics
+        print([span.kind.name for span in exporter.get_finished_spans()], sorted(each.name for each in data))
+    """
+    assert run_apart(program) == (
+        "['CLIENT', 'INTERNAL'] ['http.client.active_requests', 'http.client.request.body.size', "
+        "'http.client.request.duration', 'http.client.response.body.size', 'http_service_client.call.duration']"
+    )
 
 
 def test_a_stream_that_nobody_closes(collected: Collected, server: LoopbackServer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -11,12 +12,14 @@ pytest.importorskip("opentelemetry.sdk", reason="OpenTelemetry's SDK is not inst
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
-from http_service_client import Cache, CircuitOpenError, HttpResponse
+from http_service_client import Cache, CircuitOpenError, HttpRequest, HttpResponse, HttpServiceClient
 from http_service_client.observability import OpenTelemetry
 from http_service_client.testing import LoopbackServer, ScriptedTransport, VirtualClock, late, respond
 from kit.fakes import READ_TIMEOUT, URL, Harness
+from kit.forks import in_a_child, needs_fork
 from kit.front_ends import FrontEnd
 from kit.otel import Collected
+from kit.threads import Held
 
 SERVER = {"server.address": "api.example.com", "server.port": 443}
 GET = {**SERVER, "http.request.method": "GET"}
@@ -132,6 +135,36 @@ def test_a_forked_child_has_none_of_its_parents_exchanges(front_end: FrontEnd, c
     front_end.request(client, "GET", URL)
     seen.append(collected.metrics()["http.client.active_requests"])
     assert seen == [[(GET, 0)], [(GET, 0)]]
+
+
+@needs_fork
+def test_a_child_that_was_forked_during_an_exchange(collected: Collected) -> None:
+    """It makes traced calls of its own, and shows none of its parent's."""
+    held = Held()
+
+    def answer(request: HttpRequest) -> HttpResponse:
+        if request.url.endswith("/held"):
+            held()
+        return HttpResponse(200)
+
+    client = HttpServiceClient(transport=ScriptedTransport(answer), telemetry=collected.telemetry)
+    thread = threading.Thread(target=client.get, args=(f"{URL}/held",))
+    thread.start()
+    assert held.began.wait(10)
+    assert collected.metrics()["http.client.active_requests"] == [(GET, 1)]
+
+    def work() -> None:
+        assert collected.metrics()["http.client.active_requests"] == [(GET, 0)]
+        client.get(URL)
+        assert [span.kind.name for span in collected.spans] == ["INTERNAL", "CLIENT"]
+
+    try:
+        assert in_a_child(work) == 0
+    finally:
+        held.may_end.set()
+        thread.join()
+        client.close()
+    assert collected.metrics()["http.client.active_requests"] == [(GET, 0)]
 
 
 def test_servers_that_are_at_rest_are_forgotten(collected: Collected) -> None:
