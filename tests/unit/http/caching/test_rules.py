@@ -221,8 +221,11 @@ def test_a_share_of_the_time_since_the_last_change(
     status: int, said: str | None, changed: float, ttl: float
 ) -> None:
     """Where it is set, a day at most (4.2.2)."""
+    rules = CacheRules(heuristic=0.1)
     stored = kept(said, status, Last_Modified=date(changed), Date=date())
-    assert judge(stored, request(), NOW, CacheRules(heuristic=0.1)).ttl == ttl
+    assert judge(stored, request(), NOW, rules).ttl == ttl
+    assert judge(kept(said, status, Date=date()), request(), NOW, rules).ttl == 0.0
+    assert judge(stored, request(), NOW, PRIVATE).ttl == 0.0
 
 
 @pytest.mark.parametrize(
