@@ -163,6 +163,8 @@ USING: list[tuple[StoredResponse, str | None, float, Use, float, float]] = [
     (kept(Expires=date(60), Date=date()), None, 10, Use.FRESH, 10, 50),
     (kept(Expires=date(60), Date=date(-10)), None, 0, Use.FRESH, 10, 60),
     (kept(Expires=date(60)), None, 0, Use.FRESH, 0, 60),
+    (kept(Expires=date(60).replace("GMT", "UTC")), None, 0, Use.CONFIRM, 0, 0),
+    (kept(Expires=date(60).replace("GMT", "+0000")), None, 0, Use.CONFIRM, 0, 0),
     (kept(Expires="0"), None, 0, Use.CONFIRM, 0, 0),
     (kept(Expires=date(-60)), None, 0, Use.CONFIRM, 0, 0),
     (kept("max-age=5", Expires=date(60)), None, 0, Use.FRESH, 0, 5),

@@ -33,6 +33,8 @@ STORED = StoredResponse(
 def test_a_response_is_the_same_after_a_way_through_bytes() -> None:
     """Names, values, content and instants."""
     assert StoredResponse.from_bytes(STORED.to_bytes()) == STORED
+    odd = STORED._replace(headers=(("X", "\udce9"),))  # an octet that was no text
+    assert StoredResponse.from_bytes(odd.to_bytes()) == odd
     bare = StoredResponse(204, "", (), b"", 0.0, 0.0)
     assert StoredResponse.from_bytes(bare.to_bytes()) == bare
     assert isinstance(StoredResponse.from_bytes(bytearray(STORED.to_bytes())).content, bytes)  # type: ignore[arg-type]
@@ -115,6 +117,7 @@ def test_a_request_has_the_values_that_a_response_was_selected_by() -> None:
     assert stored.is_for(given)
     assert stored.is_for(request(accept="a,b", X="1", Other="2"))
     assert not stored.is_for(request(Accept="a,b"))
+    assert not stored.is_for(request(Accept="a,b", X="X1"))
     assert not stored.is_for(request(Accept="b,a", X="1"))
     assert not stored.is_for(request(Accept="a,b", X="1", Missing=""))
     # Of this form in the file of a cache, which another version may read.
