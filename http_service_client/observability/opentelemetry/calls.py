@@ -12,16 +12,10 @@ from __future__ import annotations
 
 import sys
 from contextvars import Token
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from opentelemetry.context import (
-    _RUNTIME_CONTEXT,
-    _SUPPRESS_HTTP_INSTRUMENTATION_KEY,
-    _SUPPRESS_INSTRUMENTATION_KEY,
-    Context,
-    create_key,
-    get_current,
-)
+from opentelemetry import context as api
+from opentelemetry.context import Context, create_key, get_current
 from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, Status, StatusCode, set_span_in_context
 
 from ...errors import Failure
@@ -47,7 +41,13 @@ if TYPE_CHECKING:
 
 __all__ = ["CallSpans", "begin_call", "note_change"]
 
-_attach, _detach = _RUNTIME_CONTEXT.attach, _RUNTIME_CONTEXT.detach
+# Private names, which the SDK and the instrumentations share. Without them, `detach` would log what it cannot do, and other
+# instrumentations would not know that a request has its span.
+_runtime: Any = getattr(api, "_RUNTIME_CONTEXT", api)
+_attach, _detach = _runtime.attach, _runtime.detach
+_SUPPRESSED = "suppress_instrumentation"  # as older instrumentations mark their own requests
+_SUPPRESS: str = getattr(api, "_SUPPRESS_INSTRUMENTATION_KEY", _SUPPRESSED)
+_SUPPRESS_HTTP: str = getattr(api, "_SUPPRESS_HTTP_INSTRUMENTATION_KEY", "suppress_http_instrumentation")
 # Enum attribute access is slow (50 ns).
 _INTERNAL, _CLIENT, _FAILED = SpanKind.INTERNAL, SpanKind.CLIENT, StatusCode.ERROR
 _ERROR = Status(_FAILED)
@@ -56,15 +56,13 @@ _CANCELLATIONS = frozenset(
     {"CancelledError", "KeyboardInterrupt", "SystemExit", "GeneratorExit", "GreenletExit"}
 )
 
-_SUPPRESSED = "suppress_instrumentation"  # as older instrumentations mark their own requests
-
 _INSTRUMENTATIONS = frozenset(
     f"opentelemetry.instrumentation.{library}"
     for library in ("aiohttp_client", "httpx", "requests", "urllib3")
 )
 
-_HTTP = {_SUPPRESS_HTTP_INSTRUMENTATION_KEY: True}
-_ALL = {**_HTTP, _SUPPRESS_INSTRUMENTATION_KEY: True}
+_HTTP = {_SUPPRESS_HTTP: True}
+_ALL = {**_HTTP, _SUPPRESS: True}
 
 # Keys of a context: of the current span, which OpenTelemetry has no public name for, and of the span of the call around
 # the running code. (The call itself would be a reference cycle: it has this context.)
@@ -79,9 +77,9 @@ def begin_call(tracing: Tracing, call: Call, parent: CallTelemetry | None) -> Ca
     """The spans of a call; None where the running code, or that of the parent, has switched tracing off."""
     try:
         context = parent.context if isinstance(parent, CallSpans) else get_current()
-        if context.get(_SUPPRESS_INSTRUMENTATION_KEY) or context.get(_SUPPRESSED):
+        if context.get(_SUPPRESS) or context.get(_SUPPRESSED):
             return None
-        is_traced = context.get(_SUPPRESS_HTTP_INSTRUMENTATION_KEY) or _is_of_instrumentation(context, call)
+        is_traced = context.get(_SUPPRESS_HTTP) or _is_of_instrumentation(context, call)
         return CallSpans(tracing, call, context, not is_traced)
     except Exception:
         tracing.report()

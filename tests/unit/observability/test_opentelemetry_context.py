@@ -401,6 +401,12 @@ class TestLeaving:
         assert len(collected.spans) == 4
 
 
+def test_the_private_names_of_the_api_exist() -> None:
+    """The package works without them, but other instrumentations would not know that a request has its span."""
+    for name in ("_RUNTIME_CONTEXT", "_SUPPRESS_INSTRUMENTATION_KEY", "_SUPPRESS_HTTP_INSTRUMENTATION_KEY"):
+        assert hasattr(otel_context, name)
+
+
 class TestFailures:
     def test_telemetry_that_fails_fails_no_call(
         self, front_end: FrontEnd, caplog: pytest.LogCaptureFixture
