@@ -25,7 +25,7 @@ from typing import NamedTuple, TextIO
 from .._version import __version__
 from ..core.checks import did_you_mean
 from ..errors import ConfigurationError
-from .exit_codes import ExitCode
+from .exit_codes import ExitCode, with_options
 
 __all__ = ["COMMANDS", "Command", "main"]
 
@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as end:  # --help, --version, or wrong arguments: argparse has printed a message
         return end.code if isinstance(end.code, int) else ExitCode.WRONG_ARGUMENTS
     except ConfigurationError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {with_options(str(error))}", file=sys.stderr)
         return ExitCode.WRONG_ARGUMENTS
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -6,6 +6,7 @@ command can be repeated, and 6 says that nobody knows.
 
 from __future__ import annotations
 
+import re
 from enum import IntEnum
 
 from ..errors import (
@@ -21,7 +22,15 @@ from ..errors import (
 )
 from ..http.messages import HttpRequest
 
-__all__ = ["EXIT_CODES", "ExitCode", "error_line", "exit_code_of", "exit_code_of_status", "idempotency_key"]
+__all__ = [
+    "EXIT_CODES",
+    "ExitCode",
+    "error_line",
+    "exit_code_of",
+    "exit_code_of_status",
+    "idempotency_key",
+    "with_options",
+]
 
 
 class ExitCode(IntEnum):
@@ -56,12 +65,25 @@ _NOT_PROCESSED = (SentState.NEVER_SENT, SentState.REFUSED)
 # The first row whose class the error has.
 _REMEDIES: tuple[tuple[type[HttpClientError], str], ...] = (
     (NameResolutionError, "check the name of the host"),
-    (TlsVerificationError, "--cacert FILE trusts the authority that signed it"),
+    (TlsVerificationError, "doctor URL examines the certificate"),
     (ConnectError, "check that the service runs and that the port is right"),
     (DeadlineExceededError, "--deadline allows more"),
     (RequestTimeoutError, "--timeout and --connect-timeout allow more"),
     (TooManyRedirectsError, "--max-redirects allows more, and --no-follow shows the first"),
 )
+
+# Settings that messages name, with the options that set them. A name after a dot is one of a file.
+_OPTIONS = {"ssl_ca_file": "--cacert", "ssl_cert_file": "--cert", "ssl_key_file": "--key"}
+_SETTING = re.compile(rf"(?<![.\w])(?:{'|'.join(_OPTIONS)})\b")
+
+
+def with_options(message: str) -> str:
+    """The message, with the option after each setting that has one.
+
+    >>> with_options("set ssl_ca_file")
+    'set ssl_ca_file (--cacert)'
+    """
+    return _SETTING.sub(lambda found: f"{found[0]} ({_OPTIONS[found[0]]})", message)
 
 
 def exit_code_of_status(status: int) -> ExitCode:
@@ -85,7 +107,7 @@ def error_line(error: HttpClientError) -> str:
             remedies.append(f"the request may have been processed: repeat it with --idempotency-key {key}")
         elif not error.request.is_safe_to_repeat:
             remedies.append("the request may have been processed: look before you send it again")
-    return "; ".join([f"error: {error}", *remedies])
+    return "; ".join([f"error: {with_options(str(error))}", *remedies])
 
 
 def idempotency_key(request: HttpRequest | None) -> str | None:

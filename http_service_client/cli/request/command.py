@@ -11,7 +11,14 @@ from typing import Any, TextIO
 
 from ...client.client import HttpServiceClient
 from ...client.streams.response import AsyncStreamedResponse, StreamedResponse
-from ...errors import ConfigurationError, HttpClientError, HttpStatusError, InvalidRequestError, SentState
+from ...errors import (
+    ChecksumError,
+    ConfigurationError,
+    HttpClientError,
+    HttpStatusError,
+    InvalidRequestError,
+    SentState,
+)
 from ...http.messages import HttpResponse
 from ...http.urls import redact_url
 from .. import client_options, request_options
@@ -33,7 +40,9 @@ _AHEAD = 1024 * 1024
 def run(arguments: argparse.Namespace, output: TextIO, errors: TextIO) -> int:
     """Make the request; the exit code. Raises ConfigurationError for wrong arguments."""
     check(arguments)
-    shows_head = True if arguments.include else False if arguments.body or arguments.as_json else None
+    # -v shows the head on standard error: on a terminal it would be there twice.
+    has_head = arguments.body or arguments.as_json or (arguments.verbose and errors.isatty())
+    shows_head = True if arguments.include else False if has_head else None
     printer = Printer(
         output,
         errors,
@@ -136,9 +145,10 @@ class _Request:
         try:
             with closing(bar):
                 response = (self._download if is_download else self._save_whole)(front_end, path, bar)
-        except HttpClientError:
-            if is_download and bar.done and not self._arguments.no_resume:
-                self._advice = "; the same command goes on with what has arrived"
+        except HttpClientError as error:
+            is_kept = is_download and bar.done and not self._arguments.no_resume
+            if is_kept and not isinstance(error, ChecksumError):
+                self._advice = "; the same command goes on with what has arrived, if the server can"
             raise
         if self._printer.draws and response.status_code != 304:
             self._printer.say(f"saved {size_text(os.path.getsize(path))} to {path}")
@@ -189,7 +199,8 @@ class _Request:
         print(command.text, file=self._printer.output)
         if command.secrets:
             variables = ", ".join(sorted(set(command.secrets)))
-            self._printer.say(f"set {variables} in your shell, or print secrets by --show-secrets")
+            login = " (CREDENTIALS is USER:PASSWORD)" if "CREDENTIALS" in command.secrets else ""
+            self._printer.say(f"set {variables} in your shell{login}, or print secrets by --show-secrets")
         if command.has_hidden:
             self._printer.say("secrets of URLs are left out (***); --show-secrets prints them")
         return ExitCode.OK

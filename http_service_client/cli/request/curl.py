@@ -67,6 +67,8 @@ def curl_command(
                     yield f"--header {header(name, value)}"
                 elif value != "identity":
                     yield "--compressed"
+            elif key == "authorization" and value.startswith("Basic ") and not shows_secrets:
+                yield _login(secrets)  # a user can type it, unlike its base64 form
             elif not (key == "accept" and value == "*/*") and not (key == "authorization" and is_digest):
                 yield f"--header {header(name, value)}"
         # Headers that curl would add.
@@ -122,8 +124,12 @@ def _connection(
         if shows_secrets:
             yield f"--user {shlex.quote(arguments.auth)}"
         else:
-            secrets.append("CREDENTIALS")
-            yield '--user "$CREDENTIALS"'
+            yield _login(secrets)
+
+
+def _login(secrets: list[str]) -> str:
+    secrets.append("CREDENTIALS")
+    return '--user "$CREDENTIALS"'
 
 
 def _body(request: HttpRequest, arguments: Namespace) -> Iterator[str]:

@@ -119,6 +119,17 @@ def test_secrets_become_variables(server: LoopbackServer) -> None:
     assert shown.errors == ""
 
 
+def test_a_login_is_a_variable_that_a_user_can_set() -> None:
+    """USER:PASSWORD, not its base64 form, for Basic as for Digest."""
+    for options in ((), ("--digest",)):
+        done = run_piped("get", "https://api.example.com/x", "-u", "ann:pw", "--curl", *options)
+        assert '--user "$CREDENTIALS"' in done.output.decode()
+        assert "uthorization" not in done.output.decode()
+        assert done.errors == (
+            "set CREDENTIALS in your shell (CREDENTIALS is USER:PASSWORD), or print secrets by --show-secrets"
+        )
+
+
 def test_connection_settings_are_options_of_curl(tmp_path: Path) -> None:
     """Those of a file, too. Retries are not: curl repeats a POST that may have been processed."""
     config = tmp_path / "a.json"

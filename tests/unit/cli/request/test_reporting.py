@@ -221,7 +221,9 @@ class TestErrors:
             url = f"{server.url}/x"
             refused = run_piped("get", url, *front_end_flag)
             assert (refused.code, refused.output) == (1, b"")
-            assert refused.errors.endswith("; --cacert FILE trusts the authority that signed it")
+            assert refused.errors.endswith(
+                "; if a private authority issued it, set ssl_ca_file (--cacert); doctor URL examines the certificate"
+            )
             assert run_piped("get", url, "--cacert", str(tmp_path / "ca.pem"), *front_end_flag) == (
                 0,
                 b"tea",

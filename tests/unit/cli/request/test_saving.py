@@ -110,7 +110,7 @@ def test_the_next_command_goes_on_where_one_failed(
     arguments = ["get", f"{server.url}/x", "-o", "a.bin", "--retries", "0", *front_end_flag]
     failed = run_piped(*arguments)
     assert failed.code == 6
-    assert failed.errors.endswith("; the same command goes on with what has arrived")
+    assert failed.errors.endswith("; the same command goes on with what has arrived, if the server can")
     assert not (folder / "a.bin").exists()
     assert run_piped(*arguments) == (0, b"", "")
     assert (folder / "a.bin").read_bytes() == BODY
@@ -119,6 +119,18 @@ def test_the_next_command_goes_on_where_one_failed(
     server.script("/y", broken(100_000))
     assert run_piped("get", f"{server.url}/y", "-o", "b.bin", "--retries", "0", "--no-resume").code == 6
     assert os.listdir(folder) == ["a.bin"]
+
+
+def test_a_file_with_a_wrong_checksum_is_not_gone_on_with(
+    server: LoopbackServer, folder: Path, front_end_flag: list[str]
+) -> None:
+    """It was discarded, and the error does not advise to continue."""
+    server.script("/x", respond(body=BODY))
+    checksum = f"sha256:{64 * '0'}"
+    done = run_piped("get", f"{server.url}/x", "-o", "a.bin", "--checksum", checksum, *front_end_flag)
+    assert (done.code, done.output) == (6, b"")
+    assert done.errors.endswith(f", not {checksum}; it was discarded")
+    assert os.listdir(folder) == []
 
 
 def test_parts_are_requested_at_a_time(

@@ -104,6 +104,19 @@ def test_a_hostile_server_does_nothing_to_a_terminal(
 
 
 @on_posix
+def test_verbose_shows_the_head_once_on_a_terminal(server: LoopbackServer, front_end_flag: list[str]) -> None:
+    """That of -v; with --include, both."""
+    server.script("/x", respond(body=b"tea"), respond(body=b"tea"))
+    _, shown = run_in_terminal("get", f"{server.url}/x", "-v", *front_end_flag, NO_COLOR="1")
+    assert [line for line in shown.splitlines() if "200 OK" in line] == ["< HTTP/1.1 200 OK"]
+    _, shown = run_in_terminal("get", f"{server.url}/x", "-v", "-i", *front_end_flag, NO_COLOR="1")
+    assert [line for line in shown.splitlines() if "200 OK" in line] == [
+        "< HTTP/1.1 200 OK",
+        "HTTP/1.1 200 OK",
+    ]
+
+
+@on_posix
 @pytest.mark.parametrize("headers", [{}, {"Content-Type": "image/png"}])
 def test_a_binary_body_is_refused_by_a_terminal(
     headers: dict[str, str], server: LoopbackServer, front_end_flag: list[str]
