@@ -489,4 +489,11 @@ EQUIVALENTS = [
         'reason = _tls_reason(error) or "XX"',
         "neither text has ALERT in it",
     ),
+    Equivalent(
+        "transports/failures.py",
+        "BodySourceError.__init__",
+        "super().__init__(error)",
+        "pass",
+        "BaseException.__new__ has set the arguments by then",
+    ),
 ]
