@@ -496,4 +496,18 @@ EQUIVALENTS = [
         "pass",
         "BaseException.__new__ has set the arguments by then",
     ),
+    Equivalent(
+        "core/deadline.py",
+        "",
+        'AMBIENT_DEADLINE: ContextVar[Deadline | None] = ContextVar("http_service_client.deadline", default=None)',
+        'AMBIENT_DEADLINE: ContextVar[Deadline | None] = ContextVar("http_service_client.deadlineXX", default=None)',
+        "the name of a context variable is only shown in its repr",
+    ),
+    Equivalent(
+        "core/checks.py",
+        "did_you_mean",
+        "near = difflib.get_close_matches(str(name), list(known), n=1)",
+        "near = difflib.get_close_matches(str(name), list(known), n=2)",
+        "the best match comes first, however many are asked for",
+    ),
 ]

@@ -115,7 +115,7 @@ def test_an_async_function_is_no_plain_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "is_fine"), [("charge card", True), ("x" * 100, True), ("x" * 101, False), ("", False), ("a\nb", False), (5, False)]
+    ("name", "is_fine"), [("charge card", True), ("x", True), ("x" * 100, True), ("x" * 101, False), ("", False), ("a\nb", False), (5, False)]
 )  # fmt: skip
 def test_a_call_has_a_short_printable_name(name: Any, is_fine: bool) -> None:
     """It is a label of metrics. A long one is not shown whole."""

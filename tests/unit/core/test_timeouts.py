@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from http_service_client import Timeout
+from http_service_client import ConfigurationError, Timeout
 from http_service_client.core.timeouts import TIMER_SLACK
 
 
@@ -60,6 +60,16 @@ def test_the_wait_for_more_of_a_body(given: dict[str, Any], read: float | None, 
     assert timeout.has_phases is has_phases
     assert timeout.in_body() == Timeout(total=5.0, read=read)
     assert (timeout.in_body() is timeout) is not has_phases
+
+
+@pytest.mark.parametrize("name", ["total", "connect", "read", "write", "pool", "first_byte", "between"])
+def test_each_limit_is_a_positive_number_of_seconds(name: str) -> None:
+    """The error names it."""
+    with pytest.raises(
+        ConfigurationError, match=rf"^Timeout\.{name} must be a positive, finite number of seconds, not 0"
+    ):
+        Timeout(**{name: 0})
+    assert getattr(Timeout(**{name: 5}), name) == 5
 
 
 def test_a_timer_may_be_a_tick_early() -> None:
