@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError, dataclass
 from typing import Any
@@ -75,6 +76,9 @@ async def coroutine() -> None: ...
             0.9,
             "f must be a finite number of seconds of 1 or more, not 0.9",
         ),
+        (check_number, sys.float_info.max, None),
+        (lambda f, v: check_number(f, v, least=-math.inf), -sys.float_info.max, None),
+        (check_number, 10**309, f"f must be a finite number of 0 or more, not {10**309}"),
         (check_count, 1, None),
         (check_count, 0, "f must be a whole number of 1 or more, not 0"),
         (check_count, 1.0, "f must be a whole number of 1 or more, not 1.0"),
