@@ -38,6 +38,8 @@ THIRD_PARTY: dict[str, list[str]] = {
     "publicsuffixlist": ["http/cookies/suffixes.py"],
     "botocore": ["auth/aws.py"],
     "http_message_signatures": ["auth/message_signature.py"],
+    "pygments": ["cli/console.py"],  # rich depends on it
+    "rich": ["cli/console.py"],
     "pydantic": ["client/response_types.py"],
     "neuroglia": ["integrations/neuroglia.py"],
     "pytest": ["testing/*"],

@@ -15,16 +15,20 @@ import re
 import sys
 import threading
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
+import pytest
+
 import http_service_client
 from http_service_client.cli import main
 
-__all__ = ["COMMAND", "Piped", "environment", "run_in_terminal", "run_piped", "without_styles"]
+__all__ = ["COMMAND", "Piped", "environment", "needs_rich", "run_in_terminal", "run_piped", "without_styles"]
 
 COMMAND = [sys.executable, "-W", "error", "-m", "http_service_client"]
+needs_rich = pytest.mark.skipif(find_spec("rich") is None, reason="the extra cli is not installed")
 _STYLE = re.compile(r"\x1b\[[0-9;]*m")
 # Settings of the machine that runs the tests.
 _UNSET = {

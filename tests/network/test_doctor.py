@@ -426,7 +426,7 @@ def test_piped_it_prints_lines_of_text(server: LoopbackServer) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there are no pseudo-terminals")
-def test_a_terminal_gets_colours_and_ctrl_c_ends_it(server: LoopbackServer) -> None:
+def test_ctrl_c_on_a_terminal_ends_it(server: LoopbackServer) -> None:
     """Each finding is shown as soon as it is known; the wait for an idle connection can be interrupted."""
     terminal = Terminal("doctor", server.url, "--idle", "60", columns=100)
     try:
@@ -436,6 +436,5 @@ def test_a_terminal_gets_colours_and_ctrl_c_ends_it(server: LoopbackServer) -> N
         assert terminal.process.wait(timeout=30) == 130
     finally:
         terminal.close()
-    assert "\x1b[32mok   \x1b[0m" in shown
     assert "Traceback" not in shown
     assert SEQUENCE.sub("", shown).endswith("interrupted\r\n")

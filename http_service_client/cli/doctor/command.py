@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import textwrap
 from collections import Counter
 from collections.abc import Iterator
 from typing import TextIO
@@ -15,9 +14,10 @@ from ...http.header_validation import validate_headers
 from ...http.headers import build_headers
 from ...http.urls import redact_url
 from .. import client_options
+from ..console import Cell, Column, table
 from ..exit_codes import ExitCode
 from ..request_options import full_url, parse_header
-from ..screen import Ink, Screen, is_terminal, wants_colour
+from ..screen import Screen, is_terminal
 from .examination import Examination
 from .findings import Finding, Level
 
@@ -39,7 +39,7 @@ examples:
 exit codes: 0, no check failed; 1, one did; 2, wrong arguments; 130, interrupted by Ctrl-C"""
 
 _COLOURS = {Level.OK: "green", Level.SKIP: "dim", Level.WARN: "yellow", Level.FAIL: "red"}
-_CHECK_WIDTH = 15
+_COLUMNS = (Column(width=6), Column(width=15), Column())
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
@@ -112,20 +112,16 @@ def _as_json(examination: Examination, findings: list[Finding]) -> dict[str, obj
 
 def _printed(examination: Examination, output: TextIO) -> Iterator[Finding]:
     """The findings, each printed as soon as it is known, since some take seconds."""
-    screen, ink = Screen(output, is_live=is_terminal(output)), Ink(wants_colour(output))
+    screen = Screen(output, is_live=is_terminal(output))
     screen.print(redact_url(examination.url), "")
     counts: Counter[Level] = Counter()
-    indent = " " * (6 + _CHECK_WIDTH)
     for finding in examination.run():
         counts[finding.level] += 1
-        level = ink(f"{finding.level.value:<5}", _COLOURS[finding.level])
-        lines = textwrap.wrap(finding.message, max(40, screen.width - len(indent))) or [""]
-        screen.print(
-            f"{level} {finding.check:<{_CHECK_WIDTH}}{lines[0]}", *(indent + line for line in lines[1:])
-        )
+        level = Cell(finding.level.value, _COLOURS[finding.level])
+        rows = [(level, Cell(finding.check), Cell(finding.message))]
         if finding.advice:
-            advice = textwrap.wrap(f"→ {finding.advice}", max(40, screen.width - len(indent)))
-            screen.print(*(indent + ink(line, "dim") for line in advice))
+            rows.append((Cell(""), Cell(""), Cell(f"→ {finding.advice}", "dim")))
+        screen.print(*table(output, _COLUMNS, rows))
         yield finding
     words = ", ".join(f"{counts[level]} {level.value}" for level in reversed(Level) if counts[level])
     sent = " and ".join(

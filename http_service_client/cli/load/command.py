@@ -16,6 +16,7 @@ from ...errors import ConfigurationError, InvalidRequestError
 from ...http.urls import normalise_url
 from .. import client_options, request_options
 from ..client_options import client_settings, seconds
+from ..console import write_text
 from ..exit_codes import ExitCode
 from .bar import Bar
 from .report import Result
@@ -112,7 +113,7 @@ def run(arguments: argparse.Namespace, output: TextIO, errors: TextIO) -> int:
     if arguments.as_json:
         print(json.dumps(result.as_json(), indent=2), file=output)
     else:
-        print(*result.lines(), sep="\n", file=output)
+        write_text(output, "".join(f"{line}\n" for line in result.lines(output)))
     if result.is_interrupted:
         return ExitCode.INTERRUPTED
     return ExitCode.FAILED if result.failure_share > arguments.max_failures else ExitCode.OK

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TextIO
 
 from ...http.printable import printable
 from ...http.urls import redact_url
 from ...simulation.histogram import Histogram
+from ..console import Cell, Column, table
 from .schedule import Schedule
 from .tally import LATE, Tally
 from .workers import Request
@@ -101,13 +102,13 @@ class Result:
     def _per_second(self, number: float) -> float:
         return number / self.elapsed if self.elapsed else 0.0
 
-    def lines(self) -> Iterator[str]:
-        """The figures for people."""
+    def lines(self, stream: TextIO) -> Iterator[str]:
+        """The figures for people.   stream: on which they will be printed."""
         load, tally = self.schedule.load, self.tally
         yield f"{self.request.method} {redact_url(self.request.url)}"
         yield f"{self._pace()}; {self.front_end}; {self.elapsed:.1f} s"
         yield ""
-        yield from self._table()
+        yield from self._table(stream)
         yield ""
         succeeded = self._per_second(tally.ended - tally.failures)
         yield (
@@ -143,19 +144,24 @@ class Result:
             return f"closed loop, {load.concurrency} at a time"
         return f"open loop, {load.rate:g} calls/s due, {load.concurrency} at a time at most"
 
-    def _table(self) -> Iterator[str]:
+    def _table(self, stream: TextIO) -> list[str]:
         tally = self.tally
-        rows = [(name, outcome.latency) for name, outcome in sorted(tally.outcomes.items())]
-        rows.append(("all", tally.latency()))
+        named = [
+            (name, outcome.latency, outcome.is_failure) for name, outcome in sorted(tally.outcomes.items())
+        ]
+        named.append(("all", tally.latency(), False))
         if self.schedule.load.rate is not None:
-            rows.append(("without waits", tally.service))
-        width = max(len("outcome"), *(len(name) for name, _ in rows))
-        head = "".join(f"{name:>8}" for name in (*(name for name, _ in QUANTILES), "max"))
-        yield f"{'outcome':<{width}}    calls    share{head}"
-        for name, latency in rows:
+            named.append(("without waits", tally.service, False))
+        columns = [Column(title="outcome", width=max(len("outcome"), *(len(name) for name, *_ in named)))]
+        for title, width in (("calls", 9), ("share", 9), *((name, 8) for name, _ in QUANTILES), ("max", 8)):
+            columns.append(Column(title=title, width=width, is_number=True))
+        rows = []
+        for name, latency, is_failure in named:
             share = 100 * latency.count / tally.ended if tally.ended else 0.0
-            times = "".join(f"{duration(value):>8}" for value in _quantiles(latency).values())
-            yield f"{name:<{width}} {latency.count:>8,} {share:>6.1f} %{times}"
+            times = map(duration, _quantiles(latency).values())
+            texts = (name, f"{latency.count:,}", f"{share:.1f} %", *times)
+            rows.append([Cell(text, "red" if is_failure else "") for text in texts])
+        return table(stream, columns, rows)
 
     def warnings(self) -> Iterator[str]:
         """What the figures do not show, or show wrongly, and what to do about it."""

@@ -3,7 +3,8 @@
     standard output     a terminal                          anything else
     head                shown, unless --body                left out, unless --include
     body                text, readable and harmless;        the bytes, as they were received and decoded
-                        JSON indented and coloured;
+                        JSON indented; with colours,
+                        where rich is installed;
                         anything else refused
 
 Secrets of heads are ``***`` unless --show-secrets; a body is shown as it is.
@@ -19,7 +20,8 @@ from ...events import AttemptFinished, CallFinished
 from ...http.media_types import decode_text
 from ...http.messages import HttpContext, HttpRequest, HttpResponse
 from ...http.urls import redact_url
-from ..screen import Ink, is_terminal, wants_colour
+from ..console import Paint, write_text
+from ..screen import is_terminal, wants_colour
 from .prefetch import Prefetch
 from .text import SafeDecoder, format_json, is_binary, is_json, safe
 
@@ -48,14 +50,14 @@ class Printer:
         self.draws = is_terminal(errors)
         self._shows_head = self.is_terminal if shows_head is None else shows_head
         self._shows_secrets = shows_secrets
-        self._ink = Ink(_is_coloured(output, colour))
-        self._error_ink = Ink(_is_coloured(errors, colour))
+        self._paint = Paint(_is_coloured(output, colour))
+        self._error_paint = Paint(_is_coloured(errors, colour))
 
     # About a request.
 
-    def say(self, text: str, *styles: str) -> None:
+    def say(self, text: str, style: str = "") -> None:
         """A line of standard error."""
-        _write_text(self.errors, self._error_ink(safe(text), *styles) + "\n")
+        write_text(self.errors, self._error_paint(safe(text), style) + "\n")
 
     def on_event(self, event: object) -> None:
         """What happens between the attempts, as it happens."""
@@ -82,11 +84,11 @@ class Printer:
         if not (self._shows_head or is_wanted):
             return
         lines = [
-            self._ink(self._shown(_status_line(response)), _STYLES.get(response.status_code // 100, "bold"))
+            self._paint(self._shown(_status_line(response)), _STYLES.get(response.status_code // 100, "bold"))
         ]
         for name, value in self._headers(response):
-            lines.append(f"{self._ink(self._shown(name), 'cyan')}: {self._shown(value)}")
-        _write_text(self.output, "\n".join([*lines, "", ""]))
+            lines.append(f"{self._paint(self._shown(name), 'cyan')}: {self._shown(value)}")
+        write_text(self.output, "\n".join([*lines, "", ""]))
 
     def body(self, response: HttpResponse, prefetch: Prefetch, rest: Iterable[bytes]) -> None:
         """The body: what has been read ahead, and the rest as it comes."""
@@ -97,14 +99,14 @@ class Printer:
                 binary.flush()
             return
         content_type = response.headers.get("Content-Type", "")
-        if prefetch.is_complete and is_json(content_type):
-            shown = format_json(decode_text(prefetch.content, content_type), self._ink)
-            if shown is not None:
-                self._put(f"{shown}\n")
-                return
-        self._text(content_type, prefetch.all(rest))
+        text = _text(content_type, prefetch.content) if prefetch.is_complete else None
+        if text is None:
+            self._pieces(content_type, prefetch.all(rest))
+        else:
+            line_end = "\n" if text and not text.endswith("\n") else ""
+            self._put(self._paint.highlighted(text, content_type) + line_end)
 
-    def _text(self, content_type: str, pieces: Iterable[bytes]) -> None:
+    def _pieces(self, content_type: str, pieces: Iterable[bytes]) -> None:
         """Text on a terminal, piece by piece."""
         decoder: SafeDecoder | None = None
         last = "\n"
@@ -121,10 +123,10 @@ class Printer:
         if decoder is not None:
             last = self._put(decoder(b"", final=True)) or last
         if last[-1] != "\n":
-            _write_text(self.output, "\n")
+            write_text(self.output, "\n")
 
     def _put(self, text: str) -> str:
-        _write_text(self.output, text)
+        write_text(self.output, text)
         self.output.flush()
         return text
 
@@ -140,6 +142,13 @@ def _is_coloured(stream: TextIO, colour: str) -> bool:
     return wants_colour(stream) if colour == "auto" else colour == "always"
 
 
+def _text(content_type: str, content: bytes) -> str | None:
+    """The safe text of a body, JSON indented; None for one that is not what its media type says."""
+    if is_json(content_type):
+        return format_json(decode_text(content, content_type))
+    return None if is_binary(content_type, content) else SafeDecoder(content_type)(content, final=True)
+
+
 def _status_line(response: HttpResponse) -> str:
     return f"{response.http_version} {response.status_code} {response.reason_phrase}".rstrip()
 
@@ -148,9 +157,3 @@ def _binary(stream: TextIO) -> BinaryIO:
     stream.flush()
     binary: BinaryIO = stream.buffer
     return binary
-
-
-def _write_text(stream: TextIO, text: str) -> None:
-    """Write in the stream's encoding; a character that it does not have becomes an escape."""
-    encoding = getattr(stream, "encoding", None) or "utf-8"
-    stream.write(text.encode(encoding, "backslashreplace").decode(encoding))

@@ -11,13 +11,12 @@ import io
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
-from typing import Protocol
+from collections.abc import Iterator
 
 from ...http.bodies.lines import TextDecoder
 from ...http.media_types import BYTE_ORDER_MARKS, charset_of, parse_content_type
 
-__all__ = ["Paint", "SafeDecoder", "format_json", "is_binary", "is_json", "safe"]
+__all__ = ["SafeDecoder", "format_json", "is_binary", "is_json", "safe"]
 
 _TOKEN = re.compile(r'("(?:[^"\\]|\\.)*")|([{}\[\]:,])|([^\s{}\[\]:,"]+)')
 _SUSPICIOUS = re.compile(r"[^\x20-\x7e\n\t]")
@@ -27,14 +26,6 @@ _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _BINARY_TYPES = re.compile(
     r"(?:image/(?!svg)|audio/|video/|font/|application/(?:octet-stream|pdf|zip|gzip|zstd|x-tar|wasm|protobuf|grpc))"
 ).match
-
-
-class Paint(Protocol):
-    """Adds colours to a text, or none: `Ink`."""
-
-    def __call__(self, text: str, *styles: str) -> str:
-        """The text in these styles."""
-        ...
 
 
 def safe(text: str) -> str:
@@ -88,13 +79,13 @@ def is_binary(content_type: str, start: bytes) -> bool:
     return False
 
 
-def format_json(text: str, paint: Paint) -> str | None:
-    r"""JSON with line ends, indents and colours; None for a text that is not JSON.
+def format_json(text: str) -> str | None:
+    r"""JSON with line ends and indents, safe; None for a text that is not JSON.
 
     Tokens stay as they were sent, so a number keeps its digits and a repeated name is seen; only escapes of printable
     characters become the characters.
 
-    >>> print(format_json('{"a":[1.50,{}],"a":"\\u00fc"}', lambda text, *styles: text))
+    >>> print(format_json('{"a":[1.50,{}],"a":"\\u00fc"}'))
     {
       "a": [
         1.50,
@@ -107,10 +98,10 @@ def format_json(text: str, paint: Paint) -> str | None:
         json.loads(text)
     except (ValueError, RecursionError):
         return None
-    return "".join(_formatted(text, paint))
+    return "".join(_formatted(text))
 
 
-def _formatted(text: str, paint: Callable[..., str]) -> Iterator[str]:
+def _formatted(text: str) -> Iterator[str]:
     tokens = [match[0] for match in _TOKEN.finditer(text)]
     depth = 0
     for token, following, before in zip(tokens, [*tokens[1:], ""], ["", *tokens], strict=False):
@@ -125,7 +116,6 @@ def _formatted(text: str, paint: Callable[..., str]) -> Iterator[str]:
         elif token == ":":
             yield ": "
         elif token[0] == '"':
-            shown = safe(json.dumps(json.loads(token, strict=False), ensure_ascii=False))
-            yield paint(shown, "cyan") if following == ":" else paint(shown, "green")
+            yield safe(json.dumps(json.loads(token, strict=False), ensure_ascii=False))
         else:
-            yield paint(safe(token), "yellow")
+            yield safe(token)

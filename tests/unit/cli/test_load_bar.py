@@ -13,6 +13,7 @@ from http_service_client.cli.load.bar import Bar
 from http_service_client.cli.load.schedule import Load, Schedule, Start
 from http_service_client.cli.load.tally import Tally
 from http_service_client.cli.screen import Screen
+from kit.command_line import needs_rich
 
 
 class Tty(io.StringIO):
@@ -66,6 +67,7 @@ def test_it_shows_how_far_the_load_is(
     assert pictures[0][0] == first
 
 
+@needs_rich
 def test_it_shows_what_became_of_the_calls(pictures: list[list[str]]) -> None:
     """Failures in red."""
     bar(Tty(), duration=8.0).draw(104.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import Any
 
@@ -54,7 +55,7 @@ def test_the_table_has_a_row_for_each_outcome() -> None:
         (0.2, response(503, attempts=3)),
         (0.0005, ConnectError("no one")),
     ]
-    lines = list(result(tally_of(*calls)).lines())
+    lines = list(result(tally_of(*calls)).lines(io.StringIO()))
     assert lines == [
         "GET http://***@h/?token=***",
         "closed loop, 10 at a time; threads; 2.0 s",
@@ -75,7 +76,7 @@ def test_the_table_has_a_row_for_each_outcome() -> None:
 
 def test_an_open_loop_counts_from_when_a_call_was_due() -> None:
     """And shows how long the calls took without the waits for a free worker."""
-    lines = list(result(tally_of((0.1, response(200)), waited=0.9), Load(rate=10.0)).lines())
+    lines = list(result(tally_of((0.1, response(200)), waited=0.9), Load(rate=10.0)).lines(io.StringIO()))
     assert lines[1] == "open loop, 10 calls/s due, 10 at a time at most; threads; 2.0 s"
     assert lines[5].split()[-2:] == ["1.00", "s"]
     assert lines[6] == "without waits        1  100.0 % 99.6 ms 99.6 ms 99.6 ms 99.6 ms 99.6 ms  100 ms"
@@ -118,7 +119,7 @@ def test_a_load_without_calls_has_no_figures() -> None:
     empty = result(Tally(), elapsed=0.0)
     assert empty.failure_share == 1.0
     assert empty.as_json()["attempts_per_call"] is None
-    assert "all            0    0.0 %       -" in "\n".join(empty.lines())
+    assert "all            0    0.0 %       -" in "\n".join(empty.lines(io.StringIO()))
 
 
 def overslept(late: int, of: int) -> Tally:
@@ -150,7 +151,7 @@ def test_what_the_figures_hide_is_said(changes: dict[str, Any], warning: str | N
     assert len(warnings) == (warning is not None)
     if warning is not None:
         assert warnings[0].startswith(warning)
-        assert list(made.lines())[-1] == f"warning: {warnings[0]}"
+        assert list(made.lines(io.StringIO()))[-1] == f"warning: {warnings[0]}"
 
 
 def test_calls_that_an_interruption_leaves_are_counted() -> None:
@@ -167,12 +168,12 @@ def test_the_warm_up_is_mentioned_and_not_counted() -> None:
     tally = tally_of((0.1, response(200)))
     tally.begin(Start(0.5, False), 0.5, was_free=True)
     tally.end(Start(0.5, False), 0.5, 0.6, response(500))
-    lines = list(result(tally, Load(warm_up=1.5)).lines())
+    lines = list(result(tally, Load(warm_up=1.5)).lines(io.StringIO()))
     assert "warm-up      1.5 s, 1 call, not counted" in lines
     assert tally.ended == 1
 
 
 def test_a_hostile_message_does_nothing_to_a_terminal() -> None:
     """No escape sequence of a peer arrives there."""
-    lines = list(result(tally_of((0.1, ConnectError("bad\x1b[2Jness")))).lines())
+    lines = list(result(tally_of((0.1, ConnectError("bad\x1b[2Jness")))).lines(io.StringIO()))
     assert lines[-1] == "ConnectError, the first: bad [2Jness"

@@ -12,10 +12,6 @@ from hypothesis import strategies as st
 from http_service_client.cli.request.text import SafeDecoder, format_json, is_binary, is_json, safe
 
 
-def plain(text: str, *styles: str) -> str:
-    return text
-
-
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
@@ -87,7 +83,7 @@ _JSON = st.recursive(
 @given(_JSON, st.booleans())
 def test_formatted_json_is_the_same_json(value: object, is_ascii: bool) -> None:
     """With escapes in place of what a terminal acts on, too."""
-    shown = format_json(json.dumps(value, ensure_ascii=is_ascii), plain)
+    shown = format_json(json.dumps(value, ensure_ascii=is_ascii))
     assert shown is not None
     assert json.loads(shown) == value
 
@@ -107,14 +103,7 @@ def test_formatted_json_is_the_same_json(value: object, is_ascii: bool) -> None:
 )
 def test_tokens_stay_as_they_were_sent(text: str, shown: str | None) -> None:
     """A number keeps its digits, and a repeated name is seen."""
-    assert format_json(text, plain) == shown
-
-
-def test_names_and_values_have_colours_of_their_own() -> None:
-    """So that the eye finds a name."""
-    assert format_json('{"a": "b", "c": 1}', lambda text, style: f"<{style} {text}>") == (
-        '{\n  <cyan "a">: <green "b">,\n  <cyan "c">: <yellow 1>\n}'
-    )
+    assert format_json(text) == shown
 
 
 @pytest.mark.parametrize(
