@@ -377,7 +377,7 @@ class CircuitBreaker:
             left = recovery.span.left(now)
             if left > 0 and not self._must_pass_locked():
                 return self._refuse_locked(left, "open"), None
-            reason = f"{now - recovery.span.began_at:g} s have passed: time for a trial"
+            reason = f"{now - recovery.span.began_at:.3f} s have passed: time for a trial"
             change = self._move_locked(_HALF_OPEN, reason, now)
         trials = recovery.trials
         admission = trials.admit(now)

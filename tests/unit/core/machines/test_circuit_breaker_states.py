@@ -167,7 +167,7 @@ def test_successful_trials_close_the_circuit() -> None:
     assert circuit.state is CLOSED
     assert circuit.evidence_at == -math.inf
     assert circuit.moves() == [(OPEN, HALF_OPEN), (HALF_OPEN, CLOSED)]
-    assert circuit.changes[0].reason == "60 s have passed: time for a trial"
+    assert circuit.changes[0].reason == "60.000 s have passed: time for a trial"
     assert circuit.changes[1].reason == "3 successful trials"
     assert [change.open_for for change in circuit.changes] == [None, None]
 
