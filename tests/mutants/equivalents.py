@@ -510,4 +510,25 @@ EQUIVALENTS = [
         "near = difflib.get_close_matches(str(name), list(known), n=2)",
         "the best match comes first, however many are asked for",
     ),
+    Equivalent(
+        "http/caching/rules.py",
+        "conditions",
+        'found["If-None-Match"] = tags[0]',
+        'found["If-None-Match"] = tags[-1]',
+        "the list has one element",
+    ),
+    Equivalent(
+        "http/caching/rules.py",
+        "conditions",
+        'found["If-Modified-Since"] = dates[0]',
+        'found["If-Modified-Since"] = dates[-1]',
+        "the list has one element",
+    ),
+    Equivalent(
+        "http/caching/rules.py",
+        "judge",
+        'elif "max-stale" in asked and -ttl <= (seconds(asked, "max-stale", unlimited=True) or 0.0):',
+        'elif "max-stale" in asked and -ttl <= (seconds(asked, "max-stale", unlimited=True) ):',
+        "a directive that is there has a number, and 0.0 stays 0.0",
+    ),
 ]

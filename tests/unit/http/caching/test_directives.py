@@ -17,6 +17,8 @@ from http_service_client.http.caching.directives import parse_directives, second
         ('private="a, b", x="c\\"d"', {"private": "a, b", "x": 'c"d'}),
         ('ext="max-age=60", max-age=1', {"ext": "max-age=60", "max-age": "1"}),
         (", ,,", {}),
+        ("", {}),
+        ('x=1, a="b, c"', {"x": "1", "a": "b, c"}),
         ("=60, max-age", {"max-age": None}),
         ('max-age="60', {"max-age": '"60'}),
         ('a="b, c", d="e, no-store', {"a": "b, c", "d": '"e', "no-store": None}),

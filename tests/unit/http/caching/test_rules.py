@@ -256,6 +256,15 @@ def test_what_may_stand_in_for_an_error(
     assert may_use_after_error(kept(f"max-age=60, {said}"), request(asked), NOW + 60 + stale, rules) is may
 
 
+def test_a_request_for_nothing_old_gets_nothing_old() -> None:
+    """Not even half a second."""
+    stored = kept("max-age=60, stale-if-error=10")
+    assert may_use_after_error(stored, request("max-age=0"), NOW, PRIVATE)
+    assert not may_use_after_error(stored, request("max-age=0"), NOW + 0.5, PRIVATE)
+    assert judge(stored, request("max-age=0"), NOW, PRIVATE).use is Use.FRESH
+    assert judge(stored, request("max-age=0"), NOW + 0.5, PRIVATE).use is Use.CONFIRM
+
+
 def test_which_statuses_are_errors_and_which_are_conclusive() -> None:
     """A failure of the server says nothing about what was stored."""
     assert [status for status in range(600) if is_error(status)] == [500, 502, 503, 504]

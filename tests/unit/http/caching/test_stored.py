@@ -75,6 +75,15 @@ def test_bytes_of_another_shape_are_no_response(text: str) -> None:
         StoredResponse.from_bytes(struct.pack(">4sII", b"hsc1", checksum, len(text)) + text.encode())
 
 
+def test_bytes_that_end_before_their_length_are_no_response() -> None:
+    """Though their checksum is right."""
+    text = b'[200, "", [], null, 0, 0, []]'
+    head = struct.Struct(">4sII")
+    StoredResponse.from_bytes(head.pack(b"hsc1", zlib.crc32(text), len(text)) + text)
+    with pytest.raises(ValueError, match="not a stored response"):
+        StoredResponse.from_bytes(head.pack(b"hsc1", zlib.crc32(text), len(text) + 1) + text)
+
+
 def test_the_size_counts_what_it_holds() -> None:
     """Its content, its texts, and a little for each object."""
     bare = StoredResponse(200, "", (), b"", 0.0, 0.0)
