@@ -531,4 +531,18 @@ EQUIVALENTS = [
         'elif "max-stale" in asked and -ttl <= (seconds(asked, "max-stale", unlimited=True) ):',
         "a directive that is there has a number, and 0.0 stays 0.0",
     ),
+    Equivalent(
+        "http/caching/rules.py",
+        "_facts",
+        'given = values[0].partition(",")[0].partition(";")[0].strip(" \\t") if values else ""',
+        'given = values[0].partition(",")[0].partition(";")[0].strip(" \\t") if values else "XX"',
+        "neither text is a number",
+    ),
+    Equivalent(
+        "http/caching/rules.py",
+        "outdated_urls",
+        "if response is not None and response.status_code < 400:",
+        "if response is not None and response.status_code <= 400:",
+        "400 has returned above",
+    ),
 ]

@@ -136,6 +136,10 @@ USING: list[tuple[StoredResponse, str | None, float, Use, float, float]] = [
     (kept(LIVES), None, -5, Use.FRESH, 0, 60),  # the clock was set back
     (kept(LIVES, Age="50"), None, 9, Use.FRESH, 59, 1),
     (kept(LIVES, Age="50, 1"), None, 10, Use.CONFIRM, 60, 0),
+    (kept(LIVES, Age="50;a=b"), None, 9, Use.FRESH, 59, 1),
+    (kept(LIVES, Age="50 ; a=b"), None, 9, Use.FRESH, 59, 1),
+    (kept(LIVES, Age="50\t, 1"), None, 9, Use.FRESH, 59, 1),
+    (kept(LIVES, Age="50X"), None, 9, Use.FRESH, 9, 51),
     (kept(LIVES, Age="soon"), None, 0, Use.FRESH, 0, 60),
     (kept(LIVES, Date=date(-20)), None, 0, Use.FRESH, 20, 40),
     (kept(LIVES, Date=date(20)), None, 0, Use.FRESH, 0, 60),
