@@ -31,7 +31,7 @@ from ..events import (
     ThrottleWaited,
 )
 from .metrics import HttpMetrics
-from .series import Distribution, Exemplar, Number, series_key
+from .series import LABEL_NAME, Distribution, Exemplar, Number, check_name, series_key
 
 __all__ = ["MetricsCollector"]
 
@@ -349,6 +349,8 @@ def _exemplar(find: Callable[[], Mapping[str, str] | None], value: float) -> Exe
     try:
         found = find()
         labels = () if found is None else series_key(found)
+        for name, _ in labels:
+            check_name("a label of an exemplar", name, LABEL_NAME)
     except Exception:  # a user's function: it must not fail the call
         log_hook("the function that finds exemplars failed")
         return None

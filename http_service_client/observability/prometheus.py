@@ -124,7 +124,7 @@ class _Source:
     """A client, or what counts its calls.   labels: those that set its series apart from another client's."""
 
     def __init__(self, name: str | None, client: Any) -> None:
-        if name is not None and (not isinstance(name, str) or not name.strip()):
+        if name is not None and (not isinstance(name, str) or not name.strip() or not name.isprintable()):
             raise ConfigurationError(f"the name of a client must be text, such as 'billing', not {name!r}")
         self.name = name
         self.labels = {} if name is None else {CLIENT_LABEL: name}

@@ -14,7 +14,7 @@ from typing import Generic, NamedTuple, TypeVar
 from ..errors import ConfigurationError
 
 __all__ = [
-    "METRIC_NAME", "Counter", "Distribution", "Exemplar", "Gauge", "Histogram", "HistogramSample", "Labels",
+    "LABEL_NAME", "METRIC_NAME", "Counter", "Distribution", "Exemplar", "Gauge", "Histogram", "HistogramSample", "Labels",
     "Metric", "MetricsSnapshot", "Number", "Sample", "check_name", "histogram_samples", "number_samples", "series_key",
 ]  # fmt: skip
 
@@ -22,7 +22,7 @@ Labels = tuple[tuple[str, str], ...]  # sorted by name
 
 _OVERFLOW: Labels = (("overflow", "true"),)
 METRIC_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
-_LABEL_NAME = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*")  # Prometheus reserves names that start with __
+LABEL_NAME = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*")  # Prometheus reserves names that start with __
 
 
 class Exemplar(NamedTuple):
@@ -147,7 +147,7 @@ class Metric(Generic[State]):
         state = self.series.get(labels)
         if state is None:
             for label, _ in labels:
-                check_name("a label name", label, _LABEL_NAME)
+                check_name("a label name", label, LABEL_NAME)
             if len(self.series) >= self._max_series:
                 labels = _OVERFLOW
             state = self.series.get(labels)
@@ -209,9 +209,11 @@ def series_key(labels: Mapping[str, object] | None) -> Labels:
 
 
 def _text(value: object) -> str:
-    if type(value) is str:
-        return value
-    return str(value.value if isinstance(value, Enum) else value)
+    text = value if type(value) is str else str(value.value if isinstance(value, Enum) else value)
+    if text.isascii():
+        return text
+    # A lone surrogate, of a header or a file name say, would fail each scrape of the process: it has no UTF-8.
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def check_name(what: str, name: object, grammar: re.Pattern[str]) -> None:

@@ -86,6 +86,29 @@ def test_a_function_that_fails_costs_no_call(front_end: FrontEnd, caplog: pytest
     assert harness.client.metrics.total("http_requests_total") == 1
 
 
+@pytest.mark.parametrize("wrong", [{"trace-id": "1"}, {1: "1"}, {"": "1"}, "4bf9", [("trace_id", "1")]])
+def test_labels_that_no_scrape_could_have_are_left_out(
+    front_end: FrontEnd, wrong: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The call goes on, and the log says why: one such label would fail all later scrapes."""
+    harness = Harness(front_end, 200)
+    PrometheusCollector(harness.client, exemplars=lambda: wrong)
+    assert harness.request().status_code == 200
+    assert "the function that finds exemplars failed" in caplog.text
+    (histogram,) = harness.client.metrics.snapshot().histograms
+    assert histogram.exemplars == ()
+
+
+def test_a_label_without_utf_8_fails_no_scrape(front_end: FrontEnd) -> None:
+    """It may come from a header of somebody's."""
+    harness = Harness(front_end, 200)
+    registry = registry_of(PrometheusCollector(harness.client, exemplars=lambda: {"trace_id": "\ud800"}))
+    harness.request()
+    families = scrape(registry, "openmetrics")
+    samples = families["http_client_call_duration_seconds"].samples
+    assert [sample.exemplar.labels for sample in samples if sample.exemplar] == [{"trace_id": r"\ud800"}]
+
+
 def test_a_scrape_in_openmetrics_has_them(front_end: FrontEnd) -> None:
     """Found when the call ends, on its thread or in its task; the plain text format has none."""
     harness = Harness(front_end, 503, enable_retry_policy=False)

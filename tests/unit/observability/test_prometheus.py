@@ -357,6 +357,7 @@ def test_scrapes_are_consistent_while_calls_run(front_end: FrontEnd) -> None:
         ((None,), "takes an HttpServiceClient"),
         (({"": MetricsCollector()},), "the name of a client must be text"),
         (({1: MetricsCollector()},), "the name of a client must be text"),
+        (({"bil\nling": MetricsCollector()},), "the name of a client must be text"),
         (({},), "needs a client, and the mapping has none"),
         ((HttpMetrics,), "takes an HttpServiceClient"),
     ],
@@ -372,6 +373,18 @@ def test_a_collector_names_its_clients() -> None:
     assert repr(PrometheusCollector(HttpMetrics())) == "<PrometheusCollector of a client>"
     several = PrometheusCollector({"billing": HttpMetrics(), "search": HttpMetrics()})
     assert repr(several) == "<PrometheusCollector of billing, search>"
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_no_label_fails_a_scrape(format: str) -> None:
+    """A value of the application may be text that has no UTF-8, or what the format gives a meaning."""
+    metrics = HttpMetrics()
+    for value in ("a\ud800", 'quote " and\nline', "back\\slash"):
+        metrics.add("uploads", {"file": value})
+        assert metrics.total("uploads", {"file": value}) == 1
+    samples = scrape(registry_of(PrometheusCollector(metrics)), format)["uploads"].samples
+    values = sorted(sample.labels["file"] for sample in samples)
+    assert values == [r"a\ud800", "back\\slash", 'quote " and\nline']
 
 
 @pytest.mark.parametrize("wrong", [0, -1, True, 1.5, "many"])
