@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TextIO
 
-from ..console import Paint
-from ..screen import Screen, is_terminal, wants_colour
+from ..screen import Ink, Screen, is_terminal, wants_colour
 from .report import duration
 from .schedule import Schedule
 from .tally import Tally
@@ -21,7 +20,8 @@ class Bar:
     def __init__(self, stream: TextIO, schedule: Schedule, tally: Tally) -> None:
         self._is_live = is_terminal(stream)
         self._screen = Screen(stream, is_live=self._is_live)
-        self._paint = Paint(wants_colour(stream))
+        # Not by rich: its import would delay calls that are being measured.
+        self._ink = Ink(wants_colour(stream))
         self._schedule, self._tally = schedule, tally
 
     def draw(self, now: float) -> None:
@@ -53,7 +53,7 @@ class Bar:
             f"{name} {duration(latency.quantile(share))}" for name, share in (("p50", 0.5), ("p99", 0.99))
         )
         words = (
-            self._paint(f"{name} ×{count:,}", "red" if is_failure else "")
+            self._ink(f"{name} ×{count:,}", *(("red",) if is_failure else ()))
             for name, count, is_failure in outcomes
         )
         return [

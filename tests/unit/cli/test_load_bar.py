@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import sys
 
 import pytest
 
@@ -13,7 +14,6 @@ from http_service_client.cli.load.bar import Bar
 from http_service_client.cli.load.schedule import Load, Schedule, Start
 from http_service_client.cli.load.tally import Tally
 from http_service_client.cli.screen import Screen
-from kit.command_line import needs_rich
 
 
 class Tty(io.StringIO):
@@ -67,7 +67,6 @@ def test_it_shows_how_far_the_load_is(
     assert pictures[0][0] == first
 
 
-@needs_rich
 def test_it_shows_what_became_of_the_calls(pictures: list[list[str]]) -> None:
     """Failures in red."""
     bar(Tty(), duration=8.0).draw(104.0)
@@ -94,3 +93,12 @@ def test_the_picture_is_removed_at_the_end(pictures: list[list[str]]) -> None:
         raise KeyboardInterrupt
     assert pictures[-1] == []
     assert stream.getvalue().endswith("\x1b[?25h")
+
+
+def test_the_bar_imports_nothing(pictures: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """While it is drawn, calls are being measured; an import of rich would delay them."""
+    made = bar(Tty(), duration=8.0)
+    for name in [each for each in sys.modules if each.partition(".")[0] == "rich"]:
+        monkeypatch.delitem(sys.modules, name)
+    made.draw(104.0)
+    assert "rich" not in sys.modules
