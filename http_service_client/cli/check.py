@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from argparse import ArgumentParser, Namespace
 from typing import TextIO
 
 from ..client.config import HttpClientConfig
 from ..core.checks import check_duration
+from ..errors import ConfigurationError
 from ..simulation import check
 
 __all__ = ["declare", "run"]
@@ -32,7 +34,10 @@ def declare(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace, output: TextIO, errors: TextIO) -> int:
     """Check and print; the exit code: 0 without a finding, 1 with one."""
-    check_duration("--rate", arguments.rate, optional=False)
+    if not 0 < arguments.rate < math.inf:
+        raise ConfigurationError(
+            f"--rate must be a finite number of calls a second above 0, not {arguments.rate:g}"
+        )
     check_duration("--caller-timeout", arguments.caller_timeout)
     config = HttpClientConfig.from_file(arguments.file, arguments.client)
     findings = check(config, rate=arguments.rate, caller_timeout=arguments.caller_timeout)

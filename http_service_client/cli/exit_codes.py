@@ -15,6 +15,7 @@ from ..errors import (
     HttpClientError,
     HttpStatusError,
     NameResolutionError,
+    ProxyError,
     RequestTimeoutError,
     SentState,
     TlsVerificationError,
@@ -66,6 +67,7 @@ _NOT_PROCESSED = (SentState.NEVER_SENT, SentState.REFUSED)
 _REMEDIES: tuple[tuple[type[HttpClientError], str], ...] = (
     (NameResolutionError, "check the name of the host"),
     (TlsVerificationError, "doctor URL examines the certificate"),
+    (ProxyError, "check the proxy, or connect without it by --proxy none"),
     (ConnectError, "check that the service runs and that the port is right"),
     (DeadlineExceededError, "--deadline allows more"),
     (RequestTimeoutError, "--timeout and --connect-timeout allow more"),
@@ -73,8 +75,13 @@ _REMEDIES: tuple[tuple[type[HttpClientError], str], ...] = (
 )
 
 # Settings that messages name, with the options that set them. A name after a dot is one of a file.
-_OPTIONS = {"ssl_ca_file": "--cacert", "ssl_cert_file": "--cert", "ssl_key_file": "--key"}
-_SETTING = re.compile(rf"(?<![.\w])(?:{'|'.join(_OPTIONS)})\b")
+_OPTIONS = {
+    "ssl_ca_file": "--cacert",
+    "ssl_cert_file": "--cert",
+    "ssl_key_file": "--key",
+    "client=": "--client",
+}
+_SETTING = re.compile(rf"(?<![.\w])(?:{'|'.join(_OPTIONS)})(?!\w)")
 
 
 def with_options(message: str) -> str:

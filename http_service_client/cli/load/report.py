@@ -18,6 +18,7 @@ __all__ = ["Result", "duration"]
 
 QUANTILES = (("p50", 0.5), ("p90", 0.9), ("p95", 0.95), ("p99", 0.99), ("p99.9", 0.999))
 _RELATIVE_ERROR = 0.01
+_LONG_ENOUGH = 0.5  # seconds: the first calls of a short load mostly import and connect
 _BUSY = 0.85  # of a CPU core: beyond, the calls wait for the interpreter rather than for the service
 _LATE_SHARE = 0.01
 _BEHIND = 0.95  # of the rate
@@ -188,9 +189,9 @@ class Result:
                 f"{duration(tally.overslept.most)}, though a worker was free: it is the bottleneck, and the latencies "
                 "include its delays; lower --rate, or run it in several processes"
             )
-        if self.cpu_share > _BUSY:
+        if self.cpu_share > _BUSY and self.elapsed >= _LONG_ENOUGH:
             yield (
-                f"this program used {self.cpu_share:.0%} of a CPU core, all that one process of Python can: it may be the "
+                f"this program used {self.cpu_share:.0%} of a CPU core, about all that one process of Python can: it may be the "
                 "bottleneck rather than the service; lower the load, or run it in several processes"
             )
         if self.connections < load.concurrency:

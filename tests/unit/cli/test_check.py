@@ -43,7 +43,18 @@ def test_the_caller_s_patience_is_an_option(tmp_path: Path, capsys: pytest.Captu
     ("arguments", "part"),
     [
         (["/no/such.toml", "--rate=5"], "error: /no/such.toml: No such file"),
-        (["/no/such.toml", "--rate=0"], "error: --rate must be a positive"),
+        (
+            ["/no/such.toml", "--rate=0"],
+            "error: --rate must be a finite number of calls a second above 0, not 0",
+        ),
+        (
+            ["/no/such.toml", "--rate=inf"],
+            "error: --rate must be a finite number of calls a second above 0, not inf",
+        ),
+        (
+            ["/no/such.toml", "--rate=nan"],
+            "error: --rate must be a finite number of calls a second above 0, not nan",
+        ),
         (["/no/such.toml", "--rate=1", "--caller-timeout=0"], "error: --caller-timeout must be a positive"),
         (["/no/such.toml"], "--rate"),
     ],

@@ -137,6 +137,7 @@ def overslept(late: int, of: int) -> Tally:
         ({"tally": overslept(1, 100)}, None),
         ({"cpu_share": 0.9}, "this program used 90% of a CPU core"),
         ({"cpu_share": 0.8}, None),
+        ({"cpu_share": 1.2, "elapsed": 0.1}, None),
         ({"never_started": 3}, "3 calls due in time never began, since all 10 workers were busy: the percentiles are better than what users would see"),
         ({"tally": tally_of((0.1, response(200)), waited=0.9)}, "1 call waited for a free worker, up to 900 ms"),
         ({"tally": tally_of((0.1, response(200)), waited=0.001)}, None),

@@ -196,13 +196,17 @@ class TestErrors:
         result = as_json("post", f"{server.url}/x", *options, code=6)
         assert result["idempotency_key"] == server.requests[-1].header("Idempotency-Key")
 
-    def test_a_deadline_and_a_name_have_remedies(
+    def test_a_deadline_a_name_and_a_proxy_have_remedies(
         self, server: LoopbackServer, front_end_flag: list[str]
     ) -> None:
         """The option that helps."""
         server.script("/x", stall())
         done = run_piped("get", f"{server.url}/x", "--deadline", "50ms", *front_end_flag)
         assert (done.code, done.errors.rpartition("; ")[2]) == (6, "--deadline allows more")
+        options = ["--retries", "0", "--proxy", "http://127.0.0.1:1", *front_end_flag]
+        done = run_piped("get", "http://a.example.com", *options)
+        remedy = "check the proxy, or connect without it by --proxy none"
+        assert (done.code, done.errors.rpartition("; ")[2]) == (1, remedy)
         done = run_piped("get", "http://no-such-host.invalid", "--retries", "0", *front_end_flag)
         assert (done.code, done.errors.rpartition("; ")[2]) == (1, "check the name of the host")
 

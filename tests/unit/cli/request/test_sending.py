@@ -210,6 +210,7 @@ _WRONG = [
     (["u", "--digest"], "--digest needs --auth"),
     (["u", "--client", "a"], "--client names a client of a file"),
     (["u", "--config", "/no/such.toml"], "error: /no/such.toml: No such file"),
+    (["u", "--config", "{clients}"], "choose one of its clients by client= (--client): a, b"),
     (["u", "--key", "k"], "ssl_key_file (--key) 'k' needs ssl_cert_file (--cert)"),
     (["https://u", "--cacert", "/no/such"], "ssl_ca_file (--cacert) '/no/such' cannot be used"),
     (["u", "-o", "a", "--download"], "--output names the file"),
@@ -228,10 +229,14 @@ _WRONG = [
 
 
 @pytest.mark.parametrize(("arguments", "part"), _WRONG, ids=[" ".join(row[0]) for row in _WRONG])
-def test_wrong_arguments_end_with_2(arguments: list[str], part: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_arguments_end_with_2(
+    arguments: list[str], part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """And with one line that says what to write, after the usage at most; nothing is sent."""
     monkeypatch.setattr("http_service_client.client.http2_config.find_spec", lambda _: None)
-    done = run_piped("post", *arguments)
+    clients = tmp_path / "clients.json"
+    clients.write_text('{"clients": {"a": {}, "b": {}}}')
+    done = run_piped("post", *(word.replace("{clients}", str(clients)) for word in arguments))
     assert (done.code, done.output) == (2, b"")
     assert part in done.errors
     assert len(re.sub(r"^usage: .*\n", "", done.errors).splitlines()) == 1
