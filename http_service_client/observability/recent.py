@@ -116,6 +116,7 @@ class Tally:
         rank = math.ceil(share * count - 1e-9)  # 0.95 × 20 is 19, not 20 for a rounding error
         if rank >= count:
             return self.slowest
+        bucket = len(_BOUNDS)
         for bucket in sorted(self.buckets):
             rank -= self.buckets[bucket]
             if rank <= 0:

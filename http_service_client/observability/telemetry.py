@@ -55,13 +55,13 @@ class ClientTelemetry:
             raise ConfigurationError(
                 f"telemetry must be an OpenTelemetry, False or None, not {own!r}; write telemetry=OpenTelemetry()"
             )
-        self._own = own
+        self._own: Telemetry | Literal[False] | None = own
 
     @property
     def current(self) -> Telemetry | None:
         """What sees the calls that begin now."""
         own = self._own
-        return _OF_ALL[0] if own is None else own or None
+        return _OF_ALL[0] if own is None else (None if own is False else own)
 
     def follow(self, follower: Followed) -> None:
         """Have the parts renewed whenever the telemetry of all clients changes, for as long as they live."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from types import MethodType
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...core.checks import suggests_keywords
@@ -45,8 +44,6 @@ class OpenTelemetry:
     Raises ConfigurationError for something else, and without the extra `opentelemetry`.
     """
 
-    begin: Callable[[Call, CallTelemetry | None], CallTelemetry | None]
-
     def __init__(
         self,
         *,
@@ -73,8 +70,7 @@ class OpenTelemetry:
                 "OpenTelemetry needs opentelemetry-api: pip install 'http-service-client[opentelemetry]'"
             ) from error
         self._tracing = Tracing(tracer_provider, meter_provider, propagator, is_named)
-        self.begin = MethodType(begin_call, self._tracing)  # no step in between: each call takes it
-        self._note = note_change
+        self._begin, self._note = begin_call, note_change
         self._latest: StateChange | None = None
 
     # What the layers call: see `core.telemetry`.
@@ -87,6 +83,10 @@ class OpenTelemetry:
     def watch(self, client: Any) -> None:
         """Observe the connections of a client for as long as it lives."""
         self._tracing.clients.add(client)
+
+    def begin(self, call: Call, parent: CallTelemetry | None) -> CallTelemetry | None:
+        """A call begins. None where the running code, or that of the parent, has switched tracing off."""
+        return self._begin(self._tracing, call, parent)
 
     def changed(self, change: StateChange) -> None:
         """A circuit has changed its state."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, MutableMapping
+from typing import Any
 from weakref import WeakSet
 
-from opentelemetry.context import (
-    Context,
-)
+from opentelemetry.context import Context
 from opentelemetry.metrics import MeterProvider, get_meter
 from opentelemetry.propagate import get_global_textmap
 from opentelemetry.propagators.textmap import TextMapPropagator
@@ -22,9 +20,6 @@ from ...http.urls import split_url
 from .attributes import KnownMethods
 from .instruments import Instruments
 from .targets import Targets
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["Tracing"]
 
@@ -65,9 +60,9 @@ class Tracing:
     def inject(self, request: HttpRequest, context: Context) -> None:
         """Write the headers of the propagator, in place of older ones."""
         propagator, headers = self._propagator or get_global_textmap(), request.headers
-        found: dict[str, str] = {}
+        found: MutableMapping[str, str] = {}
         if self._may_learn(request):
-            propagator.inject(found, context)
+            propagator.inject(found, context)  # pyright: ignore[reportArgumentType]  # of their default
             if not found:
                 return  # nothing is recorded: the headers of an outer trace may stay
         names = self._names(propagator)
