@@ -59,6 +59,13 @@ _ALIKE = 0.845  # of 1: "requests_total" is close to "http_requests_total", and 
 State = TypeVar("State")
 
 
+def _source_of(name: str) -> str | None:
+    """The name here of a counter or histogram that Prometheus shows by this one."""
+    from .families import COUNTS  # for an error: most applications have no PrometheusCollector
+
+    return next((count.source for count in COUNTS if count.name == name.removesuffix("_total")), None)
+
+
 class HttpMetrics:
     """Counters, gauges and histograms with labels. Thread-safe, and usable from any event loop.
 
@@ -209,6 +216,8 @@ class HttpMetrics:
         labels are known, so that another one is an error, unless somebody else has added a series with it.
         """
         metric = self._known(name, kind)
+        if metric is None and (source := _source_of(name)) in self._declared:
+            raise ConfigurationError(f"{name} is a name of Prometheus; here the metric is called {source!r}")
         if metric is None and (near := difflib.get_close_matches(name, self._declared, 1, _ALIKE)):
             raise ConfigurationError(f"there is no metric {name!r}; did you mean {near[0]!r}?")
         known = self._declared.get(name)

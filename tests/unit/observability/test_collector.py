@@ -360,6 +360,25 @@ def test_a_misspelt_metric_is_an_error(read: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("read", "name", "here"),
+    [
+        ("total", "http_client_calls_total", "http_requests_total"),
+        ("total", "http_client_call_errors_total", "http_errors_total"),
+        ("total", "http_client_retries_total", "http_retries_total"),
+        ("mean", "http_client_call_duration_seconds", "http_request_duration_seconds"),
+    ],
+)
+def test_a_name_of_prometheus_is_an_error_that_names_the_metric(read: str, name: str, here: str) -> None:
+    """It would always read as 0, unless the application has a metric of that name."""
+    metrics = MetricsCollector().metrics
+    with pytest.raises(ConfigurationError, match=f"^{name} is a name of Prometheus; .* called '{here}'$"):
+        getattr(metrics, read)(name)
+    metrics.add("http_client_calls_total", {}, 3)
+    assert metrics.total("http_client_calls_total") == 3
+    assert HttpMetrics().total("http_client_retries_total") == 0
+
+
+@pytest.mark.parametrize(
     ("name", "label", "remedy"),
     [
         ("http_requests_total", "servce", "did you mean 'service'"),
