@@ -545,4 +545,18 @@ EQUIVALENTS = [
         "if response is not None and response.status_code <= 400:",
         "400 has returned above",
     ),
+    Equivalent(
+        "http/caching/rules.py",
+        "why_not_stored",
+        'if "Set-Cookie" in headers and not (is_shareable if rules.shared or has_credentials else is_explicit):',
+        'if "Set-Cookie" in headers and not (is_shareable if rules.shared else is_explicit):',
+        "with credentials, a response that is not shareable was refused above",
+    ),
+    Equivalent(
+        "core/timeouts.py",
+        "Timeout.within",
+        "if self.connect is not None and remaining < self.connect:",
+        "if self.connect is not None and remaining <= self.connect:",
+        "of two equal bounds either may be taken",
+    ),
 ]
