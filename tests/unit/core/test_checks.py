@@ -152,7 +152,12 @@ class Settings:
 def test_an_unknown_keyword_has_a_remedy() -> None:
     """A name of other libraries, a misspelt one, or none; known ones pass."""
     assert Settings(3, other=4) == Settings(new=3, other=4)
-    for name, remedy in (("old", "; it is called new"), ("othr", "; did you mean 'other'?"), ("xyz", "")):
+    for name, remedy in (
+        ("old", "; it is called new"),
+        ("othr", "; did you mean 'other'?"),
+        ("xyz", ""),
+        ("selv", ""),
+    ):
         with pytest.raises(TypeError) as caught:
             Settings(**{name: 1})
         assert str(caught.value) == f"Settings takes no keyword {name!r}{remedy}"
