@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from http_service_client.core.machines.backoff import ExponentialBackoff
-from http_service_client.core.machines.retry_decision import Situation, next_wait
+from http_service_client.core.machines.retry_decision import Situation, is_in_progress, next_wait
 from http_service_client.core.machines.retry_settings import RetrySettings
+from http_service_client.errors import SentState
 from http_service_client.events import StopReason
+from http_service_client.http.messages import HttpRequest, HttpResponse
 
 SETTINGS = RetrySettings(max_attempts=3, backoff_strategy=ExponentialBackoff(max_delay=60.0))
 FINE = Situation(attempt=1, is_nested=False, retry_after=None, remaining=None)
@@ -95,3 +97,29 @@ def test_no_delay_is_drawn_when_a_reason_rules_out_the_wait(fact: dict[str, Any]
     remaining = delays(2.0, 4.0)
     next_wait(SETTINGS, FINE._replace(**fact), remaining)
     assert next(remaining) == 2.0
+
+
+KEYED = HttpRequest("POST", "https://api.example.com/", headers={"Idempotency-Key": "k"})
+UNKEYED = HttpRequest("POST", "https://api.example.com/")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "before", "request_sent", "expected"),
+    [
+        (HttpResponse(409), SentState.MAYBE_PROCESSED, KEYED, True),
+        (HttpResponse(409), SentState.ANSWERED, KEYED, True),
+        (HttpResponse(409), SentState.ABANDONED, KEYED, True),
+        (HttpResponse(409), SentState.NEVER_SENT, KEYED, False),
+        (HttpResponse(409), SentState.REFUSED, KEYED, False),
+        (HttpResponse(409), SentState.MAYBE_PROCESSED, UNKEYED, False),
+        (HttpResponse(409), SentState.MAYBE_PROCESSED, None, False),
+        (HttpResponse(422), SentState.MAYBE_PROCESSED, KEYED, False),
+        (HttpResponse(200), SentState.MAYBE_PROCESSED, KEYED, False),
+        (ValueError(), SentState.MAYBE_PROCESSED, KEYED, False),
+    ],
+)
+def test_a_conflict_with_an_own_attempt_may_be_over_soon(
+    outcome: object, before: SentState, request_sent: HttpRequest | None, expected: bool
+) -> None:
+    """Only where an earlier attempt with the same key may be what the server is working on."""
+    assert is_in_progress(outcome, before, request_sent) is expected
