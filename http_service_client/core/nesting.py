@@ -77,7 +77,9 @@ class Scope:
         self.outer: Scope | None = outer
         self.breaker: CircuitBreaker | None = None
         self.last_call: EndedCall | None = None
-        self._token: Token[Scope | None] | None = _CURRENT.set(self)
+        # Ctrl-C may come between the two: the scope is the current one then, and counts as ended.
+        self._token: Token[Scope | None] | None = None
+        self._token = _CURRENT.set(self)
 
     @property
     def has_ended(self) -> bool:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import warnings
+from contextvars import copy_context
 from typing import Any
 
 import pytest
 
+from http_service_client.core import nesting
 from http_service_client.core.machines.backoff import ExponentialBackoff
 from http_service_client.core.machines.retry_conditions import (
     RetryCondition,
@@ -20,7 +22,7 @@ from http_service_client.errors import (
 from http_service_client.events import RetryStopped, StopReason
 from http_service_client.policies import CircuitBreakerPolicy, CircuitBreakerState, RetryPolicy
 from kit.fakes import RESET, URL, FakeClock, Harness
-from kit.front_ends import AsyncioFrontEnd, FrontEnd, run_task
+from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd, run_task
 from kit.guarded import policy_of
 
 EXACT = ExponentialBackoff(jitter="none")  # 1, 2, 4 ... seconds
@@ -370,3 +372,25 @@ def test_a_task_that_outlives_the_guarded_function_asks_for_a_permit_of_its_own(
 
     run_task(main())
     assert (policy.state, policy.snapshot().successes) == (CircuitBreakerState.OPEN, 1)
+
+
+def test_a_call_that_ctrl_c_ends_as_it_begins_harms_no_later_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its scope is the current one and does not know it yet. A notebook goes on in that thread."""
+
+    class Interrupted:
+        get, reset = nesting._CURRENT.get, nesting._CURRENT.reset
+
+        def set(self, scope: Scope) -> None:
+            real.set(scope)
+            raise KeyboardInterrupt
+
+    real, harness = nesting._CURRENT, Harness(BlockingFrontEnd(), 200)
+
+    def calls() -> None:
+        with monkeypatch.context() as interrupt, pytest.raises(KeyboardInterrupt):
+            interrupt.setattr(nesting, "_CURRENT", Interrupted())
+            harness.request()
+        assert harness.request().status_code == 200
+        assert harness.events[-1].parent_id is None  # type: ignore[union-attr]
+
+    copy_context().run(calls)
