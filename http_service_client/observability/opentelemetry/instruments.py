@@ -49,12 +49,12 @@ _SIZES = (0, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000)
 
 
 class Instruments:
-    """The instruments of one meter.   targets: of the exchanges that are under way.   clients: those that live.
+    """The instruments of one meter.   targets: of the exchanges that are under way.   clients: returns those that live.
 
     record_duration, record_sent, record_received, record_call: take an amount, attributes, and the context of a span.
     """
 
-    def __init__(self, meter: Meter, targets: Targets, clients: Iterable[Any]) -> None:
+    def __init__(self, meter: Meter, targets: Targets, clients: Callable[[], Iterable[Any]]) -> None:
         self.record_duration = meter.create_histogram(
             "http.client.request.duration",
             "s",
@@ -148,7 +148,7 @@ class Instruments:
     def _observe_connections(self, options: CallbackOptions) -> Iterable[Observation]:
         active: Counter[str] = Counter()
         idle = 0
-        for client in list(self._clients):
+        for client in self._clients():
             load: ClientLoad | None = client._load(_MOST_SERVICES)
             if load is not None:
                 idle += load.connections_idle

@@ -82,7 +82,7 @@ class OpenTelemetry:
 
     def watch(self, client: Any) -> None:
         """Observe the connections of a client for as long as it lives."""
-        self._tracing.clients.add(client)
+        self._tracing.watch(client)
 
     def begin(self, call: Call, parent: CallTelemetry | None) -> CallTelemetry | None:
         """A call begins. None where the running code, or that of the parent, has switched tracing off."""

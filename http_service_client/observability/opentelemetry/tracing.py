@@ -13,6 +13,7 @@ from opentelemetry.propagators.textmap import TextMapPropagator
 from opentelemetry.trace import TracerProvider, get_tracer
 
 from ..._version import __version__
+from ...drivers.locks import ForkSafeLock
 from ...drivers.loggers import log_hook
 from ...http.messages import HttpRequest
 from ...http.unix_sockets import UNIX
@@ -42,11 +43,22 @@ class Tracing:
         self._fields: tuple[object, frozenset[str]] = (None, frozenset())
         self._has_reported = False
         self.targets = Targets(KnownMethods())
-        self.clients: WeakSet[Any] = WeakSet()
+        self._clients: WeakSet[Any] = WeakSet()
+        self._lock = ForkSafeLock()
         self.start_span = get_tracer(_NAME, __version__, tracer_provider, _SCHEMA).start_span
         self.instruments = Instruments(
             get_meter(_NAME, __version__, meter_provider, _SCHEMA), self.targets, self.clients
         )
+
+    def watch(self, client: Any) -> None:
+        """Observe the connections of a client for as long as it lives."""
+        with self._lock:
+            self._clients.add(client)
+
+    def clients(self) -> list[Any]:
+        """Those that live. Others may be made meanwhile, by other threads than the one that exports."""
+        with self._lock:
+            return list(self._clients)
 
     @property
     def header_names(self) -> frozenset[str]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from typing import Any
+from weakref import WeakSet
 
 import pytest
 
@@ -190,6 +192,30 @@ def test_connections(front_end: FrontEnd, collected: Collected) -> None:
             response.read()
         assert collected.metrics()[name] == [({"http.connection.state": "idle"}, 1)]
     assert name not in collected.metrics()
+
+
+def test_connections_of_clients_that_are_made_meanwhile(
+    front_end: FrontEnd,
+    collected: Collected,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Another thread makes a client while the list of clients is being read."""
+    clients = [front_end.client(telemetry=collected.telemetry) for _ in range(3)]
+    adding = threading.Thread(target=collected.telemetry.watch, args=(front_end.client(telemetry=False),))
+    plain_iter = WeakSet.__iter__
+
+    def slow_iter(self: WeakSet[Any]) -> Iterator[Any]:
+        for item in plain_iter(self):
+            if item in clients and adding.ident is None:
+                adding.start()
+                adding.join(0.05)
+            yield item
+
+    monkeypatch.setattr(WeakSet, "__iter__", slow_iter)
+    collected.metrics()
+    adding.join()
+    assert "failed" not in caplog.text
 
 
 def test_caches(front_end: FrontEnd, collected: Collected) -> None:
