@@ -237,6 +237,9 @@ class _Exchange:
             tracing.inject(request, context)
         except Exception:  # of a propagator
             tracing.report()
+        except BaseException:  # Ctrl-C, or a timeout of gevent: there will be no `end`
+            span.end()
+            raise
         self._active = active = target.active
         active.append(None)
         self._entered: Token[Context] = _attach(context)

@@ -143,6 +143,23 @@ class TestHeaders:
         harness.request(headers={"uber-trace-id": OLD})
         assert signed == [False]
 
+    def test_an_interrupt_in_a_propagator_leaves_no_span_open(self, front_end: FrontEnd) -> None:
+        """The exchange has its span by then, and will not be sent."""
+
+        class Interrupt(BaseException):
+            pass
+
+        class Interrupted(TraceContextTextMapPropagator):
+            def inject(self, *_: Any, **__: Any) -> None:
+                raise Interrupt
+
+        collected = Collected(propagator=Interrupted())
+        harness = Harness(front_end, 200, telemetry=collected.telemetry)
+        with pytest.raises(Interrupt):
+            harness.request()
+        assert [span.kind.name for span in collected.spans] == ["INTERNAL", "CLIENT"]
+        assert harness.sends == 0
+
     def test_a_propagator_that_fails_costs_no_client_and_no_call(self, front_end: FrontEnd) -> None:
         """Not with signers either, which ask for its headers first."""
 
