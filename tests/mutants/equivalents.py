@@ -559,4 +559,11 @@ EQUIVALENTS = [
         "if self.connect is not None and remaining <= self.connect:",
         "of two equal bounds either may be taken",
     ),
+    Equivalent(
+        "http/http1/buffer.py",
+        "ReceiveBuffer.take_line",
+        "self._judge_at = 0",
+        "self._judge_at = 1",
+        "an empty line is not judged either way",
+    ),
 ]
