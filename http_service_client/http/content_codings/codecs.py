@@ -107,10 +107,8 @@ class _Deflate:
             # not a failed attempt, so that the result does not depend on how the bytes were cut.
             is_zlib = data[0] & 0x0F == 8 and (data[0] << 8 | data[1]) % 31 == 0
             self._stream = zlib.decompressobj(zlib.MAX_WBITS if is_zlib else -zlib.MAX_WBITS)
-        if self._stream.eof:
-            raise DecodingError("the response's deflate content has bytes after its end")
         yield from _inflate(self._stream, data, "deflate")
-        if self._stream.unused_data:
+        if self._stream.unused_data:  # those that came with the end, or after it
             raise DecodingError("the response's deflate content has bytes after its end")
 
 
