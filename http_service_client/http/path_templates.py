@@ -66,9 +66,26 @@ def is_of_template(url: str, template: str) -> bool:
     >>> is_of_template("https://api.test/v1/refunds/7", "/orders/{order_id}")
     False
     """
-    pieces = _PLACEHOLDER.split(template)
-    pattern = "[^/]+".join(map(re.escape, pieces[::2]))
-    return re.search(rf"{pattern}\Z", url.partition("?")[0]) is not None
+    expected = template.split("/")[1:]
+    segments = url.partition("?")[0].split("/")[-len(expected) :]
+    return len(segments) == len(expected) and all(map(_fits, segments, expected))
+
+
+def _fits(segment: str, expected: str) -> bool:
+    """Whether a segment has the text of this one, in order, and something in place of each placeholder.
+
+    A regular expression would try all ways to do that, and take a power of the length to find none.
+    """
+    first, *others = _PLACEHOLDER.split(expected)[::2]
+    if not others:
+        return segment == first
+    *between, last = others
+    at = len(first) if segment.startswith(first) else len(segment)
+    for literal in between:
+        at = segment.find(literal, at + 1) + len(literal)
+        if at < len(literal):  # not found
+            return False
+    return segment.endswith(last) and at < len(segment) - len(last)
 
 
 class _Template(NamedTuple):

@@ -33,6 +33,7 @@ from http_service_client.http.http1.parser import ResponseParser
 from http_service_client.http.links import parse_links
 from http_service_client.http.media_types import charset_of, parse_content_type
 from http_service_client.http.messages import HttpResponse
+from http_service_client.http.path_templates import is_of_template
 from http_service_client.http.problems import Problem
 from http_service_client.http.redirects import next_hop
 from http_service_client.http.retry_after import parse_retry_after
@@ -111,6 +112,7 @@ ROWS: dict[str, tuple[Callable[[str], object], str, str, str, int]] = {
     "Location: escapes": (raising(lambda value: next_hop("GET", "http://h/", 302, value)), "/", "%", "", 20_000),
     "Location: a long host": (raising(lambda value: next_hop("GET", "http://h/", 302, value)), "//", "é", "", 200_000),
     "Location: user information": (raising(lambda value: next_hop("GET", "http://h/", 302, value)), "//", "a@", "", 200_000),
+    "a URL of a template": (lambda url: is_of_template(url, "/{a}-{b}-{c}-{d}.json"), "http://h/", "-", "", 40_000),
     "URL: a query": (redact_url, "http://h/?", "a=%61&", "", 20_000),
     "a repr: Link": (lambda text: repr(Headers({"Link": text})), "", "<//a@?b=c&", "", 10_000),
     "a repr: Location": (lambda text: repr(Headers({"Location": text})), "http://", "a@:/", "", 400_000),

@@ -14,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from http_service_client import InvalidRequestError, RawUrl
-from http_service_client.http.path_templates import fill_path
+from http_service_client.http.path_templates import fill_path, is_of_template
 from http_service_client.http.urls import normalise_url
 
 BASE = "https://api.test/v1"
@@ -161,3 +161,25 @@ def test_a_server_decodes_exactly_the_values(values: list[Any], literal: str) ->
         unquote_to_bytes(literal) + value for value in expected
     ]
     assert normalise_url(sent) == sent
+
+
+@pytest.mark.parametrize(
+    ("path", "template", "fits"),
+    [
+        ("/v1/orders/7", "/orders/{id}", True),
+        ("/orders/7/lines", "/orders/{id}", False),
+        ("/refunds/7", "/orders/{id}", False),
+        ("/orders/", "/orders/{id}", False),
+        ("/orders", "/v1/orders", False),
+        ("/a--c", "/{x}-{y}", True),
+        ("/-a", "/{x}-{y}", False),
+        ("/a-", "/{x}-{y}", False),
+        ("/a-b-c.json", "/{x}-b-{y}.json", True),
+        ("/a-b-.json", "/{x}-b-{y}.json", False),
+        ("/a-b.json", "/{x}-b-{y}.json", False),
+        ("/za", "/a{x}", False),
+    ],
+)
+def test_whether_a_url_is_of_a_template(path: str, template: str, fits: bool) -> None:
+    """Each placeholder stands for something in its segment."""
+    assert is_of_template(f"https://api.test{path}?a=/b", template) is fits
