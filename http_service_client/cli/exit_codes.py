@@ -51,7 +51,7 @@ class ExitCode(IntEnum):
 EXIT_CODES = """\
 exit codes:
   0    a response was received
-  1    none was, and the request was not processed: it never left, or was refused
+  1    no response was received, and the request was not processed: it never left, or was refused
   2    wrong arguments
   3    the status is 3xx  (with --check-status, or where a file was to be saved)
   4    the status is 4xx  (likewise)
