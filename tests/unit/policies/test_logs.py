@@ -63,6 +63,15 @@ def test_a_circuit_that_only_measures_says_so(front_end: FrontEnd, caplog: pytes
     ]
 
 
+def test_a_circuit_that_only_measures_and_closes_is_like_any_other(caplog: pytest.LogCaptureFixture) -> None:
+    """A closed circuit refuses nothing in any case."""
+    breaker = CircuitBreakerPolicy(metrics_only=True)
+    breaker.isolate()
+    with caplog.at_level(logging.INFO, "http_service_client"):
+        breaker.reset()
+    assert records(caplog, logging.INFO) == ["a guarded function: the circuit is closed: reset by hand"]
+
+
 def test_a_record_has_the_fields_of_its_event(front_end: FrontEnd, caplog: pytest.LogCaptureFixture) -> None:
     """As attributes that a handler can write as JSON."""
     with caplog.at_level(logging.INFO, "http_service_client"):

@@ -64,6 +64,22 @@ def test_old_calls_do_not_pay_for_the_retries_of_now() -> None:
     assert budget.balance == 10  # 10 calls a second, 10 seconds, a tenth
 
 
+def test_calls_that_fail_count_for_the_ratio_as_well() -> None:
+    """Half of the first attempts may be repeated: ten of twenty, though none succeeds."""
+    clock, calls = FakeClock(), []
+    policy = policy_of(2, clock=clock, budget=RetryBudgetSettings(ratio=0.5, min_per_second=0.0))
+
+    def failing() -> None:
+        calls.append(1)
+        raise ConnectionError
+
+    for _ in range(20):
+        with pytest.raises(ConnectionError):
+            policy.call(failing)
+        clock.now += 0.1
+    assert len(calls) == 30
+
+
 def test_the_budget_of_the_client_inside_is_the_one_that_pays(front_end: FrontEnd) -> None:
     """So retries stay bounded for the origin, whichever level makes them."""
     harness = Harness(
