@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .core.machines.retry_conditions import RetryCondition as RetryCondition
     from .core.machines.retry_quota import RetryQuotaSettings as RetryQuotaSettings
     from .errors import AttemptTimeoutError as AttemptTimeoutError
+    from .errors import CallRefusedError as CallRefusedError
     from .errors import ChecksumError as ChecksumError
     from .errors import CircuitOpenError as CircuitOpenError
     from .errors import ClientClosedError as ClientClosedError
@@ -112,7 +113,7 @@ _MODULES = {
     "policies.gather": "gather",
     "policies.gather_in_threads": "gather_in_threads",
     "errors": (
-        "AttemptTimeoutError ChecksumError CircuitOpenError ClientClosedError ConfigurationError ConnectError ConnectTimeoutError "
+        "AttemptTimeoutError CallRefusedError ChecksumError CircuitOpenError ClientClosedError ConfigurationError ConnectError ConnectTimeoutError "
         "ConnectionLostError DeadlineExceededError DecodingError EgressRefusedError HttpClientError HttpStatusError "
         "InterceptorError InvalidRequestError NameResolutionError NetworkError PaginationError PollingError PoolTimeoutError "
         "ProtocolError ProxyError ReadTimeoutError RequestTimeoutError ResponseError ResponseTooLargeError ResponseValidationError "

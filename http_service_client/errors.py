@@ -10,8 +10,9 @@ exchange as a value (`Failure`), and the errors that a caller sees.
     ├── ClientClosedError             (RuntimeError)     the client is closed
     ├── StreamError                   (RuntimeError)     a streamed body cannot be read: not yet, or no longer
     ├── InterceptorError              (TypeError)        an interceptor or an auth flow broke its rules
-    ├── CircuitOpenError                                 the circuit breaker refused the call
-    ├── ThrottledError                                   the service asked for a pause, and the call cannot wait
+    ├── CallRefusedError                                 a policy of this client refused the call
+    │   ├── CircuitOpenError                             the circuit breaker did
+    │   └── ThrottledError                               the service asked for a pause, and the call cannot wait
     ├── TokenError                                       there is no token to send, so nothing was sent
     ├── TransportError
     │   ├── NetworkError              (ConnectionError)
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AttemptTimeoutError",
+    "CallRefusedError",
     "ChecksumError",
     "CircuitOpenError",
     "ClientClosedError",
@@ -317,7 +319,18 @@ class InterceptorError(HttpClientError, TypeError):
     """An interceptor returned something that is neither a request nor a response, or an auth flow broke its rules."""
 
 
-class CircuitOpenError(HttpClientError):
+class CallRefusedError(HttpClientError):
+    """A policy of this client refused the call, before anything was sent. The subclasses say which one.
+
+    key: what the policy keeps its state for, such as ``https://api.example.com``, or the name of a policy.
+    retry_after: seconds until another call may pass, or None when nobody knows.
+    """
+
+    key: str | None = None
+    retry_after: float | None = None
+
+
+class CircuitOpenError(CallRefusedError):
     """The circuit breaker refused the call; nothing was sent.
 
     key: the circuit's key, such as ``https://api.example.com``.
@@ -325,18 +338,12 @@ class CircuitOpenError(HttpClientError):
         in progress.
     """
 
-    key: str | None = None
-    retry_after: float | None = None
 
-
-class ThrottledError(HttpClientError):
+class ThrottledError(CallRefusedError):
     """The service asked for a pause (429, or 503 with Retry-After) that is longer than this call may wait; nothing was sent.
 
     key: of the service, such as ``https://api.example.com``.   retry_after: seconds until the pause is over.
     """
-
-    key: str | None = None
-    retry_after: float | None = None
 
 
 class TokenError(HttpClientError):

@@ -56,6 +56,7 @@ class StopReason(str, Enum):
     BUDGET = "the retry budget is spent"
     NO_TOKEN = "there is no token to send"
     THROTTLED = "the service asked for a longer pause than this call may wait"
+    REFUSED = "a policy of this client refuses another attempt"
     NESTED = "an enclosing retry policy is in charge"
 
 

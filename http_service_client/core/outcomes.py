@@ -18,7 +18,6 @@ from collections.abc import Callable
 
 from ..errors import (
     AttemptTimeoutError,
-    CircuitOpenError,
     ClientClosedError,
     ConnectionLostError,
     DeadlineExceededError,
@@ -26,7 +25,6 @@ from ..errors import (
     HttpClientError,
     PoolTimeoutError,
     SentState,
-    ThrottledError,
     TransportError,
 )
 from ..http.messages import HttpResponse
@@ -35,7 +33,6 @@ from .effects import Outcome
 
 __all__ = [
     "FAILURE_STATUSES",
-    "REFUSALS",
     "already_closed",
     "describe",
     "ended_by_close",
@@ -46,9 +43,6 @@ __all__ = [
 ]
 
 FAILURE_STATUSES = frozenset({408, 429, *range(500, 600)})
-
-REFUSALS = (CircuitOpenError, ThrottledError)
-"""What a client refuses itself: nothing was sent, and another attempt now would be refused as well."""
 
 
 def is_failure(outcome: Outcome) -> bool | None:

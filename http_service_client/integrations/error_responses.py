@@ -18,12 +18,11 @@ import time
 from typing import NamedTuple
 
 from ..errors import (
-    CircuitOpenError,
+    CallRefusedError,
     HttpStatusError,
     PoolTimeoutError,
     RequestTimeoutError,
     ResponseError,
-    ThrottledError,
     TransportError,
 )
 from ..events import RetryStopped, StopReason
@@ -73,7 +72,7 @@ def error_response(error: BaseException) -> ErrorResponse | None:
 def _status(error: BaseException) -> int | None:
     if isinstance(error, HttpStatusError):
         return {429: 503, 503: 503, 504: 504}.get(error.status_code, 502)
-    if isinstance(error, (CircuitOpenError, ThrottledError, PoolTimeoutError)):
+    if isinstance(error, (CallRefusedError, PoolTimeoutError)):
         return 503
     if isinstance(error, RequestTimeoutError):
         return 504
@@ -81,7 +80,7 @@ def _status(error: BaseException) -> int | None:
 
 
 def _pause(error: BaseException) -> float | None:
-    if isinstance(error, (CircuitOpenError, ThrottledError)):
+    if isinstance(error, CallRefusedError):
         return error.retry_after
     response = getattr(error, "response", None)
     return requested_delay(response.headers, time.time()) if isinstance(response, HttpResponse) else None

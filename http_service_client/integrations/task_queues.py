@@ -23,8 +23,8 @@ from ..core.checks import check_count, check_flag
 from ..core.machines.backoff import ExponentialBackoff, endless_waits
 from ..core.machines.retry_decision import is_in_progress
 from ..core.machines.retry_settings import RetrySettings
-from ..core.outcomes import REFUSALS, requested_wait, sent_state_of
-from ..errors import ConfigurationError, HttpClientError, HttpStatusError, SentState
+from ..core.outcomes import requested_wait, sent_state_of
+from ..errors import CallRefusedError, ConfigurationError, HttpClientError, HttpStatusError, SentState
 from ..http.messages import HttpResponse
 from ..policies.listeners import report_condition
 from ..policies.retry import RetryPolicy
@@ -61,19 +61,21 @@ def retry_delay(
     if not isinstance(error, HttpClientError) or run >= policy.max_attempts:
         return None
     response = error.response if isinstance(error, HttpStatusError) else None
-    is_worth_it = isinstance(error, REFUSALS) or policy.is_worth_it(response or error, report_condition)
+    is_worth_it = isinstance(error, CallRefusedError) or policy.is_worth_it(
+        response or error, report_condition
+    )
     if not is_worth_it and not (idempotent and run > 1 and _is_in_progress(response)):
         return None
     state = sent_state_of(error)
     is_safe = idempotent or state in (SentState.NEVER_SENT, SentState.REFUSED)
     if not is_safe and not (response is not None and policy.is_vouched_for(response, report_condition)):
         return None
-    is_throttled = state is SentState.REFUSED or isinstance(error, REFUSALS)
+    is_throttled = state is SentState.REFUSED or isinstance(error, CallRefusedError)
     strategy = policy.throttled_backoff if is_throttled else None
     waits = endless_waits(strategy or policy.backoff_strategy, random.random)
     for _ in range(run - 1):
         next(waits)
-    asked = error.retry_after if isinstance(error, REFUSALS) else requested_wait(response, time.time)
+    asked = error.retry_after if isinstance(error, CallRefusedError) else requested_wait(response, time.time)
     return max(next(waits), asked or 0.0)
 
 

@@ -24,9 +24,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from ..core.origins import without_key
-from ..core.outcomes import REFUSALS
 from ..drivers.forks import reset_in_forked_children
 from ..drivers.locks import ForkSafeLock
+from ..errors import CallRefusedError
 from ..events import (
     AttemptFinished,
     AuthContinued,
@@ -58,7 +58,7 @@ _GROWTH = 2 ** (1 / 8)
 # The upper bounds of the buckets, in seconds: from 0.1 ms to a day. Below and above, a bucket each.
 _BOUNDS = tuple(0.0001 * _GROWTH**number for number in range(240))
 # Nothing was sent, so such a call says nothing about how long the service takes.
-_REFUSED = frozenset(kind.__name__ for kind in REFUSALS)
+_REFUSED = frozenset(kind.__name__ for kind in (CallRefusedError, *CallRefusedError.__subclasses__()))
 _FURTHER: dict[type, str] = {
     AttemptFinished: "trials",
     AuthContinued: "auth",

@@ -16,11 +16,11 @@ from ..core.machines.retry_decision import Situation, is_in_progress, next_wait
 from ..core.machines.retry_quota import AnyBudget, AnyWithdrawal, BudgetSettings, new_budget
 from ..core.machines.retry_settings import RetrySettings
 from ..core.nesting import EndedCall, RetryScope
-from ..core.outcomes import REFUSALS, describe, requested_wait, sent_state_of
+from ..core.outcomes import describe, requested_wait, sent_state_of
 from ..drivers.clocks import Clock
 from ..drivers.forks import reset_in_forked_children
 from ..drivers.locks import ForkSafeLock
-from ..errors import HttpClientError, HttpStatusError, SentState, errors_behind, worst
+from ..errors import CallRefusedError, HttpClientError, HttpStatusError, SentState, errors_behind, worst
 from ..events import Event, RetryScheduled, RetryStopped, StopReason
 from ..http.messages import HttpResponse
 from .functions import is_interruption
@@ -184,7 +184,7 @@ class Attempts:
 
     def _is_worth_it(self, error: BaseException, shown: list[HttpClientError], before: SentState) -> bool:
         settings = self._settings
-        if is_interruption(error) or any(isinstance(each, REFUSALS) for each in shown):
+        if is_interruption(error) or any(isinstance(each, CallRefusedError) for each in shown):
             return False
         if settings.is_worth_it(error, report_condition, self._handled):
             return True
@@ -244,7 +244,7 @@ class Attempts:
 
     def _was_refused(self, shown: list[HttpClientError]) -> bool:
         """Whether this attempt came to nothing. If a call was sent, the attempt has an outcome of its own."""
-        return not self._scope.has_sent and any(isinstance(each, REFUSALS) for each in shown)
+        return not self._scope.has_sent and any(isinstance(each, CallRefusedError) for each in shown)
 
     def _payer(self) -> EndedCall | None:
         """The call that a retry is for. A function may well write down a failure, by a call that succeeds."""

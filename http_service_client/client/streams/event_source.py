@@ -31,10 +31,11 @@ from ...core.deadline import earliest
 from ...core.effects import Plan, Sleep
 from ...core.machines.backoff import endless_waits
 from ...core.machines.retry_settings import RetrySettings
-from ...core.outcomes import REFUSALS, requested_wait
+from ...core.outcomes import requested_wait
 from ...drivers.loggers import branch, write
 from ...drivers.waits import Waits
 from ...errors import (
+    CallRefusedError,
     ConfigurationError,
     DeadlineExceededError,
     HttpClientError,
@@ -185,7 +186,7 @@ class Listening:
         if self.is_over:  # as above
             return 0.0
         is_final = isinstance(error, (DeadlineExceededError, TlsVerificationError))
-        if not self._has_opened or is_final or not isinstance(error, (TransportError, *REFUSALS)):
+        if not self._has_opened or is_final or not isinstance(error, (TransportError, CallRefusedError)):
             self.end()
             return None
         return self._wait(type(error).__name__, getattr(error, "retry_after", None))

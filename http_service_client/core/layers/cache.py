@@ -21,12 +21,11 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from ...errors import (
-    CircuitOpenError,
+    CallRefusedError,
     ClientClosedError,
     DeadlineExceededError,
     Failure,
     SentState,
-    ThrottledError,
     TlsVerificationError,
     TransportError,
 )
@@ -317,7 +316,7 @@ def _has_failed(outcome: Outcome) -> bool:
     kind = outcome.error_type
     if issubclass(kind, (TlsVerificationError, ClientClosedError)):
         return False
-    return issubclass(kind, (TransportError, CircuitOpenError, ThrottledError))
+    return issubclass(kind, (TransportError, CallRefusedError))
 
 
 def _concerns_others(failure: Failure) -> bool:

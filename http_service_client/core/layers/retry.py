@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from ...errors import (
+    CallRefusedError,
     CircuitOpenError,
     DeadlineExceededError,
     Failure,
@@ -40,7 +41,7 @@ from ..call import Attempt, Call
 from ..effects import Outcome, Plan, Sleep
 from ..machines.backoff import Waits
 from ..machines.retry_decision import Situation, is_in_progress, next_wait
-from ..outcomes import FAILURE_STATUSES, REFUSALS, describe, requested_wait
+from ..outcomes import FAILURE_STATUSES, describe, requested_wait
 from ..timeouts import TIMER_SLACK
 
 if TYPE_CHECKING:
@@ -243,7 +244,7 @@ class RetryLayer:
         # The refusal ends the retries, but the caller must learn what became of the request that *was* sent.
         # "The circuit is open, nothing was sent" would be a lie about the call.
         if last is not None:
-            self._stop(call, _REASONS[refusal.error_type])
+            self._stop(call, _REASONS.get(refusal.error_type, StopReason.REFUSED))
         call.attempt -= 1  # this one was not made
         return refusal if last is None else last
 
@@ -259,7 +260,7 @@ def _was_not_made(failure: Failure) -> bool:
     """Whether the attempt was refused before it began. After a 401 to it, a `TokenError` is the end of one that began."""
     if failure.error_type is TokenError:
         return failure.sent_state is _NEVER_SENT
-    return failure.error_type in REFUSALS
+    return issubclass(failure.error_type, CallRefusedError)
 
 
 def _is_safe(call: Call) -> bool:
