@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .core.machines.retry_budget import RetryBudgetSettings as RetryBudgetSettings
     from .core.machines.retry_conditions import RetryCondition as RetryCondition
     from .core.machines.retry_quota import RetryQuotaSettings as RetryQuotaSettings
+    from .core.priority import Priority as Priority
     from .errors import AttemptTimeoutError as AttemptTimeoutError
     from .errors import CallRefusedError as CallRefusedError
     from .errors import ChecksumError as ChecksumError
@@ -95,6 +96,7 @@ if TYPE_CHECKING:
     from .policies.gather_in_threads import gather_in_threads as gather_in_threads
     from .policies.on_self import circuit_breaker as circuit_breaker
     from .policies.on_self import retry_policy as retry_policy
+    from .policies.priority import priority as priority
     from .policies.retry import RetryPolicy as RetryPolicy
     from .policies.sqlite_storage import SqliteStorage as SqliteStorage
 
@@ -108,6 +110,7 @@ _MODULES = {
     "core.machines.retry_quota": "RetryQuotaSettings",
     "core.machines.retry_conditions": "RetryCondition",
     "core.machines.circuit_states": "CircuitBreakerState StateChange",
+    "core.priority": "Priority",
     "core.layers.interceptors": "RequestInterceptor ResponseInterceptor",
     "policies.deadline": "deadline",
     "policies.gather": "gather",
@@ -129,6 +132,7 @@ _MODULES = {
     "policies.cache_storages": "MemoryStorage",
     "policies.sqlite_storage": "SqliteStorage",
     "policies.circuit_breaker": "CircuitBreakerPolicy",
+    "policies.priority": "priority",
     "policies.retry": "RetryPolicy",
     "http.cookies.jar": "Cookie CookieJar",
     "http.egress": "EgressPolicy",

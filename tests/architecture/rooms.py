@@ -23,6 +23,7 @@ FLOORS = [
     [
         "core/timeouts.py",  # durations of one attempt
         "core/deadline.py",  # the instant by which a call ends
+        "core/priority.py",  # how important a call is
     ],
     [
         "core/machines/",  # state machines that know no call: breaker, backoff, budget, semaphore
