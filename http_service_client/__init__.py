@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from .client.config import HttpClientConfig as HttpClientConfig
     from .client.config import Timeout as Timeout
     from .client.pages import next_by_field as next_by_field
+    from .client.state_keys import by_header as by_header
+    from .client.state_keys import by_route as by_route
     from .client.streams.event_source import AsyncEventSource as AsyncEventSource
     from .client.streams.event_source import EventSource as EventSource
     from .client.streams.response import AsyncStreamedResponse as AsyncStreamedResponse
@@ -105,6 +107,7 @@ _MODULES = {
     "client.client": "HttpServiceClient",
     "client.config": "ConnectionPoolConfig HttpClientConfig Timeout",
     "client.pages": "next_by_field",
+    "client.state_keys": "by_header by_route",
     "core.machines.backoff": "ConstantBackoff DecorrelatedBackoff ExponentialBackoff FibonacciBackoff LinearBackoff",
     "core.machines.retry_budget": "RetryBudgetSettings",
     "core.machines.retry_quota": "RetryQuotaSettings",

@@ -44,6 +44,7 @@ from .backends import Backends
 from .config import HttpClientConfig
 from .progress_bar import ProgressBar, parse_progress
 from .resolved import parse_base_url, standard_headers
+from .state_keys import key_of
 from .wiring import Pipelines
 
 __all__ = [
@@ -168,6 +169,7 @@ class CallBuilder:
         self._options = CallOptions(
             resolved.timeout, config.allowed_redirect_count, resolved.retry, is_nested=False
         )
+        self._state_key = resolved.state_key
         self.lifetime = _Lifetime()
         # By id: policies with the same settings are equal, and have a circuit each.
         self.policies: WeakValueDictionary[int, CircuitBreakerPolicy] = WeakValueDictionary()
@@ -327,6 +329,8 @@ class CallBuilder:
             if _stream is not None:
                 _stream = _stream._replace(decompress=decompress)
         state_name = origin_of(request.url)
+        if key is None and self._state_key is not None:
+            key = key_of(self._state_key, request)
         if key is not None:
             state_name = state_key(state_name, parse_key(key))
         state = self.origins.get(state_name)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ from ..http.content_codings.compression import REQUEST_CODINGS, may_compress
 from ..http.cookies.jar import CookieJar
 from ..http.egress import EgressPolicy
 from ..http.headers import redact_headers
+from ..http.messages import HttpRequest
 from ..http.propagation import Propagation
 from ..policies.circuit_breaker import CircuitBreakerPolicy
 from ..policies.retry import RetryPolicy
@@ -50,6 +51,7 @@ from .resolved import (
     redacted_proxy,
 )
 from .socket_config import check_no_proxy
+from .state_keys import parse_state_key
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -152,6 +154,9 @@ class HttpClientConfig:
     auth: the credentials of each call that sets none: a (user, password) pair, a bearer token, or an object with an
         auth flow, such as those of `http_service_client.auth`. An Authorization header of a call replaces it.
 
+    state_key: chooses the state (circuit, budget, gate, limits, slots) of each call that sets no `key`: a function of its
+        request that returns text, or None for the state of the origin; such as `by_route` or ``by_header("X-Tenant")``,
+        in a file "by_route" or "by_header:X-Tenant". None for one state for each origin.
     http2: use HTTP/2 with the https origins that agree to it, and that no proxy leads to. Needs the extra `http2`.
 
     A configuration is a value: it compares, pickles and copies by its fields, and does not change. Mappings and lists
@@ -200,6 +205,7 @@ class HttpClientConfig:
     base_url: str | None = None
     http2: bool = False
     json_codec: Any = None
+    state_key: Callable[[HttpRequest], str | None] | str | None = None
 
     def __post_init__(self) -> None:
         set_here = {name: getattr(self, name) for name in _SHARED if _is_set(getattr(self, name))}
@@ -256,6 +262,8 @@ class HttpClientConfig:
         budget = parse_retry_budget(self.retry_budget_config)
         object.__setattr__(self, "_policies", (breaker, retry, budget))
         headers = parse_default_headers(self.default_headers)
+        secret_names = parse_secret_names(self.sensitive_headers, self.public_headers)
+        object.__setattr__(self, "state_key", parse_state_key(self.state_key, secret_names))
         pool = self._shared_pool(set_here)
         proxies = parse_proxies(self.proxy)
         check_no_proxy(pool.uds, proxies)
@@ -267,12 +275,13 @@ class HttpClientConfig:
             retry=retry if self.enable_retry_policy else None,
             retry_budget=budget if self.enable_retry_budget else None,
             headers=headers,
-            secret_names=parse_secret_names(self.sensitive_headers, self.public_headers),
+            secret_names=secret_names,
             proxies=proxies,
             auth=parse_client_auth(self.auth, headers),
             tolerated_faults=parse_tolerated_faults(self.tolerated_faults),
             propagation=parse_propagation(self.propagation),
             json_codec=new_codec(self.json_codec),
+            state_key=self.state_key,  # type: ignore[arg-type]  # parsed above
         )
 
     def _shared_pool(self, set_here: Mapping[str, Any]) -> ConnectionPoolConfig:

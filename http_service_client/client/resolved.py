@@ -35,6 +35,7 @@ from ..policies.circuit_breaker import CircuitBreakerPolicy
 from ..policies.listeners import judging
 from ..policies.retry import RetryPolicy
 from .pool_config import ConnectionPoolConfig
+from .state_keys import StateKey
 
 __all__ = [
     "ReadOnlyMapping",
@@ -94,6 +95,7 @@ class ResolvedConfig:
     tolerated_faults: names of rules of HTTP that responses may break.
     propagation: the headers that say what is left of a call's time; None for none.
     json_codec: None for the standard library.
+    state_key: chooses the state of a call that sets no key; None for that of its origin.
     """
 
     pool: ConnectionPoolConfig
@@ -107,6 +109,7 @@ class ResolvedConfig:
     tolerated_faults: frozenset[str]
     propagation: Propagation | None
     json_codec: JsonCodec | None
+    state_key: StateKey | None
 
     @property
     def timeout(self) -> Timeout:

@@ -35,11 +35,11 @@ from .machines.retry_quota import AnyBudget
 from .machines.semaphore import FairSemaphore, Waiter
 from .machines.throttle_gate import ThrottleGate
 
-__all__ = ["OriginRegistry", "OriginState", "parse_key", "state_key", "without_key"]
+__all__ = ["LONGEST_KEY", "OriginRegistry", "OriginState", "parse_key", "state_key", "without_key"]
 
 _EXAMINED = 8  # origins of each rank, for each new one
 _REMEMBERED = 3600.0  # seconds
-_LONGEST_KEY = 100  # characters
+LONGEST_KEY = 100  # characters
 _STALE, _IDLE, _FAILING, _OPEN, _KEPT = -1, 0, 1, 2, 3
 
 
@@ -155,10 +155,10 @@ class OriginRegistry:
 
 def parse_key(key: object) -> str:
     """The key of a call. Raises ConfigurationError for one that is empty, or would be hard to read in a log."""
-    if not isinstance(key, str) or not key.isprintable() or not key.strip() or len(key) > _LONGEST_KEY:
-        shown = key if not isinstance(key, str) or len(key) <= _LONGEST_KEY else f"{key[:20]}…"
+    if not isinstance(key, str) or not key.isprintable() or not key.strip() or len(key) > LONGEST_KEY:
+        shown = key if not isinstance(key, str) or len(key) <= LONGEST_KEY else f"{key[:20]}…"
         raise ConfigurationError(
-            f"key must be printable text of 1 to {_LONGEST_KEY} characters, such as a tenant's name, or None, not {shown!r}"
+            f"key must be printable text of 1 to {LONGEST_KEY} characters, such as a tenant's name, or None, not {shown!r}"
         )
     return key
 
