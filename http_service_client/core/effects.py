@@ -11,6 +11,8 @@ thread, in an asyncio task or in virtual time: a **driver** performs each effect
     value   = yield from Invoke(function, *args)     user code that may await    -> its value
     value   = yield from Work(function, *args)       slow code of our own        -> its value
     started = yield from Start(make_plan)            another plan, beside this one -> bool
+    begun   = yield from Begin(branch)               another plan, as a part of this one -> bool
+    index   = yield from FirstOf(branches, timeout)  wait until one of those has ended -> int | None
 
 The rules of plans, each learned from a measured trap:
 
@@ -27,7 +29,7 @@ The rules of plans, each learned from a measured trap:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from ..errors import Failure
@@ -40,8 +42,11 @@ if TYPE_CHECKING:
 __all__ = [
     "TIMED_OUT",
     "Acquire",
+    "Begin",
     "BodySource",
+    "Branch",
     "Effect",
+    "FirstOf",
     "Invoke",
     "Open",
     "Outcome",
@@ -194,3 +199,98 @@ class Start(Effect[bool]):
         self.make_plan = make_plan
         self.is_needed = is_needed
         self.on_end = on_end
+
+
+class Branch(Generic[T]):
+    """A plan that runs as a part of another one, which owns it: it waits for it, or cancels it.
+
+    make_plan: returns the plan, which runs in a copy of the owner's context.
+    is_done: it has ended, and nothing of it runs any more.   result, error: its return value, or the exception that it raised.
+    is_cancelled: `cancel` was called.
+
+    The owner makes the branch, and only then begins it, so that no interrupt can come between the two and leave a plan
+    without an owner. It cancels it in a `finally`.
+    """
+
+    __slots__ = ("_end_now", "_on_end", "error", "is_cancelled", "is_done", "make_plan", "result")
+
+    def __init__(self, make_plan: Callable[[], Plan[T]]) -> None:
+        self.make_plan = make_plan
+        self.is_done = self.is_cancelled = False
+        self.result: T | None = None
+        self.error: BaseException | None = None
+        self._end_now: Callable[[], object] | None = None
+        self._on_end: Callable[[], object] | None = None
+
+    def cancel(self) -> None:
+        """End it as soon as possible, and do not wait for that. It releases what it holds; its result is dropped."""
+        self.is_cancelled = (
+            True  # first: a driver that begins it on another thread sees it, or is called below
+        )
+        end_now = self._end_now
+        if end_now is not None and not self.is_done:
+            end_now()
+
+    def take(self) -> T:
+        """Its result, once it is done. Raises its error, once: it is not kept, since its traceback holds the branch."""
+        error, self.error = self.error, None
+        try:
+            if error is not None:
+                raise error
+            return self.result  # type: ignore[return-value]  # it has ended
+        finally:
+            del error
+
+    # For the drivers.
+
+    def begin(self, end_now: Callable[[], object]) -> None:
+        """It begins.   end_now: called by `cancel`, from any thread; it does not wait."""
+        self._end_now = end_now
+
+    def end(self, result: T | None = None, error: BaseException | None = None) -> None:
+        """It has ended."""
+        self.result, self.error = result, error
+        self.is_done, self._end_now = True, None
+        on_end, self._on_end = self._on_end, None
+        if on_end is not None:
+            on_end()
+
+
+class Begin(Effect[bool]):
+    """Begin a branch, which runs at the same time as its owner. False: there is no thread for it, and it will not run."""
+
+    __slots__ = ("branch",)
+
+    def __init__(self, branch: Branch[Any]) -> None:
+        self.branch = branch
+
+
+class FirstOf(Effect["int | None"]):
+    """Wait until one of the branches has ended: the index of the first that has, or None after `timeout` seconds.
+
+    Each of them was begun. timeout: None for no limit.
+    """
+
+    __slots__ = ("branches", "timeout")
+
+    def __init__(self, branches: Sequence[Branch[Any]], timeout: float | None = None) -> None:
+        self.branches = branches
+        self.timeout = timeout
+
+    # For the drivers.
+
+    def notify(self, on_end: Callable[[], object]) -> None:
+        """Have `on_end` called when a branch ends, from any thread, perhaps several times; also if one has ended by now."""
+        for branch in self.branches:
+            branch._on_end = on_end
+        if self.found() is not None:  # it may have ended before, or just now on another thread
+            on_end()
+
+    def forget(self) -> None:
+        """Call it no more."""
+        for branch in self.branches:
+            branch._on_end = None
+
+    def found(self) -> int | None:
+        """The index of the first branch that has ended, or None."""
+        return next((index for index, branch in enumerate(self.branches) if branch.is_done), None)

@@ -16,7 +16,10 @@ from typing import Any, TypeVar
 from ..core.effects import (
     TIMED_OUT,
     Acquire,
+    Begin,
+    Branch,
     Effect,
+    FirstOf,
     Invoke,
     Open,
     Outcome,
@@ -119,14 +122,21 @@ class AsyncioDriver:
             Invoke: _invoke,
             Work: partial(_work, timers),
             Start: self._start,
+            Begin: self._begin,
+            FirstOf: partial(_first_of, timers, sleep),
         }
         # asyncio itself keeps weak references only.
         self._beside: set[asyncio.Task[None]] = set()
         self._behind: set[asyncio.Task[None]] = set()  # those that nobody waits for
+        self._branches: set[asyncio.Task[None]] = set()
 
-    async def run(self, plan: Plan[T]) -> T:
-        """The plan's result. Anything that an effect raises, cancellation included, is thrown into the plan."""
-        self.running.add(id(plan))
+    async def run(self, plan: Plan[T], is_call: bool = True) -> T:
+        """The plan's result. Anything that an effect raises, cancellation included, is thrown into the plan.
+
+        is_call: it is no part of another one that runs.
+        """
+        if is_call:
+            self.running.add(id(plan))
         try:
             effect = next(plan)
             while True:
@@ -170,6 +180,34 @@ class AsyncioDriver:
             task.add_done_callback(lambda _: on_end())
         return True
 
+    async def _begin(self, effect: Begin) -> bool:
+        branch = effect.branch
+        if branch.is_cancelled:
+            return False
+        task = asyncio.get_running_loop().create_task(self._run_branch(branch))
+        branch.begin(task.cancel)
+        self._branches.add(task)
+        task.add_done_callback(partial(self._end_branch, branch))
+        return True
+
+    async def _run_branch(self, branch: Branch[Any]) -> None:
+        result = error = None
+        try:
+            result = await self.run(branch.make_plan(), is_call=False)
+        except GeneratorExit:  # its loop has ended without it, and this coroutine is collected
+            raise
+        except BaseException as raised:
+            error = raised
+        try:
+            branch.end(result, error)
+        finally:
+            del result, error  # the error's traceback holds this frame
+
+    def _end_branch(self, branch: Branch[Any], task: asyncio.Task[None]) -> None:
+        self._branches.discard(task)
+        if not branch.is_done:  # cancelled before its first step
+            branch.end(error=asyncio.CancelledError())
+
     async def _acquire(self, effect: Acquire) -> bool:
         try:
             # After `end_waits` the answer is yes: the plan goes on to its exchange, which is refused.
@@ -188,6 +226,30 @@ class AsyncioDriver:
             await self._acquire(wait)
         finally:
             wait.waiter.release()
+
+
+async def _first_of(
+    known: dict[asyncio.AbstractEventLoop, TimerWheel],
+    sleep: Callable[[float], Awaitable[None]] | None,
+    effect: FirstOf,
+) -> int | None:
+    loop = asyncio.get_running_loop()
+    woken = loop.create_future()
+    effect.notify(partial(_wake, woken))  # branches end on this loop
+    asleep, due = None, {}
+    if effect.timeout is not None and sleep is not None:
+        asleep = asyncio.ensure_future(sleep(effect.timeout))
+        asleep.add_done_callback(lambda _: _wake(woken))
+    elif effect.timeout is not None:
+        due = (known.get(loop) or new_timer_wheel(known)).schedule(loop.time(), effect.timeout, woken)
+    try:
+        await woken
+    finally:
+        due.pop(woken, None)
+        effect.forget()
+        if asleep is not None:
+            asleep.cancel()
+    return effect.found()
 
 
 def wake_loop(loop: asyncio.AbstractEventLoop) -> None:

@@ -12,11 +12,29 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from ..core.effects import Acquire, Effect, Invoke, Open, Outcome, Plan, Receive, Send, Sleep, Start, Work
+from ..core.effects import (
+    Acquire,
+    Begin,
+    Branch,
+    Effect,
+    FirstOf,
+    Invoke,
+    Open,
+    Outcome,
+    Plan,
+    Receive,
+    Send,
+    Sleep,
+    Start,
+    Work,
+)
+from ..core.machines.semaphore import FairSemaphore
 from ..core.outcomes import already_closed
 from ..core.timeouts import Timeout
 from ..errors import Failure
 from ..http.messages import HttpRequest
+from .interruption import INTERRUPTION, Interruption, interruptible
+from .locks import ForkSafeLock
 from .portal import Portal
 from .threads import MOST_BEHIND, DaemonThreads
 from .waits import Waits
@@ -33,6 +51,11 @@ _SLICE = 0.25 if os.name == "nt" else 3600.0
 # revalidation may wait for a token, whose fetch needs a thread.
 _BESIDE = DaemonThreads(256)
 _BEHIND = DaemonThreads(MOST_BEHIND)
+_BRANCHES = DaemonThreads(512)
+
+# Of a wait that only a branch ends.
+_NEVER = FairSemaphore(1, lock=ForkSafeLock())
+_NEVER.try_acquire()
 
 
 class BlockingDriver:
@@ -65,6 +88,8 @@ class BlockingDriver:
             Invoke: lambda effect: _invoke(effect, portal),
             Work: lambda effect: effect.function(*effect.arguments),
             Start: self._start,
+            Begin: self._begin,
+            FirstOf: _first_of,
         }
 
     def run(self, plan: Plan[T]) -> T:
@@ -113,7 +138,61 @@ class BlockingDriver:
             if effect.on_end is not None:
                 effect.on_end()
 
+    def _begin(self, effect: Begin) -> bool:
+        branch, interruption = effect.branch, Interruption()
+        if branch.is_cancelled or _BRANCHES.is_full:
+            return False
+        branch.begin(interruption.set)
+        context = contextvars.copy_context()
+        _BRANCHES.start(lambda: context.run(self._run_branch, branch, interruption))
+        return True
+
+    def _run_branch(self, branch: Branch[Any], interruption: Interruption) -> None:
+        INTERRUPTION.set(interruption)
+        result = error = None
+        try:
+            if not interruption.is_set:
+                result = self._run_until(branch.make_plan(), interruption)
+        except BaseException as raised:
+            error = raised
+        try:
+            branch.end(result, error)
+        finally:
+            del result, error  # the error's traceback holds this frame
+
+    def _run_until(self, plan: Plan[T], interruption: Interruption) -> T | None:
+        """As `run`, until an interruption: the plan is closed then, which is what its owner's other drivers do."""
+        try:
+            effect = next(plan)
+            while True:
+                try:
+                    if type(effect) is Send:
+                        answer: Any = self._send(effect.request, effect.timeout)
+                    elif type(effect) is Receive:
+                        answer = effect.source.read(effect.timeout)  # type: ignore[attr-defined]
+                    else:
+                        answer = self._perform[type(effect)](effect)
+                except BaseException as error:
+                    effect = plan.throw(error)
+                else:
+                    if interruption.is_set:
+                        return None
+                    effect = plan.send(answer)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        finally:
+            plan.close()
+            del plan
+            effect = answer = None  # type: ignore[assignment]  # an error's traceback holds this frame
+
     def _acquire(self, effect: Acquire) -> bool:
+        if INTERRUPTION.get() is None:
+            return self._wait(effect)
+        with interruptible(effect.waiter.interrupt):
+            return self._wait(effect)
+
+    def _wait(self, effect: Acquire) -> bool:
         try:
             # After `end_waits` the answer is yes: the plan goes on to its exchange, which is refused.
             granted = not self._waits.enter(effect.waiter) or wait_for_grant(effect)
@@ -142,6 +221,18 @@ def _invoke(effect: Invoke, portal: Portal) -> Any:
     if hasattr(type(value), "__await__"):
         return portal.run(value, effect.timeout)
     return value
+
+
+def _first_of(effect: FirstOf) -> int | None:
+    wait = Acquire(_NEVER.acquire_later(), effect.timeout)
+    try:
+        effect.notify(wait.waiter.interrupt)
+        with interruptible(wait.waiter.interrupt):
+            wait_for_grant(wait)
+        return effect.found()
+    finally:
+        effect.forget()
+        wait.waiter.release()
 
 
 def wait_for_grant(effect: Acquire) -> bool:

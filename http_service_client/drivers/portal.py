@@ -18,6 +18,7 @@ from contextlib import suppress
 from typing import Any
 
 from .aio import bounded
+from .interruption import interruptible
 from .locks import ForkSafeLock
 
 __all__ = ["PORTAL", "WIRE", "Portal"]
@@ -79,7 +80,8 @@ class Portal:
         try:
             # On Python 3.10 create_task takes no context: the task copies that of the callback.
             loop.call_soon_threadsafe(start, context=contextvars.copy_context())
-            is_done.acquire()
+            with interruptible(lambda: loop.call_soon_threadsafe(_cancel, tasks)):
+                is_done.acquire()
         except BaseException:  # the caller was interrupted
             loop.call_soon_threadsafe(_cancel, tasks)
             raise

@@ -14,7 +14,20 @@ import math
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-from ..core.effects import TIMED_OUT, Acquire, Effect, Invoke, Outcome, Plan, Send, Sleep, Start, Work
+from ..core.effects import (
+    TIMED_OUT,
+    Acquire,
+    Begin,
+    Effect,
+    FirstOf,
+    Invoke,
+    Outcome,
+    Plan,
+    Send,
+    Sleep,
+    Start,
+    Work,
+)
 from ..core.machines.semaphore import Waiter
 from ..core.timeouts import Timeout
 from ..http.messages import HttpRequest
@@ -30,16 +43,19 @@ class Run(Generic[T]):
     is_done: whether it has ended.  result: its return value.  error: the exception it raised, or None.
     started_at, ended_at: instants of virtual time.   exchanges: how many requests it sent.
     subject: what the plan is about, for the code that started it.   on_end: called at its end, or None.
+    owner: the run that this one is a branch of, or None.
     """
 
     __slots__ = (
-        "context", "ended_at", "error", "exchanges", "is_done", "on_end", "plan", "result", "started_at", "step", "subject",
+        "context", "ended_at", "error", "exchanges", "is_done", "on_end", "owner", "plan", "result", "started_at", "step",
+        "subject",
     )  # fmt: skip
 
     def __init__(self, plan: Plan[T], started_at: float, subject: Any = None) -> None:
         self.plan = plan
         self.subject = subject
         self.on_end: Callable[[], object] | None = None
+        self.owner: Run[Any] | None = None
         self.context = contextvars.copy_context()
         self.started_at = started_at
         self.ended_at = started_at
@@ -122,6 +138,9 @@ class Simulator:
             if error is None:
                 if type(answer) is Waiter:  # a grant at the instant of the timeout is used
                     answer = answer.is_granted
+                elif type(answer) is FirstOf:
+                    answer.forget()
+                    answer = answer.found()
                 effect = run.context.run(run.plan.send, answer)
             else:
                 effect = run.context.run(run.plan.throw, error)
@@ -136,8 +155,9 @@ class Simulator:
 
     def _end(self, run: Run[Any]) -> None:
         run.is_done, run.ended_at = True, self._now
-        if run.on_end is not None:
-            run.on_end()
+        on_end, run.on_end = run.on_end, None
+        if on_end is not None:
+            on_end()
 
     def _perform(self, run: Run[Any], effect: Effect[Any]) -> None:
         try:
@@ -169,7 +189,23 @@ class Simulator:
             beside = self.spawn(effect.make_plan())
             beside.context, beside.on_end = contextvars.Context(), effect.on_end
             return 0.0, True
+        if isinstance(effect, FirstOf):
+            effect.notify(lambda: self._schedule(run, 0.0, effect))
+            return effect.timeout, effect
+        if isinstance(effect, Begin):
+            return 0.0, self._begin(run, effect)
         raise TypeError(f"not an effect: {effect!r}; was a `yield from` forgotten?")
+
+    def _begin(self, owner: Run[Any], effect: Begin) -> bool:
+        branch = effect.branch
+        if branch.is_cancelled:
+            return False
+        run: Run[Any] = Run(owner.context.run(branch.make_plan), self._now)
+        run.context, run.owner = owner.context.copy(), owner
+        run.on_end = lambda: branch.end(run.result, run.error)
+        branch.begin(lambda: self.cancel(run))
+        self._schedule(run, 0.0)
+        return True
 
     def _exchange(self, run: Run[Any], effect: Send) -> tuple[float | None, Outcome]:
         """How long an exchange takes, and its outcome."""

@@ -116,6 +116,9 @@ class _Simulator(Simulator):
 
     def _exchange(self, run: Run[Any], effect: Send) -> tuple[float | None, Outcome]:
         now, tally = self._now, self._tally
+        if run.owner is not None:  # a branch, such as a hedge
+            run = run.owner
+            run.exchanges += 1
         exchange = self._service.exchange(now, effect.timeout)
         tally.at(now).exchanges += 1
         tally.work += exchange.work
@@ -127,6 +130,9 @@ class _Simulator(Simulator):
         return None if exchange.seconds == math.inf else exchange.seconds, exchange.outcome
 
     def _end(self, run: Run[Any]) -> None:
+        if run.owner is not None:
+            super()._end(run)
+            return
         run.is_done = True
         if run.error is not None:
             raise run.error

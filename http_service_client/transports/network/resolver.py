@@ -23,8 +23,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
+from ...drivers.interruption import interruptible
 from ...drivers.threads import DaemonThreads
 from ...errors import EgressRefusedError
 from ...http.egress import EgressPolicy
@@ -50,14 +52,19 @@ def resolve(host: str, port: int, within: float | None) -> list[Address]:
     arrived = _thread.allocate_lock()
     arrived.acquire()
 
+    def wake() -> None:
+        with suppress(RuntimeError):  # it was released before: by the result, or by an interruption
+            arrived.release()
+
     def receive(result: Result) -> None:
         results.append(result)
-        arrived.release()
+        wake()
 
     look_up = _join(host, port, receive)
     try:
-        if not arrived.acquire(timeout=-1 if within is None else min(within, threading.TIMEOUT_MAX)):
-            raise TimeoutError("the host name was not resolved in time")
+        with interruptible(wake):
+            if not arrived.acquire(timeout=-1 if within is None else min(within, threading.TIMEOUT_MAX)):
+                raise TimeoutError("the host name was not resolved in time")
     finally:
         look_up.leave(receive)
     return _unpacked(results.pop())

@@ -1,0 +1,312 @@
+"""Branches of a plan: the same in a thread, in an asyncio task and in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import gc
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from http_service_client.core.effects import Acquire, Begin, Branch, FirstOf, Invoke, Plan, Sleep
+from http_service_client.core.machines.semaphore import FairSemaphore
+from http_service_client.drivers.aio import AsyncioDriver
+from http_service_client.drivers.blocking import BlockingDriver
+from http_service_client.drivers.interruption import Interruption, interruptible
+from http_service_client.drivers.portal import PORTAL
+from http_service_client.drivers.simulator import Simulator
+
+Drive = Callable[[Plan[Any]], Any]
+
+
+def on_a_thread(plan: Plan[Any]) -> Any:
+    return BlockingDriver(never, PORTAL).run(plan)
+
+
+def in_a_task(plan: Plan[Any]) -> Any:
+    return asyncio.run(AsyncioDriver(never).run(plan))
+
+
+def in_virtual_time(plan: Plan[Any]) -> Any:
+    simulator = Simulator()
+    run = simulator.spawn(plan)
+    simulator.run()
+    if run.error is not None:
+        raise run.error
+    return run.result
+
+
+def never(*_: object) -> Any:
+    raise AssertionError("nothing is sent")
+
+
+@pytest.fixture(params=[on_a_thread, in_a_task, in_virtual_time], ids=lambda drive: drive.__name__)
+def drive(request: pytest.FixtureRequest) -> Drive:
+    found: Drive = request.param
+    return found
+
+
+def closed() -> FairSemaphore:
+    """A limit without a free permit."""
+    limit = FairSemaphore(1, lock=threading.Lock())
+    limit.try_acquire()
+    return limit
+
+
+def hanging(limit: FairSemaphore) -> Plan[str]:
+    """A plan that waits in vain."""
+    waiter = limit.acquire_later()
+    try:
+        yield from Acquire(waiter, None)
+        return "granted"
+    finally:
+        waiter.release()
+
+
+def returning(value: Any, wait: float = 0.0) -> Plan[Any]:
+    yield from Sleep(wait)
+    return value
+
+
+def raising() -> Plan[Any]:
+    yield from Sleep(0.0)
+    raise LookupError("of the branch")
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    """Threads end soon after they are asked to."""
+    ends_at = time.monotonic() + 5
+    while not holds():
+        assert time.monotonic() < ends_at
+        time.sleep(0.001)
+
+
+def test_the_first_branch_that_ends_is_found(drive: Drive) -> None:
+    """While another one hangs; that one is cancelled and leaves nothing behind."""
+    limit = closed()
+
+    def plan() -> Plan[Any]:
+        branches = [Branch(lambda: hanging(limit)), Branch(lambda: returning("quick"))]
+        try:
+            for branch in branches:
+                assert (yield from Begin(branch)) is True
+            index = yield from FirstOf(branches)
+            assert index is not None
+            return index, branches[index].take()
+        finally:
+            for branch in branches:
+                branch.cancel()
+
+    assert drive(plan()) == (1, "quick")
+    wait_until(lambda: not limit.waiting)
+
+
+def test_a_timeout_ends_the_wait_and_not_the_branch(drive: Drive) -> None:
+    """The answer is None, and the branch can be waited for again."""
+    limit = closed()
+
+    def plan() -> Plan[Any]:
+        branch = Branch(lambda: hanging(limit))
+        try:
+            yield from Begin(branch)
+            first = yield from FirstOf([branch], 0.01)
+            limit.release()
+            return first, (yield from FirstOf([branch])), branch.take()
+        finally:
+            branch.cancel()
+
+    assert drive(plan()) == (None, 0, "granted")
+
+
+def test_an_error_of_a_branch_is_raised_where_it_is_taken(drive: Drive) -> None:
+    """Once, and the branch does not keep it."""
+    branch = Branch(raising)
+
+    def plan() -> Plan[Any]:
+        yield from Begin(branch)
+        yield from FirstOf([branch])
+        branch.take()
+
+    with pytest.raises(LookupError, match="of the branch"):
+        drive(plan())
+    assert branch.error is None
+
+
+def test_a_branch_that_is_done_needs_no_wait(drive: Drive) -> None:
+    """It is found at once, also a second time."""
+
+    def plan() -> Plan[Any]:
+        branch = Branch(lambda: returning(1))
+        yield from Begin(branch)
+        once = yield from FirstOf([branch], 5.0)
+        return [once, (yield from FirstOf([branch], 5.0))]
+
+    assert drive(plan()) == [0, 0]
+
+
+def test_a_cancelled_branch_does_not_begin(drive: Drive) -> None:
+    """Its owner was interrupted between making and beginning it."""
+    made: list[str] = []
+    branch: Branch[None] = Branch(lambda: made.append("plan") or returning(None))  # type: ignore[func-returns-value]
+
+    def plan() -> Plan[Any]:
+        branch.cancel()
+        return (yield from Begin(branch))
+
+    assert drive(plan()) is False
+    assert made == []
+
+
+NAME: contextvars.ContextVar[str] = contextvars.ContextVar("name", default="default")
+
+
+def test_a_branch_runs_in_a_copy_of_its_owners_context(drive: Drive) -> None:
+    """It sees what the owner has set, and sets nothing there."""
+
+    def branch_plan() -> Plan[str]:
+        before = NAME.get()
+        NAME.set("branch")
+        yield from Sleep(0.0)
+        return before + "/" + NAME.get()
+
+    def plan() -> Plan[Any]:
+        NAME.set("owner")
+        branch = Branch(branch_plan)
+        yield from Begin(branch)
+        yield from FirstOf([branch])
+        return branch.take(), NAME.get()
+
+    context = contextvars.copy_context()
+    assert context.run(drive, plan()) == ("owner/branch", "owner")
+
+
+def test_many_branches_end_in_their_order(drive: Drive) -> None:
+    """Each is found when it ends."""
+
+    def plan() -> Plan[Any]:
+        left = [Branch(lambda wait=wait: returning(wait, wait)) for wait in (0.06, 0.0, 0.03)]  # type: ignore[misc]
+        found = []
+        for branch in left:
+            yield from Begin(branch)
+        while left:
+            index = yield from FirstOf(left)
+            assert index is not None
+            found.append(left.pop(index).take())
+        return found
+
+    assert drive(plan()) == [0.0, 0.03, 0.06]
+
+
+def test_async_code_in_a_branch_is_cancelled_with_it() -> None:
+    """On a thread it runs on the loop of the portal; in a task it is cancelled like any."""
+    for drive in (on_a_thread, in_a_task):
+        cancelled = threading.Event()
+        begun = threading.Event()
+
+        async def hang(begun: threading.Event = begun, cancelled: threading.Event = cancelled) -> None:
+            begun.set()
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                cancelled.set()
+                raise
+
+        def plan(begun: threading.Event = begun, hang: Any = hang) -> Plan[Any]:
+            branch = Branch(lambda: iter(Invoke(hang)))
+            try:
+                yield from Begin(branch)
+                while not begun.is_set():
+                    yield from FirstOf([branch], 0.005)
+            finally:
+                branch.cancel()
+            # A task is cancelled in its loop's next round.
+            return (yield from FirstOf([branch], 5.0))
+
+        assert drive(plan()) == 0
+        assert cancelled.wait(5)
+
+
+def test_threads_of_cancelled_branches_end() -> None:
+    """Also those that sleep, or that wait for a branch of their own."""
+    before = threading.active_count()
+    limit = closed()
+
+    def nested() -> Plan[Any]:
+        branch = Branch(lambda: hanging(limit))
+        try:
+            yield from Begin(branch)
+            yield from FirstOf([branch])
+        finally:
+            branch.cancel()
+
+    def plan() -> Plan[Any]:
+        branches = [Branch(nested), Branch(lambda: returning(1, 60.0))]
+        try:
+            for branch in branches:
+                yield from Begin(branch)
+            while not limit.waiting:
+                yield from Sleep(0.001)
+        finally:
+            for branch in branches:
+                branch.cancel()
+        wait_until(lambda: all(branch.is_done for branch in branches))
+
+    on_a_thread(plan())
+    wait_until(lambda: not limit.waiting)
+    assert threading.active_count() == before
+
+
+def test_a_wait_after_an_interruption_does_not_begin() -> None:
+    """It raises at once; a wait that goes on is ended, whatever it came to; without an interruption nothing happens."""
+    from http_service_client.drivers.interruption import INTERRUPTION
+
+    ended: list[str] = []
+    with interruptible(lambda: ended.append("outside")):
+        pass
+    interruption = Interruption()
+    token = INTERRUPTION.set(interruption)
+    try:
+        with pytest.raises(asyncio.CancelledError), interruptible(lambda: ended.append("wait")):
+            interruption.set()
+            raise TimeoutError
+        with pytest.raises(asyncio.CancelledError), interruptible(lambda: ended.append("later")):
+            raise AssertionError("it must not begin")
+    finally:
+        INTERRUPTION.reset(token)
+    assert ended == ["wait"]
+
+
+@pytest.mark.parametrize("drive", [on_a_thread, in_a_task])
+def test_a_branch_leaves_no_reference_cycle(drive: Drive) -> None:
+    """Neither its result nor its error is alive after the plan."""
+
+    class Result:
+        pass
+
+    def plan(seen: list[Any]) -> Plan[Any]:
+        branches: list[Branch[Any]] = [
+            Branch(lambda: returning(Result())),
+            Branch(raising),
+        ]
+        for branch in branches:
+            yield from Begin(branch)
+            yield from FirstOf([branch])
+        seen.append(weakref.ref(branches[0].take()))
+        try:
+            branches[1].take()
+        except LookupError:
+            pass
+
+    gc.collect()
+    gc.disable()
+    try:
+        seen: list[Any] = []
+        drive(plan(seen))
+        assert seen[0]() is None
+    finally:
+        gc.enable()
