@@ -19,28 +19,31 @@ __all__ = ["INTERRUPTION", "Interruption", "interruptible"]
 
 
 class Interruption:
-    """Of one branch of a blocking call.   is_set: it was interrupted, and waits for nothing any more."""
+    """Of one branch of a blocking call.
 
-    __slots__ = ("_ends", "_lock", "is_set")
+    is_set: it was interrupted, and waits for nothing any more.
+    lock: held while the functions are called. None of them is called once `remove` has returned: by then its socket may belong to
+        another call. Reentrant, since the collector may run meanwhile and close an abandoned plan that removes its own.
+    """
+
+    __slots__ = ("_ends", "is_set", "lock")
 
     def __init__(self) -> None:
         self.is_set = False
-        # Held while the functions are called: none of them is called once `remove` has returned. By then its socket may belong
-        # to another call. Reentrant, since the collector may run meanwhile and close an abandoned plan that removes its own.
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         self._ends: list[Callable[[], object]] = []
 
     def set(self) -> None:
         """End the wait that goes on now, and all later ones. It does not wait itself."""
         self.is_set = True  # first: a wait that begins now sees it, or its function is called
-        with self._lock:
+        with self.lock:
             for end in list(self._ends):
                 with suppress(Exception):  # the wait has just ended by itself
                     end()
 
     def add(self, end: Callable[[], object]) -> None:
         """A wait begins.   end: ends it, from any thread, and does not wait. Raises CancelledError if it must not begin."""
-        with self._lock:
+        with self.lock:
             self._ends.append(end)
         if self.is_set:
             self.remove(end)
@@ -48,7 +51,7 @@ class Interruption:
 
     def remove(self, end: Callable[[], object]) -> None:
         """The wait is over. A second time does nothing."""
-        with self._lock, suppress(ValueError):
+        with self.lock, suppress(ValueError):
             self._ends.remove(end)
 
 

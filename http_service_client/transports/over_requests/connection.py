@@ -20,6 +20,7 @@ from typing import Any
 from urllib3.util import Timeout as Urllib3Timeout
 
 from ...core.timeouts import Timeout
+from ...drivers.interruption import Interruption
 from ...drivers.locks import ForkSafeLock
 from ...http.http1.fast_path import FastHead
 from ...http.http1.framing import ParserSettings
@@ -30,7 +31,7 @@ from ..lifetime import Lifetime
 from ..network.polling import is_readable, wait_until_usable
 from .compatibility import SSLTransport
 
-__all__ = ["Connection", "IoTimeouts", "OpenConnections", "PhaseError", "seconds_left"]
+__all__ = ["Connection", "Cut", "IoTimeouts", "OpenConnections", "PhaseError", "seconds_left"]
 
 _PIECE = 64 * 1024  # bytes passed to the kernel, or requested from it, at a time
 
@@ -107,11 +108,59 @@ def seconds_left(expires_at: float | None, within: float | None = None) -> float
     return left if within is None or left < within else within
 
 
+class Cut:
+    """Lets another thread end an exchange of this one, in any phase of it: of a branch that may be cancelled.
+
+    It shuts down duplicates of the exchange's sockets, which no other code closes. To shut down a socket itself would be a race
+    with its owner: once that has closed it, its number may be that of another connection.
+
+    is_made: the exchange was ended, and what its connection reads and writes means nothing.
+    Raises CancelledError if the branch was cancelled before.
+    """
+
+    def __init__(self, interruption: Interruption) -> None:
+        self._interruption = interruption
+        self._twins: list[socket.socket] = []
+        interruption.add(self._shut_down)
+
+    @property
+    def is_made(self) -> bool:
+        return self._interruption.is_set
+
+    def watch(self, sock: Any, *, is_only: bool = False) -> None:
+        """Shut down this socket, too.   is_only: and none of the others from now on."""
+        # Its real family does not matter here, and asking for it takes system calls.
+        twin = socket.fromfd(sock.fileno(), socket.AF_INET, socket.SOCK_STREAM)
+        with self._interruption.lock:
+            others = self._twins if is_only else []
+            self._twins = [twin] if is_only else [*self._twins, twin]
+            for other in others:
+                other.close()
+        if self.is_made:  # by another thread, which may not have seen this one
+            self._shut_down()
+
+    def end(self) -> None:
+        """The exchange has ended: from now on its connection cannot be cut. A second time does nothing."""
+        self._interruption.remove(self._shut_down)
+        while self._twins:
+            self._twins.pop().close()
+
+    def _shut_down(self) -> None:
+        for twin in list(self._twins):
+            try:
+                twin.shutdown(socket.SHUT_RDWR)
+            except OSError:  # it is not connected yet, or no longer
+                pass
+
+
 class Connection:
     """One socket, and the parser of the bytes that are received from it.
 
     served: exchanges so far.   idle_since: the instant at which the last one ended.
+    cut: of the exchange that uses it; None unless another thread may end that.
     """
+
+    cut: Cut | None = None
 
     def __init__(
         self, sock: Any, expires_at: float | None, settings: ParserSettings, lifetime: Lifetime | None = None
@@ -152,14 +201,17 @@ class Connection:
     def _receive_some(self) -> bytes:
         try:
             data: bytes = self.sock.recv(_PIECE)
-            if not data and self._is_aborted:  # by another thread: this is not the end of a body
+            if not data and self._was_cut():  # by another thread: this is not the end of a body
                 raise ConnectionAbortedError(errno.ECONNABORTED, os.strerror(errno.ECONNABORTED))
             return data or b""  # urllib3's SSLTransport returns the number 0 at an end without close_notify
         except ssl.SSLEOFError as error:
             # Without close_notify, which many servers omit.
-            if not self._is_aborted and error.reason == "UNEXPECTED_EOF_WHILE_READING":
+            if not self._was_cut() and error.reason == "UNEXPECTED_EOF_WHILE_READING":
                 return b""
             raise  # a reset
+
+    def _was_cut(self) -> bool:
+        return self._is_aborted or (self.cut is not None and self.cut.is_made)
 
     def send(self, data: bytes | memoryview) -> None:
         """Send bytes. The write timeout applies to each part that the kernel accepts."""
@@ -212,13 +264,25 @@ class Connection:
             return False
         return not is_readable(self.sock)  # readable: closed by the server, or bytes outside any exchange
 
+    def end_exchange(self) -> bool:
+        """The exchange that used it is over. Whether another one may use it: not if it was cut, even at the last moment."""
+        cut, self.cut = self.cut, None
+        if cut is None:
+            return True
+        cut.end()
+        return not cut.is_made
+
     def close(self) -> None:
         """Close the socket."""
+        if self.cut is not None:
+            self.end_exchange()
         self.sock.close()
 
     def abort(self) -> None:
         """Close the socket in mid-response, and wake another thread that is reading from it."""
         self._is_aborted = True
+        if self.cut is not None:
+            self.end_exchange()
         if os.getpid() == self._pid:  # a forked child must not shut down a connection that its parent uses
             sock: Any = self.sock
             if isinstance(sock, SSLTransport):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 import ssl
 import time
@@ -20,7 +22,7 @@ from ..network.sockets import SocketSettings
 from ..network.socks5 import destination, open_by_socks
 from ..network.unix import connect_to_unix
 from .compatibility import NESTED_TLS, SSLTransport
-from .connection import Connection, IoTimeouts, PhaseError, seconds_left
+from .connection import Connection, Cut, IoTimeouts, PhaseError, seconds_left
 
 __all__ = ["connect"]
 
@@ -28,10 +30,41 @@ __all__ = ["connect"]
 _RESET_LOOKS_LIKE_AN_END = ssl.OPENSSL_VERSION_INFO < (3,)
 
 
-def connect(url: Url, proxy: Proxy | None, settings: TransportSettings, timeouts: IoTimeouts) -> Connection:
-    """A connection to the origin, through the proxy if there is one, within the connect timeout."""
+class _CuttableSockets(SocketSettings):
+    """The same settings, for sockets that another thread may shut down from the beginning: while they connect."""
+
+    def __init__(self, settings: SocketSettings, cut: Cut) -> None:
+        super().__init__(settings.options, settings.source)
+        object.__setattr__(self, "_cut", cut)
+
+    def new(self, family: int, kind: int, protocol: int) -> socket.socket:
+        sock = super().new(family, kind, protocol)
+        cut: Cut = self.__dict__["_cut"]
+        try:
+            cut.watch(sock)
+            if cut.is_made:
+                raise ConnectionAbortedError(errno.ECONNABORTED, os.strerror(errno.ECONNABORTED))
+            return sock
+        except BaseException:
+            sock.close()
+            raise
+
+
+def connect(
+    url: Url,
+    proxy: Proxy | None,
+    settings: TransportSettings,
+    timeouts: IoTimeouts,
+    cut: Cut | None = None,
+) -> Connection:
+    """A connection to the origin, through the proxy if there is one, within the connect timeout.
+
+    cut: lets another thread end it; None for none.
+    """
     expires_at = timeouts.connect_expires_at
     tls, egress, parser, sockets = settings.tls, settings.egress, settings.parser, settings.sockets
+    if cut is not None:
+        sockets = _CuttableSockets(sockets, cut)
     sock: Any
     # First, so that a file that cannot be used is reported before anything is done.
     context = tls.context_for((url.host, url.port)) if url.scheme == "https" else None

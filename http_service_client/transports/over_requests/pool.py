@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
+from ...drivers.interruption import INTERRUPTION
 from ...http.headers import ends_connection
 from ...http.http1.errors import NotHttpError
 from ...http.http1.fast_path import FastHead
@@ -26,7 +27,7 @@ from ...http.urls import Url
 from ..base import TransportSettings
 from ..failures import BodySourceError, Phase, ProxyRefusedError
 from ..idle import IdleConnections
-from .connection import Connection, IoTimeouts, OpenConnections, PhaseError
+from .connection import Connection, Cut, IoTimeouts, OpenConnections, PhaseError
 from .connector import connect
 
 __all__ = ["Pool", "Urllib3StyleResponse"]
@@ -71,11 +72,16 @@ class Pool:
         """
         connection = None
         phase = Phase.CONNECT if self._proxy is None else Phase.PROXY
+        interruption = INTERRUPTION.get()
+        cut = None if interruption is None else Cut(interruption)
         try:
             connection = self._acquire_idle()
             if connection is None:
-                connection = connect(self._url, self._proxy, self._settings, timeout)
+                connection = connect(self._url, self._proxy, self._settings, timeout, cut)
                 self._opened.add(connection)
+            if cut is not None:
+                cut.watch(connection.sock, is_only=True)
+                connection.cut, cut = cut, None  # whatever closes or releases the connection ends it
             connection.set_timeouts(timeout)
             connection.parser.begin(method)
             phase = Phase.SEND
@@ -102,6 +108,9 @@ class Pool:
             if connection is not None:
                 connection.close()
             raise
+        finally:
+            if cut is not None:
+                cut.end()
         try:
             raise failed
         finally:
@@ -130,7 +139,8 @@ class Pool:
 
     def release(self, connection: Connection) -> None:
         """Keep a connection whose response was read to the end."""
-        if connection.lifetime.is_over(connection.served):
+        is_usable = connection.cut is None or connection.end_exchange()
+        if not is_usable or connection.lifetime.is_over(connection.served):
             connection.close()
             return
         connection.parser.forget()

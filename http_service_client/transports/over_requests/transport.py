@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import time
+from asyncio import CancelledError
 from collections.abc import Iterable
 from io import BytesIO
 from typing import Any
@@ -20,6 +21,7 @@ from ...core.effects import Outcome
 from ...core.open_body import OpenResponse
 from ...core.outcomes import already_closed, ended_by_close
 from ...core.timeouts import Timeout
+from ...drivers.interruption import INTERRUPTION
 from ...errors import DecodingError, Failure, HttpClientError, ResponseError
 from ...http.content_codings.decoder import Decoder, UndecodedBody
 from ...http.headers import Headers
@@ -116,6 +118,9 @@ class RequestsTransport:
         except ERRORS as mocked_or_reading:
             error, timeout = mocked_or_reading, timeout.in_body()
         try:
+            interruption = INTERRUPTION.get()
+            if interruption is not None and interruption.is_set:  # that is why it failed
+                raise CancelledError from None
             if isinstance(error, BodySourceError):
                 return source_failed(error.error)
             failure = failure_from(phase, error, request, timeout, timeouts, proxy)
