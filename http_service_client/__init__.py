@@ -98,6 +98,7 @@ if TYPE_CHECKING:
     from .policies.gather_in_threads import gather_in_threads as gather_in_threads
     from .policies.on_self import circuit_breaker as circuit_breaker
     from .policies.on_self import retry_policy as retry_policy
+    from .policies.pipeline import ResiliencePipeline as ResiliencePipeline
     from .policies.priority import priority as priority
     from .policies.retry import RetryPolicy as RetryPolicy
     from .policies.sqlite_storage import SqliteStorage as SqliteStorage
@@ -128,6 +129,7 @@ _MODULES = {
     ),
     "events": "Timeline",
     "policies.on_self": "circuit_breaker retry_policy",
+    "policies.pipeline": "ResiliencePipeline",
     "http.messages": "Headers HttpContext HttpRequest HttpResponse",
     "observability.collector": "MetricsCollector",
     "observability.metrics": "HttpMetrics",

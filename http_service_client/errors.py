@@ -336,7 +336,10 @@ class CircuitOpenError(CallRefusedError):
     key: the circuit's key, such as ``https://api.example.com``.
     retry_after: seconds until a trial call may pass, or None when the circuit is isolated or a trial is
         in progress.
+    reason: "open", "isolated", "trial in progress" or "recovering".
     """
+
+    reason: str = ""
 
 
 class ThrottledError(CallRefusedError):

@@ -52,6 +52,8 @@ _TELEMETRY = {
         "wait.kind",
     ),
 }
+# Of policies, for the pipeline.
+_OF_STRATEGIES = {"guard", "rank", "repeats", "used_clock"}
 _SENTINELS = {"Unset", "_ClientDefault"}
 # A default whose name is private, or a sentinel: neither means anything to a reader.
 # What stands before a type variable, a single capital letter.
@@ -273,8 +275,8 @@ def setup(app: Any) -> dict[str, Any]:
         if what == "class" and issubclass(item, enum.Enum):
             lines += ["", *member_lines(item), ""]
 
-    def skip(_app: Any, _what: str, _name: str, item: Any, _skip: bool, _options: Any) -> bool | None:
-        return True if is_field_of_a_tuple(item) else None
+    def skip(_app: Any, _what: str, name: str, item: Any, _skip: bool, _options: Any) -> bool | None:
+        return True if name in _OF_STRATEGIES or is_field_of_a_tuple(item) else None
 
     def check(_app: Any, doctree: Any, page: str) -> None:
         text = doctree.astext()

@@ -130,15 +130,15 @@ class AsyncioDriver:
         self._behind: set[asyncio.Task[None]] = set()  # those that nobody waits for
         self._branches: set[asyncio.Task[None]] = set()
 
-    async def run(self, plan: Plan[T], is_call: bool = True) -> T:
+    async def run(self, plan: Plan[T], is_call: bool = True, effect: Effect[Any] | None = None) -> T:
         """The plan's result. Anything that an effect raises, cancellation included, is thrown into the plan.
 
-        is_call: it is no part of another one that runs.
+        is_call: it is no part of another one that runs.   effect: the one that the plan waits for, if it has begun.
         """
         if is_call:
             self.running.add(id(plan))
         try:
-            effect = next(plan)
+            effect = effect or next(plan)
             while True:
                 try:
                     if type(effect) is Send:  # nearly always
@@ -159,6 +159,10 @@ class AsyncioDriver:
             plan.close()
             del plan
             effect = answer = None  # type: ignore[assignment]  # an error's traceback holds this frame
+
+    async def perform(self, effect: Effect[Any]) -> Any:
+        """The answer to one effect; raises what it raises."""
+        return await self._perform[type(effect)](effect)
 
     def end_waits(self) -> None:
         """The client was closed: from now on nothing waits and nothing is sent. Exchanges in flight go on."""

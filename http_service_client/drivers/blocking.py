@@ -92,11 +92,14 @@ class BlockingDriver:
             FirstOf: _first_of,
         }
 
-    def run(self, plan: Plan[T]) -> T:
-        """The plan's result. Anything that an effect raises is thrown into the plan."""
+    def run(self, plan: Plan[T], effect: Effect[Any] | None = None) -> T:
+        """The plan's result. Anything that an effect raises is thrown into the plan.
+
+        effect: the one that the plan waits for, if it has begun.
+        """
         self.running.add(id(plan))
         try:
-            effect = next(plan)
+            effect = effect or next(plan)
             while True:
                 try:
                     if type(effect) is Send:  # nearly always
@@ -117,6 +120,10 @@ class BlockingDriver:
             plan.close()  # a KeyboardInterrupt may have come between two steps: release what the plan holds
             del plan
             effect = answer = None  # type: ignore[assignment]  # an error's traceback holds this frame
+
+    def perform(self, effect: Effect[Any]) -> Any:
+        """The answer to one effect; raises what it raises."""
+        return self._perform[type(effect)](effect)
 
     def end_waits(self) -> None:
         """The client was closed: from now on nothing waits and nothing is sent. Exchanges in flight go on."""

@@ -58,7 +58,8 @@ _GROWTH = 2 ** (1 / 8)
 # The upper bounds of the buckets, in seconds: from 0.1 ms to a day. Below and above, a bucket each.
 _BOUNDS = tuple(0.0001 * _GROWTH**number for number in range(240))
 # Nothing was sent, so such a call says nothing about how long the service takes.
-_REFUSED = frozenset(kind.__name__ for kind in (CallRefusedError, *CallRefusedError.__subclasses__()))
+_KINDS: list[type[CallRefusedError]] = [CallRefusedError, *CallRefusedError.__subclasses__()]
+_REFUSED = frozenset(kind.__name__ for kind in _KINDS)
 _FURTHER: dict[type, str] = {
     AttemptFinished: "trials",
     AuthContinued: "auth",

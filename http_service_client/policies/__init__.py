@@ -28,6 +28,7 @@ from .cache import Cache
 from .cache_storages import MemoryStorage
 from .circuit_breaker import CircuitBreakerPolicy
 from .retry import RetryPolicy
+from .strategy import Strategy
 
 __all__ = [
     "BackoffStrategy",
@@ -51,4 +52,5 @@ __all__ = [
     "RetryQuotaSettings",
     "StateChange",
     "StoredResponse",
+    "Strategy",
 ]

@@ -18,6 +18,7 @@ from types import CoroutineType, FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 from ..core.checks import check_function, suggests_keywords
+from ..core.effects import Plan
 from ..core.layers.circuit_breaker import refused
 from ..core.machines.circuit_breaker import CircuitBreaker, Permit
 from ..core.machines.circuit_states import (
@@ -31,6 +32,7 @@ from ..core.machines.circuit_states import (
 )
 from ..core.machines.other_libraries import READERS, status_of, status_of_error
 from ..core.nesting import EndedCall, Scope, current_scope
+from ..core.operation import Operation, Proceed
 from ..core.outcomes import FAILURE_STATUSES, is_failure, is_failure_type, sent_state_of
 from ..drivers.forks import reset_in_forked_children
 from ..drivers.locks import ForkSafeLock
@@ -43,11 +45,13 @@ from ..errors import (
     chain,
     errors_behind,
 )
+from ..events import CircuitRefused
 from ..http.messages import HttpResponse
 from .deadline import deadline
-from .functions import AWAITABLE, FINISHED, NOT_CALLED, UNFINISHED, handled_now, is_interruption, refuse, wrap
+from .functions import AWAITABLE, FINISHED, UNFINISHED, handled_now, is_interruption, refuse, wrap
 from .generators import pause_of
 from .listeners import Listeners, judging
+from .strategy import Strategy
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -60,7 +64,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 @suggests_keywords(CIRCUIT_RENAMED)
-class CircuitBreakerPolicy:
+class CircuitBreakerPolicy(Strategy):
     """Stop calling a service that is down; after a while, try again with one call at a time.
 
     By default the circuit opens when nothing has succeeded for 10 s and 30 calls, and makes a trial after 1 s, then after a
@@ -106,6 +110,8 @@ class CircuitBreakerPolicy:
     of the guarded function, unless the HTTP outcome inside shows a healthy service (a 402 turned into an
     exception is not a failure of the service). Cancellation is no evidence.
     """
+
+    rank = 70
 
     def __init__(
         self,
@@ -197,12 +203,12 @@ class CircuitBreakerPolicy:
         self.breaker.reset_after_fork()
 
     def __getstate__(self) -> dict[str, Any]:
-        live = {"listeners", "breaker", "_entered", "_open", "_reconfiguring"}
+        live = {"_runner", "listeners", "breaker", "_entered", "_open", "_reconfiguring"}
         kept = {name: value for name, value in self.__dict__.items() if name not in live}
         return {"settings": self.settings, "name": self.name, "attributes": kept}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state["attributes"])
+        vars(self).update(state["attributes"])
         self._begin(state["settings"], state["name"])
 
     def __deepcopy__(self, memo: object) -> CircuitBreakerPolicy:
@@ -314,11 +320,34 @@ class CircuitBreakerPolicy:
         """Call and await an async function under this policy."""
         return await with_breaker_async(self, function)(*args, **kwargs)  # type: ignore[no-any-return]  # of the function
 
-    if not TYPE_CHECKING:  # type checkers say that it cannot be called
+    @property
+    def used_clock(self) -> Callable[[], float]:
+        return self._clock
 
-        def __call__(self, *args, **kwargs):
-            """Say what to write in place of `@policy`."""
-            raise TypeError(NOT_CALLED.format("CircuitBreakerPolicy", "policy"))
+    def guard(self, proceed: Proceed, operation: Operation) -> Plan[Any]:
+        """The plan of one permit in a pipeline; `with_breaker` and `with_breaker_async` do the same."""
+        try:
+            scope = CircuitBreakerScope(self)
+        except CircuitOpenError as refused:
+            operation.record(
+                CircuitRefused(
+                    operation.elapsed(),
+                    operation.attempt,
+                    self.name or operation.key,
+                    refused.reason,
+                    refused.retry_after,
+                    operation.call_id,
+                    operation.call_name,
+                )
+            )
+            raise
+        try:
+            result = yield from proceed(operation)
+        except BaseException as error:
+            scope.raised(error, operation.handled)
+            raise
+        scope.returned(result)
+        return result
 
     def __enter__(self) -> CircuitBreakerPolicy:
         return self._enter(sys._getframe(1))

@@ -7,20 +7,23 @@ import random as _random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from ..core.checks import check_function, suggests_keywords
+from ..core.effects import Plan, Sleep
 from ..core.machines.backoff import load_backoff
 from ..core.machines.retry_budget import RetryBudgetSettings
 from ..core.machines.retry_quota import BudgetSettings, RetryQuotaSettings
 from ..core.machines.retry_settings import RetrySettings
 from ..core.nesting import RetryScope
+from ..core.operation import Operation, Proceed
 from ..drivers.clocks import Clock, SystemClock
 from ..drivers.imports import import_apart
 from ..errors import ConfigurationError
-from .functions import AWAITABLE, FINISHED, NOT_CALLED, UNFINISHED, handled_now, refuse, wrap
+from .functions import AWAITABLE, FINISHED, UNFINISHED, handled_now, refuse, wrap
 from .listeners import report_condition
 from .retry_attempts import Attempts, FunctionBudget
+from .strategy import Strategy
 
 __all__ = ["RetryPolicy"]
 
@@ -47,7 +50,7 @@ F = TypeVar("F", bound=Callable[..., Any])
     }
 )
 @dataclass(frozen=True)
-class RetryPolicy(RetrySettings):
+class RetryPolicy(RetrySettings, Strategy):
     """Repeat what failed transiently, after growing waits.
 
     max_attempts: attempts in all, the first one included (>= 1).
@@ -72,6 +75,9 @@ class RetryPolicy(RetrySettings):
     the client's listener and metrics get `RetryScheduled` and `RetryStopped`.
     """
 
+    rank = 30
+    repeats = True
+
     random: Callable[[], float] = field(default=_random.random, repr=False, compare=False)
     clock: Clock = field(default=SystemClock(), repr=False, compare=False)
     budget: BudgetSettings | None = field(default=RetryQuotaSettings(), repr=False)
@@ -91,12 +97,15 @@ class RetryPolicy(RetrySettings):
         import_apart(load_backoff)  # when the policy is put around a function, not by the first retry
         return FunctionBudget(self.budget, self.clock.monotonic)
 
-    def _attempts(self, scope: RetryScope, handled: BaseException | None) -> Attempts:
-        return Attempts(self, self.random, self.clock, self._function_budget, scope, handled)
+    def _attempts(
+        self, scope: RetryScope, handled: BaseException | None, operation: Operation | None = None
+    ) -> Attempts:
+        return Attempts(self, self.random, self.clock, self._function_budget, scope, handled, operation)
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
         state.pop("_function_budget", None)  # live, and of this process
+        state.pop("_runner", None)
         if self.random == _random.random:
             # A method, whose pickle would hold the generator's state: each process that received the policy would
             # draw the same jitter, and all would come back at the same instants. The class has it as its default.
@@ -106,11 +115,9 @@ class RetryPolicy(RetrySettings):
     def __deepcopy__(self, memo: object) -> RetryPolicy:
         return copy.copy(self)  # settings do not change, and the clock is not its own
 
-    if not TYPE_CHECKING:  # type checkers say that it cannot be called
-
-        def __call__(self, *args, **kwargs):
-            """Say what to write in place of `@policy`."""
-            raise TypeError(NOT_CALLED.format("RetryPolicy", "policy"))
+    @property
+    def used_clock(self) -> Clock:
+        return self.clock
 
     def apply(self, function: F) -> F:
         """The function, repeated while a condition holds. The last result is returned, the last error raised."""
@@ -125,6 +132,45 @@ class RetryPolicy(RetrySettings):
     ) -> R:
         """Call and await an async function under this policy."""
         return await with_retries_async(self, function)(*args, **kwargs)  # type: ignore[no-any-return]  # of the function
+
+    def guard(self, proceed: Proceed, operation: Operation) -> Plan[Any]:
+        """The plan of the attempts in a pipeline; `with_retries` and `with_retries_async` do the same."""
+        scope = RetryScope()
+        attempts: Attempts | None = None
+        try:
+            while True:
+                try:
+                    result = yield from proceed(operation)
+                except Exception as error:
+                    if not operation.may_repeat:
+                        raise
+                    attempts = attempts or self._attempts(scope, operation.handled, operation)
+                    wait = attempts.wait_after_error(error)
+                    if wait is None and not attempts.is_refused:
+                        raise
+                else:
+                    if not operation.may_repeat or not (
+                        self.is_worth_it(result, report_condition)
+                        or (attempts is not None and attempts.is_in_progress(result))
+                    ):
+                        if attempts is None:
+                            next(self._function_budget.successes)
+                        else:
+                            attempts.succeeded()
+                        return result
+                    attempts = attempts or self._attempts(scope, operation.handled, operation)
+                    wait = attempts.wait_after_result(result)
+                    if wait is None:
+                        return result
+                if wait is None:
+                    return attempts.outcome_before()
+                yield from Sleep(wait)
+                attempts.begin_attempt()
+                operation.attempt += 1
+        finally:
+            if attempts is not None:
+                attempts.end()
+            scope.leave()
 
 
 def with_retries(policy: RetryPolicy, function: Callable[..., Any]) -> Callable[..., Any]:

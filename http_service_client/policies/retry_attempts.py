@@ -16,6 +16,7 @@ from ..core.machines.retry_decision import Situation, is_in_progress, next_wait
 from ..core.machines.retry_quota import AnyBudget, AnyWithdrawal, BudgetSettings, new_budget
 from ..core.machines.retry_settings import RetrySettings
 from ..core.nesting import EndedCall, RetryScope
+from ..core.operation import Operation
 from ..core.outcomes import describe, requested_wait, sent_state_of
 from ..drivers.clocks import Clock
 from ..drivers.forks import reset_in_forked_children
@@ -82,11 +83,12 @@ class Attempts:
     """The attempts of one call under a retry policy, from the end of the first one until `end()`.
 
     settings, random, clock, budget: the policy's.   handled: see `errors.chain`.
+    operation: what is repeated, in a pipeline; None for a function under this policy alone.
     is_refused: the circuit refused a repetition, so that `outcome_before` is the outcome.
     """
 
     __slots__ = (
-        *("_settings", "_random", "_clock", "_function_budget", "_scope", "_handled"),
+        *("_settings", "_random", "_clock", "_function_budget", "_scope", "_handled", "_operation"),
         *("_began_at", "_charged", "_kept", "_made", "_paid", "_state", "_waits", "_withdrawal"),
         "is_refused",
     )
@@ -99,7 +101,9 @@ class Attempts:
         budget: FunctionBudget,
         scope: RetryScope,
         handled: BaseException | None,
+        operation: Operation | None = None,
     ) -> None:
+        self._operation = operation
         self._settings = settings
         self._random = random
         self._clock = clock
@@ -251,13 +255,15 @@ class Attempts:
         return self._scope.failed_call or self._scope.last_call
 
     def _key(self) -> str:
-        payer = self._payer()
-        return "" if payer is None else payer.key
+        payer, operation = self._payer(), self._operation
+        if payer is not None:
+            return payer.key
+        return "" if operation is None else operation.key
 
     def _ids(self) -> tuple[str, str | None]:
-        """The id and the name of that call."""
-        payer = self._payer()
-        return ("", None) if payer is None else (payer.call_id, payer.call_name)
+        """The id and the name of that call, or of the operation in which there was none."""
+        source = self._payer() or self._operation
+        return ("", None) if source is None else (source.call_id, source.call_name)
 
     def _budget(self) -> AnyBudget | None:
         """The budget of that call's client, None if it has none; without a call, that of the policy's functions."""
@@ -277,6 +283,8 @@ class Attempts:
         payer = self._payer()
         if payer is not None and payer.listener is not None:
             payer.listener(event)
+        elif self._operation is not None:
+            self._operation.record(event)
         else:
             log_event(event)
 

@@ -89,5 +89,5 @@ def refused(refusal: Refusal) -> Failure:
     when = "" if refusal.retry_after is None else f"; next trial in {refusal.retry_after:.3f} s"
     whose = refusal.key or "this policy"
     message = f"the circuit breaker for {whose} refused the call ({refusal.reason}{when})"
-    details = {"key": refusal.key, "retry_after": refusal.retry_after}
+    details = {"key": refusal.key, "retry_after": refusal.retry_after, "reason": refusal.reason}
     return Failure(CircuitOpenError, message, SentState.NEVER_SENT, details=details)

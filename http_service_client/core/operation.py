@@ -1,0 +1,137 @@
+"""One call of a guarded function, on its way through the strategies around it.
+
+What a client's call is to the layers, an operation is to the strategies: both have a key, an attempt, a clock, a timeline
+and what is left of the deadlines around them. So a plan that waits for a limit is written once, for a `Subject`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from ..events import Event
+from .deadline import AMBIENT_DEADLINE, remaining
+from .effects import Effect, Plan
+
+__all__ = ["Body", "GuardedFunction", "Operation", "Proceed", "Subject"]
+
+Proceed = Callable[["Operation"], Plan[Any]]
+"""What comes next: the plan of the next strategy, or of the function itself. It returns the function's result, and raises
+its exception."""
+
+
+class Subject(Protocol):
+    """A client's call, or an operation, as a plan sees it that serves both."""
+
+    key: str
+    attempt: int
+    call_name: str | None
+    clock: Callable[[], float]
+
+    @property
+    def call_id(self) -> str: ...
+
+    def elapsed(self) -> float: ...
+
+    def remaining(self) -> float | None: ...
+
+    def record(self, event: Event) -> None: ...
+
+
+class Body(Effect[Any]):
+    """The code of a `with` block runs now. No driver performs it: the plan is held until the block ends.
+
+    The answer is the block's result, if it was given one. An exception of the block is thrown into the plan.
+    """
+
+    __slots__ = ()
+
+
+class GuardedFunction:
+    """What all calls of a guarded function share.
+
+    function: None for a block.   is_plain: it runs where it is called and cannot be interrupted; else it is async.
+    key: the name of the pipeline or policy.   clock: monotonic seconds.
+    listener: called with each event; must not raise.   new_id: makes the id of a call.
+    """
+
+    __slots__ = ("clock", "function", "is_plain", "key", "listener", "new_id")
+
+    def __init__(
+        self,
+        function: Callable[..., Any] | None,
+        is_plain: bool,
+        key: str,
+        clock: Callable[[], float],
+        listener: Callable[[Event], None],
+        new_id: Callable[[], str],
+    ) -> None:
+        self.function = function
+        self.is_plain = is_plain
+        self.key = key
+        self.clock = clock
+        self.listener = listener
+        self.new_id = new_id
+
+
+class Operation:
+    """One call of a guarded function. A retry repeats the attempt, not the operation.
+
+    args, kwargs: of the function.   attempt: 1-based number of the present one.
+    handled: the exception that was being handled when the call began, or None (see `errors.chain`).
+    may_repeat: another attempt would begin at the beginning; not so once a generator has delivered an item.
+    expires_at: the instant at which an async function is cancelled; None for no limit.
+    """
+
+    __slots__ = (
+        *("_id", "args", "attempt", "call_name", "clock", "expires_at", "guarded"),
+        *("handled", "kwargs", "may_repeat", "started_at"),
+    )
+
+    def __init__(
+        self,
+        guarded: GuardedFunction,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        handled: BaseException | None,
+    ) -> None:
+        self.guarded = guarded
+        self.args = args
+        self.kwargs = kwargs
+        self.handled = handled
+        self.attempt = 1
+        self.may_repeat = True
+        self.expires_at: float | None = None
+        self.call_name: str | None = None
+        self._id: str | None = None
+        self.clock = clock = guarded.clock
+        self.started_at = clock()
+
+    @property
+    def key(self) -> str:
+        """The name of the pipeline or policy."""
+        return self.guarded.key
+
+    @property
+    def call_id(self) -> str:
+        """The same in all events of the operation, and in no other."""
+        if self._id is None:
+            self._id = self.guarded.new_id()
+        return self._id
+
+    def elapsed(self) -> float:
+        """Seconds since the operation began."""
+        return self.clock() - self.started_at
+
+    def remaining(self) -> float | None:
+        """Seconds left of the deadlines around it (may be negative), or None without one."""
+        return remaining(self.clock, AMBIENT_DEADLINE.get())
+
+    def record(self, event: Event) -> None:
+        """Notify the listener."""
+        self.guarded.listener(event)
+
+    def begin(self) -> Any:
+        """Call the function."""
+        assert self.guarded.function is not None  # blocks do not come here
+        return self.guarded.function(*self.args, **self.kwargs)

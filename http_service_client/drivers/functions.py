@@ -1,0 +1,40 @@
+"""The drivers of plans around functions, which send nothing themselves.
+
+Which one, the clock says: waits on the system's clock are those of the driver, which can be interrupted; another clock,
+such as a test's, waits in its own way.
+"""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from ..core.timeouts import Timeout
+from ..http.messages import HttpRequest
+from .aio import AsyncioDriver
+from .blocking import BlockingDriver
+from .clocks import Clock, SystemClock
+from .portal import PORTAL
+
+__all__ = ["asyncio_driver", "blocking_driver"]
+
+
+def blocking_driver(clock: Clock) -> BlockingDriver:
+    """For plain functions."""
+    return _BLOCKING if type(clock) is SystemClock else BlockingDriver(_no_exchange, PORTAL, clock.sleep)
+
+
+def asyncio_driver(clock: Clock) -> AsyncioDriver:
+    """For async functions."""
+    return _ASYNCIO if type(clock) is SystemClock else AsyncioDriver(_no_exchange_async, clock.sleep_async)
+
+
+def _no_exchange(request: HttpRequest, timeout: Timeout) -> NoReturn:
+    raise RuntimeError("a plan around a function makes no exchange")
+
+
+async def _no_exchange_async(request: HttpRequest, timeout: Timeout) -> NoReturn:
+    _no_exchange(request, timeout)
+
+
+_BLOCKING = BlockingDriver(_no_exchange, PORTAL)
+_ASYNCIO = AsyncioDriver(_no_exchange_async)

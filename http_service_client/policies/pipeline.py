@@ -1,0 +1,130 @@
+"""Several policies around one function, as one plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import MethodType
+from typing import Any
+
+from ..core.checks import check_function
+from ..core.effects import Plan
+from ..core.operation import Operation, Proceed
+from ..drivers.clocks import Clock, SystemClock
+from ..errors import ConfigurationError
+from ..events import Event
+from .listeners import notify
+from .logs import log_event
+from .order import check_order
+from .runner import Runner
+from .strategy import Strategy
+
+__all__ = ["ResiliencePipeline"]
+
+
+class ResiliencePipeline(Strategy):
+    """Several policies around any function, method, block or generator, the first one outermost.
+
+        pipeline = ResiliencePipeline(RetryPolicy(), CircuitBreakerPolicy(), TimeoutPolicy(2.0), name="payments")
+
+        @pipeline.apply
+        def charge(order): ...
+
+        pipeline.call(charge_by_hand, order)
+        await pipeline.call_async(charge_async, order)
+
+        for attempt in pipeline.attempts():   # a block that is repeated
+            with attempt:
+                ...
+
+    strategies: policies; a pipeline among them stands for its own. An order that is unusual is a UserWarning that
+        says why.
+    name: in errors, events and metrics.
+    clock: for the waits; None for that of the policies, which must agree.
+    on_event: called with each event, after the log. It can change nothing.
+
+    Policies keep their state, so pipelines that share a policy share its circuit, limit or budget. Threads and event loops
+    may share a pipeline.
+
+    Raises ConfigurationError for something that is no policy, and for policies on different clocks.
+    """
+
+    def __init__(
+        self,
+        *strategies: Strategy,
+        name: str = "",
+        clock: Clock | None = None,
+        on_event: Callable[[Event], object] | None = None,
+    ) -> None:
+        if not isinstance(name, str):
+            raise ConfigurationError(f"name must be a str, not {name!r}")
+        if on_event is not None:
+            check_function("on_event", on_event)
+        self._name = name
+        self._on_event = on_event
+        self._strategies = _flat(strategies)
+        self._clock = _common_clock(self._strategies, clock)
+        check_order(self._strategies)
+        self._runner = Runner(self._around, name, self._clock, self._notify)
+
+    @property
+    def strategies(self) -> tuple[Strategy, ...]:
+        """The policies, the outermost first."""
+        return self._strategies
+
+    @property
+    def name(self) -> str:
+        """Its name in errors, events and metrics."""
+        return self._name
+
+    def guard(self, proceed: Proceed, operation: Operation) -> Plan[Any]:
+        """The plan of all its policies."""
+        return self._around(proceed)(operation)
+
+    def _around(self, proceed: Proceed) -> Proceed:
+        for strategy in reversed(self._strategies):
+            # A bound method that is bound once more is entered without a step of Python's own in between.
+            proceed = MethodType(strategy.guard, proceed)
+        return proceed
+
+    def _notify(self, event: Event) -> None:
+        log_event(event)
+        if self._on_event is not None:
+            notify(self._on_event, event)
+
+    def __repr__(self) -> str:
+        name = f"{self._name!r}: " if self._name else ""
+        return f"<ResiliencePipeline {name}{', '.join(type(each).__name__ for each in self._strategies)}>"
+
+
+def _flat(strategies: tuple[object, ...]) -> tuple[Strategy, ...]:
+    if not strategies:
+        raise ConfigurationError("a ResiliencePipeline needs at least one policy, such as RetryPolicy()")
+    found: list[Strategy] = []
+    for each in strategies:
+        if isinstance(each, ResiliencePipeline):
+            found.extend(each.strategies)
+        elif isinstance(each, Strategy):
+            found.append(each)
+        else:
+            raise ConfigurationError(
+                f"a ResiliencePipeline is made of policies such as RetryPolicy(), not {each!r}"
+            )
+    return tuple(found)
+
+
+def _common_clock(strategies: tuple[Strategy, ...], given: Clock | None) -> Clock:
+    """The clock of a pipeline. What its policies remember and what they wait for must be of the same time."""
+    if given is not None and not isinstance(given, Clock):
+        raise ConfigurationError(f"clock must be a clock such as SystemClock() or None, not {given!r}")
+    clocks = [clock for each in strategies if (clock := each.used_clock) is not None]
+    clock = given or next((each for each in clocks if isinstance(each, Clock)), None) or SystemClock()
+    for each in strategies:
+        used = each.used_clock
+        if used is None or used is clock or used == clock.monotonic:
+            continue
+        if not (type(used) is SystemClock and type(clock) is SystemClock):
+            raise ConfigurationError(
+                f"clock: {type(each).__name__} lives by {used!r}, and the pipeline by {clock!r}; "
+                "give all policies of a pipeline the same clock"
+            )
+    return clock

@@ -1,0 +1,183 @@
+"""What every policy is that can be put around a function, alone or in a pipeline."""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
+from dataclasses import fields, replace
+from functools import cached_property
+from types import MethodType
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar
+
+from ..core.effects import Plan
+from ..core.operation import Operation, Proceed
+from ..drivers.clocks import Clock, SystemClock
+from ..drivers.forks import reset_in_forked_children
+from ..drivers.locks import ForkSafeLock
+from ..errors import ConfigurationError
+from .functions import NOT_CALLED
+from .logs import log_event
+from .runner import Runner
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["StatefulStrategy", "Strategy"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
+S = TypeVar("S")
+
+
+class Strategy(ABC):
+    """A policy that can guard functions: alone, by its own `apply`, `call` and `call_async`, or in a `ResiliencePipeline`.
+
+    rank: where it stands in a pipeline in the usual order, the outermost first; None for anywhere.
+    repeats: it may run what it guards more than once, or return something else, so it cannot guard a `with` block.
+    """
+
+    rank: ClassVar[int | None] = None
+    repeats: ClassVar[bool] = False
+
+    @abstractmethod
+    def guard(self, proceed: Proceed, operation: Operation) -> Plan[Any]:
+        """The plan around what comes next: a generator (see `core.effects`) that does `yield from proceed(operation)`."""
+
+    @property
+    def used_clock(self) -> Clock | Callable[[], float] | None:
+        """The clock that the policy lives by, or its monotonic seconds alone; None for any."""
+        return None
+
+    @cached_property
+    def _runner(self) -> Runner:
+        clock = self.used_clock
+        return Runner(
+            lambda proceed: MethodType(self.guard, proceed),
+            getattr(self, "name", ""),
+            clock if isinstance(clock, Clock) else SystemClock(),
+            log_event,
+        )
+
+    def apply(self, function: F) -> F:
+        """The function under this policy: plain or async, a method, a generator or an async generator (item by item)."""
+        return self._runner.apply(function)
+
+    def call(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call a plain function under this policy."""
+        return self._runner.guarded(function)(*args, **kwargs)  # type: ignore[no-any-return]  # of the function
+
+    async def call_async(
+        self, function: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """Call and await an async function under this policy."""
+        return await self._runner.guarded_async(function)(*args, **kwargs)  # type: ignore[no-any-return]  # of the function
+
+    if not TYPE_CHECKING:  # type checkers say that it cannot be called
+
+        def __call__(self, *args, **kwargs):
+            """Say what to write in place of `@policy`."""
+            raise TypeError(NOT_CALLED.format(type(self).__name__, "policy"))
+
+
+class StatefulStrategy(Strategy, Generic[S]):
+    """A policy of settings, a frozen record, and of live state that belongs to this object alone.
+
+    A copy or a pickle has the same settings and state of its own. Policies with the same settings and name are equal.
+    A subclass makes its record in `__init__`, passes it to `_set_up`, makes its live parts in `_begin` and changes their
+    settings in `_change`.
+
+    settings: as they are now.   name: in errors and events.
+    """
+
+    _live: ClassVar[tuple[str, ...]] = ()  # attributes that `_begin` makes
+
+    def _set_up(self, settings: S, name: str, clock: Clock) -> None:
+        if not isinstance(name, str):
+            raise ConfigurationError(f"name must be a str, not {name!r}")
+        if not isinstance(clock, Clock):
+            raise ConfigurationError(f"clock must be a clock such as SystemClock(), not {clock!r}")
+        self._name = name
+        self._clock = clock
+        self._start(settings)
+
+    def _start(self, settings: S) -> None:
+        self._settings = settings
+        self._changing = ForkSafeLock()
+        self._begin(settings)
+        reset_in_forked_children(self)
+
+    @abstractmethod
+    def _begin(self, settings: S) -> None:
+        """Make the live parts, of which each copy has its own."""
+
+    @abstractmethod
+    def _change(self, settings: S) -> None:
+        """Have the live parts go by other settings; what they know stays."""
+
+    def _reset_after_fork(self) -> None:
+        """Forget what only the parent's threads hold."""
+
+    @property
+    def settings(self) -> S:
+        """The settings alone, as a frozen record that compares, pickles and copies."""
+        return self._settings
+
+    @property
+    def name(self) -> str:
+        """The policy's name in errors and events."""
+        return self._name
+
+    @property
+    def used_clock(self) -> Clock:
+        return self._clock
+
+    def reconfigure(self, **changes: Any) -> None:
+        """Change settings while calls go on: ``policy.reconfigure(rate=20)``. State and waiting calls stay.
+
+        Threads may call it. Raises ConfigurationError for a wrong value and TypeError for an unknown name; then nothing
+        has changed.
+        """
+        known = [item.name for item in fields(self._settings)]  # type: ignore[arg-type]  # a dataclass
+        for change in changes:
+            if change not in known:
+                raise TypeError(
+                    f"{type(self).__name__}.reconfigure() has no argument {change!r}; it has {', '.join(known)}"
+                )
+        with self._changing:
+            settings = replace(self._settings, **changes)  # type: ignore[type-var]
+            self._change(settings)
+            self._settings = settings
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not name.startswith("_") and (
+            name == "name" or any(name == item.name for item in fields(self._settings))  # type: ignore[arg-type]
+        ):
+            remedy = "make another policy" if name == "name" else f"write policy.reconfigure({name}=…)"
+            raise AttributeError(f"{name} of a {type(self).__name__} cannot be assigned; {remedy}")
+        object.__setattr__(self, name, value)
+
+    def __getstate__(self) -> dict[str, Any]:
+        dropped = {"_runner", "_changing", "_settings", *self._live}
+        kept = {name: value for name, value in self.__dict__.items() if name not in dropped}
+        return {"settings": self._settings, "attributes": kept}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state["attributes"])
+        self._start(state["settings"])
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return copy.copy(self)  # the clock and the functions in the settings are not its own
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return (self.name, self._settings) == (other.name, other._settings)
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.name))  # settings may change
+
+    def __repr__(self) -> str:
+        name = f" {self.name!r}" if self.name else ""
+        return f"<{type(self).__name__}{name}>"

@@ -1,0 +1,223 @@
+"""Several policies around one function."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import pickle
+import threading
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from http_service_client import (
+    CircuitBreakerPolicy,
+    CircuitOpenError,
+    ConfigurationError,
+    ConstantBackoff,
+    ResiliencePipeline,
+    RetryCondition,
+    RetryPolicy,
+)
+from http_service_client.core.effects import Plan
+from http_service_client.core.operation import Operation, Proceed
+from http_service_client.events import CircuitRefused, Event, RetryScheduled, RetryStopped
+from http_service_client.policies.strategy import Strategy
+from http_service_client.testing import VirtualClock
+from kit.front_ends import FrontEnd
+from kit.guarded import Failing, PaymentError, breaking, retrying
+
+
+class Noted(Strategy):
+    """A strategy that notes when what it guards begins and ends."""
+
+    def __init__(self, name: str, notes: list[str]) -> None:
+        self.name, self.notes = name, notes
+
+    def guard(self, proceed: Proceed, operation: Operation) -> Plan[Any]:
+        self.notes.append(f"{self.name} begins")
+        try:
+            return (yield from proceed(operation))
+        finally:
+            self.notes.append(f"{self.name} ends")
+
+
+def test_the_first_policy_is_the_outermost(front_end: FrontEnd) -> None:
+    """The others stand inside it, in their order."""
+    notes: list[str] = []
+    pipeline = ResiliencePipeline(Noted("outer", notes), Noted("inner", notes))
+    guarded = pipeline.apply(front_end.function(lambda: notes.append("function")))
+    front_end.run(guarded)
+    assert notes == ["outer begins", "inner begins", "function", "inner ends", "outer ends"]
+
+
+def test_arguments_and_results_pass_through(front_end: FrontEnd) -> None:
+    """As if nothing stood around the function."""
+    guarded = ResiliencePipeline(retrying(), breaking()).apply(
+        front_end.function(lambda *args, **kwargs: (args, kwargs))
+    )
+    assert front_end.run(lambda: guarded(1, 2, three=3)) == ((1, 2), {"three": 3})
+
+
+def test_a_retry_repeats_what_stands_inside(front_end: FrontEnd) -> None:
+    """Each attempt asks the breaker; the policy's own loop and the plan make the same attempts."""
+    failing = Failing(2)
+    breaker = breaking(5)
+    assert (
+        front_end.run(ResiliencePipeline(retrying(3), breaker).apply(front_end.function(failing))) == "done"
+    )
+    assert failing.calls == 3
+    assert (breaker.snapshot().failures, breaker.snapshot().successes) == (2, 1)
+
+
+def test_the_last_error_is_raised(front_end: FrontEnd) -> None:
+    """With its own traceback."""
+    failing = Failing(9)
+    guarded = ResiliencePipeline(retrying(3)).apply(front_end.function(failing))
+    with pytest.raises(PaymentError) as caught:
+        front_end.run(guarded)
+    assert caught.value is failing.error
+    assert failing.calls == 3
+
+
+def test_a_refusal_ends_the_attempts(front_end: FrontEnd) -> None:
+    """The error of the attempt before is reported, and not that of the circuit that opened since."""
+    failing = Failing(9)
+    with pytest.raises(PaymentError):
+        front_end.run(ResiliencePipeline(retrying(3), breaking(1)).apply(front_end.function(failing)))
+    assert failing.calls == 1
+
+
+def test_events_go_to_the_listener(front_end: FrontEnd) -> None:
+    """With one id for all of an operation."""
+    events: list[Event] = []
+    breaker = breaking(2, name="payments")
+    pipeline = ResiliencePipeline(retrying(2), breaker, name="charge", on_event=events.append)
+    guarded = pipeline.apply(front_end.function(Failing(9)))
+    for _ in range(2):
+        with pytest.raises((PaymentError, CircuitOpenError)):
+            front_end.run(guarded)
+    assert [(type(event), event.key) for event in events] == [
+        (RetryScheduled, "charge"), (RetryStopped, "charge"), (CircuitRefused, "payments"),
+    ]  # fmt: skip
+    first, last, other = (event.call_id for event in events)
+    assert first == last != other
+
+
+def test_waits_go_by_the_clock_of_the_policies(front_end: FrontEnd) -> None:
+    """A pipeline takes theirs."""
+    clock = VirtualClock()
+    conditions = [RetryCondition.on_exceptions([PaymentError])]
+    retry = RetryPolicy(3, ConstantBackoff(5.0, jitter="none"), conditions, clock=clock)
+    front_end.run(ResiliencePipeline(retry).apply(front_end.function(Failing(2))))
+    assert clock.waits == [5.0, 5.0]
+
+
+def test_policies_on_different_clocks_are_refused() -> None:
+    """What one remembers would be of another time than what it waits for."""
+    with pytest.raises(ConfigurationError, match="the same clock"):
+        ResiliencePipeline(RetryPolicy(clock=VirtualClock()), CircuitBreakerPolicy())
+    clock = VirtualClock()
+    ResiliencePipeline(RetryPolicy(clock=clock), CircuitBreakerPolicy(clock=clock.monotonic))
+
+
+@pytest.mark.parametrize("wrong", [(), ("retry",), (RetryPolicy,), (RetryPolicy(), None)])
+def test_a_pipeline_is_made_of_policies(wrong: tuple[Any, ...]) -> None:
+    """Anything else is said to be wrong at once."""
+    with pytest.raises(ConfigurationError, match="ResiliencePipeline"):
+        ResiliencePipeline(*wrong)
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (lambda: (CircuitBreakerPolicy(), RetryPolicy()), "the circuit counts a call once"),
+        (lambda: (RetryPolicy(), RetryPolicy()), "multiply"),
+    ],
+)
+def test_an_unusual_order_is_said_to_be_one(make: Callable[[], tuple[Any, ...]], why: str) -> None:
+    """With the reason, as a warning that names the line."""
+    with pytest.warns(UserWarning, match=why) as caught:
+        ResiliencePipeline(*make())
+    assert caught[0].filename == __file__
+
+
+def test_the_usual_order_is_quiet() -> None:
+    """Retry, then breaker."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ResiliencePipeline(RetryPolicy(), CircuitBreakerPolicy())
+
+
+def test_a_pipeline_in_a_pipeline_stands_for_its_policies() -> None:
+    """So orders are checked, and plans composed, as if they had been written out."""
+    retry, breaker = RetryPolicy(), CircuitBreakerPolicy()
+    assert ResiliencePipeline(ResiliencePipeline(retry), breaker).strategies == (retry, breaker)
+
+
+def test_a_stop_iteration_of_the_function_is_raised() -> None:
+    """A plan is a generator, but the caller does not notice."""
+    empty: Any = iter(())
+    with pytest.raises(StopIteration):
+        ResiliencePipeline(breaking(5)).call(next, empty)
+
+
+def test_cancellation_is_no_evidence_and_is_not_swallowed() -> None:
+    """The permit is free again at once."""
+    breaker = breaking(1)
+    pipeline = ResiliencePipeline(retrying(3), breaker)
+
+    async def main() -> None:
+        task = asyncio.ensure_future(pipeline.call_async(asyncio.sleep, 60))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    assert breaker.snapshot().abandoned == 1
+
+
+def test_an_interruption_in_the_function_releases_what_is_held() -> None:
+    """Ctrl-C goes through all policies."""
+    breaker = breaking(1)
+    with pytest.raises(KeyboardInterrupt):
+        ResiliencePipeline(retrying(3), breaker).call(Failing(1, KeyboardInterrupt()))
+    assert ResiliencePipeline(retrying(3), breaker).call(lambda: "fine") == "fine"
+
+
+def test_threads_share_a_pipeline() -> None:
+    """Each call has a plan of its own."""
+    guarded = ResiliencePipeline(retrying(3), breaking(1000)).apply(lambda number: number)
+    results: list[int] = []
+    threads = [
+        threading.Thread(
+            target=lambda start: results.extend(map(guarded, range(start, start + 200))), args=(n,)
+        )
+        for n in range(0, 1600, 200)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(results) == list(range(1600))
+
+
+def test_policies_of_a_pipeline_are_still_values() -> None:
+    """A use alone or in a pipeline changes neither equality nor what is pickled."""
+    retry = RetryPolicy()
+    ResiliencePipeline(retry).call(int)
+    retry.call(int)
+    assert pickle.loads(pickle.dumps(retry)) == retry == copy.deepcopy(retry)
+
+
+def test_a_retry_is_listened_to(front_end: FrontEnd) -> None:
+    """Where no client's call pays for it, its events are the pipeline's."""
+    events: list[Event] = []
+    pipeline = ResiliencePipeline(retrying(3), name="charge", on_event=events.append)
+    front_end.run(pipeline.apply(front_end.function(Failing(1))))
+    (scheduled,) = events
+    assert isinstance(scheduled, RetryScheduled)
+    assert scheduled.key == "charge"
