@@ -168,6 +168,8 @@ class Assembly:
                 builders.append((view, own))
             self._connections.resize(config.pool.max_connections)
             self.origins.reconfigure(config, self._on_change)
+            if builder.routes is not None and before.routes is not None:
+                builder.routes.succeed(before.routes)
             for each, own_builder in builders:
                 vars(each).update(_call_builder=own_builder, config=config)
             if builder.backends is before.backends:

@@ -42,8 +42,10 @@ from ..policies.circuit_breaker import CircuitBreakerPolicy
 from ..policies.retry import RetryPolicy
 from .backends import Backends
 from .config import HttpClientConfig
+from .defaults import CLIENT_DEFAULT
 from .progress_bar import ProgressBar, parse_progress
 from .resolved import parse_base_url, standard_headers
+from .routes import LiveRoutes
 from .state_keys import key_of
 from .wiring import Pipelines
 
@@ -56,15 +58,6 @@ __all__ = [
     "override",
     "uses_budget",
 ]
-
-
-class _ClientDefault:
-    def __repr__(self) -> str:
-        return "<the client's>"
-
-
-# The default of a keyword that falls back to the client's own setting, where None means "no limit" or "none".
-CLIENT_DEFAULT: Any = _ClientDefault()
 
 
 # Keys and pairs are of text as a rule; the values are what `http.parameters` takes.
@@ -150,6 +143,7 @@ class CallBuilder:
     connection_settings: tuple[object, ...]
     logins: NetrcEntries | None
     new_foreign_calls: Callable[[], Handler]
+    routes: LiveRoutes | None
 
     def __init__(
         self,
@@ -170,6 +164,7 @@ class CallBuilder:
             resolved.timeout, config.allowed_redirect_count, resolved.retry, is_nested=False
         )
         self._state_key = resolved.state_key
+        self.routes = None if resolved.routes is None else LiveRoutes(resolved.routes, self._now)
         self.lifetime = _Lifetime()
         # By id: policies with the same settings are equal, and have a circuit each.
         self.policies: WeakValueDictionary[int, CircuitBreakerPolicy] = WeakValueDictionary()
@@ -320,6 +315,18 @@ class CallBuilder:
                 request.url_template = template
             if codec is not None:
                 request._use_codec(codec, json)
+        if self.routes is not None and (route := self.routes.of(request, self._base_url)) is not None:
+            timeout = route.timeout if timeout is CLIENT_DEFAULT else timeout
+            total_timeout = route.total_timeout if total_timeout is CLIENT_DEFAULT else total_timeout
+            retry_policy = route.retry_policy if retry_policy is CLIENT_DEFAULT else retry_policy
+            circuit_breaker = route.circuit_breaker if circuit_breaker is CLIENT_DEFAULT else circuit_breaker
+            retry_budget = route.retry_budget if retry_budget is CLIENT_DEFAULT else retry_budget
+            decompress = route.decompress if decompress is CLIENT_DEFAULT else decompress
+            if idempotent is None and request.idempotent is None:
+                idempotent = request.idempotent = route.idempotent
+            key = route.key if key is None else key
+            name = route.name if name is None else name
+            error_type = route.error_type if error_type is None else error_type
         if config.auto_idempotency_key and not request.is_safe_to_repeat and idempotent is None:
             make = _new_quoted_key if config.quote_idempotency_key else _new_key
             request.headers["Idempotency-Key"] = _idempotency_key(request, make)

@@ -50,6 +50,7 @@ from .resolved import (
     redacted_auth,
     redacted_proxy,
 )
+from .routes import parse_routes
 from .socket_config import check_no_proxy
 from .state_keys import parse_state_key
 
@@ -157,6 +158,11 @@ class HttpClientConfig:
     state_key: chooses the state (circuit, budget, gate, limits, slots) of each call that sets no `key`: a function of its
         request that returns text, or None for the state of the origin; such as `by_route` or ``by_header("X-Tenant")``,
         in a file "by_route" or "by_header:X-Tenant". None for one state for each origin.
+    routes: settings of the calls of a route, a method and a path template below the base URL, such as
+        ``{"POST /charges": {"timeout": 5, "idempotent": False}}``: mappings of keywords of a call (`timeout`,
+        `total_timeout`, `retry_policy`, `circuit_breaker`, `retry_budget`, `idempotent`, `key`, `name`, `decompress`,
+        `error_type`). A call's own keywords come first, then those of a view, then its route. "*" stands for any
+        method, or for any path.
     http2: use HTTP/2 with the https origins that agree to it, and that no proxy leads to. Needs the extra `http2`.
 
     A configuration is a value: it compares, pickles and copies by its fields, and does not change. Mappings and lists
@@ -206,6 +212,7 @@ class HttpClientConfig:
     http2: bool = False
     json_codec: Any = None
     state_key: Callable[[HttpRequest], str | None] | str | None = None
+    routes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         set_here = {name: getattr(self, name) for name in _SHARED if _is_set(getattr(self, name))}
@@ -263,6 +270,8 @@ class HttpClientConfig:
         object.__setattr__(self, "_policies", (breaker, retry, budget))
         headers = parse_default_headers(self.default_headers)
         secret_names = parse_secret_names(self.sensitive_headers, self.public_headers)
+        shown, routes = parse_routes(self.routes)
+        object.__setattr__(self, "routes", shown)
         object.__setattr__(self, "state_key", parse_state_key(self.state_key, secret_names))
         pool = self._shared_pool(set_here)
         proxies = parse_proxies(self.proxy)
@@ -281,6 +290,7 @@ class HttpClientConfig:
             tolerated_faults=parse_tolerated_faults(self.tolerated_faults),
             propagation=parse_propagation(self.propagation),
             json_codec=new_codec(self.json_codec),
+            routes=routes,
             state_key=self.state_key,  # type: ignore[arg-type]  # parsed above
         )
 

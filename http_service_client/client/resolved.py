@@ -29,6 +29,7 @@ from ..http.http1.rules import RULES, TOLERABLE
 from ..http.propagation import Propagation
 from ..http.proxies.settings import ProxySettings, unreadable_exceptions
 from ..http.proxies.urls import read_proxy, redact_proxy
+from ..http.routes import RouteTable
 from ..http.secret_names import CREDENTIAL_HEADERS, SecretNames
 from ..http.urls import check_base_url
 from ..policies.circuit_breaker import CircuitBreakerPolicy
@@ -95,6 +96,7 @@ class ResolvedConfig:
     tolerated_faults: names of rules of HTTP that responses may break.
     propagation: the headers that say what is left of a call's time; None for none.
     json_codec: None for the standard library.
+    routes: the table of routes, and the `RouteOptions` of each; None for none.
     state_key: chooses the state of a call that sets no key; None for that of its origin.
     """
 
@@ -110,6 +112,7 @@ class ResolvedConfig:
     propagation: Propagation | None
     json_codec: JsonCodec | None
     state_key: StateKey | None
+    routes: tuple[RouteTable, tuple[Any, ...]] | None
 
     @property
     def timeout(self) -> Timeout:

@@ -21,7 +21,7 @@ from ..errors import InvalidRequestError
 from .parameters import scalar_bytes
 from .urls import DOT_SEGMENTS, RawUrl, escape_path, path_span, show_url
 
-__all__ = ["fill_path", "is_of_template"]
+__all__ = ["Template", "fill_path", "fits", "is_of_template", "parse_template"]
 
 _PLACEHOLDER = re.compile(r"\{([^{}/]*)\}")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*").fullmatch
@@ -68,15 +68,16 @@ def is_of_template(url: str, template: str) -> bool:
     """
     expected = template.split("/")[1:]
     segments = url.partition("?")[0].split("/")[-len(expected) :]
-    return len(segments) == len(expected) and all(map(_fits, segments, expected))
+    texts = [tuple(_PLACEHOLDER.split(each)[::2]) for each in expected]
+    return len(segments) == len(expected) and all(map(fits, segments, texts))
 
 
-def _fits(segment: str, expected: str) -> bool:
-    """Whether a segment has the text of this one, in order, and something in place of each placeholder.
+def fits(segment: str, texts: tuple[str, ...]) -> bool:
+    """Whether a segment has these texts, in order, and something in between, where a template has placeholders.
 
     A regular expression would try all ways to do that, and take a power of the length to find none.
     """
-    first, *others = _PLACEHOLDER.split(expected)[::2]
+    first, *others = texts
     if not others:
         return segment == first
     *between, last = others
@@ -88,7 +89,7 @@ def _fits(segment: str, expected: str) -> bool:
     return segment.endswith(last) and at < len(segment) - len(last)
 
 
-class _Template(NamedTuple):
+class Template(NamedTuple):
     """A parsed URL.   segments: of its path; pieces of text and names of placeholders take turns, text first."""
 
     start: str
@@ -98,8 +99,13 @@ class _Template(NamedTuple):
     names: frozenset[str]
 
 
+def parse_template(path: str) -> Template:
+    """The parsed template of a path. Raises InvalidRequestError for one that is none."""
+    return _parse.__wrapped__(path, False)
+
+
 @lru_cache(maxsize=256)
-def _parse(url: str, is_raw: bool) -> _Template:
+def _parse(url: str, is_raw: bool) -> Template:
     begin, stop = path_span(url)
     if begin == 0 and _IN_SCHEME(url):
         raise InvalidRequestError(
@@ -137,7 +143,7 @@ def _parse(url: str, is_raw: bool) -> _Template:
         for segment in segments
     )
     names = frozenset(name for segment in segments for name in segment[1::2])
-    return _Template(url[:begin], tuple(segments), url[stop:], f"/{path.removeprefix('/')}", names)
+    return Template(url[:begin], tuple(segments), url[stop:], f"/{path.removeprefix('/')}", names)
 
 
 def _filled(url: str, segment: tuple[str, ...], encoded: Mapping[str, str]) -> str:

@@ -161,6 +161,8 @@ def without_user_code(config: HttpClientConfig) -> HttpClientConfig:
         netrc=False,
         egress_policy=None,
         cookies=False,
+        routes={},
+        state_key=None,
     )
 
 

@@ -21,6 +21,7 @@ from ..resolved import (
     parse_retry_budget,
     parse_retry_policy,
 )
+from ..routes import RouteOptions, parse_route_options
 from .values import annotations_of
 
 __all__ = ["Table", "table_of"]
@@ -64,6 +65,38 @@ def _checked(parse: Callable[[dict[str, Any]], object]) -> Callable[[dict[str, A
     return check
 
 
+class _Routes(Table):
+    """A table whose keys are routes, and each value a table of settings."""
+
+    @property
+    def annotations(self) -> dict[str, Any]:
+        """The type of each key, which may be any route."""
+        return _AnyKey(Mapping[str, Any])
+
+
+class _AnyKey(dict[str, Any]):
+    """One value for all keys."""
+
+    def __init__(self, value: Any) -> None:
+        super().__init__()
+        self._value = value
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str)
+
+    def __missing__(self, key: str) -> Any:
+        return self._value
+
+
+_ROUTE = Table(
+    (RouteOptions,),
+    _checked(parse_route_options),
+    {
+        "retry_policy": Table((RetryPolicy, ExponentialBackoff), _checked(parse_retry_policy)),
+        "circuit_breaker": Table((CircuitBreakerPolicy,), _checked(parse_circuit_breaker)),
+    },
+)
+
 _TABLES = {
     "connection_pool": Table((ConnectionPoolConfig,), lambda values: ConnectionPoolConfig(**values)),
     "egress_policy": Table((EgressPolicy,), lambda values: EgressPolicy(**values)),
@@ -75,4 +108,5 @@ _TABLES = {
     "retry_policy_config": Table((RetryPolicy, ExponentialBackoff), _checked(parse_retry_policy)),
     "retry_budget_config": Table((RetryQuotaSettings, RetryBudgetSettings), _checked(parse_retry_budget)),
     "propagation": Table((Propagation,), _checked(parse_propagation)),
+    "routes": _Routes((), dict, _AnyKey(_ROUTE)),
 }

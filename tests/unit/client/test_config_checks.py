@@ -137,6 +137,7 @@ BAD_VALUES: dict[type, dict[str, list[Any]]] = {
         "request_signers": [5, "sign", [5], [object()], None],
         "http2": FLAG,
         "json_codec": [5, True, "json", "ORJSON", b"orjson", [], json.JSONDecoder],
+        "routes": [5, None, ["GET /a"], True],
         "state_key": [5, True, "", "tenant", "by_header", b"by_route", ["by_route"]],
         "netrc": [0, 1, None, "", b"/netrc", ["/netrc"]],
         "proxy": [

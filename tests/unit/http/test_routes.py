@@ -1,0 +1,151 @@
+"""Routes: which one a request matches, and which tables are refused."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from http_service_client import ConfigurationError
+from http_service_client.http.path_templates import fill_path
+from http_service_client.http.routes import RouteTable, parse_route, path_below
+
+
+def table(*routes: str) -> RouteTable:
+    return RouteTable("routes", [parse_route("routes", route) for route in routes])
+
+
+def found(routes: list[str], method: str, path: str) -> str | None:
+    index = table(*routes).find(method, path)
+    return None if index is None else routes[index]
+
+
+ROUTES = [
+    "GET *",
+    "* /orders/{id}",
+    "GET /orders/{id}",
+    "GET /orders/latest",
+    "GET /orders/v{version}",
+    "POST /charges",
+    "* /{a}/{b}/lines",
+    "GET /orders/{id}/{part}",
+]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "expected"),
+    [
+        ("POST", "/charges", "POST /charges"),
+        ("GET", "/charges", "GET *"),
+        ("PUT", "/charges", None),
+        ("GET", "/orders/latest", "GET /orders/latest"),
+        ("GET", "/orders/v7", "GET /orders/v{version}"),
+        ("GET", "/orders/v", "GET /orders/{id}"),
+        ("GET", "/orders/7", "GET /orders/{id}"),
+        ("DELETE", "/orders/latest", "* /orders/{id}"),
+        ("GET", "/orders/7/lines", "GET /orders/{id}/{part}"),
+        ("PUT", "/orders/7/lines", "* /{a}/{b}/lines"),
+        ("GET", "/orders/", "GET *"),
+        ("POST", "/charges/", None),
+        ("POST", "/v1/charges", None),
+        ("POST", "/Charges", None),
+        ("POST", "/", None),
+    ],
+)
+def test_the_most_specific_route_is_found(method: str, path: str, expected: str | None) -> None:
+    """From the left: text, text with a placeholder, a placeholder; then any path. The order of the list is no matter."""
+    assert found(ROUTES, method, path) == expected
+    assert found(ROUTES[::-1], method, path) == expected
+
+
+@pytest.mark.parametrize(
+    "routes",
+    [
+        ["GET /a", "get /a"],
+        ["GET /{x}", "GET /{y}"],
+        ["GET *", "GET *"],
+        ["GET /a/{x}.json", "GET /a/{name}.json"],
+        ["GET /a/x{a}", "GET /a/{b}y"],
+    ],
+)
+def test_two_routes_for_the_same_request_are_an_error(routes: list[str]) -> None:
+    """Neither is more specific than the other."""
+    with pytest.raises(ConfigurationError, match="which the same requests may match"):
+        table(*routes)
+
+
+def test_routes_that_exclude_each_other_are_no_error() -> None:
+    """By their methods, or by the texts around their placeholders."""
+    table(
+        "GET /a",
+        "POST /a",
+        "* /a",
+        "GET /{x}.json",
+        "GET /{x}.html",
+        "GET /v{x}",
+        "GET /w{x}",
+        "GET *",
+        "POST *",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (7, "which is no route"),
+        ("", "which is no route"),
+        ("/orders", "which is no route"),
+        ("GET", "which is no route"),
+        ("G(T /orders", "which is no route"),
+        ("* *", "every request"),
+        ("GET orders", "must begin with '/'"),
+        ("GET https://api.test/orders", "must begin with '/'"),
+        ("GET /orders?page=1", "a query or fragment"),
+        ("GET /orders/{id", "single brace"),
+        ("GET /orders/{a b}", "no placeholder"),
+        ("GET /orders/..", "segment '..'"),
+    ],
+)
+def test_what_is_no_route_is_an_error(text: Any, words: str) -> None:
+    """The message has the text and what to write."""
+    with pytest.raises(ConfigurationError, match=words) as error:
+        parse_route("routes", text)
+    assert str(error.value).startswith("routes has ")
+
+
+@pytest.mark.parametrize(
+    ("url", "base_url", "path"),
+    [
+        ("https://api.test/v1/orders?page=2", "https://api.test/v1", "/orders"),
+        ("https://api.test/v1/orders", "https://api.test/v1/", "/orders"),
+        ("https://api.test/v1?x", "https://api.test/v1", "/"),
+        ("https://api.test/v12/orders", "https://api.test/v1", None),
+        ("https://api.test/orders", "https://api.test/v1", None),
+        ("https://api.test:8443/orders", "https://api.test", None),
+        ("https://api.test.evil/orders", "https://api.test", None),
+        ("https://api.test/orders", "https://api.test/", "/orders"),
+        ("https://other.test/orders?x", None, "/orders"),
+    ],
+)
+def test_the_path_is_that_below_the_base_url(url: str, base_url: str | None, path: str | None) -> None:
+    """Another origin, or another prefix, has none."""
+    assert path_below(url, base_url) == path
+
+
+@given(st.lists(st.text(min_size=1, max_size=8), min_size=1, max_size=3))
+def test_a_filled_template_matches_its_route(values: list[str]) -> None:
+    """Whatever the values are, as long as the URL may be requested."""
+    template = "".join(f"/s{number}/x{{p{number}}}" for number in range(len(values)))
+    url, _ = fill_path(template, {f"p{number}": value for number, value in enumerate(values)})
+    assert table(f"GET {template}", "GET *", "* /{a}/{b}").find("GET", url) == 0
+
+
+def test_a_long_path_is_compared_in_linear_time() -> None:
+    """A path that nearly matches many placeholders is no way to stop a client."""
+    routes = table("GET /{a}x{b}x{c}x{d}x{e}y")
+    began = time.perf_counter()
+    assert routes.find("GET", "/" + "x" * 20_000) is None
+    assert time.perf_counter() - began < 1
