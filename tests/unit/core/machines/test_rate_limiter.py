@@ -1,0 +1,440 @@
+"""The rate limiter: its rate, its burst, its queue, and what cancellation, clocks and new settings do to them."""
+
+from __future__ import annotations
+
+import gc
+import math
+import threading
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from http_service_client.core.machines.rate_limit_settings import RateLimitSettings
+from http_service_client.core.machines.rate_limiter import RateLimiter, Turn
+from kit.threads import run_threads
+
+
+class Harness:
+    """A limiter, and a clock under the test's control."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.now = 1000.0
+        self.limiter = RateLimiter(
+            RateLimitSettings(**settings), clock=lambda: self.now, lock=threading.RLock()
+        )
+
+    def passed(self, calls: int) -> int:
+        """How many of so many callers that do not wait get a token."""
+        return sum(self.limiter.try_acquire() for _ in range(calls))
+
+    def join(self) -> Turn:
+        """A turn, with its timer set if it has to wait."""
+        turn = self.limiter.acquire_later()
+        assert isinstance(turn, Turn)
+        turn.next_wait()
+        return turn
+
+    def fire(self, turn: Turn) -> None:
+        """Advance to the instant of its timer, which then fires; one that was woken sets it first."""
+        if turn._wakes_at == -math.inf:
+            turn.next_wait()
+        self.now = max(self.now, turn._wakes_at)
+        turn.next_wait()
+
+
+def test_calls_are_evenly_spaced_by_default() -> None:
+    """One at a time, each 1/rate after the last one, and a pause saves nothing."""
+    harness = Harness(rate=10)
+    assert harness.passed(3) == 1
+    harness.now += 0.0999
+    assert harness.passed(1) == 0
+    harness.now += 0.0002
+    assert harness.passed(2) == 1
+    harness.now += 60
+    assert harness.passed(5) == 1
+
+
+def test_a_burst_passes_after_a_pause() -> None:
+    """A full bucket has `burst` tokens, and fills again at the rate."""
+    harness = Harness(rate=2, burst=5)
+    assert harness.passed(9) == 5
+    harness.now += 1.0
+    assert harness.passed(9) == 2
+    harness.now += 100.0
+    assert harness.passed(9) == 5
+
+
+@pytest.mark.parametrize(
+    ("rate", "per", "seconds"), [(100, 60, 0.6), (1, 1000, 1000.0), (1_000_000, 1, 1e-6), (0.5, 1, 2.0)]
+)
+def test_a_rate_may_be_of_any_period(rate: float, per: float, seconds: float) -> None:
+    """From one call in a quarter of an hour to a million a second."""
+    harness = Harness(rate=rate, per=per)
+    assert harness.passed(2) == 1
+    assert harness.limiter.retry_after == pytest.approx(seconds, rel=1e-3)
+
+
+def test_those_that_wait_pass_in_their_order() -> None:
+    """And nobody overtakes them, also not at the instant at which a token is due."""
+    harness = Harness(rate=1)
+    turns = [harness.join() for _ in range(4)]
+    assert [turn.is_granted for turn in turns] == [True, False, False, False]
+    harness.now += 1.0
+    assert harness.passed(1) == 0
+    harness.fire(turns[1])
+    assert [turn.is_granted for turn in turns] == [True, True, False, False]
+    harness.fire(turns[2])
+    harness.fire(turns[3])
+    assert [turn.is_granted for turn in turns] == [True, True, True, True]
+    assert harness.now == pytest.approx(1003.0)
+
+
+def test_a_caller_learns_at_once_that_its_turn_comes_too_late() -> None:
+    """It gets the seconds in place of a turn, and those behind it lose nothing."""
+    harness = Harness(rate=1)
+    harness.join(), harness.join(), harness.join()
+    assert harness.limiter.acquire_later(longest=2.9) == pytest.approx(3.0)
+    assert isinstance(harness.limiter.acquire_later(longest=3.1), Turn)
+    snapshot = harness.limiter.snapshot()
+    assert (snapshot.admitted, snapshot.waiting, snapshot.refused) == (1, 3, 1)
+
+
+def test_a_turn_that_leaves_the_queue_moves_the_others_forward() -> None:
+    """The head is woken, sets its timer for the earlier instant, and wakes the next one in its turn."""
+    harness = Harness(rate=1)
+    _, second, third, fourth = (harness.join() for _ in range(4))
+    woken: list[str] = []
+    for name, turn in (("third", third), ("fourth", fourth)):
+        assert turn._waiter is not None
+        turn._waiter.notify(lambda name=name: woken.append(name))  # type: ignore[misc]
+    second.release()
+    assert woken == ["third"]
+    third.next_wait()
+    harness.fire(third)
+    assert (harness.now, third.is_granted, woken) == (pytest.approx(1001.0), True, ["third", "fourth"])
+    fourth.next_wait()
+    harness.fire(fourth)
+    assert (harness.now, fourth.is_granted) == (pytest.approx(1002.0), True)
+
+
+def test_a_granted_turn_that_is_not_used_returns_its_token() -> None:
+    """To the head of the queue; a second release returns nothing."""
+    harness = Harness(rate=1)
+    first, second, third = (harness.join() for _ in range(3))
+    first.release()
+    first.release()
+    assert [second.is_granted, third.is_granted] == [True, False]
+    assert harness.limiter.snapshot().admitted == 1
+
+
+def test_a_waiter_that_never_comes_back_stops_nobody() -> None:
+    """Its timer never fires; that of the next one grants its token, and soon another."""
+    harness = Harness(rate=1)
+    _, gone, next_one = (harness.join() for _ in range(3))
+    harness.fire(next_one)
+    assert (harness.now, gone.is_granted, next_one.is_granted) == (pytest.approx(1002.0), True, False)
+    harness.fire(next_one)
+    assert (harness.now, next_one.is_granted) == (pytest.approx(1002.95), True)
+
+
+def test_a_late_timer_loses_no_token() -> None:
+    """The next call is due as if the timer had fired on time."""
+    harness = Harness(rate=10)
+    harness.join()
+    second = harness.join()
+    harness.now += 0.13  # 0.03 late
+    second.next_wait()
+    assert second.is_granted
+    harness.now += 0.0701
+    assert harness.passed(2) == 1
+
+
+def test_a_late_timer_does_not_lose_the_token_of_a_caller_that_comes_after_it() -> None:
+    """One that makes a call as soon as the last one passed gets its full rate, however late its timers are."""
+    harness = Harness(rate=1000)
+    calls = 0
+    began = harness.now
+    while harness.now < began + 1.0:
+        turn = harness.join()
+        if not turn.is_granted:
+            harness.now = turn._wakes_at + 0.0017  # as of an event loop
+            turn.next_wait()
+        assert turn.is_granted
+        calls += 1
+        harness.now += 0.0001
+    assert calls == pytest.approx(1000, abs=4)
+
+
+def test_a_long_stall_is_not_made_up_for() -> None:
+    """A laptop that slept, or a blocked event loop: at most 0.05 s of the rate comes at once."""
+    harness = Harness(rate=100)
+    turns = [harness.join() for _ in range(50)]
+    harness.now += 10.0
+    turns[1].next_wait()
+    assert sum(turn.is_granted for turn in turns) == 1 + 6
+
+
+def test_a_clock_that_steps_back_loses_nothing_and_repeats_nothing() -> None:
+    """No time has passed for that moment; from then on it counts again."""
+    harness = Harness(rate=1, burst=2)
+    assert harness.passed(3) == 2
+    harness.now -= 3600
+    assert harness.passed(1) == 0
+    assert harness.limiter.retry_after == pytest.approx(1.0)
+    harness.now += 1.0
+    assert harness.passed(2) == 1
+
+
+def test_those_who_wait_move_to_a_faster_rate() -> None:
+    """The head is woken; each has its turn as if it had joined under the new rate."""
+    harness = Harness(rate=0.01)
+    harness.join()
+    turns = [harness.join() for _ in range(3)]
+    harness.limiter.reconfigure(RateLimitSettings(rate=10))
+    for number, turn in enumerate(turns, start=1):
+        turn.next_wait()
+        harness.fire(turn)
+        assert (turn.is_granted, harness.now) == (True, pytest.approx(1000 + number / 10))
+
+
+def test_those_who_wait_move_to_a_slower_rate() -> None:
+    """Their timers fire too early, and are set again."""
+    harness = Harness(rate=10)
+    harness.join()
+    turn = harness.join()
+    harness.limiter.reconfigure(RateLimitSettings(rate=0.5))
+    harness.fire(turn)
+    assert not turn.is_granted
+    harness.fire(turn)
+    assert (turn.is_granted, harness.now) == (True, pytest.approx(1002.0))
+
+
+def test_a_larger_burst_adds_tokens_and_a_smaller_one_keeps_the_level() -> None:
+    """No call waits longer for a smaller burst than one token takes."""
+    harness = Harness(rate=1, burst=2)
+    turns = [harness.join() for _ in range(5)]
+    harness.limiter.reconfigure(RateLimitSettings(rate=1, burst=4))
+    assert [turn.is_granted for turn in turns] == [True, True, True, True, False]
+    harness.limiter.reconfigure(RateLimitSettings(rate=1, burst=1))
+    harness.fire(turns[4])
+    assert (turns[4].is_granted, harness.now) == (True, pytest.approx(1001.0))
+    harness.now += 100
+    harness.limiter.reconfigure(RateLimitSettings(rate=1, burst=3))
+    assert harness.passed(5) == 3
+
+
+def test_without_a_rate_nothing_waits() -> None:
+    """Until one is set; those that passed before do not count."""
+    harness = Harness(follow_headers=True)
+    assert harness.passed(1000) == 1000
+    assert harness.limiter.is_at_rest
+    harness.limiter.reconfigure(RateLimitSettings(rate=1))
+    assert harness.passed(3) == 1
+    turn = harness.join()
+    harness.limiter.reconfigure(RateLimitSettings(follow_headers=True))
+    assert turn.is_granted
+
+
+def test_only_a_full_bucket_without_a_queue_is_at_rest() -> None:
+    """Forgetting it loses nothing then."""
+    harness = Harness(rate=1, burst=2)
+    assert harness.limiter.is_at_rest
+    harness.passed(1)
+    assert not harness.limiter.is_at_rest
+    harness.now += 1.0
+    assert harness.limiter.is_at_rest
+
+
+def test_a_forked_child_has_the_tokens_and_not_the_queue() -> None:
+    """Its parent's threads wait in the parent; what they hold returns nothing here."""
+    harness = Harness(rate=1, burst=2)
+    inherited = [harness.join() for _ in range(4)]
+    harness.limiter.reset_after_fork()
+    assert harness.limiter.snapshot()[1:5] == (0.0, 0, 0, 0)
+    for turn in inherited:
+        turn.release()
+    assert harness.passed(1) == 0
+    harness.now += 1.0
+    assert harness.passed(2) == 1
+
+
+def test_a_wait_that_nothing_of_ours_ended_was_cut_short() -> None:
+    """The client was closed; a timer that is a little early, a grant or a clock that stepped back is no such thing."""
+    harness = Harness(rate=1)
+    harness.join()
+    turn = harness.join()
+    assert turn.is_cut_short
+    harness.now -= 1
+    assert not turn.is_cut_short
+    harness.now += 1.99
+    assert not turn.is_cut_short
+    harness.now += 0.01
+    harness.limiter.reconfigure(RateLimitSettings(rate=100))
+    assert turn.is_granted
+    assert not turn.is_cut_short
+
+
+def test_a_waiter_is_notified_outside_the_lock() -> None:
+    """What wakes a thread or a task may come back to the limiter."""
+    harness = Harness(rate=1)
+    harness.join()
+    turn, other = harness.join(), harness.join()
+    is_free: list[bool] = []
+
+    def look_from_elsewhere() -> None:
+        thread = threading.Thread(target=lambda: is_free.append(harness.limiter.try_acquire() is False))
+        thread.start()
+        thread.join(timeout=5)
+
+    for waiting in (turn, other):
+        assert waiting._waiter is not None
+        waiting._waiter.notify(look_from_elsewhere)
+    harness.now += 1
+    harness.limiter.acquire_later()
+    assert (turn.is_granted, is_free) == (True, [True])
+    harness.limiter.reconfigure(RateLimitSettings(rate=2))
+    assert is_free == [True, True]
+
+
+def test_the_limiter_keeps_no_turn_that_ended() -> None:
+    """Nor the frames of callers that waited."""
+    harness = Harness(rate=1)
+    turns = [harness.join() for _ in range(100)]
+    for turn in turns:
+        turn.release()
+    del turns, turn
+    gc.collect()
+    assert harness.limiter.waiting == 0
+    assert not [thing for thing in gc.get_referrers(harness.limiter) if isinstance(thing, Turn)]
+
+
+def test_64_threads_get_exactly_the_tokens_that_there_are() -> None:
+    """However they race, while the time goes on in steps."""
+    harness = Harness(rate=1000, burst=100)
+    admitted: list[int] = []
+
+    def work(number: int) -> None:
+        own = 0
+        for _ in range(50):
+            own += harness.limiter.try_acquire()
+            if number == 0:
+                harness.now += 0.01
+        admitted.append(own)
+
+    run_threads(work, 64)
+    tokens = harness.limiter.snapshot().tokens
+    earned = 100 + 1000 * (harness.now - 1000.0)
+    assert sum(admitted) + tokens <= earned + 1
+    assert sum(admitted) == harness.limiter.snapshot().admitted
+
+
+class Model(RuleBasedStateMachine):
+    """Against a bucket in exact fractions, with a queue, which is served at each instant at which a token is due.
+
+    Times and rates are multiples of powers of two, so that the limiter's floats are exact, too.
+    """
+
+    @initialize(rate=st.sampled_from([0.125, 1, 8, 1024]), burst=st.integers(1, 4))
+    def begin(self, rate: float, burst: int) -> None:
+        self.harness = Harness(rate=rate, burst=burst)
+        self.now, self.stepped = Fraction(1000), Fraction(0)
+        self.rate, self.burst, self.level = Fraction(rate), burst, Fraction(burst)
+        self.waiting: list[Turn] = []  # of the model: in order
+        self.turns: list[Turn] = []  # granted by the model, not released
+        self.admitted = 0
+
+    def grant(self) -> None:
+        while self.waiting and self.level >= 1:
+            self.level -= 1
+            self.admitted += 1
+            self.turns.append(self.waiting.pop(0))
+
+    @rule(count=st.integers(1, 5))
+    def callers_come(self, count: int) -> None:
+        for _ in range(count):
+            self.waiting.append(self.harness.join())
+        self.grant()
+
+    @rule()
+    def one_comes_that_does_not_wait(self) -> None:
+        passes = not self.waiting and self.level >= 1
+        assert self.harness.limiter.try_acquire() is passes
+        if passes:
+            self.level -= 1
+            self.admitted += 1
+
+    @rule(steps=st.integers(1, 64), unit=st.sampled_from([1 / 1024, 0.25, 16]))
+    def time_passes(self, steps: int, unit: float) -> None:
+        until = self.now + Fraction(steps * unit)
+        while self.now < until:
+            due = (1 - self.level) / self.rate if self.waiting else None
+            step = until - self.now if due is None else min(due, until - self.now)
+            self.now += step
+            self.level = min(Fraction(self.burst), self.level + step * self.rate)
+            self.grant()
+        self.fire_timers()
+
+    def fire_timers(self) -> None:
+        """Each timer fires at its instant, or at once if its turn was woken, in the order of the instants."""
+        until = float(self.now - self.stepped)
+        turns = [*self.turns, *self.waiting]
+        for _ in range(10_000):
+            awake = [turn for turn in turns if not turn.is_granted and turn._wakes_at <= until]
+            if not awake:
+                break
+            turn = min(awake, key=lambda turn: turn._wakes_at)
+            self.harness.now = max(self.harness.now, turn._wakes_at)
+            turn.next_wait()
+        self.harness.now = max(self.harness.now, until)
+
+    @precondition(lambda self: self.waiting)
+    @rule(data=st.data())
+    def a_waiter_is_cancelled(self, data: st.DataObject) -> None:
+        turn = data.draw(st.sampled_from(self.waiting))
+        self.waiting.remove(turn)
+        turn.release()
+        turn.release()
+
+    @precondition(lambda self: self.turns)
+    @rule(data=st.data())
+    def a_granted_turn_is_not_used(self, data: st.DataObject) -> None:
+        turn = data.draw(st.sampled_from(self.turns))
+        self.turns.remove(turn)
+        turn.release()
+        self.level = min(Fraction(self.burst), self.level + 1)
+        self.admitted -= 1
+        self.grant()
+
+    @rule(rate=st.sampled_from([0.125, 1, 8, 1024]), burst=st.integers(1, 4))
+    def settings_change(self, rate: float, burst: int) -> None:
+        self.harness.limiter.reconfigure(RateLimitSettings(rate=rate, burst=burst))
+        self.level = min(self.level + max(0, burst - self.burst), Fraction(burst))
+        self.rate, self.burst = Fraction(rate), burst
+        self.grant()
+
+    @rule(seconds=st.sampled_from([0.5, 512.0]))
+    def the_clock_steps_back(self, seconds: float) -> None:
+        self.stepped += Fraction(seconds)
+        self.harness.now -= seconds
+        self.harness.limiter.snapshot()
+        for turn in self.waiting:
+            turn._wakes_at -= seconds  # timers go on: they know durations, no instants
+
+    @invariant()
+    def both_grant_the_same_turns(self) -> None:
+        if not hasattr(self, "harness"):
+            return
+        self.fire_timers()
+        assert [turn.is_granted for turn in self.turns] == [True] * len(self.turns)
+        assert [turn.is_granted for turn in self.waiting] == [False] * len(self.waiting)
+        snapshot = self.harness.limiter.snapshot()
+        assert (snapshot.admitted, snapshot.waiting) == (self.admitted, len(self.waiting))
+        assert snapshot.tokens == pytest.approx(max(0.0, float(self.level)), abs=1e-3)
+
+
+TestModel = Model.TestCase
+TestModel.settings = settings(max_examples=60, stateful_step_count=25)
