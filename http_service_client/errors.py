@@ -274,9 +274,9 @@ class HttpClientError(Exception):
         twin.__dict__.pop("data", None)  # as the body
         return twin
 
-    def explain(self) -> str:
-        """The story of the call for people, one line for each event."""
-        story = self.timeline.explain() if self.timeline is not None else ""
+    def explain(self, *, why: bool = False) -> str:
+        """The story of the call for people, one line for each event.   why: see `Timeline.explain`."""
+        story = self.timeline.explain(why=why) if self.timeline is not None else ""
         return f"{story}\n{type(self).__name__}: {self}".lstrip()
 
 

@@ -6,6 +6,8 @@ record that held the error would be a reference cycle. URLs in records are redac
 They are named tuples because two are made in every call, and a frozen dataclass costs four times as much.
 The last field is the name of the kind.
 
+An event that refuses something may have a `decision`: what it was decided by, for `Timeline.explain(why=True)`.
+
 Times: `at` is seconds since the call began, `duration`, `delay` and `*_left` are seconds.
 `attempt` is 1-based. `key` names the circuit and the budget, such as ``https://api.example.com``. `call_id` is the
 same in all events of a call, and in no other; `call_name` is what the caller calls it, or None.
@@ -17,6 +19,7 @@ from enum import Enum
 from functools import reduce
 from typing import NamedTuple
 
+from .core.decisions import CircuitRefusal, Decision, would_have_been
 from .errors import SentState, worst
 
 __all__ = [
@@ -236,6 +239,7 @@ class RetryStopped(NamedTuple):
     reason: StopReason
     budget_left: float | None
     deadline_left: float | None
+    decision: Decision | None = None
     call_id: str = ""
     call_name: str | None = None
     name: str = "retry_stopped"
@@ -255,6 +259,11 @@ class CircuitRefused(NamedTuple):
     call_id: str = ""
     call_name: str | None = None
     name: str = "circuit_refused"
+
+    @property
+    def decision(self) -> Decision:
+        """What it was decided by."""
+        return CircuitRefusal(self.reason, self.retry_after)
 
     def __str__(self) -> str:
         when = "" if self.retry_after is None else f"; next trial in {self.retry_after:.3f} s"
@@ -283,6 +292,7 @@ class ThrottleRefused(NamedTuple):
     attempt: int
     key: str
     retry_after: float
+    decision: Decision | None = None
     call_id: str = ""
     call_name: str | None = None
     name: str = "throttle_refused"
@@ -432,14 +442,20 @@ class Timeline(tuple[Event, ...]):
 
     __slots__ = ()
 
-    def explain(self) -> str:
+    def explain(self, *, why: bool = False) -> str:
         """The story of the call as a person would tell it, one line an event.
+
+        why: after each refusal, a line with the smallest change after which there would have been none.
 
         >>> end = AttemptFinished(0.25, 1, "", 0.25, 200, None, "OK", SentState.ANSWERED)
         >>> print(Timeline([end]).explain())
           0.250 s  attempt 1: 200 OK (after 0.250 s, answered)
         """
-        lines = [f"{event.at:7.3f} s  {event}" for event in self]
+        lines = []
+        for event in self:
+            lines.append(f"{event.at:7.3f} s  {event}")
+            if why and (reason := why_not(event)):
+                lines.append(f"{'':11}{reason}")
         if self and isinstance(last := self[-1], CallFinished):
             lines.insert(0, heading(last.method, last.url, last.call_name))
         return "\n".join(lines)
@@ -462,6 +478,15 @@ class Timeline(tuple[Event, ...]):
 
     def __repr__(self) -> str:
         return f"Timeline({list(self)!r})"
+
+
+def why_not(event: Event) -> str:
+    """The smallest change after which a refusal would have been none: "would have been retried with max_attempts=4".
+
+    "" for an event that refuses nothing, and for one from a record that does not have what it was decided by.
+    """
+    decision: Decision | None = getattr(event, "decision", None)
+    return "" if decision is None else would_have_been(decision)
 
 
 def heading(method: str, url: str, call_name: str | None) -> str:

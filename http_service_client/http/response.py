@@ -218,9 +218,9 @@ class HttpResponse(Generic[Data]):
         twin.attempts, twin.timeline = self.attempts, self.timeline
         return twin
 
-    def explain(self) -> str:
-        """What happened in the call, in plain words, one line for each event."""
-        return self.timeline.explain() if self.timeline is not None else f"{self!r}"
+    def explain(self, *, why: bool = False) -> str:
+        """What happened in the call, in plain words, one line for each event.   why: see `Timeline.explain`."""
+        return self.timeline.explain(why=why) if self.timeline is not None else f"{self!r}"
 
     if not TYPE_CHECKING:  # a type checker must still report unknown attributes
 

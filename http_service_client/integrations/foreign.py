@@ -431,11 +431,12 @@ def _rebuild(
     return joined_error(ours, theirs)(*args, **state)
 
 
-def explain(subject: object) -> str:
+def explain(subject: object, *, why: bool = False) -> str:
     """What happened in the calls behind a response or an error of another library, one line for each event.
 
     subject: a response that came through an adapter, or an error; also an SDK's own error that stems from one. A
         response that redirects led to has one story for each hop. One without a story is shown by its `repr`.
+    why: see `Timeline.explain`.
     """
     found: list[Timeline] = []
     if isinstance(subject, BaseException):
@@ -445,7 +446,7 @@ def explain(subject: object) -> str:
                 break
     else:
         found = _timelines(subject)
-    return "\n".join(timeline.explain() for timeline in found) or repr(subject)
+    return "\n".join(timeline.explain(why=why) for timeline in found) or repr(subject)
 
 
 def _timelines(subject: object) -> list[Timeline]:

@@ -39,6 +39,7 @@ from ..events import (
     TokenAwaited,
     heading,
     outcome,
+    why_not,
 )
 from ..http.printable import printable
 
@@ -135,4 +136,6 @@ def _subject(event: Event) -> str:
 
 def _fields(event: Event) -> dict[str, object]:
     fields = event._asdict()
+    if fields.pop("decision", None) is not None:
+        fields["why"] = why_not(event)
     return {"event": fields.pop("name"), **fields}

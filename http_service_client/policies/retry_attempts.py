@@ -12,7 +12,7 @@ from typing import Any
 from ..core.deadline import AMBIENT_DEADLINE, remaining
 from ..core.machines.backoff import Waits
 from ..core.machines.other_libraries import requested_delay_of
-from ..core.machines.retry_decision import Situation, is_in_progress, next_wait
+from ..core.machines.retry_decision import NoRetry, Situation, is_in_progress, next_wait
 from ..core.machines.retry_quota import AnyBudget, AnyWithdrawal, BudgetSettings, new_budget
 from ..core.machines.retry_settings import RetrySettings
 from ..core.nesting import EndedCall, RetryScope
@@ -216,7 +216,8 @@ class Attempts:
         is_throttled = asked is not None or (
             isinstance(response, HttpResponse) and response.sent_state is SentState.REFUSED
         )
-        wait = next_wait(settings, situation, self._waits.series(is_throttled=is_throttled))
+        delays = self._waits.series(is_throttled=is_throttled)
+        wait = next_wait(settings, situation, delays)
         budget = self._budget()
         if not isinstance(wait, StopReason) and budget is not None:
             self._withdrawal = budget.try_withdraw(
@@ -226,7 +227,15 @@ class Attempts:
             if self._withdrawal is None:
                 wait = StopReason.BUDGET
         if isinstance(wait, StopReason):
-            self._stop(wait)
+            shortfall = 0.0
+            if budget is not None:
+                shortfall = budget.shortfall(is_throttled=is_throttled, retries=settings.max_attempts - 1)
+            # Not safe is a function here that sends more keyed requests than can be kept in mind: no keyword changes that.
+            is_final = not situation.is_safe
+            decision = NoRetry.of(
+                settings, situation, wait=delays.longest(), shortfall=shortfall, is_final=is_final
+            )
+            self._stop(wait, decision)
             return None
         at, left = clock.monotonic() - self._began_at, None if budget is None else budget.balance
         self._kept = (error, value)
@@ -270,11 +279,13 @@ class Attempts:
         payer = self._payer()
         return self._function_budget.up_to_date() if payer is None else payer.budget
 
-    def _stop(self, reason: StopReason) -> None:
+    def _stop(self, reason: StopReason, decision: NoRetry | None = None) -> None:
         budget = self._budget()
         at = self._clock.monotonic() - self._began_at
         left = None if budget is None else budget.balance
-        self._notify(RetryStopped(at, self._made, self._key(), reason, left, self._remaining(), *self._ids()))
+        self._notify(
+            RetryStopped(at, self._made, self._key(), reason, left, self._remaining(), decision, *self._ids())
+        )
 
     def _remaining(self) -> float | None:
         return remaining(self._clock.monotonic, AMBIENT_DEADLINE.get())

@@ -6,18 +6,31 @@ keeps it: a list of objects, each the fields of an event (`event._asdict()`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, get_args
 
 from .. import errors
 from ..core.checks import did_you_mean
+from ..core.machines.retry_decision import NoRetry
+from ..core.machines.throttle_gate import Pause
 from ..errors import ConfigurationError, Failure, HttpClientError, RequestTimeoutError, SentState
-from ..events import AttemptFinished, CallFinished, Event, RetryScheduled, RetryStopped, StopReason, Timeline
+from ..events import (
+    AttemptFinished,
+    CallFinished,
+    Event,
+    RetryScheduled,
+    RetryStopped,
+    StopReason,
+    ThrottleRefused,
+    Timeline,
+)
 from ..http.messages import HttpResponse
 
 __all__ = ["RecordedAttempt", "RecordedCall", "recorded_call"]
 
 _KINDS: Mapping[str, type[Any]] = {kind._field_defaults["name"]: kind for kind in get_args(Event)}
+
+_DECISIONS: Mapping[type[Any], Callable[..., Any]] = {RetryStopped: NoRetry, ThrottleRefused: Pause}
 
 
 class RecordedAttempt(NamedTuple):
@@ -86,6 +99,8 @@ def _event(event: Any) -> Event:
         fields["sent_state"] = SentState(fields["sent_state"])
     if kind is RetryStopped:
         fields["reason"] = StopReason(fields.get("reason"))
+    if isinstance(decision := fields.get("decision"), list):  # JSON has no named tuples
+        fields["decision"] = _DECISIONS[kind](*decision)
     made: Event = kind(**fields)
     return made
 

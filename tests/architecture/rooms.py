@@ -14,6 +14,9 @@ FLOORS = [
         "errors.py",  # every error; what happened to the request
     ],
     [
+        "core/decisions.py",  # what would have turned a refusal into a yes
+    ],
+    [
         "events.py",  # what happened in a call, as records
         "core/checks.py",  # checks of settings
     ],

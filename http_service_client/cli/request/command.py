@@ -106,8 +106,8 @@ class _Request:
         except OSError as error:  # of the file; those of the network are HttpClientErrors
             self._printer.say(f"error: {error}", "red")
             return ExitCode.UNKNOWN
-        if self._arguments.explain:
-            self._printer.say(response.explain())
+        if self._arguments.explain or self._arguments.why:
+            self._printer.say(response.explain(why=self._arguments.why))
         return self._checked(response) if self._arguments.check_status else ExitCode.OK
 
     def _checked(self, response: HttpResponse) -> int:
@@ -182,8 +182,8 @@ class _Request:
     def _failed(self, error: HttpClientError) -> int:
         if self._arguments.as_json:
             print(as_json(error, shows_secrets=self._arguments.show_secrets), file=self._printer.output)
-        if self._arguments.explain and error.timeline:
-            self._printer.say(error.timeline.explain())
+        if error.timeline and (self._arguments.explain or self._arguments.why):
+            self._printer.say(error.timeline.explain(why=self._arguments.why))
         self._printer.say(error_line(error) + self._advice, "red")
         return exit_code_of(error)
 

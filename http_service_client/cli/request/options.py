@@ -76,6 +76,11 @@ def declare(parser: argparse.ArgumentParser) -> None:
     )
     shown.add_argument("--explain", action="store_true", help="what happened in the call, on standard error")
     shown.add_argument(
+        "--why",
+        action="store_true",
+        help="the same, and what would have been needed for each refused attempt",
+    )
+    shown.add_argument(
         "--as-json", action="store_true", help="one JSON object: status, headers, body, error and timeline"
     )
     shown.add_argument("--curl", action="store_true", help="the equivalent curl command; nothing is sent")

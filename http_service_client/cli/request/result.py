@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Any
 
 from ...errors import HttpClientError
-from ...events import Timeline
+from ...events import Timeline, why_not
 from ...http.headers import Headers
 from ...http.media_types import charset_of
 from ...http.messages import HttpResponse
@@ -82,6 +82,8 @@ def _body(response: HttpResponse) -> dict[str, Any]:
 
 def _event(event: Any) -> dict[str, Any]:
     fields = event._asdict()
+    if fields.pop("decision", None) is not None:
+        fields["why"] = why_not(event)
     return {
         "event": fields.pop("name"),
         **{name: value.value if isinstance(value, Enum) else value for name, value in fields.items()},

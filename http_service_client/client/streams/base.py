@@ -121,9 +121,9 @@ class Streamed(HttpResponse[None]):
         "aclose": "close()",
     }
 
-    def explain(self) -> str:
-        """What has happened in the call so far, in plain words."""
-        story = super().explain()
+    def explain(self, *, why: bool = False) -> str:
+        """What has happened in the call so far, in plain words.   why: see `Timeline.explain`."""
+        story = super().explain(why=why)
         request = self._call.request
         if self._is_finished:
             return story

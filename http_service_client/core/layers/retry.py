@@ -20,7 +20,7 @@ if the attempt before it only waited for one of our own connections.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ...errors import (
@@ -34,13 +34,22 @@ from ...errors import (
     ThrottledError,
     TokenError,
 )
-from ...events import RetryScheduled, RetryStopped, StopReason
+from ...events import (
+    AttemptFinished,
+    ConnectionAwaited,
+    RetryScheduled,
+    RetryStopped,
+    StopReason,
+    ThrottleWaited,
+    TokenAwaited,
+)
 from ...http.messages import HttpRequest, HttpResponse
 from ...http.retry_after import asks_to_retry
 from ..call import Attempt, Call
 from ..effects import Outcome, Plan, Sleep
 from ..machines.backoff import Waits
-from ..machines.retry_decision import Situation, is_in_progress, next_wait
+from ..machines.retry_conditions import is_final_type
+from ..machines.retry_decision import NoRetry, Situation, is_in_progress, next_wait
 from ..outcomes import FAILURE_STATUSES, describe, requested_wait
 from ..timeouts import TIMER_SLACK
 
@@ -140,31 +149,38 @@ class RetryLayer:
             if call.current.has_progressed:
                 before_first, waits = call.attempt - 1, None
             is_worth_it = settings.is_worth_it(outcome, self._report)
+            wait: float | StopReason = StopReason.NOT_RETRYABLE
             if isinstance(outcome, HttpResponse) and not is_worth_it:
                 if outcome.status_code < 400:
                     _record_success(call, outcome, withdrawal, is_repeated)
                     return outcome
-                if not is_in_progress(outcome, before, call.request):
+                is_worth_it = is_in_progress(outcome, before, call.request)
+                if not is_worth_it:
                     _record_success(call, outcome, withdrawal, is_repeated)
-                    if asks_to_retry(outcome.headers) is False:
-                        self._stop(call, StopReason.PUSHBACK)
-                    return outcome
-                is_worth_it = True
+                    if asks_to_retry(outcome.headers) is not False:
+                        return outcome
+                    wait = StopReason.PUSHBACK
             if waits is None:
                 waits = Waits(settings.backoff_strategy, settings.throttled_backoff, self._random)
             is_throttled = call.current.sent_state is _REFUSED
             requested = requested_wait(outcome, self._wall_clock)
-            wait: float | StopReason = StopReason.NOT_RETRYABLE
-            if is_worth_it:
-                delays = waits.series(is_throttled=is_throttled)
-                wait = self._wait(request, call, call.attempt - before_first, outcome, requested, delays)
+            delays = waits.series(is_throttled=is_throttled)
+            now = self._situation(request, call, call.attempt - before_first, outcome, requested)
+            if is_worth_it and not _was_given_up(outcome):
+                wait = next_wait(settings, now, delays)
             withdrawal = None
             if not isinstance(wait, StopReason) and budget is not None and not _adds_no_load(call, outcome):
                 withdrawal = budget.try_withdraw(is_throttled=is_throttled, retries=settings.max_attempts - 1)
                 if withdrawal is None:
                     wait = StopReason.BUDGET
             if isinstance(wait, StopReason):
-                self._stop(call, wait)
+                if wait is not StopReason.PUSHBACK:
+                    is_worth_it = wait is not StopReason.NOT_RETRYABLE
+                elif isinstance(outcome, HttpResponse):
+                    is_worth_it = settings.has_condition_for(outcome, self._report)
+                decision = _decision(call, outcome, now, delays.longest(), is_throttled)
+                is_forbidden = wait is StopReason.PUSHBACK
+                self._stop(call, wait, decision._replace(is_worth_it=is_worth_it, is_forbidden=is_forbidden))
                 return outcome
             try:
                 call.discard_body()
@@ -192,39 +208,29 @@ class RetryLayer:
                 raise
             last = outcome
 
-    def _wait(
-        self,
-        request: HttpRequest,
-        call: Call,
-        number: int,
-        outcome: Outcome,
-        requested: float | None,
-        delays: Iterator[float],
-    ) -> float | StopReason:
-        """Seconds until the next attempt, or the first reason against it.   number: of this attempt, as it counts."""
+    def _situation(
+        self, request: HttpRequest, call: Call, number: int, outcome: Outcome, requested: float | None
+    ) -> Situation:
+        """What is known after the attempt.   number: of this attempt, as it counts."""
         options, attempt = call.options, call.current
         assert options.retry is not None
-        is_cut = isinstance(outcome, Failure) and outcome.sent_state is _ABANDONED
-        if is_cut and not _ended_by_deadline(outcome):
-            return StopReason.NOT_RETRYABLE  # `close` ended it, or a disk that did not write in time
         is_safe = _is_safe(call)
         if not is_safe and isinstance(outcome, HttpResponse):
             is_safe = options.retry.is_vouched_for(outcome, self._report)
         blocked_until = attempt.blocked_until
-        situation = Situation(
+        return Situation(
             number,
             options.is_nested,
             requested,
             call.remaining(),
             patience=options.timeout.total,
             blocked_for=0.0 if blocked_until is None else blocked_until - call.clock(),
-            is_cut=is_cut,
+            is_cut=isinstance(outcome, Failure) and outcome.sent_state is _ABANDONED,
             is_safe=is_safe,
             is_replayable=request.body.may_send,
         )
-        return next_wait(options.retry, situation, delays)
 
-    def _stop(self, call: Call, reason: StopReason) -> None:
+    def _stop(self, call: Call, reason: StopReason, decision: NoRetry | None = None) -> None:
         budget = call.budget
         left = None if budget is None else budget.balance
         call.record(
@@ -235,6 +241,7 @@ class RetryLayer:
                 reason,
                 left,
                 call.remaining(),
+                decision,
                 call.call_id,
                 call.call_name,
             )
@@ -273,5 +280,42 @@ def _vouched_for(outcome: Outcome) -> str:
     return f"{describe(outcome)}, which the policy repeats even if unsafe"
 
 
-def _ended_by_deadline(outcome: Outcome) -> bool:
-    return isinstance(outcome, Failure) and issubclass(outcome.error_type, DeadlineExceededError)
+def _was_given_up(outcome: Outcome) -> bool:
+    """Whether `close` ended the attempt, or a disk that did not write in time; the deadline does not."""
+    if not isinstance(outcome, Failure) or outcome.sent_state is not _ABANDONED:
+        return False
+    return not issubclass(outcome.error_type, DeadlineExceededError)
+
+
+def _decision(
+    call: Call, outcome: Outcome, now: Situation, wait: float | None, is_throttled: bool
+) -> NoRetry:
+    """Why there is no other attempt, for an explanation.   wait: see `NoRetry`."""
+    settings, budget = call.options.retry, call.budget
+    assert settings is not None
+    shortfall = 0.0
+    if budget is not None and not _adds_no_load(call, outcome):
+        shortfall = budget.shortfall(is_throttled=is_throttled, retries=settings.max_attempts - 1)
+    return NoRetry.of(
+        settings,
+        now,
+        wait=wait,
+        shortfall=shortfall,
+        is_final=_was_given_up(outcome)
+        or (isinstance(outcome, Failure) and is_final_type(outcome.error_type)),
+        overrun=_overrun(call) if now.is_cut else None,
+    )
+
+
+def _overrun(call: Call) -> float | None:
+    """How much longer the attempt that has ended may have taken, but for the deadline; None for any time."""
+    timeout, ended = call.options.timeout.total, call.events[-1]
+    if timeout is None or not isinstance(ended, AttemptFinished):
+        return None
+    waited = 0.0
+    for event in call.events:
+        if isinstance(event, (ConnectionAwaited, TokenAwaited)) and event.attempt == call.attempt:
+            waited += event.waited
+        elif isinstance(event, ThrottleWaited) and event.attempt == call.attempt:
+            waited += event.delay
+    return max(0.0, timeout - (ended.duration - waited))

@@ -9,6 +9,7 @@ from ...errors import Failure, SentState, ThrottledError
 from ...events import ThrottleRefused, ThrottleWaited
 from ...http.messages import HttpRequest
 from ..effects import Outcome, Plan, Sleep
+from ..machines.throttle_gate import Pause
 from ..timeouts import TIMER_SLACK
 
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from ..machines.throttle_gate import ThrottleGate
 
 __all__ = ["ThrottleGateLayer"]
-
-_PATIENCE = 0.5  # of the attempt's timeout
 
 
 class ThrottleGateLayer:
@@ -46,11 +45,11 @@ class ThrottleGateLayer:
         timeout, waited = call.options.timeout.total, 0.0
         while left := gate.left:
             remaining = call.remaining()
-            is_too_long = timeout is not None and waited + left > _PATIENCE * timeout
-            if is_too_long or (remaining is not None and left >= remaining):
+            pause = Pause(left, waited, timeout, remaining)
+            if pause.is_too_long():
                 call.record(
                     ThrottleRefused(
-                        call.elapsed(), call.attempt, call.key, left, call.call_id, call.call_name
+                        call.elapsed(), call.attempt, call.key, left, pause, call.call_id, call.call_name
                     )
                 )
                 return _refused(call, left)

@@ -38,6 +38,7 @@ __all__ = [
     "FibonacciBackoff",
     "Jitter",
     "LinearBackoff",
+    "WaitSeries",
     "Waits",
     "endless_waits",
     "load_backoff",
@@ -95,17 +96,48 @@ class Waits:
     ) -> None:
         self._strategies = (strategy, throttled)
         self._random = random
-        self._series: list[Iterator[float] | None] = [None, None]
+        self._series: list[WaitSeries | None] = [None, None]
 
-    def series(self, *, is_throttled: bool) -> Iterator[float]:
-        """The waits to take the next one from."""
+    def series(self, *, is_throttled: bool) -> WaitSeries:
+        """The waits to take the next one from. None of them is taken yet for the decision that follows."""
         which = 1 if is_throttled and self._strategies[1] is not None else 0
         found = self._series[which]
         if found is None:
             strategy = self._strategies[which]
             assert strategy is not None
-            found = self._series[which] = endless_waits(strategy, self._random)
+            found = self._series[which] = WaitSeries(strategy, self._random)
+        found.taken = None
         return found
+
+
+class WaitSeries(Iterator[float]):
+    """The waits of one strategy in one call.   taken: the one that the present decision has taken, or None."""
+
+    __slots__ = ("_count", "_random", "_strategy", "_waits", "taken")
+
+    def __init__(self, strategy: BackoffStrategy, random: Callable[[], float]) -> None:
+        self._strategy = strategy
+        self._random = random
+        self._waits: Iterator[float] | None = None
+        self._count = 0
+        self.taken: float | None = None
+
+    def __next__(self) -> float:
+        if self._waits is None:
+            self._waits = endless_waits(self._strategy, self._random)
+        self._count += 1
+        self.taken = wait = next(self._waits)
+        return wait
+
+    def longest(self) -> float | None:
+        """The wait that was taken, or the longest that the next one may be; None if nobody knows.
+
+        For an explanation. It draws no random number, which would change the waits of other calls of a simulation,
+        and runs no strategy of a user's own.
+        """
+        if self.taken is not None or type(self._strategy) not in _ENDLESS:
+            return self.taken
+        return next(itertools.islice(self._strategy.delays(lambda: 1.0), self._count, None))
 
 
 class Jitter(str, Enum):

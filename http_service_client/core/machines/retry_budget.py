@@ -150,6 +150,11 @@ class RetryBudget:
             self._retries[self._bucket % _BUCKETS] += 1
             return Withdrawal(self, self._bucket)
 
+    def shortfall(self, *, is_throttled: bool = False, retries: int = 0) -> float:
+        """The retries that are missing for one to be withdrawn, 0.0 for none."""
+        with self._lock:
+            return max(0.0, 1.0 - self._balance_locked())
+
     @property
     def balance(self) -> int:
         """How many retries could be withdrawn now, 0 or more."""

@@ -22,7 +22,7 @@ from ...http.messages import HttpResponse
 from ..checks import check_flag
 from .other_libraries import is_transient, is_unverified, status_of, status_of_error
 
-__all__ = ["DEFAULT_CONDITIONS", "RETRYABLE_STATUSES", "RetryCondition"]
+__all__ = ["DEFAULT_CONDITIONS", "RETRYABLE_STATUSES", "RetryCondition", "is_final_type"]
 
 # 529 is no standard: some services, of models above all, mean "overloaded" by it.
 RETRYABLE_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
@@ -138,18 +138,19 @@ class RetryCondition:
 
     def _matches(self, types: list[type]) -> bool:
         """types: of an error and of all that it stems from."""
-        if any(map(_is_final_type, types)):
+        if any(map(is_final_type, types)):
             return False
         is_on_timeout = TimeoutError in self.errors
         return any(issubclass(each, self.errors) or (is_on_timeout and _is_timeout(each)) for each in types)
 
 
-def _is_final_type(error_type: type) -> bool:
+def is_final_type(error_type: type) -> bool:
+    """Whether no condition holds for an error of this type: see `RetryCondition.errors`."""
     return issubclass(error_type, (TlsVerificationError, EgressRefusedError)) or is_unverified(error_type)
 
 
 def _is_final(error: BaseException) -> bool:
-    return _is_final_type(type(error))
+    return is_final_type(type(error))
 
 
 def _listed(given: Any, expected: str) -> tuple[Any, ...]:

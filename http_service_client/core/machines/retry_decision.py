@@ -20,15 +20,15 @@ paid for is decided after (`core.machines.retry_budget`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from ...errors import SentState
 from ...events import StopReason
 from ...http.messages import HttpRequest, HttpResponse
-from .retry_settings import RetrySettings
+from ..decisions import COUNTS, NUMBERS, Change, less, rounded_up, to
 
-__all__ = ["Situation", "is_in_progress", "next_wait"]
+__all__ = ["NoRetry", "RetryLimits", "Situation", "is_in_progress", "next_wait"]
 
 # Attempts that ended like this were not processed, so none of them is what the server is working on.
 _UNPROCESSED = (SentState.NEVER_SENT, SentState.REFUSED)
@@ -77,7 +77,18 @@ class Situation(NamedTuple):
     is_replayable: bool = True
 
 
-def next_wait(settings: RetrySettings, now: Situation, delays: Iterator[float]) -> float | StopReason:
+class RetryLimits(Protocol):
+    """The part of `RetrySettings` by which it is decided."""
+
+    @property
+    def max_attempts(self) -> int: ...
+    @property
+    def nested(self) -> bool: ...
+    @property
+    def backoff_strategy(self) -> object: ...
+
+
+def next_wait(settings: RetryLimits, now: Situation, delays: Iterator[float]) -> float | StopReason:
     """Seconds until the next attempt, or the first reason against it.
 
     delays: the backoffs of this call; the next one is taken when it is needed.
@@ -103,3 +114,102 @@ def next_wait(settings: RetrySettings, now: Situation, delays: Iterator[float]) 
     if wait < now.blocked_for:
         return StopReason.CIRCUIT_OPEN
     return wait
+
+
+class NoRetry(NamedTuple):
+    """What it was decided by that an attempt is not followed by another (see `core.decisions`).
+
+    The first fields are those of a `Situation`, then:
+    max_attempts, nested, max_delay: of the policy and its backoff; the last one is None for no limit.
+    wait: the backoff that was drawn, else the longest that the next one may be; None if nobody knows.
+    shortfall: the tokens that the budget lacks for a retry.
+    is_worth_it: a retry condition holds.   is_final: no condition can hold.
+    is_forbidden: the server forbids a retry (`x-should-retry: false`).
+    overrun: how much longer an attempt that the deadline cut may have taken at most; None without a timeout of its own.
+    """
+
+    attempt: int
+    is_nested: bool
+    retry_after: float | None
+    remaining: float | None
+    patience: float | None
+    blocked_for: float
+    is_cut: bool
+    is_safe: bool
+    is_replayable: bool
+    max_attempts: int
+    nested: bool
+    max_delay: float | None
+    wait: float | None = None
+    shortfall: float = 0.0
+    is_worth_it: bool = True
+    is_final: bool = False
+    is_forbidden: bool = False
+    overrun: float | None = None
+
+    @classmethod
+    def of(cls, settings: RetryLimits, now: Situation, **fields: Any) -> NoRetry:
+        """The inputs of `next_wait`, and of what is decided beside it."""
+        max_delay = getattr(settings.backoff_strategy, "max_delay", None)
+        return cls(*now, settings.max_attempts, settings.nested, max_delay, **fields)
+
+    def objection(self) -> str | None:
+        """The first rule that says no, by the decision itself."""
+        if self.is_forbidden:
+            return StopReason.PUSHBACK.value
+        if not self.is_worth_it:
+            return StopReason.NOT_RETRYABLE.value
+        limits = _Limits(self.max_attempts, self.nested, _Longest(self.max_delay))
+        wait = next_wait(limits, Situation._make(self[: len(Situation._fields)]), iter([self.wait or 0.0]))
+        if isinstance(wait, StopReason):
+            return wait.value
+        return StopReason.BUDGET.value if self.shortfall > 0 else None
+
+    def changes(self) -> Sequence[Change]:
+        """What a caller may set, then what a policy may, then what only time and the server can change."""
+        if self.is_final:
+            return ()
+        found = [*_CHANGES, _LATER_DEADLINE if self.overrun is not None or not self.is_cut else _NO_DEADLINE]
+        if self.blocked_for > (self.wait or 0.0):
+            wait = rounded_up(self.blocked_for)
+            text = f"a backoff of {wait:g} s, since the circuit lets a trial pass then"
+            found.append(to(text, wait=wait))
+        return found
+
+    def consequence(self) -> str:
+        """See `Decision`."""
+        return "retried"
+
+
+class _Limits(NamedTuple):
+    max_attempts: int
+    nested: bool
+    backoff_strategy: object
+
+
+class _Longest(NamedTuple):
+    max_delay: float | None
+
+
+def _with_a_later_deadline(inputs: NoRetry, seconds: float) -> NoRetry:
+    """An attempt that was cut goes on until its own timeout ends it, and what is left then is left for the next one."""
+    if not inputs.is_cut:
+        return inputs if inputs.remaining is None else inputs._replace(remaining=inputs.remaining + seconds)
+    if inputs.overrun is None or seconds <= inputs.overrun:
+        return inputs
+    return inputs._replace(is_cut=False, remaining=seconds - inputs.overrun)
+
+
+_CHANGES = (
+    to("idempotent=True (or an Idempotency-Key)", is_safe=True),
+    to("a body of bytes or from a file, which can be sent again", is_replayable=True),
+    to("max_attempts={}", COUNTS, max_attempts=...),
+    to("nested=True in its retry policy", nested=True),
+    to("a retry condition that holds for it", is_worth_it=True),
+    to("timeout={}, which is the longest Retry-After to wait for", NUMBERS, patience=...),
+    to("max_delay={} in the backoff", NUMBERS, max_delay=...),
+    less("{} more in the retry budget", "shortfall"),
+    to("a server that does not forbid it (x-should-retry: false)", is_forbidden=False),
+)
+_LATER_DEADLINE = Change("{} s more until the deadline", _with_a_later_deadline, NUMBERS)
+_NO_DEADLINE = to("no deadline", is_cut=False, remaining=None)

@@ -179,13 +179,20 @@ class RetryQuota:
         cost = self._settings.throttled_cost if is_throttled else self._settings.cost
         with self._lock:
             self._update_locked()
-            if self._settings.capacity is None and retries * self._settings.cost > self._capacity:
-                more = retries * self._settings.cost - self._capacity
-                self._capacity, self._tokens = self._capacity + more, self._tokens + more
+            self._grow_locked(retries)
             if self._tokens < cost - _ROUNDING:
                 return None
             self._tokens = max(0.0, self._tokens - cost)
             return QuotaWithdrawal(self, cost)
+
+    def shortfall(self, *, is_throttled: bool = False, retries: int = 0) -> float:
+        """The tokens that are missing for one retry, 0.0 for none. Nothing is withdrawn. The arguments: see `try_withdraw`."""
+        cost = self._settings.throttled_cost if is_throttled else self._settings.cost
+        with self._lock:
+            self._update_locked()
+            self._grow_locked(retries)
+            missing = cost - self._tokens
+            return missing if missing > _ROUNDING else 0.0
 
     @property
     def balance(self) -> int:
@@ -196,6 +203,12 @@ class RetryQuota:
 
     def __repr__(self) -> str:
         return f"<RetryQuota with {self.balance} left>"
+
+    def _grow_locked(self, retries: int) -> None:
+        """Have room for the retries of one call, unless the capacity is set."""
+        if self._settings.capacity is None and retries * self._settings.cost > self._capacity:
+            more = retries * self._settings.cost - self._capacity
+            self._capacity, self._tokens = self._capacity + more, self._tokens + more
 
     def _update_locked(self, further: int = 0) -> None:
         """Add what was earned since the last update, as if it had come evenly, and forget.   further: successes."""

@@ -89,6 +89,12 @@ class RetrySettings:
         # This runs for every successful attempt. With most settings, `_judges` is an empty tuple.
         return bool(self._judges) and _holds(self._judges, outcome, report)
 
+    def has_condition_for(
+        self, response: HttpResponse, report: Callable[[RetryCondition], object] = lambda condition: None
+    ) -> bool:
+        """Whether a condition holds for the response, whatever the server says of a repetition."""
+        return response.status_code in self._statuses or _holds(self._judges, response, report)
+
     def is_vouched_for(
         self, response: HttpResponse, report: Callable[[RetryCondition], object] = lambda condition: None
     ) -> bool:

@@ -16,14 +16,56 @@ seconds at most; the call whose own retry is due passes first, and finds out for
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
-__all__ = ["ThrottleGate"]
+from ..decisions import NUMBERS, Change, less, more, to
+
+__all__ = ["Pause", "ThrottleGate"]
 
 _LEAST = 1.0  # seconds
 _MOST = 300.0
 _SPREAD = 0.2  # of the pause
 _MOST_SPREAD = 2.0  # seconds
+_PATIENCE = 0.5  # of the attempt's timeout
+
+
+class Pause(NamedTuple):
+    """What decides whether a call waits for a pause to end. Seconds.
+
+    left: of the pause.   waited: for it until now.   timeout: of the attempt, None for no limit.
+    remaining: until the deadline, None without one.
+    """
+
+    left: float
+    waited: float
+    timeout: float | None
+    remaining: float | None
+
+    def is_too_long(self) -> bool:
+        """Whether the call does not wait: the gate must open within half of its timeout, and before its deadline."""
+        if self.timeout is not None and self.waited + self.left > _PATIENCE * self.timeout:
+            return True
+        return self.remaining is not None and self.left >= self.remaining
+
+    def objection(self) -> str | None:
+        """See `Decision`."""
+        return "the pause is too long" if self.left and self.is_too_long() else None
+
+    def changes(self) -> Sequence[Change]:
+        """See `Decision`."""
+        return _CHANGES
+
+    def consequence(self) -> str:
+        """See `Decision`."""
+        return "sent"
+
+
+_CHANGES = (
+    to("timeout={}, half of which it may wait for the end of the pause", NUMBERS, timeout=...),
+    more("{} s more until the deadline", "remaining"),
+    less("a call {} s later, after the pause", "left"),
+)
 
 
 class ThrottleGate:

@@ -41,7 +41,7 @@ _METHODS = ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT
 _KNOWN_METHODS = "OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS"
 
 # Of events: what a span has anyway.
-_OF_EACH_EVENT = frozenset({"at", "key", "call_id", "call_name", "name"})
+_OF_EACH_EVENT = frozenset({"at", "key", "call_id", "call_name", "name", "decision"})
 _OF_CONVENTIONS = {
     "status_code": "http.response.status_code",
     "method": "http.request.method",

@@ -120,6 +120,16 @@ def test_explain_prints_the_story(
     )
 
 
+def test_why_says_what_would_have_helped(server: LoopbackServer, front_end_flag: list[str]) -> None:
+    """In the story, and as a field of the event in the JSON object."""
+    server.script("/x", reset(), reset())
+    done = run_piped("post", f"{server.url}/x", "-d", "tea", "--why", *front_end_flag)
+    assert "would have been retried with idempotent=True (or an Idempotency-Key)" in done.errors
+    result = as_json("post", f"{server.url}/x", "-d", "tea", *front_end_flag, code=6)
+    assert result["timeline"][1]["why"].startswith("would have been retried with idempotent=True")
+    assert "decision" not in result["timeline"][1]
+
+
 def test_verbose_shows_each_exchange(
     server: LoopbackServer, quick: list[str], front_end_flag: list[str]
 ) -> None:

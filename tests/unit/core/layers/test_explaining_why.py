@@ -1,0 +1,231 @@
+"""What `explain(why=True)` says of a refusal, and that a call with the change goes on."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from typing import Any
+
+import pytest
+
+from http_service_client import (
+    CircuitOpenError,
+    ExponentialBackoff,
+    HttpClientError,
+    RetryCondition,
+    RetryPolicy,
+    ThrottledError,
+    deadline,
+)
+from http_service_client.errors import TlsVerificationError
+from http_service_client.events import RetryStopped, Timeline
+from http_service_client.simulation import replay
+from kit.fakes import READ_TIMEOUT, REFUSED, Harness, failure
+from kit.front_ends import FrontEnd
+
+EXACT = ExponentialBackoff(jitter="none")  # 1, 2, 4 ... seconds
+NONE_LEFT = {"capacity": 1.0, "earned": 0.0, "cost": 1.0}
+BUSY = (429, {"Retry-After": "30"})
+
+
+def policy(**changes: Any) -> RetryPolicy:
+    return RetryPolicy(**{"backoff_strategy": EXACT, **changes})
+
+
+def reasons(harness: Harness, method: str, **options: Any) -> list[str]:
+    """The lines that say what would have led to another attempt."""
+    try:
+        story = harness.request(method, **options).explain(why=True)
+    except HttpClientError as error:
+        story = error.explain(why=True)
+    return [line.strip() for line in story.splitlines() if line.startswith(" " * 11)]
+
+
+# The script, the client's settings and the call's, what is said, and the changed settings of client and call.
+ROWS: list[tuple[list[Any], dict[str, Any], dict[str, Any], str, dict[str, Any], dict[str, Any]]] = [
+    (
+        [500, 200],
+        {},
+        {"method": "POST"},
+        "idempotent=True (or an Idempotency-Key)",
+        {},
+        {"idempotent": True},
+    ),
+    ([500, 500, 500, 200], {}, {}, "max_attempts=4", {}, {"retry_policy": policy(max_attempts=4)}),
+    ([500], {}, {"total_timeout": 0.5}, "0.501 s more until the deadline", {}, {"total_timeout": 1.001}),
+    (
+        [500],
+        {},
+        {"method": "POST", "total_timeout": 0.5},
+        "idempotent=True (or an Idempotency-Key) and 0.501 s more until the deadline",
+        {},
+        {"idempotent": True, "total_timeout": 1.001},
+    ),
+    (
+        [BUSY],
+        {},
+        {"timeout": 20},
+        "timeout=30, which is the longest Retry-After to wait for",
+        {"enable_throttle_gate": False},
+        {"timeout": 30},
+    ),
+    (
+        [BUSY],
+        {},
+        {"timeout": 20, "retry_policy": policy(backoff_strategy=ExponentialBackoff(max_delay=10.0))},
+        "timeout=30, which is the longest Retry-After to wait for and max_delay=30 in the backoff",
+        {"enable_throttle_gate": False},
+        {"timeout": 30, "retry_policy": policy(backoff_strategy=ExponentialBackoff(max_delay=30.0))},
+    ),
+    (
+        [500],
+        {"retry_budget_config": NONE_LEFT},
+        {},
+        "1 more in the retry budget",
+        {"retry_budget_config": {**NONE_LEFT, "capacity": 2.0}},
+        {},
+    ),
+    (
+        [failure(TlsVerificationError)],
+        {},
+        {},
+        "",
+        {},
+        {},
+    ),
+    (
+        [READ_TIMEOUT],
+        {},
+        {"retry_policy": policy(retry_conditions=[])},
+        "a retry condition that holds for it",
+        {},
+        {"retry_policy": policy(retry_conditions=RetryCondition.defaults())},
+    ),
+    (
+        [(500, {"x-should-retry": "false"})],
+        {},
+        {},
+        "a server that does not forbid it (x-should-retry: false)",
+        {},
+        {},
+    ),
+    (
+        [(404, {"x-should-retry": "false"})],
+        {},
+        {},
+        "a retry condition that holds for it and a server that does not forbid it (x-should-retry: false)",
+        {},
+        {},
+    ),
+]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row[3][:20])
+def test_the_change_is_named_and_does_it(
+    front_end: FrontEnd,
+    row: tuple[list[Any], dict[str, Any], dict[str, Any], str, dict[str, Any], dict[str, Any]],
+) -> None:
+    """A call with the change makes one attempt more than the same call without it."""
+    script, of_client, of_call, expected, better_client, better_call = row
+    common = {"retry_policy_config": policy(), "enable_circuit_breaker": False, **of_client}
+    call = {"method": "GET", **of_call}
+
+    def attempts_and_reasons(settings: dict[str, Any], options: dict[str, Any]) -> tuple[int, list[str]]:
+        harness = Harness(front_end, *script, **settings)
+        return ((found := reasons(harness, **options)) and harness.sends) or harness.sends, found
+
+    made, said = attempts_and_reasons(common, call)
+    if expected:
+        assert said == [f"would have been retried with {expected}"]
+    else:
+        assert said == ["nothing that can be set would have had it retried"]
+    if better_client or better_call:
+        assert attempts_and_reasons({**common, **better_client}, {**call, **better_call})[0] > made
+
+
+def test_a_refused_circuit_says_when_a_call_may_pass(front_end: FrontEnd) -> None:
+    """In the timeline of the error, and in that of a call that it ended between two attempts."""
+    harness = Harness(
+        front_end,
+        REFUSED,
+        circuit_breaker_config={"failure_threshold": 1, "recovery_timeout": 5.0},
+        retry_policy_config=policy(max_attempts=1),
+    )
+    assert reasons(harness, "GET") == [
+        "would have been retried with max_attempts=2 and a backoff of 5 s, since the circuit lets a trial pass then"
+    ]
+    error = harness.error(CircuitOpenError)
+    assert (
+        error.explain(why=True).splitlines()[2]
+        == " " * 11 + "would have been sent with a call 5 s later, as a trial"
+    )
+
+
+def test_a_pause_says_what_the_call_may_wait(front_end: FrontEnd) -> None:
+    """Each of the ways by itself."""
+    harness = Harness(front_end, BUSY, retry_policy_config=policy(max_attempts=1))
+    harness.request()
+    error = harness.error(ThrottledError, timeout=20)
+    assert error.explain(why=True).splitlines()[2].strip() == (
+        "would have been sent with timeout=60, half of which it may wait for the end of the pause, "
+        "or with a call 20 s later, after the pause"
+    )
+
+
+def test_an_attempt_that_the_deadline_cut_needed_its_own_timeout_at_most(front_end: FrontEnd) -> None:
+    """What is left of the timeout is added to the deadline, and the wait before the next attempt."""
+    harness = Harness(front_end, READ_TIMEOUT, retry_policy_config=policy())
+
+    def send(request: Any) -> Any:
+        harness.clock.now += 2.0
+        return READ_TIMEOUT
+
+    harness.transport.script = [send]
+    (said,) = reasons(harness, "GET", total_timeout=2.0, timeout=5.0)
+    assert said == "would have been retried with 4.01 s more until the deadline"
+
+
+def test_the_reason_survives_a_pickle_json_and_a_replay(front_end: FrontEnd) -> None:
+    """A timeline is explained where it is read, not where it was made."""
+    harness = Harness(front_end, 500, retry_policy_config=policy(), enable_circuit_breaker=False)
+    timeline = harness.request("POST").timeline
+    assert timeline is not None
+    story = timeline.explain(why=True)
+    assert "idempotent=True" in story
+    assert "idempotent=True" not in timeline.explain()
+    assert pickle.loads(pickle.dumps(timeline)).explain(why=True) == story
+    recorded = json.loads(json.dumps([event._asdict() for event in timeline]))
+    (call,) = replay([recorded]).calls
+    assert call.recorded.explain(why=True) == story
+    assert "idempotent=True" in call.replayed.explain(why=True)
+
+
+def test_a_record_without_its_decision_is_explained_as_before() -> None:
+    """One that an earlier version kept."""
+    from http_service_client.events import StopReason
+
+    timeline = Timeline([RetryStopped(1.0, 2, "", StopReason.BUDGET, 0.0, None)])
+    assert timeline.explain(why=True) == timeline.explain()
+
+
+def test_nothing_is_said_of_a_call_that_nothing_refused(front_end: FrontEnd) -> None:
+    """Its story is the same."""
+    response = Harness(front_end, 200).request()
+    assert response.explain(why=True) == response.explain()
+
+
+def test_a_guarded_function_says_it_too(front_end: FrontEnd, caplog: pytest.LogCaptureFixture) -> None:
+    """Its events go to the log, with the reason as a field, or to the listener of the client inside."""
+    caplog.set_level("DEBUG", logger="http_service_client.retry")
+    guard = policy(max_attempts=2, backoff_strategy=ExponentialBackoff(0.0))
+
+    def fails() -> None:
+        raise ConnectionError
+
+    async def fails_async() -> None:
+        raise ConnectionError
+
+    with pytest.raises(ConnectionError), deadline(60.0):
+        front_end.run(lambda: guard.apply(fails_async if front_end.name == "asyncio" else fails)())
+    (record,) = [each for each in caplog.records if each.http_event == "retry_stopped"]  # type: ignore[attr-defined]
+    assert record.http_why == "would have been retried with max_attempts=3"  # type: ignore[attr-defined]

@@ -1,0 +1,181 @@
+"""The smallest change after which a decision says yes."""
+
+from __future__ import annotations
+
+import itertools
+import pickle
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from http_service_client.core.decisions import (
+    NUMBERS,
+    Change,
+    CircuitRefusal,
+    Decision,
+    smallest_changes,
+    would_have_been,
+)
+from http_service_client.core.machines.backoff import ConstantBackoff, ExponentialBackoff, Waits
+from http_service_client.core.machines.circuit_breaker import Permit
+from http_service_client.core.machines.circuit_states import Refusal
+from http_service_client.core.machines.retry_decision import NoRetry, Situation, next_wait
+from http_service_client.core.machines.retry_settings import RetrySettings
+from http_service_client.core.machines.throttle_gate import Pause
+from http_service_client.events import StopReason
+from kit.circuits import opened
+
+SECONDS = st.floats(0, 100)
+SOME_SECONDS = st.none() | SECONDS
+SITUATIONS = st.builds(
+    Situation,
+    attempt=st.integers(1, 6),
+    is_nested=st.booleans(),
+    retry_after=SOME_SECONDS,
+    remaining=st.none() | st.floats(-5, 100),
+    patience=SOME_SECONDS,
+    blocked_for=SECONDS,
+    is_cut=st.booleans(),
+    is_safe=st.booleans(),
+    is_replayable=st.booleans(),
+)
+STOPS = st.builds(
+    lambda situation, rest: NoRetry(*situation, **rest),
+    SITUATIONS,
+    st.fixed_dictionaries(
+        {
+            "max_attempts": st.integers(1, 6),
+            "nested": st.booleans(),
+            "max_delay": SOME_SECONDS,
+            "wait": SOME_SECONDS,
+            "shortfall": st.sampled_from([0.0, 0.3, 1.0]),
+            "is_worth_it": st.booleans(),
+            "is_forbidden": st.booleans(),
+            "overrun": SOME_SECONDS,
+        }
+    ),
+)
+PAUSES = st.builds(Pause, SECONDS, SECONDS, SOME_SECONDS, SOME_SECONDS)
+CIRCUITS = st.builds(
+    CircuitRefusal,
+    st.sampled_from(["open", "isolated", "trial in progress", "recovering"]),
+    st.floats(0.001, 100),
+)
+
+
+def changed(decision: Decision, *changes: tuple[Change, float]) -> Decision:
+    for change, value in changes:
+        decision = change.apply(decision, value)
+    return decision
+
+
+def value_before(change: Change, value: float) -> float | None:
+    """The next smaller value of the change's menu, or None."""
+    least = change.values[0]
+    if value == least:
+        return None
+    low, high = 0, len(change.values) - 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if change.values[middle] < value else (low, middle)
+    return change.values[low]
+
+
+@settings(max_examples=150, deadline=None)
+@given(STOPS | PAUSES | CIRCUITS)
+def test_the_named_change_turns_the_no_into_a_yes(decision: Decision) -> None:
+    """And nothing smaller does: neither fewer changes of the menu, however large, nor a smaller number."""
+    found = smallest_changes(decision)
+    if decision.objection() is None:
+        assert found == [[]]
+        return
+    assert found
+    size = len(found[0])
+    for chosen in found:
+        assert len(chosen) == size
+        assert changed(decision, *chosen).objection() is None
+        for number, (change, value) in enumerate(chosen):
+            smaller = value_before(change, value)
+            if smaller is not None:
+                others = [*chosen[:number], (change, smaller), *chosen[number + 1 :]]
+                assert changed(decision, *others).objection() is not None
+    menu = [(change, change.values[-1]) for change in decision.changes()]
+    for fewer in itertools.combinations(menu, size - 1):
+        assert changed(decision, *fewer).objection() is not None
+    assert would_have_been(decision).count(", or with ") == min(3, len(found)) - 1
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    SITUATIONS,
+    st.integers(1, 6),
+    st.booleans(),
+    st.floats(0, 100),
+    st.sampled_from([ConstantBackoff(2.0), ExponentialBackoff(max_delay=20.0)]),
+)
+def test_a_recorded_decision_is_that_of_the_core(
+    now: Situation, most: int, nested: bool, wait: float, strategy: ConstantBackoff
+) -> None:
+    """The record of a stop gives the same reason as the decision had, or none where it scheduled a retry."""
+    policy = RetrySettings(max_attempts=most, nested=nested, backoff_strategy=strategy)
+    decided = next_wait(policy, now, iter([wait]))
+    record = NoRetry.of(policy, now, wait=wait)
+    expected = decided.value if isinstance(decided, StopReason) else None
+    assert record.objection() == pickle.loads(pickle.dumps(record)).objection() == expected
+
+
+def test_numbers_have_three_digits_and_grow() -> None:
+    """From a millisecond to as long as anybody may set."""
+    assert list(NUMBERS[:3]) == [0.001, 0.00101, 0.00102]
+    assert NUMBERS[899:902] == [0.00999, 0.01, 0.0101]
+    assert (NUMBERS[-1], len(NUMBERS)) == (9.99e11, 13_500)
+    assert all(earlier < later for earlier, later in itertools.pairwise(NUMBERS))
+    with pytest.raises(IndexError):
+        NUMBERS[13_500]
+
+
+def test_the_wait_that_is_named_for_an_open_circuit_is_the_circuits_own() -> None:
+    """A call that much later is its trial; one a moment earlier is refused."""
+    circuit = opened()
+    circuit.now += 56.5
+    refusal = circuit.try_acquire()
+    assert isinstance(refusal, Refusal)
+    ((later,),) = smallest_changes(CircuitRefusal(refusal.reason, refusal.retry_after))
+    assert later[0].says(later[1]) == "a call 3.5 s later, as a trial"
+    circuit.now += later[1] - 0.001
+    assert isinstance(circuit.try_acquire(), Refusal)
+    circuit.now += 0.001
+    permit = circuit.try_acquire()
+    assert isinstance(permit, Permit)
+    assert permit.is_trial
+
+
+@pytest.mark.parametrize(
+    ("reason", "text"),
+    [
+        ("isolated", "sent with reset() of the circuit, which was isolated by hand"),
+        ("trial in progress", "sent with a call after the trial that is in progress"),
+        ("recovering", "sent with a later call: a growing share passes while the service recovers"),
+    ],
+)
+def test_what_ends_the_other_refusals_of_a_circuit(reason: str, text: str) -> None:
+    """Neither has an instant that is known."""
+    assert would_have_been(CircuitRefusal(reason, None)) == f"would have been {text}"
+
+
+def test_the_next_wait_is_known_without_a_random_number() -> None:
+    """The longest that it may be, unless it has been taken; a strategy of a user's own is not run for an explanation."""
+
+    def no_random() -> float:
+        raise AssertionError("a random number was drawn")
+
+    waits = Waits(ExponentialBackoff(1.0, backoff_factor=3.0), ConstantBackoff(7.0), no_random)
+    assert waits.series(is_throttled=False).longest() == 1.0
+    assert waits.series(is_throttled=True).longest() == 7.0
+    drawn = Waits(ExponentialBackoff(1.0, backoff_factor=3.0), None, lambda: 0.5).series(is_throttled=False)
+    assert (next(drawn), drawn.longest()) == (0.5, 0.5)
+    drawn.taken = None
+    assert drawn.longest() == 3.0
+    own = type("Own", (), {"delays": lambda self, random: iter([random()])})()
+    assert Waits(own, None, no_random).series(is_throttled=False).longest() is None
