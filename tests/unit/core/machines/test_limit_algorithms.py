@@ -1,0 +1,280 @@
+"""The algorithms of an adaptive limit: the steps, the baseline, and a model of a service that they are tried on."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from http_service_client.core.machines.limit_algorithms import ALGORITHMS, LimitController, Window
+
+BY_LATENCY = ["gradient", "vegas"]
+
+
+def controller(
+    algorithm: str = "gradient", initial: int = 20, least: int = 1, most: int = 200
+) -> LimitController:
+    return LimitController(algorithm, initial, least, most)
+
+
+def settled(algorithm: str = "gradient", initial: int = 100, latency: float = 0.1) -> LimitController:
+    """One that has left its start behind, with a baseline."""
+    made = controller(algorithm, initial, most=1000)
+    made.update(Window(latency, peak=initial, is_limited=False), 0.0)
+    made._is_starting = False
+    return made
+
+
+class FluidService:
+    """A service with so many workers and nothing by chance: n requests in flight take n / workers times as long."""
+
+    def __init__(self, workers: int, latency: float = 0.1) -> None:
+        self.workers, self.latency = workers, latency
+
+    def window(self, in_flight: int, *, limit: float = math.inf) -> Window:
+        """limit: seconds after which a request counts as late."""
+        latency = self.latency * max(1.0, in_flight / self.workers)
+        late = 1.0 if latency > limit else 0.0
+        return Window(None if late else latency, late=late, peak=in_flight)
+
+
+def run(
+    limit: LimitController, service: FluidService, windows: int, *, dip_every: int = 20, now: float = 0.0
+) -> None:
+    """So many windows of a load that always reaches the limit."""
+    for number in range(windows):
+        limit.update(service.window(limit.capacity, limit=1.0), now + number)
+        if number % dip_every == 0:
+            limit.begin_dip()
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_it_doubles_until_the_first_sign_of_too_many(algorithm: str) -> None:
+    """An initial limit that is far too low costs a few windows."""
+    limit = controller(algorithm)
+    capacities = []
+    for _ in range(3):
+        limit.update(Window(0.1, peak=limit.capacity), 0.0)
+        capacities.append(limit.capacity)
+    limit.update(Window(0.3, refused=0.5, peak=160), 0.0)
+    limit.update(Window(0.1, peak=limit.capacity), 10.0)
+    assert capacities == [40, 80, 160]
+    assert limit.capacity < 160
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_limit_that_nobody_reaches_does_not_grow(algorithm: str) -> None:
+    """However long all goes well."""
+    limit = controller(algorithm)
+    for _ in range(50):
+        limit.update(Window(0.1, peak=10, is_limited=False), 0.0)
+    assert limit.capacity == 20
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "latency", "expected"),
+    [
+        *[("gradient", latency, 110) for latency in (0.1, 0.15)],
+        *[("gradient", 0.2, 85), ("gradient", 0.9, 60)],
+        *[("vegas", 0.1, 110), ("vegas", 0.115, 100), ("vegas", 0.2, 85), ("vegas", 0.9, 65)],
+        *[("aimd", latency, 101) for latency in (0.1, 0.9)],
+    ],
+)
+def test_one_step(algorithm: str, latency: float, expected: int) -> None:
+    """Of a limit of 100 with a baseline of 0.1 s, after a window with this latency."""
+    limit = settled(algorithm)
+    limit.update(Window(latency, peak=100), 0.0)
+    assert limit.capacity == expected
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize(
+    ("refused", "late", "expected"),
+    [(0.04, 0.04, 101), (0.06, 0.0, 90), (1.0, 0.0, 90), (0.0, 0.2, 90), (0.0, 1.0, 50), (0.5, 0.5, 75)],
+)
+def test_one_step_after_drops(algorithm: str, refused: float, late: float, expected: int) -> None:
+    """A few are chance. Of late ones each window is long, so the step is larger."""
+    limit = settled(algorithm)
+    limit.update(Window(None if late == 1.0 else 0.1, refused, late, peak=100), 0.0)
+    assert limit.capacity == expected or (expected == 101 and limit.capacity >= 101)
+
+
+@pytest.mark.parametrize("window", [Window(0.9, peak=40), Window(0.1, refused=0.5, peak=40)])
+def test_a_limit_far_above_what_is_in_flight_does_not_shrink(window: Window) -> None:
+    """The calls in flight are too few to be the reason."""
+    limit = settled()
+    limit.update(window, 0.0)
+    assert limit.capacity == 100
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_limit_that_was_refused_is_not_tried_again_at_once(algorithm: str) -> None:
+    """But after five seconds, and if it is taken then, the limit goes on growing."""
+    limit = settled(algorithm)
+    limit.update(Window(0.1, refused=0.5, peak=100), 1.0)
+    for now in (2.0, 3.0, 4.0, 5.0):
+        for _ in range(5):
+            limit.update(Window(0.1, peak=limit.capacity), now)
+    assert 95 <= limit.capacity <= 99
+    for _ in range(15):
+        limit.update(Window(0.1, peak=limit.capacity), 6.5)
+    assert limit.capacity > 105
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize(("share", "is_least"), [(0.3, False), (1.0, True)])
+def test_refusals_that_no_limit_prevents(algorithm: str, share: float, is_least: bool) -> None:
+    """They are not about the limit, so it grows again; if nothing is accepted, the service is down and it does not."""
+    limit = settled(algorithm)
+    for now in range(100):
+        limit.update(Window(0.1 if share < 1 else None, refused=share, peak=limit.capacity), float(now))
+    assert (limit.capacity == 1) is is_least
+    for now in range(100, 160):
+        limit.update(Window(0.1, refused=0.0, peak=limit.capacity), float(now))
+    assert limit.capacity > 100
+
+
+@pytest.mark.parametrize("algorithm", BY_LATENCY)
+def test_a_service_that_has_become_slower_is_not_taken_for_a_full_one(algorithm: str) -> None:
+    """Three times as slow for whatever is in flight: the limit halves, is measured, and grows again."""
+    limit = settled(algorithm)
+    least = 100
+    for number in range(60):
+        limit.update(Window(0.3, peak=limit.capacity), float(number))
+        if number == 20:
+            assert limit.begin_dip()
+        elif not limit.dip:
+            least = min(least, limit.capacity)
+    assert least == 50
+    assert limit.latency == pytest.approx(0.3)
+    assert limit.capacity > 100
+
+
+@pytest.mark.parametrize("algorithm", BY_LATENCY)
+def test_a_baseline_measured_with_a_queue_is_corrected(algorithm: str) -> None:
+    """A client that starts in an overload learns the latency without it from the dips."""
+    service, limit = FluidService(10), controller(algorithm, initial=100)
+    run(limit, service, 60)
+    assert limit.latency == pytest.approx(0.1)
+    assert 10 <= limit.capacity <= 20
+
+
+def test_a_dip_goes_on_while_the_service_becomes_faster() -> None:
+    """By half each time, and the limit is the same afterwards."""
+    service, limit = FluidService(10), settled(initial=80)
+    limit.update(service.window(80), 0.0)
+    before = limit.limit
+    assert limit.begin_dip()
+    capacities = [limit.capacity]
+    while limit.dip:
+        limit.update(service.window(limit.capacity), 0.0)
+        capacities.append(limit.capacity)
+    assert capacities == [int(before / 2), int(before / 4), int(before / 8), int(before)]
+    assert limit.latency == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "window"),
+    [("gradient", Window(0.1, peak=10, is_limited=False)), ("aimd", Window(0.1, peak=100))],
+)
+def test_no_dip_without_need(algorithm: str, window: Window) -> None:
+    """Where nobody is held up the latency is the baseline, and AIMD has none."""
+    limit = settled(algorithm)
+    limit.update(window, 0.0)
+    assert not limit.begin_dip()
+    assert limit.dip == 0
+
+
+@pytest.mark.parametrize("window", [Window(None, late=1.0, peak=50), Window(0.1, refused=0.5, peak=50)])
+def test_drops_end_a_dip(window: Window) -> None:
+    """They are answered at once, and the baseline stays."""
+    limit = settled()
+    limit.update(Window(0.1, peak=100), 0.0)
+    assert limit.begin_dip()
+    limit.update(window, 0.0)
+    assert limit.dip == 0
+    assert limit.latency == pytest.approx(0.1)
+
+
+def test_where_nobody_is_held_up_the_baseline_follows_the_latency() -> None:
+    """Sooner downwards, since what is faster was no worse before."""
+    limit = settled()
+    limit.update(Window(0.2, peak=10, is_limited=False), 0.0)
+    assert limit.latency == pytest.approx(0.11)
+    limit.update(Window(0.05, peak=10, is_limited=False), 0.0)
+    assert limit.latency == pytest.approx(0.092)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_other_bounds_hold_at_once(algorithm: str) -> None:
+    """The limit stays as far as they allow, and so does the baseline."""
+    limit = settled(algorithm)
+    limit.reconfigure("vegas", 5, 60)
+    assert (limit.capacity, limit.latency) == (60, pytest.approx(0.1))
+    limit.reconfigure("vegas", 70, 90)
+    assert limit.capacity == 70
+
+
+@pytest.mark.parametrize("algorithm", BY_LATENCY)
+@given(
+    workers=st.integers(2, 500),
+    initial=st.integers(1, 500),
+    latency=st.floats(0.001, 0.1),
+    halves=st.booleans(),
+)
+@settings(max_examples=30)
+def test_it_finds_the_workers_of_any_service(
+    algorithm: str, workers: int, initial: int, latency: float, halves: bool
+) -> None:
+    """From any start, and again when half of them are gone: all of them work, and the queue is bounded."""
+    limit = controller(algorithm, initial, most=2000)
+    run(limit, FluidService(workers, latency), 100)
+    if halves:
+        workers = max(1, workers // 2)
+        run(limit, FluidService(workers, latency), 100, now=200.0)
+    assert workers - 1 <= limit.limit <= 2 * workers + 8
+
+
+@given(workers=st.integers(2, 150), initial=st.integers(1, 1000))
+@settings(max_examples=30)
+def test_aimd_stays_near_what_is_not_late(workers: int, initial: int) -> None:
+    """At most ten times the workers are in time here: it uses them all, and backs off from there."""
+    limit = controller("aimd", initial, most=2000)
+    run(limit, FluidService(workers), 200)
+    assert workers <= limit.limit <= 10 * workers + 2
+
+
+windows = st.builds(
+    Window,
+    st.none() | st.floats(1e-6, 100.0),
+    st.floats(0, 1),
+    st.floats(0, 1),
+    st.integers(0, 300),
+    st.booleans(),
+)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@given(
+    least=st.integers(1, 50),
+    initial=st.integers(50, 100),
+    most=st.integers(100, 200),
+    played=st.lists(st.tuples(windows, st.booleans()), max_size=30),
+)
+def test_whatever_comes_the_limit_is_within_its_bounds(
+    algorithm: str, least: int, initial: int, most: int, played: list[tuple[Window, bool]]
+) -> None:
+    """And it grows only where somebody was held up; a dip is never above the limit."""
+    limit = controller(algorithm, initial, least, most)
+    for number, (window, dips) in enumerate(played):
+        before = limit.limit
+        limit.update(window, float(number))
+        assert least <= limit.limit <= most
+        assert least <= limit.capacity <= max(least, limit.limit)
+        assert limit.limit <= before or window.is_limited
+        assert 0 <= limit.refused <= 1
+        assert math.isfinite(limit.latency)
+        if dips:
+            limit.begin_dip()
