@@ -94,6 +94,7 @@ if TYPE_CHECKING:
     from .policies.cache_storages import MemoryStorage as MemoryStorage
     from .policies.circuit_breaker import CircuitBreakerPolicy as CircuitBreakerPolicy
     from .policies.deadline import deadline as deadline
+    from .policies.fallback import FallbackPolicy as FallbackPolicy
     from .policies.gather import gather as gather
     from .policies.gather_in_threads import gather_in_threads as gather_in_threads
     from .policies.on_self import circuit_breaker as circuit_breaker
@@ -117,6 +118,7 @@ _MODULES = {
     "core.priority": "Priority",
     "core.layers.interceptors": "RequestInterceptor ResponseInterceptor",
     "policies.deadline": "deadline",
+    "policies.fallback": "FallbackPolicy",
     "policies.gather": "gather",
     "policies.gather_in_threads": "gather_in_threads",
     "errors": (

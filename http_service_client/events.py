@@ -34,6 +34,8 @@ __all__ = [
     "CodingRefused",
     "ConnectionAwaited",
     "Event",
+    "FallbackSource",
+    "FallbackUsed",
     "RedirectFollowed",
     "RetryScheduled",
     "RetryStopped",
@@ -418,6 +420,46 @@ class CallFinished(NamedTuple):
         return f"done: {outcome(self)}{_left(self)}"
 
 
+class FallbackSource(str, Enum):
+    """Where a fallback's result comes from."""
+
+    VALUE = "value"
+    """The value that was set."""
+    FUNCTION = "function"
+    """The function that was set."""
+    LAST_GOOD = "last_good"
+    """The last good result."""
+
+
+class FallbackUsed(NamedTuple):
+    """A call failed, and a fallback stands in for its outcome.
+
+    source: a `FallbackSource`.   reason: the outcome, such as "ConnectError" or "status 503".
+    sent_state: what became of the request, the worst over all attempts. None for a function without a request.
+    age: seconds since the last good result; None for other sources.
+    """
+
+    at: float
+    attempt: int
+    key: str
+    source: FallbackSource
+    reason: str
+    sent_state: SentState | None = None
+    age: float | None = None
+    call_id: str = ""
+    call_name: str | None = None
+    name: str = "fallback_used"
+
+    def __str__(self) -> str:
+        what = {
+            FallbackSource.VALUE: "its value",
+            FallbackSource.FUNCTION: "the result of its function",
+        }.get(self.source, "the last good result")
+        age = "" if self.age is None else f", {self.age:.3f} s old"
+        sent = "" if self.sent_state is None else f" ({_words(self.sent_state)})"
+        return f"the fallback stands in for {self.reason}{sent}: {what}{age}"
+
+
 Event = (
     AttemptFinished
     | AuthContinued
@@ -433,6 +475,7 @@ Event = (
     | ThrottleRefused
     | CacheUsed
     | CacheFailed
+    | FallbackUsed
     | CallFinished
 )
 
@@ -475,6 +518,11 @@ class Timeline(tuple[Event, ...]):
     def cache_used(self) -> CacheUsed | None:
         """What a cache did for the call; None if none was asked."""
         return next((event for event in self if isinstance(event, CacheUsed)), None)
+
+    @property
+    def fallback_used(self) -> FallbackUsed | None:
+        """The fallback that stands in for the outcome of the call; None if none does."""
+        return next((event for event in self if isinstance(event, FallbackUsed)), None)
 
     def __repr__(self) -> str:
         return f"Timeline({list(self)!r})"

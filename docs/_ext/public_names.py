@@ -40,7 +40,17 @@ _DOTTED = re.compile(rf"\b{PACKAGE}((?:\.\w+)+)")
 _MADE_BY_CLIENTS = {"AsyncStreamedResponse", "ResilienceMiddleware", "StreamedResponse", "Timeline"}
 # Names of spans' attributes and events, and of metrics: see docs/opentelemetry.md.
 _TELEMETRY = {
-    *("cache.requests", "cache.result", "call.duration", "call.id", "circuit", "circuit.changes", "reason"),
+    *(
+        "fallbacks",
+        "fallback.source",
+        "cache.requests",
+        "cache.result",
+        "call.duration",
+        "call.id",
+        "circuit",
+        "circuit.changes",
+        "reason",
+    ),
     *(
         "redirect_followed",
         "refusals",

@@ -29,7 +29,9 @@ from .wiring import (
     cookie_jar,
     foreign_calls,
     idle_limit,
+    new_last_good,
     pipelines,
+    resize_last_good,
     transport_settings,
 )
 
@@ -76,6 +78,7 @@ class Assembly:
         self.origins = OriginParts(config, clock, random, circuits)
         origins = self.origins.registry
         self._connections = connections = FairSemaphore(config.pool.max_connections, lock=ForkSafeLock())
+        self._last_good = last_good = new_last_good(config)
         made = Interceptors(interceptor_factory)
         self._pipelines = partial(
             pipelines,
@@ -86,6 +89,7 @@ class Assembly:
             random=random,
             on_exchange=on_exchange,
             listener=listener,
+            last_good=last_good,
         )
         self._foreign_calls = partial(
             foreign_calls, keys=origins, clock=clock, random=random, on_exchange=on_exchange
@@ -170,6 +174,7 @@ class Assembly:
             self.origins.reconfigure(config, self._on_change)
             if builder.routes is not None and before.routes is not None:
                 builder.routes.succeed(before.routes)
+            resize_last_good(self._last_good, config)
             for each, own_builder in builders:
                 vars(each).update(_call_builder=own_builder, config=config)
             if builder.backends is before.backends:

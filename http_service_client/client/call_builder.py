@@ -19,6 +19,7 @@ from ..core.deadline import AMBIENT_DEADLINE, earliest
 from ..core.layer import Handler
 from ..core.layers.download import Download
 from ..core.machines.circuit_breaker import CircuitBreaker
+from ..core.machines.fallback import FallbackSettings
 from ..core.nesting import current_scope
 from ..core.origins import OriginRegistry, parse_key, state_key
 from ..core.timeouts import Timeout
@@ -39,6 +40,7 @@ from ..http.preparation import parse_method
 from ..http.urls import normalise_url, origin_of, redact_url
 from ..policies.cache import Cache
 from ..policies.circuit_breaker import CircuitBreakerPolicy
+from ..policies.fallback import FallbackPolicy
 from ..policies.retry import RetryPolicy
 from .backends import Backends
 from .config import HttpClientConfig
@@ -55,6 +57,7 @@ __all__ = [
     "RequestOptions",
     "StreamRequestOptions",
     "chosen",
+    "chosen_fallback",
     "override",
     "uses_budget",
 ]
@@ -87,6 +90,7 @@ class SendOptions(TypedDict, total=False):
     retry_policy: RetryPolicy | bool | None
     circuit_breaker: CircuitBreakerPolicy | bool | None
     retry_budget: bool | None
+    fallback: FallbackPolicy | bool | None
     key: str | None
     idempotent: bool | None
     progress: Callable[[int, int | None], object] | bool | str | None
@@ -161,7 +165,11 @@ class CallBuilder:
         self.on_change: Callable[[Any], None] = listener
         resolved = config.resolved
         self._options = CallOptions(
-            resolved.timeout, config.allowed_redirect_count, resolved.retry, is_nested=False
+            resolved.timeout,
+            config.allowed_redirect_count,
+            resolved.retry,
+            is_nested=False,
+            fallback=resolved.fallback,
         )
         self._state_key = resolved.state_key
         self.routes = None if resolved.routes is None else LiveRoutes(resolved.routes, self._now)
@@ -233,6 +241,10 @@ class CallBuilder:
             raise ConfigurationError(
                 "response_type needs a response that is read whole; call request() for it"
             )
+        if isinstance(options.get("fallback"), FallbackPolicy):
+            raise ConfigurationError(
+                "fallback stands in for a response that is read whole; call request() for it, or handle the error"
+            )
         if max_size is not CLIENT_DEFAULT:
             if max_size is not None:
                 check_count("max_response_size", max_size)
@@ -263,6 +275,7 @@ class CallBuilder:
         retry_policy: RetryPolicy | bool | None = CLIENT_DEFAULT,
         circuit_breaker: CircuitBreakerPolicy | bool | None = CLIENT_DEFAULT,
         retry_budget: bool | None = CLIENT_DEFAULT,
+        fallback: FallbackPolicy | bool | None = CLIENT_DEFAULT,
         key: str | None = None,
         idempotent: bool | None = None,
         response_type: Any = None,
@@ -363,6 +376,8 @@ class CallBuilder:
             options = options._replace(auth=flow)
         if key is not None:
             options = options._replace(key=key)
+        if fallback is not CLIENT_DEFAULT:
+            options = options._replace(fallback=self._chosen_fallback(fallback, request.method))
         if total_timeout is CLIENT_DEFAULT:
             total_timeout = config.total_timeout
         else:
@@ -472,6 +487,7 @@ class CallBuilder:
             stream=stream,
             progress=report,
             on_finish=report.close if isinstance(report, ProgressBar) else None,
+            fallback=self._options.fallback,
         )
 
     def _merged(
@@ -524,6 +540,15 @@ class CallBuilder:
         policy.listeners.subscribe(self.lifetime, self.on_change)  # once for the client and all its views
         self.policies[id(policy)] = policy
         return policy.breaker
+
+    def _chosen_fallback(self, given: Any, method: str) -> FallbackSettings | None:
+        chosen_one = chosen_fallback(given, self._options.fallback)
+        if isinstance(given, FallbackPolicy) and not given.settings.may_answer(method):
+            raise ConfigurationError(
+                f"fallback would hide that a {method} failed, and may have been processed; "
+                "if that is meant, write FallbackPolicy(…, unsafe_methods=True)"
+            )
+        return chosen_one
 
     def _chosen_timeout(self, given: Any, breaker: Any) -> Timeout:
         """The call's own timeout or the client's, cut to the timeout of a breaker that the call sets."""
@@ -648,3 +673,9 @@ def chosen(name: str, given: Any, default: Any, kind: type) -> Any:
     if not isinstance(given, kind):
         raise ConfigurationError(f"{name} must be a {kind.__name__}, True, False or None, not {given!r}")
     return given
+
+
+def chosen_fallback(given: Any, default: FallbackSettings | None) -> FallbackSettings | None:
+    """A call's fallback: that of the given policy; the client's for CLIENT_DEFAULT and True; None for False and None."""
+    policy: FallbackPolicy | FallbackSettings | None = chosen("fallback", given, default, FallbackPolicy)
+    return policy.settings if isinstance(policy, FallbackPolicy) else policy

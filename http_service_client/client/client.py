@@ -209,6 +209,7 @@ class HttpServiceClient(Events):
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
+        fallback: a `FallbackPolicy` for this call; False or None for no fallback.
         key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
             each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
@@ -261,6 +262,7 @@ class HttpServiceClient(Events):
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
+        fallback: a `FallbackPolicy` for this call; False or None for no fallback.
         key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
             each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
@@ -298,6 +300,7 @@ class HttpServiceClient(Events):
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
+        fallback: a `FallbackPolicy` for this call; False or None for no fallback.
         key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
             each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
@@ -341,6 +344,7 @@ class HttpServiceClient(Events):
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
+        fallback: a `FallbackPolicy` for this call; False or None for no fallback.
         key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
             each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
@@ -389,6 +393,7 @@ class HttpServiceClient(Events):
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
+        fallback: a `FallbackPolicy` for this call; False or None for no fallback.
         key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
             each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
@@ -434,6 +439,7 @@ class HttpServiceClient(Events):
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
+        fallback: a `FallbackPolicy` for this call; False or None for no fallback.
         key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
             each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
@@ -507,6 +513,7 @@ class HttpServiceClient(Events):
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
+        fallback: a `FallbackPolicy` for this call; False or None for no fallback.
         key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
             each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
@@ -566,6 +573,7 @@ class HttpServiceClient(Events):
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
+        fallback: a `FallbackPolicy` for this call; False or None for no fallback.
         key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
             each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.checks import check_count, check_duration, check_flag, suggests_keywords
 from ..core.machines.backoff import ExponentialBackoff
 from ..core.machines.circuit_states import CircuitBreakerSettings
+from ..core.machines.fallback import FallbackSettings
 from ..core.machines.retry_budget import RetryBudgetSettings
 from ..core.machines.retry_quota import BudgetSettings, RetryQuotaSettings
 from ..core.timeouts import Timeout
@@ -31,6 +32,7 @@ from ..http.headers import redact_headers
 from ..http.messages import HttpRequest
 from ..http.propagation import Propagation
 from ..policies.circuit_breaker import CircuitBreakerPolicy
+from ..policies.fallback import FallbackPolicy
 from ..policies.retry import RetryPolicy
 from .http2_config import check_http2
 from .pool_config import ConnectionPoolConfig, by_default, is_default, is_path, without_mark
@@ -41,6 +43,7 @@ from .resolved import (
     parse_circuit_breaker,
     parse_client_auth,
     parse_default_headers,
+    parse_fallback,
     parse_propagation,
     parse_proxies,
     parse_retry_budget,
@@ -163,6 +166,8 @@ class HttpClientConfig:
         `total_timeout`, `retry_policy`, `circuit_breaker`, `retry_budget`, `idempotent`, `key`, `name`, `decompress`,
         `error_type`). A call's own keywords come first, then those of a view, then its route. "*" stands for any
         method, or for any path.
+    fallback: what stands in for the response to a GET or another safe request that failed after all attempts: a
+        `FallbackPolicy`, or a mapping of its arguments. None for nothing.
     http2: use HTTP/2 with the https origins that agree to it, and that no proxy leads to. Needs the extra `http2`.
 
     A configuration is a value: it compares, pickles and copies by its fields, and does not change. Mappings and lists
@@ -213,6 +218,7 @@ class HttpClientConfig:
     json_codec: Any = None
     state_key: Callable[[HttpRequest], str | None] | str | None = None
     routes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    fallback: FallbackPolicy | FallbackSettings | Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         set_here = {name: getattr(self, name) for name in _SHARED if _is_set(getattr(self, name))}
@@ -257,6 +263,7 @@ class HttpClientConfig:
         resolved = self._resolve(set_here)
         object.__setattr__(self, "_resolved", resolved)
         object.__setattr__(self, "propagation", resolved.propagation)
+        object.__setattr__(self, "fallback", resolved.fallback)
         for name in _DEFAULTS:
             object.__setattr__(self, name, frozen(getattr(self, name)))
         for name in _SHARED.keys() - set_here.keys():  # shows the value in use, which is still a default
@@ -292,6 +299,7 @@ class HttpClientConfig:
             json_codec=new_codec(self.json_codec),
             routes=routes,
             state_key=self.state_key,  # type: ignore[arg-type]  # parsed above
+            fallback=parse_fallback(self.fallback),
         )
 
     def _shared_pool(self, set_here: Mapping[str, Any]) -> ConnectionPoolConfig:

@@ -15,6 +15,7 @@ from .._version import __version__
 from ..core.checks import did_you_mean, keyword_remedy
 from ..core.machines.backoff import ExponentialBackoff
 from ..core.machines.circuit_states import CircuitBreakerSettings
+from ..core.machines.fallback import FallbackSettings
 from ..core.machines.retry_budget import RetryBudgetSettings
 from ..core.machines.retry_quota import BudgetSettings, RetryQuotaSettings
 from ..core.timeouts import Timeout
@@ -33,6 +34,7 @@ from ..http.routes import RouteTable
 from ..http.secret_names import CREDENTIAL_HEADERS, SecretNames
 from ..http.urls import check_base_url
 from ..policies.circuit_breaker import CircuitBreakerPolicy
+from ..policies.fallback import FallbackPolicy
 from ..policies.listeners import judging
 from ..policies.retry import RetryPolicy
 from .pool_config import ConnectionPoolConfig
@@ -47,6 +49,7 @@ __all__ = [
     "parse_circuit_breaker",
     "parse_client_auth",
     "parse_default_headers",
+    "parse_fallback",
     "parse_propagation",
     "parse_proxies",
     "parse_retry_budget",
@@ -98,6 +101,7 @@ class ResolvedConfig:
     json_codec: None for the standard library.
     routes: the table of routes, and the `RouteOptions` of each; None for none.
     state_key: chooses the state of a call that sets no key; None for that of its origin.
+    fallback: what stands in for the response of a call that failed; None for nothing.
     """
 
     pool: ConnectionPoolConfig
@@ -113,6 +117,7 @@ class ResolvedConfig:
     json_codec: JsonCodec | None
     state_key: StateKey | None
     routes: tuple[RouteTable, tuple[Any, ...]] | None
+    fallback: FallbackSettings | None
 
     @property
     def timeout(self) -> Timeout:
@@ -168,6 +173,15 @@ def parse_retry_budget(given: object) -> BudgetSettings:
     return RetryBudgetSettings(**arguments) if share else RetryQuotaSettings(**arguments)
 
 
+def parse_fallback(given: object) -> FallbackSettings | None:
+    """The settings of a policy, or those made of a mapping; None for None."""
+    if given is None or isinstance(given, FallbackSettings):
+        return None if given is None else replace(given, is_failure=judging(given.is_failure))
+    if isinstance(given, FallbackPolicy):
+        return given.settings
+    return FallbackPolicy(**_arguments("fallback", given, FallbackPolicy)).settings
+
+
 # A client has a clock and randomness of its own, and names its circuits by their origins.
 _SET_BY_THE_CLIENT = frozenset({"budget", "clock", "name", "random"})
 
@@ -184,7 +198,8 @@ def _arguments(field: str, given: object, *takers: Any) -> dict[str, Any]:
         return {}
     if not isinstance(given, Mapping):
         switch = f"enable_{field.removesuffix('_config')}"
-        remedy = f"; use {switch}={given}" if isinstance(given, bool) else ""
+        is_switch = isinstance(given, bool) and field.endswith("_config")
+        remedy = f"; use {switch}={given}" if is_switch else ""
         raise ConfigurationError(
             f"{field} must be a mapping or a {takers[0].__name__}, not {type(given).__name__}{remedy}"
         )

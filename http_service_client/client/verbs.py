@@ -69,6 +69,7 @@ class Verbs(ABC):
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
+        fallback: a `FallbackPolicy` for this call; False or None for no fallback.
         key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
             each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
@@ -106,6 +107,7 @@ class Verbs(ABC):
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
+        fallback: a `FallbackPolicy` for this call; False or None for no fallback.
         key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
             each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
@@ -143,6 +145,7 @@ class Verbs(ABC):
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
+        fallback: a `FallbackPolicy` for this call; False or None for no fallback.
         key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
             each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
@@ -180,6 +183,7 @@ class Verbs(ABC):
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
+        fallback: a `FallbackPolicy` for this call; False or None for no fallback.
         key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
             each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
@@ -217,6 +221,7 @@ class Verbs(ABC):
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
+        fallback: a `FallbackPolicy` for this call; False or None for no fallback.
         key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
             each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
@@ -254,6 +259,7 @@ class Verbs(ABC):
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
+        fallback: a `FallbackPolicy` for this call; False or None for no fallback.
         key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
             each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
@@ -291,6 +297,7 @@ class Verbs(ABC):
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
+        fallback: a `FallbackPolicy` for this call; False or None for no fallback.
         key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
             each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
@@ -328,6 +335,7 @@ class Verbs(ABC):
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
+        fallback: a `FallbackPolicy` for this call; False or None for no fallback.
         key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
             each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
@@ -365,6 +373,7 @@ class Verbs(ABC):
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
+        fallback: a `FallbackPolicy` for this call; False or None for no fallback.
         key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
             each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
@@ -402,6 +411,7 @@ class Verbs(ABC):
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
+        fallback: a `FallbackPolicy` for this call; False or None for no fallback.
         key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
             each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
@@ -439,6 +449,7 @@ class Verbs(ABC):
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
+        fallback: a `FallbackPolicy` for this call; False or None for no fallback.
         key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
             each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
@@ -476,6 +487,7 @@ class Verbs(ABC):
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
+        fallback: a `FallbackPolicy` for this call; False or None for no fallback.
         key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
             each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
@@ -513,6 +525,7 @@ class Verbs(ABC):
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
+        fallback: a `FallbackPolicy` for this call; False or None for no fallback.
         key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
             each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
@@ -550,6 +563,7 @@ class Verbs(ABC):
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
+        fallback: a `FallbackPolicy` for this call; False or None for no fallback.
         key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
             each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
@@ -587,6 +601,7 @@ class Verbs(ABC):
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
+        fallback: a `FallbackPolicy` for this call; False or None for no fallback.
         key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
             each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
@@ -624,6 +639,7 @@ class Verbs(ABC):
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
+        fallback: a `FallbackPolicy` for this call; False or None for no fallback.
         key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
             each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the

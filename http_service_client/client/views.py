@@ -16,7 +16,7 @@ from ..errors import ClientClosedError, ConfigurationError
 from ..http.headers import Headers
 from ..policies.cache import Cache
 from ..policies.circuit_breaker import CircuitBreakerPolicy
-from .call_builder import CLIENT_DEFAULT, CallBuilder, chosen, override, uses_budget
+from .call_builder import CLIENT_DEFAULT, CallBuilder, chosen, chosen_fallback, override, uses_budget
 from .config import ConnectionPoolConfig, HttpClientConfig
 from .resolved import parse_base_url, parse_client_auth, parse_default_headers, parse_proxies
 from .wiring import proxy_settings
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ..core.timeouts import Timeout
     from ..http.auth.flow import AuthFlow
     from ..http.cookies.jar import CookieJar
+    from ..policies.fallback import FallbackPolicy
     from ..policies.retry import RetryPolicy
 
 __all__ = ["ViewCallBuilder", "ViewOptions", "about_assignment", "about_view", "check_view_options"]
@@ -46,6 +47,7 @@ class ViewOptions(TypedDict, total=False):
     retry_policy: RetryPolicy | bool | None
     circuit_breaker: CircuitBreakerPolicy | bool | None
     retry_budget: bool | None
+    fallback: FallbackPolicy | bool | None
     key: str | None
     name: str | None
     decompress: bool
@@ -133,6 +135,9 @@ class ViewCallBuilder(CallBuilder):
         ours = {name: options[name] for name in _OF_CALLS if name in options}
         self._defaults = {**self.__dict__.get("_defaults", {}), **ours}
         self._check_defaults(**self._defaults)
+        if "fallback" in options:
+            fallback = chosen_fallback(options["fallback"], self._options.fallback)
+            self._options = self._options._replace(fallback=fallback)
         if "cookies" in options or "cache" in options:
             cache = chosen("cache", options.get("cache", True), self.cache, Cache)
             if cache is None and options.get("cache") is True:

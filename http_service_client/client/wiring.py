@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import fields
+from functools import cache as cache_of_function
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..core.call import Call, CallOptions
 from ..core.layers.cache import CacheMembership
+from ..core.layers.fallback import FallbackMembership
 from ..core.layers.interceptors import Interceptor
 from ..core.layers.signing import Signer
 from ..core.layers.tokens import Needs, Tokens
+from ..core.machines.fallback import FallbackSettings, LastGood
 from ..core.machines.semaphore import FairSemaphore
 from ..core.origins import OriginRegistry, state_key
 from ..core.pipeline import call_pipeline, foreign_pipeline
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
     from ..errors import Failure
     from ..events import Event
     from ..http.auth.netrc import NetrcEntries
+    from ..http.caching.stored import StoredResponse
     from ..http.headers import Headers
     from ..http.messages import HttpContext, HttpRequest, HttpResponse
     from ..http.propagation import Propagation
@@ -58,8 +62,10 @@ __all__ = [
     "cookie_jar",
     "foreign_calls",
     "idle_limit",
+    "new_last_good",
     "pipelines",
     "proxy_settings",
+    "resize_last_good",
     "transport_settings",
 ]
 
@@ -68,16 +74,23 @@ TOKEN_CALL = "token request"
 
 
 class Pipelines(NamedTuple):
-    """The layers of calls and of downloads, without and with an auth flow. Calls without one pay for none."""
+    """The layers of calls and of downloads, without and with an auth flow. Calls without one pay for none.
+
+    with_fallback: those of calls with a fallback, made when first used. The argument: with an auth flow.
+    """
 
     call: Handler
     call_with_auth: Handler
     download: Handler
     download_with_auth: Handler
+    with_fallback: Callable[[bool], Handler]
 
     def of(self, call: Call) -> Handler:
         """The layers of this call."""
-        return self[0] if call.options.auth is None else self[1]
+        options = call.options
+        if options.fallback is not None:
+            return self.with_fallback(options.auth is not None)
+        return self[0] if options.auth is None else self[1]
 
     def of_download(self, call: Call) -> Handler:
         """The layers of a download."""
@@ -95,10 +108,12 @@ def pipelines(
     listener: Callable[[Event], None] | None = None,
     logins: NetrcEntries | None = None,
     telemetry: Telemetry | None = None,
+    last_good: LastGood[StoredResponse] | None = None,
 ) -> Callable[[CookieJar | None, Cache | None], Pipelines]:
     """A function that makes the layers of each kind of call, for a cookie jar and a cache. They share all the rest.
 
     listener: called with the events of the calls that fetch tokens.   logins: those of the netrc file.
+    last_good: where the last good responses are, for fallbacks; None for no fallbacks.
     """
     pipeline = partial(
         call_pipeline,
@@ -149,7 +164,15 @@ def pipelines(
     def make(jar: CookieJar | None, cache: Cache | None) -> Pipelines:
         kinds = [partial(kind, cookies=jar) for kind in (plain, with_auth)]
         part = None if cache is None else membership(config, jar, cache)
-        return Pipelines(*(kind(cache=part) for kind in kinds), *(kind(is_download=True) for kind in kinds))
+
+        @cache_of_function
+        def with_fallback(has_auth: bool) -> Handler:
+            own = None if last_good is None else fallback_membership(config, jar, last_good)
+            return kinds[has_auth](cache=part, fallback=own)
+
+        plain_call, call_with_auth = (kind(cache=part) for kind in kinds)
+        download, download_with_auth = (kind(is_download=True) for kind in kinds)
+        return Pipelines(plain_call, call_with_auth, download, download_with_auth, with_fallback)
 
     return make
 
@@ -221,14 +244,47 @@ def _token_call(
 
 def membership(config: HttpClientConfig, jar: CookieJar | None, cache: Cache) -> CacheMembership:
     """The part in a cache of a client with this jar."""
-    adds = bool(config.request_interceptors or config.request_signers or config.netrc) or jar is not None
-    socket, certificate = (
-        None if path is None else os.path.abspath(path)
-        for path in (config.pool.uds, config.pool.ssl_cert_file)
-    )
+    adds = _adds_credentials(config, jar)
+    socket, certificate = _peer_paths(config)
     decodes = config.enable_response_decompression
     signs = bool(config.request_signers)
     return CacheMembership(cache.state, CALL_IDS.new, decodes, adds, signs, socket, certificate)
+
+
+def fallback_membership(
+    config: HttpClientConfig, jar: CookieJar | None, responses: LastGood[StoredResponse]
+) -> FallbackMembership:
+    """What the last good responses of a client with this jar depend on."""
+    parts = (config.enable_response_decompression, *_peer_paths(config))
+    return FallbackMembership(responses, _adds_credentials(config, jar), bool(config.request_signers), parts)
+
+
+def new_last_good(config: HttpClientConfig) -> LastGood[StoredResponse]:
+    """Where the last good responses of a client are."""
+    return LastGood(*_limits_of_last_good(config), lock=ForkSafeLock())
+
+
+def resize_last_good(responses: LastGood[StoredResponse], config: HttpClientConfig) -> None:
+    """Have them go by the limits of another configuration."""
+    responses.resize(*_limits_of_last_good(config))
+
+
+def _limits_of_last_good(config: HttpClientConfig) -> tuple[int, int]:
+    settings = config.resolved.fallback
+    if settings is None:  # for calls with a fallback of their own
+        settings = FallbackSettings(value=None)
+    return settings.max_entries, settings.max_bytes
+
+
+def _adds_credentials(config: HttpClientConfig, jar: CookieJar | None) -> bool:
+    """Whether something inside the layers of a call may add credentials to its request."""
+    return bool(config.request_interceptors or config.request_signers or config.netrc) or jar is not None
+
+
+def _peer_paths(config: HttpClientConfig) -> list[str | None]:
+    """The paths of the client's Unix socket and of its certificate."""
+    paths = (config.pool.uds, config.pool.ssl_cert_file)
+    return [None if path is None else os.path.abspath(path) for path in paths]
 
 
 def cookie_jar(setting: bool | CookieJar) -> CookieJar | None:

@@ -23,7 +23,7 @@ from .effects import TIMED_OUT, Plan, Work
 from .machines.flights import Flight
 from .machines.response_cache import Landing, ResponseCache, partition_of, url_key
 
-__all__ = ["OVERTAKEN", "CacheAccess"]
+__all__ = ["OVERTAKEN", "CacheAccess", "secrets_in"]
 
 OVERTAKEN = "it was out of date when it came"
 """Why a response is not stored that a change has overtaken."""
@@ -253,10 +253,10 @@ class CacheAccess:
         if request_values(sent, names) != request_values(request, names):
             return "Vary names a header that was added later"
         if rules.shared:
-            is_personal = self._authenticates or self._has_certificate or bool(_secrets(sent))
+            is_personal = self._authenticates or self._has_certificate or bool(secrets_in(sent))
         else:
             is_seen = seen is not None or not self._adds_credentials
-            is_personal = self._authenticates or not (is_seen and _secrets(sent) == _secrets(request))
+            is_personal = self._authenticates or not (is_seen and secrets_in(sent) == secrets_in(request))
             is_personal = is_personal and not self.cache.is_single_user
         return why_not_stored(request, response, self._wall(), rules, has_credentials=is_personal)
 
@@ -280,6 +280,7 @@ class CacheAccess:
         return key
 
 
-def _secrets(request: HttpRequest) -> dict[str, list[str]]:
+def secrets_in(request: HttpRequest) -> dict[str, list[str]]:
+    """The headers of a request that hold secrets, by their lower-case names."""
     headers = request.headers
     return {name.lower(): headers.get_all(name) for name in headers if name in headers.secret_names}

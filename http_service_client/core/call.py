@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..http.bodies.progress import Progress
     from .effects import Outcome, Plan
     from .machines.circuit_breaker import CircuitBreaker
+    from .machines.fallback import FallbackSettings
     from .machines.retry_settings import RetrySettings
     from .nesting import CallScope
     from .origins import OriginState
@@ -89,6 +90,7 @@ class CallOptions(NamedTuple):
     on_finish: called when the call ends, whatever its outcome.
     error_type: of the body of a 4xx or 5xx response, or None.
     auth: the flow that adds credentials to each request; None when they are headers, or there are none.
+    fallback: what stands in for the response when the call fails, or None.
     """
 
     timeout: Timeout
@@ -101,6 +103,7 @@ class CallOptions(NamedTuple):
     auth: AuthFlow | None = None
     key: str | None = None
     error_type: Any = None
+    fallback: FallbackSettings | None = None
 
 
 class Attempt:
@@ -262,19 +265,23 @@ class Call(HttpContext):
         """Close the timeline, and return the response to return or a new error to raise."""
         if isinstance(outcome, Failure):
             self.end(None, outcome.error_type.__name__)
-            details: dict[str, object] = {
-                "request": self.request,
-                "response": self.response,
-                "sent_state": self.sent_state,
-            }
-            details |= {name: value for name, value in outcome.details.items() if value is not None}
-            error = outcome.error_type(outcome.message, timeline=Timeline(self.events), **details)
-            error.__cause__ = outcome.cause
-            return error
+            return self.error(outcome)
         self.end(outcome.status_code, None)
         outcome.attempts = self.attempt
         outcome.timeline = Timeline(self.events)
         return outcome
+
+    def error(self, failure: Failure) -> HttpClientError:
+        """A new error that says what the call has come to, with the timeline so far."""
+        details: dict[str, object] = {
+            "request": self.request,
+            "response": self.response,
+            "sent_state": self.sent_state,
+        }
+        details |= {name: value for name, value in failure.details.items() if value is not None}
+        error = failure.error_type(failure.message, timeline=Timeline(self.events), **details)
+        error.__cause__ = failure.cause
+        return error
 
     def abort(self, error: BaseException) -> None:
         """Close the timeline of a call that user code or cancellation ended."""

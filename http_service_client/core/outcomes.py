@@ -30,6 +30,7 @@ from ..errors import (
 from ..http.messages import HttpResponse
 from ..http.retry_after import WAIT_HEADERS, requested_delay
 from .effects import Outcome
+from .machines.failure_kinds import FAILURE_STATUSES
 
 __all__ = [
     "FAILURE_STATUSES",
@@ -41,8 +42,6 @@ __all__ = [
     "requested_wait",
     "sent_state_of",
 ]
-
-FAILURE_STATUSES = frozenset({408, 429, *range(500, 600)})
 
 
 def is_failure(outcome: Outcome) -> bool | None:

@@ -21,6 +21,7 @@ from .layers.compression import CompressionLayer
 from .layers.cookies import CookiesLayer
 from .layers.download import DownloadLayer
 from .layers.exchange import Exchange, Observer
+from .layers.fallback import FallbackLayer, FallbackMembership
 from .layers.interceptors import Interceptor, InterceptorsLayer
 from .layers.propagation import PropagationLayer, Stamp
 from .layers.redirects import RedirectsLayer
@@ -60,6 +61,7 @@ def call_pipeline(
     propagation: Propagation | None = None,
     cache: CacheMembership | None = None,
     telemetry: Telemetry | None = None,
+    fallback: FallbackMembership | None = None,
 ) -> Handler:
     """The layers of a call, in the order in which a request meets them.
 
@@ -80,6 +82,7 @@ def call_pipeline(
     collect: collects garbage, which may hold slots; None for nothing.
     propagation: the headers that say what is left of the call's time, and more; None for none.
     telemetry: sees calls and exchanges; None where it is switched off.
+    fallback: calls may have one; None for none.
     """
     gates = wall_clock if has_gates else None
     for_telemetry = None if telemetry is None else HttpRequest.copy
@@ -89,6 +92,7 @@ def call_pipeline(
     layers: list[Layer | None] = [
         TelemetryLayer(telemetry) if telemetry is not None else None,  # traces and metrics, if switched on
         CallLayer(),  # from its first step to whatever ends it
+        FallbackLayer(fallback, wall_clock) if fallback else None,  # what stands in for a failure
         CacheLayer(cache, wall_clock, telemetry) if cache else None,  # stored responses, shared exchanges
         RetryLayer(random, wall_clock, report),  # attempts, waits, budget
         TokensLayer(auth[1]) if auth is not None else None,  # a token for the auth flow, if it sends one

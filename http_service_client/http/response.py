@@ -145,6 +145,11 @@ class HttpResponse(Generic[Data]):
         return used is not None and used.result != "miss"
 
     @property
+    def is_fallback(self) -> bool:
+        """Whether a fallback stands in for the service's response. `timeline.fallback_used` says which, and for what."""
+        return self.timeline is not None and self.timeline.fallback_used is not None
+
+    @property
     def sent_state(self) -> SentState:
         """REFUSED when the server says that it did not process the request, else ANSWERED.
 

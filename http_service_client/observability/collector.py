@@ -25,6 +25,7 @@ from ..events import (
     CircuitRefused,
     CodingRefused,
     Event,
+    FallbackUsed,
     RedirectFollowed,
     RetryStopped,
     ThrottleRefused,
@@ -52,6 +53,7 @@ _LABELS = {
     "http_codings_refused_total": ("service",),
     "http_cache_requests_total": ("service", "result"),
     "http_cache_errors_total": ("service", "operation"),
+    "http_fallbacks_total": ("service", "source"),
 }
 # What a call may send beyond its first request.
 _FURTHER = {
@@ -93,6 +95,7 @@ class MetricsCollector:
         http_codings_refused_total          service                              bodies sent again without compression
         http_cache_requests_total           service, result                      calls that asked a cache: hit, stale, …
         http_cache_errors_total             service, operation                   failures of a cache's storage
+        http_fallbacks_total                service, source                      calls whose failure a fallback stands in for
 
     `service` is the origin of the call, such as ``https://api.example.com``, without its `key`: tenants would be too
     many series. A call that has a name (`name=`) has it as a further label, `name`, in the first three; one with
@@ -284,6 +287,9 @@ class MetricsCollector:
     def _cache_failed(self, event: CacheFailed) -> None:
         self._count(("http_cache_errors_total", _service(event), event.operation))
 
+    def _fallback_used(self, event: FallbackUsed) -> None:
+        self._count(("http_fallbacks_total", _service(event), event.source.value))
+
     def _state_change(self, event: StateChange) -> None:
         service = f"{_service(event)} (shadow)" if event.is_shadow else _service(event)
         self._count(("http_circuit_state_changes_total", service, event.new))
@@ -372,5 +378,6 @@ _COUNT: dict[type, _Counting] = {
     ThrottleWaited: MetricsCollector._throttle_waited,
     CacheUsed: MetricsCollector._cache_used,
     CacheFailed: MetricsCollector._cache_failed,
+    FallbackUsed: MetricsCollector._fallback_used,
     StateChange: MetricsCollector._state_change,
 }

@@ -339,6 +339,13 @@ PANELS = (
                 ),
                 stacked=True,
             ),
+            Panel(
+                "Fallbacks",
+                "Calls that failed, and whose callers saw no error: what stood in. An outage that nobody reports.",
+                "reqps",
+                (Query(_rate("http_client_fallbacks_total", "service, source"), "{{service}} {{source}}"),),
+                stacked=True,
+            ),
         ),
     ),
 )

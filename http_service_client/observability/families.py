@@ -135,6 +135,11 @@ COUNTS = (
         "http_client_cache_errors",
         "Operations of a cache's storage that failed. The calls went on without the cache.",
     ),
+    Count(
+        "http_fallbacks_total",
+        "http_client_fallbacks",
+        "Calls that failed, and whose outcome a fallback stands in for: the callers saw no failure.",
+    ),
 )
 
 _CIRCUITS = "http_client_circuits"

@@ -19,6 +19,7 @@ from ..core.machines.circuit_states import (
     CircuitBreakerState,
     StateChange,
 )
+from ..core.machines.fallback import FallbackSettings
 from ..core.machines.response_cache import CacheStorage
 from ..core.machines.retry_budget import RetryBudgetSettings
 from ..core.machines.retry_conditions import RetryCondition
@@ -27,6 +28,7 @@ from ..http.caching.stored import StoredResponse
 from .cache import Cache
 from .cache_storages import MemoryStorage
 from .circuit_breaker import CircuitBreakerPolicy
+from .fallback import FallbackPolicy
 from .retry import RetryPolicy
 from .strategy import Strategy
 
@@ -42,6 +44,8 @@ __all__ = [
     "ConstantBackoff",
     "DecorrelatedBackoff",
     "ExponentialBackoff",
+    "FallbackPolicy",
+    "FallbackSettings",
     "FibonacciBackoff",
     "Jitter",
     "LinearBackoff",

@@ -2,6 +2,7 @@
 
     .circuit    opens: WARNING; lets trials pass, or closes: INFO; refuses an attempt: DEBUG
     .retry      is scheduled: INFO; is left out: DEBUG
+    .fallback   stands in for a failure: INFO
     .cache      its storage fails: WARNING; what it did for a call: DEBUG
     .call       ends: DEBUG, or INFO if this very logger has been given a level: one line a call, for those who ask
     .attempt    ends: DEBUG      .redirect, .auth, .throttle    DEBUG
@@ -31,6 +32,7 @@ from ..events import (
     CodingRefused,
     ConnectionAwaited,
     Event,
+    FallbackUsed,
     RedirectFollowed,
     RetryScheduled,
     RetryStopped,
@@ -61,6 +63,7 @@ _BRANCHES: dict[type, tuple[str, int]] = {
     ThrottleRefused: ("throttle", DEBUG),
     CacheUsed: ("cache", DEBUG),
     CacheFailed: ("cache", WARNING),
+    FallbackUsed: ("fallback", INFO),
 }
 
 

@@ -56,7 +56,7 @@ def test_public_modules_export_only_names_that_exist() -> None:
 
 KEYWORD_ONLY = {
     *("Bursts", "Errors", "Flapping", "Outage", "Poison", "RateLimit", "Slowdown"),
-    *("CircuitBreakerSettings", "CircuitBreakerSnapshot", "Propagation"),
+    *("CircuitBreakerSettings", "CircuitBreakerSnapshot", "FallbackSettings", "Propagation"),
     *("OAuth2ClientCredentials", "OAuth2Grant", "OAuth2RefreshToken"),
     *("Report", "RetryBudgetSettings", "RetryQuotaSettings", "Scenario", "Service"),
 }

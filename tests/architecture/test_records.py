@@ -23,6 +23,7 @@ LEFT_OUT = {
     "Digest._sessions": "init compare hash",
     "EgressPolicy._allowed": "init repr compare hash",
     "EgressPolicy._denied": "init repr compare hash",
+    "FallbackSettings.value": "hash",
     "HistogramSample.exemplars": "repr",
     "HmacSignature.headers": "hash",
     "HmacSignature.clock": "compare hash",

@@ -23,6 +23,7 @@ import pytest
 import http_service_client as package
 from http_service_client import ConfigurationError, HttpResponse, HttpServiceClient
 from http_service_client.client.call_builder import CLIENT_DEFAULT, CallBuilder
+from http_service_client.core.machines.fallback import NOTHING
 from http_service_client.drivers.clocks import SystemClock
 from http_service_client.observability import collector, metrics
 from http_service_client.testing import ScriptedTransport, VirtualClock
@@ -36,6 +37,7 @@ NAMES = {
     "random": random,
     "SystemClock": SystemClock,
     "DURATION_BUCKETS": metrics.DURATION_BUCKETS,
+    "NOTHING": NOTHING,
 }
 
 
@@ -62,6 +64,11 @@ def events(**keywords: object) -> None:
         client.events("https://api.example.com/", **keywords)
 
 
+def fallback(**keywords: object) -> None:
+    """A fallback with these arguments, which stands in with something."""
+    package.FallbackPolicy(**{"value": None, **keywords})  # type: ignore[arg-type]  # wrong ones too
+
+
 # Heading to the callable that takes the settings of its table.
 TAKERS: dict[str, Callable[..., Any]] = {
     **{
@@ -86,6 +93,7 @@ TAKERS: dict[str, Callable[..., Any]] = {
             "deadline",
         )
     },
+    "FallbackPolicy": fallback,
     "Keywords of a call": call,
     "Keywords of a stream and a download": download,
     "Keywords of an event source": events,
@@ -119,6 +127,7 @@ def parameters(heading: str) -> dict[str, Any]:
         call: CallBuilder.build,
         download: HttpServiceClient.download,
         events: HttpServiceClient.events,
+        fallback: package.FallbackPolicy,
     }.get(TAKERS[heading], TAKERS[heading])
     found = dict(inspect.signature(taker).parameters)
     private = [name for name in found if name.startswith("_")]

@@ -12,11 +12,13 @@ from ...core.machines.retry_quota import RetryQuotaSettings
 from ...http.egress import EgressPolicy
 from ...http.propagation import Propagation
 from ...policies.circuit_breaker import CircuitBreakerPolicy
+from ...policies.fallback import FallbackPolicy
 from ...policies.retry import RetryPolicy
 from ..pool_config import ConnectionPoolConfig
 from ..resolved import (
     known_arguments,
     parse_circuit_breaker,
+    parse_fallback,
     parse_propagation,
     parse_retry_budget,
     parse_retry_policy,
@@ -107,6 +109,7 @@ _TABLES = {
     ),
     "retry_policy_config": Table((RetryPolicy, ExponentialBackoff), _checked(parse_retry_policy)),
     "retry_budget_config": Table((RetryQuotaSettings, RetryBudgetSettings), _checked(parse_retry_budget)),
+    "fallback": Table((FallbackPolicy,), _checked(parse_fallback)),
     "propagation": Table((Propagation,), _checked(parse_propagation)),
     "routes": _Routes((), dict, _AnyKey(_ROUTE)),
 }

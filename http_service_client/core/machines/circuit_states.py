@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, Literal, NamedTuple, TypedDict
 
-from ...errors import ConfigurationError, chain
+from ...errors import ConfigurationError
 from ..checks import check_count, check_duration, check_flag, check_function, check_number, suggests_keywords
-from .other_libraries import status_of, status_of_error
+from .failure_kinds import is_among, parse_kinds
 
 __all__ = [
     "CIRCUIT_RENAMED",
@@ -199,7 +199,7 @@ class CircuitBreakerSettings:
             raise ConfigurationError(f"exclude must be a list of exception classes, not {self.exclude!r}")
         object.__setattr__(self, "exclude", excluded)
         if self.failures is not None:
-            object.__setattr__(self, "failures", _kinds(self.failures))
+            object.__setattr__(self, "failures", parse_kinds(self.failures))
         if not isinstance(self.shadow, (CircuitBreakerSettings, type(None))):
             raise ConfigurationError(
                 f"shadow must be settings or None, not {self.shadow!r}; "
@@ -306,7 +306,7 @@ class CircuitBreakerSettings:
         if self.is_failure is None:
             if self.failures is None or default is None:
                 return default
-            return _is_among(subject, self.failures)
+            return is_among(subject, self.failures)
         verdict = self.is_failure(subject)
         return None if verdict is None else bool(verdict)
 
@@ -336,38 +336,6 @@ class CircuitBreakerSettings:
         75.0
         """
         return recovery * (1 + self.recovery_jitter * random)
-
-
-def _kinds(given: Any) -> tuple[int | range | type[BaseException], ...]:
-    """The kinds of failures, checked."""
-    kinds = tuple(given) if isinstance(given, Iterable) and not isinstance(given, (str, bytes)) else None
-    for kind in kinds or ():
-        is_status = isinstance(kind, range) or (type(kind) is int and 100 <= kind <= 599)
-        if not (is_status or (isinstance(kind, type) and issubclass(kind, BaseException))):
-            kinds = None
-            break
-    if not kinds:
-        raise ConfigurationError(
-            f"failures must be a list of statuses, ranges of them and exception classes, not {given!r}; write for example "
-            "[503, range(520, 530), ConnectError]"
-        )
-    return kinds
-
-
-def _is_among(subject: object, kinds: Any) -> bool:
-    """Whether a response, an exception or what it stems from is of one of these kinds."""
-    if isinstance(subject, BaseException):
-        if any(isinstance(each, kind) for each in chain(subject) for kind in kinds if isinstance(kind, type)):
-            return True
-        statuses = [getattr(each, "status_code", None) or status_of_error(each) for each in chain(subject)]
-    else:
-        statuses = [status_of(subject)]
-    return any(
-        status == kind or (isinstance(kind, range) and status in kind)
-        for status in statuses
-        if status is not None
-        for kind in kinds
-    )
 
 
 class Refusal(NamedTuple):

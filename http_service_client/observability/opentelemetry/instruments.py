@@ -10,6 +10,7 @@ http_service_client.wait.duration        s       of a call's waits: for a retry,
 http_service_client.retries              1       attempts after a call's first
 http_service_client.refusals             1       attempts that were not made: the circuit is open, the service paused
 http_service_client.cache.requests       1       calls that asked a cache, by what it did
+http_service_client.fallbacks            1       calls whose failure a fallback stands in for, by what it is
 http_service_client.circuit.changes      1       of a circuit to a state
 """
 
@@ -29,6 +30,7 @@ from ...events import (
     CircuitRefused,
     ConnectionAwaited,
     Event,
+    FallbackUsed,
     RetryScheduled,
     ThrottleRefused,
     ThrottleWaited,
@@ -89,6 +91,7 @@ class Instruments:
             "retries": ("{attempt}", "Attempts after the first one of a call."),
             "refusals": ("{attempt}", "Attempts that were refused before anything was sent."),
             "cache.requests": ("{call}", "Calls that asked a cache."),
+            "fallbacks": ("{call}", "Calls whose failure a fallback stands in for."),
             "circuit.changes": ("{change}", "Changes of a circuit to a state."),
         }
         self._counters = {
@@ -142,6 +145,10 @@ class Instruments:
         attributes = {**server, f"{OURS}.cache.result": event.result.value}
         self._counters["cache.requests"].add(1, attributes, context)
 
+    def _fell_back(self, event: FallbackUsed, server: Attributes, context: Context) -> None:
+        attributes = {**server, f"{OURS}.fallback.source": event.source.value}
+        self._counters["fallbacks"].add(1, attributes, context)
+
     def _waited(self, kind: str, seconds: float, server: Attributes, context: Context) -> None:
         self._waits.record(seconds, {**server, f"{OURS}.wait.kind": kind}, context)
 
@@ -176,4 +183,5 @@ _OF_EVENTS: dict[type, Callable[[Instruments, Any, Attributes, Context], None]] 
     CircuitRefused: Instruments._refused,
     ThrottleRefused: Instruments._refused,
     CacheUsed: Instruments._cached,
+    FallbackUsed: Instruments._fell_back,
 }

@@ -19,6 +19,7 @@ from http_service_client import (
     CookieJar,
     EgressPolicy,
     ExponentialBackoff,
+    FallbackPolicy,
     HttpClientConfig,
     HttpServiceClient,
     Propagation,
@@ -135,6 +136,7 @@ BAD_VALUES: dict[type, dict[str, list[Any]]] = {
             NO_HEADERS,
         ],
         "request_signers": [5, "sign", [5], [object()], None],
+        "fallback": [5, True, "value", [], {"last_god": 5}, {"value": 1, "name": "x"}, FallbackPolicy],
         "http2": FLAG,
         "json_codec": [5, True, "json", "ORJSON", b"orjson", [], json.JSONDecoder],
         "routes": [5, None, ["GET /a"], True],
@@ -197,7 +199,7 @@ def test_the_error_of_a_wrong_value_names_field_and_value(kind: Any, field: str,
         assert "two words" not in message
     elif (
         not isinstance(value, type)
-        and field not in ("connection_pool", "propagation", "proxy")
+        and field not in ("connection_pool", "fallback", "propagation", "proxy")
         and "_config" not in field
     ):
         shown = repr(value[0]) if isinstance(value, list) and value else repr(value)

@@ -27,6 +27,8 @@ from http_service_client.events import (
     CallFinished,
     CircuitRefused,
     CodingRefused,
+    FallbackSource,
+    FallbackUsed,
     RedirectFollowed,
     RetryScheduled,
     RetryStopped,
@@ -108,6 +110,11 @@ EVENTS: list[tuple[Any, str, dict[str, str]]] = [
         CacheFailed(0.1, 0, "https://a.test", "get", "OSError", "the disk is gone"),
         "http_cache_errors_total",
         {"service": "https://a.test", "operation": "get"},
+    ),
+    (
+        FallbackUsed(0.1, 1, "https://a.test", FallbackSource.LAST_GOOD, "status 503", age=5.0),
+        "http_fallbacks_total",
+        {"service": "https://a.test", "source": "last_good"},
     ),
     (
         ThrottleWaited(0.1, 1, "https://a.test", 2.0),

@@ -1,0 +1,263 @@
+"""What stands in for the response to a call that failed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from http_service_client import (
+    CircuitBreakerPolicy,
+    CircuitOpenError,
+    ConfigurationError,
+    ConnectError,
+    DeadlineExceededError,
+    FallbackPolicy,
+    HttpClientConfig,
+    HttpResponse,
+    HttpServiceClient,
+    HttpStatusError,
+    ReadTimeoutError,
+    SentState,
+    TlsVerificationError,
+)
+from http_service_client.errors import Failure
+from http_service_client.events import FallbackSource, FallbackUsed
+from http_service_client.testing import ScriptedTransport, VirtualClock
+from kit.fakes import READ_TIMEOUT, REFUSED, URL, Harness
+from kit.front_ends import FrontEnd
+
+DOWN = 503
+
+
+def _good(text: str = "good", **headers: str) -> Any:
+    return lambda request: HttpResponse(200, headers=headers, content=text, url=request.url, request=request)
+
+
+def _used(harness: Harness) -> list[FallbackUsed]:
+    return [event for event in harness.events if isinstance(event, FallbackUsed)]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "reason", "state"),
+    [
+        (DOWN, "status 503", SentState.ANSWERED),
+        (429, "status 429", SentState.REFUSED),
+        (REFUSED, "ConnectError", SentState.NEVER_SENT),
+        (READ_TIMEOUT, "ReadTimeoutError", SentState.MAYBE_PROCESSED),
+    ],
+)
+def test_a_value_stands_in_for_a_failure(
+    front_end: FrontEnd, outcome: Any, reason: str, state: SentState
+) -> None:
+    """After all attempts. The response says so, and the event what it stands in for and what became of the request."""
+    harness = Harness(front_end, outcome, fallback=FallbackPolicy(value={"items": []}))
+    response = harness.request()
+    assert (response.status_code, response.json(), response.is_fallback) == (200, {"items": []}, True)
+    assert response.attempts == harness.sends == 3
+    assert response.timeline is not None
+    (used,) = _used(harness)
+    assert response.timeline.fallback_used == used
+    assert (used.source, used.reason, used.sent_state) == (FallbackSource.VALUE, reason, state)
+    assert f"the fallback stands in for {reason}" in response.explain()
+    assert harness.client.metrics.total("http_fallbacks_total", {"source": "value"}) == 1
+
+
+@pytest.mark.parametrize("status", [200, 304, 400, 404, 409])
+def test_other_responses_are_returned(front_end: FrontEnd, status: int) -> None:
+    """A 404 is a response, and no failure of the service."""
+    harness = Harness(front_end, status, fallback={"value": None})
+    response = harness.request(retry_policy=False)
+    assert (response.status_code, response.is_fallback) == (status, False)
+    assert _used(harness) == []
+
+
+def test_a_certificate_that_is_not_trusted_is_reported(front_end: FrontEnd) -> None:
+    """An attacker may be the cause."""
+    failure = Failure(TlsVerificationError, "not trusted", SentState.NEVER_SENT)
+    Harness(front_end, failure, fallback={"value": None}).error(TlsVerificationError)
+
+
+def test_a_refusal_of_the_circuit_is_covered(front_end: FrontEnd) -> None:
+    """Nothing was sent, and the caller has the value at once."""
+    harness = Harness(front_end, 200, fallback={"value": []})
+    policy = CircuitBreakerPolicy()
+    policy.isolate()
+    response = harness.request(circuit_breaker=policy)
+    assert (response.json(), harness.sends) == ([], 0)
+    assert _used(harness)[0].sent_state is SentState.NEVER_SENT
+    harness.error(CircuitOpenError, circuit_breaker=policy, fallback=False)
+
+
+def test_a_response_may_be_the_value(front_end: FrontEnd) -> None:
+    """It is that of the call: with its URL and its request. The next call gets another one."""
+    fallback = FallbackPolicy(value=HttpResponse(204, headers={"X-From": "fallback"}))
+    harness = Harness(front_end, DOWN, fallback=fallback)
+    one, other = harness.request(retry_policy=False), harness.request(retry_policy=False)
+    assert (one.status_code, one.headers["X-From"], one.url) == (204, "fallback", URL)
+    assert one.request is not other.request
+
+
+def test_a_function_gets_the_error_and_the_request(front_end: FrontEnd) -> None:
+    """The error is the one that the call would have raised: with its timeline, and with the response of a 503."""
+    seen: list[Any] = []
+
+    def stand_in(error: Any, request: Any) -> Any:
+        seen.append((type(error), error.sent_state, request.url, len(error.timeline)))
+        return {"error": type(error).__name__}
+
+    harness = Harness(front_end, REFUSED, DOWN, fallback={"function": stand_in})
+    assert harness.request(retry_policy=False).json() == {"error": "ConnectError"}
+    assert harness.request(retry_policy=False).json() == {"error": "HttpStatusError"}
+    assert [each[:3] for each in seen] == [
+        (ConnectError, SentState.NEVER_SENT, URL),
+        (HttpStatusError, SentState.ANSWERED, URL),
+    ]
+    assert all(each[3] for each in seen)
+
+
+def test_an_async_function_is_awaited(front_end: FrontEnd) -> None:
+    """Also for a blocking call."""
+
+    async def stand_in(error: BaseException) -> list[int]:
+        return [1]
+
+    assert Harness(front_end, DOWN, fallback={"function": stand_in}).request().json() == [1]
+
+
+def test_a_function_that_raises_the_error_leaves_the_outcome(front_end: FrontEnd) -> None:
+    """So it can decide; a 503 stays a response."""
+
+    def stand_in(error: BaseException) -> None:
+        raise error
+
+    harness = Harness(front_end, DOWN, fallback={"function": stand_in}, enable_retry_policy=False)
+    response = harness.request()
+    assert (response.status_code, response.is_fallback) == (503, False)
+    harness = Harness(front_end, REFUSED, fallback={"function": stand_in}, enable_retry_policy=False)
+    error = harness.error(ConnectError)
+    assert error.timeline is not None
+    assert _used(harness) == []
+
+
+def test_the_error_of_a_fallback_has_the_original_as_its_context(front_end: FrontEnd) -> None:
+    """Python shows both."""
+
+    def stand_in(error: BaseException) -> None:
+        raise LookupError("no copy")
+
+    error = Harness(front_end, REFUSED, fallback={"function": stand_in}).error(LookupError)
+    assert isinstance(error.__context__, ConnectError)
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+def test_a_request_that_changes_something_has_none(front_end: FrontEnd, method: str) -> None:
+    """The fallback would hide that money may have moved, unless the policy says that this is meant."""
+    harness = Harness(front_end, READ_TIMEOUT, fallback={"value": None}, enable_retry_policy=False)
+    error = harness.error(ReadTimeoutError, method)
+    assert error.sent_state is SentState.MAYBE_PROCESSED
+    with pytest.raises(ConfigurationError, match="unsafe_methods=True"):
+        harness.request(method, fallback=FallbackPolicy(value=None))
+    response = harness.request(method, fallback=FallbackPolicy(value=None, unsafe_methods=True))
+    assert response.is_fallback
+    assert _used(harness)[0].sent_state is SentState.MAYBE_PROCESSED
+
+
+def test_a_call_may_have_one_of_its_own(front_end: FrontEnd) -> None:
+    """Or none. A view may, too."""
+    harness = Harness(front_end, DOWN, fallback={"value": "the client's"}, enable_retry_policy=False)
+    own = FallbackPolicy(value="my own")
+    assert harness.request().json() == "the client's"
+    assert harness.request(fallback=own).json() == "my own"
+    assert harness.request(fallback=True).json() == "the client's"
+    assert harness.request(fallback=None).status_code == 503
+    harness.client = harness.client.with_options(fallback=own)
+    assert harness.request().json() == "my own"
+    assert harness.request("POST").status_code == 503
+    harness.client = harness.client.with_options(fallback=False)
+    assert harness.request().status_code == 503
+
+
+def test_a_call_may_have_one_where_its_client_has_none(front_end: FrontEnd) -> None:
+    """Calls without one run no layer for it."""
+    harness = Harness(front_end, DOWN, enable_retry_policy=False)
+    assert harness.request(fallback=FallbackPolicy(value=1)).json() == 1
+    assert harness.request(fallback=True).status_code == 503
+
+
+@pytest.mark.parametrize("given", [5, "value", {"value": 1}])
+def test_another_kind_of_fallback_is_refused(front_end: FrontEnd, given: Any) -> None:
+    """A call takes a policy."""
+    message = str(Harness(front_end, 200).error(ConfigurationError, fallback=given))
+    assert message.startswith("fallback must be a FallbackPolicy, True, False or None")
+
+
+def test_a_stream_takes_none(front_end: FrontEnd) -> None:
+    """A body that is read as it comes has no ready stand-in; the client's fallback leaves streams as they are."""
+    transport = ScriptedTransport([HttpResponse(503)])
+    client = front_end.client(
+        transport=transport, clock=VirtualClock(), fallback={"value": 1}, enable_retry_policy=False
+    )
+    with front_end.stream(client, "GET", URL) as response:
+        assert response.status_code == 503
+    with (
+        pytest.raises(ConfigurationError, match="read whole"),
+        front_end.stream(client, "GET", URL, fallback=FallbackPolicy(value=1)),
+    ):
+        pass
+
+
+def test_cancellation_and_interceptors_pass(front_end: FrontEnd) -> None:
+    """An exception that user code raises is the program's."""
+
+    class Broken:
+        def intercept_request(self, request: Any, context: Any) -> Any:
+            raise ConnectionError("mine")
+
+    harness = Harness(front_end, 200, fallback={"value": 1}, request_interceptors=[Broken])
+    harness.error(ConnectionError)
+
+
+def test_the_deadline_bounds_the_function(front_end: FrontEnd) -> None:
+    """Once it has passed, an async function is not waited for, and the call ends with its own error."""
+    harness = Harness(front_end, fallback={"function": _never}, total_timeout=5.0)
+
+    def slow(request: Any) -> Any:
+        harness.clock.now += 6.0
+        return READ_TIMEOUT
+
+    harness.transport.script = [slow]
+    harness.error(DeadlineExceededError, retry_policy=False)
+
+
+async def _never(error: BaseException) -> None:
+    import asyncio
+
+    await asyncio.sleep(60)
+
+
+def test_reconfiguring_a_client_changes_its_fallback(front_end: FrontEnd) -> None:
+    """The next call has the new one."""
+    harness = Harness(front_end, DOWN, enable_retry_policy=False)
+    assert harness.request().status_code == 503
+    harness.client.reconfigure(HttpClientConfig(enable_retry_policy=False, fallback={"value": 2}))
+    assert harness.request().json() == 2
+
+
+def test_a_configuration_with_a_fallback_is_a_value() -> None:
+    """A policy lends its settings; a mapping of its arguments means the same."""
+    config = HttpClientConfig(fallback=FallbackPolicy(last_good=60))
+    assert config == HttpClientConfig(fallback={"last_good": 60})
+    assert hash(config) == hash(HttpClientConfig(fallback={"last_good": 60}))
+    with pytest.raises(
+        ConfigurationError, match="fallback has the unknown key 'last_god'; did you mean 'last_good'"
+    ):
+        HttpClientConfig(fallback={"last_god": 60})
+    with pytest.raises(ConfigurationError, match="fallback must be a mapping or a FallbackPolicy, not int"):
+        HttpClientConfig(fallback=5)  # type: ignore[arg-type]
+
+
+def test_the_client_is_exact_about_its_keyword() -> None:
+    """It is a setting, and no keyword of the client itself."""
+    with pytest.raises(TypeError, match="fallback"):
+        HttpServiceClient(fallback=FallbackPolicy(value=1))  # type: ignore[call-arg]
