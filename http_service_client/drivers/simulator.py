@@ -136,7 +136,7 @@ class Simulator:
         run.step += 1
         try:
             if error is None:
-                if type(answer) is Waiter:  # a grant at the instant of the timeout is used
+                if isinstance(answer, Waiter):  # a grant at the instant of the timeout is used
                     answer = answer.is_granted
                 elif type(answer) is FirstOf:
                     answer.forget()

@@ -23,40 +23,51 @@ from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from enum import Enum
-from typing import Any
+from typing import Any, Protocol
 
 from ..checks import check_count
 
-__all__ = ["FairSemaphore", "Latch", "Waiter"]
+__all__ = ["GRANTED", "RELEASED", "WAITING", "FairSemaphore", "Latch", "Limit", "Stage", "Waiter"]
 
 
-class _Stage(Enum):
+class Stage(Enum):
     WAITING = "waiting"  # in the queue
     GRANTED = "granted"  # holds a permit
     RELEASED = "released"  # neither, permanently
 
 
 _MISSING = object()
-_WAITING, _GRANTED, _RELEASED = _Stage  # enum attribute access is slow (50 ns)
+WAITING, GRANTED, RELEASED = Stage  # enum attribute access is slow (50 ns)
+
+
+class Limit(Protocol):
+    """Grants permits to waiters."""
+
+    _lock: AbstractContextManager[Any]
+
+    def _release(self, waiter: Waiter) -> Waiter | None: ...
 
 
 class Waiter:
-    """A claim to one permit. The caller that requested it releases it when done, granted or not."""
+    """A claim to one permit. The caller that requested it releases it when done, granted or not.
 
-    __slots__ = ("_is_interrupted", "_limit", "_on_grant", "_stage")
+    stage: changed by the limit alone, under its lock.
+    """
 
-    def __init__(
-        self, limit: FairSemaphore | Latch, stage: _Stage, on_grant: Callable[[], object] | None = None
-    ) -> None:
+    __slots__ = ("_is_interrupted", "_limit", "_on_grant", "stage")
+
+    stage: Stage
+
+    def __init__(self, limit: Limit, stage: Stage, on_grant: Callable[[], object] | None = None) -> None:
         self._limit = limit
-        self._stage = stage
+        self.stage = stage
         self._on_grant = on_grant
         self._is_interrupted = False
 
     @property
     def is_granted(self) -> bool:
         """Whether it holds a permit now."""
-        return self._stage is _GRANTED
+        return self.stage is GRANTED
 
     def notify(self, on_grant: Callable[[], object]) -> None:
         """Have `on_grant` called when the permit is granted: now if it has been, never if it was released.
@@ -64,8 +75,8 @@ class Waiter:
         It replaces the function given before. `FairSemaphore.acquire_later` says when and where it is called.
         """
         with self._limit._lock:
-            calls_now = self._is_interrupted or self._stage is _GRANTED
-            if self._stage is _WAITING and not calls_now:
+            calls_now = self._is_interrupted or self.stage is GRANTED
+            if self.stage is WAITING and not calls_now:
                 self._on_grant = on_grant
         if calls_now:
             on_grant()
@@ -73,7 +84,7 @@ class Waiter:
     def interrupt(self) -> None:
         """Have `on_grant` called although nothing was granted, so that the caller stops waiting. It still releases."""
         with self._limit._lock:
-            if self._stage is not _WAITING or self._is_interrupted:
+            if self.stage is not WAITING or self._is_interrupted:
                 return
             self._is_interrupted = True
             on_grant, self._on_grant = self._on_grant, None
@@ -89,22 +100,28 @@ class Waiter:
         if next_waiter is not None:
             next_waiter._wake_waiter()
 
+    def wake(self) -> bool:
+        """Notify the waiter of its grant. False if it cannot be reached: its event loop is closed, say.
+
+        The releasing caller did not cause such an error and cannot mend it. It must not lose the permit.
+        """
+        on_grant, self._on_grant = self._on_grant, None
+        if on_grant is not None:
+            try:
+                on_grant()
+            except Exception:
+                return False
+        return True
+
     def _wake_waiter(self) -> None:
         """Notify the waiter of its grant. If it cannot be reached, its permit goes to the next one."""
         next_waiter: Waiter | None = self
-        while next_waiter is not None:  # no recursion: a thousand may have gone with their loop
-            on_grant, next_waiter._on_grant = next_waiter._on_grant, None
-            try:
-                if on_grant is not None:
-                    on_grant()
-                return
-            except Exception:
-                # The waiter cannot be reached: its event loop is closed, say. The releasing caller did not cause
-                # the error and cannot mend it. The permit must not be lost: it goes to the next waiter.
-                next_waiter = self._limit._release(next_waiter)
+        # No recursion: a thousand may have gone with their loop.
+        while next_waiter is not None and not next_waiter.wake():
+            next_waiter = self._limit._release(next_waiter)
 
     def __repr__(self) -> str:
-        return f"<Waiter {self._stage.value} of {self._limit!r}>"
+        return f"<Waiter {self.stage.value} of {self._limit!r}>"
 
 
 class FairSemaphore:
@@ -157,11 +174,11 @@ class FairSemaphore:
         with self._lock:
             # It joins the queue first. The collector may run here, close an abandoned stream and so release a permit:
             # after a look at the permits, this waiter would miss it, and wait though nothing is in use.
-            waiter = Waiter(self, _WAITING, on_grant)
+            waiter = Waiter(self, WAITING, on_grant)
             self._queue[waiter] = None
             if self._in_use < self._capacity and self._queue.pop(waiter, _MISSING) is not _MISSING:
                 self._in_use += 1
-                waiter._stage, waiter._on_grant = _GRANTED, None
+                waiter.stage, waiter._on_grant = GRANTED, None
             return waiter
 
     def resize(self, capacity: int) -> None:
@@ -215,11 +232,11 @@ class FairSemaphore:
         # granted, others wait        its permit goes to the first in the queue
         # granted, nobody waits       its permit is free
         with self._lock:
-            stage, waiter._stage = waiter._stage, _RELEASED
-            if stage is _WAITING:
+            stage, waiter.stage = waiter.stage, RELEASED
+            if stage is WAITING:
                 self._queue.pop(waiter, None)
                 waiter._on_grant = None  # it holds the frame of the caller that waits
-            elif stage is _GRANTED:
+            elif stage is GRANTED:
                 next_waiter = self._next_waiter_locked() if self._may_pass_on_locked() else None
                 if next_waiter is not None:
                     return next_waiter
@@ -237,7 +254,7 @@ class FairSemaphore:
             next_waiter, _ = self._queue.popitem(last=False)
         except KeyError:  # a finalizer that ran just now has released a permit to the last one
             return None
-        next_waiter._stage = _GRANTED
+        next_waiter.stage = GRANTED
         self.grants += 1
         return next_waiter
 
@@ -263,7 +280,7 @@ class Latch:
     def wait_later(self) -> Waiter:
         """A waiter that is granted when the latch opens, at once if it is open. The caller calls its `release`."""
         with self._lock:
-            waiter = Waiter(self, _GRANTED if self._is_open else _WAITING)
+            waiter = Waiter(self, GRANTED if self._is_open else WAITING)
             if not self._is_open:
                 self._waiting[waiter] = None
             return waiter
@@ -274,14 +291,14 @@ class Latch:
             self._is_open = True
             waiting, self._waiting = list(self._waiting), {}
             for waiter in waiting:
-                waiter._stage = _GRANTED
+                waiter.stage = GRANTED
         for waiter in waiting:
             waiter._wake_waiter()
 
     def _release(self, waiter: Waiter) -> None:
         with self._lock:
             self._waiting.pop(waiter, None)
-            waiter._stage, waiter._on_grant = _RELEASED, None
+            waiter.stage, waiter._on_grant = RELEASED, None
 
     def __repr__(self) -> str:
         return f"<Latch {'open' if self._is_open else 'closed'}, {len(self._waiting)} waiting>"

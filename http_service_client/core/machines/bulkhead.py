@@ -1,0 +1,535 @@
+"""A bulkhead: how many calls of one dependency may be in progress, and how many may wait for their turn.
+
+Theory. A dependency that becomes slow keeps what calls it: threads, tasks, connections, memory. Without a bound, it ends
+up with all of them, and the calls of healthy dependencies find none. A bulkhead (the wall between two holds of a ship)
+bounds what one dependency can take. By Little's law, c calls in progress of s seconds each are c/s calls a second. What
+comes beyond that can only wait, and a wait in a queue without a bound is longer than any caller's patience. So the queue
+is bounded, too, and a caller that finds it full is refused at once.
+
+    free permit          taken at once; then nobody waits
+    none free            the caller joins the queue, if that has room, for at most `max_wait` seconds
+    the queue is full    the newest waiter of the lowest priority below the caller's is refused in its stead;
+                         the last waiter of a priority is spared; if there is no other, the caller is refused
+
+**Who is next.** A permit that is released goes to a waiter, and is never free in between. It goes to the partition that
+holds least of its share (permits held / share) among those with waiters; and in there to the first waiter of the highest
+priority, but every eighth time to the one that has waited longest. It follows that
+
+- a partition that has waiters, and fewer permits than its share, has one more before any partition that has its share.
+  What it does not use is free for others, and comes back as their calls end. (A partition judged by its throughput or
+  its limit alone starves when it is small and the calls of the others are long.)
+- a waiter before which n others were in the queue of its partition has its permit after at most 8 (n + 1) grants there,
+  whatever comes after it: priorities starve nobody. The others still get seven of eight grants by priority.
+
+There is no clock in it, and no weight to set: the bound holds for calls of milliseconds and of minutes.
+
+**A permit is an element of a set.** To release it twice, or in a forked child that inherited it, changes nothing. It is
+made before it is asked for, so its caller's `finally` releases it wherever an interrupt strikes. The lock is reentrant,
+and the garbage collector may close an abandoned call, which releases its permit, between any two steps of the code below:
+so a waiter is added to the holders before it leaves the queue, and whoever finds it gone from there takes that back.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, fields, replace
+from types import MappingProxyType
+from typing import Any, Literal, TypedDict
+
+from ...errors import ConfigurationError
+from ..checks import check_count, check_duration, check_function, check_number, suggests_keywords
+from ..priority import Priority
+from .semaphore import GRANTED, RELEASED, WAITING, Stage, Waiter
+
+__all__ = [
+    "BULKHEAD_RENAMED",
+    "Bulkhead",
+    "BulkheadChanges",
+    "BulkheadPermit",
+    "BulkheadSettings",
+    "BulkheadSnapshot",
+    "PartitionBy",
+]
+
+_FAIR = 8  # every so many grants go to the waiter that has waited longest
+_ROUNDING = 1e-9  # 0.7 + 0.2 + 0.1 are not more than 1
+_MISSING = object()
+_NORMAL = Priority.NORMAL
+
+PartitionBy = Literal["name", "priority"] | Callable[[Any], "str | None"]
+
+BULKHEAD_RENAMED = {
+    "max_concurrent_calls": "it is called max_concurrent",
+    "max_concurrency": "it is called max_concurrent",
+    "max_connections": "it is called max_concurrent",
+    "permit_limit": "it is called max_concurrent",
+    "max_wait_duration": "it is called max_wait",
+    "timeout": "it is called max_wait",
+    "queue_limit": "it is called max_waiting",
+    "max_queue": "it is called max_waiting",
+    "max_pending": "it is called max_waiting",
+}
+
+
+class BulkheadChanges(TypedDict, total=False):
+    """Settings to change: see `BulkheadSettings`."""
+
+    max_concurrent: int
+    max_waiting: int | None
+    max_wait: float | None
+    partitions: Mapping[str, float]
+    partition_by: PartitionBy
+
+
+@suggests_keywords(BULKHEAD_RENAMED)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BulkheadSettings:
+    """How many calls may be in progress, and how many may wait.
+
+    max_concurrent: calls in progress together, 1 or more.
+    max_waiting: calls that wait for a permit, 0 or more; None for as many as `max_concurrent`. The last of them waits
+        for about as long as one call takes, then.
+    max_wait: seconds that a call may wait (> 0); None for as long as its deadline allows. A deadline that is nearer holds.
+    partitions: a mapping of names to shares of the permits, above 0 and in sum at most 1, such as
+        ``{"interactive": 0.7, "batch": 0.3}``. Each has that share when it needs it, and its share of `max_waiting`, rounded
+        up. Calls of no partition have the rest, or, where there is none, as little as one permit.
+    partition_by: finds a call's partition: "name" is the call's `name`, "priority" the name of its priority level, or a
+        plain function of the call's `HttpContext` (of a guarded function: its `Operation`) that returns a partition's name.
+
+    Raises `ConfigurationError` (a `ValueError`) naming the field, the value and what to write instead.
+    """
+
+    max_concurrent: int
+    max_waiting: int | None = None
+    max_wait: float | None = 1.0
+    partitions: Mapping[str, float] = field(default_factory=dict, hash=False)
+    partition_by: PartitionBy = "name"
+
+    def __post_init__(self) -> None:
+        check_count("max_concurrent", self.max_concurrent)
+        if self.max_waiting is not None:
+            check_count("max_waiting", self.max_waiting, least=0)
+        check_duration("max_wait", self.max_wait, no_limit="use None for as long as the deadline allows")
+        object.__setattr__(self, "partitions", _parse_partitions(self.partitions))
+        if isinstance(self.partition_by, str):
+            if self.partition_by not in ("name", "priority"):
+                raise ConfigurationError(
+                    f"partition_by must be 'name', 'priority' or a function, not {self.partition_by!r}"
+                )
+            if self.partition_by == "priority":
+                _check_levels(self.partitions)
+        else:
+            check_function("partition_by", self.partition_by)
+
+    @property
+    def most_waiting(self) -> int:
+        """Calls that may wait in all."""
+        return self.max_concurrent if self.max_waiting is None else self.max_waiting
+
+    def changed(self, changes: BulkheadChanges) -> BulkheadSettings:
+        """With these changes. Raises TypeError for an unknown name."""
+        for name in changes:
+            if name not in _FIELDS:
+                raise TypeError(
+                    f"reconfigure takes no keyword {name!r}; those of a bulkhead are {', '.join(_FIELDS)}"
+                )
+        return replace(self, **changes)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        values = {name: getattr(self, name) for name in _FIELDS}
+        return _settings_of, (values | {"partitions": dict(self.partitions)},)
+
+
+_FIELDS = tuple(item.name for item in fields(BulkheadSettings))
+
+
+def _settings_of(values: dict[str, Any]) -> BulkheadSettings:
+    return BulkheadSettings(**values)
+
+
+def _parse_partitions(given: object) -> Mapping[str, float]:
+    if not isinstance(given, Mapping):
+        raise ConfigurationError(
+            f"partitions must be a mapping of names to shares, such as {{'interactive': 0.7, 'batch': 0.3}}, not {given!r}"
+        )
+    for name, share in given.items():
+        if not isinstance(name, str) or not name.strip() or not name.isprintable():
+            raise ConfigurationError(
+                f"partitions must have printable names, such as 'interactive', not {name!r}"
+            )
+        check_number(f"partitions[{name!r}]", share, most=1)
+        if not share:
+            raise ConfigurationError(
+                f"partitions[{name!r}] must be above 0, not {share!r}; leave the partition out: calls of no "
+                "partition share what the others leave"
+            )
+    if sum(given.values()) > 1 + _ROUNDING:
+        raise ConfigurationError(
+            f"partitions must have shares that add up to at most 1, not {dict(given)!r}, which add up to "
+            f"{sum(given.values()):g}"
+        )
+    return MappingProxyType({name: float(share) for name, share in given.items()})
+
+
+def _check_levels(partitions: Mapping[str, float]) -> None:
+    levels = [level.name.lower() for level in reversed(Priority)]
+    for name in partitions:
+        if name not in levels:
+            raise ConfigurationError(
+                f"partitions has {name!r}, which is no priority; with partition_by='priority' the names are "
+                + ", ".join(levels)
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BulkheadSnapshot:
+    """A bulkhead at one instant.
+
+    in_use: permits held.   waiting: calls in the queue.
+    granted: calls that had to wait and got a permit, so far.   refused: calls that found the queue full, or were displaced.
+    partitions: permits held and calls waiting of each, by name; "" are the calls of no partition.
+    """
+
+    max_concurrent: int
+    in_use: int
+    waiting: int
+    granted: int
+    refused: int
+    partitions: Mapping[str, tuple[int, int]]
+
+
+class _Partition:
+    """Permits and queue of the calls that share them.
+
+    share: of the permits, above 0.   most_waiting: how many may wait.
+    holders: the permits that are held.
+    queue: all waiters, oldest first. A waiter waits as long as it is in here.
+    levels: the same, for each priority. An ordered dict is a set from whose middle a waiter leaves in constant time.
+    successor: that of its calls, once it is no longer in the settings; None while it is.
+    """
+
+    __slots__ = ("grants", "holders", "levels", "most_waiting", "name", "queue", "share", "successor")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.share = 1.0
+        self.most_waiting = self.grants = 0
+        self.successor: _Partition | None = None
+        self.holders: set[BulkheadPermit] = set()
+        self.queue: OrderedDict[BulkheadPermit, None] = OrderedDict()
+        self.levels: tuple[OrderedDict[BulkheadPermit, None], ...] = tuple(OrderedDict() for _ in Priority)
+
+    def join(self, waiter: BulkheadPermit) -> None:
+        self.levels[waiter.level][waiter] = None
+        self.queue[waiter] = None
+
+    def leave(self, waiter: BulkheadPermit) -> bool:
+        """Whether it was still waiting."""
+        self.levels[waiter.level].pop(waiter, None)
+        return self.queue.pop(waiter, _MISSING) is not _MISSING
+
+    def first(self) -> BulkheadPermit | None:
+        """The waiter whose turn it is; None if nobody waits."""
+        oldest = next(iter(self.queue), None)
+        if (self.grants + 1) % _FAIR:
+            for level in reversed(self.levels):
+                for waiter in level:
+                    return waiter
+        return oldest
+
+    def displaceable(self, level: Priority) -> BulkheadPermit | None:
+        """The waiter that leaves when the queue is full and a caller of this level comes; None for no such waiter."""
+        for lower in self.levels[:level]:
+            # The last one stays. Otherwise a steady stream of important calls would let no other ever have its turn.
+            if len(lower) > 1:
+                return next(reversed(lower))
+        return None
+
+    def clear(self) -> None:
+        self.holders.clear()
+        self.queue.clear()
+        for level in self.levels:
+            level.clear()
+
+
+class BulkheadPermit(Waiter):
+    """The permit of one call: first asked for, then held, or waited for.
+
+    It is made without a permit. `try_acquire` takes one if one is free, and `wait_later` joins the queue. Whatever
+    came of that, `release` ends it. A second time does nothing.
+
+    lender: the permit that it stands in for; None if it is one of its own. A call that is made inside a call of the same
+        bulkhead (by an interceptor, or a function that calls itself) would wait for its own caller. It goes on with the
+        permit of that caller, which waits for it meanwhile. One such call at a time does.
+    is_lent: another permit stands in for it.
+    level: the priority with which it waits.   was_displaced: a more important call has taken its place in the queue.
+    """
+
+    __slots__ = ("is_lent", "lender", "level", "outer", "partition", "was_displaced")
+
+    _limit: Bulkhead
+    was_displaced: bool
+
+    def __init__(
+        self, bulkhead: Bulkhead, partition: _Partition, outer: BulkheadPermit | None = None
+    ) -> None:  # not that of `Waiter`: what only a wait needs is set when it begins
+        self._limit = bulkhead
+        self.partition = partition
+        self.outer = outer
+        self.lender: BulkheadPermit | None = None
+        self.is_lent = False
+        self.level = _NORMAL
+        self.stage: Stage = RELEASED
+
+    @property
+    def bulkhead(self) -> Bulkhead:
+        """Whose permit it is."""
+        return self._limit
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it is among the permits in use."""
+        return self in self.partition.holders if self.lender is None else self.lender.is_held
+
+    def try_acquire(self) -> bool:
+        """Take a permit if one is free."""
+        if self.lender is not None:
+            return True
+        bulkhead = self._limit
+        with bulkhead._lock:
+            # If one is free, nobody waits: released permits go to the queue.
+            if bulkhead._in_use_locked() < bulkhead._capacity:
+                if self.partition.successor is not None:
+                    self.partition = self.partition.successor
+                self.partition.holders.add(self)
+                self.stage = GRANTED
+                return True
+        return False
+
+    def wait_later(self, level: Priority = _NORMAL) -> bool:
+        """Join the queue, or take a permit that has become free. False if the queue is full: then it is refused."""
+        return self._limit._enqueue(self, level)
+
+    def release(self) -> None:
+        """Pass the permit to the next in the queue, or leave the queue."""
+        lender = self.lender
+        if lender is None:
+            self._limit._release(self)
+        else:
+            self.lender, lender.is_lent = None, False
+
+    def lend(self) -> BulkheadPermit | None:
+        """A permit that stands in for this one; None if it is lent, or not held."""
+        with self._limit._lock:
+            if self.is_lent or not self.is_held:
+                return None
+            self.is_lent = True
+        stand_in = BulkheadPermit(self._limit, self.partition, self)
+        stand_in.lender = self
+        return stand_in
+
+    def __repr__(self) -> str:
+        return f"<BulkheadPermit {self.stage.value} of {self._limit!r}>"
+
+
+class Bulkhead:
+    """At most `max_concurrent` permits are held at once. Some callers may wait, by partition, priority and age.
+
+    settings: see `BulkheadSettings`.   key: the name in errors and events.
+    lock: makes it safe among threads; reentrant. It is never held while a waiter is notified.
+    """
+
+    __slots__ = ("_capacity", "_granted", "_lock", "_partitions", "_refused", "_rest", "_settings", "key")
+
+    def __init__(
+        self, settings: BulkheadSettings, *, key: str = "", lock: AbstractContextManager[Any]
+    ) -> None:
+        self.key = key
+        self._lock = lock
+        self._granted = self._refused = 0
+        self._rest = _Partition("")
+        self._partitions: dict[str, _Partition] = {}
+        self._configure_locked(settings)
+
+    @property
+    def settings(self) -> BulkheadSettings:
+        """Those in use."""
+        return self._settings
+
+    @property
+    def in_use(self) -> int:
+        """Permits held."""
+        with self._lock:
+            return self._in_use_locked()
+
+    @property
+    def waiting(self) -> int:
+        """Calls in the queue."""
+        with self._lock:
+            return sum(len(each.queue) for each in self._all())
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no call holds a permit or waits for one."""
+        return not any(each.holders or each.queue for each in self._all())
+
+    def permit(self, name: str | None = None, outer: BulkheadPermit | None = None) -> BulkheadPermit:
+        """A permit to be asked for.
+
+        name: of its partition; None, or any other name, for the rest.   outer: that of the call around this one.
+        """
+        return BulkheadPermit(self, self._partitions.get(name, self._rest) if name else self._rest, outer)
+
+    def reconfigure(self, settings: BulkheadSettings) -> None:
+        """Take new settings. Permits that are held stay held, and calls that wait go on waiting.
+
+        More permits are granted at once. Of fewer, those beyond the new number are not granted again when they are
+        released. Calls of a partition that is no more belong to the rest.
+        """
+        with self._lock:
+            self._configure_locked(settings)
+            granted = self._grant_locked()
+        self._wake(granted)
+
+    def snapshot(self) -> BulkheadSnapshot:
+        """Permits and queue, at one instant."""
+        with self._lock:
+            each = {one.name: (len(one.holders), len(one.queue)) for one in self._all()}
+            return BulkheadSnapshot(
+                max_concurrent=self._capacity,
+                in_use=sum(held for held, _ in each.values()),
+                waiting=sum(waiting for _, waiting in each.values()),
+                granted=self._granted,
+                refused=self._refused,
+                partitions=each,
+            )
+
+    def reset_after_fork(self) -> None:
+        """Free every permit and clear the queue: for a forked child, where their callers do not exist."""
+        with self._lock:
+            self._granted = self._refused = 0
+            for partition in self._all():
+                partition.clear()
+
+    def __repr__(self) -> str:
+        return f"<Bulkhead {self.in_use} of {self._capacity} in use, {self.waiting} waiting>"
+
+    def _all(self) -> list[_Partition]:
+        return [*self._partitions.values(), self._rest]
+
+    def _in_use_locked(self) -> int:
+        count = len(self._rest.holders)
+        if self._partitions:
+            for partition in self._partitions.values():
+                count += len(partition.holders)
+        return count
+
+    def _configure_locked(self, settings: BulkheadSettings) -> None:
+        self._settings = settings
+        self._capacity = settings.max_concurrent
+        most, shares, rest = settings.most_waiting, settings.partitions, self._rest
+        gone = [one for name, one in self._partitions.items() if name not in shares]
+        partitions = {}
+        for name, share in shares.items():
+            partitions[name] = partition = self._partitions.get(name) or _Partition(name)
+            partition.share, partition.most_waiting = share, math.ceil(share * most - _ROUNDING)
+        left = 1 - sum(shares.values())
+        rest.share = max(left, 1 / self._capacity)
+        rest.most_waiting = math.ceil(min(1.0, rest.share) * most - _ROUNDING)
+        self._partitions = partitions
+        for partition in gone:
+            self._move_locked(partition, rest)
+
+    def _move_locked(self, partition: _Partition, rest: _Partition) -> None:
+        """Let the calls of a partition that is no more belong to the rest; its waiters come after those of the rest."""
+        partition.successor = rest
+        for permit in (*partition.holders, *partition.queue):
+            permit.partition = rest
+        rest.holders |= partition.holders
+        for waiter in partition.queue:
+            rest.join(waiter)
+        partition.clear()
+
+    def _enqueue(self, permit: BulkheadPermit, level: Priority) -> bool:
+        permit.level = level
+        permit.was_displaced = permit._is_interrupted = False
+        permit._on_grant = None
+        displaced = None
+        with self._lock:
+            partition = permit.partition = permit.partition.successor or permit.partition
+            permit.stage = WAITING
+            # It joins first. After a look at the permits, it would miss one that the collector releases in between.
+            partition.join(permit)
+            granted = self._grant_locked()
+            excess = len(partition.queue) - partition.most_waiting
+            is_refused = excess > 0 and permit.stage is WAITING
+            if is_refused:
+                self._refused += 1
+                displaced = partition.displaceable(level) if excess == 1 else None
+                partition.leave(permit if displaced is None else displaced)
+                if displaced is None:
+                    permit.stage = RELEASED
+                else:
+                    displaced.was_displaced = True
+        self._wake(granted)
+        if displaced is not None:
+            displaced.interrupt()
+            return True
+        return not is_refused
+
+    def _release(self, waiter: Waiter) -> None:
+        """Remove the permit from the queue and from those held, and grant what has become free."""
+        assert isinstance(waiter, BulkheadPermit)
+        with self._lock:
+            partition = waiter.partition
+            waiter.stage = RELEASED
+            if partition.queue:
+                partition.leave(waiter)
+            partition.holders.discard(waiter)
+            granted = self._grant_locked()
+        if granted:
+            self._wake(granted)
+
+    def _grant_locked(self) -> list[BulkheadPermit]:
+        """Grant the free permits to those whose turn it is. They must be notified."""
+        granted: list[BulkheadPermit] = []
+        while (waiter := self._next_locked()) is not None:
+            partition = waiter.partition
+            if self._in_use_locked() >= self._capacity:  # asked last: the search may be interrupted, too
+                break
+            partition.holders.add(waiter)
+            if partition.leave(waiter):
+                waiter.stage = GRANTED
+                partition.grants += 1
+                self._granted += 1
+                granted.append(waiter)
+            elif waiter.stage is not GRANTED:  # a finalizer that ran just now has ended its wait
+                partition.holders.discard(waiter)
+        return granted
+
+    def _next_locked(self) -> BulkheadPermit | None:
+        """The waiter whose turn it is, of those in all partitions."""
+        if not self._partitions:
+            return self._rest.first() if self._rest.queue else None
+        candidates = [each for each in self._all() if each.queue]
+        if not candidates:
+            return None
+        return min(candidates, key=_load).first()
+
+    def _wake(self, granted: list[BulkheadPermit]) -> None:
+        """Notify them. The permit of one that cannot be reached goes to the next."""
+        while granted:
+            waiter = granted.pop(0)
+            if not waiter.wake():
+                with self._lock:
+                    waiter.stage = RELEASED
+                    waiter.partition.holders.discard(waiter)
+                    granted += self._grant_locked()
+
+
+def _load(partition: _Partition) -> float:
+    """Permits held, in proportion to the share."""
+    return len(partition.holders) / partition.share

@@ -1,0 +1,313 @@
+"""The bulkhead: permits, a bounded queue, and races in which no permit is lost or granted twice."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import pickle
+import random
+import threading
+from typing import Any
+
+import pytest
+
+from http_service_client import ConfigurationError, Priority
+from http_service_client.core.effects import Acquire
+from http_service_client.core.machines.bulkhead import Bulkhead, BulkheadSettings
+from http_service_client.drivers.blocking import wait_for_grant
+from kit.bulkheads import CRITICAL, LOW, bulkhead_of, held, is_refused, waiter
+
+
+def test_so_many_calls_are_in_progress_and_so_many_wait() -> None:
+    """The next one is refused at once."""
+    bulkhead = bulkhead_of(2, max_waiting=3)
+    first = [held(bulkhead) for _ in range(2)]
+    queue = [waiter(bulkhead) for _ in range(3)]
+    assert (bulkhead.in_use, bulkhead.waiting) == (2, 3)
+    assert is_refused(bulkhead)
+    assert (bulkhead.in_use, bulkhead.waiting, bulkhead.snapshot().refused) == (2, 3, 1)
+    first[0].release()
+    assert [each.is_granted for each in queue] == [True, False, False]
+    assert (bulkhead.in_use, bulkhead.waiting) == (2, 2)
+
+
+@pytest.mark.parametrize(("given", "most"), [(None, 7), (0, 0), (3, 3)])
+def test_by_default_as_many_may_wait_as_be_in_progress(given: int | None, most: int) -> None:
+    """The last of them waits for about one call."""
+    bulkhead = bulkhead_of(7, max_waiting=given)
+    for _ in range(7):
+        held(bulkhead)
+    for _ in range(most):
+        waiter(bulkhead)
+    assert is_refused(bulkhead)
+
+
+def test_a_permit_is_released_once() -> None:
+    """Whoever releases it again takes nothing from the next holder."""
+    bulkhead = bulkhead_of(1)
+    first = held(bulkhead)
+    next_one = waiter(bulkhead)
+    for _ in range(3):
+        first.release()
+    assert next_one.is_granted
+    assert (bulkhead.in_use, bulkhead.waiting) == (1, 0)
+
+
+def test_a_permit_that_was_not_acquired_has_nothing_to_release() -> None:
+    """An interrupt may come before the first step."""
+    bulkhead = bulkhead_of(1)
+    holder = held(bulkhead)
+    bulkhead.permit().release()
+    assert (bulkhead.in_use, holder.is_held) == (1, True)
+
+
+def test_a_permit_that_becomes_free_before_the_wait_is_taken() -> None:
+    """Between `try_acquire` and `wait_later`, another call ended."""
+    bulkhead = bulkhead_of(1, max_waiting=0)
+    first, second = held(bulkhead), bulkhead.permit()
+    assert not second.try_acquire()
+    first.release()
+    assert second.wait_later()
+    assert (second.is_granted, bulkhead.in_use) == (True, 1)
+
+
+def test_a_waiter_that_leaves_is_skipped() -> None:
+    """It may leave from the middle of the queue, and is never notified."""
+    bulkhead, notified = bulkhead_of(1, max_waiting=9), list[int]()
+    holder = held(bulkhead)
+    queue = [waiter(bulkhead) for _ in range(3)]
+    for number, each in enumerate(queue):
+        each.notify(lambda number=number: notified.append(number))  # type: ignore[misc]
+    queue[1].release()
+    queue[0].release()
+    assert bulkhead.waiting == 1
+    holder.release()
+    assert (notified, bulkhead.in_use, bulkhead.waiting) == ([2], 1, 0)
+
+
+def test_a_granted_waiter_that_gives_up_passes_its_permit_on() -> None:
+    """The grant came just before the cancellation."""
+    bulkhead = bulkhead_of(1, max_waiting=2)
+    holder, first, second = held(bulkhead), waiter(bulkhead), waiter(bulkhead)
+    holder.release()
+    assert first.is_granted
+    first.release()
+    assert second.is_granted
+    second.release()
+    assert bulkhead.in_use == 0
+    assert bulkhead.is_idle
+
+
+def test_the_permit_of_a_waiter_that_cannot_be_reached_goes_to_the_next() -> None:
+    """A thousand may have gone with their event loop."""
+    bulkhead = bulkhead_of(1, max_waiting=2000)
+
+    def gone() -> None:
+        raise RuntimeError("Event loop is closed")
+
+    holder = held(bulkhead)
+    for _ in range(1000):
+        waiter(bulkhead).notify(gone)
+    last = waiter(bulkhead)
+    holder.release()
+    assert last.is_granted
+    assert (bulkhead.in_use, bulkhead.waiting) == (1, 0)
+
+
+def test_growing_grants_at_once() -> None:
+    """As many as there are new permits, and they are notified."""
+    bulkhead, notified = bulkhead_of(1, max_waiting=5), list[int]()
+    held(bulkhead)
+    for number in range(4):
+        waiter(bulkhead).notify(lambda number=number: notified.append(number))  # type: ignore[misc]
+    bulkhead.reconfigure(BulkheadSettings(max_concurrent=3))
+    assert notified == [0, 1]
+    assert (bulkhead.in_use, bulkhead.waiting) == (3, 2)
+
+
+def test_shrinking_takes_no_permit_from_a_caller() -> None:
+    """Those beyond the new number are not granted again."""
+    bulkhead = bulkhead_of(3, max_waiting=5)
+    holders = [held(bulkhead) for _ in range(3)]
+    last = waiter(bulkhead)
+    bulkhead.reconfigure(BulkheadSettings(max_concurrent=1, max_waiting=1))
+    assert is_refused(bulkhead)
+    holders[0].release()
+    holders[1].release()
+    assert (bulkhead.in_use, last.is_granted) == (1, False)
+    holders[2].release()
+    assert (bulkhead.in_use, last.is_granted) == (1, True)
+
+
+def test_a_shorter_queue_keeps_those_that_wait() -> None:
+    """And admits nobody, not even in the stead of another, before it has room."""
+    bulkhead = bulkhead_of(1, max_waiting=5)
+    held(bulkhead)
+    queue = [waiter(bulkhead, LOW) for _ in range(4)]
+    bulkhead.reconfigure(BulkheadSettings(max_concurrent=1, max_waiting=2))
+    assert is_refused(bulkhead, CRITICAL)
+    assert not any(each.was_displaced for each in queue)
+    assert bulkhead.waiting == 4
+
+
+def test_a_forked_child_starts_with_all_permits() -> None:
+    """What the child inherited and releases is nobody's there."""
+    bulkhead = bulkhead_of(1, max_waiting=2)
+    inherited, waiting = held(bulkhead), waiter(bulkhead)
+    bulkhead.reset_after_fork()
+    assert bulkhead.is_idle
+    own = held(bulkhead)
+    inherited.release()
+    waiting.release()
+    assert (own.is_held, bulkhead.in_use) == (True, 1)
+
+
+def test_a_call_inside_a_call_goes_on_with_its_permit() -> None:
+    """It would wait for its own caller. One at a time: a second call beside it needs a permit of its own."""
+    bulkhead = bulkhead_of(1, max_waiting=0)
+    outer = held(bulkhead)
+    inner = outer.lend()
+    assert inner is not None
+    assert inner.try_acquire()
+    assert inner.is_held
+    assert outer.lend() is None
+    innermost = inner.lend()
+    assert innermost is not None
+    innermost.release()
+    inner.release()
+    assert (bulkhead.in_use, outer.is_held) == (1, True)
+    again = outer.lend()
+    inner.release()  # its second release does not end the loan to another
+    assert (again is not None, outer.lend()) == (True, None)
+    outer.release()
+    assert outer.lend() is None
+    assert bulkhead.is_idle
+
+
+def test_threads_and_tasks_of_several_loops_share_one_bulkhead() -> None:
+    """No more than there are permits run at once, none is lost, and everybody has a turn."""
+    bulkhead = Bulkhead(BulkheadSettings(max_concurrent=3, max_waiting=1000), lock=threading.RLock())
+    running, most, turns, lock = 0, 0, 0, threading.Lock()
+
+    def begin() -> None:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+
+    def end() -> None:
+        nonlocal running, turns
+        with lock:
+            running -= 1
+            turns += 1
+
+    def in_threads(seed: int) -> None:
+        chance = random.Random(seed)
+        for _ in range(60):
+            permit = bulkhead.permit()
+            try:
+                if permit.try_acquire() or (
+                    permit.wait_later(chance.choice(list(Priority)))
+                    and wait_for_grant(Acquire(permit, chance.choice([5.0, 5.0, 1e-6])))
+                ):
+                    begin()
+                    end()
+            finally:
+                permit.release()
+
+    async def task(seed: int) -> None:
+        chance = random.Random(seed)
+        for _ in range(20):
+            permit, granted = bulkhead.permit(), asyncio.Event()
+            try:
+                if not permit.try_acquire():
+                    assert permit.wait_later(chance.choice(list(Priority)))
+                    loop = asyncio.get_running_loop()
+                    permit.notify(lambda loop=loop, granted=granted: loop.call_soon_threadsafe(granted.set))  # type: ignore[misc]
+                    await asyncio.wait_for(granted.wait(), 5)
+                begin()
+                await asyncio.sleep(0)
+                end()
+            finally:
+                permit.release()
+
+    async def tasks() -> None:
+        await asyncio.gather(*map(task, range(20)))
+
+    threads = [threading.Thread(target=in_threads, args=(seed,)) for seed in range(4)]
+    threads += [threading.Thread(target=asyncio.run, args=(tasks(),)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=30)
+    assert bulkhead.is_idle
+    assert most <= 3
+    assert turns >= 2 * 20 * 20
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"max_concurrent": 0}, "max_concurrent must be a whole number of 1 or more, not 0"),
+        ({"max_concurrent": True}, "max_concurrent"),
+        ({"max_concurrent": 1.5}, "max_concurrent"),
+        ({"max_waiting": -1}, "max_waiting must be a whole number of 0 or more, not -1"),
+        ({"max_wait": 0}, "max_wait must be a positive.*not 0; use None for as long as the deadline allows"),
+        ({"max_wait": float("nan")}, "max_wait"),
+        ({"partitions": ["a"]}, "partitions must be a mapping of names to shares"),
+        ({"partitions": {1: 0.5}}, "partitions must have printable names"),
+        ({"partitions": {"": 0.5}}, "partitions must have printable names"),
+        ({"partitions": {"a": 0}}, r"partitions\['a'\] must be above 0"),
+        ({"partitions": {"a": 1.1}}, r"partitions\['a'\] must be a finite number from 0 to 1"),
+        ({"partitions": {"a": "half"}}, r"partitions\['a'\]"),
+        ({"partitions": {"a": 0.7, "b": 0.4}}, "add up to at most 1.*1.1"),
+        ({"partition_by": "tenant"}, "partition_by must be 'name', 'priority' or a function, not 'tenant'"),
+        ({"partition_by": 3}, "partition_by must be a function, not 3"),
+        (
+            {"partitions": {"urgent": 0.5}, "partition_by": "priority"},
+            "'urgent', which is no priority.*critical",
+        ),
+    ],
+)
+def test_a_wrong_setting_names_field_value_and_remedy(settings: dict[str, Any], message: str) -> None:
+    """Before anything is called."""
+    with pytest.raises(ConfigurationError, match=message):
+        BulkheadSettings(**{"max_concurrent": 5, **settings})
+
+
+def test_a_name_of_another_library_leads_to_ours() -> None:
+    """resilience4j, Polly and failsafe-go have names of their own."""
+    with pytest.raises(TypeError, match="it is called max_concurrent"):
+        BulkheadSettings(max_concurrent_calls=3)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="reconfigure takes no keyword 'size'"):
+        BulkheadSettings(max_concurrent=3).changed({"size": 3})  # type: ignore[typeddict-unknown-key]
+
+
+def test_shares_that_add_up_to_one_may_do_so_inexactly() -> None:
+    """In binary, 0.7 + 0.2 + 0.1 are not 1."""
+    BulkheadSettings(max_concurrent=5, partitions={"a": 0.7, "b": 0.2, "c": 0.1})
+
+
+def test_settings_are_values() -> None:
+    """They compare, hash, copy and pickle, and a mapping that is changed later changes nothing."""
+    shares = {"a": 0.7}
+    settings = BulkheadSettings(max_concurrent=5, partitions=shares)
+    shares["a"] = 0.1
+    assert settings.partitions == {"a": 0.7}
+    for twin in (pickle.loads(pickle.dumps(settings)), copy.copy(settings), copy.deepcopy(settings)):
+        assert twin == settings
+        assert hash(twin) == hash(settings)
+    assert settings.changed({"max_concurrent": 6}) != settings
+
+
+def test_it_says_how_it_is_doing() -> None:
+    """In the text for a debugger, and as a record."""
+    bulkhead = bulkhead_of(2, partitions={"a": 0.5})
+    held(bulkhead, "a")
+    permit = held(bulkhead)
+    waiter(bulkhead, name="a")
+    assert repr(bulkhead) == "<Bulkhead 2 of 2 in use, 1 waiting>"
+    assert repr(permit) == "<BulkheadPermit granted of <Bulkhead 2 of 2 in use, 1 waiting>>"
+    snapshot = bulkhead.snapshot()
+    assert snapshot.partitions == {"a": (1, 1), "": (1, 0)}
+    assert (snapshot.max_concurrent, snapshot.in_use, snapshot.waiting) == (2, 2, 1)
