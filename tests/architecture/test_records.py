@@ -19,6 +19,7 @@ NAME = http_service_client.__name__
 LEFT_OUT = {
     "AwsSigV4.credentials": "hash",
     "AwsSigV4._botocore": "init compare hash",
+    "BulkheadSettings.partitions": "hash",
     "ConnectionPoolConfig.ssl_key_password": "repr",
     "Digest._sessions": "init compare hash",
     "EgressPolicy._allowed": "init repr compare hash",
@@ -47,6 +48,7 @@ LEFT_OUT = {
 # Of the fields that have one other than None. A default is a promise: a change of one belongs in the changelog.
 DEFAULTS: dict[str, dict[str, Any]] = {
     "AwsSigV4": {"unsigned_payload": False},
+    "BulkheadSettings": {"max_wait": 1.0, "partition_by": "name"},
     "Bursts": {"rate": 1.0, "how": 503, "start": 0.0},
     "CircuitBreakerSettings": {
         "success_threshold": 1,
