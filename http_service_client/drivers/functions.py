@@ -14,6 +14,7 @@ from .aio import AsyncioDriver
 from .blocking import BlockingDriver
 from .clocks import Clock, SystemClock
 from .portal import PORTAL
+from .simulated_functions import EffectAwaiter, SimulatedClock
 
 __all__ = ["asyncio_driver", "blocking_driver"]
 
@@ -23,8 +24,10 @@ def blocking_driver(clock: Clock) -> BlockingDriver:
     return _BLOCKING if type(clock) is SystemClock else BlockingDriver(_no_exchange, PORTAL, clock.sleep)
 
 
-def asyncio_driver(clock: Clock) -> AsyncioDriver:
+def asyncio_driver(clock: Clock) -> AsyncioDriver | EffectAwaiter:
     """For async functions."""
+    if isinstance(clock, SimulatedClock):
+        return EffectAwaiter(clock.monotonic)
     return _ASYNCIO if type(clock) is SystemClock else AsyncioDriver(_no_exchange_async, clock.sleep_async)
 
 

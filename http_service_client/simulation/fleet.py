@@ -20,13 +20,14 @@ from ..client.config import HttpClientConfig
 from ..client.origin_parts import Circuits, OriginParts
 from ..client.wiring import Interceptors, pipelines
 from ..core.call import Call
-from ..core.effects import Effect, Outcome, Plan, Send, Sleep
+from ..core.effects import Effect, Outcome, Plan, Send
 from ..core.layer import Handler
 from ..core.machines.circuit_states import StateChange
 from ..core.machines.semaphore import FairSemaphore
 from ..core.timeouts import Timeout
 from ..drivers.clocks import Clock
 from ..drivers.locks import ForkSafeLock
+from ..drivers.simulated_functions import Awaited, SimulatedClock
 from ..drivers.simulator import Run, Simulator
 from ..errors import ConfigurationError, Failure
 from ..http.messages import HttpRequest, HttpResponse
@@ -36,40 +37,10 @@ from .tally import Tally
 __all__ = ["Environment", "Fleet", "QuietCircuits", "SimulatedClock", "without_user_code"]
 
 _URL = "http://service.test/"
-_WALL = 1_704_067_200.0  # 2024-01-01 00:00 UTC
 _HARMLESS = frozenset({"GET", "HEAD", "OPTIONS", "QUERY", "PUT", "DELETE"})  # to repeat
 
 Caller = Callable[[], tuple[Plan[object], "Call | None"]]
 """Makes the plan of one call, which returns its outcome; and the `Call`, or None for a guarded function."""
-
-
-class SimulatedClock:
-    """The clock of a simulation, for the policies around a guarded function."""
-
-    def __init__(self, now: Callable[[], float]) -> None:
-        self.monotonic = now
-
-    def wall(self) -> float:
-        """Seconds since the epoch."""
-        return _WALL + self.monotonic()
-
-    def sleep(self, seconds: float) -> None:
-        """A plain function cannot wait in a simulation: everything runs on one thread."""
-        raise ConfigurationError("a plain function cannot wait in a simulation; guard an async function")
-
-    async def sleep_async(self, seconds: float) -> None:
-        """Wait for so many seconds of the simulation."""
-        await _Awaited(Sleep(seconds))
-
-
-class _Awaited:
-    """An effect that a coroutine awaits. The simulator drives a coroutine like a plan."""
-
-    def __init__(self, effect: Effect[Any]) -> None:
-        self._effect = effect
-
-    def __await__(self) -> Plan[Any]:
-        return iter(self._effect)
 
 
 class Environment:
@@ -97,7 +68,7 @@ class Environment:
 
         Returns the response, whatever its status. Raises a TransportError, as a client does.
         """
-        outcome: Outcome = await _Awaited(Send(self._request, Timeout(total=timeout)))
+        outcome: Outcome = await Awaited(Send(self._request, Timeout(total=timeout)))
         if isinstance(outcome, Failure):
             error = outcome.error_type(outcome.message, sent_state=outcome.sent_state, **outcome.details)
             raise error from outcome.cause
