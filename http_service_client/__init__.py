@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from .errors import PoolTimeoutError as PoolTimeoutError
     from .errors import ProtocolError as ProtocolError
     from .errors import ProxyError as ProxyError
+    from .errors import RateLimitExceededError as RateLimitExceededError
     from .errors import ReadTimeoutError as ReadTimeoutError
     from .errors import RequestTimeoutError as RequestTimeoutError
     from .errors import ResponseError as ResponseError
@@ -125,7 +126,7 @@ _MODULES = {
         "AttemptTimeoutError CallRefusedError ChecksumError CircuitOpenError ClientClosedError ConfigurationError ConnectError ConnectTimeoutError "
         "ConnectionLostError DeadlineExceededError DecodingError EgressRefusedError HttpClientError HttpStatusError "
         "InterceptorError InvalidRequestError NameResolutionError NetworkError PaginationError PollingError PoolTimeoutError "
-        "ProtocolError ProxyError ReadTimeoutError RequestTimeoutError ResponseError ResponseTooLargeError ResponseValidationError "
+        "ProtocolError ProxyError RateLimitExceededError ReadTimeoutError RequestTimeoutError ResponseError ResponseTooLargeError ResponseValidationError "
         "SentState StreamError ThrottledError TlsError TlsVerificationError TokenError TooManyRedirectsError TransportError "
         "UnsafeRedirectError WriteTimeoutError"
     ),

@@ -12,6 +12,7 @@ exchange as a value (`Failure`), and the errors that a caller sees.
     ├── InterceptorError              (TypeError)        an interceptor or an auth flow broke its rules
     ├── CallRefusedError                                 a policy of this client refused the call
     │   ├── CircuitOpenError                             the circuit breaker did
+    │   ├── RateLimitExceededError                       the rate limit did, or its wait would be too long
     │   └── ThrottledError                               the service asked for a pause, and the call cannot wait
     ├── TokenError                                       there is no token to send, so nothing was sent
     ├── TransportError
@@ -85,6 +86,7 @@ __all__ = [
     "PoolTimeoutError",
     "ProtocolError",
     "ProxyError",
+    "RateLimitExceededError",
     "ReadTimeoutError",
     "RequestTimeoutError",
     "ResponseError",
@@ -340,6 +342,14 @@ class CircuitOpenError(CallRefusedError):
     """
 
     reason: str = ""
+
+
+class RateLimitExceededError(CallRefusedError):
+    """The rate limit refused the call: it may not wait, or its turn would come too late; nothing was sent.
+
+    key: what the limit is kept for, such as ``https://api.example.com``, or the name of a policy.
+    retry_after: seconds until the call would have had its turn.
+    """
 
 
 class ThrottledError(CallRefusedError):

@@ -36,6 +36,8 @@ __all__ = [
     "Event",
     "FallbackSource",
     "FallbackUsed",
+    "LimitRefused",
+    "LimitWaited",
     "RedirectFollowed",
     "RetryScheduled",
     "RetryStopped",
@@ -303,6 +305,45 @@ class ThrottleRefused(NamedTuple):
         return f"attempt {self.attempt}: refused, since {self.key} asked for a pause of another {self.retry_after:.3f} s"
 
 
+class LimitWaited(NamedTuple):
+    """The attempt has waited for one of this client's own limits.
+
+    limit: its name, such as "rate limit" or "bulkhead".   waited: seconds.
+    """
+
+    at: float
+    attempt: int
+    key: str
+    limit: str
+    waited: float
+    call_id: str = ""
+    call_name: str | None = None
+    name: str = "limit_waited"
+
+    def __str__(self) -> str:
+        return f"attempt {self.attempt}: waited {self.waited:.3f} s for the {self.limit} of {self.key or 'this policy'}"
+
+
+class LimitRefused(NamedTuple):
+    """One of this client's own limits refused the attempt; nothing was sent.
+
+    limit: its name, such as "rate limit" or "bulkhead".   retry_after: seconds until another may pass, or None.
+    """
+
+    at: float
+    attempt: int
+    key: str
+    limit: str
+    retry_after: float | None
+    call_id: str = ""
+    call_name: str | None = None
+    name: str = "limit_refused"
+
+    def __str__(self) -> str:
+        when = "" if self.retry_after is None else f"; another may pass in {self.retry_after:.3f} s"
+        return f"attempt {self.attempt}: refused by the {self.limit} of {self.key or 'this policy'}{when}"
+
+
 class CacheResult(str, Enum):
     """What a cache did for a call."""
 
@@ -473,6 +514,8 @@ Event = (
     | CircuitRefused
     | ThrottleWaited
     | ThrottleRefused
+    | LimitWaited
+    | LimitRefused
     | CacheUsed
     | CacheFailed
     | FallbackUsed

@@ -26,6 +26,8 @@ from ..events import (
     CodingRefused,
     Event,
     FallbackUsed,
+    LimitRefused,
+    LimitWaited,
     RedirectFollowed,
     RetryStopped,
     ThrottleRefused,
@@ -48,6 +50,8 @@ _LABELS = {
     "http_circuit_state_changes_total": ("service", "state"),
     "http_throttle_refusals_total": ("service",),
     "http_throttle_waits_total": ("service",),
+    "http_limit_refusals_total": ("service", "limit"),
+    "http_limit_waits_total": ("service", "limit"),
     "http_circuit_trials_total": ("service",),
     "http_auth_exchanges_total": ("service",),
     "http_codings_refused_total": ("service",),
@@ -90,6 +94,8 @@ class MetricsCollector:
         http_circuit_state_changes_total    service, state                       changes of a circuit to this state
         http_throttle_refusals_total        service                              attempts refused while a service wants a pause
         http_throttle_waits_total           service                              attempts that waited for its end
+        http_limit_refusals_total           service, limit                       attempts that a limit of the client refused
+        http_limit_waits_total              service, limit                       attempts that waited for one
         http_circuit_trials_total           service                              attempts that decided about a circuit
         http_auth_exchanges_total           service                              requests that auth flows added
         http_codings_refused_total          service                              bodies sent again without compression
@@ -162,7 +168,7 @@ class MetricsCollector:
     def summary(self) -> dict[str, Any]:
         """Totals of this collector: calls, errors, the error rate, mean seconds of a call, retries, refusals.
 
-        Refusals are attempts that a circuit or the throttle gate refused.
+        Refusals are attempts that a circuit, the throttle gate or a limit refused.
         """
         with self._metrics._lock:
             counted, seconds = self._counted.copy(), self._seconds
@@ -173,7 +179,9 @@ class MetricsCollector:
             "error_rate": errors / requests if requests else 0.0,
             "average_response_time": seconds / requests if requests else 0.0,
             "retries": counted["http_retries_total"],
-            "refusals": counted["http_circuit_refusals_total"] + counted["http_throttle_refusals_total"],
+            "refusals": sum(
+                counted[f"http_{kind}_refusals_total"] for kind in ("circuit", "throttle", "limit")
+            ),
         }
 
     def amplification(self) -> dict[str, dict[str, float]]:
@@ -281,6 +289,12 @@ class MetricsCollector:
     def _throttle_waited(self, event: ThrottleWaited) -> None:
         self._count(("http_throttle_waits_total", _service(event)))
 
+    def _limit_refused(self, event: LimitRefused) -> None:
+        self._count(("http_limit_refusals_total", _service(event), event.limit))
+
+    def _limit_waited(self, event: LimitWaited) -> None:
+        self._count(("http_limit_waits_total", _service(event), event.limit))
+
     def _cache_used(self, event: CacheUsed) -> None:
         self._count(("http_cache_requests_total", _service(event), event.result.value))
 
@@ -376,6 +390,8 @@ _COUNT: dict[type, _Counting] = {
     CircuitRefused: MetricsCollector._circuit_refused,
     ThrottleRefused: MetricsCollector._throttle_refused,
     ThrottleWaited: MetricsCollector._throttle_waited,
+    LimitRefused: MetricsCollector._limit_refused,
+    LimitWaited: MetricsCollector._limit_waited,
     CacheUsed: MetricsCollector._cache_used,
     CacheFailed: MetricsCollector._cache_failed,
     FallbackUsed: MetricsCollector._fallback_used,

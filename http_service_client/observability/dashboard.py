@@ -244,8 +244,8 @@ PANELS = (
             ),
             Panel(
                 "Refused and delayed attempts",
-                "Refused by a circuit, with its reason, or since the service asked for a longer pause than the call may wait; "
-                "and those that wait for the end of a pause.",
+                "Refused by a circuit, with its reason, by a limit of the client, or since the service asked for a longer pause than "
+                "the call may wait; and those that wait for a limit or the end of a pause.",
                 "reqps",
                 (
                     Query(
@@ -258,6 +258,13 @@ PANELS = (
                     Query(
                         _rate("http_client_throttle_waits_total", "service"),
                         "{{service}} waits for the end of a pause",
+                    ),
+                    Query(
+                        _rate("http_client_limit_refusals_total", "service, limit"), "{{service}} {{limit}}"
+                    ),
+                    Query(
+                        _rate("http_client_limit_waits_total", "service, limit"),
+                        "{{service}} waits for the {{limit}}",
                     ),
                 ),
                 stacked=True,

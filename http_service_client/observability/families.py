@@ -116,6 +116,16 @@ COUNTS = (
         "Attempts that waited for the end of a pause that the service had asked for.",
     ),
     Count(
+        "http_limit_refusals_total",
+        "http_client_limit_refusals",
+        "Attempts that one of the client's own limits refused, by the limit. Nothing was sent for them.",
+    ),
+    Count(
+        "http_limit_waits_total",
+        "http_client_limit_waits",
+        "Attempts that waited for one of the client's own limits, by the limit.",
+    ),
+    Count(
         "http_auth_exchanges_total",
         "http_client_auth_exchanges",
         "Requests that auth flows added, to answer a challenge for example.",

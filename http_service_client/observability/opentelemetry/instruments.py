@@ -31,6 +31,8 @@ from ...events import (
     ConnectionAwaited,
     Event,
     FallbackUsed,
+    LimitRefused,
+    LimitWaited,
     RetryScheduled,
     ThrottleRefused,
     ThrottleWaited,
@@ -137,6 +139,12 @@ class Instruments:
     def _pause(self, event: ThrottleWaited, server: Attributes, context: Context) -> None:
         self._waited("throttle", event.delay, server, context)
 
+    def _limit(self, event: LimitWaited, server: Attributes, context: Context) -> None:
+        self._waited(event.limit.replace(" ", "_"), event.waited, server, context)
+
+    def _limited(self, event: LimitRefused, server: Attributes, context: Context) -> None:
+        self._counters["refusals"].add(1, {**server, f"{OURS}.reason": event.limit}, context)
+
     def _refused(self, event: CircuitRefused | ThrottleRefused, server: Attributes, context: Context) -> None:
         reason = event.reason if isinstance(event, CircuitRefused) else "throttled"
         self._counters["refusals"].add(1, {**server, f"{OURS}.reason": reason}, context)
@@ -182,6 +190,8 @@ _OF_EVENTS: dict[type, Callable[[Instruments, Any, Attributes, Context], None]] 
     ConnectionAwaited: Instruments._connection,
     CircuitRefused: Instruments._refused,
     ThrottleRefused: Instruments._refused,
+    LimitWaited: Instruments._limit,
+    LimitRefused: Instruments._limited,
     CacheUsed: Instruments._cached,
     FallbackUsed: Instruments._fell_back,
 }

@@ -22,6 +22,8 @@ from http_service_client.events import (
     CodingRefused,
     ConnectionAwaited,
     Event,
+    LimitRefused,
+    LimitWaited,
     RedirectFollowed,
     RetryScheduled,
     RetryStopped,
@@ -195,6 +197,12 @@ def cache_used(
         (
             ThrottleRefused(1.0, 2, "k", 3.0),
             "attempt 2: refused, since k asked for a pause of another 3.000 s",
+        ),
+        (LimitWaited(1.0, 2, "k", "rate limit", 3.0), "attempt 2: waited 3.000 s for the rate limit of k"),
+        (LimitRefused(1.0, 2, "", "bulkhead", None), "attempt 2: refused by the bulkhead of this policy"),
+        (
+            LimitRefused(1.0, 2, "k", "rate limit", 3.0),
+            "attempt 2: refused by the rate limit of k; another may pass in 3.000 s",
         ),
         (
             TokenAwaited(1.0, 2, "", 0.25, "https://id.test"),

@@ -29,6 +29,8 @@ from http_service_client.events import (
     CodingRefused,
     FallbackSource,
     FallbackUsed,
+    LimitRefused,
+    LimitWaited,
     RedirectFollowed,
     RetryScheduled,
     RetryStopped,
@@ -125,6 +127,16 @@ EVENTS: list[tuple[Any, str, dict[str, str]]] = [
         ThrottleRefused(0.1, 1, "https://a.test", 2.0),
         "http_throttle_refusals_total",
         {"service": "https://a.test"},
+    ),
+    (
+        LimitWaited(0.1, 1, "https://a.test", "rate limit", 2.0),
+        "http_limit_waits_total",
+        {"service": "https://a.test", "limit": "rate limit"},
+    ),
+    (
+        LimitRefused(0.1, 1, "https://a.test", "rate limit", 2.0),
+        "http_limit_refusals_total",
+        {"service": "https://a.test", "limit": "rate limit"},
     ),
     (
         CircuitRefused(0.1, 1, "https://a.test", "open", 2.0),
@@ -231,7 +243,7 @@ class TestTheCollector:
             collector.collect(event)
         assert collector.summary() == {
             "total_requests": 4, "total_errors": 2, "error_rate": 0.5, "average_response_time": 2.0,
-            "retries": 1, "refusals": 2,
+            "retries": 1, "refusals": 3,
         }  # fmt: skip
 
     def test_totals_only_its_own_events(self) -> None:
