@@ -1,0 +1,256 @@
+"""Load shedding: calls that a service would reject for overload are rejected here, in proportion, before they are sent.
+
+Theory (adaptive throttling, in Google's SRE book, "Handling overload"). To reject a request costs a service nearly as much as to
+accept a small one. A service that gets ten times what it can do may be busy with nothing but rejections, and its clients are the
+only ones who can spare it that. Each client counts the calls of the last `window` seconds, and sheds a call with the chance
+
+    P = (calls - K * accepted) / (calls + 1)    at least 0, at most `max_shed`
+
+where the calls that it shed itself count as calls. So it sends about K times as many calls as the service accepts. With K = 2,
+nothing is shed while the service accepts half of the calls; in a great overload it rejects as many as it accepts. When the service
+recovers, it accepts what is sent, K times as much is sent next, and so on: nothing needs to be noticed or reset.
+
+What is rejected and what is not:
+
+    rejected         429, 503, 504, connection refused, timed out: these say that it has too much to do
+    accepted         any other response. A 500 has been worked on, and comes as often if less is sent
+    no evidence      cancelled, the deadline expired, DNS and TLS errors, what this client refused or took from a cache
+
+and each call counts when its result is known: 100 calls in flight say nothing yet.
+
+If 503s come by chance, independent of the load, the formula goes wrong above a share of 1 - 1/K: the calls that pass are
+rejected as often as before, so the share of those that are shed grows without end. Therefore there are two bounds, which
+also let the service's recovery be seen: `max_shed`, and `min_rate`, the calls a second that pass whatever happens.
+
+Priorities. K - 1 is the headroom: how many calls too many are sent, for each that is accepted. Important calls have more of it:
+
+    background    low    normal    high    critical
+         1/4      1/2       1        2        4       of K - 1
+
+so they are shed last, and by the same law: they get through as long as the service can do the important ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypedDict
+
+from ...errors import ConfigurationError
+from ..checks import check_duration, check_number, suggests_keywords
+from ..priority import Priority
+
+__all__ = [
+    "LOAD_SHEDDING_RENAMED",
+    "LoadShedder",
+    "LoadSheddingChanges",
+    "LoadSheddingSettings",
+    "LoadSheddingSnapshot",
+]
+
+_BUCKETS = 10
+_HEADROOM = (0.25, 0.5, 1.0, 2.0, 4.0)  # by priority
+_NORMAL = Priority.NORMAL
+
+LOAD_SHEDDING_RENAMED = {
+    "k": "it is called multiplier",
+    "overload_factor": "it is called multiplier",
+    "max_rejection_rate": "it is called max_shed",
+    "max_rejection_probability": "it is called max_shed",
+    "rps_threshold": "it is called min_rate",
+    "failure_rate_threshold": "write multiplier=1/(1-rate): with 2.0, calls are shed above a failure rate of 0.5",
+}
+
+
+class LoadSheddingChanges(TypedDict, total=False):
+    """Settings to change: see `LoadSheddingSettings`."""
+
+    multiplier: float
+    window: float
+    max_shed: float
+    min_rate: float
+
+
+@suggests_keywords(LOAD_SHEDDING_RENAMED)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadSheddingSettings:
+    """How much is shed when a service rejects calls for overload.
+
+    multiplier: K, how many calls are sent for each that the service accepts; 1.1 to 100. Calls are shed when it accepts less
+        than 1/K of them. Lower values shed sooner.
+    window: seconds that the counts look back; 1 to 3600. A service that has recovered has all calls again after about two.
+    max_shed: 0 to 0.99, the largest share that is shed.
+    min_rate: calls a second (on average over the window) that are never shed, 0 or more.
+
+    Raises `ConfigurationError` (a `ValueError`) naming the field, the value and what to write instead.
+    """
+
+    multiplier: float = 2.0
+    window: float = 30.0
+    max_shed: float = 0.9
+    min_rate: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_number("multiplier", self.multiplier, least=1.1, most=100)
+        check_duration("window", self.window, optional=False)
+        check_number("window", self.window, least=1, most=3600, unit="of seconds ")
+        check_number("min_rate", self.min_rate, unit="of calls a second ")
+        check_number("max_shed", self.max_shed, most=1)
+        if self.max_shed > 0.99:
+            raise ConfigurationError(
+                f"max_shed must be at most 0.99, not {self.max_shed!r}: some calls must pass, or the service's recovery "
+                "would not be seen"
+            )
+
+    def changed(self, changes: LoadSheddingChanges) -> LoadSheddingSettings:
+        """With these changes. Raises TypeError for an unknown name."""
+        known = [item.name for item in fields(self)]
+        for name in changes:
+            if name not in known:
+                raise TypeError(
+                    f"reconfigure takes no keyword {name!r}; those of load shedding are {', '.join(known)}"
+                )
+        return replace(self, **changes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadSheddingSnapshot:
+    """What was counted in the window, at one instant.
+
+    accepted, rejected: calls with a result.   shed: calls that were not sent.
+    share: 0 to 1, the chance with which the next call of normal priority is shed.
+    """
+
+    accepted: int
+    rejected: int
+    shed: int
+    share: float
+
+
+class LoadShedder:
+    """Decides for each call whether it is sent, by what became of the others.
+
+    settings: see `LoadSheddingSettings`.   key: the name in errors and events.
+    clock: monotonic seconds. One that steps back forgets nothing.   random: uniform in [0, 1).
+    lock: makes it safe among threads.
+
+    A forked child goes on with its parent's counts: they are about the service, not about the process.
+    """
+
+    __slots__ = (
+        *("_buckets", "_clock", "_ends_at", "_length", "_lock", "_random", "_settings"),
+        *("accepted", "key", "rejected", "shed"),
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        settings: LoadSheddingSettings,
+        *,
+        key: str = "",
+        clock: Callable[[], float],
+        random: Callable[[], float],
+        lock: AbstractContextManager[Any],
+    ) -> None:
+        self.key = key
+        self._clock = clock
+        self._random = random
+        self._lock = lock
+        self._settings = settings
+        self._length = settings.window / _BUCKETS
+        self.accepted = self.rejected = self.shed = 0  # in all buckets
+        self._buckets: deque[list[int]] = deque([[0, 0, 0]])
+        self._ends_at = clock() + self._length
+
+    @property
+    def settings(self) -> LoadSheddingSettings:
+        """Those in use."""
+        return self._settings
+
+    def reconfigure(self, settings: LoadSheddingSettings) -> None:
+        """Go by other settings. The counts stay, for a window from now on if its length has changed."""
+        with self._lock:
+            self._advance_locked()
+            if settings.window != self._settings.window:
+                self._length = settings.window / _BUCKETS
+                self._buckets = deque([[self.accepted, self.rejected, self.shed]])
+                self._ends_at = self._clock() + self._length
+            self._settings = settings
+
+    def admit(self, level: Priority = _NORMAL) -> float:
+        """0.0 if the call may be sent; else it is shed, and this is the chance that it had to be."""
+        if not self.rejected and not self.shed:  # the usual case
+            return 0.0
+        with self._lock:
+            self._advance_locked()
+            share = self._share_locked(level)
+            passed = self.accepted + self.rejected
+            if share <= 0.0 or passed < self._settings.min_rate * self._settings.window:
+                return 0.0
+            if self._random() >= share:
+                return 0.0
+            self._buckets[-1][2] += 1
+            self.shed += 1
+            return share
+
+    def record(self, *, is_rejected: bool) -> None:
+        """Count the result of a call that was sent."""
+        with self._lock:
+            self._advance_locked()
+            if is_rejected:
+                self._buckets[-1][1] += 1
+                self.rejected += 1
+            else:
+                self._buckets[-1][0] += 1
+                self.accepted += 1
+
+    def share(self, level: Priority = _NORMAL) -> float:
+        """The chance with which the next call of this priority is shed."""
+        with self._lock:
+            self._advance_locked()
+            if self.accepted + self.rejected < self._settings.min_rate * self._settings.window:
+                return 0.0
+            return self._share_locked(level)
+
+    def snapshot(self) -> LoadSheddingSnapshot:
+        """The counts, at one instant."""
+        share = self.share()
+        return LoadSheddingSnapshot(
+            accepted=self.accepted, rejected=self.rejected, shed=self.shed, share=share
+        )
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it would shed nothing, so that to forget it costs nothing."""
+        with self._lock:
+            self._advance_locked()
+            return not self.rejected and not self.shed
+
+    def __repr__(self) -> str:
+        return f"<LoadShedder {self.accepted} accepted, {self.rejected} rejected, {self.shed} shed>"
+
+    def _share_locked(self, level: Priority) -> float:
+        settings = self._settings
+        multiplier = 1.0 + (settings.multiplier - 1.0) * _HEADROOM[level]
+        calls = self.accepted + self.rejected + self.shed
+        share = (calls - multiplier * self.accepted) / (calls + 1)
+        return min(settings.max_shed, max(0.0, share))
+
+    def _advance_locked(self) -> None:
+        """Begin the buckets that are due, and forget those that are too old."""
+        now = self._clock()
+        self._ends_at = min(self._ends_at, now + self._length)  # in case the clock stepped back
+        if now < self._ends_at:
+            return
+        due = math.floor((now - self._ends_at) / self._length) + 1
+        self._ends_at += due * self._length
+        buckets = self._buckets
+        for _ in range(min(due, _BUCKETS)):
+            buckets.append([0, 0, 0])
+            if len(buckets) > _BUCKETS:
+                accepted, rejected, shed = buckets.popleft()
+                self.accepted -= accepted
+                self.rejected -= rejected
+                self.shed -= shed
