@@ -25,9 +25,10 @@ from ...errors import (
     chain,
     errors_behind,
 )
+from ...http.messages import HttpResponse
 from ..checks import check_count, check_duration, check_flag, check_function, suggests_keywords
 from .failure_kinds import FAILURE_STATUSES, is_among, parse_kinds
-from .other_libraries import is_transient, is_unverified, status_of
+from .other_libraries import READERS, is_transient, is_unverified, status_of
 
 __all__ = ["NOTHING", "FallbackSettings", "Good", "LastGood"]
 
@@ -123,6 +124,8 @@ class FallbackSettings:
             return bool(self.is_failure(subject))
         kinds: Any = self.failures
         if not isinstance(subject, BaseException):
+            if READERS[type(subject)] is None:  # the usual result of a function
+                return False
             return is_among(subject, kinds) if kinds else status_of(subject) in FAILURE_STATUSES
         if kinds:
             return is_among(subject, kinds, handled)
@@ -143,6 +146,16 @@ class FallbackSettings:
     def may_hide(self, error: BaseException, handled: BaseException | None = None) -> bool:
         """Whether it may stand in for a function's error: not if a request inside may have changed something."""
         return self.unsafe_methods or not any(map(_may_have_changed_something, errors_behind(error, handled)))
+
+    def may_hide_response(self, response: HttpResponse) -> bool:
+        """The same for a response."""
+        request = response.request
+        return (
+            self.unsafe_methods
+            or request is None
+            or request.method in _SAFE
+            or response.sent_state in _HARMLESS
+        )
 
     def ready_value(self) -> Any:
         """The value. Of a list, dictionary or set a copy, which its caller may change."""
