@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .core.machines.backoff import LinearBackoff as LinearBackoff
     from .core.machines.circuit_states import CircuitBreakerState as CircuitBreakerState
     from .core.machines.circuit_states import StateChange as StateChange
+    from .core.machines.deadline_check import DeadlineCheckSettings as DeadlineCheckSettings
     from .core.machines.retry_budget import RetryBudgetSettings as RetryBudgetSettings
     from .core.machines.retry_conditions import RetryCondition as RetryCondition
     from .core.machines.retry_quota import RetryQuotaSettings as RetryQuotaSettings
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from .errors import ConnectionLostError as ConnectionLostError
     from .errors import ConnectTimeoutError as ConnectTimeoutError
     from .errors import DeadlineExceededError as DeadlineExceededError
+    from .errors import DeadlineTooShortError as DeadlineTooShortError
     from .errors import DecodingError as DecodingError
     from .errors import EgressRefusedError as EgressRefusedError
     from .errors import HttpClientError as HttpClientError
@@ -112,6 +114,7 @@ _MODULES = {
     "client.pages": "next_by_field",
     "client.state_keys": "by_header by_route",
     "core.machines.backoff": "ConstantBackoff DecorrelatedBackoff ExponentialBackoff FibonacciBackoff LinearBackoff",
+    "core.machines.deadline_check": "DeadlineCheckSettings",
     "core.machines.retry_budget": "RetryBudgetSettings",
     "core.machines.retry_quota": "RetryQuotaSettings",
     "core.machines.retry_conditions": "RetryCondition",
@@ -124,7 +127,7 @@ _MODULES = {
     "policies.gather_in_threads": "gather_in_threads",
     "errors": (
         "AttemptTimeoutError CallRefusedError ChecksumError CircuitOpenError ClientClosedError ConfigurationError ConnectError ConnectTimeoutError "
-        "ConnectionLostError DeadlineExceededError DecodingError EgressRefusedError HttpClientError HttpStatusError "
+        "ConnectionLostError DeadlineExceededError DeadlineTooShortError DecodingError EgressRefusedError HttpClientError HttpStatusError "
         "InterceptorError InvalidRequestError NameResolutionError NetworkError PaginationError PollingError PoolTimeoutError "
         "ProtocolError ProxyError RateLimitExceededError ReadTimeoutError RequestTimeoutError ResponseError ResponseTooLargeError ResponseValidationError "
         "SentState StreamError ThrottledError TlsError TlsVerificationError TokenError TooManyRedirectsError TransportError "

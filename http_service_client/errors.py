@@ -31,6 +31,7 @@ exchange as a value (`Failure`), and the errors that a caller sees.
     │       ├── ReadTimeoutError
     │       ├── AttemptTimeoutError                      the attempt as a whole took too long
     │       └── DeadlineExceededError                    the call as a whole took too long
+    │           └── DeadlineTooShortError (CallRefusedError)  it would have, so no attempt was begun
     └── ResponseError
         ├── ResponseTooLargeError
         ├── DecodingError             (ValueError)       the body's content coding is corrupt or cut short
@@ -72,6 +73,7 @@ __all__ = [
     "ConnectTimeoutError",
     "ConnectionLostError",
     "DeadlineExceededError",
+    "DeadlineTooShortError",
     "DecodingError",
     "EgressRefusedError",
     "Failure",
@@ -449,6 +451,17 @@ class AttemptTimeoutError(RequestTimeoutError):
 
 class DeadlineExceededError(RequestTimeoutError):
     """The call as a whole exceeded `total_timeout` or an enclosing `deadline`."""
+
+
+class DeadlineTooShortError(DeadlineExceededError, CallRefusedError):
+    """The deadline leaves less time than the service takes, so no attempt was begun; nothing was sent.
+
+    key: of the service, such as ``https://api.example.com``.   retry_after: None.
+    deadline_left: seconds.   median: seconds that an attempt usually takes, exact to 10 %.
+    """
+
+    deadline_left: float = 0.0
+    median: float = 0.0
 
 
 class ResponseError(HttpClientError):

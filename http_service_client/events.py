@@ -19,7 +19,7 @@ from enum import Enum
 from functools import reduce
 from typing import NamedTuple
 
-from .core.decisions import CircuitRefusal, Decision, would_have_been
+from .core.decisions import CircuitRefusal, DeadlineRefusal, Decision, would_have_been
 from .errors import SentState, worst
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "CircuitRefused",
     "CodingRefused",
     "ConnectionAwaited",
+    "DeadlineRefused",
     "Event",
     "FallbackSource",
     "FallbackUsed",
@@ -59,6 +60,7 @@ class StopReason(str, Enum):
     NOT_REPLAYABLE = "the body was consumed and cannot be sent again"
     RETRY_AFTER_TOO_LONG = "Retry-After asks for a longer wait than this call allows"
     DEADLINE = "the deadline leaves no time for another attempt"
+    TOO_LITTLE_TIME = "the service takes longer than the deadline leaves for another attempt"
     CIRCUIT_OPEN = "the circuit is open"
     BUDGET = "the retry budget is spent"
     NO_TOKEN = "there is no token to send"
@@ -344,6 +346,35 @@ class LimitRefused(NamedTuple):
         return f"attempt {self.attempt}: refused by the {self.limit} of {self.key or 'this policy'}{when}"
 
 
+class DeadlineRefused(NamedTuple):
+    """The service takes longer than the deadline leaves, so the attempt was not begun; nothing was sent.
+
+    deadline_left: seconds, after the wait before the attempt, if there was to be one.
+    median: seconds that an attempt usually takes.   needed: seconds within which hardly any attempt ends.
+    """
+
+    at: float
+    attempt: int
+    key: str
+    deadline_left: float
+    median: float
+    needed: float
+    call_id: str = ""
+    call_name: str | None = None
+    name: str = "deadline_refused"
+
+    @property
+    def decision(self) -> Decision:
+        """What it was decided by."""
+        return DeadlineRefusal(self.deadline_left, self.needed)
+
+    def __str__(self) -> str:
+        return (
+            f"attempt {self.attempt}: not begun, since it could hardly end in time: "
+            f"p50 of {self.key} is {self.median:.3f} s, {self.deadline_left:.3f} s left"
+        )
+
+
 class CacheResult(str, Enum):
     """What a cache did for a call."""
 
@@ -516,6 +547,7 @@ Event = (
     | ThrottleRefused
     | LimitWaited
     | LimitRefused
+    | DeadlineRefused
     | CacheUsed
     | CacheFailed
     | FallbackUsed

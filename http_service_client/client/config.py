@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.checks import check_count, check_duration, check_flag, suggests_keywords
 from ..core.machines.backoff import ExponentialBackoff
 from ..core.machines.circuit_states import CircuitBreakerSettings
+from ..core.machines.deadline_check import DeadlineCheckSettings
 from ..core.machines.fallback import FallbackSettings
 from ..core.machines.retry_budget import RetryBudgetSettings
 from ..core.machines.retry_quota import BudgetSettings, RetryQuotaSettings
@@ -42,6 +43,7 @@ from .resolved import (
     parse_base_url,
     parse_circuit_breaker,
     parse_client_auth,
+    parse_deadline_check,
     parse_default_headers,
     parse_fallback,
     parse_propagation,
@@ -132,6 +134,8 @@ class HttpClientConfig:
         `Propagation`, or a mapping of its arguments. None for none.
     json_codec: "orjson" or "msgspec", extras of these names, for faster JSON with the same results; or an object with
         `encode(value) -> bytes` and `decode(content: bytes)`. None for the standard library.
+    deadline_check: begin no attempt, and no wait before one, that could hardly end before the deadline by what is known of how
+        long the service takes: a `DeadlineCheckSettings`, or a mapping of its arguments. None to begin them all.
     base_url: prefix of relative URLs, such as ``https://api.example.com/v1``; that of the client's keyword comes first.
     max_response_size: decoded bytes of a response, its redirects included; None for no limit.
     max_response_headers: in one response, trailers included.   max_response_header_size: bytes of one, its name
@@ -219,6 +223,7 @@ class HttpClientConfig:
     state_key: Callable[[HttpRequest], str | None] | str | None = None
     routes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     fallback: FallbackPolicy | FallbackSettings | Mapping[str, Any] | None = None
+    deadline_check: DeadlineCheckSettings | Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         set_here = {name: getattr(self, name) for name in _SHARED if _is_set(getattr(self, name))}
@@ -264,6 +269,7 @@ class HttpClientConfig:
         object.__setattr__(self, "_resolved", resolved)
         object.__setattr__(self, "propagation", resolved.propagation)
         object.__setattr__(self, "fallback", resolved.fallback)
+        object.__setattr__(self, "deadline_check", resolved.deadline_check)
         for name in _DEFAULTS:
             object.__setattr__(self, name, frozen(getattr(self, name)))
         for name in _SHARED.keys() - set_here.keys():  # shows the value in use, which is still a default
@@ -298,6 +304,7 @@ class HttpClientConfig:
             propagation=parse_propagation(self.propagation),
             json_codec=new_codec(self.json_codec),
             routes=routes,
+            deadline_check=parse_deadline_check(self.deadline_check),
             state_key=self.state_key,  # type: ignore[arg-type]  # parsed above
             fallback=parse_fallback(self.fallback),
         )

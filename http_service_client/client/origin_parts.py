@@ -7,6 +7,8 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from ..core.machines.circuit_breaker import CircuitBreaker
+from ..core.machines.deadline_check import DeadlineCheck
+from ..core.machines.latency import LatencySketch
 from ..core.machines.retry_budget import RetryBudget, RetryBudgetSettings
 from ..core.machines.retry_quota import AnyBudget, BudgetSettings, RetryQuota, RetryQuotaSettings, new_budget
 from ..core.machines.semaphore import FairSemaphore
@@ -76,7 +78,7 @@ class OriginParts:
         locks: Sequence[ForkSafeLock] | None = None,
     ) -> None:
         self.circuits = circuits
-        self._budget, self._connections = config.budget, config.pool.max_connections_per_host
+        self._config = config
         self._now, self._random = clock.monotonic, random
         self._locks = locks or [ForkSafeLock() for _ in range(_LOCKS)]
         self.registry = OriginRegistry(self._new_state, lock=ForkSafeLock(), clock=self._now)
@@ -95,17 +97,36 @@ class OriginParts:
         elif settings != self.circuits.settings:
             changes: Any = {item.name: getattr(settings, item.name) for item in fields(settings)}
             self.circuits.reconfigure(changes, self.registry)
-        self._budget, self._connections = config.budget, config.pool.max_connections_per_host
+        self._config = config
         for key, state in self.registry.items():
             if (state.breaker is None) is not (self.circuits is None):
                 state.breaker = self._new_breaker(key)
-            if not _reconfigure_budget(state.budget, self._budget):
+            if not _reconfigure_budget(state.budget, config.budget):
                 state.budget = self._new_budget(key)
-            state.connections.resize(self._connections)
+            state.connections.resize(config.pool.max_connections_per_host)
+            self._add_latencies(key, state)
 
     def _new_state(self, key: str) -> OriginState:
-        semaphore = FairSemaphore(self._connections, lock=self._lock_of(key))
-        return OriginState(self._new_breaker(key), self._new_budget(key), semaphore)
+        connections = self._config.pool.max_connections_per_host
+        semaphore = FairSemaphore(connections, lock=self._lock_of(key))
+        state = OriginState(self._new_breaker(key), self._new_budget(key), semaphore)
+        self._add_latencies(key, state)
+        return state
+
+    def _add_latencies(self, key: str, state: OriginState) -> None:
+        """Give a state what learns how long its service takes, and what judges by it. What is known already stays."""
+        settings = self._config.resolved.deadline_check
+        if not self._config.resolved.learns_latencies:
+            state.latencies = state.deadline_check = None
+            return
+        if state.latencies is None:
+            state.latencies = LatencySketch(clock=self._now, lock=self._lock_of(key))
+        if settings is None:
+            state.deadline_check = None
+        elif state.deadline_check is None:
+            state.deadline_check = DeadlineCheck(settings, state.latencies, self._now)
+        else:
+            state.deadline_check.settings = settings
 
     def _new_breaker(self, key: str) -> CircuitBreaker | None:
         circuits = self.circuits
@@ -121,7 +142,8 @@ class OriginParts:
         )
 
     def _new_budget(self, key: str) -> AnyBudget | None:
-        return None if self._budget is None else new_budget(self._budget, self._now, self._lock_of(key))
+        settings = self._config.budget
+        return None if settings is None else new_budget(settings, self._now, self._lock_of(key))
 
     def _lock_of(self, key: str) -> ForkSafeLock:
         return self._locks[hash(key) % len(self._locks)]

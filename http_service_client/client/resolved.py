@@ -15,6 +15,7 @@ from .._version import __version__
 from ..core.checks import did_you_mean, keyword_remedy
 from ..core.machines.backoff import ExponentialBackoff
 from ..core.machines.circuit_states import CircuitBreakerSettings
+from ..core.machines.deadline_check import DeadlineCheckSettings
 from ..core.machines.fallback import FallbackSettings
 from ..core.machines.retry_budget import RetryBudgetSettings
 from ..core.machines.retry_quota import BudgetSettings, RetryQuotaSettings
@@ -48,6 +49,7 @@ __all__ = [
     "parse_base_url",
     "parse_circuit_breaker",
     "parse_client_auth",
+    "parse_deadline_check",
     "parse_default_headers",
     "parse_fallback",
     "parse_propagation",
@@ -102,6 +104,7 @@ class ResolvedConfig:
     routes: the table of routes, and the `RouteOptions` of each; None for none.
     state_key: chooses the state of a call that sets no key; None for that of its origin.
     fallback: what stands in for the response of a call that failed; None for nothing.
+    deadline_check: when attempts are not begun that could hardly end in time; None to begin them all.
     """
 
     pool: ConnectionPoolConfig
@@ -115,9 +118,15 @@ class ResolvedConfig:
     tolerated_faults: frozenset[str]
     propagation: Propagation | None
     json_codec: JsonCodec | None
+    deadline_check: DeadlineCheckSettings | None
     state_key: StateKey | None
     routes: tuple[RouteTable, tuple[Any, ...]] | None
     fallback: FallbackSettings | None
+
+    @property
+    def learns_latencies(self) -> bool:
+        """Whether a setting needs to know how long services take."""
+        return self.deadline_check is not None
 
     @property
     def timeout(self) -> Timeout:
@@ -230,6 +239,25 @@ def parse_propagation(given: object) -> Propagation | None:
         if str(error).startswith("propagation"):
             raise
         raise ConfigurationError(f"propagation: {error}") from None
+
+
+def parse_deadline_check(given: object) -> DeadlineCheckSettings | None:
+    """Settings, or those made of a mapping of their fields; None to begin every attempt."""
+    if given is None or isinstance(given, DeadlineCheckSettings):
+        return given
+    if isinstance(given, bool):
+        remedy = (
+            "write DeadlineCheckSettings() for the default ones" if given else "write None to switch it off"
+        )
+        raise ConfigurationError(
+            f"deadline_check must be a DeadlineCheckSettings or None, not {given}; {remedy}"
+        )
+    try:
+        return DeadlineCheckSettings(**_arguments("deadline_check", given, DeadlineCheckSettings))
+    except ConfigurationError as error:
+        if str(error).startswith("deadline_check"):
+            raise
+        raise ConfigurationError(f"deadline_check: {error}") from None
 
 
 def parse_base_url(base_url: str | None) -> str | None:

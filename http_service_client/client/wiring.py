@@ -138,6 +138,8 @@ def pipelines(
         collect=collect_garbage,
         observe=None if on_exchange is None else ExchangeListener(on_exchange),
         telemetry=telemetry,
+        checks_deadlines=config.resolved.deadline_check is not None,
+        learns_latencies=config.resolved.learns_latencies,
     )
     plain = partial(pipeline, prepare=Preparation(logins))
     # A call with an auth flow has its credentials from there: no login is taken from a netrc file.
@@ -196,6 +198,8 @@ def foreign_calls(
         # That library follows redirects, so a hop to a stranger's origin looks like any call.
         propagation=_for_named_hosts(config),
         telemetry=telemetry,
+        checks_deadlines=config.resolved.deadline_check is not None,
+        learns_latencies=config.resolved.learns_latencies,
     )
 
 

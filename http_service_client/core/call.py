@@ -118,21 +118,34 @@ class Attempt:
         outcome says nothing about the call's service.
     has_left_origin: a redirect led to another origin, so no credentials are added from then on.
     has_progressed: it failed, but a download has more of its file than before, and the next attempt continues there.
+    is_queued: it waits for a connection slot, or has given up that wait.
     is_trial: its outcome decides about an open circuit.
+    needed: seconds that it needs at least, as its service is known; 0.0 when nothing is.
     passes_gate: the client was closed during the wait before it, so that it waits for nothing else.
     sent_state: what is known to have become of its request.
     body: that of its response, when it is to be streamed.
+    waited: seconds that it has waited, and that are not the service's.
     """
 
     __slots__ = (
         *("answered_by", "blocked_until", "body", "ends_with_deadline", "exchange_timeout", "expires_at"),
-        *("has_left_origin", "has_progressed", "is_trial", "passes_gate", "sent_state"),
+        *(
+            "has_left_origin",
+            "has_progressed",
+            "is_queued",
+            "is_trial",
+            "needed",
+            "passes_gate",
+            "sent_state",
+            "waited",
+        ),
     )
 
     def __init__(self) -> None:
         self.expires_at: float | None = None
         self.ends_with_deadline = self.has_left_origin = self.has_progressed = self.is_trial = False
-        self.passes_gate = False
+        self.passes_gate = self.is_queued = False
+        self.needed = self.waited = 0.0
         self.exchange_timeout: Timeout | None = None
         self.blocked_until: float | None = None
         self.answered_by: str | None = None
@@ -141,6 +154,7 @@ class Attempt:
 
     def postpone(self, seconds: float, deadline_at: float | None) -> None:
         """Take back a wait that the attempt does not pay for; the deadline stays where it is."""
+        self.waited += seconds
         if self.expires_at is None:
             return
         expires_at = self.expires_at + seconds
@@ -220,6 +234,13 @@ class Call(HttpContext):
     def remaining(self) -> float | None:
         """Seconds left of the deadline (may be negative), or None without one."""
         return None if self.deadline_at is None else self.deadline_at - self.clock()
+
+    def slack(self) -> float | None:
+        """Seconds that the call may wait before its attempt has too little time; None without a deadline.
+
+        It may be negative. It is what remains, less what the attempt needs, where that is known.
+        """
+        return None if self.deadline_at is None else self.deadline_at - self.clock() - self.current.needed
 
     def record(self, event: Event) -> None:
         """Add an event to the timeline and notify the listener."""

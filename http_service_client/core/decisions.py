@@ -24,6 +24,7 @@ __all__ = [
     "NUMBERS",
     "Change",
     "CircuitRefusal",
+    "DeadlineRefusal",
     "Decision",
     "less",
     "more",
@@ -207,6 +208,25 @@ class CircuitRefusal(NamedTuple):
         if self.reason == "open":
             return (less("a call {} s later, as a trial", "retry_after"),)
         return (_ENDS_OF_REFUSALS[self.reason],) if self.reason in _ENDS_OF_REFUSALS else ()
+
+    def consequence(self) -> str:
+        """See `Decision`."""
+        return "sent"
+
+
+class DeadlineRefusal(NamedTuple):
+    """What the deadline check refused by, in seconds.   left: of the deadline.   needed: by an attempt, at least."""
+
+    left: float
+    needed: float
+
+    def objection(self) -> str | None:
+        """See `Decision`."""
+        return "too little time" if self.left < self.needed else None
+
+    def changes(self) -> Sequence[Change]:
+        """See `Decision`."""
+        return (more("{} s more until the deadline", "left"),)
 
     def consequence(self) -> str:
         """See `Decision`."""

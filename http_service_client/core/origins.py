@@ -31,6 +31,8 @@ from collections.abc import Callable
 from ..errors import ConfigurationError
 from .machines.circuit_breaker import CircuitBreaker
 from .machines.circuit_states import CircuitBreakerState
+from .machines.deadline_check import DeadlineCheck
+from .machines.latency import LatencySketch
 from .machines.retry_quota import AnyBudget
 from .machines.semaphore import FairSemaphore, Waiter
 from .machines.throttle_gate import ThrottleGate
@@ -49,9 +51,19 @@ class OriginState:
     refuses_codings: it accepted a request's body only without compression.
     begun: how many exchanges have begun after a wait for a connection slot.
     gate: closed while the service asks for a pause; None as long as it never has.
+    latencies: how long the service takes, and deadline_check, which judges by it; None where no setting needs them.
     """
 
-    __slots__ = ("begun", "breaker", "budget", "connections", "gate", "refuses_codings")
+    __slots__ = (
+        "begun",
+        "breaker",
+        "budget",
+        "connections",
+        "deadline_check",
+        "gate",
+        "latencies",
+        "refuses_codings",
+    )
 
     def __init__(
         self, breaker: CircuitBreaker | None, budget: AnyBudget | None, connections: FairSemaphore
@@ -62,6 +74,8 @@ class OriginState:
         self.refuses_codings = False
         self.begun = 0
         self.gate: ThrottleGate | None = None
+        self.latencies: LatencySketch | None = None
+        self.deadline_check: DeadlineCheck | None = None
 
     def rank(self, now: float) -> int:
         """What forgetting it would cost (see above); -1 if what it remembers is too old to matter."""

@@ -19,6 +19,7 @@ from .layers.cache import CacheLayer, CacheMembership
 from .layers.circuit_breaker import CircuitBreakerLayer
 from .layers.compression import CompressionLayer
 from .layers.cookies import CookiesLayer
+from .layers.deadline_check import DeadlineCheckLayer, LatencyLayer
 from .layers.download import DownloadLayer
 from .layers.exchange import Exchange, Observer
 from .layers.fallback import FallbackLayer, FallbackMembership
@@ -62,6 +63,8 @@ def call_pipeline(
     cache: CacheMembership | None = None,
     telemetry: Telemetry | None = None,
     fallback: FallbackMembership | None = None,
+    checks_deadlines: bool = False,
+    learns_latencies: bool = False,
 ) -> Handler:
     """The layers of a call, in the order in which a request meets them.
 
@@ -77,6 +80,7 @@ def call_pipeline(
     signers: of each request as it goes out.
     is_download: the body is saved to a file, over as many attempts as it takes.
     cache: of responses; None for none.
+    checks_deadlines: no attempt is begun that could hardly end in time.   learns_latencies: how long services take.
     has_gates: a pause that a service asks for holds for all calls.
     auth: calls may have auth flows; the headers of requests that a flow makes itself, and where it finds tokens.
     collect: collects garbage, which may hold slots; None for nothing.
@@ -95,11 +99,13 @@ def call_pipeline(
         FallbackLayer(fallback, wall_clock) if fallback else None,  # what stands in for a failure
         CacheLayer(cache, wall_clock, telemetry) if cache else None,  # stored responses, shared exchanges
         RetryLayer(random, wall_clock, report),  # attempts, waits, budget
+        DeadlineCheckLayer() if checks_deadlines else None,  # no attempt that could hardly end in time
         TokensLayer(auth[1]) if auth is not None else None,  # a token for the auth flow, if it sends one
         ThrottleGateLayer(random) if has_gates else None,  # the pauses that services ask for
         CircuitBreakerLayer(),  # a permit for each attempt
         DownloadLayer() if is_download else None,  # of a download: its body, to the file
         InterceptorsLayer(*interceptors, prepare),  # user code, then the request's final form
+        LatencyLayer() if learns_latencies else None,  # how long the service takes
         AttemptTimeoutLayer(),  # an attempt's end, and whose limit it was
         RedirectsLayer(secret_names, max_size),  # hops
         CompressionLayer(origins, *compression) if compression else None,  # of the body, if switched on
@@ -127,6 +133,8 @@ def foreign_pipeline(
     has_gates: bool,
     propagation: Propagation | None,
     telemetry: Telemetry | None = None,
+    checks_deadlines: bool = False,
+    learns_latencies: bool = False,
 ) -> Handler:
     """The layers of a call whose exchange another library makes (see `transports.foreign`).
 
@@ -137,8 +145,10 @@ def foreign_pipeline(
         TelemetryLayer(telemetry) if telemetry is not None else None,
         CallLayer(),
         RetryLayer(random, wall_clock, report),
+        DeadlineCheckLayer() if checks_deadlines else None,
         ThrottleGateLayer(random) if has_gates else None,
         CircuitBreakerLayer(),
+        LatencyLayer() if learns_latencies else None,
         AttemptTimeoutLayer(),
     ]
     stamp = None if propagation is None else partial(_stamped, Stamp(propagation))

@@ -24,6 +24,7 @@ from ..events import (
     CallFinished,
     CircuitRefused,
     CodingRefused,
+    DeadlineRefused,
     Event,
     FallbackUsed,
     LimitRefused,
@@ -52,6 +53,7 @@ _LABELS = {
     "http_throttle_waits_total": ("service",),
     "http_limit_refusals_total": ("service", "limit"),
     "http_limit_waits_total": ("service", "limit"),
+    "http_deadline_refusals_total": ("service",),
     "http_circuit_trials_total": ("service",),
     "http_auth_exchanges_total": ("service",),
     "http_codings_refused_total": ("service",),
@@ -96,6 +98,7 @@ class MetricsCollector:
         http_throttle_waits_total           service                              attempts that waited for its end
         http_limit_refusals_total           service, limit                       attempts that a limit of the client refused
         http_limit_waits_total              service, limit                       attempts that waited for one
+        http_deadline_refusals_total        service                              attempts not begun: too little time left
         http_circuit_trials_total           service                              attempts that decided about a circuit
         http_auth_exchanges_total           service                              requests that auth flows added
         http_codings_refused_total          service                              bodies sent again without compression
@@ -168,7 +171,8 @@ class MetricsCollector:
     def summary(self) -> dict[str, Any]:
         """Totals of this collector: calls, errors, the error rate, mean seconds of a call, retries, refusals.
 
-        Refusals are attempts that a circuit, the throttle gate or a limit refused.
+        Refusals are attempts that a circuit, the throttle gate, a limit or the deadline check refused.
+        Refusals are attempts that a circuit, the throttle gate or the deadline check refused.
         """
         with self._metrics._lock:
             counted, seconds = self._counted.copy(), self._seconds
@@ -180,7 +184,8 @@ class MetricsCollector:
             "average_response_time": seconds / requests if requests else 0.0,
             "retries": counted["http_retries_total"],
             "refusals": sum(
-                counted[f"http_{kind}_refusals_total"] for kind in ("circuit", "throttle", "limit")
+                counted[f"http_{kind}_refusals_total"]
+                for kind in ("circuit", "throttle", "limit", "deadline")
             ),
         }
 
@@ -286,6 +291,9 @@ class MetricsCollector:
     def _throttle_refused(self, event: ThrottleRefused) -> None:
         self._count(("http_throttle_refusals_total", _service(event)))
 
+    def _deadline_refused(self, event: DeadlineRefused) -> None:
+        self._count(("http_deadline_refusals_total", _service(event)))
+
     def _throttle_waited(self, event: ThrottleWaited) -> None:
         self._count(("http_throttle_waits_total", _service(event)))
 
@@ -389,6 +397,7 @@ _COUNT: dict[type, _Counting] = {
     RedirectFollowed: MetricsCollector._redirect_followed,
     CircuitRefused: MetricsCollector._circuit_refused,
     ThrottleRefused: MetricsCollector._throttle_refused,
+    DeadlineRefused: MetricsCollector._deadline_refused,
     ThrottleWaited: MetricsCollector._throttle_waited,
     LimitRefused: MetricsCollector._limit_refused,
     LimitWaited: MetricsCollector._limit_waited,

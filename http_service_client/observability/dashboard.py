@@ -256,6 +256,10 @@ PANELS = (
                         _rate("http_client_throttle_refusals_total", "service"), "{{service}} pause too long"
                     ),
                     Query(
+                        _rate("http_client_deadline_refusals_total", "service"),
+                        "{{service}} too little time left",
+                    ),
+                    Query(
                         _rate("http_client_throttle_waits_total", "service"),
                         "{{service}} waits for the end of a pause",
                     ),

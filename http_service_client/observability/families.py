@@ -126,6 +126,11 @@ COUNTS = (
         "Attempts that waited for one of the client's own limits, by the limit.",
     ),
     Count(
+        "http_deadline_refusals_total",
+        "http_client_deadline_refusals",
+        "Attempts that were not begun, since the service takes longer than the deadline left them: work that it was spared.",
+    ),
+    Count(
         "http_auth_exchanges_total",
         "http_client_auth_exchanges",
         "Requests that auth flows added, to answer a challenge for example.",

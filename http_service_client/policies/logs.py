@@ -5,7 +5,7 @@
     .fallback   stands in for a failure: INFO
     .cache      its storage fails: WARNING; what it did for a call: DEBUG
     .call       ends: DEBUG, or INFO if this very logger has been given a level: one line a call, for those who ask
-    .attempt    ends: DEBUG      .redirect, .auth, .throttle    DEBUG
+    .attempt    ends, or is not begun: DEBUG      .redirect, .auth, .throttle    DEBUG
     .hooks      a function of the user's raised an exception: ERROR
 
 Each record has the fields of its event as attributes, named `http_event`, `http_key` and so on, for handlers that
@@ -31,6 +31,7 @@ from ..events import (
     CircuitRefused,
     CodingRefused,
     ConnectionAwaited,
+    DeadlineRefused,
     Event,
     FallbackUsed,
     LimitRefused,
@@ -65,6 +66,7 @@ _BRANCHES: dict[type, tuple[str, int]] = {
     ThrottleRefused: ("throttle", DEBUG),
     LimitWaited: ("limit", DEBUG),
     LimitRefused: ("limit", DEBUG),
+    DeadlineRefused: ("attempt", DEBUG),
     CacheUsed: ("cache", DEBUG),
     CacheFailed: ("cache", WARNING),
     FallbackUsed: ("fallback", INFO),

@@ -89,6 +89,7 @@ TAKERS: dict[str, Callable[..., Any]] = {
             "DecorrelatedBackoff",
             "RetryQuotaSettings",
             "RetryBudgetSettings",
+            "DeadlineCheckSettings",
             "Propagation",
             "deadline",
         )

@@ -61,6 +61,9 @@ class TestPipeline:
             auth=(Headers(), None),  # type: ignore[arg-type]
             signers=[Signer("sign", print, False)],
             propagation=Propagation(),
+            fallback=object(),  # type: ignore[arg-type]
+            checks_deadlines=True,
+            learns_latencies=True,
             cache=CacheMembership(Cache().state, str, True, False),
             telemetry=SimpleNamespace(header_names=()),  # type: ignore[arg-type]
         )

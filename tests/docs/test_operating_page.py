@@ -94,7 +94,8 @@ def test_every_error_of_a_call_leads_to_a_section() -> None:
         if issubclass(each, errors.HttpClientError)
         and not any(each in other.__bases__ and other.__module__ == each.__module__ for other in classes)
     }
-    raised |= {"ConnectError", "TlsError", "InvalidRequestError"}  # with a subclass, and raised themselves
+    # With a subclass, and raised themselves.
+    raised |= {"ConnectError", "DeadlineExceededError", "InvalidRequestError", "TlsError"}
     raised -= {"HttpStatusError"}  # which is no outcome of a call, but of `raise_for_status`
     assert sorted(listed) == sorted(raised | {"CancelledError", "KeyboardInterrupt"})
 

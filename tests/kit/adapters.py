@@ -24,6 +24,7 @@ from http_service_client.events import (
     AttemptFinished,
     CallFinished,
     CircuitRefused,
+    DeadlineRefused,
     LimitRefused,
     LimitWaited,
     RetryScheduled,
@@ -86,7 +87,10 @@ class Story:
             self.decided.append(("wait", round(event.delay, 6)))
         elif isinstance(event, RetryStopped):
             self.decided.append(("stop", event.reason.value))
-        elif isinstance(event, (CircuitRefused, LimitRefused, LimitWaited, ThrottleRefused, ThrottleWaited)):
+        elif isinstance(
+            event,
+            (CircuitRefused, DeadlineRefused, LimitRefused, LimitWaited, ThrottleRefused, ThrottleWaited),
+        ):
             self.decided.append(type(event).__name__)
         elif isinstance(event, CallFinished):
             result = event.status_code if event.error is None else event.error

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from ...core.checks import keyword_remedy
 from ...core.machines.backoff import ExponentialBackoff
+from ...core.machines.deadline_check import DeadlineCheckSettings
 from ...core.machines.retry_budget import RetryBudgetSettings
 from ...core.machines.retry_quota import RetryQuotaSettings
 from ...http.egress import EgressPolicy
@@ -18,6 +19,7 @@ from ..pool_config import ConnectionPoolConfig
 from ..resolved import (
     known_arguments,
     parse_circuit_breaker,
+    parse_deadline_check,
     parse_fallback,
     parse_propagation,
     parse_retry_budget,
@@ -110,6 +112,7 @@ _TABLES = {
     "retry_policy_config": Table((RetryPolicy, ExponentialBackoff), _checked(parse_retry_policy)),
     "retry_budget_config": Table((RetryQuotaSettings, RetryBudgetSettings), _checked(parse_retry_budget)),
     "fallback": Table((FallbackPolicy,), _checked(parse_fallback)),
+    "deadline_check": Table((DeadlineCheckSettings,), _checked(parse_deadline_check)),
     "propagation": Table((Propagation,), _checked(parse_propagation)),
     "routes": _Routes((), dict, _AnyKey(_ROUTE)),
 }

@@ -321,7 +321,9 @@ def _has_failed(outcome: Outcome) -> bool:
 
 def _concerns_others(failure: Failure) -> bool:
     """Whether an equal request may expect the same: not if a limit of this call's own ended it."""
-    is_own = failure.sent_state is SentState.ABANDONED or failure.error_type is DeadlineExceededError
+    is_own = failure.sent_state is SentState.ABANDONED or issubclass(
+        failure.error_type, DeadlineExceededError
+    )
     return _has_failed(failure) and not is_own
 
 

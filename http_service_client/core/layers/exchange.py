@@ -125,10 +125,11 @@ class Exchange:
                 waiter = limit.acquire_later()
                 held.append(waiter.release)
                 if not waiter.is_granted:
-                    was_queued = True
+                    was_queued = attempt.is_queued = True
                     ended_by = yield from self._wait_for_slot(waiter, limit, state, call, waited)
                     if ended_by is not None:
                         return _no_slot(origin if limit is host_limit else None, limit.capacity, ended_by)
+                    attempt.is_queued = False
                 took = call.clock() - began
                 attempt.postpone(took, call.deadline_at)
                 waited += took
@@ -248,7 +249,7 @@ class Exchange:
             self._keys.queued[waiter] = state
         try:
             if self._collect is not None and self._keys.open_bodies:
-                limits = [bound for bound in (patience, call.remaining()) if bound is not None]
+                limits = [bound for bound in (patience, call.slack()) if bound is not None]
                 pause = max(0.0, min(_SUSPICIOUS, *(bound / 2 for bound in limits)))
                 if (yield from Acquire(waiter, pause)):
                     return None
@@ -259,7 +260,7 @@ class Exchange:
                     patience -= pause
             while True:
                 progress = self._progress(limit, state)
-                left = call.remaining()
+                left = call.slack()
                 if left is not None and (patience is None or left <= patience):
                     return None if (yield from Acquire(waiter, max(0.0, left))) else ""
                 if (yield from Acquire(waiter, patience)):

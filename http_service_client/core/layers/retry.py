@@ -27,6 +27,7 @@ from ...errors import (
     CallRefusedError,
     CircuitOpenError,
     DeadlineExceededError,
+    DeadlineTooShortError,
     Failure,
     HttpClientError,
     PoolTimeoutError,
@@ -52,6 +53,7 @@ from ..machines.retry_conditions import is_final_type
 from ..machines.retry_decision import NoRetry, Situation, is_in_progress, next_wait
 from ..outcomes import FAILURE_STATUSES, describe, requested_wait
 from ..timeouts import TIMER_SLACK
+from .deadline_check import record_refusal
 
 if TYPE_CHECKING:
     from ..layer import Handler
@@ -179,6 +181,9 @@ class RetryLayer:
                 elif isinstance(outcome, HttpResponse):
                     is_worth_it = settings.has_condition_for(outcome, self._report)
                 decision = _decision(call, outcome, now, delays.longest(), is_throttled)
+                if wait is StopReason.TOO_LITTLE_TIME:
+                    wait_before = max(decision.wait or 0.0, requested or 0.0)
+                    record_refusal(call, now.needed, (now.remaining or 0.0) - wait_before, call.attempt + 1)
                 is_forbidden = wait is StopReason.PUSHBACK
                 self._stop(call, wait, decision._replace(is_worth_it=is_worth_it, is_forbidden=is_forbidden))
                 return outcome
@@ -217,7 +222,7 @@ class RetryLayer:
         is_safe = _is_safe(call)
         if not is_safe and isinstance(outcome, HttpResponse):
             is_safe = options.retry.is_vouched_for(outcome, self._report)
-        blocked_until = attempt.blocked_until
+        blocked_until, check = attempt.blocked_until, call.origin_state.deadline_check
         return Situation(
             number,
             options.is_nested,
@@ -228,6 +233,7 @@ class RetryLayer:
             is_cut=isinstance(outcome, Failure) and outcome.sent_state is _ABANDONED,
             is_safe=is_safe,
             is_replayable=request.body.may_send,
+            needed=0.0 if check is None else check.time_needed(),
         )
 
     def _stop(self, call: Call, reason: StopReason, decision: NoRetry | None = None) -> None:
@@ -260,6 +266,7 @@ _REASONS: dict[type[HttpClientError], StopReason] = {
     CircuitOpenError: StopReason.CIRCUIT_OPEN,
     ThrottledError: StopReason.THROTTLED,
     TokenError: StopReason.NO_TOKEN,
+    DeadlineTooShortError: StopReason.TOO_LITTLE_TIME,
 }
 
 

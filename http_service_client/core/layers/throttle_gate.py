@@ -44,7 +44,7 @@ class ThrottleGateLayer:
     ) -> Plan[Outcome]:
         timeout, waited = call.options.timeout.total, 0.0
         while left := gate.left:
-            remaining = call.remaining()
+            remaining = call.slack()
             pause = Pause(left, waited, timeout, remaining)
             if pause.is_too_long():
                 call.record(

@@ -131,6 +131,23 @@ class LatencySketch:
         before, begins, ends = table.shares[bucket - 1], _BOUNDS[bucket - 1], _BOUNDS[bucket]
         return before + (share - before) * (seconds - begins) / (ends - begins)
 
+    def time_needed(self, chance: float, least: int) -> float:
+        """The longest time within which fewer than this share of the attempts end, as at least `least` of them show.
+
+        0.0 when nothing shows that any time is too short.
+        """
+        shares, known = (table := self._estimate()).shares, table.known
+        bucket = min(bisect_left(shares, chance - ROUNDING), _BUCKETS - 1)
+        while bucket and known[bucket - 1] < max(1, least):
+            bucket -= 1
+        return _BOUNDS[bucket - 1] if bucket else 0.0
+
+    def forget(self) -> None:
+        """Forget all attempts: the service has changed."""
+        with self._lock:
+            self._ended, self._cut, self._before = _nothing(), _nothing(), (_nothing(), _nothing())
+            self._table = None
+
     def __repr__(self) -> str:
         return f"<LatencySketch of {self.count} attempts>"
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from ...errors import (
     ConfigurationError,
+    DeadlineTooShortError,
     EgressRefusedError,
     Failure,
     TlsVerificationError,
@@ -146,7 +147,8 @@ class RetryCondition:
 
 def is_final_type(error_type: type) -> bool:
     """Whether no condition holds for an error of this type: see `RetryCondition.errors`."""
-    return issubclass(error_type, (TlsVerificationError, EgressRefusedError)) or is_unverified(error_type)
+    final = (TlsVerificationError, EgressRefusedError, DeadlineTooShortError)
+    return issubclass(error_type, final) or is_unverified(error_type)
 
 
 def _is_final(error: BaseException) -> bool:

@@ -9,6 +9,7 @@ The first reason against a retry ends it:
     the body was sent and cannot be sent again          NOT_REPLAYABLE
     Retry-After is beyond `patience` or `max_delay`     RETRY_AFTER_TOO_LONG
     the wait would cross the deadline                   DEADLINE
+    after it, an attempt could hardly end in time       TOO_LITTLE_TIME
     the circuit would still refuse after the wait       CIRCUIT_OPEN
 
 Otherwise the wait is `max(backoff, Retry-After)`: jitter never shortens the wait that the server requested. A backoff is
@@ -64,6 +65,7 @@ class Situation(NamedTuple):
     is_cut: the deadline cut the attempt.
     is_safe: another attempt does no harm: the server cannot have acted on this one, or may act twice.
     is_replayable: the body can be sent again.
+    needed: what an attempt needs at least, as its service is known (`core.machines.deadline_check`); 0 when nothing is.
     """
 
     attempt: int
@@ -75,6 +77,7 @@ class Situation(NamedTuple):
     is_cut: bool = False
     is_safe: bool = True
     is_replayable: bool = True
+    needed: float = 0.0
 
 
 class RetryLimits(Protocol):
@@ -111,6 +114,8 @@ def next_wait(settings: RetryLimits, now: Situation, delays: Iterator[float]) ->
         wait = max(wait, now.retry_after)
     if now.remaining is not None and wait >= now.remaining:
         return StopReason.DEADLINE
+    if now.remaining is not None and wait > now.remaining - now.needed:
+        return StopReason.TOO_LITTLE_TIME
     if wait < now.blocked_for:
         return StopReason.CIRCUIT_OPEN
     return wait
@@ -137,6 +142,7 @@ class NoRetry(NamedTuple):
     is_cut: bool
     is_safe: bool
     is_replayable: bool
+    needed: float
     max_attempts: int
     nested: bool
     max_delay: float | None

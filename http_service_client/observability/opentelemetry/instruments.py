@@ -8,7 +8,7 @@ http.client.open_connections             1       that calls hold, and that are i
 http_service_client.call.duration        s       of each call, its attempts and waits included
 http_service_client.wait.duration        s       of a call's waits: for a retry, a connection, a token, a service's pause
 http_service_client.retries              1       attempts after a call's first
-http_service_client.refusals             1       attempts that were not made: the circuit is open, the service paused
+http_service_client.refusals             1       attempts that were not made: the circuit is open, the service paused, too little time
 http_service_client.cache.requests       1       calls that asked a cache, by what it did
 http_service_client.fallbacks            1       calls whose failure a fallback stands in for, by what it is
 http_service_client.circuit.changes      1       of a circuit to a state
@@ -29,6 +29,7 @@ from ...events import (
     CacheUsed,
     CircuitRefused,
     ConnectionAwaited,
+    DeadlineRefused,
     Event,
     FallbackUsed,
     LimitRefused,
@@ -145,8 +146,10 @@ class Instruments:
     def _limited(self, event: LimitRefused, server: Attributes, context: Context) -> None:
         self._counters["refusals"].add(1, {**server, f"{OURS}.reason": event.limit}, context)
 
-    def _refused(self, event: CircuitRefused | ThrottleRefused, server: Attributes, context: Context) -> None:
-        reason = event.reason if isinstance(event, CircuitRefused) else "throttled"
+    def _refused(
+        self, event: CircuitRefused | ThrottleRefused | DeadlineRefused, server: Attributes, context: Context
+    ) -> None:
+        reason = event.reason if isinstance(event, CircuitRefused) else _REASONS[type(event)]
         self._counters["refusals"].add(1, {**server, f"{OURS}.reason": reason}, context)
 
     def _cached(self, event: CacheUsed, server: Attributes, context: Context) -> None:
@@ -179,6 +182,9 @@ class Instruments:
         return [Observation(count, common) for common, count in self._targets.active()]
 
 
+_REASONS: dict[type, str] = {ThrottleRefused: "throttled", DeadlineRefused: "too_little_time"}
+
+
 def _server_of(service: str) -> Attributes:
     return {} if service == OTHER_SERVICES else server_of(split_url(service))
 
@@ -192,6 +198,7 @@ _OF_EVENTS: dict[type, Callable[[Instruments, Any, Attributes, Context], None]] 
     ThrottleRefused: Instruments._refused,
     LimitWaited: Instruments._limit,
     LimitRefused: Instruments._limited,
+    DeadlineRefused: Instruments._refused,
     CacheUsed: Instruments._cached,
     FallbackUsed: Instruments._fell_back,
 }

@@ -27,6 +27,7 @@ from http_service_client import (
     RetryPolicy,
     Timeout,
 )
+from http_service_client.core.machines.deadline_check import DeadlineCheckSettings
 from kit.fakes import short
 
 
@@ -135,6 +136,7 @@ BAD_VALUES: dict[type, dict[str, list[Any]]] = {
             Propagation,
             NO_HEADERS,
         ],
+        "deadline_check": [5, True, False, "on", [0.1], {"chance": 0.1}, DeadlineCheckSettings],
         "request_signers": [5, "sign", [5], [object()], None],
         "fallback": [5, True, "value", [], {"last_god": 5}, {"value": 1, "name": "x"}, FallbackPolicy],
         "http2": FLAG,
@@ -157,6 +159,11 @@ BAD_VALUES: dict[type, dict[str, list[Any]]] = {
             {"all": "http://p:1", "no": "localhost, a b:c:d:e/999"},
         ],
         "egress_policy": [5, True, "deny", {"allow_private": True}, EgressPolicy],
+    },
+    DeadlineCheckSettings: {
+        "min_chance": [0, 0.00001, 0.6, -0.1, NAN, INF, "0.1", None, True],
+        "min_samples": [*COUNT, 9],
+        "probe_interval": [*DURATION, None],
     },
     RetryBudgetSettings: {
         "ratio": [-0.1, NAN, INF, "1", None, True],
@@ -199,7 +206,7 @@ def test_the_error_of_a_wrong_value_names_field_and_value(kind: Any, field: str,
         assert "two words" not in message
     elif (
         not isinstance(value, type)
-        and field not in ("connection_pool", "fallback", "propagation", "proxy")
+        and field not in ("connection_pool", "deadline_check", "fallback", "propagation", "proxy")
         and "_config" not in field
     ):
         shown = repr(value[0]) if isinstance(value, list) and value else repr(value)

@@ -13,6 +13,7 @@ from http_service_client.core.decisions import (
     NUMBERS,
     Change,
     CircuitRefusal,
+    DeadlineRefusal,
     Decision,
     smallest_changes,
     would_have_been,
@@ -39,6 +40,7 @@ SITUATIONS = st.builds(
     is_cut=st.booleans(),
     is_safe=st.booleans(),
     is_replayable=st.booleans(),
+    needed=SECONDS,
 )
 STOPS = st.builds(
     lambda situation, rest: NoRetry(*situation, **rest),
@@ -62,6 +64,7 @@ CIRCUITS = st.builds(
     st.sampled_from(["open", "isolated", "trial in progress", "recovering"]),
     st.floats(0.001, 100),
 )
+DEADLINES = st.builds(DeadlineRefusal, st.floats(-5, 100), SECONDS)
 
 
 def changed(decision: Decision, *changes: tuple[Change, float]) -> Decision:
@@ -83,7 +86,7 @@ def value_before(change: Change, value: float) -> float | None:
 
 
 @settings(max_examples=150, deadline=None)
-@given(STOPS | PAUSES | CIRCUITS)
+@given(STOPS | PAUSES | CIRCUITS | DEADLINES)
 def test_the_named_change_turns_the_no_into_a_yes(decision: Decision) -> None:
     """And nothing smaller does: neither fewer changes of the menu, however large, nor a smaller number."""
     found = smallest_changes(decision)

@@ -21,6 +21,7 @@ from http_service_client.events import (
     CircuitRefused,
     CodingRefused,
     ConnectionAwaited,
+    DeadlineRefused,
     Event,
     LimitRefused,
     LimitWaited,
@@ -203,6 +204,10 @@ def cache_used(
         (
             LimitRefused(1.0, 2, "k", "rate limit", 3.0),
             "attempt 2: refused by the rate limit of k; another may pass in 3.000 s",
+        ),
+        (
+            DeadlineRefused(1.0, 2, "k", 0.9, 1.8, 1.5),
+            "attempt 2: not begun, since it could hardly end in time: p50 of k is 1.800 s, 0.900 s left",
         ),
         (
             TokenAwaited(1.0, 2, "", 0.25, "https://id.test"),

@@ -27,6 +27,7 @@ from http_service_client.events import (
     CallFinished,
     CircuitRefused,
     CodingRefused,
+    DeadlineRefused,
     FallbackSource,
     FallbackUsed,
     LimitRefused,
@@ -139,6 +140,11 @@ EVENTS: list[tuple[Any, str, dict[str, str]]] = [
         {"service": "https://a.test", "limit": "rate limit"},
     ),
     (
+        DeadlineRefused(0.1, 1, "https://a.test", 0.9, 1.8, 1.5),
+        "http_deadline_refusals_total",
+        {"service": "https://a.test"},
+    ),
+    (
         CircuitRefused(0.1, 1, "https://a.test", "open", 2.0),
         "http_circuit_refusals_total",
         {"service": "https://a.test", "reason": "open"},
@@ -243,7 +249,7 @@ class TestTheCollector:
             collector.collect(event)
         assert collector.summary() == {
             "total_requests": 4, "total_errors": 2, "error_rate": 0.5, "average_response_time": 2.0,
-            "retries": 1, "refusals": 3,
+            "retries": 1, "refusals": 4,
         }  # fmt: skip
 
     def test_totals_only_its_own_events(self) -> None:

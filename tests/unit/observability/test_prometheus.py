@@ -22,7 +22,7 @@ COUNTERS = (
     "calls", "call_duration_seconds", "call_errors", "attempts", "retries", "retries_stopped", "redirects",
     "circuit_refusals", "circuit_state_changes", "circuit_trials", "throttle_refusals", "throttle_waits",
     "auth_exchanges", "codings_refused", "cache_requests", "cache_errors", "fallbacks",
-    "limit_refusals", "limit_waits",
+    "limit_refusals", "limit_waits", "deadline_refusals",
 )  # fmt: skip
 GAUGES = (
     "circuits", "connections_in_use", "calls_waiting_for_connection", "retries_left", "throttle_pause_seconds",

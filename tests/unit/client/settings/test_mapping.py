@@ -160,7 +160,16 @@ def test_every_duration_has_units_and_no_share_has() -> None:
     }
     plain = {name for name, kind in numbers.items() if read_value(name, "2s", kind) != 2.0}
     assert plain == {
-        *("backoff_factor", "capacity", "cost", "earned", "failure_rate", "max_rejected", "min_per_second"),
+        *(
+            "backoff_factor",
+            "capacity",
+            "cost",
+            "earned",
+            "failure_rate",
+            "max_rejected",
+            "min_chance",
+            "min_per_second",
+        ),
         *("ratio", "recovery_jitter", "recovery_multiplier", "slow_call_rate", "throttled_cost"),
     }
     assert "base_timeout" in annotations_of(HttpClientConfig)
