@@ -151,7 +151,7 @@ class RetryLayer:
             if call.current.has_progressed:
                 before_first, waits = call.attempt - 1, None
             is_worth_it = settings.is_worth_it(outcome, self._report)
-            wait: float | StopReason = StopReason.NOT_RETRYABLE
+            is_forbidden = False
             if isinstance(outcome, HttpResponse) and not is_worth_it:
                 if outcome.status_code < 400:
                     _record_success(call, outcome, withdrawal, is_repeated)
@@ -161,31 +161,32 @@ class RetryLayer:
                     _record_success(call, outcome, withdrawal, is_repeated)
                     if asks_to_retry(outcome.headers) is not False:
                         return outcome
-                    wait = StopReason.PUSHBACK
+                    is_forbidden = True
             if waits is None:
                 waits = Waits(settings.backoff_strategy, settings.throttled_backoff, self._random)
             is_throttled = call.current.sent_state is _REFUSED
             requested = requested_wait(outcome, self._wall_clock)
             delays = waits.series(is_throttled=is_throttled)
             now = self._situation(request, call, call.attempt - before_first, outcome, requested)
+            wait: float | StopReason
             if is_worth_it and not _was_given_up(outcome):
                 wait = next_wait(settings, now, delays)
+            else:
+                wait = StopReason.PUSHBACK if is_forbidden else StopReason.NOT_RETRYABLE
             withdrawal = None
             if not isinstance(wait, StopReason) and budget is not None and not _adds_no_load(call, outcome):
                 withdrawal = budget.try_withdraw(is_throttled=is_throttled, retries=settings.max_attempts - 1)
                 if withdrawal is None:
                     wait = StopReason.BUDGET
             if isinstance(wait, StopReason):
-                if wait is not StopReason.PUSHBACK:
-                    is_worth_it = wait is not StopReason.NOT_RETRYABLE
-                elif isinstance(outcome, HttpResponse):
+                if is_forbidden and isinstance(outcome, HttpResponse):
                     is_worth_it = settings.has_condition_for(outcome, self._report)
-                decision = _decision(call, outcome, now, delays.longest(), is_throttled)
+                longest = delays.longest()
+                decision = _decision(call, outcome, now, longest, is_throttled, is_worth_it, is_forbidden)
                 if wait is StopReason.TOO_LITTLE_TIME:
                     wait_before = max(decision.wait or 0.0, requested or 0.0)
                     record_refusal(call, now.needed, (now.remaining or 0.0) - wait_before, call.attempt + 1)
-                is_forbidden = wait is StopReason.PUSHBACK
-                self._stop(call, wait, decision._replace(is_worth_it=is_worth_it, is_forbidden=is_forbidden))
+                self._stop(call, wait, decision)
                 return outcome
             try:
                 call.discard_body()
@@ -295,9 +296,15 @@ def _was_given_up(outcome: Outcome) -> bool:
 
 
 def _decision(
-    call: Call, outcome: Outcome, now: Situation, wait: float | None, is_throttled: bool
+    call: Call,
+    outcome: Outcome,
+    now: Situation,
+    wait: float | None,
+    is_throttled: bool,
+    is_worth_it: bool,
+    is_forbidden: bool,
 ) -> NoRetry:
-    """Why there is no other attempt, for an explanation.   wait: see `NoRetry`."""
+    """Why there is no other attempt, for an explanation. The arguments: see `NoRetry`."""
     settings, budget = call.options.retry, call.budget
     assert settings is not None
     shortfall = 0.0
@@ -308,6 +315,8 @@ def _decision(
         now,
         wait=wait,
         shortfall=shortfall,
+        is_worth_it=is_worth_it,
+        is_forbidden=is_forbidden,
         is_final=_was_given_up(outcome)
         or (isinstance(outcome, Failure) and is_final_type(outcome.error_type)),
         overrun=_overrun(call) if now.is_cut else None,
