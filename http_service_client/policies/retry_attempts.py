@@ -232,9 +232,7 @@ class Attempts:
                 shortfall = budget.shortfall(is_throttled=is_throttled, retries=settings.max_attempts - 1)
             # Not safe is a function here that sends more keyed requests than can be kept in mind: no keyword changes that.
             is_final = not situation.is_safe
-            decision = NoRetry.of(
-                settings, situation, wait=delays.longest(), shortfall=shortfall, is_final=is_final
-            )
+            decision = NoRetry.of(settings, situation, delays.longest(), shortfall, True, is_final)
             self._stop(wait, decision)
             return None
         at, left = clock.monotonic() - self._began_at, None if budget is None else budget.balance

@@ -310,17 +310,9 @@ def _decision(
     shortfall = 0.0
     if budget is not None and not _adds_no_load(call, outcome):
         shortfall = budget.shortfall(is_throttled=is_throttled, retries=settings.max_attempts - 1)
-    return NoRetry.of(
-        settings,
-        now,
-        wait=wait,
-        shortfall=shortfall,
-        is_worth_it=is_worth_it,
-        is_forbidden=is_forbidden,
-        is_final=_was_given_up(outcome)
-        or (isinstance(outcome, Failure) and is_final_type(outcome.error_type)),
-        overrun=_overrun(call) if now.is_cut else None,
-    )
+    is_final = _was_given_up(outcome) or (isinstance(outcome, Failure) and is_final_type(outcome.error_type))
+    overrun = _overrun(call) if now.is_cut else None
+    return NoRetry.of(settings, now, wait, shortfall, is_worth_it, is_final, is_forbidden, overrun)
 
 
 def _overrun(call: Call) -> float | None:

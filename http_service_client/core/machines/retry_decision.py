@@ -154,10 +154,10 @@ class NoRetry(NamedTuple):
     overrun: float | None = None
 
     @classmethod
-    def of(cls, settings: RetryLimits, now: Situation, **fields: Any) -> NoRetry:
-        """The inputs of `next_wait`, and of what is decided beside it."""
+    def of(cls, settings: RetryLimits, now: Situation, *rest: Any) -> NoRetry:
+        """The inputs of `next_wait`, then what is decided beside it (`rest`, from `wait` on)."""
         max_delay = getattr(settings.backoff_strategy, "max_delay", None)
-        return cls(*now, settings.max_attempts, settings.nested, max_delay, **fields)
+        return cls(*now, settings.max_attempts, settings.nested, max_delay, *rest)
 
     def objection(self) -> str | None:
         """The first rule that says no, by the decision itself."""

@@ -123,7 +123,7 @@ def test_a_recorded_decision_is_that_of_the_core(
     """The record of a stop gives the same reason as the decision had, or none where it scheduled a retry."""
     policy = RetrySettings(max_attempts=most, nested=nested, backoff_strategy=strategy)
     decided = next_wait(policy, now, iter([wait]))
-    record = NoRetry.of(policy, now, wait=wait)
+    record = NoRetry.of(policy, now, wait)
     expected = decided.value if isinstance(decided, StopReason) else None
     assert record.objection() == pickle.loads(pickle.dumps(record)).objection() == expected
 
