@@ -81,11 +81,12 @@ class Operation:
     handled: the exception that was being handled when the call began, or None (see `errors.chain`).
     may_repeat: another attempt would begin at the beginning; not so once a generator has delivered an item.
     expires_at: the instant at which an async function is cancelled; None for no limit.
+    is_paused: of a block, whether the code that runs is outside of it for a while; None for never.
     """
 
     __slots__ = (
         *("_id", "args", "attempt", "call_name", "clock", "expires_at", "guarded"),
-        *("handled", "kwargs", "may_repeat", "started_at"),
+        *("handled", "is_paused", "kwargs", "may_repeat", "started_at"),
     )
 
     def __init__(
@@ -102,6 +103,7 @@ class Operation:
         self.attempt = 1
         self.may_repeat = True
         self.expires_at: float | None = None
+        self.is_paused: Callable[[], bool] | None = None
         self.call_name: str | None = None
         self._id: str | None = None
         self.clock = clock = guarded.clock

@@ -11,7 +11,6 @@ import random as _random
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextvars import ContextVar
 from dataclasses import fields
 from functools import partial
 from types import CoroutineType, FrameType, TracebackType
@@ -47,6 +46,7 @@ from ..errors import (
 )
 from ..events import CircuitRefused
 from ..http.messages import HttpResponse
+from .blocks import EnteredBlocks
 from .deadline import deadline
 from .functions import AWAITABLE, FINISHED, UNFINISHED, handled_now, is_interruption, refuse, wrap
 from .generators import pause_of
@@ -192,10 +192,7 @@ class CircuitBreakerPolicy(Strategy):
             lock=ForkSafeLock(),
             on_change=self.listeners,
         )
-        self._entered: ContextVar[tuple[_BlockScope, ...]] = ContextVar(
-            "http_service_client.entered", default=()
-        )
-        self._open: list[_BlockScope] = []
+        self._scopes: EnteredBlocks[_BlockScope] = EnteredBlocks()
         self._reconfiguring = ForkSafeLock()
         reset_in_forked_children(self)
 
@@ -203,7 +200,7 @@ class CircuitBreakerPolicy(Strategy):
         self.breaker.reset_after_fork()
 
     def __getstate__(self) -> dict[str, Any]:
-        live = {"_runner", "listeners", "breaker", "_entered", "_open", "_reconfiguring"}
+        live = {"_runner", "listeners", "breaker", "_scopes", "_reconfiguring"}
         kept = {name: value for name, value in self.__dict__.items() if name not in live}
         return {"settings": self.settings, "name": self.name, "attributes": kept}
 
@@ -308,7 +305,12 @@ class CircuitBreakerPolicy(Strategy):
 
     def apply(self, function: F) -> F:
         """The function under this policy: it raises `CircuitOpenError` while the circuit is open."""
-        return wrap(function, partial(with_breaker, self), partial(with_breaker_async, self))
+        return wrap(
+            function,
+            partial(with_breaker, self),
+            partial(with_breaker_async, self),
+            self._runner.guards_of_items,
+        )
 
     def call(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call a plain function under this policy."""
@@ -327,7 +329,11 @@ class CircuitBreakerPolicy(Strategy):
     def guard(self, proceed: Proceed, operation: Operation) -> Plan[Any]:
         """The plan of one permit in a pipeline; `with_breaker` and `with_breaker_async` do the same."""
         try:
-            scope = CircuitBreakerScope(self)
+            scope = (
+                CircuitBreakerScope(self)
+                if operation.is_paused is None
+                else _BlockScope(self, operation.handled, operation.is_paused)
+            )
         except CircuitOpenError as refused:
             operation.record(
                 CircuitRefused(
@@ -354,21 +360,13 @@ class CircuitBreakerPolicy(Strategy):
 
     def _enter(self, frame: FrameType) -> CircuitBreakerPolicy:
         scope = _BlockScope(self, handled_now(), pause_of(frame))
-        self._entered.set((*self._entered.get(), scope))
-        self._open.append(scope)
+        self._scopes.enter(scope)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        # Each task leaves the block that it entered. A fixture or lifespan may leave its block in another
-        # context than it entered: then it is the last block that is open anywhere.
-        entered = [scope for scope in self._entered.get() if scope in self._open]
-        if not (entered or self._open):
-            raise RuntimeError(f"{self!r} was not entered")
-        scope = (entered or self._open)[-1]
-        self._entered.set(tuple(entered[:-1]))
-        self._open.remove(scope)
+        scope = self._scopes.leave(self)
         if error is None:
             scope.returned(None)
         else:

@@ -31,18 +31,30 @@ NOT_CALLED = "a {0} is not called itself; write @{1}.apply above the function, o
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def wrap(function: F, guard: Callable[..., Any], guard_async: Callable[..., Any]) -> F:
-    """The function, with its name and signature, under one of two guards: for plain or for async functions."""
+def wrap(
+    function: F,
+    guard: Callable[..., Any],
+    guard_async: Callable[..., Any],
+    guard_items: tuple[Callable[..., Any], Callable[..., Any]] | None = None,
+) -> F:
+    """The function, with its name and signature, under one of two guards: for plain or for async functions.
+
+    guard_items: those for generators and for async generators; None where they are refused.
+    """
     if isinstance(function, (classmethod, staticmethod)):
         wrapper: Any = type(function)
-        return wrapper(wrap(function.__func__, guard, guard_async))  # type: ignore[no-any-return]  # of the same kind
+        return wrapper(wrap(function.__func__, guard, guard_async, guard_items))  # type: ignore[no-any-return]  # of the same kind
     if not callable(function):
         raise ConfigurationError(f"a policy guards functions, not {function!r}")
-    if _is(inspect.isasyncgenfunction, function) or _is(inspect.isgeneratorfunction, function):
-        raise ConfigurationError(
-            f"a policy guards functions that return, not the generator {function!r}; guard the function that it calls"
-        )
-    suited = guard_async if _is(inspect.iscoroutinefunction, function) else guard
+    is_async_generator = _is(inspect.isasyncgenfunction, function)
+    if is_async_generator or _is(inspect.isgeneratorfunction, function):
+        if guard_items is None:
+            raise ConfigurationError(
+                f"this decorator guards methods that return, not the generator {function!r}; use a policy's own apply"
+            )
+        suited = guard_items[is_async_generator]
+    else:
+        suited = guard_async if _is(inspect.iscoroutinefunction, function) else guard
     return functools.wraps(function)(suited(function))  # type: ignore[return-value]  # the same signature
 
 

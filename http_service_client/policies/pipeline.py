@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from types import MethodType
 from typing import Any
 
@@ -12,6 +13,7 @@ from ..core.operation import Operation, Proceed
 from ..drivers.clocks import Clock, SystemClock
 from ..errors import ConfigurationError
 from ..events import Event
+from .blocks import AttemptLoop
 from .listeners import notify
 from .logs import log_event
 from .order import check_order
@@ -75,6 +77,24 @@ class ResiliencePipeline(Strategy):
     def name(self) -> str:
         """Its name in errors, events and metrics."""
         return self._name
+
+    def attempts(self) -> AttemptLoop:
+        """A loop whose block is repeated: ``for attempt in pipeline.attempts(): with attempt: …``.
+
+        Both are async in an `async for`. A block's error is raised by it unless another attempt follows; a `break` or
+        `return` in the block ends the loop. `attempt.result` may be set, for conditions that judge results.
+
+        Raises ConfigurationError with a policy that may replace what it guards, or run it twice at a time.
+        """
+        for each in self._strategies:
+            if each.repeats and not each.repeats_in_turn:
+                raise ConfigurationError(
+                    f"{type(each).__name__} cannot guard the block of a loop; put the code into a function and use apply"
+                )
+        return AttemptLoop(partial(self._runner.block, None))
+
+    def _repeating(self) -> Strategy | None:
+        return next((each for each in self._strategies if each.repeats), None)
 
     def guard(self, proceed: Proceed, operation: Operation) -> Plan[Any]:
         """The plan of all its policies."""

@@ -77,6 +77,7 @@ class RetryPolicy(RetrySettings, Strategy):
 
     rank = 30
     repeats = True
+    repeats_in_turn = True
 
     random: Callable[[], float] = field(default=_random.random, repr=False, compare=False)
     clock: Clock = field(default=SystemClock(), repr=False, compare=False)
@@ -105,7 +106,8 @@ class RetryPolicy(RetrySettings, Strategy):
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
         state.pop("_function_budget", None)  # live, and of this process
-        state.pop("_runner", None)
+        for name in ("_blocks", "_runner"):
+            state.pop(name, None)
         if self.random == _random.random:
             # A method, whose pickle would hold the generator's state: each process that received the policy would
             # draw the same jitter, and all would come back at the same instants. The class has it as its default.
@@ -121,7 +123,12 @@ class RetryPolicy(RetrySettings, Strategy):
 
     def apply(self, function: F) -> F:
         """The function, repeated while a condition holds. The last result is returned, the last error raised."""
-        return wrap(function, partial(with_retries, self), partial(with_retries_async, self))
+        return wrap(
+            function,
+            partial(with_retries, self),
+            partial(with_retries_async, self),
+            self._runner.guards_of_items,
+        )
 
     def call(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call a plain function under this policy."""

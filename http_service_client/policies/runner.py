@@ -7,17 +7,20 @@ function that has to wait for nothing never leaves the first step of its plan.
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import CoroutineType
+from types import CoroutineType, FrameType
 from typing import Any, TypeVar
 
 from ..core.effects import Invoke, Plan
 from ..core.nesting import current_scope
-from ..core.operation import GuardedFunction, Operation, Proceed
+from ..core.operation import Body, GuardedFunction, Operation, Proceed
 from ..drivers.call_ids import CALL_IDS
 from ..drivers.clocks import Clock
 from ..drivers.functions import asyncio_driver, blocking_driver
 from ..events import Event
+from .blocks import Block
 from .functions import AWAITABLE, FINISHED, UNFINISHED, handled_now, refuse, wrap
+from .generators import pause_of
+from .items import guarded_async_items, guarded_items
 
 __all__ = ["Runner"]
 
@@ -45,22 +48,48 @@ class Runner:
         self._asyncio = asyncio_driver(clock)
         self._plain = around(_call)
         self._async = around(_call_async)
+        self._body = around(_run_body)
 
     def apply(self, function: F) -> F:
         """The function under the strategies."""
-        return wrap(function, self.guarded, self.guarded_async)
+        return wrap(function, self.guarded, self.guarded_async, self.guards_of_items)
+
+    @property
+    def guards_of_items(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
+        """What puts the strategies around generators and around async generators."""
+        return self._guarded_items, self._guarded_async_items
+
+    def block(self, frame: FrameType | None, is_plain: bool) -> Block:
+        """A block under the strategies, or the blocks of a loop.   frame: of the code that has it."""
+        operation = Operation(self._about(None, is_plain), (), {}, handled_now())
+        operation.is_paused = pause_of(frame)
+        return Block(self._body(operation), self._blocking, self._asyncio)
+
+    def _guarded_items(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        return guarded_items(function, self.guarded(_take_step, self._of_step))
+
+    def _guarded_async_items(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        return guarded_async_items(function, self.guarded_async(_take_step, self._of_async_step))
+
+    def _of_step(self, operation: Operation) -> Plan[Any]:
+        operation.may_repeat = operation.args[1]
+        return self._plain(operation)
+
+    def _of_async_step(self, operation: Operation) -> Plan[Any]:
+        operation.may_repeat = operation.args[1]
+        return self._async(operation)
 
     def _about(self, function: Callable[..., Any] | None, is_plain: bool) -> GuardedFunction:
         return GuardedFunction(
             function, is_plain, self._name, self._clock.monotonic, self._listener, CALL_IDS.new
         )
 
-    def guarded(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The plain function under the strategies."""
+    def guarded(self, function: Callable[..., Any], proceed: Proceed | None = None) -> Callable[..., Any]:
+        """The plain function under the strategies.   proceed: the plan of a call; None for the strategies alone."""
         about, driver = self._about(function, is_plain=True), self._blocking
 
         def guarded(*args: Any, **kwargs: Any) -> Any:
-            plan = self._plain(Operation(about, args, kwargs, handled_now()))
+            plan = (proceed or self._plain)(Operation(about, args, kwargs, handled_now()))
             try:
                 effect = next(plan)
             except StopIteration as stop:
@@ -74,12 +103,14 @@ class Runner:
 
         return guarded
 
-    def guarded_async(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def guarded_async(
+        self, function: Callable[..., Any], proceed: Proceed | None = None
+    ) -> Callable[..., Any]:
         """The async function, or one that returns a plain value."""
         about, driver = self._about(function, is_plain=False), self._asyncio
 
         async def guarded(*args: Any, **kwargs: Any) -> Any:
-            plan = self._async(Operation(about, args, kwargs, handled_now()))
+            plan = (proceed or self._async)(Operation(about, args, kwargs, handled_now()))
             try:
                 effect = next(plan)
                 # The usual case: nothing to wait for but the function itself.
@@ -127,3 +158,13 @@ def _call_async(operation: Operation) -> Plan[Any]:
         scope = current_scope()
         refuse(operation.begin, result, None if scope is None else scope.last_call)
     return result
+
+
+def _take_step(step: Callable[[], Any], may_repeat: bool) -> Any:
+    """The function whose calls are the steps of a generator."""
+    return step()
+
+
+def _run_body(operation: Operation) -> Plan[Any]:
+    """The innermost plan of a block."""
+    return (yield from Body())

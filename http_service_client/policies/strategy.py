@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from dataclasses import fields, replace
 from functools import cached_property
-from types import MethodType
+from types import FrameType, MethodType, TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar
 
 from ..core.effects import Plan
@@ -16,6 +17,7 @@ from ..drivers.clocks import Clock, SystemClock
 from ..drivers.forks import reset_in_forked_children
 from ..drivers.locks import ForkSafeLock
 from ..errors import ConfigurationError
+from .blocks import Block, EnteredBlocks
 from .functions import NOT_CALLED
 from .logs import log_event
 from .runner import Runner
@@ -36,10 +38,12 @@ class Strategy(ABC):
 
     rank: where it stands in a pipeline in the usual order, the outermost first; None for anywhere.
     repeats: it may run what it guards more than once, or return something else, so it cannot guard a `with` block.
+    repeats_in_turn: it runs it again only after the last time has ended, and so can guard the blocks of a loop.
     """
 
     rank: ClassVar[int | None] = None
     repeats: ClassVar[bool] = False
+    repeats_in_turn: ClassVar[bool] = False
 
     @abstractmethod
     def guard(self, proceed: Proceed, operation: Operation) -> Plan[Any]:
@@ -73,6 +77,54 @@ class Strategy(ABC):
     ) -> R:
         """Call and await an async function under this policy."""
         return await self._runner.guarded_async(function)(*args, **kwargs)  # type: ignore[no-any-return]  # of the function
+
+    @cached_property
+    def _blocks(self) -> EnteredBlocks[Block]:
+        return EnteredBlocks()
+
+    def _repeating(self) -> Strategy | None:
+        """The policy that a block cannot be under, or None."""
+        return self if self.repeats else None
+
+    def _new_block(self, frame: FrameType, is_plain: bool) -> Block:
+        repeating = self._repeating()
+        if repeating is not None:
+            in_turn = "write `for attempt in pipeline.attempts():` and `with attempt:` inside"
+            remedy = in_turn if repeating.repeats_in_turn else "put the code into a function and use apply"
+            raise ConfigurationError(
+                f"{type(repeating).__name__} may repeat or replace what it guards, which a `with` block cannot; {remedy}"
+            )
+        return self._runner.block(frame, is_plain)
+
+    def __enter__(self) -> Self:
+        block = self._new_block(sys._getframe(1), is_plain=True)
+        block.go_on()
+        self._blocks.enter(block)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            self._blocks.leave(self).go_on(error)
+        except BaseException as raised:
+            if raised is not error:
+                raise
+
+    async def __aenter__(self) -> Self:
+        block = self._new_block(sys._getframe(1), is_plain=False)
+        await block.go_on_async()
+        self._blocks.enter(block)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            await self._blocks.leave(self).go_on_async(error)
+        except BaseException as raised:
+            if raised is not error:
+                raise
 
     if not TYPE_CHECKING:  # type checkers say that it cannot be called
 
@@ -159,7 +211,7 @@ class StatefulStrategy(Strategy, Generic[S]):
         object.__setattr__(self, name, value)
 
     def __getstate__(self) -> dict[str, Any]:
-        dropped = {"_runner", "_changing", "_settings", *self._live}
+        dropped = {"_runner", "_blocks", "_changing", "_settings", *self._live}
         kept = {name: value for name, value in self.__dict__.items() if name not in dropped}
         return {"settings": self._settings, "attributes": kept}
 

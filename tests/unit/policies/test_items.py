@@ -1,0 +1,193 @@
+"""Generators under policies: each step from one item to the next is a guarded call."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+
+from http_service_client import CircuitOpenError, ResiliencePipeline
+from http_service_client.policies import Strategy
+from kit.front_ends import FrontEnd, run_task
+from kit.guarded import PaymentError, breaking, retrying
+
+Source = Callable[[], Iterator[Any]]
+
+
+def items_of(front_end: FrontEnd, policy: Strategy, source: Source) -> list[Any]:
+    """All items of the generator function under the policy: of an async one with the same code, in asyncio."""
+    got: list[Any] = []
+    try:
+        if front_end.name == "blocking":
+            got.extend(policy.apply(source)())
+        else:
+
+            async def asynchronous() -> AsyncIterator[Any]:
+                await asyncio.sleep(0)
+                for item in source():
+                    yield item
+
+            async def main() -> None:
+                async for item in policy.apply(asynchronous)():
+                    got.append(item)
+
+            run_task(main())
+    except Exception as error:
+        got.append(type(error).__name__)
+    return got
+
+
+def failing_after(items: int, failures: int) -> Source:
+    """A generator function that fails after so many items, in its first runs."""
+    runs = [0]
+
+    def source() -> Iterator[int]:
+        runs[0] += 1
+        yield from range(items)
+        if runs[0] <= failures:
+            raise PaymentError
+        yield from range(items, 3)
+
+    return source
+
+
+@pytest.mark.parametrize(
+    ("policy", "items", "failures", "expected"),
+    [
+        (lambda: breaking(9), 3, 0, [0, 1, 2]),
+        (lambda: retrying(3), 0, 2, [0, 1, 2]),
+        (lambda: retrying(3), 0, 9, ["PaymentError"]),
+        (lambda: retrying(3), 1, 1, [0, "PaymentError"]),
+        (lambda: ResiliencePipeline(retrying(3), breaking(9)), 0, 2, [0, 1, 2]),
+        (lambda: ResiliencePipeline(retrying(3), breaking(1)), 0, 2, ["PaymentError"]),
+    ],
+    ids=["whole", "repeated before the first item", "exhausted", "not after an item", "pipeline", "circuit"],
+)
+def test_a_generator_begins_again_only_before_its_first_item(
+    front_end: FrontEnd, policy: Callable[[], Strategy], items: int, failures: int, expected: list[Any]
+) -> None:
+    """Items that were delivered are not delivered again."""
+    assert items_of(front_end, policy(), failing_after(items, failures)) == expected
+
+
+def test_each_step_asks_the_breaker(front_end: FrontEnd) -> None:
+    """An open circuit ends the iteration, and each item is a success."""
+    breaker = breaking(1)
+
+    def source() -> Iterator[int]:
+        for item in range(5):
+            if item == 2:
+                breaker.isolate()
+            yield item
+
+    assert items_of(front_end, breaker, source) == [0, 1, 2, "CircuitOpenError"]
+    assert breaker.snapshot().successes == 2  # the third item came after the circuit was isolated
+
+
+def test_nothing_is_held_between_two_items(front_end: FrontEnd) -> None:
+    """The code that iterates runs outside the policy."""
+    breaker = breaking(1)
+
+    def source() -> Iterator[int]:
+        yield from range(2)
+
+    if front_end.name == "blocking":
+        for _ in breaker.apply(source)():
+            with pytest.raises(PaymentError), breaker:
+                raise PaymentError
+            breaker.reset()
+    else:
+
+        async def asynchronous() -> AsyncIterator[int]:
+            for item in source():
+                yield item
+
+        async def main() -> None:
+            async for _ in breaker.apply(asynchronous)():
+                with pytest.raises(PaymentError):
+                    async with breaker:
+                        raise PaymentError
+                breaker.reset()
+
+        run_task(main())
+    assert breaker.snapshot().failures == 2
+
+
+def test_sent_values_thrown_errors_and_the_return_value_pass() -> None:
+    """As by `yield from`."""
+
+    def source() -> Any:
+        try:
+            got = yield "first"
+        except PaymentError:
+            got = "caught"
+        yield got
+        return "returned"
+
+    def through(items: Any) -> Any:
+        result = yield from items
+        yield result
+
+    guarded = breaking(9).apply(source)
+    sent = through(guarded())
+    assert [next(sent), sent.send("sent"), next(sent)] == ["first", "sent", "returned"]
+    thrown = through(guarded())
+    assert [next(thrown), thrown.throw(PaymentError()), next(thrown)] == ["first", "caught", "returned"]
+
+
+def test_closing_closes_the_generator_inside(front_end: FrontEnd) -> None:
+    """At once, so that it releases what it holds."""
+    closed: list[str] = []
+
+    def source() -> Iterator[int]:
+        try:
+            yield 1
+        finally:
+            closed.append("closed")
+
+    if front_end.name == "blocking":
+        items = breaking(9).apply(source)()
+        next(items)
+        items.close()  # type: ignore[attr-defined]  # a generator
+    else:
+
+        async def asynchronous() -> AsyncIterator[int]:
+            try:
+                yield 1
+            finally:
+                closed.append("closed")
+
+        async def main() -> None:
+            items: Any = breaking(9).apply(asynchronous)()
+            await items.__anext__()
+            await items.aclose()
+
+        run_task(main())
+    assert closed == ["closed"]
+
+
+def test_what_is_guarded_looks_like_what_it_was() -> None:
+    """Frameworks ask what kind of function it is."""
+
+    def plain() -> Iterator[int]:
+        yield 1
+
+    async def asynchronous() -> AsyncIterator[int]:
+        yield 1
+
+    pipeline = ResiliencePipeline(breaking())
+    assert inspect.isgeneratorfunction(pipeline.apply(plain))
+    assert inspect.isasyncgenfunction(pipeline.apply(asynchronous))
+    assert pipeline.apply(plain).__name__ == "plain"
+
+
+def test_an_open_circuit_is_an_error_of_the_first_step() -> None:
+    """Not of the call, which runs nothing yet."""
+    breaker = breaking()
+    breaker.isolate()
+    items = breaker.apply(failing_after(3, 0))()
+    with pytest.raises(CircuitOpenError):
+        next(items)
