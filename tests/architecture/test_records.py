@@ -47,6 +47,13 @@ LEFT_OUT = {
 
 # Of the fields that have one other than None. A default is a promise: a change of one belongs in the changelog.
 DEFAULTS: dict[str, dict[str, Any]] = {
+    "AdaptiveLimitSettings": {
+        "algorithm": "gradient",
+        "initial_limit": 20,
+        "min_limit": 1,
+        "max_limit": 200,
+        "max_wait": 1.0,
+    },
     "AwsSigV4": {"unsigned_payload": False},
     "BulkheadSettings": {"max_wait": 1.0, "partition_by": "name"},
     "Bursts": {"rate": 1.0, "how": 503, "start": 0.0},

@@ -16,8 +16,8 @@ FAILURE_STATUSES = frozenset({408, 429, *range(500, 600)})
 """Those that say that a service fails, and not that the request was wrong."""
 
 
-def parse_kinds(given: Any) -> tuple[Kind, ...]:
-    """The kinds of failures, checked."""
+def parse_kinds(given: Any, field: str = "failures") -> tuple[Kind, ...]:
+    """The kinds of failures, checked.   field: the setting, for the message."""
     kinds = tuple(given) if isinstance(given, Iterable) and not isinstance(given, (str, bytes)) else None
     for kind in kinds or ():
         is_status = isinstance(kind, range) or (type(kind) is int and 100 <= kind <= 599)
@@ -26,7 +26,7 @@ def parse_kinds(given: Any) -> tuple[Kind, ...]:
             break
     if not kinds:
         raise ConfigurationError(
-            f"failures must be a list of statuses, ranges of them and exception classes, not {given!r}; write for example "
+            f"{field} must be a list of statuses, ranges of them and exception classes, not {given!r}; write for example "
             "[503, range(520, 530), ConnectError]"
         )
     return kinds

@@ -10,13 +10,8 @@ where the calls that it shed itself count as calls. So it sends about K times as
 nothing is shed while the service accepts half of the calls; in a great overload it rejects as many as it accepts. When the service
 recovers, it accepts what is sent, K times as much is sent next, and so on: nothing needs to be noticed or reset.
 
-What is rejected and what is not:
-
-    rejected         429, 503, 504, connection refused, timed out: these say that it has too much to do
-    accepted         any other response. A 500 has been worked on, and comes as often if less is sent
-    no evidence      cancelled, the deadline expired, DNS and TLS errors, what this client refused or took from a cache
-
-and each call counts when its result is known: 100 calls in flight say nothing yet.
+`overload` says which results are rejections: 429, 503, 504, refused connections and timeouts. A 500 is accepted: it has been
+worked on, and comes as often if less is sent. A call counts when its result is known: 100 calls in flight say nothing yet.
 
 If 503s come by chance, independent of the load, the formula goes wrong above a share of 1 - 1/K: the calls that pass are
 rejected as often as before, so the share of those that are shed grows without end. Therefore there are two bounds, which
@@ -34,7 +29,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypedDict
@@ -42,6 +37,7 @@ from typing import Any, TypedDict
 from ...errors import ConfigurationError
 from ..checks import check_duration, check_number, suggests_keywords
 from ..priority import Priority
+from .failure_kinds import Kind, parse_kinds
 
 __all__ = [
     "LOAD_SHEDDING_RENAMED",
@@ -72,6 +68,7 @@ class LoadSheddingChanges(TypedDict, total=False):
     window: float
     max_shed: float
     min_rate: float
+    overloads: Iterable[Kind] | None
 
 
 @suggests_keywords(LOAD_SHEDDING_RENAMED)
@@ -84,6 +81,8 @@ class LoadSheddingSettings:
     window: seconds that the counts look back; 1 to 3600. A service that has recovered has all calls again after about two.
     max_shed: 0 to 0.99, the largest share that is shed.
     min_rate: calls a second (on average over the window) that are never shed, 0 or more.
+    overloads: what says that the service rejects calls since it has too much to do, beside 429, 503, 504, refused
+        connections and timeouts: a list of statuses, ranges of them, and exception classes, such as [529, ThrottlingError].
 
     Raises `ConfigurationError` (a `ValueError`) naming the field, the value and what to write instead.
     """
@@ -92,12 +91,15 @@ class LoadSheddingSettings:
     window: float = 30.0
     max_shed: float = 0.9
     min_rate: float = 1.0
+    overloads: Iterable[Kind] | None = None
 
     def __post_init__(self) -> None:
         check_number("multiplier", self.multiplier, least=1.1, most=100)
         check_duration("window", self.window, optional=False)
         check_number("window", self.window, least=1, most=3600, unit="of seconds ")
         check_number("min_rate", self.min_rate, unit="of calls a second ")
+        if self.overloads is not None:
+            object.__setattr__(self, "overloads", parse_kinds(self.overloads, "overloads"))
         check_number("max_shed", self.max_shed, most=1)
         if self.max_shed > 0.99:
             raise ConfigurationError(
