@@ -104,6 +104,7 @@ if TYPE_CHECKING:
     from .policies.on_self import retry_policy as retry_policy
     from .policies.pipeline import ResiliencePipeline as ResiliencePipeline
     from .policies.priority import priority as priority
+    from .policies.rate_limit import RateLimitPolicy as RateLimitPolicy
     from .policies.retry import RetryPolicy as RetryPolicy
     from .policies.sqlite_storage import SqliteStorage as SqliteStorage
 
@@ -123,6 +124,7 @@ _MODULES = {
     "core.layers.interceptors": "RequestInterceptor ResponseInterceptor",
     "policies.deadline": "deadline",
     "policies.fallback": "FallbackPolicy",
+    "policies.rate_limit": "RateLimitPolicy",
     "policies.gather": "gather",
     "policies.gather_in_threads": "gather_in_threads",
     "errors": (

@@ -20,6 +20,7 @@ from ..core.machines.backoff import ExponentialBackoff
 from ..core.machines.circuit_states import CircuitBreakerSettings
 from ..core.machines.deadline_check import DeadlineCheckSettings
 from ..core.machines.fallback import FallbackSettings
+from ..core.machines.rate_limit_settings import RateLimitSettings
 from ..core.machines.retry_budget import RetryBudgetSettings
 from ..core.machines.retry_quota import BudgetSettings, RetryQuotaSettings
 from ..core.timeouts import Timeout
@@ -34,6 +35,7 @@ from ..http.messages import HttpRequest
 from ..http.propagation import Propagation
 from ..policies.circuit_breaker import CircuitBreakerPolicy
 from ..policies.fallback import FallbackPolicy
+from ..policies.rate_limit import RateLimitPolicy
 from ..policies.retry import RetryPolicy
 from .http2_config import check_http2
 from .pool_config import ConnectionPoolConfig, by_default, is_default, is_path, without_mark
@@ -48,6 +50,7 @@ from .resolved import (
     parse_fallback,
     parse_propagation,
     parse_proxies,
+    parse_rate_limit,
     parse_retry_budget,
     parse_retry_policy,
     parse_secret_names,
@@ -172,6 +175,8 @@ class HttpClientConfig:
         method, or for any path.
     fallback: what stands in for the response to a GET or another safe request that failed after all attempts: a
         `FallbackPolicy`, or a mapping of its arguments. None for nothing.
+    rate_limit: how many attempts may begin in a time, at each origin: a `RateLimitPolicy`, of which the settings are taken, or
+        a mapping of its arguments, such as ``{"rate": 10}`` for ten a second. None for any number.
     http2: use HTTP/2 with the https origins that agree to it, and that no proxy leads to. Needs the extra `http2`.
 
     A configuration is a value: it compares, pickles and copies by its fields, and does not change. Mappings and lists
@@ -224,6 +229,7 @@ class HttpClientConfig:
     routes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     fallback: FallbackPolicy | FallbackSettings | Mapping[str, Any] | None = None
     deadline_check: DeadlineCheckSettings | Mapping[str, Any] | None = None
+    rate_limit: RateLimitPolicy | RateLimitSettings | Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         set_here = {name: getattr(self, name) for name in _SHARED if _is_set(getattr(self, name))}
@@ -270,6 +276,7 @@ class HttpClientConfig:
         object.__setattr__(self, "propagation", resolved.propagation)
         object.__setattr__(self, "fallback", resolved.fallback)
         object.__setattr__(self, "deadline_check", resolved.deadline_check)
+        object.__setattr__(self, "rate_limit", resolved.rate_limit)
         for name in _DEFAULTS:
             object.__setattr__(self, name, frozen(getattr(self, name)))
         for name in _SHARED.keys() - set_here.keys():  # shows the value in use, which is still a default
@@ -307,6 +314,7 @@ class HttpClientConfig:
             deadline_check=parse_deadline_check(self.deadline_check),
             state_key=self.state_key,  # type: ignore[arg-type]  # parsed above
             fallback=parse_fallback(self.fallback),
+            rate_limit=parse_rate_limit(self.rate_limit),
         )
 
     def _shared_pool(self, set_here: Mapping[str, Any]) -> ConnectionPoolConfig:

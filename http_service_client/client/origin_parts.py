@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.machines.circuit_breaker import CircuitBreaker
 from ..core.machines.deadline_check import DeadlineCheck
 from ..core.machines.latency import LatencySketch
+from ..core.machines.rate_limiter import RateLimiter
 from ..core.machines.retry_budget import RetryBudget, RetryBudgetSettings
 from ..core.machines.retry_quota import AnyBudget, BudgetSettings, RetryQuota, RetryQuotaSettings, new_budget
 from ..core.machines.semaphore import FairSemaphore
@@ -105,12 +106,14 @@ class OriginParts:
                 state.budget = self._new_budget(key)
             state.connections.resize(config.pool.max_connections_per_host)
             self._add_latencies(key, state)
+            self._set_rate_limit(key, state)
 
     def _new_state(self, key: str) -> OriginState:
         connections = self._config.pool.max_connections_per_host
         semaphore = FairSemaphore(connections, lock=self._lock_of(key))
         state = OriginState(self._new_breaker(key), self._new_budget(key), semaphore)
         self._add_latencies(key, state)
+        self._set_rate_limit(key, state)
         return state
 
     def _add_latencies(self, key: str, state: OriginState) -> None:
@@ -127,6 +130,18 @@ class OriginParts:
             state.deadline_check = DeadlineCheck(settings, state.latencies, self._now)
         else:
             state.deadline_check.settings = settings
+
+    def _set_rate_limit(self, key: str, state: OriginState) -> None:
+        """Give a state its limit, or take it away: then those that wait go on at once. The tokens stay."""
+        settings, limiter = self._config.resolved.rate_limit, state.rate_limiter
+        if settings is None:
+            state.rate_limiter = None
+            if limiter is not None:
+                limiter.lift()
+        elif limiter is None:
+            state.rate_limiter = RateLimiter(settings, clock=self._now, lock=self._lock_of(key))
+        elif limiter.settings != settings:
+            limiter.reconfigure(settings)
 
     def _new_breaker(self, key: str) -> CircuitBreaker | None:
         circuits = self.circuits

@@ -17,6 +17,7 @@ from ..core.machines.backoff import ExponentialBackoff
 from ..core.machines.circuit_states import CircuitBreakerSettings
 from ..core.machines.deadline_check import DeadlineCheckSettings
 from ..core.machines.fallback import FallbackSettings
+from ..core.machines.rate_limit_settings import RateLimitSettings
 from ..core.machines.retry_budget import RetryBudgetSettings
 from ..core.machines.retry_quota import BudgetSettings, RetryQuotaSettings
 from ..core.timeouts import Timeout
@@ -37,6 +38,7 @@ from ..http.urls import check_base_url
 from ..policies.circuit_breaker import CircuitBreakerPolicy
 from ..policies.fallback import FallbackPolicy
 from ..policies.listeners import judging
+from ..policies.rate_limit import RateLimitPolicy
 from ..policies.retry import RetryPolicy
 from .pool_config import ConnectionPoolConfig
 from .state_keys import StateKey
@@ -54,6 +56,7 @@ __all__ = [
     "parse_fallback",
     "parse_propagation",
     "parse_proxies",
+    "parse_rate_limit",
     "parse_retry_budget",
     "parse_retry_policy",
     "parse_secret_names",
@@ -122,6 +125,7 @@ class ResolvedConfig:
     state_key: StateKey | None
     routes: tuple[RouteTable, tuple[Any, ...]] | None
     fallback: FallbackSettings | None
+    rate_limit: RateLimitSettings | None
 
     @property
     def learns_latencies(self) -> bool:
@@ -189,6 +193,31 @@ def parse_fallback(given: object) -> FallbackSettings | None:
     if isinstance(given, FallbackPolicy):
         return given.settings
     return FallbackPolicy(**_arguments("fallback", given, FallbackPolicy)).settings
+
+
+def parse_rate_limit(given: object) -> RateLimitSettings | None:
+    """Settings, those of a policy, or those made of a mapping of its arguments; None for none."""
+    if given is None:
+        return None
+    if isinstance(given, (RateLimitPolicy, RateLimitSettings)):
+        settings = given.settings if isinstance(given, RateLimitPolicy) else given
+    elif isinstance(given, Mapping):
+        arguments = _arguments("rate_limit", given, RateLimitPolicy)
+        try:
+            settings = RateLimitPolicy(**arguments).settings
+        except ConfigurationError as error:
+            raise ConfigurationError(f"rate_limit: {error}") from None
+    else:
+        raise ConfigurationError(
+            f"rate_limit must be a RateLimitPolicy, such as RateLimitPolicy(rate=10), or a mapping of its arguments, or None, "
+            f"not {given!r}"
+        )
+    if settings.key is not None:
+        raise ConfigurationError(
+            "rate_limit: key is for functions; a client has a limit for each origin, and for each key= of a call or "
+            "state_key= of the client"
+        )
+    return settings
 
 
 # A client has a clock and randomness of its own, and names its circuits by their origins.

@@ -132,6 +132,7 @@ def pipelines(
         random=random,
         wall_clock=clock.wall,
         has_gates=config.enable_throttle_gate,
+        has_rate_limit=config.resolved.rate_limit is not None,
         report=report_condition,
         propagation=config.resolved.propagation,
         signers=[made.signer(item) for item in config.request_signers],
@@ -195,6 +196,7 @@ def foreign_calls(
         report=report_condition,
         observe=None if on_exchange is None else ExchangeListener(on_exchange),
         has_gates=config.enable_throttle_gate,
+        has_rate_limit=config.resolved.rate_limit is not None,
         # That library follows redirects, so a hop to a stranger's origin looks like any call.
         propagation=_for_named_hosts(config),
         telemetry=telemetry,

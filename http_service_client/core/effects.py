@@ -118,7 +118,7 @@ class Receive(Effect["bytes | Failure"]):
 class Sleep(Effect[None]):
     """Wait for so many seconds (>= 0).
 
-    waiter: of a permit that is never granted; `interrupt` ends the wait. None: only closing the client does.
+    waiter: its grant, or its `interrupt`, ends the wait. None: only closing the client does.
     """
 
     __slots__ = ("seconds", "waiter")

@@ -23,10 +23,12 @@ its exception."""
 class Subject(Protocol):
     """A client's call, or an operation, as a plan sees it that serves both."""
 
-    key: str
     attempt: int
     call_name: str | None
     clock: Callable[[], float]
+
+    @property
+    def key(self) -> str: ...
 
     @property
     def call_id(self) -> str: ...

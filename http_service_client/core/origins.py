@@ -5,7 +5,8 @@ for ever, so origins are forgotten, by what forgetting would cost:
 
     rank    the origin                                  is forgotten
     0       has nothing to remember                     when there are too many, the oldest first
-    1       failed lately, its circuit is closed        when there are too many, and none of rank 0
+    1       failed lately, its circuit is closed; or    when there are too many, and none of rank 0
+            has used up tokens of its rate limit
     2       has an open or half-open circuit, or a      when there are too many, and none of ranks 0 and 1
             closed gate
     3       is in use, or was isolated by hand          never
@@ -33,6 +34,7 @@ from .machines.circuit_breaker import CircuitBreaker
 from .machines.circuit_states import CircuitBreakerState
 from .machines.deadline_check import DeadlineCheck
 from .machines.latency import LatencySketch
+from .machines.rate_limiter import RateLimiter
 from .machines.retry_quota import AnyBudget
 from .machines.semaphore import FairSemaphore, Waiter
 from .machines.throttle_gate import ThrottleGate
@@ -52,6 +54,7 @@ class OriginState:
     begun: how many exchanges have begun after a wait for a connection slot.
     gate: closed while the service asks for a pause; None as long as it never has.
     latencies: how long the service takes, and deadline_check, which judges by it; None where no setting needs them.
+    rate_limiter: None when switched off.
     """
 
     __slots__ = (
@@ -62,6 +65,7 @@ class OriginState:
         "deadline_check",
         "gate",
         "latencies",
+        "rate_limiter",
         "refuses_codings",
     )
 
@@ -76,12 +80,18 @@ class OriginState:
         self.gate: ThrottleGate | None = None
         self.latencies: LatencySketch | None = None
         self.deadline_check: DeadlineCheck | None = None
+        self.rate_limiter: RateLimiter | None = None
 
     def rank(self, now: float) -> int:
         """What forgetting it would cost (see above); -1 if what it remembers is too old to matter."""
         if self.connections.in_use:
             return _KEPT
         found = self._rank_of_circuit(now)
+        limiter = self.rate_limiter
+        if limiter is not None and not limiter.is_at_rest:
+            if limiter.waiting:
+                return _KEPT
+            found = max(found, _FAILING)
         return max(found, _OPEN) if self.gate is not None and self.gate.left else found
 
     def _rank_of_circuit(self, now: float) -> int:
@@ -139,6 +149,8 @@ class OriginRegistry:
                 state.breaker.reset_after_fork()
             if state.budget is not None:
                 state.budget.reset_after_fork()
+            if state.rate_limiter is not None:
+                state.rate_limiter.reset_after_fork()
 
     def _add(self, origin: str) -> OriginState:
         with self._lock:  # type: ignore[attr-defined]

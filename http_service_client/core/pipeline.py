@@ -25,6 +25,7 @@ from .layers.exchange import Exchange, Observer
 from .layers.fallback import FallbackLayer, FallbackMembership
 from .layers.interceptors import Interceptor, InterceptorsLayer
 from .layers.propagation import PropagationLayer, Stamp
+from .layers.rate_limit import RateLimitLayer
 from .layers.redirects import RedirectsLayer
 from .layers.retry import RetryLayer
 from .layers.signing import Signer, SigningLayer
@@ -59,6 +60,7 @@ def call_pipeline(
     auth: tuple[Headers, Tokens] | None = None,
     collect: Callable[[], object] | None = None,
     has_gates: bool = True,
+    has_rate_limit: bool = False,
     propagation: Propagation | None = None,
     cache: CacheMembership | None = None,
     telemetry: Telemetry | None = None,
@@ -81,7 +83,7 @@ def call_pipeline(
     is_download: the body is saved to a file, over as many attempts as it takes.
     cache: of responses; None for none.
     checks_deadlines: no attempt is begun that could hardly end in time.   learns_latencies: how long services take.
-    has_gates: a pause that a service asks for holds for all calls.
+    has_gates: a pause that a service asks for holds for all calls.   has_rate_limit: origins may have one.
     auth: calls may have auth flows; the headers of requests that a flow makes itself, and where it finds tokens.
     collect: collects garbage, which may hold slots; None for nothing.
     propagation: the headers that say what is left of the call's time, and more; None for none.
@@ -102,6 +104,7 @@ def call_pipeline(
         DeadlineCheckLayer() if checks_deadlines else None,  # no attempt that could hardly end in time
         TokensLayer(auth[1]) if auth is not None else None,  # a token for the auth flow, if it sends one
         ThrottleGateLayer(random) if has_gates else None,  # the pauses that services ask for
+        RateLimitLayer() if has_rate_limit else None,  # a token for each attempt
         CircuitBreakerLayer(),  # a permit for each attempt
         DownloadLayer() if is_download else None,  # of a download: its body, to the file
         InterceptorsLayer(*interceptors, prepare),  # user code, then the request's final form
@@ -131,6 +134,7 @@ def foreign_pipeline(
     report: Callable[[RetryCondition], None],
     observe: Observer | None,
     has_gates: bool,
+    has_rate_limit: bool,
     propagation: Propagation | None,
     telemetry: Telemetry | None = None,
     checks_deadlines: bool = False,
@@ -147,6 +151,7 @@ def foreign_pipeline(
         RetryLayer(random, wall_clock, report),
         DeadlineCheckLayer() if checks_deadlines else None,
         ThrottleGateLayer(random) if has_gates else None,
+        RateLimitLayer() if has_rate_limit else None,
         CircuitBreakerLayer(),
         LatencyLayer() if learns_latencies else None,
         AttemptTimeoutLayer(),

@@ -117,7 +117,7 @@ class AsyncioDriver:
         self._timers = timers
         self._perform: dict[type[Effect[Any]], Callable[[Any], Awaitable[Any]]] = {
             Open: lambda effect: open_response(effect.request, effect.timeout),
-            Sleep: self._sleep if sleep is None else lambda effect: sleep(effect.seconds),
+            Sleep: self._sleep if sleep is None else partial(_sleep_by, sleep),
             Acquire: self._acquire,
             Invoke: _invoke,
             Work: partial(_work, timers),
@@ -230,6 +230,24 @@ class AsyncioDriver:
             await self._acquire(wait)
         finally:
             wait.waiter.release()
+
+
+async def _sleep_by(sleep: Callable[[float], Awaitable[None]], effect: Sleep) -> None:
+    """A wait on a clock that is not the system's, which ends early with a grant or an interrupt as any other."""
+    waiter = effect.waiter
+    if waiter is None:
+        await sleep(effect.seconds)
+        return
+    loop = asyncio.get_running_loop()
+    woken = loop.create_future()
+    asleep = asyncio.ensure_future(sleep(effect.seconds))
+    asleep.add_done_callback(lambda _: _wake(woken))
+    waiter.notify(lambda: loop.call_soon_threadsafe(_wake, woken))
+    try:
+        await woken
+    finally:
+        asleep.cancel()
+        waiter.release()
 
 
 async def _first_of(

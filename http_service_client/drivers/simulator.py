@@ -138,6 +138,10 @@ class Simulator:
             if error is None:
                 if isinstance(answer, Waiter):  # a grant at the instant of the timeout is used
                     answer = answer.is_granted
+                elif type(answer) is Sleep:
+                    assert answer.waiter is not None
+                    answer.waiter.release()  # or a grant would end what the plan waits for next
+                    answer = None
                 elif type(answer) is FirstOf:
                     answer.forget()
                     answer = answer.found()
@@ -161,11 +165,16 @@ class Simulator:
 
     def _perform(self, run: Run[Any], effect: Effect[Any]) -> None:
         try:
+            delay: float | None
+            answer: Any
             if isinstance(effect, Send):
                 run.exchanges += 1
                 delay, answer = self._exchange(run, effect)
             elif isinstance(effect, Sleep):
                 delay, answer = effect.seconds, None
+                if effect.waiter is not None:
+                    effect.waiter.notify(lambda: self._schedule(run, 0.0, effect))
+                    answer = effect
             else:
                 delay, answer = self._answer(run, effect)
         except BaseException as raised:

@@ -529,7 +529,13 @@ _OURS = frozenset(
             "enable_circuit_breaker",
             "circuit_breaker_config",
         ),
-        *("enable_retry_policy", "retry_policy_config", "enable_throttle_gate", "enable_retry_budget"),
+        *(
+            "enable_retry_policy",
+            "retry_policy_config",
+            "enable_throttle_gate",
+            "enable_retry_budget",
+            "rate_limit",
+        ),
         *("retry_budget_config", "auto_idempotency_key", "quote_idempotency_key", "propagation"),
         *("sensitive_headers", "public_headers", "connection_pool"),
     }

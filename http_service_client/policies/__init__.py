@@ -20,6 +20,8 @@ from ..core.machines.circuit_states import (
     StateChange,
 )
 from ..core.machines.fallback import FallbackSettings
+from ..core.machines.rate_limit_settings import RateLimitSettings
+from ..core.machines.rate_limiter import RateLimitSnapshot
 from ..core.machines.response_cache import CacheStorage
 from ..core.machines.retry_budget import RetryBudgetSettings
 from ..core.machines.retry_conditions import RetryCondition
@@ -29,6 +31,7 @@ from .cache import Cache
 from .cache_storages import MemoryStorage
 from .circuit_breaker import CircuitBreakerPolicy
 from .fallback import FallbackPolicy
+from .rate_limit import RateLimitPolicy
 from .retry import RetryPolicy
 from .strategy import Strategy
 
@@ -50,6 +53,9 @@ __all__ = [
     "Jitter",
     "LinearBackoff",
     "MemoryStorage",
+    "RateLimitPolicy",
+    "RateLimitSettings",
+    "RateLimitSnapshot",
     "RetryBudgetSettings",
     "RetryCondition",
     "RetryPolicy",

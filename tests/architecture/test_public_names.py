@@ -58,7 +58,7 @@ KEYWORD_ONLY = {
     *("Bursts", "Errors", "Flapping", "Outage", "Poison", "RateLimit", "Slowdown"),
     *("CircuitBreakerSettings", "CircuitBreakerSnapshot", "FallbackSettings", "Propagation"),
     *("OAuth2ClientCredentials", "OAuth2Grant", "OAuth2RefreshToken"),
-    *("DeadlineCheckSettings",),
+    *("DeadlineCheckSettings", "RateLimitSettings"),
     *("Report", "RetryBudgetSettings", "RetryQuotaSettings", "Scenario", "Service"),
 }
 

@@ -69,6 +69,11 @@ def fallback(**keywords: object) -> None:
     package.FallbackPolicy(**{"value": None, **keywords})  # type: ignore[arg-type]  # wrong ones too
 
 
+def rate_limit(**keywords: object) -> None:
+    """A rate limit with these arguments."""
+    package.RateLimitPolicy(**{"rate": 1.0, **keywords})  # type: ignore[arg-type]  # wrong ones too
+
+
 # Heading to the callable that takes the settings of its table.
 TAKERS: dict[str, Callable[..., Any]] = {
     **{
@@ -95,6 +100,7 @@ TAKERS: dict[str, Callable[..., Any]] = {
         )
     },
     "FallbackPolicy": fallback,
+    "RateLimitPolicy": rate_limit,
     "Keywords of a call": call,
     "Keywords of a stream and a download": download,
     "Keywords of an event source": events,
@@ -129,6 +135,7 @@ def parameters(heading: str) -> dict[str, Any]:
         download: HttpServiceClient.download,
         events: HttpServiceClient.events,
         fallback: package.FallbackPolicy,
+        rate_limit: package.RateLimitPolicy,
     }.get(TAKERS[heading], TAKERS[heading])
     found = dict(inspect.signature(taker).parameters)
     private = [name for name in found if name.startswith("_")]

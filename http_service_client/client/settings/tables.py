@@ -14,6 +14,7 @@ from ...http.egress import EgressPolicy
 from ...http.propagation import Propagation
 from ...policies.circuit_breaker import CircuitBreakerPolicy
 from ...policies.fallback import FallbackPolicy
+from ...policies.rate_limit import RateLimitPolicy
 from ...policies.retry import RetryPolicy
 from ..pool_config import ConnectionPoolConfig
 from ..resolved import (
@@ -22,6 +23,7 @@ from ..resolved import (
     parse_deadline_check,
     parse_fallback,
     parse_propagation,
+    parse_rate_limit,
     parse_retry_budget,
     parse_retry_policy,
 )
@@ -113,6 +115,7 @@ _TABLES = {
     "retry_budget_config": Table((RetryQuotaSettings, RetryBudgetSettings), _checked(parse_retry_budget)),
     "fallback": Table((FallbackPolicy,), _checked(parse_fallback)),
     "deadline_check": Table((DeadlineCheckSettings,), _checked(parse_deadline_check)),
+    "rate_limit": Table((RateLimitPolicy,), _checked(parse_rate_limit)),
     "propagation": Table((Propagation,), _checked(parse_propagation)),
     "routes": _Routes((), dict, _AnyKey(_ROUTE)),
 }

@@ -178,6 +178,14 @@ class RateLimiter:
         finally:
             _notify(granted, nudged)
 
+    def give_back(self) -> None:
+        """Return a token whose call was not made after all: an open circuit refused it, say."""
+        with self._lock:
+            earned = self._earned_locked()
+            self._return_token_locked(earned)
+            granted, nudged = self._serve_locked(earned)
+        _notify(granted, nudged)
+
     def record_refusal(self) -> None:
         """Count a caller that left the queue since its turn would have come too late."""
         with self._lock:
@@ -197,6 +205,13 @@ class RateLimiter:
             self._change_rate_locked(settings.per_second)
             more, nudged = self._serve_locked(self._earned_locked())
         _notify(granted + more, nudged)
+
+    def lift(self) -> None:
+        """Set no limit any more, and let go on all that wait: the limit was switched off."""
+        with self._lock:
+            self._change_rate_locked(None)
+            granted, _ = self._serve_locked(0.0)
+        _notify(granted, None)
 
     @property
     def settings(self) -> RateLimitSettings:
@@ -301,6 +316,7 @@ class RateLimiter:
                 earned = self._earned_locked()
                 granted, nudged = self._serve_locked(earned)
                 if turn._stage is not _WAITING or turn not in self._queue:
+                    granted = [each for each in granted if each is not turn]  # it runs
                     return None
                 # Turns in between that were released make it too much, and then the head wakes this one when it is due.
                 ahead = min(turn._number - next(iter(self._queue))._number, len(self._queue) - 1)
@@ -310,6 +326,8 @@ class RateLimiter:
                     nudged = None
                 if turn._latch is None:
                     turn._latch = Latch(lock=self._lock)
+                elif turn._waiter is not None:
+                    turn._waiter.release()
                 turn._waiter = turn._latch.wait_later()
                 return turn._waiter, seconds
         finally:
@@ -329,11 +347,14 @@ class RateLimiter:
             if stage is _WAITING:
                 self._queue.pop(turn, None)
             else:
-                # The bucket holds no more than `burst`.
-                self._spent = max(self._spent - 1, earned - self._lag)
-                self._admitted -= 1
+                self._return_token_locked(earned)
             granted, nudged = self._serve_locked(earned)
         _notify(granted, nudged)
+
+    def _return_token_locked(self, earned: float) -> None:
+        # The bucket holds no more than `burst`.
+        self._spent = max(self._spent - 1, earned - self._lag)
+        self._admitted -= 1
 
     def _change_rate_locked(self, rate: float | None) -> None:
         """From now on. What is missing in the bucket stays."""

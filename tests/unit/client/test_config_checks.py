@@ -23,6 +23,7 @@ from http_service_client import (
     HttpClientConfig,
     HttpServiceClient,
     Propagation,
+    RateLimitPolicy,
     RetryBudgetSettings,
     RetryPolicy,
     Timeout,
@@ -138,6 +139,7 @@ BAD_VALUES: dict[type, dict[str, list[Any]]] = {
         ],
         "deadline_check": [5, True, False, "on", [0.1], {"chance": 0.1}, DeadlineCheckSettings],
         "request_signers": [5, "sign", [5], [object()], None],
+        "rate_limit": [5, True, "10", [10], {"rat": 5}, {"rate": 0}, RateLimitPolicy],
         "fallback": [5, True, "value", [], {"last_god": 5}, {"value": 1, "name": "x"}, FallbackPolicy],
         "http2": FLAG,
         "json_codec": [5, True, "json", "ORJSON", b"orjson", [], json.JSONDecoder],
@@ -206,7 +208,8 @@ def test_the_error_of_a_wrong_value_names_field_and_value(kind: Any, field: str,
         assert "two words" not in message
     elif (
         not isinstance(value, type)
-        and field not in ("connection_pool", "deadline_check", "fallback", "propagation", "proxy")
+        and field
+        not in ("connection_pool", "deadline_check", "fallback", "propagation", "proxy", "rate_limit")
         and "_config" not in field
     ):
         shown = repr(value[0]) if isinstance(value, list) and value else repr(value)

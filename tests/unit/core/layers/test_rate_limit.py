@@ -1,0 +1,229 @@
+"""A client's rate limit: a token for each attempt, per origin and key."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+
+from http_service_client import (
+    CircuitOpenError,
+    ClientClosedError,
+    ConfigurationError,
+    HttpClientConfig,
+    HttpResponse,
+    HttpServiceClient,
+    RateLimitExceededError,
+    RateLimitPolicy,
+    SentState,
+)
+from http_service_client.events import LimitRefused, LimitWaited, RetryStopped, StopReason
+from http_service_client.policies import RateLimitSettings
+from http_service_client.testing import ScriptedTransport, VirtualClock
+from kit.fakes import Harness
+from kit.front_ends import FrontEnd
+from kit.threads import wait_until
+
+ONCE: dict[str, Any] = {"retry_policy": False}
+OTHER = "https://other.example.com/"
+
+
+def test_an_attempt_waits_for_its_turn(front_end: FrontEnd) -> None:
+    """The wait is in the timeline, and is no part of the attempt's time."""
+    harness = Harness(front_end, 200, rate_limit=RateLimitPolicy(0.5), base_timeout=1.0)
+    harness.request()
+    response = harness.request()
+    assert (response.status_code, harness.sleeps) == (200, [pytest.approx(2.0)])
+    (waited,) = [event for event in response.timeline if isinstance(event, LimitWaited)]
+    assert (waited.limit, waited.waited) == ("rate limit", pytest.approx(2.0))
+    assert "waited 2.000 s for the rate limit of https://api.example.com" in response.explain()
+
+
+def test_one_that_may_not_wait_is_refused_at_once(front_end: FrontEnd) -> None:
+    """Nothing is sent; the error has the key, the time and the story."""
+    harness = Harness(front_end, 200, rate_limit={"rate": 2, "per": 60, "max_wait": 5})
+    harness.request()
+    error = harness.error(RateLimitExceededError)
+    assert (error.key, error.retry_after) == ("https://api.example.com", pytest.approx(30.0))
+    assert (error.sent_state, harness.sends, harness.sleeps) == (SentState.NEVER_SENT, 1, [])
+    assert isinstance(error.timeline[0], LimitRefused)
+    assert harness.client.metrics.total("http_limit_refusals_total", {"limit": "rate limit"}) == 1
+
+
+def test_a_wait_that_would_cross_the_deadline_is_not_begun(front_end: FrontEnd) -> None:
+    """The refusal says so."""
+    harness = Harness(front_end, 200, rate_limit=RateLimitPolicy(0.1))
+    harness.request()
+    assert "after the deadline" in str(harness.error(RateLimitExceededError, total_timeout=9.9))
+    assert harness.request(total_timeout=10.1).status_code == 200
+
+
+def test_each_attempt_takes_a_token(front_end: FrontEnd) -> None:
+    """Also a retry, whose own wait counts: a service that limits the rate counts each request."""
+    harness = Harness(
+        front_end,
+        503,
+        503,
+        200,
+        rate_limit=RateLimitPolicy(0.1),
+        retry_policy_config={"initial_delay": 4.0, "jitter": "none", "backoff_factor": 1.0},
+    )
+    assert harness.request().attempts == 3
+    assert harness.sleeps == [pytest.approx(4.0), pytest.approx(6.0), pytest.approx(4.0), pytest.approx(6.0)]
+
+
+def test_a_refused_retry_ends_the_call_with_its_last_real_outcome(front_end: FrontEnd) -> None:
+    """A refusal would say that nothing was sent."""
+    harness = Harness(front_end, 503, 200, rate_limit=RateLimitPolicy(0.01, max_wait=1))
+    assert harness.request().status_code == 503
+    (stopped,) = [event for event in harness.events if isinstance(event, RetryStopped)]
+    assert stopped.reason is StopReason.REFUSED
+
+
+def test_an_attempt_that_a_circuit_refuses_returns_its_token(front_end: FrontEnd) -> None:
+    """It was not sent, so those that wait need not pay for it."""
+    harness = Harness(
+        front_end,
+        500,
+        rate_limit=RateLimitPolicy(0.01, burst=2, max_wait=0),
+        circuit_breaker_config={"failure_threshold": 1, "recovery_timeout": 1000.0},
+    )
+    harness.request(**ONCE)
+    for _ in range(5):
+        harness.error(CircuitOpenError, **ONCE)
+    assert harness.state.rate_limiter.snapshot().tokens == pytest.approx(1.0)
+
+
+def test_each_origin_and_each_key_has_a_limit(front_end: FrontEnd) -> None:
+    """One tenant's calls do not wait for another's."""
+    harness = Harness(front_end, 200, rate_limit=RateLimitPolicy(0.01, max_wait=0))
+    for options in ({}, {"url": OTHER}, {"key": "tenant-a"}, {"key": "tenant-b"}):
+        harness.request(**options)
+    assert harness.error(RateLimitExceededError, key="tenant-a").key == "https://api.example.com (tenant-a)"
+    assert harness.sends == 4
+
+
+def test_an_origin_with_a_queue_or_without_its_tokens_is_not_forgotten_first(front_end: FrontEnd) -> None:
+    """A new limit in its place would have a full bucket."""
+    harness = Harness(front_end, 200, rate_limit=RateLimitPolicy(0.01))
+    state = harness.state
+    assert state.rank(harness.clock.monotonic()) == 0
+    harness.request()
+    assert state.rank(harness.clock.monotonic()) == 1
+    state.rate_limiter.acquire_later()
+    assert state.rank(harness.clock.monotonic()) == 3
+
+
+def test_the_limit_follows_a_reconfiguration(front_end: FrontEnd) -> None:
+    """On, changed with its tokens kept, and off."""
+    harness = Harness(front_end, 200)
+    harness.request()
+    assert harness.state.rate_limiter is None
+    harness.client.reconfigure(HttpClientConfig(rate_limit={"rate": 0.01, "max_wait": 0}))
+    harness.request()
+    harness.error(RateLimitExceededError)
+    harness.client.reconfigure(HttpClientConfig(rate_limit={"rate": 0.02, "max_wait": 60}))
+    harness.request()
+    assert harness.sleeps == [pytest.approx(50.0)]
+    harness.client.reconfigure(HttpClientConfig())
+    for _ in range(3):
+        harness.request()
+    assert harness.sleeps == [pytest.approx(50.0)]
+
+
+@pytest.mark.parametrize("after", [RateLimitPolicy(1000), None], ids=["faster", "off"])
+def test_a_call_that_waits_goes_on_when_the_limit_changes(after: RateLimitPolicy | None) -> None:
+    """At once, and not when the timer of the old rate fires."""
+    client = HttpServiceClient(
+        HttpClientConfig(rate_limit=RateLimitPolicy(1, per=1000, max_wait=None)),
+        transport=ScriptedTransport(HttpResponse(200)),
+    )
+    with client:
+        client.get("https://api.example.com/")
+        thread = threading.Thread(target=client.get, args=("https://api.example.com/",))
+        thread.start()
+        limiter: Any = client._call_builder.origins.get("https://api.example.com").rate_limiter
+        wait_until(lambda: limiter.waiting)
+        client.reconfigure(HttpClientConfig(rate_limit=after))
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+def test_closing_the_client_ends_the_wait() -> None:
+    """The call fails, as one that comes after the close does."""
+    client = HttpServiceClient(
+        HttpClientConfig(rate_limit=RateLimitPolicy(1, per=1000, max_wait=None)),
+        transport=ScriptedTransport(HttpResponse(200)),
+    )
+    client.get("https://api.example.com/")
+    errors: list[BaseException] = []
+
+    def call() -> None:
+        try:
+            client.get("https://api.example.com/")
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    limiter: Any = client._call_builder.origins.get("https://api.example.com").rate_limiter
+    wait_until(lambda: limiter.waiting)
+    client.close()
+    thread.join(10)
+    assert [type(error) for error in errors] == [ClientClosedError]
+    assert limiter.waiting == 0
+
+
+def test_a_cancelled_task_returns_its_turn() -> None:
+    """Those behind it move forward, in virtual time too."""
+    clock = VirtualClock()
+    client = HttpServiceClient(
+        HttpClientConfig(rate_limit=RateLimitPolicy(1)),
+        transport=ScriptedTransport(HttpResponse(200)),
+        clock=clock,
+    )
+    ended: list[tuple[int, float]] = []
+
+    async def call(number: int) -> None:
+        await client.get_async("https://api.example.com/")
+        ended.append((number, clock.monotonic()))
+
+    async def main() -> None:
+        async with client:
+            tasks = [asyncio.ensure_future(call(number)) for number in range(4)]
+            await clock.sleep_async(0.5)
+            tasks[1].cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    asyncio.run(main())
+    assert ended == [(0, 0.0), (2, pytest.approx(1.0)), (3, pytest.approx(2.0))]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (True, "rate_limit must be a RateLimitPolicy, such as RateLimitPolicy"),
+        (10, "rate_limit must be a RateLimitPolicy"),
+        ({"rate": 0}, "rate_limit: rate=0"),
+        ({"rat": 5}, r"rate_limit has the unknown key 'rat'; did you mean 'rate'\?"),
+        ({"max_rate": 5}, "rate_limit has the unknown key 'max_rate'; it is called rate"),
+        (RateLimitPolicy(1, key=str), "rate_limit: key is for functions"),
+    ],
+)
+def test_a_wrong_setting_is_named(given: Any, message: str) -> None:
+    """With the field of the configuration first."""
+    with pytest.raises(ConfigurationError, match=f"^{message}"):
+        HttpClientConfig(rate_limit=given)
+
+
+def test_a_configuration_keeps_the_settings_of_a_policy() -> None:
+    """As a value: a policy that is reconfigured later changes nothing. Files say it by a table."""
+    policy = RateLimitPolicy(10)
+    config = HttpClientConfig(rate_limit=policy)
+    policy.reconfigure(rate=20)
+    assert config.rate_limit == RateLimitSettings(rate=10)
+    assert config == HttpClientConfig(rate_limit={"rate": 10})
+    read = HttpClientConfig.from_mapping({"rate_limit": {"rate": "100", "per": "1m", "max_wait": "500ms"}})
+    assert read.rate_limit == RateLimitSettings(rate=100, per=60, max_wait=0.5)

@@ -1,0 +1,269 @@
+"""The rate limit policy as an object: its settings, its copies, its keys; threads, tasks and forks."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import pickle
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from http_service_client import ConfigurationError, RateLimitExceededError, RateLimitPolicy, deadline
+from http_service_client.policies import RateLimitSettings
+from kit.forks import in_a_child, needs_fork
+from kit.threads import run_threads, wait_until
+
+
+def nothing(*args: object) -> str:
+    return "done"
+
+
+def test_a_refusal_says_when_and_why() -> None:
+    """In its message and in its fields; nothing was sent."""
+    policy = RateLimitPolicy(2, per=60, max_wait=0, name="reports")
+    policy.call(nothing)
+    with pytest.raises(RateLimitExceededError) as caught:
+        policy.call(nothing)
+    error = caught.value
+    assert error.key == "reports"
+    assert error.retry_after == pytest.approx(30, abs=1)
+    assert "the rate limit of reports refused the call: its turn would come in 30 s" in str(error)
+    assert "and max_wait=0 permits no wait; nothing was sent" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("settings", "seconds", "why"),
+    [({"max_wait": 5}, 60.0, "later than max_wait=5 s permits"), ({}, 2.0, "after the deadline")],
+)
+def test_a_refusal_names_the_limit_that_was_too_short(
+    settings: dict[str, Any], seconds: float, why: str
+) -> None:
+    """That of the policy, or the deadline around it."""
+    policy = RateLimitPolicy(1, per=30, **settings)
+    policy.call(nothing)
+    with deadline(seconds), pytest.raises(RateLimitExceededError, match=why):
+        policy.call(nothing)
+
+
+def test_a_copy_and_a_pickle_have_a_limit_of_their_own() -> None:
+    """Of the same settings: they are equal, whatever tokens they have."""
+    policy = RateLimitPolicy(1, per=1000, name="a")
+    policy.call(nothing)
+    for other in (copy.copy(policy), copy.deepcopy(policy), pickle.loads(pickle.dumps(policy))):
+        assert other == policy
+        assert (other.snapshot().tokens, policy.snapshot().admitted) == (1.0, 1)
+    assert policy != RateLimitPolicy(2, per=1000, name="a")
+    assert policy != RateLimitPolicy(1, per=1000, name="b")
+
+
+def test_settings_are_changed_by_reconfigure_alone() -> None:
+    """A wrong value changes nothing; an assignment says what to write."""
+    policy = RateLimitPolicy(1)
+    policy.reconfigure(rate=2, burst=5)
+    assert policy.settings == RateLimitSettings(rate=2, burst=5)
+    with pytest.raises(ConfigurationError, match="burst must be a whole number of 1 or more, not 0"):
+        policy.reconfigure(burst=0)
+    assert policy.settings.burst == 5
+    with pytest.raises(AttributeError, match=r"write policy.reconfigure\(rate=…\)"):
+        policy.rate = 3  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({}, "rate must be a number of calls, such as rate=10"),
+        ({"rate": 0}, "must be from 1e-06 to 1e"),
+        ({"rate": -1}, "rate must be a finite number of 0 or more, not -1"),
+        ({"rate": "10"}, "rate must be a finite number"),
+        ({"rate": True}, "rate must be a finite number"),
+        ({"rate": 1e10}, "must be from 1e-06 to 1e"),
+        ({"rate": 1, "per": 0}, "per must be a positive, finite number of seconds, not 0"),
+        ({"rate": 1, "burst": 1.5}, "burst must be a whole number of 1 or more"),
+        ({"rate": 1, "max_wait": -1}, "max_wait must be a finite number of seconds of 0 or more, not -1"),
+        ({"rate": 1, "key": "tenant"}, "key must be a function, not 'tenant'"),
+        ({"rate": 1, "max_keys": 0}, "max_keys must be a whole number of 1 or more, not 0"),
+        ({"rate": 1, "adaptive": "bbr"}, "adaptive must be 'aimd', 'cubic' or None, not 'bbr'"),
+        ({"rate": 1, "follow_headers": 1}, "follow_headers must be True or False, not 1"),
+        ({"rate": 1, "name": 5}, "name must be a str, not 5"),
+        ({"rate": 1, "clock": time.monotonic}, "clock must be a clock such as SystemClock"),
+    ],
+)
+def test_a_wrong_setting_names_field_value_and_remedy(settings: dict[str, Any], message: str) -> None:
+    """As a ConfigurationError, when the policy is made."""
+    with pytest.raises(ConfigurationError, match=message):
+        RateLimitPolicy(**settings)
+
+
+def test_the_name_of_another_library_is_understood() -> None:
+    """Not as the keyword, but in the error."""
+    with pytest.raises(TypeError, match="takes no keyword 'max_rate'; it is called rate"):
+        RateLimitPolicy(max_rate=10)  # type: ignore[call-arg]
+
+
+def test_a_key_has_its_own_limit_in_bounded_memory() -> None:
+    """Those with tokens left to earn stay; the key is in the error; one that cannot be hashed is a mistake."""
+    policy = RateLimitPolicy(1, per=1000, max_wait=0, key=lambda tenant: tenant, max_keys=100, name="api")
+    for tenant in range(500):
+        policy.call(nothing, tenant)
+    assert len(policy._limiters) == 100
+    with pytest.raises(RateLimitExceededError) as caught:
+        policy.call(nothing, 499)
+    assert caught.value.key == "api (499)"
+    assert (policy.snapshot(499).tokens, policy.snapshot("another").tokens) == (
+        pytest.approx(0.0, abs=0.1),
+        1.0,
+    )
+    with pytest.raises(ConfigurationError, match=r"key must return a value that can be hashed, such as text"):
+        policy.call(nothing, ["a"])
+
+
+def test_a_key_may_be_added_and_taken_away() -> None:
+    """What the limits before knew is forgotten."""
+    policy = RateLimitPolicy(1, per=1000, max_wait=0)
+    policy.call(nothing, 1)
+    policy.reconfigure(key=lambda number: number)
+    policy.call(nothing, 1)
+    policy.call(nothing, 2)
+    policy.reconfigure(key=None)
+    policy.call(nothing, 3)
+    with pytest.raises(RateLimitExceededError):
+        policy.call(nothing, 1)
+
+
+def test_methods_and_async_functions_are_guarded() -> None:
+    """By the same limit."""
+    policy = RateLimitPolicy(1, per=1000, burst=3, max_wait=0)
+
+    class Service:
+        @policy.apply
+        def method(self, number: int) -> int:
+            return number
+
+        @policy.apply
+        async def asynchronous(self, number: int) -> int:
+            return number
+
+    assert Service().method(1) == 1
+    assert asyncio.run(Service().asynchronous(2)) == 2
+    assert policy.snapshot().tokens == pytest.approx(1.0, abs=0.1)
+
+
+def test_64_threads_pass_at_the_rate_and_not_before() -> None:
+    """No call begins before its instant of an ideal schedule, and all have begun."""
+    policy = RateLimitPolicy(2000, burst=8)
+    began = time.monotonic()
+    instants: list[float] = []
+
+    def work(number: int) -> None:
+        for _ in range(8):
+            policy.call(lambda: instants.append(time.monotonic() - began))
+
+    run_threads(work, 64)
+    assert len(instants) == 512
+    for number, instant in enumerate(sorted(instants), start=1):
+        assert number <= 8 + 2000 * instant + 1
+    snapshot = policy.snapshot()
+    assert (snapshot.admitted, snapshot.waiting, snapshot.refused) == (512, 0, 0)
+
+
+def test_1000_tasks_pass_at_the_rate_and_not_before() -> None:
+    """In the order in which they came, within one token; a third of them is cancelled while it waits."""
+    policy = RateLimitPolicy(4000)
+    began = time.monotonic()
+    instants: list[tuple[float, int]] = []
+
+    async def call(number: int) -> None:
+        async def work() -> None:
+            instants.append((time.monotonic() - began, number))
+
+        await policy.call_async(work)
+
+    async def main() -> None:
+        tasks = [asyncio.ensure_future(call(number)) for number in range(1000)]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        for task in tasks[1::3]:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    asyncio.run(main())
+    numbers = [number for _, number in instants]
+    assert numbers == sorted(numbers)
+    for count, (instant, _) in enumerate(instants, start=1):
+        assert count <= 1 + 4000 * instant + 1
+    snapshot = policy.snapshot()
+    assert (snapshot.admitted, snapshot.waiting) == (len(instants), 0)
+    assert len(instants) >= 667
+
+
+def test_a_waiting_thread_moves_to_a_faster_rate() -> None:
+    """At once, and not when the timer of the old rate fires."""
+    policy = RateLimitPolicy(1, per=1000, max_wait=None)
+    policy.call(nothing)
+    done = threading.Event()
+    thread = threading.Thread(target=lambda: done.set() if policy.call(nothing) else None)
+    thread.start()
+    wait_until(lambda: policy.snapshot().waiting == 1)
+    policy.reconfigure(rate=1000, per=1)
+    assert done.wait(10)
+    thread.join()
+
+
+def test_threads_and_tasks_share_one_queue() -> None:
+    """First come, first served, whoever waits: a thread leaves, and a task moves forward."""
+    policy = RateLimitPolicy(1, per=1000, max_wait=None)
+    policy.call(nothing)
+    order: list[str] = []
+
+    def thread() -> None:
+        policy.call(lambda: order.append("thread"))
+
+    async def main() -> None:
+        waiting = threading.Thread(target=thread)
+        waiting.start()
+        while policy.snapshot().waiting < 1:
+            await asyncio.sleep(0.001)
+
+        async def work() -> None:
+            order.append("task")
+
+        task = asyncio.ensure_future(policy.call_async(work))
+        while policy.snapshot().waiting < 2:
+            await asyncio.sleep(0.001)
+        policy.reconfigure(rate=100, per=1)
+        await task
+        waiting.join(10)
+
+    asyncio.run(main())
+    assert order == ["thread", "task"]
+
+
+@needs_fork
+def test_a_forked_child_waits_for_nobody_of_its_parent() -> None:
+    """Its queue is empty, also where a thread of the parent held the lock; its tokens are the parent's."""
+    policy = RateLimitPolicy(1, per=1000, max_wait=0)
+    policy.call(nothing)
+    held, may_end = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with policy._lock:
+            held.set()
+            may_end.wait(10)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait(10)
+
+    def child() -> None:
+        assert policy.snapshot()[2:5] == (0, 0, 0)
+        with pytest.raises(RateLimitExceededError):
+            policy.call(nothing)
+
+    try:
+        assert in_a_child(child) == 0
+    finally:
+        may_end.set()
+        thread.join()
