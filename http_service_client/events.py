@@ -37,6 +37,10 @@ __all__ = [
     "Event",
     "FallbackSource",
     "FallbackUsed",
+    "HedgeDenied",
+    "HedgeFinished",
+    "HedgeResult",
+    "HedgeStarted",
     "LimitRefused",
     "LimitWaited",
     "RedirectFollowed",
@@ -375,6 +379,89 @@ class DeadlineRefused(NamedTuple):
         )
 
 
+class HedgeResult(str, Enum):
+    """What became of one of several requests at the same time."""
+
+    WON = "won"
+    """Its outcome is that of the attempt."""
+    LOST = "lost"
+    """Another one was quicker, so it was cancelled. It is no evidence for or against the service."""
+    FAILED = "failed"
+    """It ended while another one might still succeed."""
+    REFUSED = "refused"
+    """It was not sent: a policy of this client refused it, or no connection was free in time."""
+
+
+class HedgeStarted(NamedTuple):
+    """The response takes long, so the request is sent again, beside the one in flight.
+
+    hedge: its number, from 1.   delay: seconds without a response before it.
+    budget_left: retries and hedges that the budget still allows, or None without a budget.
+    """
+
+    at: float
+    attempt: int
+    key: str
+    hedge: int
+    delay: float
+    budget_left: float | None = None
+    call_id: str = ""
+    call_name: str | None = None
+    name: str = "hedge_started"
+
+    def __str__(self) -> str:
+        left = "" if self.budget_left is None else f" [{self.budget_left:.0f} retries left in the budget]"
+        return (
+            f"attempt {self.attempt}: no response within {self.delay:.3f} s, hedge {self.hedge} is sent{left}"
+        )
+
+
+class HedgeDenied(NamedTuple):
+    """The response takes long, but the request is not sent again; the one in flight goes on.
+
+    reason: finishes "no hedge: ...".
+    """
+
+    at: float
+    attempt: int
+    key: str
+    reason: str
+    call_id: str = ""
+    call_name: str | None = None
+    name: str = "hedge_denied"
+
+    def __str__(self) -> str:
+        return f"attempt {self.attempt}: no hedge: {self.reason}"
+
+
+class HedgeFinished(NamedTuple):
+    """One of several requests at the same time ended, or was cancelled.
+
+    hedge: its number; 0 for the first request.   result: a `HedgeResult`.   duration: seconds.
+    status_code, error: one of them is None, or both of a request that was cancelled.
+    sent_state: what became of it. One that was cancelled on its way may have been processed.
+    """
+
+    at: float
+    attempt: int
+    key: str
+    hedge: int
+    result: HedgeResult
+    duration: float
+    status_code: int | None
+    error: str | None
+    sent_state: SentState
+    call_id: str = ""
+    call_name: str | None = None
+    name: str = "hedge_finished"
+
+    def __str__(self) -> str:
+        which = f"hedge {self.hedge}" if self.hedge else "the first request"
+        what = f": {self.status_code or self.error}" if self.status_code or self.error else ""
+        state = _words(self.sent_state)
+        return f"attempt {self.attempt}: {which} {self.result.value}{what} (after {self.duration:.3f} s, {state})"
+
+
 class CacheResult(str, Enum):
     """What a cache did for a call."""
 
@@ -548,6 +635,9 @@ Event = (
     | LimitWaited
     | LimitRefused
     | DeadlineRefused
+    | HedgeStarted
+    | HedgeDenied
+    | HedgeFinished
     | CacheUsed
     | CacheFailed
     | FallbackUsed
@@ -625,7 +715,7 @@ def outcome(end: CallFinished, time: str = "") -> str:
     what = f"{end.status_code}" if end.error is None else end.error
     tries = "1 attempt" if end.attempts == 1 else f"{end.attempts} attempts"
     sent = f", {_words(end.sent_state)}"
-    if end.error is None and end.attempts > 1 and end.sent_state is SentState.MAYBE_PROCESSED:
+    if end.error is None and end.sent_state is SentState.MAYBE_PROCESSED:  # another attempt, or a hedge
         # The state is the worst of all attempts. After a response, a reader would take it for that of the last one.
         sent = "; one without a complete response may have been processed, too"
     return f"{what} after {tries}{time}{sent}"

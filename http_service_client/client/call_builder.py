@@ -20,6 +20,7 @@ from ..core.layer import Handler
 from ..core.layers.download import Download
 from ..core.machines.circuit_breaker import CircuitBreaker
 from ..core.machines.fallback import FallbackSettings
+from ..core.machines.hedging import Hedging
 from ..core.nesting import current_scope
 from ..core.origins import OriginRegistry, parse_key, state_key
 from ..core.timeouts import Timeout
@@ -41,6 +42,7 @@ from ..http.urls import normalise_url, origin_of, redact_url
 from ..policies.cache import Cache
 from ..policies.circuit_breaker import CircuitBreakerPolicy
 from ..policies.fallback import FallbackPolicy
+from ..policies.hedging import HedgingPolicy
 from ..policies.retry import RetryPolicy
 from .backends import Backends
 from .config import HttpClientConfig
@@ -58,6 +60,7 @@ __all__ = [
     "StreamRequestOptions",
     "chosen",
     "chosen_fallback",
+    "chosen_hedging",
     "override",
     "uses_budget",
 ]
@@ -91,6 +94,7 @@ class SendOptions(TypedDict, total=False):
     circuit_breaker: CircuitBreakerPolicy | bool | None
     retry_budget: bool | None
     fallback: FallbackPolicy | bool | None
+    hedging: HedgingPolicy | bool | None
     key: str | None
     idempotent: bool | None
     progress: Callable[[int, int | None], object] | bool | str | None
@@ -245,6 +249,8 @@ class CallBuilder:
             raise ConfigurationError(
                 "fallback stands in for a response that is read whole; call request() for it, or handle the error"
             )
+        if isinstance(options.get("hedging"), HedgingPolicy):
+            raise ConfigurationError("hedging needs a response that is read whole; call request() for it")
         if max_size is not CLIENT_DEFAULT:
             if max_size is not None:
                 check_count("max_response_size", max_size)
@@ -276,6 +282,7 @@ class CallBuilder:
         circuit_breaker: CircuitBreakerPolicy | bool | None = CLIENT_DEFAULT,
         retry_budget: bool | None = CLIENT_DEFAULT,
         fallback: FallbackPolicy | bool | None = CLIENT_DEFAULT,
+        hedging: HedgingPolicy | bool | None = CLIENT_DEFAULT,
         key: str | None = None,
         idempotent: bool | None = None,
         response_type: Any = None,
@@ -378,6 +385,8 @@ class CallBuilder:
             options = options._replace(key=key)
         if fallback is not CLIENT_DEFAULT:
             options = options._replace(fallback=self._chosen_fallback(fallback, request.method))
+        if hedging is not CLIENT_DEFAULT:
+            options = options._replace(hedging=chosen_hedging(hedging))
         if total_timeout is CLIENT_DEFAULT:
             total_timeout = config.total_timeout
         else:
@@ -679,3 +688,9 @@ def chosen_fallback(given: Any, default: FallbackSettings | None) -> FallbackSet
     """A call's fallback: that of the given policy; the client's for CLIENT_DEFAULT and True; None for False and None."""
     policy: FallbackPolicy | FallbackSettings | None = chosen("fallback", given, default, FallbackPolicy)
     return policy.settings if isinstance(policy, FallbackPolicy) else policy
+
+
+def chosen_hedging(given: Any) -> Hedging | bool:
+    """What decides about a call's hedges: that of the given policy; True for the origin's own, False for none."""
+    policy: HedgingPolicy | bool | None = chosen("hedging", given, True, HedgingPolicy)
+    return policy.hedging if isinstance(policy, HedgingPolicy) else bool(policy)

@@ -210,6 +210,7 @@ class HttpServiceClient(Events):
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
         fallback: a `FallbackPolicy` for this call; False or None for no fallback.
+        hedging: a `HedgingPolicy` for this call; False or None for no hedges.
         key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
             each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
@@ -263,6 +264,7 @@ class HttpServiceClient(Events):
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
         fallback: a `FallbackPolicy` for this call; False or None for no fallback.
+        hedging: a `HedgingPolicy` for this call; False or None for no hedges.
         key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
             each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
@@ -301,6 +303,7 @@ class HttpServiceClient(Events):
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
         fallback: a `FallbackPolicy` for this call; False or None for no fallback.
+        hedging: a `HedgingPolicy` for this call; False or None for no hedges.
         key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
             each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
@@ -345,6 +348,7 @@ class HttpServiceClient(Events):
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
         fallback: a `FallbackPolicy` for this call; False or None for no fallback.
+        hedging: a `HedgingPolicy` for this call; False or None for no hedges.
         key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
             each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
@@ -394,6 +398,7 @@ class HttpServiceClient(Events):
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
         fallback: a `FallbackPolicy` for this call; False or None for no fallback.
+        hedging: a `HedgingPolicy` for this call; False or None for no hedges.
         key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
             each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
@@ -440,6 +445,7 @@ class HttpServiceClient(Events):
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
         fallback: a `FallbackPolicy` for this call; False or None for no fallback.
+        hedging: a `HedgingPolicy` for this call; False or None for no hedges.
         key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
             each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
@@ -514,6 +520,7 @@ class HttpServiceClient(Events):
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
         fallback: a `FallbackPolicy` for this call; False or None for no fallback.
+        hedging: a `HedgingPolicy` for this call; False or None for no hedges.
         key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
             each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
@@ -574,6 +581,7 @@ class HttpServiceClient(Events):
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
         fallback: a `FallbackPolicy` for this call; False or None for no fallback.
+        hedging: a `HedgingPolicy` for this call; False or None for no hedges.
         key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
             each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the

@@ -20,6 +20,7 @@ from ..core.machines.backoff import ExponentialBackoff
 from ..core.machines.circuit_states import CircuitBreakerSettings
 from ..core.machines.deadline_check import DeadlineCheckSettings
 from ..core.machines.fallback import FallbackSettings
+from ..core.machines.hedging import HedgingSettings
 from ..core.machines.rate_limit_settings import RateLimitSettings
 from ..core.machines.retry_budget import RetryBudgetSettings
 from ..core.machines.retry_quota import BudgetSettings, RetryQuotaSettings
@@ -35,6 +36,7 @@ from ..http.messages import HttpRequest
 from ..http.propagation import Propagation
 from ..policies.circuit_breaker import CircuitBreakerPolicy
 from ..policies.fallback import FallbackPolicy
+from ..policies.hedging import HedgingPolicy
 from ..policies.rate_limit import RateLimitPolicy
 from ..policies.retry import RetryPolicy
 from .http2_config import check_http2
@@ -48,6 +50,7 @@ from .resolved import (
     parse_deadline_check,
     parse_default_headers,
     parse_fallback,
+    parse_hedging,
     parse_propagation,
     parse_proxies,
     parse_rate_limit,
@@ -177,6 +180,8 @@ class HttpClientConfig:
         `FallbackPolicy`, or a mapping of its arguments. None for nothing.
     rate_limit: how many attempts may begin in a time, at each origin: a `RateLimitPolicy`, of which the settings are taken, or
         a mapping of its arguments, such as ``{"rate": 10}`` for ten a second. None for any number.
+    hedging: when a request that is safe to repeat is sent a second time, beside the one in flight: a `HedgingPolicy`, or a
+        mapping of its arguments. None for never.
     http2: use HTTP/2 with the https origins that agree to it, and that no proxy leads to. Needs the extra `http2`.
 
     A configuration is a value: it compares, pickles and copies by its fields, and does not change. Mappings and lists
@@ -230,6 +235,7 @@ class HttpClientConfig:
     fallback: FallbackPolicy | FallbackSettings | Mapping[str, Any] | None = None
     deadline_check: DeadlineCheckSettings | Mapping[str, Any] | None = None
     rate_limit: RateLimitPolicy | RateLimitSettings | Mapping[str, Any] | None = None
+    hedging: HedgingPolicy | HedgingSettings | Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         set_here = {name: getattr(self, name) for name in _SHARED if _is_set(getattr(self, name))}
@@ -277,6 +283,7 @@ class HttpClientConfig:
         object.__setattr__(self, "fallback", resolved.fallback)
         object.__setattr__(self, "deadline_check", resolved.deadline_check)
         object.__setattr__(self, "rate_limit", resolved.rate_limit)
+        object.__setattr__(self, "hedging", resolved.hedging)
         for name in _DEFAULTS:
             object.__setattr__(self, name, frozen(getattr(self, name)))
         for name in _SHARED.keys() - set_here.keys():  # shows the value in use, which is still a default
@@ -315,6 +322,7 @@ class HttpClientConfig:
             state_key=self.state_key,  # type: ignore[arg-type]  # parsed above
             fallback=parse_fallback(self.fallback),
             rate_limit=parse_rate_limit(self.rate_limit),
+            hedging=parse_hedging(self.hedging),
         )
 
     def _shared_pool(self, set_here: Mapping[str, Any]) -> ConnectionPoolConfig:

@@ -80,6 +80,7 @@ class Events(ParallelDownloads):
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
         fallback: a `FallbackPolicy` for this call; False or None for no fallback.
+        hedging: a `HedgingPolicy` for this call; False or None for no hedges.
         key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
             each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
@@ -140,6 +141,7 @@ class Events(ParallelDownloads):
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
         fallback: a `FallbackPolicy` for this call; False or None for no fallback.
+        hedging: a `HedgingPolicy` for this call; False or None for no hedges.
         key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
             each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.machines.circuit_breaker import CircuitBreaker
 from ..core.machines.deadline_check import DeadlineCheck
+from ..core.machines.hedging import Hedging
 from ..core.machines.latency import LatencySketch
 from ..core.machines.rate_limiter import RateLimiter
 from ..core.machines.retry_budget import RetryBudget, RetryBudgetSettings
@@ -107,6 +108,7 @@ class OriginParts:
             state.connections.resize(config.pool.max_connections_per_host)
             self._add_latencies(key, state)
             self._set_rate_limit(key, state)
+            self._add_hedging(key, state)
 
     def _new_state(self, key: str) -> OriginState:
         connections = self._config.pool.max_connections_per_host
@@ -114,7 +116,17 @@ class OriginParts:
         state = OriginState(self._new_breaker(key), self._new_budget(key), semaphore)
         self._add_latencies(key, state)
         self._set_rate_limit(key, state)
+        self._add_hedging(key, state)
         return state
+
+    def _add_hedging(self, key: str, state: OriginState) -> None:
+        settings = self._config.resolved.hedging
+        if settings is None:
+            state.hedging = None
+        elif state.hedging is None:
+            state.hedging = Hedging(settings, clock=self._now, lock=self._lock_of(key))
+        else:
+            state.hedging.reconfigure(settings)
 
     def _add_latencies(self, key: str, state: OriginState) -> None:
         """Give a state what learns how long its service takes, and what judges by it. What is known already stays."""

@@ -17,6 +17,7 @@ from ..core.machines.backoff import ExponentialBackoff
 from ..core.machines.circuit_states import CircuitBreakerSettings
 from ..core.machines.deadline_check import DeadlineCheckSettings
 from ..core.machines.fallback import FallbackSettings
+from ..core.machines.hedging import HedgingSettings
 from ..core.machines.rate_limit_settings import RateLimitSettings
 from ..core.machines.retry_budget import RetryBudgetSettings
 from ..core.machines.retry_quota import BudgetSettings, RetryQuotaSettings
@@ -37,6 +38,7 @@ from ..http.secret_names import CREDENTIAL_HEADERS, SecretNames
 from ..http.urls import check_base_url
 from ..policies.circuit_breaker import CircuitBreakerPolicy
 from ..policies.fallback import FallbackPolicy
+from ..policies.hedging import HedgingPolicy
 from ..policies.listeners import judging
 from ..policies.rate_limit import RateLimitPolicy
 from ..policies.retry import RetryPolicy
@@ -54,6 +56,7 @@ __all__ = [
     "parse_deadline_check",
     "parse_default_headers",
     "parse_fallback",
+    "parse_hedging",
     "parse_propagation",
     "parse_proxies",
     "parse_rate_limit",
@@ -108,6 +111,7 @@ class ResolvedConfig:
     state_key: chooses the state of a call that sets no key; None for that of its origin.
     fallback: what stands in for the response of a call that failed; None for nothing.
     deadline_check: when attempts are not begun that could hardly end in time; None to begin them all.
+    hedging: when a request is sent a second time; None for never.
     """
 
     pool: ConnectionPoolConfig
@@ -126,6 +130,7 @@ class ResolvedConfig:
     routes: tuple[RouteTable, tuple[Any, ...]] | None
     fallback: FallbackSettings | None
     rate_limit: RateLimitSettings | None
+    hedging: HedgingSettings | None
 
     @property
     def learns_latencies(self) -> bool:
@@ -218,6 +223,15 @@ def parse_rate_limit(given: object) -> RateLimitSettings | None:
             "state_key= of the client"
         )
     return settings
+
+
+def parse_hedging(given: object) -> HedgingSettings | None:
+    """The settings of a policy, or those made of a mapping; None for None."""
+    if given is None or isinstance(given, HedgingSettings):
+        return given
+    if isinstance(given, HedgingPolicy):
+        return given.settings
+    return HedgingSettings(**_arguments("hedging", given, HedgingSettings))
 
 
 # A client has a clock and randomness of its own, and names its circuits by their origins.

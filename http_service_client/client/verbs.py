@@ -70,6 +70,7 @@ class Verbs(ABC):
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
         fallback: a `FallbackPolicy` for this call; False or None for no fallback.
+        hedging: a `HedgingPolicy` for this call; False or None for no hedges.
         key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
             each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
@@ -108,6 +109,7 @@ class Verbs(ABC):
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
         fallback: a `FallbackPolicy` for this call; False or None for no fallback.
+        hedging: a `HedgingPolicy` for this call; False or None for no hedges.
         key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
             each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
@@ -146,6 +148,7 @@ class Verbs(ABC):
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
         fallback: a `FallbackPolicy` for this call; False or None for no fallback.
+        hedging: a `HedgingPolicy` for this call; False or None for no hedges.
         key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
             each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
@@ -184,6 +187,7 @@ class Verbs(ABC):
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
         fallback: a `FallbackPolicy` for this call; False or None for no fallback.
+        hedging: a `HedgingPolicy` for this call; False or None for no hedges.
         key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
             each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
@@ -222,6 +226,7 @@ class Verbs(ABC):
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
         fallback: a `FallbackPolicy` for this call; False or None for no fallback.
+        hedging: a `HedgingPolicy` for this call; False or None for no hedges.
         key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
             each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
@@ -260,6 +265,7 @@ class Verbs(ABC):
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
         fallback: a `FallbackPolicy` for this call; False or None for no fallback.
+        hedging: a `HedgingPolicy` for this call; False or None for no hedges.
         key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
             each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
@@ -298,6 +304,7 @@ class Verbs(ABC):
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
         fallback: a `FallbackPolicy` for this call; False or None for no fallback.
+        hedging: a `HedgingPolicy` for this call; False or None for no hedges.
         key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
             each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
@@ -336,6 +343,7 @@ class Verbs(ABC):
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
         fallback: a `FallbackPolicy` for this call; False or None for no fallback.
+        hedging: a `HedgingPolicy` for this call; False or None for no hedges.
         key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
             each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
@@ -374,6 +382,7 @@ class Verbs(ABC):
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
         fallback: a `FallbackPolicy` for this call; False or None for no fallback.
+        hedging: a `HedgingPolicy` for this call; False or None for no hedges.
         key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
             each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
@@ -412,6 +421,7 @@ class Verbs(ABC):
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
         fallback: a `FallbackPolicy` for this call; False or None for no fallback.
+        hedging: a `HedgingPolicy` for this call; False or None for no hedges.
         key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
             each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
@@ -450,6 +460,7 @@ class Verbs(ABC):
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
         fallback: a `FallbackPolicy` for this call; False or None for no fallback.
+        hedging: a `HedgingPolicy` for this call; False or None for no hedges.
         key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
             each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
@@ -488,6 +499,7 @@ class Verbs(ABC):
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
         fallback: a `FallbackPolicy` for this call; False or None for no fallback.
+        hedging: a `HedgingPolicy` for this call; False or None for no hedges.
         key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
             each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
@@ -526,6 +538,7 @@ class Verbs(ABC):
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
         fallback: a `FallbackPolicy` for this call; False or None for no fallback.
+        hedging: a `HedgingPolicy` for this call; False or None for no hedges.
         key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
             each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
@@ -564,6 +577,7 @@ class Verbs(ABC):
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
         fallback: a `FallbackPolicy` for this call; False or None for no fallback.
+        hedging: a `HedgingPolicy` for this call; False or None for no hedges.
         key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
             each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
@@ -602,6 +616,7 @@ class Verbs(ABC):
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
         fallback: a `FallbackPolicy` for this call; False or None for no fallback.
+        hedging: a `HedgingPolicy` for this call; False or None for no hedges.
         key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
             each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
@@ -640,6 +655,7 @@ class Verbs(ABC):
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
         fallback: a `FallbackPolicy` for this call; False or None for no fallback.
+        hedging: a `HedgingPolicy` for this call; False or None for no hedges.
         key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
             each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the

@@ -16,7 +16,15 @@ from ..errors import ClientClosedError, ConfigurationError
 from ..http.headers import Headers
 from ..policies.cache import Cache
 from ..policies.circuit_breaker import CircuitBreakerPolicy
-from .call_builder import CLIENT_DEFAULT, CallBuilder, chosen, chosen_fallback, override, uses_budget
+from .call_builder import (
+    CLIENT_DEFAULT,
+    CallBuilder,
+    chosen,
+    chosen_fallback,
+    chosen_hedging,
+    override,
+    uses_budget,
+)
 from .config import ConnectionPoolConfig, HttpClientConfig
 from .resolved import parse_base_url, parse_client_auth, parse_default_headers, parse_proxies
 from .wiring import proxy_settings
@@ -27,6 +35,7 @@ if TYPE_CHECKING:
     from ..http.auth.flow import AuthFlow
     from ..http.cookies.jar import CookieJar
     from ..policies.fallback import FallbackPolicy
+    from ..policies.hedging import HedgingPolicy
     from ..policies.retry import RetryPolicy
 
 __all__ = ["ViewCallBuilder", "ViewOptions", "about_assignment", "about_view", "check_view_options"]
@@ -48,6 +57,7 @@ class ViewOptions(TypedDict, total=False):
     circuit_breaker: CircuitBreakerPolicy | bool | None
     retry_budget: bool | None
     fallback: FallbackPolicy | bool | None
+    hedging: HedgingPolicy | bool | None
     key: str | None
     name: str | None
     decompress: bool
@@ -58,7 +68,7 @@ _OPTIONS = tuple(ViewOptions.__annotations__)
 # Keywords of a call: a view passes them on with each call that does not set them itself.
 _OF_CALLS = (
     *("timeout", "total_timeout", "allow_redirects", "retry_policy", "circuit_breaker", "retry_budget"),
-    *("key", "name", "decompress", "error_type"),
+    *("hedging", "key", "name", "decompress", "error_type"),
 )
 _RENAMED = {
     "headers": "it is called default_headers",
@@ -192,6 +202,7 @@ class ViewCallBuilder(CallBuilder):
         *,
         total_timeout: Any = None,
         retry_budget: Any = None,
+        hedging: Any = None,
         key: Any = None,
         name: Any = None,
         decompress: Any = True,
@@ -204,6 +215,7 @@ class ViewCallBuilder(CallBuilder):
         """Find a wrong value now, and not in each call."""
         check_duration("total_timeout", total_timeout)
         uses_budget(retry_budget)
+        chosen_hedging(hedging)
         check_flag("decompress", decompress)
         if error_type is not None:
             from .response_types import type_adapter

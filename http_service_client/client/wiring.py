@@ -76,20 +76,22 @@ TOKEN_CALL = "token request"
 class Pipelines(NamedTuple):
     """The layers of calls and of downloads, without and with an auth flow. Calls without one pay for none.
 
-    with_fallback: those of calls with a fallback, made when first used. The argument: with an auth flow.
+    special: those of calls with a fallback, or with a say in hedging, made when first used. The arguments: with an auth flow,
+        with a fallback; with hedges, None for those of the client.
     """
 
     call: Handler
     call_with_auth: Handler
     download: Handler
     download_with_auth: Handler
-    with_fallback: Callable[[bool], Handler]
+    special: Callable[[bool, bool, bool | None], Handler]
 
     def of(self, call: Call) -> Handler:
         """The layers of this call."""
         options = call.options
-        if options.fallback is not None:
-            return self.with_fallback(options.auth is not None)
+        if options.fallback is not None or options.hedging is not True:
+            hedges = None if options.hedging is True else options.hedging is not False
+            return self.special(options.auth is not None, options.fallback is not None, hedges)
         return self[0] if options.auth is None else self[1]
 
     def of_download(self, call: Call) -> Handler:
@@ -164,18 +166,23 @@ def pipelines(
     )
     with_auth = partial(pipeline, prepare=Preparation(), auth=(headers, tokens))
 
+    has_hedges = config.resolved.hedging is not None
+
     def make(jar: CookieJar | None, cache: Cache | None) -> Pipelines:
         kinds = [partial(kind, cookies=jar) for kind in (plain, with_auth)]
         part = None if cache is None else membership(config, jar, cache)
 
         @cache_of_function
-        def with_fallback(has_auth: bool) -> Handler:
-            own = None if last_good is None else fallback_membership(config, jar, last_good)
-            return kinds[has_auth](cache=part, fallback=own)
+        def special(has_auth: bool, has_fallback: bool, hedges: bool | None) -> Handler:
+            own = None
+            if has_fallback and last_good is not None:
+                own = fallback_membership(config, jar, last_good)
+            hedged = has_hedges if hedges is None else hedges
+            return kinds[has_auth](cache=part, fallback=own, has_hedges=hedged)
 
-        plain_call, call_with_auth = (kind(cache=part) for kind in kinds)
+        plain_call, call_with_auth = (kind(cache=part, has_hedges=has_hedges) for kind in kinds)
         download, download_with_auth = (kind(is_download=True) for kind in kinds)
-        return Pipelines(plain_call, call_with_auth, download, download_with_auth, with_fallback)
+        return Pipelines(plain_call, call_with_auth, download, download_with_auth, special)
 
     return make
 

@@ -33,6 +33,7 @@ from ..errors import ConfigurationError
 from .machines.circuit_breaker import CircuitBreaker
 from .machines.circuit_states import CircuitBreakerState
 from .machines.deadline_check import DeadlineCheck
+from .machines.hedging import Hedging
 from .machines.latency import LatencySketch
 from .machines.rate_limiter import RateLimiter
 from .machines.retry_quota import AnyBudget
@@ -55,16 +56,11 @@ class OriginState:
     gate: closed while the service asks for a pause; None as long as it never has.
     latencies: how long the service takes, and deadline_check, which judges by it; None where no setting needs them.
     rate_limiter: None when switched off.
+    hedging: what decides about hedges, and knows how long they take; None when switched off.
     """
 
     __slots__ = (
-        "begun",
-        "breaker",
-        "budget",
-        "connections",
-        "deadline_check",
-        "gate",
-        "latencies",
+        *("begun", "breaker", "budget", "connections", "deadline_check", "gate", "hedging", "latencies"),
         "rate_limiter",
         "refuses_codings",
     )
@@ -81,6 +77,7 @@ class OriginState:
         self.latencies: LatencySketch | None = None
         self.deadline_check: DeadlineCheck | None = None
         self.rate_limiter: RateLimiter | None = None
+        self.hedging: Hedging | None = None
 
     def rank(self, now: float) -> int:
         """What forgetting it would cost (see above); -1 if what it remembers is too old to matter."""
@@ -151,6 +148,8 @@ class OriginRegistry:
                 state.budget.reset_after_fork()
             if state.rate_limiter is not None:
                 state.rate_limiter.reset_after_fork()
+            if state.hedging is not None:
+                state.hedging.reset_after_fork()
 
     def _add(self, origin: str) -> OriginState:
         with self._lock:  # type: ignore[attr-defined]

@@ -23,6 +23,7 @@ from .layers.deadline_check import DeadlineCheckLayer, LatencyLayer
 from .layers.download import DownloadLayer
 from .layers.exchange import Exchange, Observer
 from .layers.fallback import FallbackLayer, FallbackMembership
+from .layers.hedging import HedgingLayer
 from .layers.interceptors import Interceptor, InterceptorsLayer
 from .layers.propagation import PropagationLayer, Stamp
 from .layers.rate_limit import RateLimitLayer
@@ -67,6 +68,7 @@ def call_pipeline(
     fallback: FallbackMembership | None = None,
     checks_deadlines: bool = False,
     learns_latencies: bool = False,
+    has_hedges: bool = False,
 ) -> Handler:
     """The layers of a call, in the order in which a request meets them.
 
@@ -89,6 +91,7 @@ def call_pipeline(
     propagation: the headers that say what is left of the call's time, and more; None for none.
     telemetry: sees calls and exchanges; None where it is switched off.
     fallback: calls may have one; None for none.
+    has_hedges: attempts may consist of several requests at the same time.
     """
     gates = wall_clock if has_gates else None
     for_telemetry = None if telemetry is None else HttpRequest.copy
@@ -102,6 +105,7 @@ def call_pipeline(
         CacheLayer(cache, wall_clock, telemetry) if cache else None,  # stored responses, shared exchanges
         RetryLayer(random, wall_clock, report),  # attempts, waits, budget
         DeadlineCheckLayer() if checks_deadlines else None,  # no attempt that could hardly end in time
+        HedgingLayer(report) if has_hedges else None,  # several requests for one attempt
         TokensLayer(auth[1]) if auth is not None else None,  # a token for the auth flow, if it sends one
         ThrottleGateLayer(random) if has_gates else None,  # the pauses that services ask for
         RateLimitLayer() if has_rate_limit else None,  # a token for each attempt

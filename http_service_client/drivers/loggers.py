@@ -27,7 +27,8 @@ __all__ = ["BRANCHES", "ROOT", "branch", "log_hook", "muted", "write"]
 ROOT = "http_service_client"
 BRANCHES = frozenset(
     {
-        *("attempt", "auth", "cache", "call", "circuit", "events", "fallback", "limit", "health", "hooks"),
+        *("attempt", "auth", "cache", "call", "circuit", "events", "fallback", "limit", "health", "hedge"),
+        "hooks",
         *("inbound", "metrics", "protocol", "redirect", "retry", "throttle", "tls"),
     }
 )

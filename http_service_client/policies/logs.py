@@ -6,6 +6,7 @@
     .cache      its storage fails: WARNING; what it did for a call: DEBUG
     .call       ends: DEBUG, or INFO if this very logger has been given a level: one line a call, for those who ask
     .attempt    ends, or is not begun: DEBUG      .redirect, .auth, .throttle    DEBUG
+    .attempt    ends: DEBUG      .redirect, .auth, .throttle, .hedge    DEBUG
     .hooks      a function of the user's raised an exception: ERROR
 
 Each record has the fields of its event as attributes, named `http_event`, `http_key` and so on, for handlers that
@@ -34,6 +35,9 @@ from ..events import (
     DeadlineRefused,
     Event,
     FallbackUsed,
+    HedgeDenied,
+    HedgeFinished,
+    HedgeStarted,
     LimitRefused,
     LimitWaited,
     RedirectFollowed,
@@ -70,6 +74,9 @@ _BRANCHES: dict[type, tuple[str, int]] = {
     CacheUsed: ("cache", DEBUG),
     CacheFailed: ("cache", WARNING),
     FallbackUsed: ("fallback", INFO),
+    HedgeStarted: ("hedge", DEBUG),
+    HedgeDenied: ("hedge", DEBUG),
+    HedgeFinished: ("hedge", DEBUG),
 }
 
 

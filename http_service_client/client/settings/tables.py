@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from ...core.checks import keyword_remedy
 from ...core.machines.backoff import ExponentialBackoff
 from ...core.machines.deadline_check import DeadlineCheckSettings
+from ...core.machines.hedging import HedgingSettings
 from ...core.machines.retry_budget import RetryBudgetSettings
 from ...core.machines.retry_quota import RetryQuotaSettings
 from ...http.egress import EgressPolicy
@@ -22,6 +23,7 @@ from ..resolved import (
     parse_circuit_breaker,
     parse_deadline_check,
     parse_fallback,
+    parse_hedging,
     parse_propagation,
     parse_rate_limit,
     parse_retry_budget,
@@ -116,6 +118,7 @@ _TABLES = {
     "fallback": Table((FallbackPolicy,), _checked(parse_fallback)),
     "deadline_check": Table((DeadlineCheckSettings,), _checked(parse_deadline_check)),
     "rate_limit": Table((RateLimitPolicy,), _checked(parse_rate_limit)),
+    "hedging": Table((HedgingSettings,), _checked(parse_hedging)),
     "propagation": Table((Propagation,), _checked(parse_propagation)),
     "routes": _Routes((), dict, _AnyKey(_ROUTE)),
 }

@@ -1,0 +1,448 @@
+"""Hedging: several requests at the same time for one attempt, of which the first success counts.
+
+The layer stands inside the retry, so an attempt may consist of several requests, called *arms* here: the first one, and the hedges.
+Each is a branch (see `core.effects`) with layers of its own from here on: it gets a permit of the circuit, passes the limits
+and runs the interceptors by itself. So a hedge counts wherever a request counts.
+
+    the first arm has had `delay` seconds     a hedge begins, if the share and the retry quota allow one; if they do not,
+                                              the first arm simply goes on
+    an arm succeeds                           it wins; the others are cancelled
+    an arm fails, another one is in flight    the other one is waited for, and no more hedges begin
+    all have failed                           the outcome is that of the first arm, as it would be without hedges
+    a hedge is refused                        by the circuit or a limit: it is not sent, and that is no failure of the attempt
+
+An arm that was cancelled gives back its permits without evidence. It may have been processed, so only requests that are safe to
+repeat are hedged, and only those whose body is in memory: two arms cannot read from one file.
+
+No hedge begins while the first arm waits for something of the client's own, such as a connection: a second request would
+join the same queue. The arms share the attempt's timeout: a hedge has what the first arm has left of it.
+
+`Race` is the plan, for calls and for functions alike; `CallRace` has what differs for a call.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ...errors import CallRefusedError, Failure, PoolTimeoutError, RequestTimeoutError, SentState, worst
+from ...events import HedgeDenied, HedgeFinished, HedgeResult, HedgeStarted
+from ...http.context import HttpContext
+from ...http.messages import HttpResponse
+from ..call import Attempt, Call
+from ..effects import Begin, Branch, FirstOf, Outcome, Plan
+from ..machines.hedging import HedgeShare, Hedging
+from ..nesting import CallScope
+from ..outcomes import FAILURE_STATUSES
+
+if TYPE_CHECKING:
+    from ...events import Event
+    from ...http.messages import HttpRequest
+    from ..layer import Handler
+    from ..machines.retry_conditions import RetryCondition
+    from ..machines.retry_quota import AnyWithdrawal
+    from ..operation import Subject
+
+__all__ = ["Arm", "HedgingLayer", "Race"]
+
+_WON, _LOST, _FAILED, _REFUSED = HedgeResult  # enum attribute access is slow (50 ns)
+_NEVER_SENT, _MAYBE = SentState.NEVER_SENT, SentState.MAYBE_PROCESSED
+
+
+class Arm:
+    """One of the requests.
+
+    number: 0 for the first one.   began_at: an instant.   share, withdrawal: what a hedge has taken, to be refunded if it is not sent.
+    """
+
+    __slots__ = ("began_at", "branch", "number", "share", "withdrawal")
+
+    def __init__(self, number: int, plan: Callable[[], Plan[Any]], now: float) -> None:
+        self.number = number
+        self.branch: Branch[Any] = Branch(plan)
+        self.began_at = now
+        self.share: HedgeShare | None = None
+        self.withdrawal: AnyWithdrawal | None = None
+
+    @property
+    def is_on_its_way(self) -> bool:
+        """Whether it may have been sent: it waits no longer for anything of our own."""
+        return True
+
+    def abandon(self) -> None:
+        """Cancel it: its outcome is of no interest any more."""
+        self.branch.cancel()
+
+    def refund(self) -> None:
+        """It was not sent."""
+        if self.share is not None:
+            self.share.refund()
+        if self.withdrawal is not None:
+            self.withdrawal.refund()
+
+
+class Race(ABC):
+    """The arms of one attempt.   delay: seconds before each hedge.   subject: the call or the operation.
+
+    fails_by_errors: an exception of the first arm is a failure like another, for which a hedge may make up. If not, it
+        is raised at once: a failed exchange is a value, and an exception comes from the user's code or ends the program.
+    """
+
+    fails_by_errors = False
+
+    def __init__(self, hedging: Hedging, delay: float, subject: Subject) -> None:
+        self._hedging = hedging
+        self._delay = delay
+        self._subject = subject
+        self._max_hedges = hedging.settings.max_hedges
+        self._hedges = 0
+        self._is_closed = False  # no more hedges
+
+    @abstractmethod
+    def new_arm(self, number: int) -> Arm | None:
+        """Another arm, not begun; None for a hedge that is pointless by now."""
+
+    @abstractmethod
+    def judge(self, arm: Arm) -> HedgeResult:
+        """What an arm that has ended came to: won, failed or refused. The first one is never refused."""
+
+    @abstractmethod
+    def measure(self, arm: Arm) -> None:
+        """Learn from an arm that has ended."""
+
+    @abstractmethod
+    def describe(self, arm: Arm) -> tuple[int | None, str | None, SentState]:
+        """Of an arm that has ended, or was cancelled: its status, its error and what became of it."""
+
+    def try_withdraw(self) -> AnyWithdrawal | str | None:
+        """Pay for a hedge: what was withdrawn, None where hedges are free, or the reason why there is none."""
+        return None
+
+    @property
+    def budget_left(self) -> float | None:
+        """Retries and hedges that the budget still allows."""
+        return None
+
+    def run(self) -> Plan[Arm | None]:
+        """The arm whose outcome counts. None if the first one could not begin. Raises what ended the first one."""
+        first = self.new_arm(0)
+        assert first is not None
+        running, failed = [first], list[Arm]()
+        try:
+            if not (yield from Begin(first.branch)):
+                running.clear()
+                return None
+            while True:
+                index = yield from FirstOf([arm.branch for arm in running], self._patience())
+                if index is not None:
+                    chosen = self._settle(running.pop(index), running, failed)
+                    if chosen is not None:
+                        return chosen
+                elif first.is_on_its_way:
+                    yield from self._hedge(running)
+        finally:
+            for arm in running:
+                arm.abandon()
+
+    def _settle(self, arm: Arm, running: list[Arm], failed: list[Arm]) -> Arm | None:
+        """An arm has ended: the one whose outcome counts, or None to wait for others."""
+        error = arm.branch.error
+        is_final = error is not None and not (self.fails_by_errors and isinstance(error, Exception))
+        del error  # its traceback holds this frame
+        if is_final and (arm.number == 0 or not isinstance(arm.branch.error, Exception)):
+            arm.branch.take()  # raises it
+        self.measure(arm)
+        if not running and not self._hedges:
+            return arm  # an ordinary attempt, good or bad
+        result = self.judge(arm)
+        self._record_end(arm, result)
+        if result is _WON:
+            while running:
+                self._lose(running.pop())
+            return arm
+        self._is_closed = True
+        if result is _REFUSED:
+            arm.refund()
+        else:
+            failed.append(arm)
+        return None if running else min(failed, key=_number)
+
+    def _hedge(self, running: list[Arm]) -> Plan[None]:
+        """The delay has passed: begin a hedge, if there may be one."""
+        hedge = self._new_hedge()
+        if hedge is None:
+            return
+        running.append(hedge)  # first: what is in the list is cancelled in the end
+        self._record_start(hedge)
+        if not (yield from Begin(hedge.branch)):
+            running.remove(hedge)
+            hedge.refund()
+            self._deny("no thread is free for it")
+
+    def _patience(self) -> float | None:
+        """Seconds until the next hedge; None for none."""
+        if self._is_closed or self._hedges >= self._max_hedges:
+            return None
+        remaining = self._subject.remaining()
+        return None if remaining is not None and remaining <= self._delay else self._delay
+
+    def _new_hedge(self) -> Arm | None:
+        """A hedge that may begin; None if there is to be no other."""
+        arm = self.new_arm(self._hedges + 1)
+        if arm is None:
+            self._is_closed = True
+            return None
+        share = self._hedging.try_hedge()
+        if share is None:
+            self._deny(f"hedges are at most {self._hedging.settings.max_share:.1%} of the calls")
+            return None
+        withdrawn = self.try_withdraw()
+        if isinstance(withdrawn, str):
+            share.refund()
+            self._deny(withdrawn)
+            return None
+        arm.share, arm.withdrawal = share, withdrawn
+        self._hedges += 1
+        return arm
+
+    def _deny(self, reason: str) -> None:
+        self._is_closed = True
+        of = self._subject
+        of.record(HedgeDenied(of.elapsed(), of.attempt, of.key, reason, of.call_id, of.call_name))
+
+    def _lose(self, arm: Arm) -> None:
+        """Another arm has won."""
+        is_on_its_way = arm.is_on_its_way
+        arm.abandon()
+        if is_on_its_way:
+            self._hedging.record(self._subject.clock() - arm.began_at, is_cut=True)
+        else:
+            arm.refund()
+        self._record_end(arm, _LOST)
+
+    def _record_start(self, arm: Arm) -> None:
+        of = self._subject
+        of.record(
+            HedgeStarted(
+                of.elapsed(), of.attempt, of.key, arm.number, self._delay, self.budget_left, of.call_id, of.call_name
+            )
+        )  # fmt: skip
+
+    def _record_end(self, arm: Arm, result: HedgeResult) -> None:
+        of = self._subject
+        status, error, state = self.describe(arm)
+        of.record(
+            HedgeFinished(
+                of.elapsed(), of.attempt, of.key, arm.number, result, of.clock() - arm.began_at, status, error, state,
+                of.call_id, of.call_name,
+            )
+        )  # fmt: skip
+
+
+def _number(arm: Arm) -> int:
+    return arm.number
+
+
+class HedgedCall(Call):
+    """A call as one of its arms sees it, with an attempt, a scope and a request of its own. All else is the call's.
+
+    whole: the call.   is_over: the arm was abandoned: what it still does is no part of the call's story.
+    """
+
+    __slots__ = ("is_over", "whole")
+
+    def __init__(self, whole: Call, current: Attempt) -> None:
+        for name in _OF_A_CALL:
+            setattr(self, name, getattr(whole, name))
+        vars(self).update(vars(whole))  # what interceptors have set
+        self.whole = whole
+        self.is_over = False
+        self.current = current
+
+    def record(self, event: Event) -> None:
+        if not self.is_over:
+            self.whole.record(event)
+
+    @property
+    def correlation_id(self) -> str:
+        """The same in all arms."""
+        return self.whole.correlation_id
+
+    @correlation_id.setter
+    def correlation_id(self, value: str) -> None:
+        self.whole.correlation_id = value
+
+
+_OF_A_CALL = [name for kind in (HttpContext, Call) for name in kind.__slots__ if name != "__dict__"]
+
+
+class CallArm(Arm):
+    """An arm of a call."""
+
+    __slots__ = ("call",)
+
+    def __init__(self, number: int, call: HedgedCall, plan: Callable[[], Plan[Outcome]]) -> None:
+        super().__init__(number, plan, call.clock())
+        self.call = call
+
+    @property
+    def is_on_its_way(self) -> bool:
+        return self.call.current.has_begun
+
+    def abandon(self) -> None:
+        self.call.is_over = True
+        super().abandon()
+
+
+class CallRace(Race):
+    """The arms of one attempt of a call.   proceed: the layers of each."""
+
+    def __init__(
+        self,
+        hedging: Hedging,
+        delay: float,
+        call: Call,
+        request: HttpRequest,
+        proceed: Handler,
+        report: Callable[[RetryCondition], None],
+    ) -> None:
+        super().__init__(hedging, delay, call)
+        self._call = call
+        self._request = request
+        self._proceed = proceed
+        self._report = report
+        self._first: CallArm | None = None
+
+    def new_arm(self, number: int) -> Arm | None:
+        call, first = self._call, self._first
+        arm_call = HedgedCall(call, call.current if first is None else Attempt())
+        if first is not None:
+            expires_at = first.call.current.expires_at
+            left = None if expires_at is None else expires_at - call.clock()
+            if (left is not None and left <= 0) or not first.call.request.is_safe_to_repeat:
+                return None  # an interceptor has made another request of it
+            arm_call.options = call.options._replace(timeout=call.options.timeout.within(left))
+        arm = CallArm(number, arm_call, lambda: _plan(self._proceed, self._request, arm_call))
+        self._first = first or arm
+        return arm
+
+    def measure(self, arm: Arm) -> None:
+        measure(self._hedging, arm.branch.result, arm.call.current, self._call.clock() - arm.began_at)  # type: ignore[attr-defined]
+
+    def judge(self, arm: Arm) -> HedgeResult:
+        outcome: Outcome | None = arm.branch.result
+        if outcome is None:  # an exception
+            return _FAILED
+        if isinstance(outcome, Failure):
+            was_refused = issubclass(outcome.error_type, (CallRefusedError, PoolTimeoutError))
+            return _REFUSED if arm.number and was_refused and not arm.is_on_its_way else _FAILED
+        retry = self._call.options.retry
+        if outcome.status_code in FAILURE_STATUSES:
+            return _FAILED
+        return _FAILED if retry is not None and retry.is_worth_it(outcome, self._report) else _WON
+
+    def describe(self, arm: Arm) -> tuple[int | None, str | None, SentState]:
+        assert isinstance(arm, CallArm)
+        outcome, state = arm.branch.result, arm.call.current.sent_state
+        if arm.branch.error is not None:
+            return None, type(arm.branch.error).__name__, _MAYBE if arm.is_on_its_way else state
+        if outcome is None:
+            return None, None, _MAYBE if arm.is_on_its_way else state
+        state = worst(state, outcome.sent_state)
+        if isinstance(outcome, Failure):
+            return None, outcome.error_type.__name__, state
+        return outcome.status_code, None, state
+
+    def try_withdraw(self) -> AnyWithdrawal | str | None:
+        budget = self._call.budget
+        if budget is None:
+            return None
+        return budget.try_withdraw() or "the retry budget is spent"
+
+    @property
+    def budget_left(self) -> float | None:
+        budget = self._call.budget
+        return None if budget is None else budget.balance
+
+    def proceed(self) -> Plan[Outcome]:
+        """The attempt without arms."""
+        return self._proceed(self._request, self._call)
+
+    def _record_end(self, arm: Arm, result: HedgeResult) -> None:
+        if result is not _WON:
+            self._call.merge_sent_state(self.describe(arm)[2])
+        super()._record_end(arm, result)
+
+    def adopt(self, arm: Arm | None) -> None:
+        """Have the call continue with what this arm has: the first one, if none has won."""
+        chosen: Any = arm or self._first
+        call, of = self._call, chosen.call
+        call.current, call.request, call.hops = of.current, of.request, of.hops
+        vars(call).update(vars(of))
+
+
+def _plan(proceed: Handler, request: HttpRequest, call: HedgedCall) -> Plan[Outcome]:
+    """The layers of one arm, in a scope of its own: its permit of the circuit is not that of the others."""
+    call.scope = scope = CallScope()
+    scope.call_id = call.call_id
+    try:
+        return (yield from proceed(request, call))
+    finally:
+        scope.leave()
+
+
+def measure(hedging: Hedging, outcome: Outcome | None, attempt: Attempt, seconds: float) -> None:
+    """Learn how long the service takes: from what it did, and from what it did not do in time."""
+    if not hedging.is_learning or attempt.answered_by is not None or not attempt.has_begun:
+        return
+    if isinstance(outcome, HttpResponse):
+        if (
+            outcome.status_code not in FAILURE_STATUSES
+        ):  # an error page comes quickly, and would shorten the delay
+            hedging.record(seconds)
+    elif outcome is not None and issubclass(outcome.error_type, RequestTimeoutError):
+        hedging.record(seconds, is_cut=True)
+
+
+class HedgingLayer:
+    """Hedges the requests that may be sent twice, and learns from their latencies.
+
+    report: see `RetrySettings.is_worth_it`.
+    """
+
+    def __init__(self, report: Callable[[RetryCondition], None]) -> None:
+        self._report = report
+
+    def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
+        chosen = call.options.hedging
+        hedging = call.origin_state.hedging if chosen is True else chosen
+        if not hedging or call.options.stream is not None:
+            return proceed(request, call)
+        if not request.is_safe_to_repeat or request.content is None:
+            return proceed(request, call)
+        hedging.record_call()
+        delay = hedging.delay()
+        if delay is None:
+            return _observed(proceed, request, call, hedging)
+        return _hedged(CallRace(hedging, delay, call, request, proceed, self._report))
+
+
+def _observed(proceed: Handler, request: HttpRequest, call: Call, hedging: Hedging) -> Plan[Outcome]:
+    """An attempt without hedges, as long as too little is known."""
+    began_at = call.clock()
+    outcome = yield from proceed(request, call)
+    measure(hedging, outcome, call.current, call.clock() - began_at)
+    return outcome
+
+
+def _hedged(race: CallRace) -> Plan[Outcome]:
+    arm = None
+    try:
+        arm = yield from race.run()
+    finally:
+        race.adopt(arm)
+    if arm is None:  # no thread is free: it is done on this one
+        return (yield from race.proceed())
+    outcome: Outcome = arm.branch.take()
+    return outcome
