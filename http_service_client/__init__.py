@@ -100,6 +100,7 @@ if TYPE_CHECKING:
     from .policies.fallback import FallbackPolicy as FallbackPolicy
     from .policies.gather import gather as gather
     from .policies.gather_in_threads import gather_in_threads as gather_in_threads
+    from .policies.hedging import HedgingPolicy as HedgingPolicy
     from .policies.on_self import circuit_breaker as circuit_breaker
     from .policies.on_self import retry_policy as retry_policy
     from .policies.pipeline import ResiliencePipeline as ResiliencePipeline
@@ -127,6 +128,7 @@ _MODULES = {
     "policies.rate_limit": "RateLimitPolicy",
     "policies.gather": "gather",
     "policies.gather_in_threads": "gather_in_threads",
+    "policies.hedging": "HedgingPolicy",
     "errors": (
         "AttemptTimeoutError CallRefusedError ChecksumError CircuitOpenError ClientClosedError ConfigurationError ConnectError ConnectTimeoutError "
         "ConnectionLostError DeadlineExceededError DeadlineTooShortError DecodingError EgressRefusedError HttpClientError HttpStatusError "

@@ -412,7 +412,7 @@ class HedgeStarted(NamedTuple):
     def __str__(self) -> str:
         left = "" if self.budget_left is None else f" [{self.budget_left:.0f} retries left in the budget]"
         return (
-            f"attempt {self.attempt}: no response within {self.delay:.3f} s, hedge {self.hedge} is sent{left}"
+            f"attempt {self.attempt}: no response within {self.delay:.3f} s, hedge {self.hedge} begins{left}"
         )
 
 

@@ -43,6 +43,8 @@ _TELEMETRY = {
     *(
         "fallbacks",
         "fallback.source",
+        "hedge.result",
+        "hedges",
         "cache.requests",
         "cache.result",
         "call.duration",

@@ -119,7 +119,6 @@ class Attempt:
     blocked_until: an instant before which the circuit is known to refuse, or None.
     answered_by: the interceptor that answered without the network, or the auth flow whose own request failed: the
         outcome says nothing about the call's service.
-    has_begun: its first exchange has: it waits no longer for anything of the client's own.
     has_left_origin: a redirect led to another origin, so no credentials are added from then on.
     has_progressed: it failed, but a download has more of its file than before, and the next attempt continues there.
     is_queued: it waits for a connection slot, or has given up that wait.
@@ -133,14 +132,14 @@ class Attempt:
 
     __slots__ = (
         *("answered_by", "blocked_until", "body", "ends_with_deadline", "exchange_timeout", "expires_at"),
-        *("has_begun", "has_left_origin", "has_progressed", "is_queued", "is_trial", "needed", "passes_gate"),
+        *("has_left_origin", "has_progressed", "is_queued", "is_trial", "needed", "passes_gate"),
         *("sent_state", "waited"),
     )
 
     def __init__(self) -> None:
         self.expires_at: float | None = None
         self.ends_with_deadline = self.has_left_origin = self.has_progressed = self.is_trial = False
-        self.passes_gate = self.has_begun = self.is_queued = False
+        self.passes_gate = self.is_queued = False
         self.needed = self.waited = 0.0
         self.exchange_timeout: Timeout | None = None
         self.blocked_until: float | None = None

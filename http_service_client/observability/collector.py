@@ -27,6 +27,9 @@ from ..events import (
     DeadlineRefused,
     Event,
     FallbackUsed,
+    HedgeDenied,
+    HedgeFinished,
+    HedgeStarted,
     LimitRefused,
     LimitWaited,
     RedirectFollowed,
@@ -60,6 +63,9 @@ _LABELS = {
     "http_cache_requests_total": ("service", "result"),
     "http_cache_errors_total": ("service", "operation"),
     "http_fallbacks_total": ("service", "source"),
+    "http_hedges_total": ("service",),
+    "http_hedges_denied_total": ("service",),
+    "http_hedge_results_total": ("service", "result"),
 }
 # What a call may send beyond its first request.
 _FURTHER = {
@@ -105,6 +111,9 @@ class MetricsCollector:
         http_cache_requests_total           service, result                      calls that asked a cache: hit, stale, …
         http_cache_errors_total             service, operation                   failures of a cache's storage
         http_fallbacks_total                service, source                      calls whose failure a fallback stands in for
+        http_hedges_total                   service                              requests sent beside one in flight
+        http_hedges_denied_total            service                              those that the quota or the share denied
+        http_hedge_results_total            service, result                      how hedges ended: won, lost, failed, refused
 
     `service` is the origin of the call, such as ``https://api.example.com``, without its `key`: tenants would be too
     many series. A call that has a name (`name=`) has it as a further label, `name`, in the first three; one with
@@ -312,6 +321,16 @@ class MetricsCollector:
     def _fallback_used(self, event: FallbackUsed) -> None:
         self._count(("http_fallbacks_total", _service(event), event.source.value))
 
+    def _hedge_started(self, event: HedgeStarted) -> None:
+        self._count(("http_hedges_total", _service(event)))
+
+    def _hedge_denied(self, event: HedgeDenied) -> None:
+        self._count(("http_hedges_denied_total", _service(event)))
+
+    def _hedge_finished(self, event: HedgeFinished) -> None:
+        if event.hedge:
+            self._count(("http_hedge_results_total", _service(event), event.result.value))
+
     def _state_change(self, event: StateChange) -> None:
         service = f"{_service(event)} (shadow)" if event.is_shadow else _service(event)
         self._count(("http_circuit_state_changes_total", service, event.new))
@@ -404,5 +423,8 @@ _COUNT: dict[type, _Counting] = {
     CacheUsed: MetricsCollector._cache_used,
     CacheFailed: MetricsCollector._cache_failed,
     FallbackUsed: MetricsCollector._fallback_used,
+    HedgeStarted: MetricsCollector._hedge_started,
+    HedgeDenied: MetricsCollector._hedge_denied,
+    HedgeFinished: MetricsCollector._hedge_finished,
     StateChange: MetricsCollector._state_change,
 }

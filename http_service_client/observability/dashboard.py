@@ -351,6 +351,16 @@ PANELS = (
                 stacked=True,
             ),
             Panel(
+                "Hedges",
+                "Requests sent a second time, beside one in flight, by what became of them; and those that were denied.",
+                "reqps",
+                (
+                    Query(_rate("http_client_hedge_results_total", "result"), "{{result}}"),
+                    Query(_rate("http_client_hedges_denied_total", "service"), "{{service}} denied"),
+                    Query(_rate("http_client_hedges_total", "service"), "{{service}} sent"),
+                ),
+            ),
+            Panel(
                 "Fallbacks",
                 "Calls that failed, and whose callers saw no error: what stood in. An outage that nobody reports.",
                 "reqps",

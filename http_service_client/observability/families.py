@@ -155,6 +155,21 @@ COUNTS = (
         "http_client_fallbacks",
         "Calls that failed, and whose outcome a fallback stands in for: the callers saw no failure.",
     ),
+    Count(
+        "http_hedges_total",
+        "http_client_hedges",
+        "Requests that were sent a second time, beside one in flight whose response took long.",
+    ),
+    Count(
+        "http_hedges_denied_total",
+        "http_client_hedges_denied",
+        "Hedges that were not sent: the retry quota was spent, or too many calls had been hedged.",
+    ),
+    Count(
+        "http_hedge_results_total",
+        "http_client_hedge_results",
+        "Hedges by what became of them: won, lost, failed, or refused by the circuit or a limit.",
+    ),
 )
 
 _CIRCUITS = "http_client_circuits"

@@ -20,6 +20,7 @@ from ..core.machines.circuit_states import (
     StateChange,
 )
 from ..core.machines.fallback import FallbackSettings
+from ..core.machines.hedging import HedgingSettings, HedgingSnapshot
 from ..core.machines.rate_limit_settings import RateLimitSettings
 from ..core.machines.rate_limiter import RateLimitSnapshot
 from ..core.machines.response_cache import CacheStorage
@@ -31,6 +32,7 @@ from .cache import Cache
 from .cache_storages import MemoryStorage
 from .circuit_breaker import CircuitBreakerPolicy
 from .fallback import FallbackPolicy
+from .hedging import HedgingPolicy
 from .rate_limit import RateLimitPolicy
 from .retry import RetryPolicy
 from .strategy import Strategy
@@ -50,6 +52,9 @@ __all__ = [
     "FallbackPolicy",
     "FallbackSettings",
     "FibonacciBackoff",
+    "HedgingPolicy",
+    "HedgingSettings",
+    "HedgingSnapshot",
     "Jitter",
     "LinearBackoff",
     "MemoryStorage",

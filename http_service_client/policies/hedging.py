@@ -29,7 +29,7 @@ class HedgingPolicy(StatefulStrategy[HedgingSettings]):
 
     delay: seconds after which the next request is sent; None to learn the delay.
     quantile: learn it: so large a share of the responses comes sooner, 0.5 to 0.999. None for 0.95, unless `delay` is set.
-    max_hedges: requests beside the first one, each a delay after the one before, 1 to 5.
+    max_hedges: requests beside the first one, each a delay after the one before, 1 or more.
     max_share: hedges for each call in the long run, above 0, at most 1. For a moment there may be 5 more.
     min_delay: seconds that a learned delay has at least.
     min_calls: as long as fewer latencies are known, there is no learned delay, and nothing is hedged.
@@ -137,7 +137,7 @@ class _FunctionRace(Race):
 
     def measure(self, arm: Arm) -> None:
         if arm.branch.error is None:
-            self._hedging.record(self._operation.clock() - arm.began_at)
+            self._hedging.record(self._lasted(arm))
 
     def describe(self, arm: Arm) -> tuple[int | None, str | None, SentState]:
         error = arm.branch.error

@@ -56,7 +56,13 @@ def test_public_modules_export_only_names_that_exist() -> None:
 
 KEYWORD_ONLY = {
     *("Bursts", "Errors", "Flapping", "Outage", "Poison", "RateLimit", "Slowdown"),
-    *("CircuitBreakerSettings", "CircuitBreakerSnapshot", "FallbackSettings", "Propagation"),
+    *(
+        "CircuitBreakerSettings",
+        "CircuitBreakerSnapshot",
+        "FallbackSettings",
+        "HedgingSettings",
+        "Propagation",
+    ),
     *("OAuth2ClientCredentials", "OAuth2Grant", "OAuth2RefreshToken"),
     *("DeadlineCheckSettings", "RateLimitSettings"),
     *("Report", "RetryBudgetSettings", "RetryQuotaSettings", "Scenario", "Service"),

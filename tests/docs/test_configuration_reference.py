@@ -97,6 +97,7 @@ TAKERS: dict[str, Callable[..., Any]] = {
             "DeadlineCheckSettings",
             "Propagation",
             "deadline",
+            "HedgingPolicy",
         )
     },
     "FallbackPolicy": fallback,

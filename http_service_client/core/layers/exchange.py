@@ -138,7 +138,6 @@ class Exchange:
                 state.begun += 1
                 if was_queued:
                     self._record_wait(call, waited)
-            attempt.has_begun = True
             timeout, attempt.exchange_timeout = attempt.exchange_timeout, None
             if timeout is None:
                 remaining = None if attempt.expires_at is None else attempt.expires_at - call.clock()

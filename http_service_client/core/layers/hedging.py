@@ -31,10 +31,11 @@ from ...events import HedgeDenied, HedgeFinished, HedgeResult, HedgeStarted
 from ...http.context import HttpContext
 from ...http.messages import HttpResponse
 from ..call import Attempt, Call
-from ..effects import Begin, Branch, FirstOf, Outcome, Plan
+from ..effects import Begin, Branch, FirstOf, Outcome, Plan, Send
 from ..machines.hedging import HedgeShare, Hedging
 from ..nesting import CallScope
 from ..outcomes import FAILURE_STATUSES
+from ..timeouts import TIMER_SLACK
 
 if TYPE_CHECKING:
     from ...events import Event
@@ -47,28 +48,25 @@ if TYPE_CHECKING:
 __all__ = ["Arm", "HedgingLayer", "Race"]
 
 _WON, _LOST, _FAILED, _REFUSED = HedgeResult  # enum attribute access is slow (50 ns)
-_NEVER_SENT, _MAYBE = SentState.NEVER_SENT, SentState.MAYBE_PROCESSED
+_MAYBE = SentState.MAYBE_PROCESSED
+_ROUNDING = 1e-6  # seconds
 
 
 class Arm:
     """One of the requests.
 
-    number: 0 for the first one.   began_at: an instant.   share, withdrawal: what a hedge has taken, to be refunded if it is not sent.
+    number: 0 for the first one.   share, withdrawal: what a hedge has taken, to be refunded if it is not sent.
+    sent_at: the instant at which it was, or may have been; None while it waits for something of our own.
     """
 
-    __slots__ = ("began_at", "branch", "number", "share", "withdrawal")
+    __slots__ = ("branch", "number", "sent_at", "share", "withdrawal")
 
-    def __init__(self, number: int, plan: Callable[[], Plan[Any]], now: float) -> None:
+    def __init__(self, number: int, plan: Callable[[], Plan[Any]], sent_at: float | None = None) -> None:
         self.number = number
         self.branch: Branch[Any] = Branch(plan)
-        self.began_at = now
+        self.sent_at = sent_at
         self.share: HedgeShare | None = None
         self.withdrawal: AnyWithdrawal | None = None
-
-    @property
-    def is_on_its_way(self) -> bool:
-        """Whether it may have been sent: it waits no longer for anything of our own."""
-        return True
 
     def abandon(self) -> None:
         """Cancel it: its outcome is of no interest any more."""
@@ -98,10 +96,11 @@ class Race(ABC):
         self._max_hedges = hedging.settings.max_hedges
         self._hedges = 0
         self._is_closed = False  # no more hedges
+        self.is_decided = False  # an arm has succeeded: the others send nothing more
 
     @abstractmethod
-    def new_arm(self, number: int) -> Arm | None:
-        """Another arm, not begun; None for a hedge that is pointless by now."""
+    def new_arm(self, number: int) -> Arm:
+        """Another arm, not begun."""
 
     @abstractmethod
     def judge(self, arm: Arm) -> HedgeResult:
@@ -115,6 +114,10 @@ class Race(ABC):
     def describe(self, arm: Arm) -> tuple[int | None, str | None, SentState]:
         """Of an arm that has ended, or was cancelled: its status, its error and what became of it."""
 
+    def obstacle(self) -> str | None:
+        """Why there may be no hedge now, or None."""
+        return None
+
     def try_withdraw(self) -> AnyWithdrawal | str | None:
         """Pay for a hedge: what was withdrawn, None where hedges are free, or the reason why there is none."""
         return None
@@ -127,19 +130,19 @@ class Race(ABC):
     def run(self) -> Plan[Arm | None]:
         """The arm whose outcome counts. None if the first one could not begin. Raises what ended the first one."""
         first = self.new_arm(0)
-        assert first is not None
         running, failed = [first], list[Arm]()
         try:
             if not (yield from Begin(first.branch)):
                 running.clear()
                 return None
             while True:
-                index = yield from FirstOf([arm.branch for arm in running], self._patience())
+                patience = self._patience(running)
+                index = yield from FirstOf([arm.branch for arm in running], patience)
                 if index is not None:
                     chosen = self._settle(running.pop(index), running, failed)
                     if chosen is not None:
                         return chosen
-                elif first.is_on_its_way:
+                elif self._is_due(running):
                     yield from self._hedge(running)
         finally:
             for arm in running:
@@ -180,18 +183,25 @@ class Race(ABC):
             hedge.refund()
             self._deny("no thread is free for it")
 
-    def _patience(self) -> float | None:
-        """Seconds until the next hedge; None for none."""
+    def _patience(self, running: list[Arm]) -> float | None:
+        """Seconds until the next hedge may be due; None for none."""
         if self._is_closed or self._hedges >= self._max_hedges:
             return None
+        last = running[-1].sent_at
+        # While it waits for something of our own, look again after a delay: by then it was sent less than that before.
+        wait = self._delay if last is None else max(0.0, last + self._delay - self._subject.clock())
         remaining = self._subject.remaining()
-        return None if remaining is not None and remaining <= self._delay else self._delay
+        return None if remaining is not None and remaining <= wait else wait
+
+    def _is_due(self, running: list[Arm]) -> bool:
+        last = running[-1].sent_at
+        return last is not None and last + self._delay - self._subject.clock() <= _ROUNDING
 
     def _new_hedge(self) -> Arm | None:
         """A hedge that may begin; None if there is to be no other."""
-        arm = self.new_arm(self._hedges + 1)
-        if arm is None:
-            self._is_closed = True
+        reason = self.obstacle()
+        if reason is not None:
+            self._deny(reason)
             return None
         share = self._hedging.try_hedge()
         if share is None:
@@ -202,8 +212,9 @@ class Race(ABC):
             share.refund()
             self._deny(withdrawn)
             return None
-        arm.share, arm.withdrawal = share, withdrawn
         self._hedges += 1
+        arm = self.new_arm(self._hedges)
+        arm.share, arm.withdrawal = share, withdrawn
         return arm
 
     def _deny(self, reason: str) -> None:
@@ -213,12 +224,11 @@ class Race(ABC):
 
     def _lose(self, arm: Arm) -> None:
         """Another arm has won."""
-        is_on_its_way = arm.is_on_its_way
         arm.abandon()
-        if is_on_its_way:
-            self._hedging.record(self._subject.clock() - arm.began_at, is_cut=True)
-        else:
+        if arm.sent_at is None:
             arm.refund()
+        else:
+            self._hedging.record(self._subject.clock() - arm.sent_at, is_cut=True)
         self._record_end(arm, _LOST)
 
     def _record_start(self, arm: Arm) -> None:
@@ -234,10 +244,13 @@ class Race(ABC):
         status, error, state = self.describe(arm)
         of.record(
             HedgeFinished(
-                of.elapsed(), of.attempt, of.key, arm.number, result, of.clock() - arm.began_at, status, error, state,
+                of.elapsed(), of.attempt, of.key, arm.number, result, self._lasted(arm), status, error, state,
                 of.call_id, of.call_name,
             )
         )  # fmt: skip
+
+    def _lasted(self, arm: Arm) -> float:
+        return 0.0 if arm.sent_at is None else self._subject.clock() - arm.sent_at
 
 
 def _number(arm: Arm) -> int:
@@ -282,13 +295,9 @@ class CallArm(Arm):
 
     __slots__ = ("call",)
 
-    def __init__(self, number: int, call: HedgedCall, plan: Callable[[], Plan[Outcome]]) -> None:
-        super().__init__(number, plan, call.clock())
+    def __init__(self, number: int, call: HedgedCall, plan: Callable[[], Plan[Outcome | None]]) -> None:
+        super().__init__(number, plan)
         self.call = call
-
-    @property
-    def is_on_its_way(self) -> bool:
-        return self.call.current.has_begun
 
     def abandon(self) -> None:
         self.call.is_over = True
@@ -314,21 +323,62 @@ class CallRace(Race):
         self._report = report
         self._first: CallArm | None = None
 
-    def new_arm(self, number: int) -> Arm | None:
+    def new_arm(self, number: int) -> Arm:
         call, first = self._call, self._first
         arm_call = HedgedCall(call, call.current if first is None else Attempt())
-        if first is not None:
-            expires_at = first.call.current.expires_at
-            left = None if expires_at is None else expires_at - call.clock()
-            if (left is not None and left <= 0) or not first.call.request.is_safe_to_repeat:
-                return None  # an interceptor has made another request of it
+        if first is not None and (expires_at := first.call.current.expires_at) is not None:
+            left = max(TIMER_SLACK, expires_at - call.clock())
             arm_call.options = call.options._replace(timeout=call.options.timeout.within(left))
-        arm = CallArm(number, arm_call, lambda: _plan(self._proceed, self._request, arm_call))
+        arm = CallArm(number, arm_call, lambda: self._plan(arm))
         self._first = first or arm
         return arm
 
+    def _plan(self, arm: CallArm) -> Plan[Outcome | None]:
+        """The layers of an arm, in a scope of its own: its permit of the circuit is not that of the others."""
+        call = arm.call
+        call.scope = scope = CallScope()
+        scope.call_id = call.call_id
+        plan = self._proceed(self._request, call)
+        try:
+            effect = next(plan)
+            while True:
+                if isinstance(effect, Send):
+                    # The end of the first arm may have passed its connection on to this one, which is not cancelled yet.
+                    if self.is_decided:
+                        return None
+                    arm.sent_at = arm.sent_at or call.clock()
+                try:
+                    answer = yield effect
+                except BaseException as error:
+                    effect = plan.throw(error)
+                else:
+                    effect = plan.send(answer)
+        except StopIteration as stop:
+            outcome: Outcome = stop.value
+            if self._hedges and self._succeeds(outcome):
+                self.is_decided = True
+            return outcome
+        finally:
+            plan.close()
+            scope.leave()
+
+    def _succeeds(self, outcome: Outcome) -> bool:
+        if isinstance(outcome, Failure) or outcome.status_code in FAILURE_STATUSES:
+            return False
+        retry = self._call.options.retry
+        return retry is None or not retry.is_worth_it(outcome, self._report)
+
+    def obstacle(self) -> str | None:
+        assert self._first is not None
+        if not self._first.call.request.is_safe_to_repeat:  # an interceptor has made another one of it
+            return "the request is not safe to repeat"
+        return None
+
     def measure(self, arm: Arm) -> None:
-        measure(self._hedging, arm.branch.result, arm.call.current, self._call.clock() - arm.began_at)  # type: ignore[attr-defined]
+        assert isinstance(arm, CallArm)
+        if arm.sent_at is not None:
+            seconds = self._call.clock() - arm.sent_at
+            measure(self._hedging, arm.branch.result, arm.call.current, seconds)
 
     def judge(self, arm: Arm) -> HedgeResult:
         outcome: Outcome | None = arm.branch.result
@@ -336,19 +386,16 @@ class CallRace(Race):
             return _FAILED
         if isinstance(outcome, Failure):
             was_refused = issubclass(outcome.error_type, (CallRefusedError, PoolTimeoutError))
-            return _REFUSED if arm.number and was_refused and not arm.is_on_its_way else _FAILED
-        retry = self._call.options.retry
-        if outcome.status_code in FAILURE_STATUSES:
-            return _FAILED
-        return _FAILED if retry is not None and retry.is_worth_it(outcome, self._report) else _WON
+            return _REFUSED if arm.number and was_refused and arm.sent_at is None else _FAILED
+        return _WON if self._succeeds(outcome) else _FAILED
 
     def describe(self, arm: Arm) -> tuple[int | None, str | None, SentState]:
         assert isinstance(arm, CallArm)
         outcome, state = arm.branch.result, arm.call.current.sent_state
         if arm.branch.error is not None:
-            return None, type(arm.branch.error).__name__, _MAYBE if arm.is_on_its_way else state
+            return None, type(arm.branch.error).__name__, state if arm.sent_at is None else _MAYBE
         if outcome is None:
-            return None, None, _MAYBE if arm.is_on_its_way else state
+            return None, None, state if arm.sent_at is None else _MAYBE
         state = worst(state, outcome.sent_state)
         if isinstance(outcome, Failure):
             return None, outcome.error_type.__name__, state
@@ -382,24 +429,13 @@ class CallRace(Race):
         vars(call).update(vars(of))
 
 
-def _plan(proceed: Handler, request: HttpRequest, call: HedgedCall) -> Plan[Outcome]:
-    """The layers of one arm, in a scope of its own: its permit of the circuit is not that of the others."""
-    call.scope = scope = CallScope()
-    scope.call_id = call.call_id
-    try:
-        return (yield from proceed(request, call))
-    finally:
-        scope.leave()
-
-
 def measure(hedging: Hedging, outcome: Outcome | None, attempt: Attempt, seconds: float) -> None:
     """Learn how long the service takes: from what it did, and from what it did not do in time."""
-    if not hedging.is_learning or attempt.answered_by is not None or not attempt.has_begun:
+    if attempt.answered_by is not None:
         return
     if isinstance(outcome, HttpResponse):
-        if (
-            outcome.status_code not in FAILURE_STATUSES
-        ):  # an error page comes quickly, and would shorten the delay
+        # An error page comes quickly, and would shorten the delay.
+        if outcome.status_code not in FAILURE_STATUSES:
             hedging.record(seconds)
     elif outcome is not None and issubclass(outcome.error_type, RequestTimeoutError):
         hedging.record(seconds, is_cut=True)

@@ -11,6 +11,7 @@ http_service_client.retries              1       attempts after a call's first
 http_service_client.refusals             1       attempts that were not made: the circuit is open, the service paused, too little time
 http_service_client.cache.requests       1       calls that asked a cache, by what it did
 http_service_client.fallbacks            1       calls whose failure a fallback stands in for, by what it is
+http_service_client.hedges               1       requests sent beside one in flight, by what became of them
 http_service_client.circuit.changes      1       of a circuit to a state
 """
 
@@ -32,6 +33,7 @@ from ...events import (
     DeadlineRefused,
     Event,
     FallbackUsed,
+    HedgeFinished,
     LimitRefused,
     LimitWaited,
     RetryScheduled,
@@ -95,6 +97,7 @@ class Instruments:
             "refusals": ("{attempt}", "Attempts that were refused before anything was sent."),
             "cache.requests": ("{call}", "Calls that asked a cache."),
             "fallbacks": ("{call}", "Calls whose failure a fallback stands in for."),
+            "hedges": ("{request}", "Requests that were sent beside one in flight."),
             "circuit.changes": ("{change}", "Changes of a circuit to a state."),
         }
         self._counters = {
@@ -160,6 +163,11 @@ class Instruments:
         attributes = {**server, f"{OURS}.fallback.source": event.source.value}
         self._counters["fallbacks"].add(1, attributes, context)
 
+    def _hedged(self, event: HedgeFinished, server: Attributes, context: Context) -> None:
+        if event.hedge:
+            attributes = {**server, f"{OURS}.hedge.result": event.result.value}
+            self._counters["hedges"].add(1, attributes, context)
+
     def _waited(self, kind: str, seconds: float, server: Attributes, context: Context) -> None:
         self._waits.record(seconds, {**server, f"{OURS}.wait.kind": kind}, context)
 
@@ -201,4 +209,5 @@ _OF_EVENTS: dict[type, Callable[[Instruments, Any, Attributes, Context], None]] 
     DeadlineRefused: Instruments._refused,
     CacheUsed: Instruments._cached,
     FallbackUsed: Instruments._fell_back,
+    HedgeFinished: Instruments._hedged,
 }

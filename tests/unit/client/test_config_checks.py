@@ -20,6 +20,7 @@ from http_service_client import (
     EgressPolicy,
     ExponentialBackoff,
     FallbackPolicy,
+    HedgingPolicy,
     HttpClientConfig,
     HttpServiceClient,
     Propagation,
@@ -141,6 +142,7 @@ BAD_VALUES: dict[type, dict[str, list[Any]]] = {
         "request_signers": [5, "sign", [5], [object()], None],
         "rate_limit": [5, True, "10", [10], {"rat": 5}, {"rate": 0}, RateLimitPolicy],
         "fallback": [5, True, "value", [], {"last_god": 5}, {"value": 1, "name": "x"}, FallbackPolicy],
+        "hedging": [5, True, "value", [], {"dely": 5}, {"delay": 1, "name": "x"}, HedgingPolicy],
         "http2": FLAG,
         "json_codec": [5, True, "json", "ORJSON", b"orjson", [], json.JSONDecoder],
         "routes": [5, None, ["GET /a"], True],
@@ -210,6 +212,7 @@ def test_the_error_of_a_wrong_value_names_field_and_value(kind: Any, field: str,
         not isinstance(value, type)
         and field
         not in ("connection_pool", "deadline_check", "fallback", "propagation", "proxy", "rate_limit")
+        and field not in ("connection_pool", "deadline_check", "fallback", "hedging", "propagation", "proxy")
         and "_config" not in field
     ):
         shown = repr(value[0]) if isinstance(value, list) and value else repr(value)

@@ -30,6 +30,10 @@ from http_service_client.events import (
     DeadlineRefused,
     FallbackSource,
     FallbackUsed,
+    HedgeDenied,
+    HedgeFinished,
+    HedgeResult,
+    HedgeStarted,
     LimitRefused,
     LimitWaited,
     RedirectFollowed,
@@ -118,6 +122,17 @@ EVENTS: list[tuple[Any, str, dict[str, str]]] = [
         FallbackUsed(0.1, 1, "https://a.test", FallbackSource.LAST_GOOD, "status 503", age=5.0),
         "http_fallbacks_total",
         {"service": "https://a.test", "source": "last_good"},
+    ),
+    (HedgeStarted(0.1, 1, "https://a.test", 1, 0.1), "http_hedges_total", {"service": "https://a.test"}),
+    (
+        HedgeDenied(0.1, 1, "https://a.test", "the retry budget is spent"),
+        "http_hedges_denied_total",
+        {"service": "https://a.test"},
+    ),
+    (
+        HedgeFinished(0.1, 1, "https://a.test", 1, HedgeResult.WON, 0.1, 200, None, SentState.ANSWERED),
+        "http_hedge_results_total",
+        {"service": "https://a.test", "result": "won"},
     ),
     (
         ThrottleWaited(0.1, 1, "https://a.test", 2.0),

@@ -22,6 +22,7 @@ COUNTERS = (
     "calls", "call_duration_seconds", "call_errors", "attempts", "retries", "retries_stopped", "redirects",
     "circuit_refusals", "circuit_state_changes", "circuit_trials", "throttle_refusals", "throttle_waits",
     "auth_exchanges", "codings_refused", "cache_requests", "cache_errors", "fallbacks",
+    "hedges", "hedges_denied", "hedge_results",
     "limit_refusals", "limit_waits", "deadline_refusals",
 )  # fmt: skip
 GAUGES = (

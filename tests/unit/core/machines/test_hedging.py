@@ -26,7 +26,6 @@ def hedging(**settings: Any) -> Hedging:
         ({"quantile": 95}, "quantile must be a finite number from 0.5 to 0.999, not 95"),
         ({"delay": 1, "quantile": 0.9}, "delay=1 and quantile=0.9 are both set; set delay for a fixed delay"),
         ({"max_hedges": 0}, "max_hedges must be a whole number of 1 or more, not 0"),
-        ({"max_hedges": 6}, "max_hedges must be at most 5, not 6: each is another request"),
         ({"max_share": 0}, "max_share must be a finite number from 0.001 to 1, not 0"),
         ({"max_share": 2}, "max_share must be a finite number from 0.001 to 1, not 2"),
         ({"min_delay": None}, "min_delay must be a positive, finite number of seconds, not None"),
@@ -62,7 +61,18 @@ def test_a_learned_delay_is_the_quantile_once_enough_is_known() -> None:
         machine.record(0.1)
         assert machine.delay() is None, number
     machine.record(4.0)
-    assert machine.delay() == pytest.approx(0.1, rel=0.1)
+    assert machine.delay() == pytest.approx(0.11, rel=0.1)
+
+
+@pytest.mark.parametrize("latency", [0.0123, 0.1, 0.7, 5.0])
+def test_a_learned_delay_is_not_below_the_latency_of_a_steady_service(latency: float) -> None:
+    """Latencies are known to ten per cent; a delay just below them would hedge every call."""
+    machine = hedging(min_calls=1)
+    for _ in range(50):
+        machine.record(latency)
+    delay = machine.delay()
+    assert delay is not None
+    assert latency <= delay + 1e-9 <= 1.22 * latency
 
 
 def test_a_loser_counts_as_one_that_took_longer() -> None:
@@ -76,8 +86,8 @@ def test_a_loser_counts_as_one_that_took_longer() -> None:
     for _ in range(100):
         with_losers.record(0.5, is_cut=True)
     delay = without.delay()
-    assert delay == pytest.approx(1.0, rel=0.1)
-    assert with_losers.delay() == pytest.approx(1.0, rel=0.1)
+    assert delay == pytest.approx(1.1, rel=0.1)
+    assert with_losers.delay() == pytest.approx(1.1, rel=0.1)
 
 
 def test_a_learned_delay_has_a_least_value() -> None:
@@ -94,7 +104,7 @@ def test_new_settings_keep_what_was_counted_and_learned() -> None:
     machine.record_call()
     assert machine.try_hedge() is not None
     machine.reconfigure(HedgingSettings(quantile=0.5, min_calls=1))
-    assert machine.delay() == pytest.approx(0.5, rel=0.1)
+    assert machine.delay() == pytest.approx(0.55, rel=0.1)
     assert machine.snapshot()[1:] == (1, 1, 4)
     machine.reconfigure(HedgingSettings(delay=2.0))
     assert machine.delay() == 2.0
