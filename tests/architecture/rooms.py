@@ -59,6 +59,7 @@ FLOORS = [
         "integrations/",  # the client inside other frameworks
         "testing/",  # scripted network, virtual clock, misbehaving server
         "simulation/",  # the core against a modelled service, in virtual time
+        "interchange/",  # settings as other systems say them
     ],
     [
         "cli/",  # the commands: requests, the demo, simulations
@@ -84,4 +85,5 @@ PUBLIC_MODULES = [
     "integrations.wsgi",
     "testing",
     "simulation",
+    "interchange",
 ]

@@ -1,0 +1,206 @@
+"""Polly, by the options of Microsoft.Extensions.Http.Resilience, as appsettings.json has them.
+
+Sources: HttpStandardResilienceOptions and its validator; RetryStrategyOptions, CircuitBreakerStrategyOptions and
+TimeoutStrategyOptions of Polly.Core; HttpClientResiliencePredicates for what is transient.
+
+What is not the same:
+
+    retries      of every method, unless the code says `DisableForUnsafeHttpMethods()`; for 408, 429, 5xx and lost connections,
+                 which only code can change
+    jitter       of a kind of its own, around the delay
+    defaults     a section that is left out has the standard handler's: 30 s in all, 10 s an attempt, 3 retries after 2 s, and a
+                 circuit that opens when a tenth of 100 calls in 30 s fail
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..core.machines.backoff import ConstantBackoff, LinearBackoff
+from .durations import parse_time_span, time_span_text
+from .notes import Export, Import
+from .reader import Reader
+from .settings import CIRCUIT, RETRY, Exporting, Importing
+
+__all__ = ["from_polly", "to_polly"]
+
+_TRANSIENT = (408, 429, *range(500, 600))
+_LEAST, _MOST = 0.01, 86400.0  # of a timeout
+_LEAST_SPAN = 0.5  # of a circuit's durations
+_SECTIONS = ("totalrequesttimeout", "retry", "circuitbreaker", "attempttimeout", "ratelimiter", "hedging")
+_WHY_NOT = {
+    "connection_timeout": "it is the ConnectTimeout of a SocketsHttpHandler, which is set in code",
+    "max_connections": "it is the MaxConnectionsPerServer of a SocketsHttpHandler, which is set in code",
+    RETRY: "the options of a retry have no field for it",
+    RETRY + "statuses": "ShouldHandle is code; by default 408, 429 and 5xx are retried",
+    RETRY + "lost_connections": "ShouldHandle is code; by default all of them are retried",
+    RETRY + "retry_conditions": "ShouldHandle is code",
+    "retry_budget_config.": "Polly has no retry budget",
+    CIRCUIT: "the options of a circuit breaker have no field for it",
+    CIRCUIT + "failure_threshold": "a circuit of Polly opens by its failure ratio alone",
+    "enable_throttle_gate": "ShouldRetryAfterHeader prolongs the delay of the call that got it alone",
+    "enable_circuit_breaker": "the standard handler has one; add the strategies in code for none",
+}
+
+
+def to_polly(settings: Exporting) -> Export:
+    """The sections of HttpStandardResilienceOptions."""
+    document: dict[str, Any] = {}
+    for name, section in (("total_timeout", "TotalRequestTimeout"), ("base_timeout", "AttemptTimeout")):
+        timeout = settings.get(name)
+        if timeout is None:
+            settings.note(
+                name, f"without {section} its default holds; there is no way to switch it off", None
+            )
+            continue
+        document[section] = {"Timeout": time_span_text(_bounded(settings, name, timeout, _LEAST))}
+    if settings.get("enable_retry_policy", True):
+        document["Retry"] = _retry(settings)
+    else:
+        settings.note(
+            "enable_retry_policy", "the standard handler always retries; add the strategies in code for none"
+        )
+    if settings.get(CIRCUIT + "failure_rate") is not None:
+        document["CircuitBreaker"] = _circuit_breaker(settings)
+    else:
+        settings.note(
+            "circuit_breaker_config.failure_rate",
+            "without one, the circuit of the standard handler has its defaults",
+            None,
+        )
+        settings.leave_out(CIRCUIT + "window", CIRCUIT + "minimum_calls")
+    return settings.finish(document, _WHY_NOT)
+
+
+def _bounded(settings: Exporting, name: str, seconds: float, least: float) -> float:
+    bounded = min(max(seconds, least), _MOST)
+    if bounded != seconds:
+        settings.note(name, f"it is from {least:g} s to a day in Polly", seconds)
+    return float(settings.say(name, bounded))
+
+
+def _retry(settings: Exporting) -> dict[str, Any]:
+    attempts = settings.get(RETRY + "max_attempts")
+    said = settings.say(RETRY + "max_attempts", max(2, attempts))
+    if said != attempts:
+        settings.note(RETRY + "max_attempts", "Polly makes one retry at least", attempts)
+    found: dict[str, Any] = {"MaxRetryAttempts": said - 1}
+    if settings.get(RETRY + "lost_connections") == "all":
+        settings.say(RETRY + "lost_connections")
+    backoff = settings.get(RETRY + "backoff_strategy")
+    if isinstance(backoff, LinearBackoff) and backoff.initial_delay == backoff.increment:
+        settings.say(RETRY + "backoff_strategy")
+        found |= _delays("Linear", backoff.increment, backoff.jitter, backoff.max_delay)
+    elif isinstance(backoff, ConstantBackoff):
+        settings.say(RETRY + "backoff_strategy")
+        found |= _delays("Constant", backoff.delay, backoff.jitter, None)
+    elif backoff is None:
+        initial, most = settings.say(RETRY + "initial_delay"), settings.say(RETRY + "max_delay")
+        jitter = settings.get(RETRY + "jitter")
+        if settings.get(RETRY + "backoff_factor") == 2:
+            settings.say(RETRY + "backoff_factor")
+        found |= _delays("Exponential", initial, jitter, most)
+        if jitter != "equal":
+            settings.say(RETRY + "jitter")
+    found["ShouldRetryAfterHeader"] = True
+    settings.note("idempotent", "a POST is repeated there; add DisableForUnsafeHttpMethods() in code", "")
+    return found
+
+
+def _delays(kind: str, delay: float, jitter: object, most: float | None) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "BackoffType": kind,
+        "Delay": time_span_text(delay),
+        "UseJitter": str(getattr(jitter, "value", jitter)) != "none",
+    }
+    return found if most is None else {**found, "MaxDelay": time_span_text(most)}
+
+
+def _circuit_breaker(settings: Exporting) -> dict[str, Any]:
+    calls = settings.get(CIRCUIT + "minimum_calls")
+    if calls < 2:
+        settings.note(CIRCUIT + "minimum_calls", "it is 2 at least in Polly", calls)
+    window = _bounded(settings, CIRCUIT + "window", settings.get(CIRCUIT + "window"), _LEAST_SPAN)
+    broken = _bounded(
+        settings, CIRCUIT + "recovery_timeout", settings.get(CIRCUIT + "recovery_timeout"), _LEAST_SPAN
+    )
+    return {
+        "FailureRatio": settings.say(CIRCUIT + "failure_rate"),
+        "MinimumThroughput": settings.say(CIRCUIT + "minimum_calls", max(2, calls)),
+        "SamplingDuration": time_span_text(window),
+        "BreakDuration": time_span_text(broken),
+    }
+
+
+def from_polly(document: object) -> Import:
+    """A configuration with the settings of the standard resilience handler of .NET.
+
+    document: the sections `Retry`, `CircuitBreaker` and so on, as appsettings.json has them; or a mapping with them under one key.
+        Names are read in any case, as .NET does. A section that is left out has the handler's defaults.
+    Raises ConfigurationError that names the part of the document that cannot be read.
+    """
+    reader = whole = Reader(document, "", str.lower)
+    if not any(name in whole for name in _SECTIONS):
+        reader = whole.only_child() or whole
+    found = Importing()
+    for section, name, default in (
+        ("totalrequesttimeout", "total_timeout", 30.0),
+        ("attempttimeout", "base_timeout", 10.0),
+    ):
+        options = reader.child(section)
+        seconds = None if options is None else options.seconds("timeout", parse_time_span)
+        found.set(name, default if seconds is None else seconds)
+        if options is not None:
+            options.get("name")
+    _read_retry(reader.child("retry") or Reader({}, "Retry", str.lower), found)
+    _read_circuit_breaker(reader.child("circuitbreaker") or Reader({}, "CircuitBreaker", str.lower), found)
+    reader.note("ratelimiter", "its limit of concurrent requests is a bulkhead here") if reader.get(
+        "ratelimiter"
+    ) else None
+    reader.note("hedging", "set hedging to have another request after a delay") if reader.get(
+        "hedging"
+    ) else None
+    return found.finish(whole.all_notes())
+
+
+def _read_retry(retry: Reader, found: Importing) -> None:
+    retries = retry.count("maxretryattempts")
+    found.set(RETRY + "max_attempts", 1 + (3 if retries is None else retries))
+    delay = retry.seconds("delay", parse_time_span)
+    delay = 2.0 if delay is None else delay
+    most = retry.seconds("maxdelay", parse_time_span)
+    uses_jitter = retry.flag("usejitter")
+    jitter = "none" if uses_jitter is False else "full"
+    kind = (retry.text("backofftype") or "Exponential").lower()
+    if kind == "constant":
+        found.set(RETRY + "backoff_strategy", ConstantBackoff(delay, jitter))
+    elif kind == "linear":
+        strategy = LinearBackoff(delay, increment=delay, jitter=jitter)
+        if most is not None:
+            strategy = LinearBackoff(delay, increment=delay, max_delay=most, jitter=jitter)
+        found.set(RETRY + "backoff_strategy", strategy)
+    else:
+        if kind != "exponential":
+            retry.note("backofftype", "it is taken for Exponential")
+        found.set(RETRY + "initial_delay", delay)
+        found.set(RETRY + "max_delay", most)
+        found.set(RETRY + "backoff_factor", 2.0)
+        found.set(RETRY + "jitter", jitter)
+    if retry.flag("shouldretryafterheader") is False:
+        retry.note("shouldretryafterheader", "a Retry-After is always heeded here")
+    retry.get("name")
+    found.set(RETRY + "statuses", tuple(sorted(_TRANSIENT)))
+    found.set(RETRY + "lost_connections", "all")
+
+
+def _read_circuit_breaker(circuit: Reader, found: Importing) -> None:
+    ratio, calls = circuit.number("failureratio"), circuit.count("minimumthroughput")
+    found.set(CIRCUIT + "failure_rate", 0.1 if ratio is None else ratio)
+    found.set(CIRCUIT + "minimum_calls", 100 if calls is None else calls)
+    for name, own, default in (
+        ("samplingduration", "window", 30.0),
+        ("breakduration", "recovery_timeout", 5.0),
+    ):
+        seconds = circuit.seconds(name, parse_time_span)
+        found.set(CIRCUIT + own, default if seconds is None else seconds)
+    circuit.get("name")

@@ -1,0 +1,71 @@
+"""Durations as protobuf, the Gateway API and .NET write them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from http_service_client.interchange.durations import (
+    gateway_text,
+    parse_gateway,
+    parse_protobuf,
+    parse_time_span,
+    protobuf_text,
+    time_span_text,
+)
+
+# GEP-2257, as the CRDs of the Gateway API have it.
+GATEWAY = re.compile(r"^([0-9]{1,5}(h|m|s|ms)){1,4}$")
+
+
+@pytest.mark.parametrize(
+    ("text", "parse"),
+    [
+        (protobuf_text, parse_protobuf),
+        (gateway_text, parse_gateway),
+        (time_span_text, parse_time_span),
+    ],
+)
+@given(milliseconds=st.integers(0, 300_000_000))
+def test_milliseconds_survive(
+    text: Callable[[float], str], parse: Callable[[object], float], milliseconds: int
+) -> None:
+    """Up to three days and a half."""
+    seconds = milliseconds / 1000
+    assert parse(text(seconds)) == pytest.approx(seconds)
+
+
+@given(st.integers(0, 300_000_000))
+def test_the_gateway_api_takes_what_is_written(milliseconds: int) -> None:
+    """By the pattern of its schema."""
+    assert GATEWAY.match(gateway_text(milliseconds / 1000))
+
+
+@given(st.integers(0, 10**12))
+def test_a_time_span_is_that_of_timedelta(microseconds: int) -> None:
+    """Python reads the parts in the same way."""
+    days, hours, minutes, seconds = re.fullmatch(
+        r"(?:(\d+)\.)?(\d\d):(\d\d):(\d\d(?:\.\d{7})?)", time_span_text(microseconds / 1e6)
+    ).groups()  # type: ignore[union-attr]
+    span = timedelta(days=int(days or 0), hours=int(hours), minutes=int(minutes), seconds=float(seconds))
+    assert span.total_seconds() == pytest.approx(microseconds / 1e6)
+
+
+@pytest.mark.parametrize(
+    ("parse", "wrong"),
+    [
+        (parse_protobuf, ["1", "-1s", "1.5", "s", "1m", "1e3s", 1, None, "1.1234567890s", "\u0661s"]),
+        (parse_gateway, ["1", "", "1.5s", "-1s", "123456s", "1d", 1, None, "1s1s1s1s1s"]),
+        (parse_time_span, ["-00:00:01", "24:00:00", "00:60:00", "00:00:60", "1s", 1, None, "1:2:3:4"]),
+    ],
+)
+def test_anything_else_is_refused(parse: Callable[[object], float], wrong: list[object]) -> None:
+    """A wait that was read wrongly is worse than an error."""
+    for text in wrong:
+        with pytest.raises(ValueError, match="such as"):
+            parse(text)
