@@ -15,8 +15,10 @@ from architecture.test_project_files import PROJECT, ROOT
 # The distributions of modules that have another name, or come with it.
 DISTRIBUTIONS = {
     "atlassian": "atlassian-python-api",
+    "envoy": "xds-protos",
     "gcloud": "gcloud-aio-storage",
     "gitlab": "python-gitlab",
+    "google": "xds-protos",
     "nbformat": "nbclient",
     "opentelemetry": "opentelemetry-sdk",
     "starlette": "fastapi",
