@@ -41,6 +41,7 @@ __all__ = [
     "HedgeFinished",
     "HedgeResult",
     "HedgeStarted",
+    "HostChanged",
     "LimitRefused",
     "LimitWaited",
     "RedirectFollowed",
@@ -462,6 +463,24 @@ class HedgeFinished(NamedTuple):
         return f"attempt {self.attempt}: {which} {self.result.value}{what} (after {self.duration:.3f} s, {state})"
 
 
+class HostChanged(NamedTuple):
+    """The attempt goes to another of the client's base URLs.
+
+    key: names the origin that it goes to.   before: the one that the call would have gone to, or was last sent to.
+    """
+
+    at: float
+    attempt: int
+    key: str
+    before: str
+    call_id: str = ""
+    call_name: str | None = None
+    name: str = "host_changed"
+
+    def __str__(self) -> str:
+        return f"attempt {self.attempt}: goes to {self.key}, in place of {self.before}"
+
+
 class CacheResult(str, Enum):
     """What a cache did for a call."""
 
@@ -635,6 +654,7 @@ Event = (
     | LimitWaited
     | LimitRefused
     | DeadlineRefused
+    | HostChanged
     | HedgeStarted
     | HedgeDenied
     | HedgeFinished

@@ -47,6 +47,8 @@ _TELEMETRY = {
         "hedges",
         "cache.requests",
         "cache.result",
+        "host",
+        "host.changes",
         "call.duration",
         "call.id",
         "circuit",

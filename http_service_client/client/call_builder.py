@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import uuid
-from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import IO, Any, Literal, TypedDict
 from weakref import WeakValueDictionary
@@ -18,9 +18,11 @@ from ..core.checks import check_call_name, check_count, check_duration, check_fl
 from ..core.deadline import AMBIENT_DEADLINE, earliest
 from ..core.layer import Handler
 from ..core.layers.download import Download
+from ..core.layers.hosts import HostsOfCall
 from ..core.machines.circuit_breaker import CircuitBreaker
 from ..core.machines.fallback import FallbackSettings
 from ..core.machines.hedging import Hedging
+from ..core.machines.hosts import Hosts
 from ..core.nesting import current_scope
 from ..core.origins import OriginRegistry, parse_key, state_key
 from ..core.timeouts import Timeout
@@ -38,7 +40,7 @@ from ..http.headers import Headers, build_headers
 from ..http.messages import HttpRequest
 from ..http.path_templates import fill_path, is_of_template
 from ..http.preparation import parse_method
-from ..http.urls import normalise_url, origin_of, redact_url
+from ..http.urls import is_relative, normalise_url, origin_of, redact_url
 from ..policies.cache import Cache
 from ..policies.circuit_breaker import CircuitBreakerPolicy
 from ..policies.fallback import FallbackPolicy
@@ -48,7 +50,7 @@ from .backends import Backends
 from .config import HttpClientConfig
 from .defaults import CLIENT_DEFAULT
 from .progress_bar import ProgressBar, parse_progress
-from .resolved import parse_base_url, standard_headers
+from .resolved import check_alternates, parse_base_url, standard_headers
 from .routes import LiveRoutes
 from .state_keys import key_of
 from .wiring import Pipelines
@@ -163,6 +165,7 @@ class CallBuilder:
     ) -> None:
         self._config = config
         self._base_url = parse_base_url(base_url)
+        self._hosts = _hosts_of(self._base_url, config.resolved.alternate_urls)
         self.origins = origins
         self._now = clock.monotonic
         self._listener = listener
@@ -417,6 +420,8 @@ class CallBuilder:
         )
         if retry_budget is not CLIENT_DEFAULT and not uses_budget(retry_budget):
             call.budget = None
+        if self._hosts is not None and _kept is None and _foreign is None and is_relative(url):
+            call.hosts = HostsOfCall(self._hosts, self.origins, key, breaker is not state.breaker)
         return call
 
     def build_kept(self, request: HttpRequest, /, **options: Any) -> Call:
@@ -575,6 +580,18 @@ class CallBuilder:
                 total=given, connect=self._options.timeout.connect, pool=self._options.timeout.pool
             )
         return timeout.within(breaker.timeout) if isinstance(breaker, CircuitBreakerPolicy) else timeout
+
+
+def _hosts_of(base_url: str | None, alternate_urls: Sequence[str]) -> Hosts | None:
+    """The base URLs of a client, if there are several."""
+    if not alternate_urls:
+        return None
+    if base_url is None:
+        raise ConfigurationError(
+            f"alternate_urls is {list(alternate_urls)}, and there is no base_url for which they stand in; set base_url, too"
+        )
+    check_alternates([base_url, *alternate_urls])
+    return Hosts([base_url, *alternate_urls])
 
 
 _IN_THE_REQUEST = set(StreamRequestOptions.__annotations__) - set(SendOptions.__annotations__)

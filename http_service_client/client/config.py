@@ -44,6 +44,7 @@ from .pool_config import ConnectionPoolConfig, by_default, is_default, is_path, 
 from .resolved import (
     ResolvedConfig,
     frozen,
+    parse_alternate_urls,
     parse_base_url,
     parse_circuit_breaker,
     parse_client_auth,
@@ -143,6 +144,8 @@ class HttpClientConfig:
     deadline_check: begin no attempt, and no wait before one, that could hardly end before the deadline by what is known of how
         long the service takes: a `DeadlineCheckSettings`, or a mapping of its arguments. None to begin them all.
     base_url: prefix of relative URLs, such as ``https://api.example.com/v1``; that of the client's keyword comes first.
+    alternate_urls: further base URLs of the same service, each of another origin, in the order of preference. A request with a
+        relative URL goes to one of them while the host before it fails. They get the credentials that the client has.
     max_response_size: decoded bytes of a response, its redirects included; None for no limit.
     max_response_headers: in one response, trailers included.   max_response_header_size: bytes of one, its name
         and value together; four times as many for all headers of a response.
@@ -236,6 +239,7 @@ class HttpClientConfig:
     deadline_check: DeadlineCheckSettings | Mapping[str, Any] | None = None
     rate_limit: RateLimitPolicy | RateLimitSettings | Mapping[str, Any] | None = None
     hedging: HedgingPolicy | HedgingSettings | Mapping[str, Any] | None = None
+    alternate_urls: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         set_here = {name: getattr(self, name) for name in _SHARED if _is_set(getattr(self, name))}
@@ -303,6 +307,11 @@ class HttpClientConfig:
         pool = self._shared_pool(set_here)
         proxies = parse_proxies(self.proxy)
         check_no_proxy(pool.uds, proxies)
+        if pool.uds is not None and self.alternate_urls:
+            raise ConfigurationError(
+                f"alternate_urls={self.alternate_urls!r} and uds={pool.uds!r} are both set, and all calls go to the socket; "
+                "set only one"
+            )
         if self.http2:
             check_http2(pool, proxies)
         return ResolvedConfig(
@@ -319,6 +328,7 @@ class HttpClientConfig:
             json_codec=new_codec(self.json_codec),
             routes=routes,
             deadline_check=parse_deadline_check(self.deadline_check),
+            alternate_urls=parse_alternate_urls(self.alternate_urls, self.base_url, self.egress_policy),
             state_key=self.state_key,  # type: ignore[arg-type]  # parsed above
             fallback=parse_fallback(self.fallback),
             rate_limit=parse_rate_limit(self.rate_limit),

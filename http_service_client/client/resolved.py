@@ -27,6 +27,7 @@ from ..http.auth.credentials import HIDDEN
 from ..http.auth.flow import AuthFlow, parse_auth
 from ..http.bodies.json_codecs import JsonCodec
 from ..http.content_codings.decoder import accept_encoding
+from ..http.egress import EgressPolicy
 from ..http.header_validation import validate_headers
 from ..http.headers import Headers, build_headers
 from ..http.http1.rules import RULES, TOLERABLE
@@ -35,7 +36,7 @@ from ..http.proxies.settings import ProxySettings, unreadable_exceptions
 from ..http.proxies.urls import read_proxy, redact_proxy
 from ..http.routes import RouteTable
 from ..http.secret_names import CREDENTIAL_HEADERS, SecretNames
-from ..http.urls import check_base_url
+from ..http.urls import check_base_url, normalise_url, split_url
 from ..policies.circuit_breaker import CircuitBreakerPolicy
 from ..policies.fallback import FallbackPolicy
 from ..policies.hedging import HedgingPolicy
@@ -48,8 +49,10 @@ from .state_keys import StateKey
 __all__ = [
     "ReadOnlyMapping",
     "ResolvedConfig",
+    "check_alternates",
     "frozen",
     "known_arguments",
+    "parse_alternate_urls",
     "parse_base_url",
     "parse_circuit_breaker",
     "parse_client_auth",
@@ -110,6 +113,7 @@ class ResolvedConfig:
     routes: the table of routes, and the `RouteOptions` of each; None for none.
     state_key: chooses the state of a call that sets no key; None for that of its origin.
     fallback: what stands in for the response of a call that failed; None for nothing.
+    alternate_urls: further base URLs, normalised; () for none.
     deadline_check: when attempts are not begun that could hardly end in time; None to begin them all.
     hedging: when a request is sent a second time; None for never.
     """
@@ -125,6 +129,7 @@ class ResolvedConfig:
     tolerated_faults: frozenset[str]
     propagation: Propagation | None
     json_codec: JsonCodec | None
+    alternate_urls: tuple[str, ...]
     deadline_check: DeadlineCheckSettings | None
     state_key: StateKey | None
     routes: tuple[RouteTable, tuple[Any, ...]] | None
@@ -282,6 +287,40 @@ def parse_propagation(given: object) -> Propagation | None:
         if str(error).startswith("propagation"):
             raise
         raise ConfigurationError(f"propagation: {error}") from None
+
+
+def parse_alternate_urls(given: object, base_url: str | None, egress: EgressPolicy | None) -> tuple[str, ...]:
+    """Further base URLs, each of another origin.   base_url: the first one, if it is known here."""
+    if isinstance(given, (str, bytes)) or not isinstance(given, Sequence):
+        raise ConfigurationError(f"alternate_urls must be a list of base URLs, not {given!r}")
+    urls = tuple(given)
+    for url in urls:
+        if not isinstance(url, str):
+            raise ConfigurationError(f"alternate_urls must be a list of base URLs, not of {url!r}")
+        try:
+            check_base_url(url)
+            if egress is not None:
+                egress.check_url(split_url(normalise_url(url)))
+        except InvalidRequestError as error:
+            message = str(error).removeprefix("base_url: ").removeprefix("base_url ")
+            raise ConfigurationError(f"alternate_urls: {message}") from None
+    check_alternates([*([] if base_url is None else [base_url]), *urls])
+    return urls
+
+
+def check_alternates(base_urls: Sequence[str]) -> None:
+    """Raise ConfigurationError for base URLs that are no alternatives of each other."""
+    parts = [split_url(normalise_url(url)) for url in base_urls]
+    for number, url in enumerate(parts):
+        if url.origin in [other.origin for other in parts[:number]]:
+            raise ConfigurationError(
+                f"alternate_urls has {url.origin} twice, or it is that of base_url; each must be another host or port, since "
+                "circuits and limits are kept for each"
+            )
+        if url.scheme == "http" and parts[0].scheme == "https":
+            raise ConfigurationError(
+                f"alternate_urls has {url.origin}, which is not encrypted, beside {parts[0].origin}; write https://…"
+            )
 
 
 def parse_deadline_check(given: object) -> DeadlineCheckSettings | None:

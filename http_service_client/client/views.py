@@ -140,6 +140,7 @@ class ViewCallBuilder(CallBuilder):
         self.own_lifetime = lifetime or ViewLifetime()
         if "base_url" in options:
             self._base_url = parse_base_url(options["base_url"])
+            self._hosts = None  # the alternates are those of the client's
         if "default_headers" in options or "auth" in options:
             self._change_headers(options)
         ours = {name: options[name] for name in _OF_CALLS if name in options}

@@ -141,6 +141,7 @@ def pipelines(
         collect=collect_garbage,
         observe=None if on_exchange is None else ExchangeListener(on_exchange),
         telemetry=telemetry,
+        has_hosts=bool(config.resolved.alternate_urls),
         checks_deadlines=config.resolved.deadline_check is not None,
         learns_latencies=config.resolved.learns_latencies,
     )

@@ -6,7 +6,7 @@ call's options against the client's configuration; the layers read them and know
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ..errors import Failure, HttpClientError, SentState, worst
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .telemetry import CallTelemetry
     from .timeouts import Timeout
 
-__all__ = ["Attempt", "Call", "CallBody", "CallOptions", "Idle", "Saver", "StreamOptions"]
+__all__ = ["Attempt", "Call", "CallBody", "CallHosts", "CallOptions", "Idle", "Saver", "StreamOptions"]
 
 _LEAST = SentState.NEVER_SENT  # enum attribute access is slow (50 ns)
 
@@ -62,6 +62,35 @@ class Saver(Protocol):
         self, proceed: Callable[[HttpRequest, Call], Plan[Outcome]], request: HttpRequest, call: Call
     ) -> Plan[Outcome]:
         """One attempt: the response whose body was saved, a response without a file, or a failure."""
+        ...
+
+
+class CallHosts(Protocol):
+    """The base URLs that a call may be sent to, as the layers see them.
+
+    tried: numbers of those that it has been sent to, in this order.
+    """
+
+    tried: list[int]
+
+    def afresh(self) -> CallHosts:
+        """The same base URLs, for another call."""
+        ...
+
+    def choose(self, refused: Container[int] = ()) -> int | None:
+        """The number of the next one; None when all have refused."""
+        ...
+
+    def has_untried(self) -> bool:
+        """Whether the next attempt goes to one that this call has not tried, and that takes requests."""
+        ...
+
+    def send_to(self, number: int, request: HttpRequest, call: Call) -> HttpRequest:
+        """Let the call go on at one of them, and return its request there."""
+        ...
+
+    def is_pointless(self, refusal: Failure) -> bool:
+        """Whether all of them would refuse."""
         ...
 
 
@@ -171,12 +200,13 @@ class Call(HttpContext):
     current: the running attempt, or the last one; `attempt` is its number.
     sent_state: what became of the request, the worst over all attempts.
     response: the last one that came, or None.   scope: while it runs.
+    hosts: the base URLs that it may be sent to; None where there is only one.
     hops: the requests that redirects led to, in all attempts.
     telemetry: sees the call; None where there is none. Before the call begins: that of the call that it is made for.
     """
 
     __slots__ = (
-        *("breaker", "budget", "clock", "current", "events", "hops", "listener", "options"),
+        *("breaker", "budget", "clock", "current", "events", "hops", "hosts", "listener", "options"),
         *("origin_state", "response", "scope", "sent_state", "started_at", "telemetry"),
     )
 
@@ -216,6 +246,7 @@ class Call(HttpContext):
         self.scope: CallScope | None = None
         self.sent_state = _LEAST
         self.telemetry: CallTelemetry | None = None
+        self.hosts: CallHosts | None = None
 
     @property
     def client_listener(self) -> Callable[[Event], None] | None:

@@ -24,6 +24,7 @@ from .layers.download import DownloadLayer
 from .layers.exchange import Exchange, Observer
 from .layers.fallback import FallbackLayer, FallbackMembership
 from .layers.hedging import HedgingLayer
+from .layers.hosts import HostsLayer
 from .layers.interceptors import Interceptor, InterceptorsLayer
 from .layers.propagation import PropagationLayer, Stamp
 from .layers.rate_limit import RateLimitLayer
@@ -69,6 +70,7 @@ def call_pipeline(
     checks_deadlines: bool = False,
     learns_latencies: bool = False,
     has_hedges: bool = False,
+    has_hosts: bool = False,
 ) -> Handler:
     """The layers of a call, in the order in which a request meets them.
 
@@ -86,6 +88,7 @@ def call_pipeline(
     cache: of responses; None for none.
     checks_deadlines: no attempt is begun that could hardly end in time.   learns_latencies: how long services take.
     has_gates: a pause that a service asks for holds for all calls.   has_rate_limit: origins may have one.
+    has_hosts: calls may go to one of several base URLs.
     auth: calls may have auth flows; the headers of requests that a flow makes itself, and where it finds tokens.
     collect: collects garbage, which may hold slots; None for nothing.
     propagation: the headers that say what is left of the call's time, and more; None for none.
@@ -104,8 +107,9 @@ def call_pipeline(
         FallbackLayer(fallback, wall_clock) if fallback else None,  # what stands in for a failure
         CacheLayer(cache, wall_clock, telemetry) if cache else None,  # stored responses, shared exchanges
         RetryLayer(random, wall_clock, report),  # attempts, waits, budget
-        DeadlineCheckLayer() if checks_deadlines else None,  # no attempt that could hardly end in time
         HedgingLayer(report) if has_hedges else None,  # several requests for one attempt
+        HostsLayer() if has_hosts else None,  # one of several base URLs
+        DeadlineCheckLayer() if checks_deadlines else None,  # no attempt that could hardly end in time
         TokensLayer(auth[1]) if auth is not None else None,  # a token for the auth flow, if it sends one
         ThrottleGateLayer(random) if has_gates else None,  # the pauses that services ask for
         RateLimitLayer() if has_rate_limit else None,  # a token for each attempt

@@ -33,6 +33,7 @@ __all__ = [
     "check_base_url",
     "escape_path",
     "hide_parameter",
+    "is_relative",
     "location_url",
     "normalise_url",
     "origin_of",
@@ -135,6 +136,11 @@ def normalise_url(url: str, params: object = None, base_url: str | None = None) 
     else:
         normal = _normalise(url) if len(url) <= 2048 else _normalise.__wrapped__(url)
     return _with_params(normal, params) if params else normal
+
+
+def is_relative(url: str) -> bool:
+    """Whether `normalise_url` puts it under a base URL."""
+    return not isinstance(url, RawUrl) and _ABSOLUTE.match(url) is None
 
 
 def location_url(url: str) -> str:

@@ -30,6 +30,7 @@ from ..events import (
     HedgeDenied,
     HedgeFinished,
     HedgeStarted,
+    HostChanged,
     LimitRefused,
     LimitWaited,
     RedirectFollowed,
@@ -57,6 +58,7 @@ _LABELS = {
     "http_limit_refusals_total": ("service", "limit"),
     "http_limit_waits_total": ("service", "limit"),
     "http_deadline_refusals_total": ("service",),
+    "http_host_changes_total": ("service",),
     "http_circuit_trials_total": ("service",),
     "http_auth_exchanges_total": ("service",),
     "http_codings_refused_total": ("service",),
@@ -105,6 +107,7 @@ class MetricsCollector:
         http_limit_refusals_total           service, limit                       attempts that a limit of the client refused
         http_limit_waits_total              service, limit                       attempts that waited for one
         http_deadline_refusals_total        service                              attempts not begun: too little time left
+        http_host_changes_total             service                              attempts that came from another base URL
         http_circuit_trials_total           service                              attempts that decided about a circuit
         http_auth_exchanges_total           service                              requests that auth flows added
         http_codings_refused_total          service                              bodies sent again without compression
@@ -303,6 +306,9 @@ class MetricsCollector:
     def _deadline_refused(self, event: DeadlineRefused) -> None:
         self._count(("http_deadline_refusals_total", _service(event)))
 
+    def _host_changed(self, event: HostChanged) -> None:
+        self._count(("http_host_changes_total", _service(event)))
+
     def _throttle_waited(self, event: ThrottleWaited) -> None:
         self._count(("http_throttle_waits_total", _service(event)))
 
@@ -416,6 +422,7 @@ _COUNT: dict[type, _Counting] = {
     RedirectFollowed: MetricsCollector._redirect_followed,
     CircuitRefused: MetricsCollector._circuit_refused,
     ThrottleRefused: MetricsCollector._throttle_refused,
+    HostChanged: MetricsCollector._host_changed,
     DeadlineRefused: MetricsCollector._deadline_refused,
     ThrottleWaited: MetricsCollector._throttle_waited,
     LimitRefused: MetricsCollector._limit_refused,

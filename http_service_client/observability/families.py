@@ -131,6 +131,11 @@ COUNTS = (
         "Attempts that were not begun, since the service takes longer than the deadline left them: work that it was spared.",
     ),
     Count(
+        "http_host_changes_total",
+        "http_client_host_changes",
+        "Attempts that went to this base URL in place of another one, which had failed or refused.",
+    ),
+    Count(
         "http_auth_exchanges_total",
         "http_client_auth_exchanges",
         "Requests that auth flows added, to answer a challenge for example.",

@@ -62,6 +62,9 @@ class TestPipeline:
             signers=[Signer("sign", print, False)],
             propagation=Propagation(),
             fallback=object(),  # type: ignore[arg-type]
+            has_hosts=True,
+            has_hedges=True,
+            has_rate_limit=True,
             checks_deadlines=True,
             learns_latencies=True,
             cache=CacheMembership(Cache().state, str, True, False),

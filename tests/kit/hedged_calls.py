@@ -36,6 +36,7 @@ class Get(NamedTuple):
     cancel: float | None = None
     options: dict[str, Any] = {}  # it never changes
     method: str = "GET"
+    url: str = URL
 
 
 class Played:
@@ -142,7 +143,7 @@ class _Threads(_Stage):
 
         def make(number: int, call: Get) -> None:
             try:
-                self.note(played, number, played.client.request(call.method, URL, **call.options))
+                self.note(played, number, played.client.request(call.method, call.url, **call.options))
             except BaseException as error:
                 self.note(played, number, error.with_traceback(None))
 
@@ -167,7 +168,9 @@ class _Asyncio(_Stage):
         async def make(number: int, call: Get) -> None:
             await asyncio.sleep(call.at)
             try:
-                self.note(played, number, await played.client.request_async(call.method, URL, **call.options))
+                self.note(
+                    played, number, await played.client.request_async(call.method, call.url, **call.options)
+                )
             except BaseException as error:
                 self.note(played, number, error.with_traceback(None))
 
@@ -204,7 +207,7 @@ class _Virtual(_Stage):
         builder = played.client._call_builder
 
         def make(number: int, call: Get) -> Any:
-            made = builder.build(call.method, URL, **call.options)
+            made = builder.build(call.method, call.url, **call.options)
             plan = builder.pipelines.of(made)(made.request, made)
             try:
                 result = made.finish((yield from plan))

@@ -228,6 +228,7 @@ class CacheLayer:
                 call.call_name,
             )
             twin.telemetry = call.telemetry
+            twin.hosts = None if call.hosts is None else call.hosts.afresh()
             own = self._access(twin.request, twin)
             own.landings = access.landings
             revalidate = compose(self._around, lambda *_: self._lead(proceed, own, found, flight))

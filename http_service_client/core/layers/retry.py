@@ -21,6 +21,7 @@ if the attempt before it only waited for one of our own connections.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 from ...errors import (
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
 __all__ = ["RetryLayer"]
 
 # Enum attribute access is slow (50 ns).
+_AT_ONCE = repeat(0.0)  # the waits before attempts at other hosts
 _NEVER_SENT, _REFUSED, _ABANDONED = SentState.NEVER_SENT, SentState.REFUSED, SentState.ABANDONED
 
 
@@ -72,11 +74,15 @@ def _is_repeated(call: Call) -> bool:
     return operation is not None and operation.attempt > 1
 
 
-def _adds_no_load(call: Call, outcome: Outcome) -> bool:
+def _adds_no_load(call: Call, outcome: Outcome, moves: bool) -> bool:
     """Whether another attempt asks for nothing twice.
 
-    It goes on with a download where this one broke off, or this one got no further than the client's own queue.
+    It goes on with a download where this one broke off, or this one got no further than the client's own queue; or it goes to
+    another host, and this one was not processed: each host has the request once.
     """
+    state = call.current.sent_state
+    if moves and (state is _NEVER_SENT or state is _REFUSED):
+        return True
     return call.current.has_progressed or (
         isinstance(outcome, Failure)
         and issubclass(outcome.error_type, PoolTimeoutError)
@@ -167,22 +173,28 @@ class RetryLayer:
             is_throttled = call.current.sent_state is _REFUSED
             requested = requested_wait(outcome, self._wall_clock)
             delays = waits.series(is_throttled=is_throttled)
+            moves = call.hosts is not None and call.hosts.has_untried()
             now = self._situation(request, call, call.attempt - before_first, outcome, requested)
+            if moves:  # to a host that has nothing to do with what this one asks for, or is known for
+                now = now._replace(retry_after=None, blocked_for=0.0, needed=0.0)
             wait: float | StopReason
             if is_worth_it and not _was_given_up(outcome):
-                wait = next_wait(settings, now, delays)
+                wait = next_wait(settings, now, _AT_ONCE if moves else delays)
             else:
                 wait = StopReason.PUSHBACK if is_forbidden else StopReason.NOT_RETRYABLE
             withdrawal = None
-            if not isinstance(wait, StopReason) and budget is not None and not _adds_no_load(call, outcome):
+            is_free = budget is None or _adds_no_load(call, outcome, moves)
+            if not isinstance(wait, StopReason) and budget is not None and not is_free:
                 withdrawal = budget.try_withdraw(is_throttled=is_throttled, retries=settings.max_attempts - 1)
                 if withdrawal is None:
                     wait = StopReason.BUDGET
             if isinstance(wait, StopReason):
                 if is_forbidden and isinstance(outcome, HttpResponse):
                     is_worth_it = settings.has_condition_for(outcome, self._report)
-                longest = delays.longest()
-                decision = _decision(call, outcome, now, longest, is_throttled, is_worth_it, is_forbidden)
+                longest = 0.0 if moves else delays.longest()
+                decision = _decision(
+                    call, outcome, now, longest, is_throttled, is_worth_it, is_forbidden, is_free
+                )
                 if wait is StopReason.TOO_LITTLE_TIME:
                     wait_before = max(decision.wait or 0.0, requested or 0.0)
                     record_refusal(call, now.needed, (now.remaining or 0.0) - wait_before, call.attempt + 1)
@@ -303,12 +315,13 @@ def _decision(
     is_throttled: bool,
     is_worth_it: bool,
     is_forbidden: bool,
+    is_free: bool,
 ) -> NoRetry:
-    """Why there is no other attempt, for an explanation. The arguments: see `NoRetry`."""
+    """Why there is no other attempt, for an explanation. The arguments: see `NoRetry`.   is_free: the budget is not asked."""
     settings, budget = call.options.retry, call.budget
     assert settings is not None
     shortfall = 0.0
-    if budget is not None and not _adds_no_load(call, outcome):
+    if budget is not None and not is_free:
         shortfall = budget.shortfall(is_throttled=is_throttled, retries=settings.max_attempts - 1)
     is_final = _was_given_up(outcome) or (isinstance(outcome, Failure) and is_final_type(outcome.error_type))
     overrun = _overrun(call) if now.is_cut else None

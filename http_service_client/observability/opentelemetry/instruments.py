@@ -9,6 +9,7 @@ http_service_client.call.duration        s       of each call, its attempts and 
 http_service_client.wait.duration        s       of a call's waits: for a retry, a connection, a token, a service's pause
 http_service_client.retries              1       attempts after a call's first
 http_service_client.refusals             1       attempts that were not made: the circuit is open, the service paused, too little time
+http_service_client.host.changes         1       attempts that went to another base URL
 http_service_client.cache.requests       1       calls that asked a cache, by what it did
 http_service_client.fallbacks            1       calls whose failure a fallback stands in for, by what it is
 http_service_client.hedges               1       requests sent beside one in flight, by what became of them
@@ -34,6 +35,7 @@ from ...events import (
     Event,
     FallbackUsed,
     HedgeFinished,
+    HostChanged,
     LimitRefused,
     LimitWaited,
     RetryScheduled,
@@ -95,6 +97,7 @@ class Instruments:
         counters = {
             "retries": ("{attempt}", "Attempts after the first one of a call."),
             "refusals": ("{attempt}", "Attempts that were refused before anything was sent."),
+            "host.changes": ("{attempt}", "Attempts that went to another base URL."),
             "cache.requests": ("{call}", "Calls that asked a cache."),
             "fallbacks": ("{call}", "Calls whose failure a fallback stands in for."),
             "hedges": ("{request}", "Requests that were sent beside one in flight."),
@@ -155,6 +158,10 @@ class Instruments:
         reason = event.reason if isinstance(event, CircuitRefused) else _REASONS[type(event)]
         self._counters["refusals"].add(1, {**server, f"{OURS}.reason": reason}, context)
 
+    def _moved(self, event: HostChanged, server: Attributes, context: Context) -> None:
+        attributes = {**server, f"{OURS}.host": without_key(event.key)}
+        self._counters["host.changes"].add(1, attributes, context)
+
     def _cached(self, event: CacheUsed, server: Attributes, context: Context) -> None:
         attributes = {**server, f"{OURS}.cache.result": event.result.value}
         self._counters["cache.requests"].add(1, attributes, context)
@@ -207,6 +214,7 @@ _OF_EVENTS: dict[type, Callable[[Instruments, Any, Attributes, Context], None]] 
     LimitWaited: Instruments._limit,
     LimitRefused: Instruments._limited,
     DeadlineRefused: Instruments._refused,
+    HostChanged: Instruments._moved,
     CacheUsed: Instruments._cached,
     FallbackUsed: Instruments._fell_back,
     HedgeFinished: Instruments._hedged,

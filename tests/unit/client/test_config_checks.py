@@ -139,6 +139,7 @@ BAD_VALUES: dict[type, dict[str, list[Any]]] = {
             NO_HEADERS,
         ],
         "deadline_check": [5, True, False, "on", [0.1], {"chance": 0.1}, DeadlineCheckSettings],
+        "alternate_urls": [5, "https://b.test", b"https://b.test", [5], [None], ["/v1"], ["b.test"], None],
         "request_signers": [5, "sign", [5], [object()], None],
         "rate_limit": [5, True, "10", [10], {"rat": 5}, {"rate": 0}, RateLimitPolicy],
         "fallback": [5, True, "value", [], {"last_god": 5}, {"value": 1, "name": "x"}, FallbackPolicy],

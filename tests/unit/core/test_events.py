@@ -23,6 +23,7 @@ from http_service_client.events import (
     ConnectionAwaited,
     DeadlineRefused,
     Event,
+    HostChanged,
     LimitRefused,
     LimitWaited,
     RedirectFollowed,
@@ -209,6 +210,7 @@ def cache_used(
             DeadlineRefused(1.0, 2, "k", 0.9, 1.8, 1.5),
             "attempt 2: not begun, since it could hardly end in time: p50 of k is 1.800 s, 0.900 s left",
         ),
+        (HostChanged(1.0, 2, "k", "j"), "attempt 2: goes to k, in place of j"),
         (
             TokenAwaited(1.0, 2, "", 0.25, "https://id.test"),
             "attempt 2: waited 0.250 s for a token from https://id.test",

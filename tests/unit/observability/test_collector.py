@@ -34,6 +34,7 @@ from http_service_client.events import (
     HedgeFinished,
     HedgeResult,
     HedgeStarted,
+    HostChanged,
     LimitRefused,
     LimitWaited,
     RedirectFollowed,
@@ -158,6 +159,11 @@ EVENTS: list[tuple[Any, str, dict[str, str]]] = [
         DeadlineRefused(0.1, 1, "https://a.test", 0.9, 1.8, 1.5),
         "http_deadline_refusals_total",
         {"service": "https://a.test"},
+    ),
+    (
+        HostChanged(0.1, 1, "https://b.test", "https://a.test"),
+        "http_host_changes_total",
+        {"service": "https://b.test"},
     ),
     (
         CircuitRefused(0.1, 1, "https://a.test", "open", 2.0),

@@ -23,7 +23,7 @@ COUNTERS = (
     "circuit_refusals", "circuit_state_changes", "circuit_trials", "throttle_refusals", "throttle_waits",
     "auth_exchanges", "codings_refused", "cache_requests", "cache_errors", "fallbacks",
     "hedges", "hedges_denied", "hedge_results",
-    "limit_refusals", "limit_waits", "deadline_refusals",
+    "limit_refusals", "limit_waits", "deadline_refusals", "host_changes",
 )  # fmt: skip
 GAUGES = (
     "circuits", "connections_in_use", "calls_waiting_for_connection", "retries_left", "throttle_pause_seconds",

@@ -1,0 +1,368 @@
+"""Alternate base URLs: failing over, coming back, and what goes along."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from http_service_client import (
+    CircuitBreakerPolicy,
+    CircuitOpenError,
+    ConfigurationError,
+    ConnectError,
+    ConstantBackoff,
+    EgressPolicy,
+    HttpClientConfig,
+    HttpResponse,
+    HttpServiceClient,
+    RetryPolicy,
+    ThrottledError,
+)
+from http_service_client.events import AttemptFinished, HostChanged, RetryScheduled
+from http_service_client.http.messages import HttpRequest
+from http_service_client.testing import ScriptedTransport, VirtualClock
+from kit.front_ends import FrontEnd
+
+A, B, C = (f"https://{name}.example.com" for name in "abc")
+REFUSED = ConnectionRefusedError()
+LOST = ConnectionResetError()
+SETTINGS: dict[str, Any] = {
+    "base_url": f"{A}/v1",
+    "alternate_urls": [B],
+    "retry_policy_config": RetryPolicy(3, backoff_strategy=ConstantBackoff(1.0, jitter="none")),
+    "circuit_breaker_config": CircuitBreakerPolicy(failure_threshold=3, recovery_timeout=10.0),
+}
+
+
+class Bench:
+    """A client of three hosts, each with a script. `outcomes` is read at each exchange."""
+
+    def __init__(self, front_end: FrontEnd, **settings: Any) -> None:
+        self.front_end = front_end
+        self.clock = VirtualClock()
+        self.events: list[Any] = []
+        self.outcomes: dict[str, list[Any]] = {A: [], B: [], C: []}
+        self.transport = ScriptedTransport(self._serve, clock=self.clock)
+        self.client = front_end.client(
+            config=HttpClientConfig(**{**SETTINGS, **settings}),
+            transport=self.transport,
+            clock=self.clock,
+            on_event=self.events.append,
+            random=lambda: 0.5,
+        )
+
+    def _serve(self, request: HttpRequest) -> Any:
+        origin = request.url[: len(A)]
+        outcomes = self.outcomes[origin]
+        if not outcomes:
+            return HttpResponse(200)
+        return outcomes.pop(0) if len(outcomes) > 1 else outcomes[0]
+
+    def request(self, method: str = "GET", url: str = "items", **options: Any) -> HttpResponse:
+        return self.front_end.request(self.client, method, url, **options)
+
+    def error(self, kind: type[Exception], **options: Any) -> Any:
+        with pytest.raises(kind) as raised:
+            self.request(**options)
+        return raised.value
+
+    @property
+    def urls(self) -> list[str]:
+        """Where requests were sent, or should have been."""
+        return [sent.request.url for sent in self.transport.sent]
+
+    @property
+    def hosts(self) -> str:
+        return "".join(url[len("https://")] for url in self.urls)
+
+    @property
+    def delays(self) -> list[float]:
+        return [event.delay for event in self.events if isinstance(event, RetryScheduled)]
+
+    def down(self, host: str, outcome: Any = REFUSED) -> None:
+        self.outcomes[host] = [outcome]
+
+    def up(self, host: str) -> None:
+        self.outcomes[host] = []
+
+
+@pytest.fixture
+def bench(front_end: FrontEnd) -> Bench:
+    """A client whose first host is up."""
+    return Bench(front_end)
+
+
+def test_a_healthy_first_host_gets_all(bench: Bench) -> None:
+    """Nothing says that there is another one."""
+    for _ in range(3):
+        bench.request()
+    assert bench.urls == [f"{A}/v1/items"] * 3
+    assert not [event for event in bench.events if isinstance(event, HostChanged)]
+
+
+def test_a_failed_attempt_moves_to_the_next_host_at_once(bench: Bench) -> None:
+    """Without a backoff, to the same path under the other base URL; the timeline names the hosts."""
+    bench.down(A)
+    response = bench.request(params={"q": "x"})
+    assert (response.status_code, response.attempts, response.url) == (200, 2, f"{B}/items?q=x")
+    assert bench.urls == [f"{A}/v1/items?q=x", f"{B}/items?q=x"]
+    assert bench.delays == [0.0]
+    assert bench.clock.monotonic() == 0.0
+    assert response.timeline is not None
+    assert [event.key for event in response.timeline if isinstance(event, AttemptFinished)] == [A, B]
+    assert f"attempt 2: goes to {B}, in place of {A}" in response.timeline.explain()
+    assert bench.client.metrics.total("http_host_changes_total") == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "outcome", "hosts"),
+    [
+        ("GET", LOST, "ab"),
+        ("GET", HttpResponse(500), "ab"),
+        ("GET", HttpResponse(404), "a"),
+        ("POST", REFUSED, "ab"),
+        ("POST", HttpResponse(503, headers={"Retry-After": "0"}), "ab"),
+        ("POST", LOST, "a"),
+        ("POST", HttpResponse(500), "a"),
+    ],
+)
+def test_only_what_is_safe_moves(bench: Bench, method: str, outcome: Any, hosts: str) -> None:
+    """A POST that may have been processed stays where it is; one that was never sent may always move."""
+    bench.down(A, outcome)
+    try:
+        bench.request(method)
+    except ConnectionError:
+        pass
+    assert bench.hosts == hosts
+
+
+def test_hosts_that_have_all_failed_are_tried_again_after_a_backoff(front_end: FrontEnd) -> None:
+    """In their order, and not the last one twice in a row."""
+    bench = Bench(front_end, alternate_urls=[B, C], retry_policy_config=RetryPolicy(
+        5, backoff_strategy=ConstantBackoff(1.0, jitter="none")), enable_retry_budget=False,
+    )  # fmt: skip
+    for host in (A, B, C):
+        bench.down(host)
+    error = bench.error(ConnectError)
+    assert bench.hosts == "abcab"
+    assert bench.delays == [0.0, 0.0, 1.0, 1.0]
+    assert error.sent_state.value == "never_sent"
+
+
+def test_a_retry_after_of_one_host_does_not_hold_for_another(bench: Bench) -> None:
+    """The second host is asked at once; the pause holds for all calls to the first one."""
+    bench.down(A, HttpResponse(503, headers={"Retry-After": "30"}))
+    assert bench.request("POST").status_code == 200
+    assert bench.request().status_code == 200
+    assert bench.hosts == "abb"
+    assert bench.clock.monotonic() == 0.0
+    bench.up(A)
+    bench.clock.elapse(37.0)
+    bench.request()
+    assert bench.hosts == "abba"
+
+
+def test_an_open_circuit_sends_calls_to_the_next_host_and_back(bench: Bench) -> None:
+    """From the third failure on, in the first attempt. A trial finds out that the first host works again."""
+    bench.down(A)
+    for _ in range(3):
+        bench.request()
+    for _ in range(5):
+        assert bench.request().attempts == 1
+    assert bench.hosts == "ab" * 3 + "b" * 5
+    bench.clock.elapse(10.0)
+    assert bench.request().attempts == 2, "the trial failed"
+    bench.up(A)
+    bench.clock.elapse(20.0)
+    for _ in range(2):
+        assert bench.request().attempts == 1
+    assert bench.hosts == "ab" * 3 + "b" * 5 + "ab" + "aa"
+
+
+def test_an_open_circuit_needs_no_retry_policy(bench: Bench) -> None:
+    """Nothing is repeated: the first host was not asked. A request that reached it is not sent to another."""
+    bench.down(A)
+    for _ in range(3):
+        bench.error(ConnectError, retry_policy=False)
+    assert bench.request("POST", retry_policy=False).status_code == 200
+    assert bench.hosts == "aaab"
+
+
+def test_if_all_refuse_the_error_is_of_the_one_that_is_over_first(bench: Bench) -> None:
+    """The first host's circuit is open for ten seconds, the other's for eight."""
+    bench.down(A)
+    bench.down(B)
+    for _ in range(3):
+        bench.error(ConnectError, retry_policy=False)
+    bench.clock.elapse(2.0)
+    for _ in range(3):
+        bench.error(ConnectError, retry_policy=False)
+    error = bench.error(CircuitOpenError)
+    assert (error.key, error.retry_after) == (A, pytest.approx(8.0))
+    assert bench.hosts == "aaabbb"
+    assert [event.key for event in error.timeline if type(event).__name__ == "CircuitRefused"] == [A, B]
+
+
+def test_a_gate_is_waited_for_when_no_other_host_takes_the_call(bench: Bench) -> None:
+    """The second host is down; the first one asks for a pause that the call may wait for, and another may not."""
+    bench.down(B)
+    for _ in range(3):
+        with pytest.raises(ConnectError):
+            bench.front_end.request(bench.client, "GET", f"{B}/x", retry_policy=False)
+    bench.outcomes[A] = [HttpResponse(503, headers={"Retry-After": "5"}), HttpResponse(200)]
+    assert bench.request(retry_policy=False).status_code == 503
+    bench.error(ThrottledError, timeout=2.0, retry_policy=False)
+    assert bench.request(timeout=20.0, retry_policy=False).status_code == 200
+    assert bench.hosts == "bbbaa"
+
+
+def test_a_move_before_anything_was_processed_costs_no_retry(front_end: FrontEnd) -> None:
+    """Each host has each request once. A request that may have been processed is paid for."""
+    none_left = {"capacity": 1.0, "earned": 0.0, "cost": 1.0}
+    bench = Bench(front_end, retry_budget_config=none_left, enable_circuit_breaker=False)
+    bench.down(A)
+    for _ in range(5):
+        assert bench.request().status_code == 200
+    bench.down(A, LOST)
+    bench.down(B, LOST)
+    bench.error(ConnectionError)
+    assert bench.hosts == "ab" * 5 + "ab"
+    bench.error(ConnectionError)
+    assert bench.hosts == "ab" * 6 + "a"
+
+
+def test_what_the_client_has_goes_along(front_end: FrontEnd) -> None:
+    """Credentials, headers, the body and the idempotency key are the same; cookies are by host."""
+    bench = Bench(front_end, auth="token", cookies=True, auto_idempotency_key=True)
+    bench.outcomes[B] = [HttpResponse(200, headers={"Set-Cookie": "b=1"}), HttpResponse(200)]
+    bench.down(A)
+    bench.request("POST", json={"x": 1}, headers={"X-Own": "1"})
+    bench.request("POST", json={"x": 2})
+    first, second, _, again = bench.transport.sent
+    for name in ("Authorization", "X-Own", "Idempotency-Key"):
+        assert first.request.headers[name] == second.request.headers[name]
+    assert second.content == b'{"x":1}'
+    assert "Cookie" not in second.request.headers
+    assert again.request.headers["Cookie"] == "b=1"
+
+
+def test_an_interceptor_and_a_signer_see_the_host_of_the_attempt(front_end: FrontEnd) -> None:
+    """A signature is over what is sent."""
+
+    class Stamp:
+        def intercept_request(self, request: HttpRequest, context: Any) -> HttpRequest:
+            request.headers["X-At"] = context.key
+            return request
+
+    def sign(request: HttpRequest, context: Any) -> None:
+        request.headers["X-Signature"] = request.url
+
+    bench = Bench(front_end, request_interceptors=[Stamp()], request_signers=[sign])
+    bench.down(A)
+    bench.request()
+    for sent, origin in zip(bench.transport.sent, (A, B), strict=True):
+        assert sent.request.headers["X-At"] == origin
+        assert sent.request.headers["X-Signature"] == sent.request.url
+
+
+def test_an_absolute_url_is_left_alone(bench: Bench) -> None:
+    """Also one under the base URL: whoever writes it means it. So is a request that was kept."""
+    bench.down(A)
+    with pytest.raises(ConnectError):
+        bench.request(url=f"{A}/v1/items")
+    error = bench.error(ConnectError, url=f"{A}/v1/items", circuit_breaker=False)
+    assert set(bench.hosts) == {"a"}
+    assert error.request.url == f"{A}/v1/items"
+
+
+def test_a_redirect_to_elsewhere_takes_no_credentials_along(front_end: FrontEnd) -> None:
+    """From an alternate host as from the first: only the hosts that are listed get them."""
+    bench = Bench(front_end, auth="token")
+    bench.down(A)
+    bench.outcomes[B] = [HttpResponse(302, headers={"Location": f"{C}/x"})]
+    assert bench.request().url == f"{C}/x"
+    *_, last = bench.transport.sent
+    assert "Authorization" not in last.request.headers
+    assert bench.hosts == "abc"
+
+
+def test_each_tenant_has_circuits_of_its_own_at_each_host(bench: Bench) -> None:
+    """The first host refuses one tenant, and serves the other."""
+    bench.down(A)
+    for _ in range(3):
+        bench.request(key="t1")
+    bench.up(A)
+    bench.request(key="t1")
+    bench.request(key="t2")
+    assert bench.hosts == "ababab" + "b" + "a"
+    assert {f"{A} (t1)", f"{B} (t1)", f"{A} (t2)"} <= set(bench.client._call_builder.origins._states)
+
+
+def test_a_circuit_that_the_call_brings_is_that_of_all_hosts(bench: Bench) -> None:
+    """It refuses the call, wherever it goes."""
+    policy = CircuitBreakerPolicy(failure_threshold=1, recovery_timeout=10.0)
+    policy.isolate()
+    bench.error(CircuitOpenError, circuit_breaker=policy)
+    assert bench.hosts == ""
+    bench.down(A)
+    for _ in range(4):
+        bench.request(circuit_breaker=False)
+    assert bench.hosts == "ab" * 4
+
+
+def test_views_and_reconfiguring(bench: Bench) -> None:
+    """A view has the client's hosts, unless it has a base URL of its own; other settings follow."""
+    bench.down(A)
+    with bench.client.with_options(timeout=5.0) as view:
+        assert bench.front_end.request(view, "GET", "items").url == f"{B}/items"
+    with bench.client.with_options(base_url=f"{A}/v2") as view, pytest.raises(ConnectError):
+        bench.front_end.request(view, "GET", "items")
+    bench.client.reconfigure(HttpClientConfig(**{**SETTINGS, "alternate_urls": [f"{C}/c"]}))
+    assert bench.request().url == f"{C}/c/items"
+    bench.client.reconfigure(HttpClientConfig(**{**SETTINGS, "alternate_urls": []}))
+    with pytest.raises((ConnectError, CircuitOpenError)):
+        bench.request()
+
+
+def test_a_stream_and_a_download_move_as_well(bench: Bench, tmp_path: Any) -> None:
+    """Until their head has come."""
+    bench.down(A)
+    with bench.front_end.stream(bench.client, "GET", "items") as response:
+        assert response.url == f"{B}/items"
+    bench.outcomes[B] = [HttpResponse(200, content=b"file")]
+    bench.front_end.download(bench.client, "items", tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == b"file"
+    assert bench.hosts == "abab"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"alternate_urls": "https://b.test"}, "must be a list of base URLs"),
+        ({"alternate_urls": ["/v1"]}, "is not absolute"),
+        ({"alternate_urls": ["https://b.test?x=1"]}, "has a query"),
+        ({"alternate_urls": ["https://b.test", "https://b.test/v2"]}, "https://b.test twice"),
+        ({"base_url": "https://b.test", "alternate_urls": ["https://b.test:443/v2"]}, "https://b.test twice"),
+        ({"base_url": "https://a.test", "alternate_urls": ["http://b.test"]}, "not encrypted"),
+        (
+            {"alternate_urls": ["http://10.0.0.1"], "egress_policy": EgressPolicy(allowed_hosts=["a.test"])},
+            "10.0.0.1",
+        ),
+    ],
+)
+def test_a_wrong_setting_is_named(settings: dict[str, Any], message: str) -> None:
+    """With what to write instead."""
+    with pytest.raises(ConfigurationError, match="alternate_urls") as raised:
+        HttpClientConfig(**settings)
+    assert message in str(raised.value)
+
+
+def test_alternates_need_a_base_url() -> None:
+    """Of the configuration, or of the client's keyword."""
+    config = HttpClientConfig(alternate_urls=["https://b.test"])
+    with pytest.raises(ConfigurationError, match="set base_url"):
+        HttpServiceClient(config)
+    HttpServiceClient(config, base_url="https://a.test").close()
+    with pytest.raises(ConfigurationError, match="twice"):
+        HttpServiceClient(config, base_url="https://b.test/v1")
