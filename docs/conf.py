@@ -56,6 +56,7 @@ _UNLINKED = [
     "BudgetSettings",  # `RetryQuotaSettings` or `RetryBudgetSettings`
     "Clock",  # a `VirtualClock`, or any object with its methods
     "Data",  # the type of a response's data
+    "Decision",  # what a refusal was decided by: for `explain(why=True)`
     "F",  # the type of the function that a policy is put around
     "Listening",  # what an event source is made of
     "Labels",  # names and values of labels, as a tuple of pairs
@@ -66,6 +67,7 @@ _UNLINKED = [
     "Outcome",  # a response, or a failure
     "P",  # the parameters of a function that a policy calls
     "R",  # the result of such a function
+    "S",  # the record of a policy's settings
     "ServiceCollection",  # neuroglia's, whose import is for type checkers alone
     "StreamContext",  # what `stream()` returns: for `with`
     "SupportsModelDump",  # a model of pydantic

@@ -19,6 +19,7 @@ from http_service_client import (
     HttpRequest,
     HttpResponse,
     HttpServiceClient,
+    MetricsCollector,
     SentState,
 )
 from http_service_client.client.results import finish
@@ -26,6 +27,18 @@ from http_service_client.core.effects import Outcome
 from http_service_client.core.timeouts import Timeout
 from http_service_client.drivers.simulator import Run, Simulator
 from http_service_client.errors import AttemptTimeoutError, Failure
+from http_service_client.events import (
+    DeadlineRefused,
+    FallbackSource,
+    FallbackUsed,
+    HedgeDenied,
+    HedgeFinished,
+    HedgeResult,
+    HedgeStarted,
+    LimitRefused,
+    LimitWaited,
+    OperationFinished,
+)
 from http_service_client.simulation.fleet import SimulatedClock
 
 __all__ = ["MINUTES", "STEP", "Story"]
@@ -38,6 +51,18 @@ FLAPPING, ARCHIVE, FILES = (
     "https://flapping.example.com",
     "https://archive.example.com",
     "https://files.example.com",
+)
+
+
+# What policies do that these clients do not have.
+_OF_POLICIES = (
+    LimitWaited(0.0, 1, SEARCH, "rate limit", 0.3),
+    LimitRefused(0.0, 1, SEARCH, "bulkhead", None),
+    DeadlineRefused(0.0, 1, SEARCH, 0.1, 0.4, 0.9),
+    FallbackUsed(0.0, 1, SEARCH, FallbackSource.VALUE, "status 503"),
+    HedgeStarted(0.0, 1, SEARCH, 1, 0.3),
+    HedgeDenied(0.0, 1, SEARCH, "the quota is spent"),
+    HedgeFinished(0.4, 1, SEARCH, 1, HedgeResult.WON, 0.1, 200, None, SentState.ANSWERED),
 )
 
 
@@ -78,6 +103,7 @@ class Story:
             metrics=HttpMetrics(max_series=20),
         )
         self.clients = {"shop": shop, "batch": batch}
+        self._events = MetricsCollector(shop.metrics)  # what is no call of these clients
         self._cached = batch.with_options(cache=Cache(storage=_BrokenStorage()))
 
     def run(self, scrape: Callable[[float], object]) -> None:
@@ -125,7 +151,11 @@ class Story:
             due[due.index((at, rate, call))] = (at + arrivals.expovariate(rate), rate, call)
 
     def _at(self, seconds: float) -> None:
-        """Somebody isolates the archive's circuit, and forgets it."""
+        """A function fails now and then. Somebody isolates the archive's circuit, and forgets it."""
+        error = "OSError" if seconds % 300 == 0 else None
+        self._events.collect(OperationFinished(0.2, "exchange rates", 1 if error is None else 3, error))
+        for event in _OF_POLICIES:
+            self._events.collect(event)
         if seconds == 300.0:
             circuit = self.clients["batch"].get_circuit_breaker(ARCHIVE)
             assert circuit is not None

@@ -103,6 +103,7 @@ if TYPE_CHECKING:
     from .policies.hedging import HedgingPolicy as HedgingPolicy
     from .policies.on_self import circuit_breaker as circuit_breaker
     from .policies.on_self import retry_policy as retry_policy
+    from .policies.pipeline import PipelineRegistry as PipelineRegistry
     from .policies.pipeline import ResiliencePipeline as ResiliencePipeline
     from .policies.priority import priority as priority
     from .policies.rate_limit import RateLimitPolicy as RateLimitPolicy
@@ -139,7 +140,7 @@ _MODULES = {
     ),
     "events": "Timeline",
     "policies.on_self": "circuit_breaker retry_policy",
-    "policies.pipeline": "ResiliencePipeline",
+    "policies.pipeline": "PipelineRegistry ResiliencePipeline",
     "http.messages": "Headers HttpContext HttpRequest HttpResponse",
     "observability.collector": "MetricsCollector",
     "observability.metrics": "HttpMetrics",

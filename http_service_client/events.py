@@ -44,6 +44,7 @@ __all__ = [
     "HostChanged",
     "LimitRefused",
     "LimitWaited",
+    "OperationFinished",
     "RedirectFollowed",
     "RetryScheduled",
     "RetryStopped",
@@ -598,6 +599,26 @@ class CallFinished(NamedTuple):
         return f"done: {outcome(self)}{_left(self)}"
 
 
+class OperationFinished(NamedTuple):
+    """A call of a function under a `ResiliencePipeline` ended.
+
+    at: seconds that it took.   attempts: how many times the function was to run, one after the other.
+    error: the name of the exception that the caller got, or None.
+    """
+
+    at: float
+    key: str
+    attempts: int
+    error: str | None
+    call_id: str = ""
+    call_name: str | None = None
+    name: str = "operation_finished"
+
+    def __str__(self) -> str:
+        attempts = "1 attempt" if self.attempts == 1 else f"{self.attempts} attempts"
+        return f"done: {self.error or 'success'} after {attempts}"
+
+
 class FallbackSource(str, Enum):
     """Where a fallback's result comes from."""
 
@@ -649,6 +670,7 @@ Event = (
     | RetryScheduled
     | RetryStopped
     | CircuitRefused
+    | OperationFinished
     | ThrottleWaited
     | ThrottleRefused
     | LimitWaited

@@ -87,7 +87,7 @@ class Operation:
     """
 
     __slots__ = (
-        *("_id", "args", "attempt", "call_name", "clock", "expires_at", "guarded"),
+        *("_events", "_id", "args", "attempt", "call_name", "clock", "expires_at", "guarded"),
         *("handled", "is_paused", "kwargs", "may_repeat", "started_at"),
     )
 
@@ -108,6 +108,7 @@ class Operation:
         self.is_paused: Callable[[], bool] | None = None
         self.call_name: str | None = None
         self._id: str | None = None
+        self._events: list[Event] | None = None
         self.clock = clock = guarded.clock
         self.started_at = clock()
 
@@ -131,8 +132,16 @@ class Operation:
         """Seconds left of the deadlines around it (may be negative), or None without one."""
         return remaining(self.clock, AMBIENT_DEADLINE.get())
 
+    @property
+    def events(self) -> list[Event]:
+        """What happened so far."""
+        if self._events is None:
+            self._events = []
+        return self._events
+
     def record(self, event: Event) -> None:
-        """Notify the listener."""
+        """Add an event to the timeline and notify the listener."""
+        self.events.append(event)
         self.guarded.listener(event)
 
     def begin(self) -> Any:

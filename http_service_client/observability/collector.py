@@ -33,6 +33,7 @@ from ..events import (
     HostChanged,
     LimitRefused,
     LimitWaited,
+    OperationFinished,
     RedirectFollowed,
     RetryStopped,
     ThrottleRefused,
@@ -68,6 +69,7 @@ _LABELS = {
     "http_hedges_total": ("service",),
     "http_hedges_denied_total": ("service",),
     "http_hedge_results_total": ("service", "result"),
+    "http_operations_total": ("service", "error"),
 }
 # What a call may send beyond its first request.
 _FURTHER = {
@@ -77,6 +79,7 @@ _FURTHER = {
     "codings": "http_codings_refused_total",
 }
 _DURATION = "http_request_duration_seconds"
+_OPERATION_DURATION = "http_operation_duration_seconds"
 # They have the name of a call and its URL template as labels.
 _NAMED = frozenset({"http_requests_total", "http_errors_total", _DURATION})
 # Service, method, status or error, name, URL template.
@@ -117,6 +120,8 @@ class MetricsCollector:
         http_hedges_total                   service                              requests sent beside one in flight
         http_hedges_denied_total            service                              those that the quota or the share denied
         http_hedge_results_total            service, result                      how hedges ended: won, lost, failed, refused
+        http_operations_total               service, error                       calls of functions under a pipeline
+        http_operation_duration_seconds     service                              how long they took, waits included
 
     `service` is the origin of the call, such as ``https://api.example.com``, without its `key`: tenants would be too
     many series. A call that has a name (`name=`) has it as a further label, `name`, in the first three; one with
@@ -138,8 +143,11 @@ class MetricsCollector:
         self._reset_after_fork()
         reset_in_forked_children(self)
         with metrics._lock:
-            metrics._declared.update({name: _label_names(name) for name in (*_LABELS, _DURATION)})
+            metrics._declared.update(
+                {name: _label_names(name) for name in (*_LABELS, _DURATION, _OPERATION_DURATION)}
+            )
             metrics._histogram(_DURATION)
+            metrics._histogram(_OPERATION_DURATION)
             for name in _LABELS:
                 metrics._counter(name)
 
@@ -184,7 +192,6 @@ class MetricsCollector:
         """Totals of this collector: calls, errors, the error rate, mean seconds of a call, retries, refusals.
 
         Refusals are attempts that a circuit, the throttle gate, a limit or the deadline check refused.
-        Refusals are attempts that a circuit, the throttle gate or the deadline check refused.
         """
         with self._metrics._lock:
             counted, seconds = self._counted.copy(), self._seconds
@@ -337,6 +344,13 @@ class MetricsCollector:
         if event.hedge:
             self._count(("http_hedge_results_total", _service(event), event.result.value))
 
+    def _operation_finished(self, event: OperationFinished) -> None:
+        self._count(("http_operations_total", event.key, event.error or ""))
+        with self._metrics._lock:
+            self._metrics._histogram(_OPERATION_DURATION).at(series_key({"service": event.key})).observe(
+                event.at
+            )
+
     def _state_change(self, event: StateChange) -> None:
         service = f"{_service(event)} (shadow)" if event.is_shadow else _service(event)
         self._count(("http_circuit_state_changes_total", service, event.new))
@@ -386,7 +400,7 @@ class MetricsCollector:
 
 
 def _label_names(metric: str) -> frozenset[str]:
-    names = set(_LABELS.get(metric, ("service", "method")))
+    names = set(_LABELS.get(metric, ("service",) if metric == _OPERATION_DURATION else ("service", "method")))
     if "outcome" in names:
         names = names - {"outcome"} | {"status_code", "error"}
     if metric in _NAMED:
@@ -433,5 +447,6 @@ _COUNT: dict[type, _Counting] = {
     HedgeStarted: MetricsCollector._hedge_started,
     HedgeDenied: MetricsCollector._hedge_denied,
     HedgeFinished: MetricsCollector._hedge_finished,
+    OperationFinished: MetricsCollector._operation_finished,
     StateChange: MetricsCollector._state_change,
 }

@@ -57,8 +57,8 @@ def _rate(name: str, by: str, labels: str = _S) -> str:
     return f"sum by ({by}) (rate({name}{labels}[$__rate_interval]))"
 
 
-def _quantile(share: float, by: str) -> str:
-    return f"histogram_quantile({share}, {_rate('http_client_call_duration_seconds_bucket', f'le{by}')})"
+def _quantile(share: float, by: str, of: str = "http_client_call_duration_seconds") -> str:
+    return f"histogram_quantile({share}, {_rate(f'{of}_bucket', f'le{by}')})"
 
 
 _OPEN = _with('state=~"open|half_open|isolated",mode="enforcing"')
@@ -358,6 +358,21 @@ PANELS = (
                     Query(_rate("http_client_hedge_results_total", "result"), "{{result}}"),
                     Query(_rate("http_client_hedges_denied_total", "service"), "{{service}} denied"),
                     Query(_rate("http_client_hedges_total", "service"), "{{service}} sent"),
+                ),
+            ),
+            Panel(
+                "Functions under pipelines",
+                "Finished calls of functions under a ResiliencePipeline, by the class of their error, if any; and their p95.",
+                "short",
+                (
+                    Query(
+                        _rate("http_client_operations_total", "service, error"),
+                        "{{service}} {{error}} a second",
+                    ),
+                    Query(
+                        _quantile(0.95, ", service", "http_client_operation_duration_seconds"),
+                        "{{service}} p95, seconds",
+                    ),
                 ),
             ),
             Panel(

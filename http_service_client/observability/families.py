@@ -116,6 +116,16 @@ COUNTS = (
         "Attempts that waited for the end of a pause that the service had asked for.",
     ),
     Count(
+        "http_operations_total",
+        "http_client_operations",
+        "Finished calls of functions under a pipeline, by the class of the exception that the caller got, if any.",
+    ),
+    Count(
+        "http_operation_duration_seconds",
+        "http_client_operation_duration_seconds",
+        "Duration of such calls as their callers saw it: attempts and all waits included.",
+    ),
+    Count(
         "http_limit_refusals_total",
         "http_client_limit_refusals",
         "Attempts that one of the client's own limits refused, by the limit. Nothing was sent for them.",

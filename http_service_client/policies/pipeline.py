@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from types import MethodType
 from typing import Any
@@ -12,7 +12,7 @@ from ..core.effects import Plan
 from ..core.operation import Operation, Proceed
 from ..drivers.clocks import Clock, SystemClock
 from ..errors import ConfigurationError
-from ..events import Event
+from ..events import Event, OperationFinished
 from .blocks import AttemptLoop
 from .listeners import notify
 from .logs import log_event
@@ -20,7 +20,7 @@ from .order import check_order
 from .runner import Runner
 from .strategy import Strategy
 
-__all__ = ["ResiliencePipeline"]
+__all__ = ["PipelineRegistry", "ResiliencePipeline"]
 
 
 class ResiliencePipeline(Strategy):
@@ -68,6 +68,19 @@ class ResiliencePipeline(Strategy):
         check_order(self._strategies)
         self._runner = Runner(self._around, name, self._clock, self._notify)
 
+    def reconfigure(self, *strategies: Strategy) -> None:
+        """Exchange the policies while calls go on: those under way end under the policies that they began with.
+
+        A policy that stays keeps its state. To change its settings, use its own `reconfigure`.
+
+        Raises ConfigurationError as the constructor does; then nothing has changed.
+        """
+        found = _flat(strategies)
+        _common_clock(found, self._clock)
+        check_order(found)
+        self._strategies = found
+        self._runner.compose()
+
     @property
     def strategies(self) -> tuple[Strategy, ...]:
         """The policies, the outermost first."""
@@ -98,9 +111,14 @@ class ResiliencePipeline(Strategy):
 
     def guard(self, proceed: Proceed, operation: Operation) -> Plan[Any]:
         """The plan of all its policies."""
-        return self._around(proceed)(operation)
+        return self._inside(proceed)(operation)
 
     def _around(self, proceed: Proceed) -> Proceed:
+        """All policies around what comes next, and the event of its end if somebody listens."""
+        proceed = self._inside(proceed)
+        return proceed if self._on_event is None else partial(_finished, proceed)
+
+    def _inside(self, proceed: Proceed) -> Proceed:
         for strategy in reversed(self._strategies):
             # A bound method that is bound once more is entered without a step of Python's own in between.
             proceed = MethodType(strategy.guard, proceed)
@@ -114,6 +132,64 @@ class ResiliencePipeline(Strategy):
     def __repr__(self) -> str:
         name = f"{self._name!r}: " if self._name else ""
         return f"<ResiliencePipeline {name}{', '.join(type(each).__name__ for each in self._strategies)}>"
+
+
+class PipelineRegistry(Mapping[str, ResiliencePipeline]):
+    """Pipelines by their names, for code that has only the name: an administration page, a health check, settings.
+
+    Threads may share it.
+    """
+
+    def __init__(self) -> None:
+        self._pipelines: dict[str, ResiliencePipeline] = {}
+
+    def add(self, pipeline: ResiliencePipeline) -> ResiliencePipeline:
+        """Enter a pipeline, and return it. Raises ConfigurationError for one without a name, or whose name is taken."""
+        if not isinstance(pipeline, ResiliencePipeline) or not pipeline.name:
+            raise ConfigurationError(f"a pipeline in a registry needs a name, not {pipeline!r}; pass name=")
+        if self._pipelines.setdefault(pipeline.name, pipeline) is not pipeline:
+            raise ConfigurationError(
+                f"there is a pipeline of this name already: {pipeline.name!r}; pop it first"
+            )
+        return pipeline
+
+    def pop(self, name: str) -> ResiliencePipeline:
+        """Remove a pipeline, and return it; KeyError if there is none."""
+        pipeline = self[name]
+        self._pipelines.pop(name, None)
+        return pipeline
+
+    def __getitem__(self, name: str) -> ResiliencePipeline:
+        try:
+            return self._pipelines[name]
+        except KeyError:
+            known = ", ".join(map(repr, self._pipelines)) or "there are none yet"
+            raise KeyError(f"no pipeline is called {name!r}; known: {known}") from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(list(self._pipelines))
+
+    def __len__(self) -> int:
+        return len(self._pipelines)
+
+    def __repr__(self) -> str:
+        return f"<PipelineRegistry {', '.join(self._pipelines) or 'empty'}>"
+
+
+def _finished(proceed: Proceed, operation: Operation) -> Plan[Any]:
+    try:
+        result = yield from proceed(operation)
+    except BaseException as error:
+        operation.record(_end(operation, type(error).__name__))
+        raise
+    operation.record(_end(operation, None))
+    return result
+
+
+def _end(operation: Operation, error: str | None) -> OperationFinished:
+    return OperationFinished(
+        operation.elapsed(), operation.key, operation.attempt, error, operation.call_id, operation.call_name
+    )
 
 
 def _flat(strategies: tuple[object, ...]) -> tuple[Strategy, ...]:

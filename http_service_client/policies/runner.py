@@ -16,7 +16,8 @@ from ..core.operation import Body, GuardedFunction, Operation, Proceed
 from ..drivers.call_ids import CALL_IDS
 from ..drivers.clocks import Clock
 from ..drivers.functions import asyncio_driver, blocking_driver
-from ..events import Event
+from ..errors import HttpClientError
+from ..events import Event, Timeline
 from .blocks import Block
 from .functions import AWAITABLE, FINISHED, UNFINISHED, handled_now, refuse, wrap
 from .generators import pause_of
@@ -46,9 +47,14 @@ class Runner:
         self._listener = listener
         self._blocking = blocking_driver(clock)
         self._asyncio = asyncio_driver(clock)
-        self._plain = around(_call)
-        self._async = around(_call_async)
-        self._body = around(_run_body)
+        self._around = around
+        self.compose()
+
+    def compose(self) -> None:
+        """Put the strategies around what they may guard, once; again when they have changed."""
+        self._plain = self._around(_call)
+        self._async = self._around(_call_async)
+        self._body = self._around(_run_body)
 
     def apply(self, function: F) -> F:
         """The function under the strategies."""
@@ -89,17 +95,19 @@ class Runner:
         about, driver = self._about(function, is_plain=True), self._blocking
 
         def guarded(*args: Any, **kwargs: Any) -> Any:
-            plan = (proceed or self._plain)(Operation(about, args, kwargs, handled_now()))
+            operation = Operation(about, args, kwargs, handled_now())
+            plan = (proceed or self._plain)(operation)
             try:
-                effect = next(plan)
-            except StopIteration as stop:
-                return stop.value
-            except _Stopped as stopped:
-                raise stopped.error from None
-            try:
+                try:
+                    effect = next(plan)
+                except StopIteration as stop:
+                    return stop.value
                 return driver.run(plan, effect)
             except _Stopped as stopped:
                 raise stopped.error from None
+            except HttpClientError as error:
+                _tell(error, operation)
+                raise
 
         return guarded
 
@@ -110,24 +118,35 @@ class Runner:
         about, driver = self._about(function, is_plain=False), self._asyncio
 
         async def guarded(*args: Any, **kwargs: Any) -> Any:
-            plan = (proceed or self._async)(Operation(about, args, kwargs, handled_now()))
+            operation = Operation(about, args, kwargs, handled_now())
+            plan = (proceed or self._async)(operation)
             try:
-                effect = next(plan)
-                # The usual case: nothing to wait for but the function itself.
-                if type(effect) is Invoke and effect.timeout is None:
-                    try:
-                        answer = effect.function(*effect.arguments)
-                        if type(answer) is CoroutineType or UNFINISHED[type(answer)] is AWAITABLE:
-                            answer = await answer
-                    except BaseException as error:
-                        effect = plan.throw(error)
-                    else:
-                        effect = plan.send(answer)
-            except StopIteration as stop:
-                return stop.value
-            return await driver.run(plan, is_call=False, effect=effect)
+                try:
+                    effect = next(plan)
+                    # The usual case: nothing to wait for but the function itself.
+                    if type(effect) is Invoke and effect.timeout is None:
+                        try:
+                            answer = effect.function(*effect.arguments)
+                            if type(answer) is CoroutineType or UNFINISHED[type(answer)] is AWAITABLE:
+                                answer = await answer
+                        except BaseException as error:
+                            effect = plan.throw(error)
+                        else:
+                            effect = plan.send(answer)
+                except StopIteration as stop:
+                    return stop.value
+                return await driver.run(plan, is_call=False, effect=effect)
+            except HttpClientError as error:
+                _tell(error, operation)
+                raise
 
         return guarded
+
+
+def _tell(error: HttpClientError, operation: Operation) -> None:
+    """Give the error of a policy the timeline of its operation. That of a client's call has its own."""
+    if error.timeline is None and operation.events:
+        error.timeline = Timeline(operation.events)
 
 
 class _Stopped(Exception):

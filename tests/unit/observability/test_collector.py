@@ -37,6 +37,7 @@ from http_service_client.events import (
     HostChanged,
     LimitRefused,
     LimitWaited,
+    OperationFinished,
     RedirectFollowed,
     RetryScheduled,
     RetryStopped,
@@ -144,6 +145,11 @@ EVENTS: list[tuple[Any, str, dict[str, str]]] = [
         ThrottleRefused(0.1, 1, "https://a.test", 2.0),
         "http_throttle_refusals_total",
         {"service": "https://a.test"},
+    ),
+    (
+        OperationFinished(0.1, "payments", 2, "OSError"),
+        "http_operations_total",
+        {"service": "payments", "error": "OSError"},
     ),
     (
         LimitWaited(0.1, 1, "https://a.test", "rate limit", 2.0),

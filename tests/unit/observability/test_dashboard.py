@@ -88,6 +88,8 @@ def test_every_metric_is_on_the_dashboard() -> None:
         "http_client_call_errors_total",
         "http_client_retries_total",
         "http_client_circuit_trials_total",
+        "http_client_operation_duration_seconds_count",
+        "http_client_operation_duration_seconds_sum",
     }
 
 

@@ -24,7 +24,7 @@ from http_service_client import (
     deadline,
 )
 from http_service_client.errors import SentState
-from http_service_client.events import Event, FallbackSource, FallbackUsed
+from http_service_client.events import Event, FallbackSource, FallbackUsed, OperationFinished
 from http_service_client.testing import VirtualClock
 from kit.front_ends import FrontEnd
 
@@ -39,10 +39,12 @@ class Service:
         self.clock = VirtualClock()
         self.policy = FallbackPolicy(**settings)
         self.events: list[Event] = []
-        self.pipeline = ResiliencePipeline(
-            self.policy, name="prices", clock=self.clock, on_event=self.events.append
-        )
+        self.pipeline = ResiliencePipeline(self.policy, name="prices", clock=self.clock, on_event=self._note)
         self._guarded = self.pipeline.apply(front_end.function(self._price))
+
+    def _note(self, event: Event) -> None:
+        if not isinstance(event, OperationFinished):
+            self.events.append(event)
 
     def _price(self, *args: Any, **kwargs: Any) -> Any:
         outcome = self.script.pop(0)

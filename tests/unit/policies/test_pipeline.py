@@ -17,13 +17,15 @@ from http_service_client import (
     CircuitOpenError,
     ConfigurationError,
     ConstantBackoff,
+    MetricsCollector,
+    PipelineRegistry,
     ResiliencePipeline,
     RetryCondition,
     RetryPolicy,
 )
 from http_service_client.core.effects import Plan
 from http_service_client.core.operation import Operation, Proceed
-from http_service_client.events import CircuitRefused, Event, RetryScheduled, RetryStopped
+from http_service_client.events import CircuitRefused, Event, OperationFinished, RetryScheduled, RetryStopped
 from http_service_client.policies.strategy import Strategy
 from http_service_client.testing import VirtualClock
 from kit.front_ends import FrontEnd
@@ -100,10 +102,14 @@ def test_events_go_to_the_listener(front_end: FrontEnd) -> None:
         with pytest.raises((PaymentError, CircuitOpenError)):
             front_end.run(guarded)
     assert [(type(event), event.key) for event in events] == [
-        (RetryScheduled, "charge"), (RetryStopped, "charge"), (CircuitRefused, "payments"),
+        (RetryScheduled, "charge"), (RetryStopped, "charge"), (OperationFinished, "charge"),
+        (CircuitRefused, "payments"), (OperationFinished, "charge"),
     ]  # fmt: skip
-    first, last, other = (event.call_id for event in events)
-    assert first == last != other
+    assert len({event.call_id for event in events[:3]}) == len({event.call_id for event in events[3:]}) == 1
+    assert events[0].call_id != events[3].call_id
+    assert [event.error for event in events if isinstance(event, OperationFinished)] == [
+        "PaymentError", "CircuitOpenError",
+    ]  # fmt: skip
 
 
 def test_waits_go_by_the_clock_of_the_policies(front_end: FrontEnd) -> None:
@@ -218,6 +224,73 @@ def test_a_retry_is_listened_to(front_end: FrontEnd) -> None:
     events: list[Event] = []
     pipeline = ResiliencePipeline(retrying(3), name="charge", on_event=events.append)
     front_end.run(pipeline.apply(front_end.function(Failing(1))))
-    (scheduled,) = events
+    scheduled, finished = events
     assert isinstance(scheduled, RetryScheduled)
-    assert scheduled.key == "charge"
+    assert isinstance(finished, OperationFinished)
+    assert (scheduled.key, finished.attempts, finished.error) == ("charge", 2, None)
+
+
+def test_a_refusal_explains_itself(front_end: FrontEnd) -> None:
+    """Its error has the timeline of the operation."""
+    breaker = breaking(1, name="payments")
+    breaker.isolate()
+    guarded = ResiliencePipeline(retrying(2), breaker).apply(front_end.function(int))
+    with pytest.raises(CircuitOpenError) as caught:
+        front_end.run(guarded)
+    assert "refused by the circuit breaker for payments (isolated)" in caught.value.explain()
+
+
+def test_a_collector_counts_operations(front_end: FrontEnd) -> None:
+    """As it counts the calls of a client."""
+    collector = MetricsCollector()
+    pipeline = ResiliencePipeline(retrying(1), name="charge", on_event=collector.collect)
+    front_end.run(pipeline.apply(front_end.function(Failing(0))))
+    with pytest.raises(PaymentError):
+        front_end.run(pipeline.apply(front_end.function(Failing(9))))
+    count = collector.metrics.total
+    assert count("http_operations_total", {"service": "charge", "error": ""}) == 1
+    assert count("http_operations_total", {"service": "charge", "error": "PaymentError"}) == 1
+
+
+def test_policies_are_exchanged_while_calls_go_on(front_end: FrontEnd) -> None:
+    """Functions that are guarded already follow, and a policy that stays keeps its state."""
+    breaker = breaking(1)
+    pipeline = ResiliencePipeline(breaker)
+    failing = Failing(1)
+    guarded = pipeline.apply(front_end.function(failing))
+    with pytest.raises(PaymentError):
+        front_end.run(guarded)
+    pipeline.reconfigure(retrying(3), breaker)
+    assert pipeline.strategies[1] is breaker
+    with pytest.raises(CircuitOpenError):
+        front_end.run(guarded)
+    pipeline.reconfigure(retrying(3))
+    assert front_end.run(guarded) == "done"
+
+
+def test_a_wrong_change_changes_nothing() -> None:
+    """It is found before anything is exchanged."""
+    pipeline = ResiliencePipeline(retrying(3))
+    before = pipeline.strategies
+    with pytest.raises(ConfigurationError):
+        pipeline.reconfigure()
+    with pytest.raises(ConfigurationError, match="the same clock"):
+        pipeline.reconfigure(RetryPolicy(clock=VirtualClock()))
+    assert pipeline.strategies == before
+
+
+def test_a_registry_finds_pipelines_by_name() -> None:
+    """Each name once; what is looked for in vain is answered with what there is."""
+    registry = PipelineRegistry()
+    payments = registry.add(ResiliencePipeline(retrying(), name="payments"))
+    assert registry["payments"] is payments
+    assert list(registry) == ["payments"]
+    assert "rates" not in registry
+    with pytest.raises(KeyError, match="'payments'"):
+        registry["payment"]
+    with pytest.raises(ConfigurationError, match="there is a pipeline of this name"):
+        registry.add(ResiliencePipeline(retrying(), name="payments"))
+    with pytest.raises(ConfigurationError, match="needs a name"):
+        registry.add(ResiliencePipeline(retrying()))
+    assert registry.pop("payments") is payments
+    assert len(registry) == 0
