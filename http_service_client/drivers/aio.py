@@ -188,8 +188,9 @@ class AsyncioDriver:
         branch = effect.branch
         if branch.is_cancelled:
             return False
-        task = asyncio.get_running_loop().create_task(self._run_branch(branch))
-        branch.begin(task.cancel)
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(self._run_branch(branch))
+        branch.begin(partial(_cancel, loop, task))
         self._branches.add(task)
         task.add_done_callback(partial(self._end_branch, branch))
         return True
@@ -248,6 +249,15 @@ async def _sleep_by(sleep: Callable[[float], Awaitable[None]], effect: Sleep) ->
     finally:
         asleep.cancel()
         waiter.release()
+
+
+def _cancel(loop: asyncio.AbstractEventLoop, task: asyncio.Task[None]) -> None:
+    """Cancel a task; from elsewhere if an abandoned plan is closed there, perhaps after the end of the loop."""
+    if asyncio._get_running_loop() is loop and is_running_here(loop):
+        task.cancel()
+        return
+    with suppress(RuntimeError):  # the loop is closed
+        loop.call_soon_threadsafe(task.cancel)
 
 
 async def _first_of(

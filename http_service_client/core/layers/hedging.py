@@ -267,7 +267,8 @@ class HedgedCall(Call):
 
     def __init__(self, whole: Call, current: Attempt) -> None:
         for name in _OF_A_CALL:
-            setattr(self, name, getattr(whole, name))
+            if hasattr(whole, name):
+                setattr(self, name, getattr(whole, name))
         vars(self).update(vars(whole))  # what interceptors have set
         self.whole = whole
         self.is_over = False

@@ -30,7 +30,9 @@ from .windows import ROUNDING
 __all__ = ["RENAMED", "HedgeShare", "Hedging", "HedgingSettings", "HedgingSnapshot"]
 
 _BURST = 5.0  # hedges
-_MARGIN = 1.1  # a quantile is exact to 10 %; below the real one, hedges would be sent for ordinary latencies
+_MARGIN = (
+    1 / 0.9
+)  # a quantile is exact to 10 %; below the real one, hedges would be sent for ordinary latencies
 
 
 RENAMED = {

@@ -64,7 +64,7 @@ def test_a_learned_delay_is_the_quantile_once_enough_is_known() -> None:
     assert machine.delay() == pytest.approx(0.11, rel=0.1)
 
 
-@pytest.mark.parametrize("latency", [0.0123, 0.1, 0.7, 5.0])
+@pytest.mark.parametrize("latency", [0.0123, 0.1, 0.5, 0.7, 5.0])
 def test_a_learned_delay_is_not_below_the_latency_of_a_steady_service(latency: float) -> None:
     """Latencies are known to ten per cent; a delay just below them would hedge every call."""
     machine = hedging(min_calls=1)
@@ -72,7 +72,7 @@ def test_a_learned_delay_is_not_below_the_latency_of_a_steady_service(latency: f
         machine.record(latency)
     delay = machine.delay()
     assert delay is not None
-    assert latency <= delay + 1e-9 <= 1.22 * latency
+    assert latency <= delay + 1e-9 <= 1.23 * latency
 
 
 def test_a_loser_counts_as_one_that_took_longer() -> None:

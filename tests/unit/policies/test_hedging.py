@@ -1,0 +1,131 @@
+"""The hedging policy around functions: what it takes, what it keeps, and what it refuses."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import pickle
+import threading
+
+import pytest
+
+from http_service_client import ConfigurationError, HedgingPolicy, ResiliencePipeline
+from kit.forks import in_a_child, needs_fork
+from kit.threads import wait_until
+
+
+async def one() -> int:
+    return 1
+
+
+def test_a_plain_function_is_refused_with_the_reason() -> None:
+    """It cannot be interrupted: the error says what to do instead."""
+    with pytest.raises(ConfigurationError, match=r"plain function.*guard an async function.*in_threads=True"):
+        HedgingPolicy(delay=1.0).call(lambda: 1)
+
+
+def test_a_block_is_refused() -> None:
+    """It cannot run twice."""
+    with pytest.raises((ConfigurationError, TypeError)), ResiliencePipeline(HedgingPolicy(delay=1.0)):
+        raise AssertionError("it must not run")
+
+
+def test_a_plain_function_in_threads_runs_to_its_end_when_it_has_lost() -> None:
+    """The caller does not wait for it, and its thread ends with it."""
+    policy = HedgingPolicy(delay=0.01, in_threads=True)
+    may_end, ended, numbers = threading.Event(), threading.Event(), iter((1, 2))
+
+    def work() -> int:
+        number = next(numbers)
+        if number == 1:
+            may_end.wait(10)
+            ended.set()
+        return number
+
+    assert policy.call(work) == 2
+    assert not ended.is_set()
+    may_end.set()
+    wait_until(ended.is_set)
+
+
+def test_an_async_function_that_lost_is_cancelled() -> None:
+    """Before the caller does anything else that takes time."""
+    cancelled: list[int] = []
+    numbers = iter((1, 2))
+
+    async def work() -> int:
+        number = next(numbers)
+        try:
+            await asyncio.sleep(60.0 if number == 1 else 0.0)
+        except asyncio.CancelledError:
+            cancelled.append(number)
+            raise
+        return number
+
+    async def main() -> int:
+        result = await HedgingPolicy(delay=0.01).call_async(work)
+        await asyncio.sleep(0)
+        return result
+
+    assert asyncio.run(main()) == 2
+    assert cancelled == [1]
+
+
+def test_a_copy_has_the_settings_and_a_state_of_its_own() -> None:
+    """So has a pickle. Policies are equal by their settings and name."""
+    policy = HedgingPolicy(delay=0.5, name="rates")
+    asyncio.run(policy.call_async(one))
+    for twin in (copy.copy(policy), copy.deepcopy(policy), pickle.loads(pickle.dumps(policy))):
+        assert twin == policy
+        assert twin.snapshot()[1:] == (0, 0, 5)
+        assert twin.settings == policy.settings
+    assert policy.snapshot().calls == 1
+    assert policy != HedgingPolicy(delay=0.6, name="rates")
+
+
+def test_settings_change_while_it_is_in_use() -> None:
+    """The counts stay; a wrong value changes nothing."""
+    policy = HedgingPolicy(delay=0.5)
+    asyncio.run(policy.call_async(one))
+    policy.reconfigure(delay=2.0, max_hedges=3)
+    assert (policy.settings.delay, policy.settings.max_hedges, policy.snapshot()[:2]) == (2.0, 3, (2.0, 1))
+    with pytest.raises(ConfigurationError, match="delay must be"):
+        policy.reconfigure(delay=-1)
+    with pytest.raises(TypeError, match="dely"):
+        policy.reconfigure(dely=1)
+    assert policy.settings.delay == 2.0
+
+
+def test_the_first_error_of_a_function_that_learns_is_raised() -> None:
+    """An error is no latency."""
+
+    async def fails() -> int:
+        raise LookupError
+
+    policy = HedgingPolicy(min_calls=1)
+    with pytest.raises(LookupError):
+        asyncio.run(policy.call_async(fails))
+    assert policy.snapshot().delay is None
+
+
+@needs_fork
+def test_a_forked_child_has_the_whole_share() -> None:
+    """And hedges by threads of its own."""
+    policy = HedgingPolicy(delay=0.01, in_threads=True, max_share=0.001)
+    first = threading.Event()
+
+    def slow_once() -> str:
+        if not first.is_set():
+            first.set()
+            threading.Event().wait(0.3)
+        return "done"
+
+    assert policy.call(slow_once) == "done"
+
+    def child() -> None:
+        first.clear()
+        assert policy.snapshot().available == 5
+        assert policy.call(slow_once) == "done"
+        assert policy.snapshot().hedges == 1
+
+    assert in_a_child(child) == 0
