@@ -30,9 +30,8 @@ from .windows import ROUNDING
 __all__ = ["RENAMED", "HedgeShare", "Hedging", "HedgingSettings", "HedgingSnapshot"]
 
 _BURST = 5.0  # hedges
-_MARGIN = (
-    1 / 0.9
-)  # a quantile is exact to 10 %; below the real one, hedges would be sent for ordinary latencies
+# A quantile is exact to 10 %. Below the real one, hedges would be sent for ordinary latencies.
+_MARGIN = 1 / 0.9
 
 
 RENAMED = {
