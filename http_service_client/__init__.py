@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from .core.machines.retry_quota import RetryQuotaSettings as RetryQuotaSettings
     from .core.priority import Priority as Priority
     from .errors import AttemptTimeoutError as AttemptTimeoutError
+    from .errors import BulkheadFullError as BulkheadFullError
     from .errors import CallRefusedError as CallRefusedError
     from .errors import ChecksumError as ChecksumError
     from .errors import CircuitOpenError as CircuitOpenError
@@ -93,6 +94,7 @@ if TYPE_CHECKING:
     from .http.urls import RawUrl as RawUrl
     from .observability.collector import MetricsCollector as MetricsCollector
     from .observability.metrics import HttpMetrics as HttpMetrics
+    from .policies.bulkhead import BulkheadPolicy as BulkheadPolicy
     from .policies.cache import Cache as Cache
     from .policies.cache_storages import MemoryStorage as MemoryStorage
     from .policies.circuit_breaker import CircuitBreakerPolicy as CircuitBreakerPolicy
@@ -131,7 +133,7 @@ _MODULES = {
     "policies.gather_in_threads": "gather_in_threads",
     "policies.hedging": "HedgingPolicy",
     "errors": (
-        "AttemptTimeoutError CallRefusedError ChecksumError CircuitOpenError ClientClosedError ConfigurationError ConnectError ConnectTimeoutError "
+        "AttemptTimeoutError BulkheadFullError CallRefusedError ChecksumError CircuitOpenError ClientClosedError ConfigurationError ConnectError ConnectTimeoutError "
         "ConnectionLostError DeadlineExceededError DeadlineTooShortError DecodingError EgressRefusedError HttpClientError HttpStatusError "
         "InterceptorError InvalidRequestError NameResolutionError NetworkError PaginationError PollingError PoolTimeoutError "
         "ProtocolError ProxyError RateLimitExceededError ReadTimeoutError RequestTimeoutError ResponseError ResponseTooLargeError ResponseValidationError "
@@ -144,6 +146,7 @@ _MODULES = {
     "http.messages": "Headers HttpContext HttpRequest HttpResponse",
     "observability.collector": "MetricsCollector",
     "observability.metrics": "HttpMetrics",
+    "policies.bulkhead": "BulkheadPolicy",
     "policies.cache": "Cache",
     "policies.cache_storages": "MemoryStorage",
     "policies.sqlite_storage": "SqliteStorage",

@@ -11,6 +11,7 @@ exchange as a value (`Failure`), and the errors that a caller sees.
     ├── StreamError                   (RuntimeError)     a streamed body cannot be read: not yet, or no longer
     ├── InterceptorError              (TypeError)        an interceptor or an auth flow broke its rules
     ├── CallRefusedError                                 a policy of this client refused the call
+    │   ├── BulkheadFullError                            too many calls are in progress, and enough wait
     │   ├── CircuitOpenError                             the circuit breaker did
     │   ├── RateLimitExceededError                       the rate limit did, or its wait would be too long
     │   └── ThrottledError                               the service asked for a pause, and the call cannot wait
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AttemptTimeoutError",
+    "BulkheadFullError",
     "CallRefusedError",
     "ChecksumError",
     "CircuitOpenError",
@@ -341,6 +343,17 @@ class CircuitOpenError(CallRefusedError):
     retry_after: seconds until a trial call may pass, or None when the circuit is isolated or a trial is
         in progress.
     reason: "open", "isolated", "trial in progress" or "recovering".
+    """
+
+    reason: str = ""
+
+
+class BulkheadFullError(CallRefusedError):
+    """The bulkhead had no permit for the call: its queue was full, or the wait took too long. Nothing was sent.
+
+    key: of the bulkhead, such as ``https://api.example.com``, or the name of a policy.
+    reason: "full", the queue had no room; "max_wait", no permit within that time; or "displaced", a call of a higher
+        priority needed the room in the queue.
     """
 
     reason: str = ""

@@ -336,6 +336,7 @@ class LimitRefused(NamedTuple):
     """One of this client's own limits refused the attempt; nothing was sent.
 
     limit: its name, such as "rate limit" or "bulkhead".   retry_after: seconds until another may pass, or None.
+    reason: of several that the limit has, such as "full"; "" for its only one.
     """
 
     at: float
@@ -343,13 +344,18 @@ class LimitRefused(NamedTuple):
     key: str
     limit: str
     retry_after: float | None
+    reason: str = ""
+    decision: Decision | None = None
     call_id: str = ""
     call_name: str | None = None
     name: str = "limit_refused"
 
     def __str__(self) -> str:
         when = "" if self.retry_after is None else f"; another may pass in {self.retry_after:.3f} s"
-        return f"attempt {self.attempt}: refused by the {self.limit} of {self.key or 'this policy'}{when}"
+        why = f" ({self.reason})" if self.reason else ""
+        return (
+            f"attempt {self.attempt}: refused by the {self.limit} of {self.key or 'this policy'}{why}{when}"
+        )
 
 
 class DeadlineRefused(NamedTuple):

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.checks import check_count, check_duration, check_flag, suggests_keywords
 from ..core.machines.backoff import ExponentialBackoff
+from ..core.machines.bulkhead_settings import BulkheadSettings
 from ..core.machines.circuit_states import CircuitBreakerSettings
 from ..core.machines.deadline_check import DeadlineCheckSettings
 from ..core.machines.fallback import FallbackSettings
@@ -34,6 +35,7 @@ from ..http.egress import EgressPolicy
 from ..http.headers import redact_headers
 from ..http.messages import HttpRequest
 from ..http.propagation import Propagation
+from ..policies.bulkhead import BulkheadPolicy
 from ..policies.circuit_breaker import CircuitBreakerPolicy
 from ..policies.fallback import FallbackPolicy
 from ..policies.hedging import HedgingPolicy
@@ -46,6 +48,7 @@ from .resolved import (
     frozen,
     parse_alternate_urls,
     parse_base_url,
+    parse_bulkhead,
     parse_circuit_breaker,
     parse_client_auth,
     parse_deadline_check,
@@ -185,6 +188,8 @@ class HttpClientConfig:
         a mapping of its arguments, such as ``{"rate": 10}`` for ten a second. None for any number.
     hedging: when a request that is safe to repeat is sent a second time, beside the one in flight: a `HedgingPolicy`, or a
         mapping of its arguments. None for never.
+    bulkhead: how many calls of an origin (and `key`) may be in progress together, and how many may wait for their turn: a
+        `BulkheadPolicy`, or a mapping of its arguments. None for any number.
     http2: use HTTP/2 with the https origins that agree to it, and that no proxy leads to. Needs the extra `http2`.
 
     A configuration is a value: it compares, pickles and copies by its fields, and does not change. Mappings and lists
@@ -240,6 +245,7 @@ class HttpClientConfig:
     rate_limit: RateLimitPolicy | RateLimitSettings | Mapping[str, Any] | None = None
     hedging: HedgingPolicy | HedgingSettings | Mapping[str, Any] | None = None
     alternate_urls: Sequence[str] = ()
+    bulkhead: BulkheadPolicy | BulkheadSettings | Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         set_here = {name: getattr(self, name) for name in _SHARED if _is_set(getattr(self, name))}
@@ -285,6 +291,7 @@ class HttpClientConfig:
         object.__setattr__(self, "_resolved", resolved)
         object.__setattr__(self, "propagation", resolved.propagation)
         object.__setattr__(self, "fallback", resolved.fallback)
+        object.__setattr__(self, "bulkhead", resolved.bulkhead)
         object.__setattr__(self, "deadline_check", resolved.deadline_check)
         object.__setattr__(self, "rate_limit", resolved.rate_limit)
         object.__setattr__(self, "hedging", resolved.hedging)
@@ -333,6 +340,7 @@ class HttpClientConfig:
             fallback=parse_fallback(self.fallback),
             rate_limit=parse_rate_limit(self.rate_limit),
             hedging=parse_hedging(self.hedging),
+            bulkhead=parse_bulkhead(self.bulkhead),
         )
 
     def _shared_pool(self, set_here: Mapping[str, Any]) -> ConnectionPoolConfig:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+from ..core.machines.bulkhead import Bulkhead
 from ..core.machines.circuit_breaker import CircuitBreaker
 from ..core.machines.deadline_check import DeadlineCheck
 from ..core.machines.hedging import Hedging
@@ -109,6 +110,7 @@ class OriginParts:
             self._add_latencies(key, state)
             self._set_rate_limit(key, state)
             self._add_hedging(key, state)
+            self._set_bulkhead(key, state)
 
     def _new_state(self, key: str) -> OriginState:
         connections = self._config.pool.max_connections_per_host
@@ -117,6 +119,7 @@ class OriginParts:
         self._add_latencies(key, state)
         self._set_rate_limit(key, state)
         self._add_hedging(key, state)
+        self._set_bulkhead(key, state)
         return state
 
     def _add_hedging(self, key: str, state: OriginState) -> None:
@@ -127,6 +130,16 @@ class OriginParts:
             state.hedging = Hedging(settings, clock=self._now, lock=self._lock_of(key))
         else:
             state.hedging.reconfigure(settings)
+
+    def _set_bulkhead(self, key: str, state: OriginState) -> None:
+        """Give a state its bulkhead, or other settings to the one that it has: its permits and waiters stay."""
+        settings = self._config.resolved.bulkhead
+        if settings is None:
+            state.bulkhead = None
+        elif state.bulkhead is None:
+            state.bulkhead = Bulkhead(settings, key=key, lock=self._lock_of(key))
+        elif state.bulkhead.settings != settings:
+            state.bulkhead.reconfigure(settings)
 
     def _add_latencies(self, key: str, state: OriginState) -> None:
         """Give a state what learns how long its service takes, and what judges by it. What is known already stays."""

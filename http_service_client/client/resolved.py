@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from .._version import __version__
 from ..core.checks import did_you_mean, keyword_remedy
 from ..core.machines.backoff import ExponentialBackoff
+from ..core.machines.bulkhead_settings import BulkheadSettings
 from ..core.machines.circuit_states import CircuitBreakerSettings
 from ..core.machines.deadline_check import DeadlineCheckSettings
 from ..core.machines.fallback import FallbackSettings
@@ -37,6 +38,7 @@ from ..http.proxies.urls import read_proxy, redact_proxy
 from ..http.routes import RouteTable
 from ..http.secret_names import CREDENTIAL_HEADERS, SecretNames
 from ..http.urls import check_base_url, normalise_url, split_url
+from ..policies.bulkhead import BulkheadPolicy
 from ..policies.circuit_breaker import CircuitBreakerPolicy
 from ..policies.fallback import FallbackPolicy
 from ..policies.hedging import HedgingPolicy
@@ -54,6 +56,7 @@ __all__ = [
     "known_arguments",
     "parse_alternate_urls",
     "parse_base_url",
+    "parse_bulkhead",
     "parse_circuit_breaker",
     "parse_client_auth",
     "parse_deadline_check",
@@ -114,6 +117,7 @@ class ResolvedConfig:
     state_key: chooses the state of a call that sets no key; None for that of its origin.
     fallback: what stands in for the response of a call that failed; None for nothing.
     alternate_urls: further base URLs, normalised; () for none.
+    bulkhead: how many calls of an origin may be in progress, and wait; None for any number.
     deadline_check: when attempts are not begun that could hardly end in time; None to begin them all.
     hedging: when a request is sent a second time; None for never.
     """
@@ -136,6 +140,7 @@ class ResolvedConfig:
     fallback: FallbackSettings | None
     rate_limit: RateLimitSettings | None
     hedging: HedgingSettings | None
+    bulkhead: BulkheadSettings | None
 
     @property
     def learns_latencies(self) -> bool:
@@ -237,6 +242,25 @@ def parse_hedging(given: object) -> HedgingSettings | None:
     if isinstance(given, HedgingPolicy):
         return given.settings
     return HedgingSettings(**_arguments("hedging", given, HedgingSettings))
+
+
+def parse_bulkhead(given: object) -> BulkheadSettings | None:
+    """The settings of a policy, without its permits, or those made of a mapping; None for None."""
+    if given is None or isinstance(given, BulkheadSettings):
+        return given
+    if isinstance(given, BulkheadPolicy):
+        return given.settings
+    if type(given) is int:
+        raise ConfigurationError(
+            f"bulkhead must be a BulkheadPolicy, a mapping of its arguments or None, not {given!r}; "
+            f"write BulkheadPolicy(max_concurrent={given!r})"
+        )
+    arguments = _arguments("bulkhead", given, BulkheadPolicy)
+    if "max_concurrent" not in arguments:
+        raise ConfigurationError(
+            "bulkhead must have max_concurrent: how many calls may be in progress together"
+        )
+    return BulkheadPolicy(**arguments).settings
 
 
 # A client has a clock and randomness of its own, and names its circuits by their origins.

@@ -144,6 +144,7 @@ def pipelines(
         has_hosts=bool(config.resolved.alternate_urls),
         checks_deadlines=config.resolved.deadline_check is not None,
         learns_latencies=config.resolved.learns_latencies,
+        has_bulkheads=config.resolved.bulkhead is not None,
     )
     plain = partial(pipeline, prepare=Preparation(logins))
     # A call with an auth flow has its credentials from there: no login is taken from a netrc file.
@@ -210,6 +211,7 @@ def foreign_calls(
         telemetry=telemetry,
         checks_deadlines=config.resolved.deadline_check is not None,
         learns_latencies=config.resolved.learns_latencies,
+        has_bulkheads=config.resolved.bulkhead is not None,
     )
 
 

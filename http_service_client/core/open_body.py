@@ -119,7 +119,7 @@ class OpenBody:
             first = max(_SHORTEST, timeout.first_byte - response.waited)
         self._waits = Timeout(read=first)  # those of the first piece, then the later ones
         self._pieces: Iterator[bytes] = iter(())
-        self.is_complete = False
+        self.is_complete = self._is_closed = False
 
     def next_piece(self, idle: Idle | None = None) -> Plan[bytes | Failure]:
         """The next piece, decoded; b"" at the end. A failure closes it.
@@ -224,8 +224,15 @@ class OpenBody:
     ) -> Failure:
         return Failure(error_type, message, state, cause, {"response": self._response})
 
+    def keep(self, release: Callable[[], None]) -> None:
+        """Have `release` called when it is closed, as for the slots; now if it is closed already."""
+        self._slots.append(release)
+        if self._is_closed:
+            self.release_slots()
+
     def close(self) -> None:
         """Release the connection and its slots. A second time does nothing."""
+        self._is_closed = True
         self._source.close()
         self.release_slots()
 

@@ -30,6 +30,7 @@ from collections import deque
 from collections.abc import Callable
 
 from ..errors import ConfigurationError
+from .machines.bulkhead import Bulkhead
 from .machines.circuit_breaker import CircuitBreaker
 from .machines.circuit_states import CircuitBreakerState
 from .machines.deadline_check import DeadlineCheck
@@ -57,12 +58,12 @@ class OriginState:
     latencies: how long the service takes, and deadline_check, which judges by it; None where no setting needs them.
     rate_limiter: None when switched off.
     hedging: what decides about hedges, and knows how long they take; None when switched off.
+    bulkhead: None when switched off.
     """
 
     __slots__ = (
-        *("begun", "breaker", "budget", "connections", "deadline_check", "gate", "hedging", "latencies"),
-        "rate_limiter",
-        "refuses_codings",
+        *("begun", "breaker", "budget", "bulkhead", "connections", "deadline_check", "gate", "hedging"),
+        *("latencies", "rate_limiter", "refuses_codings"),
     )
 
     def __init__(
@@ -78,10 +79,11 @@ class OriginState:
         self.deadline_check: DeadlineCheck | None = None
         self.rate_limiter: RateLimiter | None = None
         self.hedging: Hedging | None = None
+        self.bulkhead: Bulkhead | None = None
 
     def rank(self, now: float) -> int:
         """What forgetting it would cost (see above); -1 if what it remembers is too old to matter."""
-        if self.connections.in_use:
+        if self.connections.in_use or not (self.bulkhead is None or self.bulkhead.is_idle):
             return _KEPT
         found = self._rank_of_circuit(now)
         limiter = self.rate_limiter
@@ -150,6 +152,8 @@ class OriginRegistry:
                 state.rate_limiter.reset_after_fork()
             if state.hedging is not None:
                 state.hedging.reset_after_fork()
+            if state.bulkhead is not None:
+                state.bulkhead.reset_after_fork()
 
     def _add(self, origin: str) -> OriginState:
         with self._lock:  # type: ignore[attr-defined]

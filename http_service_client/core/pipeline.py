@@ -15,6 +15,7 @@ from .call import Call
 from .layer import Handler, Layer, compose
 from .layers.attempt_timeout import AttemptTimeoutLayer
 from .layers.auth import AuthLayer
+from .layers.bulkhead import BulkheadLayer
 from .layers.cache import CacheLayer, CacheMembership
 from .layers.circuit_breaker import CircuitBreakerLayer
 from .layers.compression import CompressionLayer
@@ -71,6 +72,7 @@ def call_pipeline(
     learns_latencies: bool = False,
     has_hedges: bool = False,
     has_hosts: bool = False,
+    has_bulkheads: bool = False,
 ) -> Handler:
     """The layers of a call, in the order in which a request meets them.
 
@@ -87,6 +89,7 @@ def call_pipeline(
     is_download: the body is saved to a file, over as many attempts as it takes.
     cache: of responses; None for none.
     checks_deadlines: no attempt is begun that could hardly end in time.   learns_latencies: how long services take.
+    has_bulkheads: so many calls of an origin may be in progress.
     has_gates: a pause that a service asks for holds for all calls.   has_rate_limit: origins may have one.
     has_hosts: calls may go to one of several base URLs.
     auth: calls may have auth flows; the headers of requests that a flow makes itself, and where it finds tokens.
@@ -114,6 +117,7 @@ def call_pipeline(
         ThrottleGateLayer(random) if has_gates else None,  # the pauses that services ask for
         RateLimitLayer() if has_rate_limit else None,  # a token for each attempt
         CircuitBreakerLayer(),  # a permit for each attempt
+        BulkheadLayer() if has_bulkheads else None,  # so many attempts at once
         DownloadLayer() if is_download else None,  # of a download: its body, to the file
         InterceptorsLayer(*interceptors, prepare),  # user code, then the request's final form
         LatencyLayer() if learns_latencies else None,  # how long the service takes
@@ -147,6 +151,7 @@ def foreign_pipeline(
     telemetry: Telemetry | None = None,
     checks_deadlines: bool = False,
     learns_latencies: bool = False,
+    has_bulkheads: bool = False,
 ) -> Handler:
     """The layers of a call whose exchange another library makes (see `transports.foreign`).
 
@@ -161,6 +166,7 @@ def foreign_pipeline(
         ThrottleGateLayer(random) if has_gates else None,
         RateLimitLayer() if has_rate_limit else None,
         CircuitBreakerLayer(),
+        BulkheadLayer() if has_bulkheads else None,
         LatencyLayer() if learns_latencies else None,
         AttemptTimeoutLayer(),
     ]

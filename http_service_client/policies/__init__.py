@@ -12,6 +12,7 @@ from ..core.machines.backoff import (
     Jitter,
     LinearBackoff,
 )
+from ..core.machines.bulkhead_settings import BulkheadSettings, BulkheadSnapshot
 from ..core.machines.circuit_breaker import CircuitBreaker
 from ..core.machines.circuit_states import (
     CircuitBreakerSettings,
@@ -28,6 +29,7 @@ from ..core.machines.retry_budget import RetryBudgetSettings
 from ..core.machines.retry_conditions import RetryCondition
 from ..core.machines.retry_quota import RetryQuotaSettings
 from ..http.caching.stored import StoredResponse
+from .bulkhead import BulkheadPolicy
 from .cache import Cache
 from .cache_storages import MemoryStorage
 from .circuit_breaker import CircuitBreakerPolicy
@@ -39,6 +41,9 @@ from .strategy import Strategy
 
 __all__ = [
     "BackoffStrategy",
+    "BulkheadPolicy",
+    "BulkheadSettings",
+    "BulkheadSnapshot",
     "Cache",
     "CacheStorage",
     "CircuitBreaker",

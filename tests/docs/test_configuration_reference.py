@@ -74,6 +74,11 @@ def rate_limit(**keywords: object) -> None:
     package.RateLimitPolicy(**{"rate": 1.0, **keywords})  # type: ignore[arg-type]  # wrong ones too
 
 
+def bulkhead(**keywords: object) -> None:
+    """A bulkhead with these arguments, which has permits."""
+    package.BulkheadPolicy(**{"max_concurrent": 5, **keywords})  # type: ignore[arg-type]  # wrong ones too
+
+
 # Heading to the callable that takes the settings of its table.
 TAKERS: dict[str, Callable[..., Any]] = {
     **{
@@ -100,6 +105,7 @@ TAKERS: dict[str, Callable[..., Any]] = {
             "HedgingPolicy",
         )
     },
+    "BulkheadPolicy": bulkhead,
     "FallbackPolicy": fallback,
     "RateLimitPolicy": rate_limit,
     "Keywords of a call": call,
@@ -137,6 +143,7 @@ def parameters(heading: str) -> dict[str, Any]:
         events: HttpServiceClient.events,
         fallback: package.FallbackPolicy,
         rate_limit: package.RateLimitPolicy,
+        bulkhead: package.BulkheadPolicy,
     }.get(TAKERS[heading], TAKERS[heading])
     found = dict(inspect.signature(taker).parameters)
     private = [name for name in found if name.startswith("_")]

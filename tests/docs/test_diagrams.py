@@ -67,6 +67,7 @@ class TestPipeline:
             has_rate_limit=True,
             checks_deadlines=True,
             learns_latencies=True,
+            has_bulkheads=True,
             cache=CacheMembership(Cache().state, str, True, False),
             telemetry=SimpleNamespace(header_names=()),  # type: ignore[arg-type]
         )

@@ -32,10 +32,10 @@ def held(bulkhead: Bulkhead, name: str | None = None) -> BulkheadPermit:
 def waiter(bulkhead: Bulkhead, level: Priority = NORMAL, name: str | None = None) -> BulkheadPermit:
     permit = bulkhead.permit(name)
     assert not permit.try_acquire()
-    assert permit.wait_later(level)
+    assert permit.wait_later(level) is None
     return permit
 
 
 def is_refused(bulkhead: Bulkhead, level: Priority = NORMAL, name: str | None = None) -> bool:
     permit = bulkhead.permit(name)
-    return not permit.try_acquire() and not permit.wait_later(level)
+    return not permit.try_acquire() and permit.wait_later(level) is not None

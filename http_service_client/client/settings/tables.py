@@ -13,6 +13,7 @@ from ...core.machines.retry_budget import RetryBudgetSettings
 from ...core.machines.retry_quota import RetryQuotaSettings
 from ...http.egress import EgressPolicy
 from ...http.propagation import Propagation
+from ...policies.bulkhead import BulkheadPolicy
 from ...policies.circuit_breaker import CircuitBreakerPolicy
 from ...policies.fallback import FallbackPolicy
 from ...policies.rate_limit import RateLimitPolicy
@@ -20,6 +21,7 @@ from ...policies.retry import RetryPolicy
 from ..pool_config import ConnectionPoolConfig
 from ..resolved import (
     known_arguments,
+    parse_bulkhead,
     parse_circuit_breaker,
     parse_deadline_check,
     parse_fallback,
@@ -116,6 +118,7 @@ _TABLES = {
     "retry_policy_config": Table((RetryPolicy, ExponentialBackoff), _checked(parse_retry_policy)),
     "retry_budget_config": Table((RetryQuotaSettings, RetryBudgetSettings), _checked(parse_retry_budget)),
     "fallback": Table((FallbackPolicy,), _checked(parse_fallback)),
+    "bulkhead": Table((BulkheadPolicy,), _checked(parse_bulkhead)),
     "deadline_check": Table((DeadlineCheckSettings,), _checked(parse_deadline_check)),
     "rate_limit": Table((RateLimitPolicy,), _checked(parse_rate_limit)),
     "hedging": Table((HedgingSettings,), _checked(parse_hedging)),

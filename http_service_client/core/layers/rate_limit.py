@@ -94,7 +94,13 @@ def _refused(
 ) -> Failure:
     subject.record(
         LimitRefused(
-            subject.elapsed(), subject.attempt, key, _LIMIT, seconds, subject.call_id, subject.call_name
+            subject.elapsed(),
+            subject.attempt,
+            key,
+            _LIMIT,
+            seconds,
+            call_id=subject.call_id,
+            call_name=subject.call_name,
         )
     )
     settings = limiter.settings

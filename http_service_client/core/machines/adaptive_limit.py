@@ -29,7 +29,8 @@ from typing import Any, Literal, TypedDict
 
 from ...errors import ConfigurationError
 from ..checks import check_count, check_duration, suggests_keywords
-from .bulkhead import Bulkhead, BulkheadSettings
+from .bulkhead import Bulkhead
+from .bulkhead_settings import BulkheadSettings
 from .failure_kinds import Kind, parse_kinds
 from .limit_algorithms import ALGORITHMS, LimitController, Window
 from .overload import Evidence

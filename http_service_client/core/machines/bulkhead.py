@@ -12,7 +12,8 @@ is bounded, too, and a caller that finds it full is refused at once.
                          the last waiter of a priority is spared; if there is no other, the caller is refused
 
 **Who is next.** A permit that is released goes to a waiter, and is never free in between. It goes to the partition that
-holds least of its share (permits held / share) among those with waiters; and in there to the first waiter of the highest
+holds least of its share (permits held / share) among those with waiters, where several hold the same to each in
+proportion to its share; and in there to the first waiter of the highest
 priority, but every eighth time to the one that has waited longest. It follows that
 
 - a partition that has waiters, and fewer permits than its share, has one more before any partition that has its share.
@@ -37,13 +38,14 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from ..priority import Priority
-from .bulkhead_settings import BulkheadSettings, BulkheadSnapshot
+from .bulkhead_settings import BulkheadRefusal, BulkheadSettings, BulkheadSnapshot
 from .semaphore import GRANTED, RELEASED, WAITING, Stage, Waiter
 
 __all__ = ["Bulkhead", "BulkheadPermit"]
 
 _FAIR = 8  # every so many grants go to the waiter that has waited longest
 _ROUNDING = 1e-9  # 0.1 * 3 * 10 is to be rounded up to 3
+_LEAST_SHARE = 0.01  # of the calls of no partition, where the others have it all
 _MISSING = object()
 _NORMAL = Priority.NORMAL
 
@@ -55,14 +57,25 @@ class _Partition:
     holders: the permits that are held.
     queue: all waiters, oldest first. A waiter waits as long as it is in here.
     levels: the same, for each priority. An ordered dict is a set from whose middle a waiter leaves in constant time.
+    turn: when it is next, of partitions that hold the same of their shares: the later, the more it was granted.
     successor: that of its calls, once it is no longer in the settings; None while it is.
     """
 
-    __slots__ = ("grants", "holders", "levels", "most_waiting", "name", "queue", "share", "successor")
+    __slots__ = (
+        "grants",
+        "holders",
+        "levels",
+        "most_waiting",
+        "name",
+        "queue",
+        "share",
+        "successor",
+        "turn",
+    )
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.share = 1.0
+        self.share, self.turn = 1.0, 0.0
         self.most_waiting = self.grants = 0
         self.successor: _Partition | None = None
         self.holders: set[BulkheadPermit] = set()
@@ -156,9 +169,14 @@ class BulkheadPermit(Waiter):
                 return True
         return False
 
-    def wait_later(self, level: Priority = _NORMAL) -> bool:
-        """Join the queue, or take a permit that has become free. False if the queue is full: then it is refused."""
+    def wait_later(self, level: Priority = _NORMAL) -> BulkheadRefusal | None:
+        """Join the queue, or take a permit that has become free. If the queue is full, the refusal."""
         return self._limit._enqueue(self, level)
+
+    def refusal(self) -> BulkheadRefusal:
+        """Why its wait was in vain."""
+        with self._limit._lock:
+            return self._limit._refusal_locked(self, "displaced" if self.was_displaced else "max_wait")
 
     def release(self) -> None:
         """Pass the permit to the next in the queue, or leave the queue."""
@@ -189,7 +207,17 @@ class Bulkhead:
     lock: makes it safe among threads; reentrant. It is never held while a waiter is notified.
     """
 
-    __slots__ = ("_capacity", "_granted", "_lock", "_partitions", "_refused", "_rest", "_settings", "key")
+    __slots__ = (
+        "_capacity",
+        "_granted",
+        "_lock",
+        "_partitions",
+        "_refused",
+        "_rest",
+        "_settings",
+        "_turn",
+        "key",
+    )
 
     def __init__(
         self, settings: BulkheadSettings, *, key: str = "", lock: AbstractContextManager[Any]
@@ -197,6 +225,7 @@ class Bulkhead:
         self.key = key
         self._lock = lock
         self._granted = self._refused = 0
+        self._turn = 0.0  # of the last partition that had one: a partition that was idle saves none up
         self._rest = _Partition("")
         self._partitions: dict[str, _Partition] = {}
         self._configure_locked(settings)
@@ -283,9 +312,8 @@ class Bulkhead:
         for name, share in shares.items():
             partitions[name] = partition = self._partitions.get(name) or _Partition(name)
             partition.share, partition.most_waiting = share, math.ceil(share * most - _ROUNDING)
-        left = 1 - sum(shares.values())
-        rest.share = max(left, 1 / self._capacity)
-        rest.most_waiting = math.ceil(min(1.0, rest.share) * most - _ROUNDING)
+        rest.share = max(1 - sum(shares.values()), _LEAST_SHARE)
+        rest.most_waiting = math.ceil(rest.share * most - _ROUNDING)
         self._partitions = partitions
         for partition in gone:
             self._move_locked(partition, rest)
@@ -300,11 +328,26 @@ class Bulkhead:
             rest.join(waiter)
         partition.clear()
 
-    def _enqueue(self, permit: BulkheadPermit, level: Priority) -> bool:
+    def _refusal_locked(
+        self, permit: BulkheadPermit, reason: str, displaceable: BulkheadPermit | None = None
+    ) -> BulkheadRefusal:
+        partition = permit.partition
+        lowest = None if displaceable is None else displaceable.level.value
+        return BulkheadRefusal(
+            reason,
+            self._in_use_locked(),
+            self._capacity,
+            len(partition.queue),
+            partition.most_waiting,
+            permit.level.value,
+            lowest,
+        )
+
+    def _enqueue(self, permit: BulkheadPermit, level: Priority) -> BulkheadRefusal | None:
         permit.level = level
         permit.was_displaced = permit._is_interrupted = False
         permit._on_grant = None
-        displaced = None
+        displaced = refusal = None
         with self._lock:
             partition = permit.partition = permit.partition.successor or permit.partition
             permit.stage = WAITING
@@ -312,20 +355,22 @@ class Bulkhead:
             partition.join(permit)
             granted = self._grant_locked()
             excess = len(partition.queue) - partition.most_waiting
-            is_refused = excess > 0 and permit.stage is WAITING
-            if is_refused:
+            if excess > 0 and permit.stage is WAITING:
                 self._refused += 1
                 displaced = partition.displaceable(level) if excess == 1 else None
-                partition.leave(permit if displaced is None else displaced)
                 if displaced is None:
+                    partition.leave(permit)
                     permit.stage = RELEASED
+                    refusal = self._refusal_locked(
+                        permit, "full", partition.displaceable(Priority.CRITICAL) if excess == 1 else None
+                    )
                 else:
+                    partition.leave(displaced)
                     displaced.was_displaced = True
         self._wake(granted)
         if displaced is not None:
             displaced.interrupt()
-            return True
-        return not is_refused
+        return refusal
 
     def _release(self, waiter: Waiter) -> None:
         """Remove the permit from the queue and from those held, and grant what has become free."""
@@ -351,6 +396,8 @@ class Bulkhead:
             if partition.leave(waiter):
                 waiter.stage = GRANTED
                 partition.grants += 1
+                self._turn = max(partition.turn, self._turn)
+                partition.turn = self._turn + 1 / partition.share
                 self._granted += 1
                 granted.append(waiter)
             elif waiter.stage is not GRANTED:  # a finalizer that ran just now has ended its wait
@@ -364,7 +411,11 @@ class Bulkhead:
         candidates = [each for each in self._all() if each.queue]
         if not candidates:
             return None
-        return min(candidates, key=_load).first()
+        return min(candidates, key=self._load_locked).first()
+
+    def _load_locked(self, partition: _Partition) -> tuple[float, float]:
+        """Permits held, in proportion to the share; then whose turn it is, also in proportion."""
+        return len(partition.holders) / partition.share, max(partition.turn, self._turn)
 
     def _wake(self, granted: list[BulkheadPermit]) -> None:
         """Notify them. The permit of one that cannot be reached goes to the next."""
@@ -375,8 +426,3 @@ class Bulkhead:
                     waiter.stage = RELEASED
                     waiter.partition.holders.discard(waiter)
                     granted += self._grant_locked()
-
-
-def _load(partition: _Partition) -> float:
-    """Permits held, in proportion to the share."""
-    return len(partition.holders) / partition.share

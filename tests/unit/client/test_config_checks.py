@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from http_service_client import (
+    BulkheadPolicy,
     CircuitBreakerPolicy,
     ConfigurationError,
     ConnectionPoolConfig,
@@ -138,6 +139,7 @@ BAD_VALUES: dict[type, dict[str, list[Any]]] = {
             Propagation,
             NO_HEADERS,
         ],
+        "bulkhead": [5, True, "ten", [5], {"max_concurent": 5}, {}, BulkheadPolicy],
         "deadline_check": [5, True, False, "on", [0.1], {"chance": 0.1}, DeadlineCheckSettings],
         "alternate_urls": [5, "https://b.test", b"https://b.test", [5], [None], ["/v1"], ["b.test"], None],
         "request_signers": [5, "sign", [5], [object()], None],
@@ -212,8 +214,16 @@ def test_the_error_of_a_wrong_value_names_field_and_value(kind: Any, field: str,
     elif (
         not isinstance(value, type)
         and field
-        not in ("connection_pool", "deadline_check", "fallback", "propagation", "proxy", "rate_limit")
-        and field not in ("connection_pool", "deadline_check", "fallback", "hedging", "propagation", "proxy")
+        not in (
+            "bulkhead",
+            "hedging",
+            "connection_pool",
+            "deadline_check",
+            "fallback",
+            "propagation",
+            "proxy",
+            "rate_limit",
+        )
         and "_config" not in field
     ):
         shown = repr(value[0]) if isinstance(value, list) and value else repr(value)

@@ -203,6 +203,10 @@ def cache_used(
         (LimitWaited(1.0, 2, "k", "rate limit", 3.0), "attempt 2: waited 3.000 s for the rate limit of k"),
         (LimitRefused(1.0, 2, "", "bulkhead", None), "attempt 2: refused by the bulkhead of this policy"),
         (
+            LimitRefused(1.0, 2, "k", "bulkhead", None, "low priority: there is no room in the queue"),
+            "attempt 2: refused by the bulkhead of k (low priority: there is no room in the queue)",
+        ),
+        (
             LimitRefused(1.0, 2, "k", "rate limit", 3.0),
             "attempt 2: refused by the rate limit of k; another may pass in 3.000 s",
         ),

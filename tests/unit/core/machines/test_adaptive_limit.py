@@ -187,7 +187,7 @@ def test_reconfiguring_keeps_the_limit_the_permits_and_the_waiters() -> None:
     limit = limit_of(clock, initial_limit=2, max_limit=2)
     held = [acquire(limit), acquire(limit)]
     waiter = limit.permits.permit()
-    assert waiter.wait_later()
+    assert waiter.wait_later() is None
     limit.reconfigure(limit.settings.changed({"max_limit": 100, "min_limit": 3, "initial_limit": 50}))
     assert waiter.is_granted
     assert (limit.limit, limit.permits.in_use, len(held)) == (3, 3, 2)
@@ -243,7 +243,7 @@ def test_threads_lose_no_permit() -> None:
     def work(number: int) -> None:
         for call in range(300):
             permit = limit.permits.permit()
-            if permit.try_acquire() or (permit.wait_later() and permit.is_granted):
+            if permit.try_acquire() or (permit.wait_later() is None and permit.is_granted):
                 clock.now += 0.01
                 limit.record(clock.now - 0.01, REFUSED if (call + number) % 10 == 0 else ANSWERED)
             else:
@@ -280,7 +280,7 @@ class LimitMachine(RuleBasedStateMachine):
                 self.held.append((permit, self.clock.now))
                 continue
             self.limit.held_up()
-            if permit.wait_later():
+            if permit.wait_later() is None:
                 self.waiting.append(permit)
 
     @rule(seconds=st.sampled_from([0.05, 0.3, 2.0, 30.0]))

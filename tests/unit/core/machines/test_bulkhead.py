@@ -68,7 +68,7 @@ def test_a_permit_that_becomes_free_before_the_wait_is_taken() -> None:
     first, second = held(bulkhead), bulkhead.permit()
     assert not second.try_acquire()
     first.release()
-    assert second.wait_later()
+    assert second.wait_later() is None
     assert (second.is_granted, bulkhead.in_use) == (True, 1)
 
 
@@ -208,7 +208,7 @@ def test_threads_and_tasks_of_several_loops_share_one_bulkhead() -> None:
             permit = bulkhead.permit()
             try:
                 if permit.try_acquire() or (
-                    permit.wait_later(chance.choice(list(Priority)))
+                    permit.wait_later(chance.choice(list(Priority))) is None
                     and wait_for_grant(Acquire(permit, chance.choice([5.0, 5.0, 1e-6])))
                 ):
                     begin()
@@ -222,7 +222,7 @@ def test_threads_and_tasks_of_several_loops_share_one_bulkhead() -> None:
             permit, granted = bulkhead.permit(), asyncio.Event()
             try:
                 if not permit.try_acquire():
-                    assert permit.wait_later(chance.choice(list(Priority)))
+                    assert permit.wait_later(chance.choice(list(Priority))) is None
                     loop = asyncio.get_running_loop()
                     permit.notify(lambda loop=loop, granted=granted: loop.call_soon_threadsafe(granted.set))  # type: ignore[misc]
                     await asyncio.wait_for(granted.wait(), 5)

@@ -174,6 +174,40 @@ def test_calls_of_no_partition_have_the_rest() -> None:
     assert stranger.is_granted
 
 
+def test_of_one_permit_each_partition_has_its_share_of_the_turns() -> None:
+    """All hold nothing when it is released: the first of the settings must not have it each time."""
+    bulkhead = bulkhead_of(1, max_waiting=1000, partitions={"a": 0.7, "b": 0.3})
+    holder = held(bulkhead, "a")
+    for name in ("a", "b", "others"):
+        while not is_refused(bulkhead, name=name):
+            pass
+    turns = []
+    for _ in range(100):
+        holder.release()
+        (holder,) = in_progress(bulkhead)
+        turns.append(holder.partition.name)
+    assert [turns.count(name) for name in ("a", "b", "")] == [69, 30, 1]
+
+
+def test_a_partition_that_was_idle_has_saved_no_turns_up() -> None:
+    """Else its first burst would keep the others waiting."""
+    bulkhead = bulkhead_of(1, max_waiting=1000, partitions={"a": 0.5, "b": 0.5})
+    holder = held(bulkhead, "a")
+    while not is_refused(bulkhead, name="a"):
+        pass
+    for _ in range(50):
+        holder.release()
+        (holder,) = in_progress(bulkhead)
+    while not is_refused(bulkhead, name="b"):
+        pass
+    turns = []
+    for _ in range(10):
+        holder.release()
+        (holder,) = in_progress(bulkhead)
+        turns.append(holder.partition.name)
+    assert turns.count("b") == 5
+
+
 def test_each_partition_has_its_share_of_the_queue() -> None:
     """A flood of one must not have the others refused. It is rounded up."""
     bulkhead = bulkhead_of(1, max_waiting=5, partitions={"a": 0.5, "b": 0.4})
@@ -183,7 +217,7 @@ def test_each_partition_has_its_share_of_the_queue() -> None:
         counts[name] = 0
         while not is_refused(bulkhead, name=name):
             counts[name] += 1
-    assert counts == {"a": 3, "b": 2, "others": 5}  # those of no partition: one permit of one
+    assert counts == {"a": 3, "b": 2, "others": 1}
 
 
 def test_new_shares_hold_from_the_next_grant_on() -> None:
@@ -203,7 +237,7 @@ def test_new_shares_hold_from_the_next_grant_on() -> None:
     late = bulkhead.permit("a")
     bulkhead.reconfigure(BulkheadSettings(max_concurrent=2, max_waiting=10))
     assert not late.try_acquire()
-    assert late.wait_later()
+    assert late.wait_later() is None
     asked.release()
     assert late.is_granted
 
@@ -247,7 +281,7 @@ class Turns(RuleBasedStateMachine):
         if permit.try_acquire():
             assert not self.waiters
             self.holders.append(permit)
-        elif permit.wait_later(level):
+        elif permit.wait_later(level) is None:
             older = sum(other.partition is permit.partition for other in self.waiters)
             self.left[permit] = 8 * (older + 1) + 1
             self.waiters.append(permit)
