@@ -61,6 +61,8 @@ KEYWORD_ONLY = {
         "CircuitBreakerSnapshot",
         "FallbackSettings",
         "HedgingSettings",
+        "BulkheadSettings",
+        "BulkheadSnapshot",
         "Propagation",
     ),
     *("OAuth2ClientCredentials", "OAuth2Grant", "OAuth2RefreshToken"),
