@@ -45,6 +45,7 @@ __all__ = [
     "LimitRefused",
     "LimitWaited",
     "OperationFinished",
+    "ProxyRetried",
     "RedirectFollowed",
     "RetryScheduled",
     "RetryStopped",
@@ -216,6 +217,32 @@ class ConnectionAwaited(NamedTuple):
 
     def __str__(self) -> str:
         return f"attempt {self.attempt}: waited {self.waited:.3f} s for a free connection"
+
+
+class ProxyRetried(NamedTuple):
+    """A proxy on the way, such as a sidecar of a service mesh, has repeated the request of this attempt, too.
+
+    attempts: of the proxy, the first one included.   is_first: of the origin, in this client; the log warns of it.
+    """
+
+    at: float
+    attempt: int
+    key: str
+    attempts: int
+    is_first: bool = False
+    call_id: str = ""
+    call_name: str | None = None
+    name: str = "proxy_retried"
+
+    def __str__(self) -> str:
+        text = f"attempt {self.attempt}: a proxy made {self.attempts} attempts of it (x-envoy-attempt-count)"
+        return f"{text}; {PROXY_REMEDY}" if self.is_first else text
+
+
+PROXY_REMEDY = (
+    "only one side should retry: switch it off there (x-envoy-max-retries: 0 in default_headers, where the proxy heeds it), "
+    "or here (enable_retry_policy=False)"
+)
 
 
 class RetryScheduled(NamedTuple):
@@ -672,6 +699,7 @@ Event = (
     | TokenAwaited
     | ConnectionAwaited
     | RedirectFollowed
+    | ProxyRetried
     | CodingRefused
     | RetryScheduled
     | RetryStopped

@@ -52,6 +52,7 @@ _STALE, _IDLE, _FAILING, _OPEN, _KEPT = -1, 0, 1, 2, 3
 class OriginState:
     """The state of one origin. breaker and budget are None when switched off.
 
+    proxy_attempts: the most that a proxy on the way made of one attempt.
     refuses_codings: it accepted a request's body only without compression.
     begun: how many exchanges have begun after a wait for a connection slot.
     gate: closed while the service asks for a pause; None as long as it never has.
@@ -63,7 +64,7 @@ class OriginState:
 
     __slots__ = (
         *("begun", "breaker", "budget", "bulkhead", "connections", "deadline_check", "gate", "hedging"),
-        *("latencies", "rate_limiter", "refuses_codings"),
+        *("latencies", "proxy_attempts", "rate_limiter", "refuses_codings"),
     )
 
     def __init__(
@@ -73,6 +74,7 @@ class OriginState:
         self.budget = budget
         self.connections = connections
         self.refuses_codings = False
+        self.proxy_attempts = 1
         self.begun = 0
         self.gate: ThrottleGate | None = None
         self.latencies: LatencySketch | None = None

@@ -7,6 +7,7 @@ from itertools import chain
 from typing import Any
 
 from ..core.outcomes import FAILURE_STATUSES
+from ..events import PROXY_REMEDY
 
 __all__ = ["RecentText", "ServiceText", "calls_text", "count_text", "is_calm"]
 
@@ -151,6 +152,7 @@ def is_calm(state: Mapping[str, Any]) -> bool:
         and not state["pause_left"]
         and state["retries_left"] != 0
         and not state["connections_awaited"]
+        and state.get("proxy_attempts", 1) == 1
     )
 
 
@@ -167,6 +169,8 @@ def _problems(state: Mapping[str, Any]) -> Iterable[str]:
         yield "the service asked for a pause; see how many callers share its limit"
     if state["retries_left"] == 0:
         yield "no retries are left: most calls fail, or many failed at once; see what fails"
+    if state.get("proxy_attempts", 1) > 1:
+        yield f"a proxy on the way makes up to {state['proxy_attempts']} attempts of each attempt of this client; {PROXY_REMEDY}"
     if state["connections_awaited"]:
         yield (
             f"{count_text(state['connections_awaited'], 'call')} wait for a connection, of {state['connections_in_use']} in use; "

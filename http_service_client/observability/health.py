@@ -137,6 +137,7 @@ def health_of(state: OriginState) -> dict[str, Any]:
 
     circuit: None without one. Its ``retry_after`` is seconds until a trial, or None; see `CircuitBreaker.retry_after`.
     retries_left: None without a budget.   pause_left: seconds of the pause that the service asked for; 0.0 for none.
+    proxy_attempts: the most that a proxy on the way has made of one attempt.
     """
     circuit = None
     if state.breaker is not None:
@@ -155,6 +156,7 @@ def health_of(state: OriginState) -> dict[str, Any]:
         "pause_left": 0.0 if state.gate is None else state.gate.left,
         "connections_in_use": state.connections.in_use,
         "connections_awaited": state.connections.waiting,
+        "proxy_attempts": state.proxy_attempts,
     }
 
 
@@ -184,6 +186,7 @@ def _merged(name: str, found: list[tuple[str, Mapping[str, Any]]]) -> dict[str, 
         "pause_left": max(state["pause_left"] for state in states),
         "connections_in_use": sum(state["connections_in_use"] for state in states),
         "connections_awaited": sum(state["connections_awaited"] for state in states),
+        "proxy_attempts": max(state.get("proxy_attempts", 1) for state in states),
     }
     keys = [state for key, state in found if key != name]
     if keys:

@@ -1,7 +1,7 @@
 """What the log says of calls and circuits, on the standard library's loggers below `http_service_client`.
 
     .circuit    opens: WARNING; lets trials pass, or closes: INFO; refuses an attempt: DEBUG
-    .retry      is scheduled: INFO; is left out: DEBUG
+    .retry      is scheduled: INFO; is left out: DEBUG; a proxy retries, too: WARNING, once for each origin, then DEBUG
     .fallback   stands in for a failure: INFO
     .cache      its storage fails: WARNING; what it did for a call: DEBUG
     .call       ends: DEBUG, or INFO if this very logger has been given a level: one line a call, for those who ask
@@ -42,6 +42,7 @@ from ..events import (
     LimitRefused,
     LimitWaited,
     OperationFinished,
+    ProxyRetried,
     RedirectFollowed,
     RetryScheduled,
     RetryStopped,
@@ -63,6 +64,7 @@ _BRANCHES: dict[type, tuple[str, int]] = {
     ConnectionAwaited: ("attempt", DEBUG),
     RetryScheduled: ("retry", INFO),
     RetryStopped: ("retry", DEBUG),
+    ProxyRetried: ("retry", WARNING),  # or DEBUG
     RedirectFollowed: ("redirect", DEBUG),
     AuthContinued: ("auth", DEBUG),
     AuthStopped: ("auth", DEBUG),
@@ -112,6 +114,8 @@ IS_LOGGED[StateChange] = bool  # no: `log_change` logs it, once for all clients
 def log_event(event: Event) -> None:
     """Log an event of a call, or of a guarded function."""
     name, level = _BRANCHES[type(event)]
+    if isinstance(event, ProxyRetried) and not event.is_first:
+        level = DEBUG
     logger = branch(name)
     if isinstance(event, CallFinished):
         _log_call(logger, event)

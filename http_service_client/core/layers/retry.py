@@ -39,12 +39,14 @@ from ...errors import (
 from ...events import (
     AttemptFinished,
     ConnectionAwaited,
+    ProxyRetried,
     RetryScheduled,
     RetryStopped,
     StopReason,
     ThrottleWaited,
     TokenAwaited,
 )
+from ...http.meshes import proxy_attempts
 from ...http.messages import HttpRequest, HttpResponse
 from ...http.retry_after import asks_to_retry
 from ..call import Attempt, Call
@@ -171,6 +173,8 @@ class RetryLayer:
             if waits is None:
                 waits = Waits(settings.backoff_strategy, settings.throttled_backoff, self._random)
             is_throttled = call.current.sent_state is _REFUSED
+            if isinstance(outcome, HttpResponse) and (count := proxy_attempts(outcome.headers)) > 1:
+                _record_proxy(call, settings.max_attempts, count)
             requested = requested_wait(outcome, self._wall_clock)
             delays = waits.series(is_throttled=is_throttled)
             moves = call.hosts is not None and call.hosts.has_untried()
@@ -294,6 +298,17 @@ def _is_safe(call: Call) -> bool:
     """Whether the attempt that has ended may be repeated, whatever its response says."""
     state = call.current.sent_state
     return state is _NEVER_SENT or state is _REFUSED or call.request.is_safe_to_repeat
+
+
+def _record_proxy(call: Call, max_attempts: int, count: int) -> None:
+    """A proxy made `count` attempts of this one. Where this client makes none of its own, that is as it should be."""
+    state = call.origin_state
+    if max_attempts == 1 or call.current.answered_by is not None:
+        return
+    is_first, state.proxy_attempts = state.proxy_attempts == 1, max(state.proxy_attempts, count)
+    call.record(
+        ProxyRetried(call.elapsed(), call.attempt, call.key, count, is_first, call.call_id, call.call_name)
+    )
 
 
 def _vouched_for(outcome: Outcome) -> str:

@@ -26,6 +26,7 @@ from http_service_client.events import (
     HostChanged,
     LimitRefused,
     LimitWaited,
+    ProxyRetried,
     RedirectFollowed,
     RetryScheduled,
     RetryStopped,
@@ -200,6 +201,7 @@ def cache_used(
             ThrottleRefused(1.0, 2, "k", 3.0),
             "attempt 2: refused, since k asked for a pause of another 3.000 s",
         ),
+        (ProxyRetried(1.0, 2, "k", 3), "attempt 2: a proxy made 3 attempts of it (x-envoy-attempt-count)"),
         (LimitWaited(1.0, 2, "k", "rate limit", 3.0), "attempt 2: waited 3.000 s for the rate limit of k"),
         (LimitRefused(1.0, 2, "", "bulkhead", None), "attempt 2: refused by the bulkhead of this policy"),
         (
