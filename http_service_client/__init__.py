@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from .errors import InvalidRequestError as InvalidRequestError
     from .errors import NameResolutionError as NameResolutionError
     from .errors import NetworkError as NetworkError
+    from .errors import OperationTimeoutError as OperationTimeoutError
     from .errors import PaginationError as PaginationError
     from .errors import PollingError as PollingError
     from .errors import PoolTimeoutError as PoolTimeoutError
@@ -111,6 +112,7 @@ if TYPE_CHECKING:
     from .policies.rate_limit import RateLimitPolicy as RateLimitPolicy
     from .policies.retry import RetryPolicy as RetryPolicy
     from .policies.sqlite_storage import SqliteStorage as SqliteStorage
+    from .policies.timeout import TimeoutPolicy as TimeoutPolicy
 
 _MODULES = {
     "client.call_builder": "RequestOptions",
@@ -135,7 +137,7 @@ _MODULES = {
     "errors": (
         "AttemptTimeoutError BulkheadFullError CallRefusedError ChecksumError CircuitOpenError ClientClosedError ConfigurationError ConnectError ConnectTimeoutError "
         "ConnectionLostError DeadlineExceededError DeadlineTooShortError DecodingError EgressRefusedError HttpClientError HttpStatusError "
-        "InterceptorError InvalidRequestError NameResolutionError NetworkError PaginationError PollingError PoolTimeoutError "
+        "InterceptorError InvalidRequestError NameResolutionError NetworkError OperationTimeoutError PaginationError PollingError PoolTimeoutError "
         "ProtocolError ProxyError RateLimitExceededError ReadTimeoutError RequestTimeoutError ResponseError ResponseTooLargeError ResponseValidationError "
         "SentState StreamError ThrottledError TlsError TlsVerificationError TokenError TooManyRedirectsError TransportError "
         "UnsafeRedirectError WriteTimeoutError"
@@ -153,6 +155,7 @@ _MODULES = {
     "policies.circuit_breaker": "CircuitBreakerPolicy",
     "policies.priority": "priority",
     "policies.retry": "RetryPolicy",
+    "policies.timeout": "TimeoutPolicy",
     "http.cookies.jar": "Cookie CookieJar",
     "http.egress": "EgressPolicy",
     "http.problems": "Problem",

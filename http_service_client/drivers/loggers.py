@@ -29,7 +29,7 @@ BRANCHES = frozenset(
     {
         *("attempt", "auth", "cache", "call", "circuit", "events", "fallback", "limit", "health", "hedge"),
         "hooks",
-        *("inbound", "metrics", "protocol", "redirect", "retry", "throttle", "tls"),
+        *("inbound", "metrics", "protocol", "redirect", "retry", "throttle", "timeout", "tls"),
     }
 )
 """The loggers below the root. Their names are public: operators set levels by them."""

@@ -166,6 +166,11 @@ COUNTS = (
         "Operations of a cache's storage that failed. The calls went on without the cache.",
     ),
     Count(
+        "http_operation_timeouts_total",
+        "http_client_operation_timeouts",
+        "Guarded functions that took longer than their TimeoutPolicy allows: cancelled, late or abandoned.",
+    ),
+    Count(
         "http_fallbacks_total",
         "http_client_fallbacks",
         "Calls that failed, and whose outcome a fallback stands in for: the callers saw no failure.",

@@ -28,6 +28,7 @@ from ..core.machines.response_cache import CacheStorage
 from ..core.machines.retry_budget import RetryBudgetSettings
 from ..core.machines.retry_conditions import RetryCondition
 from ..core.machines.retry_quota import RetryQuotaSettings
+from ..core.machines.timeout import TimeoutSettings
 from ..http.caching.stored import StoredResponse
 from .bulkhead import BulkheadPolicy
 from .cache import Cache
@@ -38,6 +39,7 @@ from .hedging import HedgingPolicy
 from .rate_limit import RateLimitPolicy
 from .retry import RetryPolicy
 from .strategy import Strategy
+from .timeout import TimeoutPolicy
 
 __all__ = [
     "BackoffStrategy",
@@ -73,4 +75,6 @@ __all__ = [
     "StateChange",
     "StoredResponse",
     "Strategy",
+    "TimeoutPolicy",
+    "TimeoutSettings",
 ]

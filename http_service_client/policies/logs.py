@@ -3,6 +3,8 @@
     .circuit    opens: WARNING; lets trials pass, or closes: INFO; refuses an attempt: DEBUG
     .retry      is scheduled: INFO; is left out: DEBUG; a proxy retries, too: WARNING, once for each origin, then DEBUG
     .fallback   stands in for a failure: INFO
+    .retry      is scheduled: INFO; is left out: DEBUG
+    .fallback   stands in for a failure: INFO      .timeout    of a function expires: INFO
     .cache      its storage fails: WARNING; what it did for a call: DEBUG
     .call       ends: DEBUG, or INFO if this very logger has been given a level: one line a call, for those who ask
     .attempt    ends, or is not begun: DEBUG      .redirect, .auth, .throttle    DEBUG
@@ -42,6 +44,7 @@ from ..events import (
     LimitRefused,
     LimitWaited,
     OperationFinished,
+    OperationTimedOut,
     ProxyRetried,
     RedirectFollowed,
     RetryScheduled,
@@ -83,6 +86,7 @@ _BRANCHES: dict[type, tuple[str, int]] = {
     HedgeStarted: ("hedge", DEBUG),
     HedgeDenied: ("hedge", DEBUG),
     HedgeFinished: ("hedge", DEBUG),
+    OperationTimedOut: ("timeout", INFO),
 }
 
 

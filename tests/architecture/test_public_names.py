@@ -67,7 +67,7 @@ KEYWORD_ONLY = {
     ),
     *("OAuth2ClientCredentials", "OAuth2Grant", "OAuth2RefreshToken"),
     *("DeadlineCheckSettings", "RateLimitSettings"),
-    *("Report", "RetryBudgetSettings", "RetryQuotaSettings", "Scenario", "Service"),
+    *("Report", "RetryBudgetSettings", "TimeoutSettings", "RetryQuotaSettings", "Scenario", "Service"),
 }
 
 

@@ -79,6 +79,11 @@ def bulkhead(**keywords: object) -> None:
     package.BulkheadPolicy(**{"max_concurrent": 5, **keywords})  # type: ignore[arg-type]  # wrong ones too
 
 
+def timeout(**keywords: object) -> None:
+    """A timeout of some seconds."""
+    package.TimeoutPolicy(**{"seconds": 1.0, **keywords})  # type: ignore[arg-type]  # wrong ones too
+
+
 # Heading to the callable that takes the settings of its table.
 TAKERS: dict[str, Callable[..., Any]] = {
     **{
@@ -107,6 +112,7 @@ TAKERS: dict[str, Callable[..., Any]] = {
     },
     "BulkheadPolicy": bulkhead,
     "FallbackPolicy": fallback,
+    "TimeoutPolicy": timeout,
     "RateLimitPolicy": rate_limit,
     "Keywords of a call": call,
     "Keywords of a stream and a download": download,
@@ -142,6 +148,7 @@ def parameters(heading: str) -> dict[str, Any]:
         download: HttpServiceClient.download,
         events: HttpServiceClient.events,
         fallback: package.FallbackPolicy,
+        timeout: package.TimeoutPolicy,
         rate_limit: package.RateLimitPolicy,
         bulkhead: package.BulkheadPolicy,
     }.get(TAKERS[heading], TAKERS[heading])
@@ -252,7 +259,7 @@ def test_the_range_is_that_of_the_code(heading: str, row: Row) -> None:
     else:
         wrong.append(None)
     for bad in wrong:
-        with pytest.raises(ConfigurationError, match=name if name != "seconds" else "deadline"):
+        with pytest.raises(ConfigurationError, match=name if heading != "deadline" else "deadline"):
             taker(**{name: bad})
 
 
