@@ -59,7 +59,6 @@ if TYPE_CHECKING:
     from .errors import InvalidRequestError as InvalidRequestError
     from .errors import NameResolutionError as NameResolutionError
     from .errors import NetworkError as NetworkError
-    from .errors import OperationTimeoutError as OperationTimeoutError
     from .errors import PaginationError as PaginationError
     from .errors import PollingError as PollingError
     from .errors import PoolTimeoutError as PoolTimeoutError
@@ -98,6 +97,7 @@ if TYPE_CHECKING:
     from .policies.bulkhead import BulkheadPolicy as BulkheadPolicy
     from .policies.cache import Cache as Cache
     from .policies.cache_storages import MemoryStorage as MemoryStorage
+    from .policies.chaos import ChaosPolicy as ChaosPolicy
     from .policies.circuit_breaker import CircuitBreakerPolicy as CircuitBreakerPolicy
     from .policies.deadline import deadline as deadline
     from .policies.fallback import FallbackPolicy as FallbackPolicy
@@ -112,7 +112,6 @@ if TYPE_CHECKING:
     from .policies.rate_limit import RateLimitPolicy as RateLimitPolicy
     from .policies.retry import RetryPolicy as RetryPolicy
     from .policies.sqlite_storage import SqliteStorage as SqliteStorage
-    from .policies.timeout import TimeoutPolicy as TimeoutPolicy
 
 _MODULES = {
     "client.call_builder": "RequestOptions",
@@ -137,7 +136,7 @@ _MODULES = {
     "errors": (
         "AttemptTimeoutError BulkheadFullError CallRefusedError ChecksumError CircuitOpenError ClientClosedError ConfigurationError ConnectError ConnectTimeoutError "
         "ConnectionLostError DeadlineExceededError DeadlineTooShortError DecodingError EgressRefusedError HttpClientError HttpStatusError "
-        "InterceptorError InvalidRequestError NameResolutionError NetworkError OperationTimeoutError PaginationError PollingError PoolTimeoutError "
+        "InterceptorError InvalidRequestError NameResolutionError NetworkError PaginationError PollingError PoolTimeoutError "
         "ProtocolError ProxyError RateLimitExceededError ReadTimeoutError RequestTimeoutError ResponseError ResponseTooLargeError ResponseValidationError "
         "SentState StreamError ThrottledError TlsError TlsVerificationError TokenError TooManyRedirectsError TransportError "
         "UnsafeRedirectError WriteTimeoutError"
@@ -150,12 +149,12 @@ _MODULES = {
     "observability.metrics": "HttpMetrics",
     "policies.bulkhead": "BulkheadPolicy",
     "policies.cache": "Cache",
+    "policies.chaos": "ChaosPolicy",
     "policies.cache_storages": "MemoryStorage",
     "policies.sqlite_storage": "SqliteStorage",
     "policies.circuit_breaker": "CircuitBreakerPolicy",
     "policies.priority": "priority",
     "policies.retry": "RetryPolicy",
-    "policies.timeout": "TimeoutPolicy",
     "http.cookies.jar": "Cookie CookieJar",
     "http.egress": "EgressPolicy",
     "http.problems": "Problem",

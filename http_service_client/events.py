@@ -30,6 +30,7 @@ __all__ = [
     "CacheResult",
     "CacheUsed",
     "CallFinished",
+    "ChaosInjected",
     "CircuitRefused",
     "CodingRefused",
     "ConnectionAwaited",
@@ -45,7 +46,6 @@ __all__ = [
     "LimitRefused",
     "LimitWaited",
     "OperationFinished",
-    "OperationTimedOut",
     "ProxyRetried",
     "RedirectFollowed",
     "RetryScheduled",
@@ -203,6 +203,27 @@ class TokenAwaited(NamedTuple):
     def __str__(self) -> str:
         outcome = "" if self.error is None else f", in vain: {self.error}"
         return f"attempt {self.attempt}: waited {self.waited:.3f} s for a token from {self.source}{outcome}"
+
+
+class ChaosInjected(NamedTuple):
+    """A chaos injected a fault: not the service, but somebody who configured it did this.
+
+    kind: latency, error, status or truncation.   what: seconds, the error's class, the status, where the body ended.
+    """
+
+    at: float
+    attempt: int
+    key: str
+    kind: str
+    what: str
+    call_id: str = ""
+    call_name: str | None = None
+    name: str = "chaos_injected"
+
+    def __str__(self) -> str:
+        words = {"latency": f"a delay of {self.what}", "status": f"status {self.what}"}
+        words["truncation"] = f"the end of the body {self.what}"
+        return f"attempt {self.attempt}: chaos injected {words.get(self.kind, self.what)}"
 
 
 class ConnectionAwaited(NamedTuple):
@@ -653,31 +674,6 @@ class OperationFinished(NamedTuple):
         return f"done: {self.error or 'success'} after {attempts}"
 
 
-class OperationTimedOut(NamedTuple):
-    """A guarded function took longer than its `TimeoutPolicy` allows.
-
-    timeout: the seconds that were allowed.
-    outcome: "cancelled": it was ended; "late": it is plain and could not be interrupted, and its result is returned;
-        "abandoned": it runs on in a thread, and its result will be dropped.
-    """
-
-    at: float
-    attempt: int
-    key: str
-    timeout: float
-    outcome: str
-    call_id: str = ""
-    call_name: str | None = None
-    name: str = "operation_timed_out"
-
-    def __str__(self) -> str:
-        what = {
-            "cancelled": "it was ended",
-            "late": "it could not be interrupted, and its result is returned",
-        }.get(self.outcome, "it runs on in its thread, and its result will be dropped")
-        return f"attempt {self.attempt}: took longer than {self.timeout:g} s; {what}"
-
-
 class FallbackSource(str, Enum):
     """Where a fallback's result comes from."""
 
@@ -743,7 +739,7 @@ Event = (
     | CacheUsed
     | CacheFailed
     | FallbackUsed
-    | OperationTimedOut
+    | ChaosInjected
     | CallFinished
 )
 

@@ -42,6 +42,8 @@ _MADE_BY_CLIENTS = {"AsyncStreamedResponse", "ResilienceMiddleware", "StreamedRe
 _TELEMETRY = {
     *(
         "fallbacks",
+        "chaos.injections",
+        "chaos.kind",
         "fallback.source",
         "hedge.result",
         "hedges",

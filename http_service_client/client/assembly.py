@@ -78,6 +78,7 @@ class Assembly:
         self.origins = OriginParts(config, clock, random, circuits)
         origins = self.origins.registry
         self._connections = connections = FairSemaphore(config.pool.max_connections, lock=ForkSafeLock())
+        self._announce(config)
         self._last_good = last_good = new_last_good(config)
         made = Interceptors(interceptor_factory)
         self._pipelines = partial(
@@ -175,12 +176,21 @@ class Assembly:
             if builder.routes is not None and before.routes is not None:
                 builder.routes.succeed(before.routes)
             resize_last_good(self._last_good, config)
+            chaos, chaos_before = config.resolved.chaos, before.config.resolved.chaos
+            if chaos is not None and chaos_before is not None:
+                chaos.succeed(chaos_before)
+            self._announce(config)
             for each, own_builder in builders:
                 vars(each).update(_call_builder=own_builder, config=config)
             if builder.backends is before.backends:
                 builder.backends.resize_idle(idle_limit(config))
             else:
                 builder.backends.succeed(before.backends)
+
+    def _announce(self, config: HttpClientConfig) -> None:
+        """Say that faults are injected."""
+        if config.resolved.chaos is not None:
+            config.resolved.chaos.announce(self._base_url or config.base_url or "a client")
 
     def _living_views(self) -> list[Any]:
         return [view for reference in self.views.valuerefs() if (view := reference()) is not None]

@@ -729,6 +729,7 @@ class HttpServiceClient(Events):
             circuit_breaker_states=self.get_circuit_breaker_states(),
             origins={key: health_of(state) for key, state in origins},
             connections=self._assembly.connections(),
+            chaos=None if self.config.resolved.chaos is None else self.config.resolved.chaos.health(),
             is_closed=self._call_builder.is_closed,
         )
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.checks import check_count, check_duration, check_flag, suggests_keywords
 from ..core.machines.backoff import ExponentialBackoff
 from ..core.machines.bulkhead_settings import BulkheadSettings
+from ..core.machines.chaos import ChaosSettings
 from ..core.machines.circuit_states import CircuitBreakerSettings
 from ..core.machines.deadline_check import DeadlineCheckSettings
 from ..core.machines.fallback import FallbackSettings
@@ -36,6 +37,7 @@ from ..http.headers import redact_headers
 from ..http.messages import HttpRequest
 from ..http.propagation import Propagation
 from ..policies.bulkhead import BulkheadPolicy
+from ..policies.chaos import ChaosPolicy
 from ..policies.circuit_breaker import CircuitBreakerPolicy
 from ..policies.fallback import FallbackPolicy
 from ..policies.hedging import HedgingPolicy
@@ -49,6 +51,7 @@ from .resolved import (
     parse_alternate_urls,
     parse_base_url,
     parse_bulkhead,
+    parse_chaos,
     parse_circuit_breaker,
     parse_client_auth,
     parse_deadline_check,
@@ -182,6 +185,8 @@ class HttpClientConfig:
         `total_timeout`, `retry_policy`, `circuit_breaker`, `retry_budget`, `idempotent`, `key`, `name`, `decompress`,
         `error_type`). A call's own keywords come first, then those of a view, then its route. "*" stands for any
         method, or for any path.
+    chaos: injects faults on purpose: a `ChaosPolicy`, which is live and may be shared, or a mapping of its arguments. None
+        for none.
     fallback: what stands in for the response to a GET or another safe request that failed after all attempts: a
         `FallbackPolicy`, or a mapping of its arguments. None for nothing.
     rate_limit: how many attempts may begin in a time, at each origin: a `RateLimitPolicy`, of which the settings are taken, or
@@ -240,6 +245,7 @@ class HttpClientConfig:
     json_codec: Any = None
     state_key: Callable[[HttpRequest], str | None] | str | None = None
     routes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    chaos: Mapping[str, Any] | ChaosPolicy | ChaosSettings | None = None
     fallback: FallbackPolicy | FallbackSettings | Mapping[str, Any] | None = None
     deadline_check: DeadlineCheckSettings | Mapping[str, Any] | None = None
     rate_limit: RateLimitPolicy | RateLimitSettings | Mapping[str, Any] | None = None
@@ -308,6 +314,8 @@ class HttpClientConfig:
         object.__setattr__(self, "_policies", (breaker, retry, budget))
         headers = parse_default_headers(self.default_headers)
         secret_names = parse_secret_names(self.sensitive_headers, self.public_headers)
+        chaos = parse_chaos(self.chaos)
+        object.__setattr__(self, "chaos", chaos)
         shown, routes = parse_routes(self.routes)
         object.__setattr__(self, "routes", shown)
         object.__setattr__(self, "state_key", parse_state_key(self.state_key, secret_names))
@@ -336,6 +344,7 @@ class HttpClientConfig:
             routes=routes,
             deadline_check=parse_deadline_check(self.deadline_check),
             alternate_urls=parse_alternate_urls(self.alternate_urls, self.base_url, self.egress_policy),
+            chaos=chaos,
             state_key=self.state_key,  # type: ignore[arg-type]  # parsed above
             fallback=parse_fallback(self.fallback),
             rate_limit=parse_rate_limit(self.rate_limit),

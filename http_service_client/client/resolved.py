@@ -15,6 +15,7 @@ from .._version import __version__
 from ..core.checks import did_you_mean, keyword_remedy
 from ..core.machines.backoff import ExponentialBackoff
 from ..core.machines.bulkhead_settings import BulkheadSettings
+from ..core.machines.chaos import ChaosSettings
 from ..core.machines.circuit_states import CircuitBreakerSettings
 from ..core.machines.deadline_check import DeadlineCheckSettings
 from ..core.machines.fallback import FallbackSettings
@@ -39,12 +40,14 @@ from ..http.routes import RouteTable
 from ..http.secret_names import CREDENTIAL_HEADERS, SecretNames
 from ..http.urls import check_base_url, normalise_url, split_url
 from ..policies.bulkhead import BulkheadPolicy
+from ..policies.chaos import ChaosPolicy
 from ..policies.circuit_breaker import CircuitBreakerPolicy
 from ..policies.fallback import FallbackPolicy
 from ..policies.hedging import HedgingPolicy
 from ..policies.listeners import judging
 from ..policies.rate_limit import RateLimitPolicy
 from ..policies.retry import RetryPolicy
+from ..transports.injected import check_injectable
 from .pool_config import ConnectionPoolConfig
 from .state_keys import StateKey
 
@@ -57,6 +60,7 @@ __all__ = [
     "parse_alternate_urls",
     "parse_base_url",
     "parse_bulkhead",
+    "parse_chaos",
     "parse_circuit_breaker",
     "parse_client_auth",
     "parse_deadline_check",
@@ -114,6 +118,7 @@ class ResolvedConfig:
     propagation: the headers that say what is left of a call's time; None for none.
     json_codec: None for the standard library.
     routes: the table of routes, and the `RouteOptions` of each; None for none.
+    chaos: injects faults; None for none.
     state_key: chooses the state of a call that sets no key; None for that of its origin.
     fallback: what stands in for the response of a call that failed; None for nothing.
     alternate_urls: further base URLs, normalised; () for none.
@@ -136,6 +141,7 @@ class ResolvedConfig:
     alternate_urls: tuple[str, ...]
     deadline_check: DeadlineCheckSettings | None
     state_key: StateKey | None
+    chaos: ChaosPolicy | None
     routes: tuple[RouteTable, tuple[Any, ...]] | None
     fallback: FallbackSettings | None
     rate_limit: RateLimitSettings | None
@@ -261,6 +267,21 @@ def parse_bulkhead(given: object) -> BulkheadSettings | None:
             "bulkhead must have max_concurrent: how many calls may be in progress together"
         )
     return BulkheadPolicy(**arguments).settings
+
+
+def parse_chaos(given: object) -> ChaosPolicy | None:
+    """A live policy, or one made of its settings, or of a mapping of its arguments; None for none."""
+    if given is None:
+        return None
+    if isinstance(given, ChaosSettings):
+        given = {item.name: getattr(given, item.name) for item in fields(given)}
+    arguments = {} if isinstance(given, ChaosPolicy) else _arguments("chaos", given, ChaosPolicy)
+    try:
+        policy = given if isinstance(given, ChaosPolicy) else ChaosPolicy(**arguments)
+        check_injectable(policy.settings.errors)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"chaos: {error}") from None
+    return policy
 
 
 # A client has a clock and randomness of its own, and names its circuits by their origins.

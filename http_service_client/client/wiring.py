@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..core.call import Call, CallOptions
 from ..core.layers.cache import CacheMembership
+from ..core.layers.chaos import HasChaos
 from ..core.layers.fallback import FallbackMembership
 from ..core.layers.interceptors import Interceptor
 from ..core.layers.signing import Signer
@@ -34,6 +35,7 @@ from ..http.urls import normalise_url, origin_of
 from ..policies.listeners import ExchangeListener, report_condition
 from ..transports.base import TransportSettings
 from ..transports.idle import IdleConnections
+from ..transports.injected import INJECTED_FAULTS
 from ..transports.network.sockets import SocketSettings
 from ..transports.network.tls import TlsSettings
 from .environment import read_proxies
@@ -111,12 +113,15 @@ def pipelines(
     logins: NetrcEntries | None = None,
     telemetry: Telemetry | None = None,
     last_good: LastGood[StoredResponse] | None = None,
+    chaos: HasChaos | None = None,
 ) -> Callable[[CookieJar | None, Cache | None], Pipelines]:
     """A function that makes the layers of each kind of call, for a cookie jar and a cache. They share all the rest.
 
     listener: called with the events of the calls that fetch tokens.   logins: those of the netrc file.
     last_good: where the last good responses are, for fallbacks; None for no fallbacks.
+    chaos: in the place of the configuration's.
     """
+    chaos = chaos or config.resolved.chaos
     pipeline = partial(
         call_pipeline,
         origins=keys,
@@ -145,6 +150,7 @@ def pipelines(
         checks_deadlines=config.resolved.deadline_check is not None,
         learns_latencies=config.resolved.learns_latencies,
         has_bulkheads=config.resolved.bulkhead is not None,
+        chaos=None if chaos is None else (chaos, INJECTED_FAULTS),
     )
     plain = partial(pipeline, prepare=Preparation(logins))
     # A call with an auth flow has its credentials from there: no login is taken from a netrc file.
@@ -198,6 +204,7 @@ def foreign_calls(
     telemetry: Telemetry | None = None,
 ) -> Handler:
     """The layers of calls whose exchanges another library makes."""
+    chaos = config.resolved.chaos
     return foreign_pipeline(
         origins=keys,
         random=random,
@@ -212,6 +219,7 @@ def foreign_calls(
         checks_deadlines=config.resolved.deadline_check is not None,
         learns_latencies=config.resolved.learns_latencies,
         has_bulkheads=config.resolved.bulkhead is not None,
+        chaos=None if chaos is None else (chaos, INJECTED_FAULTS),
     )
 
 

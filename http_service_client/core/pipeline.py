@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from types import MethodType
 
 from ..http.cookies.jar import CookieJar
 from ..http.egress import EgressPolicy
@@ -17,6 +18,7 @@ from .layers.attempt_timeout import AttemptTimeoutLayer
 from .layers.auth import AuthLayer
 from .layers.bulkhead import BulkheadLayer
 from .layers.cache import CacheLayer, CacheMembership
+from .layers.chaos import ChaosLayer, Faults, HasChaos
 from .layers.circuit_breaker import CircuitBreakerLayer
 from .layers.compression import CompressionLayer
 from .layers.cookies import CookiesLayer
@@ -73,6 +75,7 @@ def call_pipeline(
     has_hedges: bool = False,
     has_hosts: bool = False,
     has_bulkheads: bool = False,
+    chaos: tuple[HasChaos, Faults] | None = None,
 ) -> Handler:
     """The layers of a call, in the order in which a request meets them.
 
@@ -98,11 +101,12 @@ def call_pipeline(
     telemetry: sees calls and exchanges; None where it is switched off.
     fallback: calls may have one; None for none.
     has_hedges: attempts may consist of several requests at the same time.
+    chaos: decides about faults to inject, and what makes them; None for none.
     """
     gates = wall_clock if has_gates else None
     for_telemetry = None if telemetry is None else HttpRequest.copy
     wire = (origins, connections, egress, max_size, observe, collect, gates, for_telemetry)
-    whole = Exchange(*wire, is_whole=True)  # of requests that a flow makes
+    whole = _disturbed(chaos, Exchange(*wire, is_whole=True))  # of requests that a flow makes
     stamp = None if propagation is None else Stamp(propagation)
     layers: list[Layer | None] = [
         TelemetryLayer(telemetry) if telemetry is not None else None,  # traces and metrics, if switched on
@@ -130,6 +134,7 @@ def call_pipeline(
         PropagationLayer(stamp) if stamp and signers else None,  # what is left of the time, for the server
         UnsignedHeadersLayer(telemetry) if telemetry and signers else None,  # those of telemetry come later
         SigningLayer(signers) if signers else None,  # of each exchange in its final form, if asked for
+        ChaosLayer(*chaos) if chaos else None,  # injected faults in place of the wire, if configured
     ]
     stamp = None if signers else stamp
     return compose(
@@ -152,6 +157,7 @@ def foreign_pipeline(
     checks_deadlines: bool = False,
     learns_latencies: bool = False,
     has_bulkheads: bool = False,
+    chaos: tuple[HasChaos, Faults] | None = None,
 ) -> Handler:
     """The layers of a call whose exchange another library makes (see `transports.foreign`).
 
@@ -169,6 +175,7 @@ def foreign_pipeline(
         BulkheadLayer() if has_bulkheads else None,
         LatencyLayer() if learns_latencies else None,
         AttemptTimeoutLayer(),
+        ChaosLayer(*chaos, has_bodies=False) if chaos else None,
     ]
     stamp = None if propagation is None else partial(_stamped, Stamp(propagation))
     gates = wall_clock if has_gates else None
@@ -176,6 +183,10 @@ def foreign_pipeline(
     return compose(
         layers, Exchange(origins, None, observe=observe, wall_clock=gates, stamp=stamp, for_telemetry=seen)
     )
+
+
+def _disturbed(chaos: tuple[HasChaos, Faults] | None, exchange: Handler) -> Handler:
+    return exchange if chaos is None else MethodType(ChaosLayer(*chaos).__call__, exchange)
 
 
 def _stamped(stamp: Stamp, request: HttpRequest, call: Call) -> HttpRequest:

@@ -27,9 +27,21 @@ __all__ = ["BRANCHES", "ROOT", "branch", "log_hook", "muted", "write"]
 ROOT = "http_service_client"
 BRANCHES = frozenset(
     {
-        *("attempt", "auth", "cache", "call", "circuit", "events", "fallback", "limit", "health", "hedge"),
+        *(
+            "attempt",
+            "auth",
+            "cache",
+            "call",
+            "chaos",
+            "circuit",
+            "events",
+            "fallback",
+            "limit",
+            "health",
+            "hedge",
+        ),
         "hooks",
-        *("inbound", "metrics", "protocol", "redirect", "retry", "throttle", "timeout", "tls"),
+        *("inbound", "metrics", "protocol", "redirect", "retry", "throttle", "tls"),
     }
 )
 """The loggers below the root. Their names are public: operators set levels by them."""

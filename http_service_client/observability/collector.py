@@ -22,6 +22,7 @@ from ..events import (
     CacheFailed,
     CacheUsed,
     CallFinished,
+    ChaosInjected,
     CircuitRefused,
     CodingRefused,
     DeadlineRefused,
@@ -34,7 +35,6 @@ from ..events import (
     LimitRefused,
     LimitWaited,
     OperationFinished,
-    OperationTimedOut,
     RedirectFollowed,
     RetryStopped,
     ThrottleRefused,
@@ -67,11 +67,11 @@ _LABELS = {
     "http_cache_requests_total": ("service", "result"),
     "http_cache_errors_total": ("service", "operation"),
     "http_fallbacks_total": ("service", "source"),
-    "http_operation_timeouts_total": ("service", "result"),
     "http_hedges_total": ("service",),
     "http_hedges_denied_total": ("service",),
     "http_hedge_results_total": ("service", "result"),
     "http_operations_total": ("service", "error"),
+    "http_chaos_injections_total": ("service", "kind"),
 }
 # What a call may send beyond its first request.
 _FURTHER = {
@@ -119,12 +119,12 @@ class MetricsCollector:
         http_cache_requests_total           service, result                      calls that asked a cache: hit, stale, …
         http_cache_errors_total             service, operation                   failures of a cache's storage
         http_fallbacks_total                service, source                      calls whose failure a fallback stands in for
-        http_operation_timeouts_total       service, result                      functions that took longer than a policy allows
         http_hedges_total                   service                              requests sent beside one in flight
         http_hedges_denied_total            service                              those that the quota or the share denied
         http_hedge_results_total            service, result                      how hedges ended: won, lost, failed, refused
         http_operations_total               service, error                       calls of functions under a pipeline
         http_operation_duration_seconds     service                              how long they took, waits included
+        http_chaos_injections_total         service, kind                        faults that a chaos injected: latency, error, …
 
     `service` is the origin of the call, such as ``https://api.example.com``, without its `key`: tenants would be too
     many series. A call that has a name (`name=`) has it as a further label, `name`, in the first three; one with
@@ -334,6 +334,9 @@ class MetricsCollector:
     def _cache_failed(self, event: CacheFailed) -> None:
         self._count(("http_cache_errors_total", _service(event), event.operation))
 
+    def _chaos_injected(self, event: ChaosInjected) -> None:
+        self._count(("http_chaos_injections_total", _service(event), event.kind))
+
     def _fallback_used(self, event: FallbackUsed) -> None:
         self._count(("http_fallbacks_total", _service(event), event.source.value))
 
@@ -353,9 +356,6 @@ class MetricsCollector:
             self._metrics._histogram(_OPERATION_DURATION).at(series_key({"service": event.key})).observe(
                 event.at
             )
-
-    def _timed_out(self, event: OperationTimedOut) -> None:
-        self._count(("http_operation_timeouts_total", _service(event), event.outcome))
 
     def _state_change(self, event: StateChange) -> None:
         service = f"{_service(event)} (shadow)" if event.is_shadow else _service(event)
@@ -450,10 +450,10 @@ _COUNT: dict[type, _Counting] = {
     CacheUsed: MetricsCollector._cache_used,
     CacheFailed: MetricsCollector._cache_failed,
     FallbackUsed: MetricsCollector._fallback_used,
-    OperationTimedOut: MetricsCollector._timed_out,
     HedgeStarted: MetricsCollector._hedge_started,
     HedgeDenied: MetricsCollector._hedge_denied,
     HedgeFinished: MetricsCollector._hedge_finished,
     OperationFinished: MetricsCollector._operation_finished,
+    ChaosInjected: MetricsCollector._chaos_injected,
     StateChange: MetricsCollector._state_change,
 }

@@ -376,13 +376,12 @@ PANELS = (
                 ),
             ),
             Panel(
-                "Functions out of time",
-                "Guarded functions that took longer than allowed: cancelled, late, or abandoned in a thread that they hold.",
+                "Chaos",
+                "Faults that were injected on purpose. Empty unless somebody experiments.",
                 "reqps",
                 (
                     Query(
-                        _rate("http_client_operation_timeouts_total", "service, result"),
-                        "{{service}} {{result}}",
+                        _rate("http_client_chaos_injections_total", "service, kind"), "{{service}} {{kind}}"
                     ),
                 ),
                 stacked=True,

@@ -166,9 +166,9 @@ COUNTS = (
         "Operations of a cache's storage that failed. The calls went on without the cache.",
     ),
     Count(
-        "http_operation_timeouts_total",
-        "http_client_operation_timeouts",
-        "Guarded functions that took longer than their TimeoutPolicy allows: cancelled, late or abandoned.",
+        "http_chaos_injections_total",
+        "http_client_chaos_injections",
+        "Faults that a chaos injected on purpose, by their kind: latency, error, status or truncation.",
     ),
     Count(
         "http_fallbacks_total",

@@ -46,6 +46,15 @@ class HealthSummary(dict[str, Any]):
             summary += f"; in the last {window['seconds']:.0f} s {found}"
         of_all = f"{troubled} of {count_text(len(services), 'origin')}" if troubled else "no origin"
         lines = [f"{state}{summary}; {of_all} {'need' if troubled > 1 else 'needs'} attention"]
+        chaos = self.get("chaos")
+        if chaos is not None:
+            done = (
+                f"{count_text(chaos['injections'], 'fault')} in {count_text(chaos['calls'], 'call')} so far"
+            )
+            state = (
+                "chaos is on" if chaos["is_on"] else f"chaos is configured, but off now: {chaos['reason']}"
+            )
+            lines.append(f"! {state}; it injects {chaos['what']}; {done}")
         connections = self.get("connections")
         if connections is not None and connections["awaited"]:
             lines.append(

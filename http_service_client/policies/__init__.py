@@ -13,6 +13,7 @@ from ..core.machines.backoff import (
     LinearBackoff,
 )
 from ..core.machines.bulkhead_settings import BulkheadSettings, BulkheadSnapshot
+from ..core.machines.chaos import ChaosSettings, ChaosSnapshot
 from ..core.machines.circuit_breaker import CircuitBreaker
 from ..core.machines.circuit_states import (
     CircuitBreakerSettings,
@@ -28,18 +29,17 @@ from ..core.machines.response_cache import CacheStorage
 from ..core.machines.retry_budget import RetryBudgetSettings
 from ..core.machines.retry_conditions import RetryCondition
 from ..core.machines.retry_quota import RetryQuotaSettings
-from ..core.machines.timeout import TimeoutSettings
 from ..http.caching.stored import StoredResponse
 from .bulkhead import BulkheadPolicy
 from .cache import Cache
 from .cache_storages import MemoryStorage
+from .chaos import ChaosPolicy
 from .circuit_breaker import CircuitBreakerPolicy
 from .fallback import FallbackPolicy
 from .hedging import HedgingPolicy
 from .rate_limit import RateLimitPolicy
 from .retry import RetryPolicy
 from .strategy import Strategy
-from .timeout import TimeoutPolicy
 
 __all__ = [
     "BackoffStrategy",
@@ -48,6 +48,9 @@ __all__ = [
     "BulkheadSnapshot",
     "Cache",
     "CacheStorage",
+    "ChaosPolicy",
+    "ChaosSettings",
+    "ChaosSnapshot",
     "CircuitBreaker",
     "CircuitBreakerPolicy",
     "CircuitBreakerSettings",
@@ -75,6 +78,4 @@ __all__ = [
     "StateChange",
     "StoredResponse",
     "Strategy",
-    "TimeoutPolicy",
-    "TimeoutSettings",
 ]

@@ -2,9 +2,9 @@
 
     .circuit    opens: WARNING; lets trials pass, or closes: INFO; refuses an attempt: DEBUG
     .retry      is scheduled: INFO; is left out: DEBUG; a proxy retries, too: WARNING, once for each origin, then DEBUG
-    .fallback   stands in for a failure: INFO
     .retry      is scheduled: INFO; is left out: DEBUG
-    .fallback   stands in for a failure: INFO      .timeout    of a function expires: INFO
+    .chaos      injects a fault, or is there: WARNING
+    .fallback   stands in for a failure: INFO
     .cache      its storage fails: WARNING; what it did for a call: DEBUG
     .call       ends: DEBUG, or INFO if this very logger has been given a level: one line a call, for those who ask
     .attempt    ends, or is not begun: DEBUG      .redirect, .auth, .throttle    DEBUG
@@ -31,6 +31,7 @@ from ..events import (
     CacheFailed,
     CacheUsed,
     CallFinished,
+    ChaosInjected,
     CircuitRefused,
     CodingRefused,
     ConnectionAwaited,
@@ -44,7 +45,6 @@ from ..events import (
     LimitRefused,
     LimitWaited,
     OperationFinished,
-    OperationTimedOut,
     ProxyRetried,
     RedirectFollowed,
     RetryScheduled,
@@ -58,7 +58,7 @@ from ..events import (
 )
 from ..http.printable import printable
 
-__all__ = ["IS_LOGGED", "log_change", "log_event"]
+__all__ = ["IS_LOGGED", "log_change", "log_chaos", "log_event"]
 
 _BRANCHES: dict[type, tuple[str, int]] = {
     CallFinished: ("call", INFO),  # or DEBUG
@@ -86,7 +86,7 @@ _BRANCHES: dict[type, tuple[str, int]] = {
     HedgeStarted: ("hedge", DEBUG),
     HedgeDenied: ("hedge", DEBUG),
     HedgeFinished: ("hedge", DEBUG),
-    OperationTimedOut: ("timeout", INFO),
+    ChaosInjected: ("chaos", WARNING),
 }
 
 
@@ -151,6 +151,13 @@ def log_change(change: StateChange) -> None:
         text = f"the circuit is {state}: {change.reason}{until}"
         fields = {"event": "circuit_state_changed", **change._asdict()}
         write(logger, level, "%s: %s", change.key or _FUNCTION, text, fields=fields)
+
+
+def log_chaos(where: str, words: str, reason: str | None) -> None:
+    """Say that a chaos is there.   where: what it disturbs.   words: what it injects.   reason: why it does not, or None."""
+    state = "chaos is on" if reason is None else f"chaos is configured, but off now: {reason}"
+    fields = {"event": "chaos_configured", "key": where, "reason": reason}
+    write(branch("chaos"), WARNING, "%s: %s; it injects %s", where, state, words, fields=fields)
 
 
 _FUNCTION = "a guarded function"

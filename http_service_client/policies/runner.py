@@ -124,14 +124,11 @@ class Runner:
                 try:
                     effect = next(plan)
                     # The usual case: nothing to wait for but the function itself.
-                    if type(effect) is Invoke:
+                    if type(effect) is Invoke and effect.timeout is None:
                         try:
                             answer = effect.function(*effect.arguments)
                             if type(answer) is CoroutineType or UNFINISHED[type(answer)] is AWAITABLE:
-                                timeout = effect.timeout
-                                answer = await (
-                                    answer if timeout is None else driver.bounded(answer, timeout)
-                                )
+                                answer = await answer
                         except BaseException as error:
                             effect = plan.throw(error)
                         else:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from functools import partial
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..client.call_builder import CallBuilder
 from ..client.config import HttpClientConfig
@@ -22,6 +22,7 @@ from ..client.wiring import Interceptors, pipelines
 from ..core.call import Call
 from ..core.effects import Effect, Outcome, Plan, Send
 from ..core.layer import Handler
+from ..core.machines.chaos import Chaos
 from ..core.machines.circuit_states import StateChange
 from ..core.machines.semaphore import FairSemaphore
 from ..core.timeouts import Timeout
@@ -31,6 +32,7 @@ from ..drivers.simulated_functions import Awaited, SimulatedClock
 from ..drivers.simulator import Run, Simulator
 from ..errors import ConfigurationError, Failure
 from ..http.messages import HttpRequest, HttpResponse
+from ..policies.chaos import new_chaos
 from .service import LiveService, Service
 from .tally import Tally
 
@@ -133,8 +135,15 @@ def without_user_code(config: HttpClientConfig) -> HttpClientConfig:
         egress_policy=None,
         cookies=False,
         routes={},
+        chaos=None,
         state_key=None,
     )
+
+
+class _Chaos(NamedTuple):
+    """The chaos of one client."""
+
+    chaos: Chaos
 
 
 class QuietCircuits(Circuits):
@@ -165,6 +174,7 @@ class Fleet:
         # Each has a source of its own: another number of retries must not change when calls come.
         self._arrivals = Random(f"arrivals {seed}")
         self.jitter = Random(f"jitter {seed}").random
+        self._chance = Random(f"chaos {seed}").random
         self._simulator = _Simulator(service, tally, method, Random(f"service {seed}"))
         self._tally = tally
         self._clock = SimulatedClock(self._simulator.clock)
@@ -176,6 +186,7 @@ class Fleet:
 
     def of_clients(self, config: HttpClientConfig, options: Mapping[str, Any]) -> None:
         """Let each client be a core with this configuration, whose calls have these options."""
+        faults = config.resolved.chaos
         config = without_user_code(config)
         settings, clock, random = config.resolved.circuit_breaker, self._clock, self.jitter
         circuits = None if settings is None else QuietCircuits(settings, self._tally.count_change)
@@ -184,7 +195,12 @@ class Fleet:
             origins = OriginParts(config, clock, random, circuits, [lock]).registry
             first = CallBuilder(config, None, origins, clock, _ignore).build(self._method, _URL, **options)
             connections = FairSemaphore(config.resolved.pool.max_connections, lock=lock)
-            make = pipelines(config, origins, connections, Interceptors(None), clock, random, None)
+            chaos = (
+                None if faults is None else _Chaos(new_chaos(faults.settings, clock.monotonic, self._chance))
+            )
+            make = pipelines(
+                config, origins, connections, Interceptors(None), clock, random, None, chaos=chaos
+            )
             pipeline = make(None, None).call
             self._callers.append(_caller(first, pipeline, clock.monotonic))
 

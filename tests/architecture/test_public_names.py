@@ -57,6 +57,8 @@ def test_public_modules_export_only_names_that_exist() -> None:
 KEYWORD_ONLY = {
     *("Bursts", "Errors", "Flapping", "Outage", "Poison", "RateLimit", "Slowdown"),
     *(
+        "ChaosSettings",
+        "ChaosSnapshot",
         "CircuitBreakerSettings",
         "CircuitBreakerSnapshot",
         "FallbackSettings",
@@ -67,7 +69,7 @@ KEYWORD_ONLY = {
     ),
     *("OAuth2ClientCredentials", "OAuth2Grant", "OAuth2RefreshToken"),
     *("DeadlineCheckSettings", "RateLimitSettings"),
-    *("Report", "RetryBudgetSettings", "TimeoutSettings", "RetryQuotaSettings", "Scenario", "Service"),
+    *("Report", "RetryBudgetSettings", "RetryQuotaSettings", "Scenario", "Service"),
 }
 
 

@@ -79,9 +79,20 @@ def bulkhead(**keywords: object) -> None:
     package.BulkheadPolicy(**{"max_concurrent": 5, **keywords})  # type: ignore[arg-type]  # wrong ones too
 
 
-def timeout(**keywords: object) -> None:
-    """A timeout of some seconds."""
-    package.TimeoutPolicy(**{"seconds": 1.0, **keywords})  # type: ignore[arg-type]  # wrong ones too
+def chaos(**keywords: object) -> None:
+    """A chaos with these settings, and with what they need."""
+    needs: dict[str, dict[str, object]] = {
+        "latency_rate": {"latency": 1.0},
+        "error_rate": {"errors": ["ConnectError"]},
+        "status_rate": {"statuses": [503]},
+    }
+    needed: dict[str, object] = {"latency": 1.0, "latency_rate": 1.0}
+    for name, value in keywords.items():
+        if name == "latency_rate":
+            needed = {"truncation_rate": 0.5}
+        if value != 0:
+            needed |= needs.get(name, {})
+    package.ChaosPolicy(**{**needed, **keywords})  # type: ignore[arg-type]  # wrong ones too
 
 
 # Heading to the callable that takes the settings of its table.
@@ -112,8 +123,8 @@ TAKERS: dict[str, Callable[..., Any]] = {
     },
     "BulkheadPolicy": bulkhead,
     "FallbackPolicy": fallback,
-    "TimeoutPolicy": timeout,
     "RateLimitPolicy": rate_limit,
+    "ChaosPolicy": chaos,
     "Keywords of a call": call,
     "Keywords of a stream and a download": download,
     "Keywords of an event source": events,
@@ -148,9 +159,9 @@ def parameters(heading: str) -> dict[str, Any]:
         download: HttpServiceClient.download,
         events: HttpServiceClient.events,
         fallback: package.FallbackPolicy,
-        timeout: package.TimeoutPolicy,
         rate_limit: package.RateLimitPolicy,
         bulkhead: package.BulkheadPolicy,
+        chaos: package.ChaosPolicy,
     }.get(TAKERS[heading], TAKERS[heading])
     found = dict(inspect.signature(taker).parameters)
     private = [name for name in found if name.startswith("_")]
@@ -259,7 +270,7 @@ def test_the_range_is_that_of_the_code(heading: str, row: Row) -> None:
     else:
         wrong.append(None)
     for bad in wrong:
-        with pytest.raises(ConfigurationError, match=name if heading != "deadline" else "deadline"):
+        with pytest.raises(ConfigurationError, match=name if name != "seconds" else "deadline"):
             taker(**{name: bad})
 
 

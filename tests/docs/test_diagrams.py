@@ -65,6 +65,7 @@ class TestPipeline:
             has_hosts=True,
             has_hedges=True,
             has_rate_limit=True,
+            chaos=(object(), object()),  # type: ignore[arg-type]
             checks_deadlines=True,
             learns_latencies=True,
             has_bulkheads=True,

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from http_service_client.core.effects import Sleep
 from http_service_client.drivers import blocking
 
 __all__ = ["VirtualThreads"]
@@ -60,6 +61,8 @@ class VirtualThreads:
         """Let the blocking driver wait here, and begin its threads here."""
         threads = SimpleNamespace(start=self.start, is_full=False)
         monkeypatch.setattr(blocking, "threading", SimpleNamespace(Lock=lambda: _Lock(self)))
+        init = _init_with_sleeps_that_end(blocking.BlockingDriver)
+        monkeypatch.setattr(blocking.BlockingDriver, "__init__", init)
         for name in ("_BESIDE", "_BEHIND", "_BRANCHES"):
             monkeypatch.setattr(blocking, name, threads)
 
@@ -128,6 +131,18 @@ class VirtualThreads:
                 thread.baton.release()
                 return
         # Nothing can go on: `run` says so.
+
+
+def _init_with_sleeps_that_end(driver: Any) -> Any:
+    """A constructor of the driver by which a sleep with a waiter waits for it, and not on the clock alone."""
+    init = driver.__init__
+
+    def __init__(self: Any, *args: Any, **named: Any) -> None:
+        init(self, *args, **named)
+        sleep = self._perform[Sleep]
+        self._perform[Sleep] = lambda effect: sleep(effect) if effect.waiter is None else self._sleep(effect)
+
+    return __init__
 
 
 class _Lock:

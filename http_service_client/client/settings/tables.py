@@ -14,6 +14,7 @@ from ...core.machines.retry_quota import RetryQuotaSettings
 from ...http.egress import EgressPolicy
 from ...http.propagation import Propagation
 from ...policies.bulkhead import BulkheadPolicy
+from ...policies.chaos import ChaosPolicy
 from ...policies.circuit_breaker import CircuitBreakerPolicy
 from ...policies.fallback import FallbackPolicy
 from ...policies.rate_limit import RateLimitPolicy
@@ -22,6 +23,7 @@ from ..pool_config import ConnectionPoolConfig
 from ..resolved import (
     known_arguments,
     parse_bulkhead,
+    parse_chaos,
     parse_circuit_breaker,
     parse_deadline_check,
     parse_fallback,
@@ -123,5 +125,6 @@ _TABLES = {
     "rate_limit": Table((RateLimitPolicy,), _checked(parse_rate_limit)),
     "hedging": Table((HedgingSettings,), _checked(parse_hedging)),
     "propagation": Table((Propagation,), _checked(parse_propagation)),
+    "chaos": Table((ChaosPolicy,), _checked(parse_chaos)),
     "routes": _Routes((), dict, _AnyKey(_ROUTE)),
 }

@@ -37,7 +37,7 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"([0-9.]+) ?(ms|s|m|h)").fullmatch
 # Shares, factors and tokens are numbers as well, and have no unit.
 _IS_SECONDS = re.compile(
-    r".*(timeout|duration|delay|increment|window|memory|age|lease|step|last_good|interval|max_wait|per)"
+    r".*(timeout|duration|delay|latency|_after|increment|window|memory|age|lease|step|last_good|interval|max_wait|per)"
 ).fullmatch
 
 

@@ -13,6 +13,7 @@ http_service_client.host.changes         1       attempts that went to another b
 http_service_client.cache.requests       1       calls that asked a cache, by what it did
 http_service_client.fallbacks            1       calls whose failure a fallback stands in for, by what it is
 http_service_client.hedges               1       requests sent beside one in flight, by what became of them
+http_service_client.chaos.injections     1       faults that a chaos injected, by their kind
 http_service_client.circuit.changes      1       of a circuit to a state
 """
 
@@ -29,6 +30,7 @@ from ...core.machines.circuit_states import StateChange
 from ...core.origins import without_key
 from ...events import (
     CacheUsed,
+    ChaosInjected,
     CircuitRefused,
     ConnectionAwaited,
     DeadlineRefused,
@@ -99,6 +101,7 @@ class Instruments:
             "refusals": ("{attempt}", "Attempts that were refused before anything was sent."),
             "host.changes": ("{attempt}", "Attempts that went to another base URL."),
             "cache.requests": ("{call}", "Calls that asked a cache."),
+            "chaos.injections": ("{fault}", "Faults that a chaos injected."),
             "fallbacks": ("{call}", "Calls whose failure a fallback stands in for."),
             "hedges": ("{request}", "Requests that were sent beside one in flight."),
             "circuit.changes": ("{change}", "Changes of a circuit to a state."),
@@ -166,6 +169,10 @@ class Instruments:
         attributes = {**server, f"{OURS}.cache.result": event.result.value}
         self._counters["cache.requests"].add(1, attributes, context)
 
+    def _injected(self, event: ChaosInjected, server: Attributes, context: Context) -> None:
+        attributes = {**server, f"{OURS}.chaos.kind": event.kind}
+        self._counters["chaos.injections"].add(1, attributes, context)
+
     def _fell_back(self, event: FallbackUsed, server: Attributes, context: Context) -> None:
         attributes = {**server, f"{OURS}.fallback.source": event.source.value}
         self._counters["fallbacks"].add(1, attributes, context)
@@ -218,4 +225,5 @@ _OF_EVENTS: dict[type, Callable[[Instruments, Any, Attributes, Context], None]] 
     CacheUsed: Instruments._cached,
     FallbackUsed: Instruments._fell_back,
     HedgeFinished: Instruments._hedged,
+    ChaosInjected: Instruments._injected,
 }

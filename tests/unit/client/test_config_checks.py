@@ -13,6 +13,7 @@ import pytest
 
 from http_service_client import (
     BulkheadPolicy,
+    ChaosPolicy,
     CircuitBreakerPolicy,
     ConfigurationError,
     ConnectionPoolConfig,
@@ -148,6 +149,7 @@ BAD_VALUES: dict[type, dict[str, list[Any]]] = {
         "hedging": [5, True, "value", [], {"dely": 5}, {"delay": 1, "name": "x"}, HedgingPolicy],
         "http2": FLAG,
         "json_codec": [5, True, "json", "ORJSON", b"orjson", [], json.JSONDecoder],
+        "chaos": [5, True, "off", [], {"rate": 5}, {"latency": 1}, {"name": "x"}, ChaosPolicy],
         "routes": [5, None, ["GET /a"], True],
         "state_key": [5, True, "", "tenant", "by_header", b"by_route", ["by_route"]],
         "netrc": [0, 1, None, "", b"/netrc", ["/netrc"]],
@@ -218,6 +220,7 @@ def test_the_error_of_a_wrong_value_names_field_and_value(kind: Any, field: str,
             "bulkhead",
             "hedging",
             "connection_pool",
+            "chaos",
             "deadline_check",
             "fallback",
             "propagation",

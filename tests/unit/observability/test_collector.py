@@ -25,6 +25,7 @@ from http_service_client.events import (
     CacheResult,
     CacheUsed,
     CallFinished,
+    ChaosInjected,
     CircuitRefused,
     CodingRefused,
     DeadlineRefused,
@@ -38,7 +39,6 @@ from http_service_client.events import (
     LimitRefused,
     LimitWaited,
     OperationFinished,
-    OperationTimedOut,
     RedirectFollowed,
     RetryScheduled,
     RetryStopped,
@@ -122,6 +122,11 @@ EVENTS: list[tuple[Any, str, dict[str, str]]] = [
         {"service": "https://a.test", "operation": "get"},
     ),
     (
+        ChaosInjected(0.1, 1, "https://a.test", "error", "ConnectError"),
+        "http_chaos_injections_total",
+        {"service": "https://a.test", "kind": "error"},
+    ),
+    (
         FallbackUsed(0.1, 1, "https://a.test", FallbackSource.LAST_GOOD, "status 503", age=5.0),
         "http_fallbacks_total",
         {"service": "https://a.test", "source": "last_good"},
@@ -136,11 +141,6 @@ EVENTS: list[tuple[Any, str, dict[str, str]]] = [
         HedgeFinished(0.1, 1, "https://a.test", 1, HedgeResult.WON, 0.1, 200, None, SentState.ANSWERED),
         "http_hedge_results_total",
         {"service": "https://a.test", "result": "won"},
-    ),
-    (
-        OperationTimedOut(0.1, 1, "https://a.test", 2.0, "late"),
-        "http_operation_timeouts_total",
-        {"service": "https://a.test", "result": "late"},
     ),
     (
         ThrottleWaited(0.1, 1, "https://a.test", 2.0),
@@ -391,6 +391,7 @@ def test_a_client_counts_its_calls(front_end: FrontEnd) -> None:
     assert summary.pop("window")["total_requests"] == 4
     assert summary.pop("connections") == {"in_use": 0, "awaited": 0, "limit": 100}
     assert summary.pop("is_closed") is False
+    assert summary.pop("chaos") is None
     assert summary == {
         "total_requests": 4, "total_errors": 2, "error_rate": 0.5,
         "average_response_time": pytest.approx(0.5 / 4),

@@ -164,6 +164,7 @@ def test_every_duration_has_units_and_no_share_has() -> None:
             "backoff_factor",
             "capacity",
             "cost",
+            *("error_rate", "latency_rate", "status_rate", "truncation_rate"),
             "earned",
             "failure_rate",
             "max_rejected",

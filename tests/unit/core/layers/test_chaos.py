@@ -1,0 +1,344 @@
+"""Chaos in a client's calls: what is injected is seen as the real fault is."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any
+
+import pytest
+
+from http_service_client import (
+    AttemptTimeoutError,
+    ChaosPolicy,
+    ConfigurationError,
+    ConnectError,
+    ConnectionLostError,
+    DeadlineExceededError,
+    HttpClientConfig,
+    HttpResponse,
+    HttpServiceClient,
+    ProtocolError,
+    ReadTimeoutError,
+    SentState,
+    ThrottledError,
+    Timeout,
+)
+from http_service_client.core.layers.chaos import ChaosLayer
+from http_service_client.events import AttemptFinished, ChaosInjected, Timeline
+from http_service_client.transports.injected import _FAULTS, INJECTED_FAULTS
+from kit.fakes import ORIGIN, RESET, URL, Harness
+from kit.front_ends import FrontEnd
+
+ONCE: dict[str, Any] = {"retry_policy": False}
+
+
+def injected(harness: Harness) -> list[tuple[str, str]]:
+    return [(event.kind, event.what) for event in harness.events if isinstance(event, ChaosInjected)]
+
+
+def harness_of(front_end: FrontEnd, *script: Any, settings: Any = None, **chaos: Any) -> Harness:
+    return Harness(front_end, *(script or (200,)), chaos=chaos, **(settings or {}))
+
+
+@pytest.mark.parametrize("kind", _FAULTS, ids=lambda kind: kind.__name__)
+def test_an_error_is_that_of_the_wire(front_end: FrontEnd, kind: Any) -> None:
+    """Its class, sent-state and sentence; the request is sent exactly where a real one would have been."""
+    harness = harness_of(front_end, errors=[kind], error_rate=1)
+    error = harness.error(kind, method="POST", timeout=Timeout(total=9, read=4))
+    real = INJECTED_FAULTS.failure(kind, error.request, Timeout(total=9, read=4))
+    assert (type(error), str(error), error.sent_state) == (kind, real.message, real.sent_state)
+    assert harness.sends == (0 if error.sent_state is SentState.NEVER_SENT else 1)
+    assert injected(harness)[0] == ("error", kind.__name__)
+
+
+def test_what_was_never_sent_is_repeated_and_what_may_be_processed_is_not(front_end: FrontEnd) -> None:
+    """The retries decide about an injected error as about a real one."""
+    harness = harness_of(front_end, errors=["ConnectError"], error_rate=1)
+    harness.error(ConnectError, method="POST")
+    assert (len(injected(harness)), harness.sends) == (3, 0)
+    harness = harness_of(front_end, errors=["ReadTimeoutError"], error_rate=1)
+    harness.error(ReadTimeoutError, method="POST")
+    assert (len(injected(harness)), harness.sends) == (1, 1)
+
+
+def test_a_status_stands_in_for_the_response(front_end: FrontEnd) -> None:
+    """Nothing is sent, and headers count: a 429 closes the throttle gate."""
+    harness = harness_of(front_end, statuses=[(429, {"Retry-After": "300"})], status_rate=1)
+    response = harness.request(**ONCE)
+    assert (response.status_code, response.reason_phrase) == (429, "Too Many Requests")
+    assert response.headers["Retry-After"] == "300"
+    assert response.url == URL
+    assert harness.error(ThrottledError).retry_after == pytest.approx(300)
+    assert harness.sends == 0
+
+
+def test_a_latency_holds_the_response_back(front_end: FrontEnd) -> None:
+    """The request is sent, and the delay counts as time of the service."""
+    harness = harness_of(front_end, latency=(2.0, 2.0), latency_rate=1)
+    response = harness.request()
+    assert (response.status_code, response.elapsed) == (200, 2.0)
+    assert (harness.sends, harness.sleeps) == (1, [2.0])
+    assert [event.duration for event in harness.events if isinstance(event, AttemptFinished)] == [2.0]
+    assert injected(harness) == [("latency", "2.000 s")]
+
+
+@pytest.mark.parametrize(
+    ("timeout", "error", "seconds"),
+    [
+        (Timeout(total=3), AttemptTimeoutError, 3),
+        (Timeout(total=9, read=2), ReadTimeoutError, 2),
+        (Timeout(total=9, read=2, first_byte=4), ReadTimeoutError, 4),
+        (Timeout(read=2), ReadTimeoutError, 2),
+    ],
+)
+def test_a_latency_above_the_timeout_ends_with_it(
+    front_end: FrontEnd, timeout: Timeout, error: Any, seconds: float
+) -> None:
+    """When its time is over, and the server may have processed the request."""
+    harness = harness_of(front_end, latency=5, latency_rate=1)
+    found = harness.error(error, timeout=timeout, method="POST")
+    assert found.sent_state is SentState.MAYBE_PROCESSED
+    assert harness.sleeps == [seconds]
+
+
+def test_a_latency_does_not_outlast_the_deadline(front_end: FrontEnd) -> None:
+    """The call ends with its own limit, and says so."""
+    harness = harness_of(front_end, latency=5, latency_rate=1)
+    assert "3" in str(harness.error(DeadlineExceededError, total_timeout=3))
+    assert harness.sleeps == [3]
+
+
+def test_a_real_failure_comes_first(front_end: FrontEnd) -> None:
+    """An exchange that fails by itself is not disturbed further."""
+    harness = harness_of(front_end, RESET, errors=[ReadTimeoutError], error_rate=1, latency=5, latency_rate=1)
+    harness.error(ConnectionLostError, **ONCE)
+    assert (injected(harness), harness.sleeps) == ([], [])
+
+
+def test_a_response_is_cut_short(front_end: FrontEnd) -> None:
+    """It is the protocol error of a real one; a response without a body has nothing to cut."""
+    body = HttpResponse(200, content=b"x" * 1000, headers={"Content-Length": "1000"}, url=URL)
+    harness = Harness(front_end, body, chaos=ChaosPolicy(truncation_rate=1, seed=7))
+    error = harness.error(ProtocolError, method="POST")
+    received = int(str(error).split()[-2])
+    assert 0 <= received < 1000
+    assert str(error) == f"the response from {URL} was cut short after {received} bytes"
+    assert error.sent_state is SentState.MAYBE_PROCESSED
+    assert injected(harness) == [("truncation", f"after {received} bytes")]
+    for status in (200, 204, 302):
+        harness.transport.script[:] = [HttpResponse(status, headers={"Content-Length": "0"}, url=URL)]
+        assert harness.request(allow_redirects=False).status_code == status
+
+
+def test_it_is_bounded_in_calls(front_end: FrontEnd) -> None:
+    """However many attempts they make; then nothing is injected."""
+    harness = harness_of(front_end, errors=[ConnectError], error_rate=1, max_calls=2)
+    outcomes = [harness.calling() for _ in range(2)]
+    for each in outcomes:
+        with pytest.raises(ConnectError):
+            front_end.run(each)
+    assert len(injected(harness)) == 6
+    assert harness.request().status_code == 200
+    summary = harness.client.get_health_summary()["chaos"]
+    assert (summary["calls"], summary["injections"], summary["is_on"]) == (2, 6, False)
+
+
+def test_it_has_a_scope(front_end: FrontEnd) -> None:
+    """Origins and routes, below any base URL; each hop of a redirect is judged by its own URL."""
+    harness = harness_of(
+        front_end,
+        statuses=[503],
+        status_rate=1,
+        origins=["*.example.com"],
+        routes=["GET /orders/{id}", "DELETE *"],
+    )
+    for method, url, status in [
+        ("GET", f"{ORIGIN}/v1/orders/7?x=1", 503),
+        ("DELETE", f"{ORIGIN}/anything", 503),
+        ("GET", f"{ORIGIN}/orders", 200),
+        ("POST", f"{ORIGIN}/orders/7", 200),
+        ("GET", "https://other.test/orders/7", 200),
+    ]:
+        assert harness.request(method, url, **ONCE).status_code == status
+    harness.transport.script[:] = [(302, {"Location": "/orders/7"}), 200]
+    assert harness.request("GET", f"{ORIGIN}/start", **ONCE).status_code == 503
+
+
+def test_a_time_window(front_end: FrontEnd) -> None:
+    """Nothing before it, nothing after it."""
+    harness = Harness(front_end, 200)
+    policy = ChaosPolicy(statuses=[503], status_rate=1, begins_after=10, ends_after=20, clock=harness.clock)
+    harness.client.reconfigure(HttpClientConfig(chaos=policy))
+    found = []
+    for _ in range(5):
+        found.append(harness.request(**ONCE).status_code)
+        harness.clock.now += 5
+    assert found == [200, 200, 503, 503, 200]
+
+
+def test_switched_off_in_mid_call(front_end: FrontEnd) -> None:
+    """A delay ends at once, what was decided is not done, and nothing more is injected."""
+    policy = ChaosPolicy(latency=600, latency_rate=1, errors=[ReadTimeoutError], error_rate=1)
+    timers: list[threading.Timer] = []
+
+    def disable_soon(event: object) -> None:
+        if isinstance(event, ChaosInjected):
+            timers.append(threading.Timer(0.02, policy.disable))
+            timers[-1].start()
+
+    with HttpServiceClient(
+        HttpClientConfig(chaos=policy), transport=_Answering(), on_event=disable_soon
+    ) as client:
+        response = front_end.run(front_end.calling(client, "GET", URL))
+        assert response.status_code == 200
+        kinds = [event.kind for event in response.timeline if isinstance(event, ChaosInjected)]
+        assert kinds == ["latency"]
+        assert front_end.run(front_end.calling(client, "GET", URL)).attempts == 1
+        assert policy.snapshot() == (False, "it is disabled", 1, 1, None)
+        policy.enable()
+        assert policy.snapshot().is_on
+    assert len(timers) == 1
+    timers[0].join()
+
+
+class _Answering:
+    def send(self, request: Any, timeout: Any) -> HttpResponse:
+        return HttpResponse(200, url=request.url)
+
+    async def send_async(self, request: Any, timeout: Any) -> HttpResponse:
+        return HttpResponse(200, url=request.url)
+
+    def close(self) -> None:
+        pass
+
+    async def close_async(self) -> None:
+        pass
+
+
+def test_a_fault_before_sending_that_is_no_longer_due_is_left_out(front_end: FrontEnd) -> None:
+    """The request goes out after all, within what is left of its timeout."""
+    harness = Harness(front_end, 200)
+    policy = ChaosPolicy(latency=4, latency_rate=1, errors=[ConnectError], error_rate=1)
+    sleep = harness.clock.sleep
+
+    def sleep_and_disable(seconds: float) -> None:
+        sleep(seconds)
+        policy.disable()
+
+    harness.clock.sleep = sleep_and_disable  # type: ignore[method-assign]
+    harness.client._backends._blocking = harness.client._backends._asyncio = None
+    harness.client.reconfigure(HttpClientConfig(chaos=policy))
+    assert harness.request(timeout=10).status_code == 200
+    assert harness.transport.timeouts[-1].total == pytest.approx(6)
+
+
+def test_an_open_slot_and_permits_are_released(front_end: FrontEnd) -> None:
+    """Whatever is injected, nothing is held afterwards."""
+    harness = harness_of(
+        front_end,
+        errors=[ConnectError, ReadTimeoutError],
+        error_rate=0.5,
+        statuses=[500],
+        status_rate=0.3,
+        latency=100,
+        latency_rate=0.5,
+        truncation_rate=0.2,
+        seed=3,
+    )
+    for _ in range(60):
+        try:
+            harness.request(timeout=1)
+        except Exception:
+            pass
+    assert [limit.in_use for limit in harness.limits] == [0, 0]
+    policy = harness.client.config.chaos
+    assert isinstance(policy, ChaosPolicy)
+    assert policy.chaos._ended._waiting == {}
+
+
+def test_it_is_loud(front_end: FrontEnd, caplog: pytest.LogCaptureFixture) -> None:
+    """At the start, for each fault, in the timeline, in the metrics and in the summary."""
+    with caplog.at_level(logging.WARNING, "http_service_client.chaos"):
+        harness = harness_of(front_end, statuses=[503], status_rate=1, max_calls=5)
+        response = harness.request(**ONCE)
+    first, line = (record.getMessage() for record in caplog.records)
+    assert first == "a client: chaos is on; it injects status 503 at a rate of 1; in 5 calls at most"
+    assert line == f"{ORIGIN}: attempt 1: chaos injected status 503"
+    assert isinstance(response.timeline, Timeline)
+    assert "attempt 1: chaos injected status 503" in response.timeline.explain()
+    metrics = harness.client.metrics
+    assert metrics.total("http_chaos_injections_total", {"service": ORIGIN, "kind": "status"}) == 1
+    summary = harness.client.get_health_summary()
+    assert "! chaos is on; it injects status 503" in summary.explain()
+    assert "1 fault in 1 call so far" in summary.explain()
+
+
+@pytest.mark.parametrize("word", ["off", "OFF", "0", "false", "stop!"])
+def test_the_kill_switch(
+    front_end: FrontEnd, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, word: str
+) -> None:
+    """Whatever is not clearly on switches all chaos off, and the log says so."""
+    monkeypatch.setenv("HTTP_SERVICE_CLIENT_CHAOS", word)
+    harness = harness_of(front_end, statuses=[503], status_rate=1)
+    assert harness.request().status_code == 200
+    assert "off now: HTTP_SERVICE_CLIENT_CHAOS switches it off" in caplog.text
+    monkeypatch.setenv("HTTP_SERVICE_CLIENT_CHAOS", "on")
+    assert harness_of(front_end, statuses=[503], status_rate=1).request(**ONCE).status_code == 503
+
+
+def test_a_reload_goes_on_with_the_count_and_the_switch(front_end: FrontEnd) -> None:
+    """A configuration that is made again from its file is no new experiment."""
+    settings = {"statuses": [503], "status_rate": 1.0, "max_calls": 1}
+    harness = harness_of(front_end, **settings)
+    harness.request(**ONCE)
+    harness.client.reconfigure(HttpClientConfig(chaos=settings))
+    assert harness.request(**ONCE).status_code == 200
+    harness.client.reconfigure(HttpClientConfig(chaos={**settings, "max_calls": 9}))
+    assert harness.request(**ONCE).status_code == 503
+    policy = harness.client.config.chaos
+    assert isinstance(policy, ChaosPolicy)
+    policy.disable()
+    harness.client.reconfigure(HttpClientConfig(chaos={**settings, "max_calls": 9}))
+    assert harness.request(**ONCE).status_code == 200
+    harness.client.reconfigure(HttpClientConfig())
+    assert harness.client.get_health_summary()["chaos"] is None
+
+
+def test_clients_that_share_a_policy_share_its_bound(front_end: FrontEnd) -> None:
+    """It is live, as a jar is."""
+    policy = ChaosPolicy(statuses=[503], status_rate=1, max_calls=1)
+    one, other = Harness(front_end, 200, chaos=policy), Harness(front_end, 200, chaos=policy)
+    assert [each.request(**ONCE).status_code for each in (one, other)] == [503, 200]
+
+
+def test_a_seed_repeats_the_faults(front_end: FrontEnd) -> None:
+    """And another rate of one kind does not shift the others."""
+
+    def kinds(**changes: Any) -> list[int]:
+        settings = {"statuses": [503], "status_rate": 0.3, "seed": 5, **changes}
+        harness = harness_of(front_end, **settings)
+        return [harness.request(**ONCE).status_code for _ in range(30)]
+
+    assert kinds() == kinds() == kinds(latency=1, latency_rate=0.5)
+    assert 503 in kinds()
+    assert 200 in kinds()
+    assert kinds(seed=6) != kinds()
+
+
+def test_an_error_that_no_exchange_ends_with_is_refused() -> None:
+    """When the configuration is made; the message lists those that can be injected."""
+    with pytest.raises(
+        ConfigurationError, match=r"chaos: errors has ValueError, which no exchange ends with; .*ConnectError"
+    ):
+        HttpClientConfig(chaos=ChaosPolicy(errors=[ValueError], error_rate=1))
+
+
+def test_a_chaos_that_is_off_costs_a_look(front_end: FrontEnd) -> None:
+    """The exchange's own plan runs, and nothing around it."""
+
+    class Source:
+        chaos = type("Off", (), {"is_on": False})()
+
+    plan = iter(())
+    assert ChaosLayer(Source(), INJECTED_FAULTS)(lambda request, call: plan, None, None) is plan  # type: ignore[arg-type, return-value]

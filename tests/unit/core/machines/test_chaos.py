@@ -1,0 +1,311 @@
+"""The chaos machine: its bounds, its rates, and which settings are refused."""
+
+from __future__ import annotations
+
+import random
+from contextlib import nullcontext
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from http_service_client import ConfigurationError, ConnectError, HttpRequest, ReadTimeoutError
+from http_service_client.core.machines.chaos import Chaos, ChaosSettings, is_killed
+
+
+class Of(NamedTuple):
+    """A call."""
+
+    call_id: str
+
+
+def chaos_of(chaos: ChaosSettings, *, now: list[float] | None = None, seed: int = 0) -> Chaos:
+    clock = now or [0.0]
+    return Chaos(chaos, clock=lambda: clock[0], random=random.Random(seed).random, lock=nullcontext())
+
+
+def test_each_fault_has_its_rate() -> None:
+    """Of many exchanges, and a delay is independent of the other faults."""
+    chaos = chaos_of(
+        ChaosSettings(
+            latency=(1, 3),
+            latency_rate=0.5,
+            errors=[ConnectError, ReadTimeoutError],
+            error_rate=0.1,
+            statuses=[503],
+            status_rate=0.2,
+            truncation_rate=0.3,
+        )
+    )
+    faults = [fault for number in range(20_000) if (fault := chaos.draw(Of(str(number)))) is not None]
+    late = [fault.latency for fault in faults if fault.latency is not None]
+    assert len(late) == pytest.approx(10_000, rel=0.05)
+    assert min(late) >= 1
+    assert max(late) <= 3
+    assert sum(late) / len(late) == pytest.approx(2, rel=0.02)
+    for count, expected in [
+        (sum(fault.error is ConnectError for fault in faults), 1000),
+        (sum(fault.error is ReadTimeoutError for fault in faults), 1000),
+        (sum(fault.status == (503, ()) for fault in faults), 4000),
+        (sum(fault.cut is not None for fault in faults), 6000),
+        (sum(fault.cut is not None and fault.latency is not None for fault in faults), 3000),
+    ]:
+        assert count == pytest.approx(expected, rel=0.12)
+    assert all(sum(each is not None for each in fault[1:4]) <= 1 for fault in faults)
+
+
+def test_a_rate_of_one_disturbs_all_and_one_of_zero_none() -> None:
+    """Also at the largest number that the source of randomness returns."""
+    for number in (0.0, 0.5, 1 - 2**-53):
+        chaos = Chaos(
+            ChaosSettings(errors=[ConnectError], error_rate=1.0),
+            clock=lambda: 0.0,
+            random=lambda number=number: number,  # type: ignore[misc]
+            lock=nullcontext(),
+        )
+        fault = chaos.draw(Of(""))
+        assert fault is not None
+        assert fault.error is ConnectError
+        assert fault.latency is None
+
+
+def test_calls_without_an_id_count_each_time() -> None:
+    """A bound is never exceeded for want of a name."""
+    chaos = chaos_of(ChaosSettings(statuses=[503], status_rate=1, max_calls=3))
+    assert [chaos.draw(Of("")) is not None for _ in range(5)] == [True] * 3 + [False] * 2
+    assert chaos.snapshot()[:3] == (False, "it has reached max_calls=3", 3)
+
+
+def test_what_has_been_counted_is_bounded() -> None:
+    """A million calls leave a thousand names behind."""
+    chaos = chaos_of(ChaosSettings(statuses=[503], status_rate=1))
+    for number in range(5000):
+        chaos.draw(Of(str(number)))
+    assert len(chaos._counted) <= 1024
+    assert chaos.snapshot().calls == 5000
+
+
+def test_a_draw_takes_five_numbers_whatever_comes_of_it() -> None:
+    """So the same seed meets the same exchanges when one rate changes."""
+    one, other = random.Random(1), random.Random(1)
+    base = ChaosSettings(statuses=[503], status_rate=0.1)
+    for source, chaos in ((one, base), (other, replace(base, latency=1, latency_rate=1.0))):
+        machine = Chaos(chaos, clock=lambda: 0.0, random=source.random, lock=nullcontext())
+        for _ in range(10):
+            machine.draw(Of(""))
+    assert one.random() == other.random()
+
+
+def test_disabling_ends_its_waits_and_its_decisions() -> None:
+    """What is decided later counts again."""
+    chaos = chaos_of(ChaosSettings(latency=5, latency_rate=1))
+    fault = chaos.draw(Of("a"))
+    assert fault is not None
+    assert fault.is_due
+    waiter = fault.ended.wait_later()
+    assert not waiter.is_granted
+    chaos.disable()
+    assert waiter.is_granted
+    assert not fault.is_due
+    assert fault.ended.wait_later().is_granted
+    assert chaos.draw(Of("a")) is None
+    chaos.enable()
+    later = chaos.draw(Of("a"))
+    assert later is not None
+    assert later.is_due
+    assert not fault.is_due
+
+
+def test_reconfiguring_takes_back_no_disabling_by_hand() -> None:
+    """An emergency outlasts the reload of a file; `enabled` is a setting of its own."""
+    chaos = chaos_of(ChaosSettings(latency=5, latency_rate=1))
+    fault = chaos.draw(Of(""))
+    assert fault is not None
+    chaos.reconfigure(replace(chaos.settings, latency_rate=0.5))
+    assert fault.is_due
+    chaos.reconfigure(replace(chaos.settings, enabled=False))
+    assert not fault.is_due
+    assert not chaos.is_on
+    chaos.reconfigure(replace(chaos.settings, enabled=True))
+    assert chaos.is_on
+    chaos.disable()
+    chaos.reconfigure(replace(chaos.settings, latency_rate=1))
+    assert not chaos.is_on
+
+
+def test_a_fork_forgets_the_waiters_and_keeps_the_count() -> None:
+    """They are threads of the parent."""
+    chaos = chaos_of(ChaosSettings(latency=5, latency_rate=1, max_calls=9))
+    fault = chaos.draw(Of("a"))
+    assert fault is not None
+    fault.ended.wait_later()
+    chaos.reset_after_fork()
+    assert chaos._ended._waiting == {}
+    assert chaos.snapshot().calls == 1
+
+
+def test_a_route_is_compared_below_any_base_url() -> None:
+    """With the end of the path, segment by segment."""
+    chaos = chaos_of(ChaosSettings(latency=1, latency_rate=1, routes=["GET /orders/{id}"]))
+    assert chaos.covers(HttpRequest("GET", "https://a.test/v1/orders/7?x=/y"))
+    assert not chaos.covers(HttpRequest("GET", "https://a.test/v1/reorders/7/8"))
+    assert not chaos.covers(HttpRequest("PUT", "https://a.test/v1/orders/7"))
+
+
+@pytest.mark.parametrize("value", [None, "", "on", " On ", "1", "true", "yes"])
+def test_the_switch_is_on(value: str | None) -> None:
+    """Only by these words."""
+    assert not is_killed(value)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({}, "would inject nothing"),
+        ({"latency": 1}, "latency_rate is 0, so that latency would never be injected"),
+        ({"latency_rate": 0.1}, "latency must be set, since latency_rate is 0.1"),
+        ({"errors": [ConnectError]}, "error_rate is 0"),
+        ({"error_rate": 0.1}, "errors must be set"),
+        ({"status_rate": 0.1}, "statuses must be set"),
+        ({"truncation_rate": 1.5}, "truncation_rate must be"),
+        ({"truncation_rate": True}, "truncation_rate must be"),
+        ({"truncation_rate": -0.1}, "truncation_rate must be"),
+        ({"truncation_rate": 0.7, "statuses": [500], "status_rate": 0.4}, "add up to 1.1"),
+        ({"latency": 0, "latency_rate": 1}, "latency must be above 0"),
+        ({"latency": (3, 1), "latency_rate": 1}, "the least first"),
+        ({"latency": (1, 2, 3), "latency_rate": 1}, "a pair of the least and the most"),
+        ({"latency": "1", "latency_rate": 1}, "latency must be"),
+        ({"latency": float("nan"), "latency_rate": 1}, "latency must be"),
+        ({"errors": ConnectError, "error_rate": 1}, "errors must be a list"),
+        ({"errors": ["ConectError"], "error_rate": 1}, "did you mean 'ConnectError'"),
+        ({"errors": ["ConfigurationError"], "error_rate": 1}, "no transport error"),
+        ({"errors": [5], "error_rate": 1}, "exception classes"),
+        ({"errors": [KeyboardInterrupt], "error_rate": 1}, "exception classes"),
+        ({"statuses": 503, "status_rate": 1}, "statuses must be a list"),
+        ({"statuses": [200], "status_rate": 1}, "from 400 to 599"),
+        ({"statuses": [True], "status_rate": 1}, "from 400 to 599"),
+        ({"statuses": [(503,)], "status_rate": 1}, "a pair of status and headers"),
+        ({"statuses": [{"code": 503}], "status_rate": 1}, "its keys are status and headers"),
+        ({"statuses": [(503, {"a b": "c"})], "status_rate": 1}, "statuses has"),
+        ({"truncation_rate": 1, "origins": []}, "origins must not be empty"),
+        ({"truncation_rate": 1, "origins": "a.test"}, "origins must be a list"),
+        ({"truncation_rate": 1, "origins": ["a b"]}, "origins"),
+        ({"truncation_rate": 1, "routes": ["orders"]}, "which is no route"),
+        ({"truncation_rate": 1, "begins_after": -1}, "begins_after must be"),
+        (
+            {"truncation_rate": 1, "begins_after": 5, "ends_after": 5},
+            "ends_after must be above begins_after=5",
+        ),
+        ({"truncation_rate": 1, "max_calls": 0}, "max_calls must be"),
+        ({"truncation_rate": 1, "seed": 1.5}, "seed must be"),
+        ({"truncation_rate": 1, "enabled": 1}, "enabled must be"),
+    ],
+)
+def test_a_wrong_setting_is_refused(given: dict[str, Any], words: str) -> None:
+    """By name, with its value and what to write."""
+    with pytest.raises(ConfigurationError, match=words):
+        ChaosSettings(**given)
+
+
+@given(st.lists(st.floats(0, 1), min_size=3, max_size=3), st.integers(0, 1000))
+@settings(max_examples=40, deadline=None)
+def test_the_share_of_disturbed_exchanges_is_that_of_the_settings(rates: list[float], seed: int) -> None:
+    """Whatever the rates are: within four standard deviations."""
+    total = sum(rates) or 1.0
+    error, status, cut = (rate / max(1.0, total) for rate in rates)
+    if not (error or status or cut):
+        return
+    chaos = chaos_of(
+        ChaosSettings(
+            errors=[ConnectError] if error else [],
+            error_rate=error,
+            statuses=[500] if status else [],
+            status_rate=status,
+            truncation_rate=cut,
+        ),
+        seed=seed,
+    )
+    count = sum(chaos.draw(Of("")) is not None for _ in range(2000))
+    expected = min(1.0, error + status + cut)
+    assert abs(count - 2000 * expected) <= 4 * (2000 * expected * (1 - expected)) ** 0.5 + 1
+
+
+class Bounds(RuleBasedStateMachine):
+    """Whatever happens in whatever order, a chaos stays within its bounds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = [100.0]
+        self.most = 4
+        self.chaos = chaos_of(
+            ChaosSettings(
+                latency=1,
+                latency_rate=0.5,
+                statuses=[503],
+                status_rate=0.4,
+                begins_after=10,
+                ends_after=60,
+                max_calls=4,
+            ),
+            now=self.now,
+        )
+        self.began = self.now[0]
+        self.hit: set[str] = set()
+        self.is_disabled = self.is_switched_off = False
+        self.decided: list[Any] = []
+
+    @rule(name=st.sampled_from("abcdefgh"))
+    def exchange(self, name: str) -> None:
+        fault = self.chaos.draw(Of(name))
+        if fault is None:
+            return
+        elapsed = self.now[0] - self.began
+        assert not self.is_disabled
+        assert not self.is_switched_off
+        assert self.chaos.settings.begins_after <= elapsed < (self.chaos.settings.ends_after or 1e9)
+        assert name in self.hit or len(self.hit) < self.most
+        self.hit.add(name)
+        self.decided.append(fault)
+
+    @rule(seconds=st.sampled_from([1.0, 9.0, 20.0]))
+    def wait(self, seconds: float) -> None:
+        self.now[0] += seconds
+
+    @rule()
+    def disable(self) -> None:
+        self.chaos.disable()
+        self.is_disabled = True
+        assert not any(fault.is_due for fault in self.decided)
+
+    @rule()
+    def enable(self) -> None:
+        self.chaos.enable()
+        self.is_disabled = False
+
+    @rule(enabled=st.booleans(), most=st.integers(1, 8), ends=st.sampled_from([30.0, 60.0, None]))
+    def reconfigure(self, enabled: bool, most: int, ends: float | None) -> None:
+        changed = replace(self.chaos.settings, enabled=enabled, max_calls=most, ends_after=ends)
+        self.chaos.reconfigure(changed)
+        self.is_switched_off, self.most = not enabled, most
+
+    @precondition(lambda self: self.decided)
+    @rule()
+    def forget(self) -> None:
+        self.decided.clear()
+
+    @invariant()
+    def it_knows_what_it_did(self) -> None:
+        found = self.chaos.snapshot()
+        assert found.calls == len(self.hit)
+        assert found.injections >= found.calls
+        assert found.is_on is (found.reason is None)
+        if self.is_disabled or self.is_switched_off:
+            assert not found.is_on
+            assert not self.chaos.is_on
+
+
+TestBounds = Bounds.TestCase
+TestBounds.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
