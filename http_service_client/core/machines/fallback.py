@@ -183,10 +183,10 @@ def _may_have_changed_something(error: HttpClientError) -> bool:
     return request is not None and request.method not in _SAFE and error.sent_state not in _HARMLESS
 
 
-class Good(NamedTuple, Generic[T]):
+class Good(NamedTuple):
     """A result that was good.   age: seconds."""
 
-    result: T
+    result: Any
     age: float
 
 
@@ -212,7 +212,7 @@ class LastGood(Generic[T]):
                 self._bytes += size
                 self._make_room()
 
-    def find(self, key: Hashable, now: float, max_age: float) -> Good[T] | None:
+    def find(self, key: Hashable, now: float, max_age: float) -> Good | None:
         """The result that was kept last, if it is not too old."""
         with self._lock:
             entry = self._entries.get(key)
