@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from .errors import ChecksumError as ChecksumError
     from .errors import CircuitOpenError as CircuitOpenError
     from .errors import ClientClosedError as ClientClosedError
+    from .errors import ConcurrencyLimitError as ConcurrencyLimitError
     from .errors import ConfigurationError as ConfigurationError
     from .errors import ConnectError as ConnectError
     from .errors import ConnectionLostError as ConnectionLostError
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from .errors import HttpStatusError as HttpStatusError
     from .errors import InterceptorError as InterceptorError
     from .errors import InvalidRequestError as InvalidRequestError
+    from .errors import LoadShedError as LoadShedError
     from .errors import NameResolutionError as NameResolutionError
     from .errors import NetworkError as NetworkError
     from .errors import PaginationError as PaginationError
@@ -104,6 +106,7 @@ if TYPE_CHECKING:
     from .policies.gather import gather as gather
     from .policies.gather_in_threads import gather_in_threads as gather_in_threads
     from .policies.hedging import HedgingPolicy as HedgingPolicy
+    from .policies.load_shedding import LoadSheddingPolicy as LoadSheddingPolicy
     from .policies.on_self import circuit_breaker as circuit_breaker
     from .policies.on_self import retry_policy as retry_policy
     from .policies.pipeline import PipelineRegistry as PipelineRegistry
@@ -130,13 +133,14 @@ _MODULES = {
     "policies.deadline": "deadline",
     "policies.fallback": "FallbackPolicy",
     "policies.rate_limit": "RateLimitPolicy",
+    "policies.load_shedding": "LoadSheddingPolicy",
     "policies.gather": "gather",
     "policies.gather_in_threads": "gather_in_threads",
     "policies.hedging": "HedgingPolicy",
     "errors": (
-        "AttemptTimeoutError BulkheadFullError CallRefusedError ChecksumError CircuitOpenError ClientClosedError ConfigurationError ConnectError ConnectTimeoutError "
+        "AttemptTimeoutError BulkheadFullError CallRefusedError ChecksumError CircuitOpenError ClientClosedError ConcurrencyLimitError ConfigurationError ConnectError ConnectTimeoutError "
         "ConnectionLostError DeadlineExceededError DeadlineTooShortError DecodingError EgressRefusedError HttpClientError HttpStatusError "
-        "InterceptorError InvalidRequestError NameResolutionError NetworkError PaginationError PollingError PoolTimeoutError "
+        "InterceptorError InvalidRequestError LoadShedError NameResolutionError NetworkError PaginationError PollingError PoolTimeoutError "
         "ProtocolError ProxyError RateLimitExceededError ReadTimeoutError RequestTimeoutError ResponseError ResponseTooLargeError ResponseValidationError "
         "SentState StreamError ThrottledError TlsError TlsVerificationError TokenError TooManyRedirectsError TransportError "
         "UnsafeRedirectError WriteTimeoutError"

@@ -13,6 +13,8 @@ exchange as a value (`Failure`), and the errors that a caller sees.
     ├── CallRefusedError                                 a policy of this client refused the call
     │   ├── BulkheadFullError                            too many calls are in progress, and enough wait
     │   ├── CircuitOpenError                             the circuit breaker did
+    │   ├── ConcurrencyLimitError                        the adaptive limit had no permit in time
+    │   ├── LoadShedError                                load shedding did: the service is overloaded
     │   ├── RateLimitExceededError                       the rate limit did, or its wait would be too long
     │   └── ThrottledError                               the service asked for a pause, and the call cannot wait
     ├── TokenError                                       there is no token to send, so nothing was sent
@@ -70,6 +72,7 @@ __all__ = [
     "ChecksumError",
     "CircuitOpenError",
     "ClientClosedError",
+    "ConcurrencyLimitError",
     "ConfigurationError",
     "ConnectError",
     "ConnectTimeoutError",
@@ -83,6 +86,7 @@ __all__ = [
     "HttpStatusError",
     "InterceptorError",
     "InvalidRequestError",
+    "LoadShedError",
     "NameResolutionError",
     "NetworkError",
     "PaginationError",
@@ -357,6 +361,27 @@ class BulkheadFullError(CallRefusedError):
     """
 
     reason: str = ""
+
+
+class ConcurrencyLimitError(CallRefusedError):
+    """The adaptive limit refused the call: as many are in progress as the service can do with; nothing was sent.
+
+    key: what the limit is kept for, such as ``https://api.example.com``, or the name of a policy.
+    retry_after: None, nobody knows.
+    reason: "full", "max_wait" or "displaced": the queue was full, the wait too long, or a more important call came.
+    """
+
+    reason: str = ""
+
+
+class LoadShedError(CallRefusedError):
+    """Load shedding refused the call, since the service rejects too many for overload; nothing was sent.
+
+    key: what the counts are kept for, such as ``https://api.example.com``, or the name of a policy.
+    share: 0 to 1, the chance with which a call of this priority was shed.   retry_after: None, nobody knows.
+    """
+
+    share: float | None = None
 
 
 class RateLimitExceededError(CallRefusedError):

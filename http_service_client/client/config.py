@@ -23,6 +23,7 @@ from ..core.machines.circuit_states import CircuitBreakerSettings
 from ..core.machines.deadline_check import DeadlineCheckSettings
 from ..core.machines.fallback import FallbackSettings
 from ..core.machines.hedging import HedgingSettings
+from ..core.machines.load_shedding import LoadSheddingSettings
 from ..core.machines.rate_limit_settings import RateLimitSettings
 from ..core.machines.retry_budget import RetryBudgetSettings
 from ..core.machines.retry_quota import BudgetSettings, RetryQuotaSettings
@@ -41,6 +42,7 @@ from ..policies.chaos import ChaosPolicy
 from ..policies.circuit_breaker import CircuitBreakerPolicy
 from ..policies.fallback import FallbackPolicy
 from ..policies.hedging import HedgingPolicy
+from ..policies.load_shedding import LoadSheddingPolicy
 from ..policies.rate_limit import RateLimitPolicy
 from ..policies.retry import RetryPolicy
 from .http2_config import check_http2
@@ -58,6 +60,7 @@ from .resolved import (
     parse_default_headers,
     parse_fallback,
     parse_hedging,
+    parse_load_shedding,
     parse_propagation,
     parse_proxies,
     parse_rate_limit,
@@ -195,6 +198,8 @@ class HttpClientConfig:
         mapping of its arguments. None for never.
     bulkhead: how many calls of an origin (and `key`) may be in progress together, and how many may wait for their turn: a
         `BulkheadPolicy`, or a mapping of its arguments. None for any number.
+    load_shedding: do not send a share of the attempts while an origin rejects too many of them for overload: a
+        `LoadSheddingPolicy`, of which the settings are taken, or a mapping of its arguments. None to send them all.
     http2: use HTTP/2 with the https origins that agree to it, and that no proxy leads to. Needs the extra `http2`.
 
     A configuration is a value: it compares, pickles and copies by its fields, and does not change. Mappings and lists
@@ -252,6 +257,7 @@ class HttpClientConfig:
     hedging: HedgingPolicy | HedgingSettings | Mapping[str, Any] | None = None
     alternate_urls: Sequence[str] = ()
     bulkhead: BulkheadPolicy | BulkheadSettings | Mapping[str, Any] | None = None
+    load_shedding: LoadSheddingPolicy | LoadSheddingSettings | Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         set_here = {name: getattr(self, name) for name in _SHARED if _is_set(getattr(self, name))}
@@ -299,6 +305,7 @@ class HttpClientConfig:
         object.__setattr__(self, "fallback", resolved.fallback)
         object.__setattr__(self, "bulkhead", resolved.bulkhead)
         object.__setattr__(self, "deadline_check", resolved.deadline_check)
+        object.__setattr__(self, "load_shedding", resolved.load_shedding)
         object.__setattr__(self, "rate_limit", resolved.rate_limit)
         object.__setattr__(self, "hedging", resolved.hedging)
         for name in _DEFAULTS:
@@ -343,6 +350,7 @@ class HttpClientConfig:
             json_codec=new_codec(self.json_codec),
             routes=routes,
             deadline_check=parse_deadline_check(self.deadline_check),
+            load_shedding=parse_load_shedding(self.load_shedding),
             alternate_urls=parse_alternate_urls(self.alternate_urls, self.base_url, self.egress_policy),
             chaos=chaos,
             state_key=self.state_key,  # type: ignore[arg-type]  # parsed above

@@ -11,6 +11,7 @@ from ..core.machines.circuit_breaker import CircuitBreaker
 from ..core.machines.deadline_check import DeadlineCheck
 from ..core.machines.hedging import Hedging
 from ..core.machines.latency import LatencySketch
+from ..core.machines.load_shedding import LoadShedder
 from ..core.machines.rate_limiter import RateLimiter
 from ..core.machines.retry_budget import RetryBudget, RetryBudgetSettings
 from ..core.machines.retry_quota import AnyBudget, BudgetSettings, RetryQuota, RetryQuotaSettings, new_budget
@@ -111,6 +112,7 @@ class OriginParts:
             self._set_rate_limit(key, state)
             self._add_hedging(key, state)
             self._set_bulkhead(key, state)
+            self._set_load_shedding(key, state)
 
     def _new_state(self, key: str) -> OriginState:
         connections = self._config.pool.max_connections_per_host
@@ -120,6 +122,7 @@ class OriginParts:
         self._set_rate_limit(key, state)
         self._add_hedging(key, state)
         self._set_bulkhead(key, state)
+        self._set_load_shedding(key, state)
         return state
 
     def _add_hedging(self, key: str, state: OriginState) -> None:
@@ -167,6 +170,18 @@ class OriginParts:
             state.rate_limiter = RateLimiter(settings, clock=self._now, lock=self._lock_of(key))
         elif limiter.settings != settings:
             limiter.reconfigure(settings)
+
+    def _set_load_shedding(self, key: str, state: OriginState) -> None:
+        """Give a state what sheds calls, or take it away. What was counted stays."""
+        settings, shedder = self._config.resolved.load_shedding, state.load_shedder
+        if settings is None:
+            state.load_shedder = None
+        elif shedder is None:
+            state.load_shedder = LoadShedder(
+                settings, key=key, clock=self._now, random=self._random, lock=self._lock_of(key)
+            )
+        elif shedder.settings != settings:
+            shedder.reconfigure(settings)
 
     def _new_breaker(self, key: str) -> CircuitBreaker | None:
         circuits = self.circuits

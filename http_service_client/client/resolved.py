@@ -20,6 +20,7 @@ from ..core.machines.circuit_states import CircuitBreakerSettings
 from ..core.machines.deadline_check import DeadlineCheckSettings
 from ..core.machines.fallback import FallbackSettings
 from ..core.machines.hedging import HedgingSettings
+from ..core.machines.load_shedding import LoadSheddingSettings
 from ..core.machines.rate_limit_settings import RateLimitSettings
 from ..core.machines.retry_budget import RetryBudgetSettings
 from ..core.machines.retry_quota import BudgetSettings, RetryQuotaSettings
@@ -45,6 +46,7 @@ from ..policies.circuit_breaker import CircuitBreakerPolicy
 from ..policies.fallback import FallbackPolicy
 from ..policies.hedging import HedgingPolicy
 from ..policies.listeners import judging
+from ..policies.load_shedding import LoadSheddingPolicy
 from ..policies.rate_limit import RateLimitPolicy
 from ..policies.retry import RetryPolicy
 from ..transports.injected import check_injectable
@@ -67,6 +69,7 @@ __all__ = [
     "parse_default_headers",
     "parse_fallback",
     "parse_hedging",
+    "parse_load_shedding",
     "parse_propagation",
     "parse_proxies",
     "parse_rate_limit",
@@ -120,6 +123,7 @@ class ResolvedConfig:
     routes: the table of routes, and the `RouteOptions` of each; None for none.
     chaos: injects faults; None for none.
     state_key: chooses the state of a call that sets no key; None for that of its origin.
+    load_shedding: how much is not sent to an origin that rejects too much; None to send it all.
     fallback: what stands in for the response of a call that failed; None for nothing.
     alternate_urls: further base URLs, normalised; () for none.
     bulkhead: how many calls of an origin may be in progress, and wait; None for any number.
@@ -140,6 +144,7 @@ class ResolvedConfig:
     json_codec: JsonCodec | None
     alternate_urls: tuple[str, ...]
     deadline_check: DeadlineCheckSettings | None
+    load_shedding: LoadSheddingSettings | None
     state_key: StateKey | None
     chaos: ChaosPolicy | None
     routes: tuple[RouteTable, tuple[Any, ...]] | None
@@ -282,6 +287,15 @@ def parse_chaos(given: object) -> ChaosPolicy | None:
     except ConfigurationError as error:
         raise ConfigurationError(f"chaos: {error}") from None
     return policy
+
+
+def parse_load_shedding(given: object) -> LoadSheddingSettings | None:
+    """Settings, those of a policy, or those made of a mapping of its arguments; None for none."""
+    if given is None or isinstance(given, LoadSheddingSettings):
+        return given
+    if isinstance(given, LoadSheddingPolicy):
+        return given.settings
+    return LoadSheddingPolicy(**_arguments("load_shedding", given, LoadSheddingPolicy)).settings
 
 
 # A client has a clock and randomness of its own, and names its circuits by their origins.

@@ -36,6 +36,7 @@ from .machines.circuit_states import CircuitBreakerState
 from .machines.deadline_check import DeadlineCheck
 from .machines.hedging import Hedging
 from .machines.latency import LatencySketch
+from .machines.load_shedding import LoadShedder
 from .machines.rate_limiter import RateLimiter
 from .machines.retry_quota import AnyBudget
 from .machines.semaphore import FairSemaphore, Waiter
@@ -55,6 +56,7 @@ class OriginState:
     proxy_attempts: the most that a proxy on the way made of one attempt.
     refuses_codings: it accepted a request's body only without compression.
     begun: how many exchanges have begun after a wait for a connection slot.
+    load_shedder: counts what the service rejects for overload; None when switched off.
     gate: closed while the service asks for a pause; None as long as it never has.
     latencies: how long the service takes, and deadline_check, which judges by it; None where no setting needs them.
     rate_limiter: None when switched off.
@@ -64,7 +66,7 @@ class OriginState:
 
     __slots__ = (
         *("begun", "breaker", "budget", "bulkhead", "connections", "deadline_check", "gate", "hedging"),
-        *("latencies", "proxy_attempts", "rate_limiter", "refuses_codings"),
+        *("latencies", "proxy_attempts", "rate_limiter", "load_shedder", "refuses_codings"),
     )
 
     def __init__(
@@ -78,6 +80,7 @@ class OriginState:
         self.begun = 0
         self.gate: ThrottleGate | None = None
         self.latencies: LatencySketch | None = None
+        self.load_shedder: LoadShedder | None = None
         self.deadline_check: DeadlineCheck | None = None
         self.rate_limiter: RateLimiter | None = None
         self.hedging: Hedging | None = None
@@ -88,6 +91,8 @@ class OriginState:
         if self.connections.in_use or not (self.bulkhead is None or self.bulkhead.is_idle):
             return _KEPT
         found = self._rank_of_circuit(now)
+        if self.load_shedder is not None and not self.load_shedder.is_idle:
+            found = max(found, _FAILING)
         limiter = self.rate_limiter
         if limiter is not None and not limiter.is_at_rest:
             if limiter.waiting:

@@ -29,6 +29,7 @@ from .layers.fallback import FallbackLayer, FallbackMembership
 from .layers.hedging import HedgingLayer
 from .layers.hosts import HostsLayer
 from .layers.interceptors import Interceptor, InterceptorsLayer
+from .layers.load_shedding import LoadSheddingLayer
 from .layers.propagation import PropagationLayer, Stamp
 from .layers.rate_limit import RateLimitLayer
 from .layers.redirects import RedirectsLayer
@@ -72,6 +73,7 @@ def call_pipeline(
     fallback: FallbackMembership | None = None,
     checks_deadlines: bool = False,
     learns_latencies: bool = False,
+    sheds_load: bool = False,
     has_hedges: bool = False,
     has_hosts: bool = False,
     has_bulkheads: bool = False,
@@ -100,6 +102,7 @@ def call_pipeline(
     propagation: the headers that say what is left of the call's time, and more; None for none.
     telemetry: sees calls and exchanges; None where it is switched off.
     fallback: calls may have one; None for none.
+    sheds_load: origins that reject too much are sent less.
     has_hedges: attempts may consist of several requests at the same time.
     chaos: decides about faults to inject, and what makes them; None for none.
     """
@@ -119,6 +122,7 @@ def call_pipeline(
         DeadlineCheckLayer() if checks_deadlines else None,  # no attempt that could hardly end in time
         TokensLayer(auth[1]) if auth is not None else None,  # a token for the auth flow, if it sends one
         ThrottleGateLayer(random) if has_gates else None,  # the pauses that services ask for
+        LoadSheddingLayer() if sheds_load else None,  # less for a service that rejects too much
         RateLimitLayer() if has_rate_limit else None,  # a token for each attempt
         CircuitBreakerLayer(),  # a permit for each attempt
         BulkheadLayer() if has_bulkheads else None,  # so many attempts at once
@@ -156,6 +160,7 @@ def foreign_pipeline(
     telemetry: Telemetry | None = None,
     checks_deadlines: bool = False,
     learns_latencies: bool = False,
+    sheds_load: bool = False,
     has_bulkheads: bool = False,
     chaos: tuple[HasChaos, Faults] | None = None,
 ) -> Handler:
@@ -170,6 +175,7 @@ def foreign_pipeline(
         RetryLayer(random, wall_clock, report),
         DeadlineCheckLayer() if checks_deadlines else None,
         ThrottleGateLayer(random) if has_gates else None,
+        LoadSheddingLayer() if sheds_load else None,
         RateLimitLayer() if has_rate_limit else None,
         CircuitBreakerLayer(),
         BulkheadLayer() if has_bulkheads else None,

@@ -23,6 +23,7 @@ from ..core.machines.circuit_states import (
 )
 from ..core.machines.fallback import FallbackSettings
 from ..core.machines.hedging import HedgingSettings, HedgingSnapshot
+from ..core.machines.load_shedding import LoadSheddingSettings, LoadSheddingSnapshot
 from ..core.machines.rate_limit_settings import RateLimitSettings
 from ..core.machines.rate_limiter import RateLimitSnapshot
 from ..core.machines.response_cache import CacheStorage
@@ -37,6 +38,7 @@ from .chaos import ChaosPolicy
 from .circuit_breaker import CircuitBreakerPolicy
 from .fallback import FallbackPolicy
 from .hedging import HedgingPolicy
+from .load_shedding import LoadSheddingPolicy
 from .rate_limit import RateLimitPolicy
 from .retry import RetryPolicy
 from .strategy import Strategy
@@ -67,6 +69,9 @@ __all__ = [
     "HedgingSnapshot",
     "Jitter",
     "LinearBackoff",
+    "LoadSheddingPolicy",
+    "LoadSheddingSettings",
+    "LoadSheddingSnapshot",
     "MemoryStorage",
     "RateLimitPolicy",
     "RateLimitSettings",

@@ -68,6 +68,7 @@ KEYWORD_ONLY = {
         "Propagation",
     ),
     *("OAuth2ClientCredentials", "OAuth2Grant", "OAuth2RefreshToken"),
+    *("LoadSheddingSettings", "LoadSheddingSnapshot"),
     *("DeadlineCheckSettings", "RateLimitSettings"),
     *("Report", "RetryBudgetSettings", "RetryQuotaSettings", "Scenario", "Service"),
 }

@@ -128,7 +128,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "http2": False,
     },
     "LinearBackoff": {"initial_delay": 1.0, "increment": 1.0, "max_delay": 60.0, "jitter": "full"},
-    "LoadSheddingSettings": {"multiplier": 2.0, "window": 30.0, "max_shed": 0.9, "min_rate": 1.0},
+    "LoadSheddingSettings": {"multiplier": 2.0, "window": 10.0, "max_shed": 0.9, "min_rate": 0.1},
     "MessageSignature": {
         "algorithm": "hmac-sha256",
         "components": ("@method", "@target-uri", "@authority"),

@@ -117,6 +117,7 @@ TAKERS: dict[str, Callable[..., Any]] = {
             "RetryBudgetSettings",
             "DeadlineCheckSettings",
             "Propagation",
+            "LoadSheddingPolicy",
             "deadline",
             "HedgingPolicy",
         )

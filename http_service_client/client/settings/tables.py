@@ -17,6 +17,7 @@ from ...policies.bulkhead import BulkheadPolicy
 from ...policies.chaos import ChaosPolicy
 from ...policies.circuit_breaker import CircuitBreakerPolicy
 from ...policies.fallback import FallbackPolicy
+from ...policies.load_shedding import LoadSheddingPolicy
 from ...policies.rate_limit import RateLimitPolicy
 from ...policies.retry import RetryPolicy
 from ..pool_config import ConnectionPoolConfig
@@ -28,6 +29,7 @@ from ..resolved import (
     parse_deadline_check,
     parse_fallback,
     parse_hedging,
+    parse_load_shedding,
     parse_propagation,
     parse_rate_limit,
     parse_retry_budget,
@@ -124,6 +126,7 @@ _TABLES = {
     "deadline_check": Table((DeadlineCheckSettings,), _checked(parse_deadline_check)),
     "rate_limit": Table((RateLimitPolicy,), _checked(parse_rate_limit)),
     "hedging": Table((HedgingSettings,), _checked(parse_hedging)),
+    "load_shedding": Table((LoadSheddingPolicy,), _checked(parse_load_shedding)),
     "propagation": Table((Propagation,), _checked(parse_propagation)),
     "chaos": Table((ChaosPolicy,), _checked(parse_chaos)),
     "routes": _Routes((), dict, _AnyKey(_ROUTE)),

@@ -88,9 +88,9 @@ class LoadSheddingSettings:
     """
 
     multiplier: float = 2.0
-    window: float = 30.0
+    window: float = 10.0
     max_shed: float = 0.9
-    min_rate: float = 1.0
+    min_rate: float = 0.1
     overloads: Iterable[Kind] | None = None
 
     def __post_init__(self) -> None:
@@ -181,10 +181,13 @@ class LoadShedder:
                 self._ends_at = self._clock() + self._length
             self._settings = settings
 
+    @property
+    def passes_all(self) -> bool:
+        """Whether nothing that it remembers would have a call shed: the usual case. It may say no longer than it needs to."""
+        return not self.rejected and not self.shed
+
     def admit(self, level: Priority = _NORMAL) -> float:
         """0.0 if the call may be sent; else it is shed, and this is the chance that it had to be."""
-        if not self.rejected and not self.shed:  # the usual case
-            return 0.0
         with self._lock:
             self._advance_locked()
             share = self._share_locked(level)

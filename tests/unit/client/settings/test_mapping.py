@@ -171,7 +171,19 @@ def test_every_duration_has_units_and_no_share_has() -> None:
             "min_chance",
             "min_per_second",
         ),
-        *("ratio", "recovery_jitter", "recovery_multiplier", "slow_call_rate", "throttled_cost"),
+        *(
+            "max_share",
+            "max_shed",
+            "min_rate",
+            "multiplier",
+            "quantile",
+            "rate",
+            "ratio",
+            "recovery_jitter",
+            "recovery_multiplier",
+            "slow_call_rate",
+            "throttled_cost",
+        ),
     }
     assert "base_timeout" in annotations_of(HttpClientConfig)
 
