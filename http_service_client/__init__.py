@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from .errors import LoadShedError as LoadShedError
     from .errors import NameResolutionError as NameResolutionError
     from .errors import NetworkError as NetworkError
+    from .errors import OperationTimeoutError as OperationTimeoutError
     from .errors import PaginationError as PaginationError
     from .errors import PollingError as PollingError
     from .errors import PoolTimeoutError as PoolTimeoutError
@@ -115,6 +116,7 @@ if TYPE_CHECKING:
     from .policies.rate_limit import RateLimitPolicy as RateLimitPolicy
     from .policies.retry import RetryPolicy as RetryPolicy
     from .policies.sqlite_storage import SqliteStorage as SqliteStorage
+    from .policies.timeout import TimeoutPolicy as TimeoutPolicy
 
 _MODULES = {
     "client.call_builder": "RequestOptions",
@@ -140,7 +142,7 @@ _MODULES = {
     "errors": (
         "AttemptTimeoutError BulkheadFullError CallRefusedError ChecksumError CircuitOpenError ClientClosedError ConcurrencyLimitError ConfigurationError ConnectError ConnectTimeoutError "
         "ConnectionLostError DeadlineExceededError DeadlineTooShortError DecodingError EgressRefusedError HttpClientError HttpStatusError "
-        "InterceptorError InvalidRequestError LoadShedError NameResolutionError NetworkError PaginationError PollingError PoolTimeoutError "
+        "InterceptorError InvalidRequestError LoadShedError NameResolutionError NetworkError OperationTimeoutError PaginationError PollingError PoolTimeoutError "
         "ProtocolError ProxyError RateLimitExceededError ReadTimeoutError RequestTimeoutError ResponseError ResponseTooLargeError ResponseValidationError "
         "SentState StreamError ThrottledError TlsError TlsVerificationError TokenError TooManyRedirectsError TransportError "
         "UnsafeRedirectError WriteTimeoutError"
@@ -159,6 +161,7 @@ _MODULES = {
     "policies.circuit_breaker": "CircuitBreakerPolicy",
     "policies.priority": "priority",
     "policies.retry": "RetryPolicy",
+    "policies.timeout": "TimeoutPolicy",
     "http.cookies.jar": "Cookie CookieJar",
     "http.egress": "EgressPolicy",
     "http.problems": "Problem",

@@ -17,6 +17,7 @@ exchange as a value (`Failure`), and the errors that a caller sees.
     │   ├── LoadShedError                                load shedding did: the service is overloaded
     │   ├── RateLimitExceededError                       the rate limit did, or its wait would be too long
     │   └── ThrottledError                               the service asked for a pause, and the call cannot wait
+    ├── OperationTimeoutError         (TimeoutError)     a guarded function took longer than its TimeoutPolicy allows
     ├── TokenError                                       there is no token to send, so nothing was sent
     ├── TransportError
     │   ├── NetworkError              (ConnectionError)
@@ -89,6 +90,7 @@ __all__ = [
     "LoadShedError",
     "NameResolutionError",
     "NetworkError",
+    "OperationTimeoutError",
     "PaginationError",
     "PollingError",
     "PoolTimeoutError",
@@ -397,6 +399,17 @@ class ThrottledError(CallRefusedError):
 
     key: of the service, such as ``https://api.example.com``.   retry_after: seconds until the pause is over.
     """
+
+
+class OperationTimeoutError(HttpClientError, TimeoutError):
+    """A guarded function took longer than its `TimeoutPolicy` allows.
+
+    key: the name of the policy or of its pipeline.   timeout: the seconds that were allowed.
+    sent_state: `maybe_processed`, unless a client's call inside knows better: nobody knows how far the function has come.
+    """
+
+    key: str = ""
+    timeout: float = 0.0
 
 
 class TokenError(HttpClientError):

@@ -46,6 +46,7 @@ __all__ = [
     "LimitRefused",
     "LimitWaited",
     "OperationFinished",
+    "OperationTimedOut",
     "ProxyRetried",
     "RedirectFollowed",
     "RetryScheduled",
@@ -674,6 +675,31 @@ class OperationFinished(NamedTuple):
         return f"done: {self.error or 'success'} after {attempts}"
 
 
+class OperationTimedOut(NamedTuple):
+    """A guarded function took longer than its `TimeoutPolicy` allows.
+
+    timeout: the seconds that were allowed.
+    outcome: "cancelled": it was ended; "late": it is plain and could not be interrupted, and its result is returned;
+        "abandoned": it runs on in a thread, and its result will be dropped.
+    """
+
+    at: float
+    attempt: int
+    key: str
+    timeout: float
+    outcome: str
+    call_id: str = ""
+    call_name: str | None = None
+    name: str = "operation_timed_out"
+
+    def __str__(self) -> str:
+        what = {
+            "cancelled": "it was ended",
+            "late": "it could not be interrupted, and its result is returned",
+        }.get(self.outcome, "it runs on in its thread, and its result will be dropped")
+        return f"attempt {self.attempt}: took longer than {self.timeout:g} s; {what}"
+
+
 class FallbackSource(str, Enum):
     """Where a fallback's result comes from."""
 
@@ -740,6 +766,7 @@ Event = (
     | CacheFailed
     | FallbackUsed
     | ChaosInjected
+    | OperationTimedOut
     | CallFinished
 )
 

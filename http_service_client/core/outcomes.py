@@ -23,6 +23,7 @@ from ..errors import (
     DeadlineExceededError,
     Failure,
     HttpClientError,
+    OperationTimeoutError,
     PoolTimeoutError,
     SentState,
     TransportError,
@@ -63,7 +64,7 @@ def is_failure_type(error_type: type[BaseException]) -> bool | None:
     """The same, for the type of an error of ours."""
     if issubclass(error_type, (DeadlineExceededError, PoolTimeoutError)):
         return None
-    if issubclass(error_type, TransportError):
+    if issubclass(error_type, (TransportError, OperationTimeoutError)):
         return True
     return None if issubclass(error_type, HttpClientError) else True
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
@@ -34,7 +35,7 @@ from ..core.outcomes import already_closed
 from ..core.timeouts import Timeout
 from ..errors import Failure
 from ..http.messages import HttpRequest
-from .aio_timers import TimerWheel, new_timer_wheel
+from .aio_timers import TimerWheel, cut_after, new_timer_wheel
 from .greenlets import is_running_here
 from .threads import MOST_BEHIND, DaemonThreads
 from .waits import Waits
@@ -97,6 +98,7 @@ class AsyncioDriver:
 
     send: does one exchange on the wire.  open: the same, but leaves the body of a success unread; None: `send`.
     sleep: waits for a number of seconds; None: on the system's clock, until `end_waits`.
+    alarm: the same, for the timeouts of functions; None: the loop's own timers.
     running: the ids of the plans that run now, on all event loops. Not the plans: the set would keep an abandoned one alive.
     keeps: what has to live as long as the driver.
     """
@@ -108,8 +110,10 @@ class AsyncioDriver:
         send: Callable[[HttpRequest, Timeout], Awaitable[Outcome]],
         sleep: Callable[[float], Awaitable[None]] | None = None,
         open: Callable[[HttpRequest, Timeout], Awaitable[Outcome]] | None = None,
+        alarm: Callable[[float], Awaitable[None]] | None = None,
     ) -> None:
         open_response = open or send
+        self._alarm = alarm
         self._send = send
         self._waits = Waits()
         self.running: set[int] = set()
@@ -119,7 +123,7 @@ class AsyncioDriver:
             Open: lambda effect: open_response(effect.request, effect.timeout),
             Sleep: self._sleep if sleep is None else partial(_sleep_by, sleep),
             Acquire: self._acquire,
-            Invoke: _invoke,
+            Invoke: self._invoke,
             Work: partial(_work, timers),
             Start: self._start,
             Begin: self._begin,
@@ -170,6 +174,21 @@ class AsyncioDriver:
         self._waits.end()
         for loop in list(self._timers):
             wake_loop(loop)
+
+    async def _invoke(self, effect: Invoke) -> Any:
+        value = effect.function(*effect.arguments)
+        if not hasattr(type(value), "__await__"):
+            return value
+        return await (value if effect.timeout is None else self.bounded(value, effect.timeout))
+
+    def bounded(self, awaitable: Awaitable[Any], timeout: float) -> Awaitable[Any]:
+        """The awaitable's result, or TIMED_OUT when it was cancelled after `timeout` seconds."""
+        if self._alarm is not None:
+            return _bounded_by(self._alarm(timeout), awaitable)
+        if sys.version_info < (3, 11):  # there, a task does not tell one cancellation from two
+            return bounded(awaitable, timeout)
+        loop = asyncio.get_running_loop()
+        return cut_after(awaitable, timeout, self._timers.get(loop) or new_timer_wheel(self._timers))
 
     async def _start(self, effect: Start) -> bool:
         tasks = self._beside if effect.is_needed else self._behind
@@ -294,13 +313,6 @@ async def _refuse(*_: object) -> Failure:
     return already_closed()
 
 
-async def _invoke(effect: Invoke) -> Any:
-    value = effect.function(*effect.arguments)
-    if hasattr(type(value), "__await__"):
-        return await (value if effect.timeout is None else bounded(value, effect.timeout))
-    return value
-
-
 async def bounded(awaitable: Awaitable[Any], timeout: float | None, aborts: Aborts | None = None) -> Any:
     """The awaitable's result, or TIMED_OUT when it was cancelled after `timeout` seconds, or ABORTED.
 
@@ -329,6 +341,26 @@ async def bounded(awaitable: Awaitable[Any], timeout: float | None, aborts: Abor
     finally:
         if aborts is not None:
             aborts.leave(task)
+        del task  # it holds the error, whose traceback holds this frame
+
+
+async def _bounded_by(alarm: Awaitable[None], awaitable: Awaitable[Any]) -> Any:
+    """The same, with another clock: until the alarm ends."""
+    task, waking = asyncio.ensure_future(awaitable), asyncio.ensure_future(alarm)
+    try:
+        await asyncio.wait([task, waking], return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        await _end(task)
+        return TIMED_OUT
+    except asyncio.CancelledError:
+        await _end(task)
+        raise
+    except GeneratorExit:  # this coroutine is being closed and must not await
+        task.cancel()
+        raise
+    finally:
+        waking.cancel()
         del task  # it holds the error, whose traceback holds this frame
 
 

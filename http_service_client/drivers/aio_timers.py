@@ -9,13 +9,14 @@ filed under the second that is a minute away: an entry takes memory until its se
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from contextvars import Context
 from typing import Any
 from weakref import ref
 
 from ..core.effects import TIMED_OUT
 
-__all__ = ["TimerWheel", "new_timer_wheel"]
+__all__ = ["TimerWheel", "cut_after", "new_timer_wheel"]
 
 Waiter = asyncio.Future[Any]
 
@@ -34,7 +35,7 @@ class TimerWheel:
 
         now: the loop's time.
         """
-        second = int(now + min(seconds, _FURTHEST))
+        second = int(now + (seconds if seconds < _FURTHEST else _FURTHEST))
         pending = self._by_second.get(second)
         if pending is None:
             pending = self._by_second[second] = {}
@@ -53,6 +54,51 @@ def _fire(reference: ref[Waiter]) -> None:
     waiter = reference()
     if waiter is not None and not waiter.done():
         waiter.set_result(TIMED_OUT)
+
+
+class _Cut:
+    """Cancels a task when its time has come: in the place of a waiter in a wheel."""
+
+    __slots__ = ("__weakref__", "has_fired", "task")
+
+    def __init__(self, task: asyncio.Task[Any]) -> None:
+        self.task: asyncio.Task[Any] | None = task
+        self.has_fired = False
+
+    def done(self) -> bool:
+        """Whether there is nothing to cancel any more."""
+        return self.task is None
+
+    def set_result(self, result: object) -> None:
+        """The time has come."""
+        if self.task is not None:
+            self.has_fired = True
+            self.task.cancel()
+
+
+async def cut_after(awaitable: Awaitable[Any], seconds: float, timers: TimerWheel) -> Any:
+    """The awaitable's result, or `TIMED_OUT` when it was cancelled after so many seconds. It runs in the present task.
+
+    A cancellation from outside is raised, also if it comes at the same instant: the task counts how often it is cancelled.
+    So this needs Python 3.11. An error, or a result, of an awaitable that goes on after it was cancelled is its own.
+    """
+    loop = timers.loop
+    task: Any = asyncio.current_task(loop)
+    cancels, cut = task.cancelling(), _Cut(task)
+    due = timers.schedule(loop.time(), seconds, cut)  # type: ignore[arg-type]  # as a future
+    try:
+        return await awaitable
+    except asyncio.CancelledError:
+        if cut.has_fired:
+            cut.has_fired = False
+            if task.uncancel() <= cancels:
+                return TIMED_OUT
+        raise
+    finally:
+        cut.task = None  # a task refers to its own frames
+        due.pop(cut, None)  # type: ignore[call-overload]
+        if cut.has_fired:
+            task.uncancel()
 
 
 def new_timer_wheel(known: dict[asyncio.AbstractEventLoop, TimerWheel]) -> TimerWheel:

@@ -28,7 +28,11 @@ def asyncio_driver(clock: Clock) -> AsyncioDriver | EffectAwaiter:
     """For async functions."""
     if isinstance(clock, SimulatedClock):
         return EffectAwaiter(clock.monotonic)
-    return _ASYNCIO if type(clock) is SystemClock else AsyncioDriver(_no_exchange_async, clock.sleep_async)
+    if type(clock) is SystemClock:
+        return _ASYNCIO
+    # A virtual clock records the waits of plans. A timeout is none.
+    alarm = getattr(clock, "elapse_async", clock.sleep_async)
+    return AsyncioDriver(_no_exchange_async, clock.sleep_async, alarm=alarm)
 
 
 def _no_exchange(request: HttpRequest, timeout: Timeout) -> NoReturn:

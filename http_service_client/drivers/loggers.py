@@ -41,7 +41,7 @@ BRANCHES = frozenset(
             "hedge",
         ),
         "hooks",
-        *("inbound", "metrics", "protocol", "redirect", "retry", "throttle", "tls"),
+        *("inbound", "metrics", "protocol", "redirect", "retry", "throttle", "timeout", "tls"),
     }
 )
 """The loggers below the root. Their names are public: operators set levels by them."""

@@ -78,14 +78,16 @@ class EffectAwaiter:
             value = effect.function(*effect.arguments)
             if not hasattr(type(value), "__await__"):
                 return value
-            if effect.timeout is None:
-                return await value
-            return await _Bounded(value, self._now() + effect.timeout, self._now)
+            return await (value if effect.timeout is None else self.bounded(value, effect.timeout))
         if isinstance(effect, Begin):
             effect.branch.make_plan = partial(self._steps, effect.branch.make_plan)
         elif isinstance(effect, Start):
             effect.make_plan = partial(self._steps, effect.make_plan)
         return await Awaited(effect)
+
+    def bounded(self, awaitable: Awaitable[Any], timeout: float) -> Awaitable[Any]:
+        """The awaitable's result, or TIMED_OUT when it was cancelled after `timeout` seconds."""
+        return _Bounded(awaitable, self._now() + timeout, self._now)
 
     def _steps(self, make_plan: Callable[[], Plan[T]]) -> Plan[T]:
         """The plan as one whose effects the simulator can perform itself."""

@@ -20,6 +20,7 @@ from typing import NamedTuple
 from ..errors import (
     CallRefusedError,
     HttpStatusError,
+    OperationTimeoutError,
     PoolTimeoutError,
     RequestTimeoutError,
     ResponseError,
@@ -74,7 +75,7 @@ def _status(error: BaseException) -> int | None:
         return {429: 503, 503: 503, 504: 504}.get(error.status_code, 502)
     if isinstance(error, (CallRefusedError, PoolTimeoutError)):
         return 503
-    if isinstance(error, RequestTimeoutError):
+    if isinstance(error, (OperationTimeoutError, RequestTimeoutError)):
         return 504
     return 502 if isinstance(error, (TransportError, ResponseError)) else None
 

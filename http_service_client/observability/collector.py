@@ -35,6 +35,7 @@ from ..events import (
     LimitRefused,
     LimitWaited,
     OperationFinished,
+    OperationTimedOut,
     RedirectFollowed,
     RetryStopped,
     ThrottleRefused,
@@ -67,6 +68,7 @@ _LABELS = {
     "http_cache_requests_total": ("service", "result"),
     "http_cache_errors_total": ("service", "operation"),
     "http_fallbacks_total": ("service", "source"),
+    "http_operation_timeouts_total": ("service", "result"),
     "http_hedges_total": ("service",),
     "http_hedges_denied_total": ("service",),
     "http_hedge_results_total": ("service", "result"),
@@ -119,6 +121,7 @@ class MetricsCollector:
         http_cache_requests_total           service, result                      calls that asked a cache: hit, stale, …
         http_cache_errors_total             service, operation                   failures of a cache's storage
         http_fallbacks_total                service, source                      calls whose failure a fallback stands in for
+        http_operation_timeouts_total       service, result                      functions that took longer than a policy allows
         http_hedges_total                   service                              requests sent beside one in flight
         http_hedges_denied_total            service                              those that the quota or the share denied
         http_hedge_results_total            service, result                      how hedges ended: won, lost, failed, refused
@@ -357,6 +360,9 @@ class MetricsCollector:
                 event.at
             )
 
+    def _timed_out(self, event: OperationTimedOut) -> None:
+        self._count(("http_operation_timeouts_total", _service(event), event.outcome))
+
     def _state_change(self, event: StateChange) -> None:
         service = f"{_service(event)} (shadow)" if event.is_shadow else _service(event)
         self._count(("http_circuit_state_changes_total", service, event.new))
@@ -450,6 +456,7 @@ _COUNT: dict[type, _Counting] = {
     CacheUsed: MetricsCollector._cache_used,
     CacheFailed: MetricsCollector._cache_failed,
     FallbackUsed: MetricsCollector._fallback_used,
+    OperationTimedOut: MetricsCollector._timed_out,
     HedgeStarted: MetricsCollector._hedge_started,
     HedgeDenied: MetricsCollector._hedge_denied,
     HedgeFinished: MetricsCollector._hedge_finished,

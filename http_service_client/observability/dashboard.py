@@ -387,6 +387,18 @@ PANELS = (
                 stacked=True,
             ),
             Panel(
+                "Functions out of time",
+                "Guarded functions that took longer than allowed: cancelled, late, or abandoned in a thread that they hold.",
+                "reqps",
+                (
+                    Query(
+                        _rate("http_client_operation_timeouts_total", "service, result"),
+                        "{{service}} {{result}}",
+                    ),
+                ),
+                stacked=True,
+            ),
+            Panel(
                 "Fallbacks",
                 "Calls that failed, and whose callers saw no error: what stood in. An outage that nobody reports.",
                 "reqps",

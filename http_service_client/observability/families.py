@@ -171,6 +171,11 @@ COUNTS = (
         "Faults that a chaos injected on purpose, by their kind: latency, error, status or truncation.",
     ),
     Count(
+        "http_operation_timeouts_total",
+        "http_client_operation_timeouts",
+        "Guarded functions that took longer than their TimeoutPolicy allows: cancelled, late or abandoned.",
+    ),
+    Count(
         "http_fallbacks_total",
         "http_client_fallbacks",
         "Calls that failed, and whose outcome a fallback stands in for: the callers saw no failure.",

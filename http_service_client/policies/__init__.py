@@ -30,6 +30,7 @@ from ..core.machines.response_cache import CacheStorage
 from ..core.machines.retry_budget import RetryBudgetSettings
 from ..core.machines.retry_conditions import RetryCondition
 from ..core.machines.retry_quota import RetryQuotaSettings
+from ..core.machines.timeout import TimeoutSettings
 from ..http.caching.stored import StoredResponse
 from .bulkhead import BulkheadPolicy
 from .cache import Cache
@@ -42,6 +43,7 @@ from .load_shedding import LoadSheddingPolicy
 from .rate_limit import RateLimitPolicy
 from .retry import RetryPolicy
 from .strategy import Strategy
+from .timeout import TimeoutPolicy
 
 __all__ = [
     "BackoffStrategy",
@@ -83,4 +85,6 @@ __all__ = [
     "StateChange",
     "StoredResponse",
     "Strategy",
+    "TimeoutPolicy",
+    "TimeoutSettings",
 ]

@@ -117,10 +117,15 @@ class FallbackPolicy(StatefulStrategy[FallbackSettings]):
         """Forget the last good results."""
         self._results.clear()
 
+    def _key(self, operation: Operation) -> Hashable:
+        """Equal for calls whose results may stand in for each other."""
+        function: Any = operation.guarded.function  # blocks do not come here
+        return key_of(function, operation.args, operation.kwargs, self._settings.key)
+
     def guard(self, proceed: Proceed, operation: Operation) -> Plan[Any]:
         settings, key = self._settings, None
         if settings.last_good is not None:
-            key = key_of(operation.guarded.function, operation.args, operation.kwargs, settings.key)  # type: ignore[arg-type]  # blocks do not come here
+            key = self._key(operation)
         failed: Any = None
         try:
             result = yield from proceed(operation)

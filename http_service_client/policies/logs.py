@@ -2,13 +2,11 @@
 
     .circuit    opens: WARNING; lets trials pass, or closes: INFO; refuses an attempt: DEBUG
     .retry      is scheduled: INFO; is left out: DEBUG; a proxy retries, too: WARNING, once for each origin, then DEBUG
-    .retry      is scheduled: INFO; is left out: DEBUG
     .chaos      injects a fault, or is there: WARNING
-    .fallback   stands in for a failure: INFO
+    .fallback   stands in for a failure: INFO      .timeout    of a function expires: INFO
     .cache      its storage fails: WARNING; what it did for a call: DEBUG
     .call       ends: DEBUG, or INFO if this very logger has been given a level: one line a call, for those who ask
-    .attempt    ends, or is not begun: DEBUG      .redirect, .auth, .throttle    DEBUG
-    .attempt    ends: DEBUG      .redirect, .auth, .throttle, .hedge    DEBUG
+    .attempt    ends, or is not begun: DEBUG      .redirect, .auth, .throttle, .hedge    DEBUG
     .hooks      a function of the user's raised an exception: ERROR
 
 Each record has the fields of its event as attributes, named `http_event`, `http_key` and so on, for handlers that
@@ -45,6 +43,7 @@ from ..events import (
     LimitRefused,
     LimitWaited,
     OperationFinished,
+    OperationTimedOut,
     ProxyRetried,
     RedirectFollowed,
     RetryScheduled,
@@ -87,6 +86,7 @@ _BRANCHES: dict[type, tuple[str, int]] = {
     HedgeDenied: ("hedge", DEBUG),
     HedgeFinished: ("hedge", DEBUG),
     ChaosInjected: ("chaos", WARNING),
+    OperationTimedOut: ("timeout", INFO),
 }
 
 

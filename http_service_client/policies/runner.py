@@ -124,11 +124,14 @@ class Runner:
                 try:
                     effect = next(plan)
                     # The usual case: nothing to wait for but the function itself.
-                    if type(effect) is Invoke and effect.timeout is None:
+                    if type(effect) is Invoke:
                         try:
                             answer = effect.function(*effect.arguments)
                             if type(answer) is CoroutineType or UNFINISHED[type(answer)] is AWAITABLE:
-                                answer = await answer
+                                timeout = effect.timeout
+                                answer = await (
+                                    answer if timeout is None else driver.bounded(answer, timeout)
+                                )
                         except BaseException as error:
                             effect = plan.throw(error)
                         else:

@@ -70,7 +70,7 @@ KEYWORD_ONLY = {
     *("OAuth2ClientCredentials", "OAuth2Grant", "OAuth2RefreshToken"),
     *("LoadSheddingSettings", "LoadSheddingSnapshot"),
     *("DeadlineCheckSettings", "RateLimitSettings"),
-    *("Report", "RetryBudgetSettings", "RetryQuotaSettings", "Scenario", "Service"),
+    *("Report", "RetryBudgetSettings", "TimeoutSettings", "RetryQuotaSettings", "Scenario", "Service"),
 }
 
 

@@ -95,6 +95,11 @@ def chaos(**keywords: object) -> None:
     package.ChaosPolicy(**{**needed, **keywords})  # type: ignore[arg-type]  # wrong ones too
 
 
+def timeout(**keywords: object) -> None:
+    """A timeout of some seconds."""
+    package.TimeoutPolicy(**{"seconds": 1.0, **keywords})  # type: ignore[arg-type]  # wrong ones too
+
+
 # Heading to the callable that takes the settings of its table.
 TAKERS: dict[str, Callable[..., Any]] = {
     **{
@@ -124,6 +129,7 @@ TAKERS: dict[str, Callable[..., Any]] = {
     },
     "BulkheadPolicy": bulkhead,
     "FallbackPolicy": fallback,
+    "TimeoutPolicy": timeout,
     "RateLimitPolicy": rate_limit,
     "ChaosPolicy": chaos,
     "Keywords of a call": call,
@@ -160,6 +166,7 @@ def parameters(heading: str) -> dict[str, Any]:
         download: HttpServiceClient.download,
         events: HttpServiceClient.events,
         fallback: package.FallbackPolicy,
+        timeout: package.TimeoutPolicy,
         rate_limit: package.RateLimitPolicy,
         bulkhead: package.BulkheadPolicy,
         chaos: package.ChaosPolicy,
@@ -271,7 +278,7 @@ def test_the_range_is_that_of_the_code(heading: str, row: Row) -> None:
     else:
         wrong.append(None)
     for bad in wrong:
-        with pytest.raises(ConfigurationError, match=name if name != "seconds" else "deadline"):
+        with pytest.raises(ConfigurationError, match=name if heading != "deadline" else "deadline"):
             taker(**{name: bad})
 
 

@@ -39,6 +39,7 @@ from http_service_client.events import (
     LimitRefused,
     LimitWaited,
     OperationFinished,
+    OperationTimedOut,
     RedirectFollowed,
     RetryScheduled,
     RetryStopped,
@@ -141,6 +142,11 @@ EVENTS: list[tuple[Any, str, dict[str, str]]] = [
         HedgeFinished(0.1, 1, "https://a.test", 1, HedgeResult.WON, 0.1, 200, None, SentState.ANSWERED),
         "http_hedge_results_total",
         {"service": "https://a.test", "result": "won"},
+    ),
+    (
+        OperationTimedOut(0.1, 1, "https://a.test", 2.0, "late"),
+        "http_operation_timeouts_total",
+        {"service": "https://a.test", "result": "late"},
     ),
     (
         ThrottleWaited(0.1, 1, "https://a.test", 2.0),

@@ -21,7 +21,7 @@ prometheus_client = pytest.importorskip("prometheus_client")
 COUNTERS = (
     "calls", "call_duration_seconds", "call_errors", "attempts", "retries", "retries_stopped", "redirects",
     "circuit_refusals", "circuit_state_changes", "circuit_trials", "throttle_refusals", "throttle_waits",
-    "auth_exchanges", "codings_refused", "cache_requests", "cache_errors", "fallbacks",
+    "auth_exchanges", "codings_refused", "cache_requests", "cache_errors", "fallbacks", "operation_timeouts",
     "hedges", "hedges_denied", "hedge_results",
     "limit_refusals", "limit_waits", "deadline_refusals", "host_changes",
 )  # fmt: skip
