@@ -10,7 +10,6 @@ from ..core.machines.bulkhead import Bulkhead
 from ..core.machines.circuit_breaker import CircuitBreaker
 from ..core.machines.deadline_check import DeadlineCheck
 from ..core.machines.hedging import Hedging
-from ..core.machines.latency import LatencySketch
 from ..core.machines.load_shedding import LoadShedder
 from ..core.machines.rate_limiter import RateLimiter
 from ..core.machines.retry_budget import RetryBudget, RetryBudgetSettings
@@ -108,7 +107,7 @@ class OriginParts:
             if not _reconfigure_budget(state.budget, config.budget):
                 state.budget = self._new_budget(key)
             state.connections.resize(config.pool.max_connections_per_host)
-            self._add_latencies(key, state)
+            self._set_deadline_check(key, state)
             self._set_rate_limit(key, state)
             self._add_hedging(key, state)
             self._set_bulkhead(key, state)
@@ -118,7 +117,7 @@ class OriginParts:
         connections = self._config.pool.max_connections_per_host
         semaphore = FairSemaphore(connections, lock=self._lock_of(key))
         state = OriginState(self._new_breaker(key), self._new_budget(key), semaphore)
-        self._add_latencies(key, state)
+        self._set_deadline_check(key, state)
         self._set_rate_limit(key, state)
         self._add_hedging(key, state)
         self._set_bulkhead(key, state)
@@ -144,20 +143,15 @@ class OriginParts:
         elif state.bulkhead.settings != settings:
             state.bulkhead.reconfigure(settings)
 
-    def _add_latencies(self, key: str, state: OriginState) -> None:
-        """Give a state what learns how long its service takes, and what judges by it. What is known already stays."""
-        settings = self._config.resolved.deadline_check
-        if not self._config.resolved.learns_latencies:
-            state.latencies = state.deadline_check = None
-            return
-        if state.latencies is None:
-            state.latencies = LatencySketch(clock=self._now, lock=self._lock_of(key))
+    def _set_deadline_check(self, key: str, state: OriginState) -> None:
+        """Give a state its check, or take it away. What it knows stays."""
+        settings, check = self._config.resolved.deadline_check, state.deadline_check
         if settings is None:
             state.deadline_check = None
-        elif state.deadline_check is None:
-            state.deadline_check = DeadlineCheck(settings, state.latencies, self._now)
+        elif check is None:
+            state.deadline_check = DeadlineCheck(settings, clock=self._now, lock=self._lock_of(key))
         else:
-            state.deadline_check.settings = settings
+            check.reconfigure(settings)
 
     def _set_rate_limit(self, key: str, state: OriginState) -> None:
         """Give a state its limit, or take it away: then those that wait go on at once. The tokens stay."""

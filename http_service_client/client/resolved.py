@@ -154,11 +154,6 @@ class ResolvedConfig:
     bulkhead: BulkheadSettings | None
 
     @property
-    def learns_latencies(self) -> bool:
-        """Whether a setting needs to know how long services take."""
-        return self.deadline_check is not None
-
-    @property
     def timeout(self) -> Timeout:
         """The bounds of one attempt, for a call that sets none."""
         total = self.pool.request_timeout

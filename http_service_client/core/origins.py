@@ -35,7 +35,6 @@ from .machines.circuit_breaker import CircuitBreaker
 from .machines.circuit_states import CircuitBreakerState
 from .machines.deadline_check import DeadlineCheck
 from .machines.hedging import Hedging
-from .machines.latency import LatencySketch
 from .machines.load_shedding import LoadShedder
 from .machines.rate_limiter import RateLimiter
 from .machines.retry_quota import AnyBudget
@@ -58,7 +57,7 @@ class OriginState:
     begun: how many exchanges have begun after a wait for a connection slot.
     load_shedder: counts what the service rejects for overload; None when switched off.
     gate: closed while the service asks for a pause; None as long as it never has.
-    latencies: how long the service takes, and deadline_check, which judges by it; None where no setting needs them.
+    deadline_check: knows how long the service takes; None when switched off.
     rate_limiter: None when switched off.
     hedging: what decides about hedges, and knows how long they take; None when switched off.
     bulkhead: None when switched off.
@@ -66,7 +65,7 @@ class OriginState:
 
     __slots__ = (
         *("begun", "breaker", "budget", "bulkhead", "connections", "deadline_check", "gate", "hedging"),
-        *("latencies", "proxy_attempts", "rate_limiter", "load_shedder", "refuses_codings"),
+        *("proxy_attempts", "rate_limiter", "load_shedder", "refuses_codings"),
     )
 
     def __init__(
@@ -79,7 +78,6 @@ class OriginState:
         self.proxy_attempts = 1
         self.begun = 0
         self.gate: ThrottleGate | None = None
-        self.latencies: LatencySketch | None = None
         self.load_shedder: LoadShedder | None = None
         self.deadline_check: DeadlineCheck | None = None
         self.rate_limiter: RateLimiter | None = None

@@ -72,7 +72,6 @@ def call_pipeline(
     telemetry: Telemetry | None = None,
     fallback: FallbackMembership | None = None,
     checks_deadlines: bool = False,
-    learns_latencies: bool = False,
     sheds_load: bool = False,
     has_hedges: bool = False,
     has_hosts: bool = False,
@@ -93,7 +92,7 @@ def call_pipeline(
     signers: of each request as it goes out.
     is_download: the body is saved to a file, over as many attempts as it takes.
     cache: of responses; None for none.
-    checks_deadlines: no attempt is begun that could hardly end in time.   learns_latencies: how long services take.
+    checks_deadlines: no attempt is begun that could hardly end in time.
     has_bulkheads: so many calls of an origin may be in progress.
     has_gates: a pause that a service asks for holds for all calls.   has_rate_limit: origins may have one.
     has_hosts: calls may go to one of several base URLs.
@@ -128,7 +127,7 @@ def call_pipeline(
         BulkheadLayer() if has_bulkheads else None,  # so many attempts at once
         DownloadLayer() if is_download else None,  # of a download: its body, to the file
         InterceptorsLayer(*interceptors, prepare),  # user code, then the request's final form
-        LatencyLayer() if learns_latencies else None,  # how long the service takes
+        LatencyLayer() if checks_deadlines else None,  # how long the service takes
         AttemptTimeoutLayer(),  # an attempt's end, and whose limit it was
         RedirectsLayer(secret_names, max_size),  # hops
         CompressionLayer(origins, *compression) if compression else None,  # of the body, if switched on
@@ -159,7 +158,6 @@ def foreign_pipeline(
     propagation: Propagation | None,
     telemetry: Telemetry | None = None,
     checks_deadlines: bool = False,
-    learns_latencies: bool = False,
     sheds_load: bool = False,
     has_bulkheads: bool = False,
     chaos: tuple[HasChaos, Faults] | None = None,
@@ -179,7 +177,7 @@ def foreign_pipeline(
         RateLimitLayer() if has_rate_limit else None,
         CircuitBreakerLayer(),
         BulkheadLayer() if has_bulkheads else None,
-        LatencyLayer() if learns_latencies else None,
+        LatencyLayer() if checks_deadlines else None,
         AttemptTimeoutLayer(),
         ChaosLayer(*chaos, has_bodies=False) if chaos else None,
     ]

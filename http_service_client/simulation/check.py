@@ -10,6 +10,8 @@ knows no formula of a breaker or a backoff, and holds for those of the future:
     dead           no circuit opens within ten minutes at this rate
     slow           attempts are given up before they count as slow
     nearly well    a circuit opens though 95 % of the requests succeed
+    all down       not every base URL is asked
+    too slow       the deadline check never refuses an attempt, though none can end in time
 """
 
 from __future__ import annotations
@@ -63,7 +65,8 @@ def check(
 
     Found are: an attempt timeout or waits that leave no time for all attempts within `total_timeout`; a call that nothing
     ends, or that outlasts its caller; a circuit that never opens at this rate, or opens for a service that answers
-    95 % of its requests; a trial lease that is not above the attempt timeout; a `slow_call_duration` above it.
+    95 % of its requests; a trial lease that is not above the attempt timeout; a `slow_call_duration` above it; alternate
+    base URLs that a call has no attempts for; a deadline check that never knows enough.
 
     Raises ConfigurationError for a wrong argument.
 
@@ -83,7 +86,7 @@ def _findings(config: HttpClientConfig, rate: float, caller_timeout: float | Non
     found = _about_time(config, caller_timeout)
     if config.resolved.circuit_breaker is not None:
         found += _about_circuits(config, rate)
-    return found
+    return [*found, *_about_hosts(config), *_about_deadlines(config, rate)]
 
 
 def _about_time(config: HttpClientConfig, caller_timeout: float | None) -> list[Finding]:
@@ -174,6 +177,38 @@ def _about_circuits(config: HttpClientConfig, rate: float) -> list[Finding]:
     return found
 
 
+def _about_hosts(config: HttpClientConfig) -> list[Finding]:
+    urls = [config.base_url or "base_url", *config.resolved.alternate_urls]
+    if len(urls) == 1:
+        return []
+    alone = replace(config, enable_circuit_breaker=False, enable_retry_budget=False, total_timeout=None)
+    down = _one_call(alone, Outage(how="refused"), len(urls) - 1)
+    hosts = set() if down is None else {event.key for event in down if isinstance(event, AttemptFinished)}
+    if down is None or len(hosts) == len(urls):
+        return []
+    message = (
+        f"a call whose attempts fail asks {len(hosts)} of {len(urls)} base URLs; set max_attempts of its retry policy to "
+        f"{len(urls)} or more"
+    )
+    return [Finding("hosts-out-of-reach", message, down)]
+
+
+def _about_deadlines(config: HttpClientConfig, rate: float) -> list[Finding]:
+    settings = config.resolved.deadline_check
+    if settings is None:
+        return []
+    checked = replace(config, total_timeout=1.0, enable_circuit_breaker=False)
+    seconds = min(_LONG, max(_SHORT, _ENOUGH_CALLS / rate))
+    slow = _many_calls(checked, Slowdown(factor=60.0), rate, seconds)
+    if slow.last is None or slow.refusals:
+        return []
+    message = (
+        f"at {rate:g} calls a second the deadline check never knows min_samples={settings.min_samples} attempts, since what is older "
+        "than two minutes is forgotten; lower it, or set deadline_check=None"
+    )
+    return [Finding("deadline-check-without-effect", message, slow.last)]
+
+
 class _Witness(Tally):
     """Keeps the timelines of the last call, and of the first one that a circuit refused."""
 
@@ -194,11 +229,22 @@ class _Witness(Tally):
             self.refused = self.last
 
 
-def _fleet(config: HttpClientConfig, fault: Fault, rate: float, seconds: float) -> tuple[Fleet, _Witness]:
+def _fleet(
+    config: HttpClientConfig, fault: Fault, rate: float, seconds: float, alternates: int = 0
+) -> tuple[Fleet, _Witness]:
     # A second of work, so that a factor of a slowdown is seconds.
     service = Service(latency=1.0 if isinstance(fault, Slowdown) else 0.05, network=0.0, faults=[fault])
     witness = _Witness()
-    fleet = Fleet(service, witness, clients=1, rate=rate, seconds=seconds, seed=0, method="GET")
+    fleet = Fleet(
+        service,
+        witness,
+        clients=1,
+        rate=rate,
+        seconds=seconds,
+        seed=0,
+        method="GET",
+        alternates=[service] * alternates,
+    )
     fleet.jitter = _longest
     fleet.of_clients(config, {})
     return fleet, witness
@@ -209,9 +255,12 @@ def _longest() -> float:
     return 1 - 1e-9
 
 
-def _one_call(config: HttpClientConfig, fault: Fault) -> Timeline | None:
-    """The timeline of a call to a service with this fault, its waits as long as they may be; None if it never ends."""
-    fleet, witness = _fleet(config, fault, 0.0, 1.0)
+def _one_call(config: HttpClientConfig, fault: Fault, alternates: int = 0) -> Timeline | None:
+    """The timeline of a call to a service with this fault, its waits as long as they may be; None if it never ends.
+
+    alternates: how many other base URLs there are, of services with the same fault.
+    """
+    fleet, witness = _fleet(config, fault, 0.0, 1.0, alternates)
     fleet.call()
     fleet.run()
     return witness.last

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import inspect
 import math
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from random import Random
@@ -80,9 +80,14 @@ class Environment:
 class _Simulator(Simulator):
     """Answers each `Send` with the modelled service, and counts what happens."""
 
-    def __init__(self, service: Service, tally: Tally, method: str, random: Random) -> None:
+    def __init__(
+        self, services: Mapping[str, Service], tally: Tally, method: str, random: Callable[[int], Random]
+    ) -> None:
         super().__init__()
-        self._service = LiveService(service, HttpRequest(method, _URL), random)
+        self._services = {
+            url: LiveService(service, HttpRequest(method, url), random(number))
+            for number, (url, service) in enumerate(services.items())
+        }
         self._tally = tally
         self._is_harmless = method in _HARMLESS
         self._acted: dict[Run[Any], int] = {}  # how often the service acted on the request of each call
@@ -92,7 +97,7 @@ class _Simulator(Simulator):
         if run.owner is not None:  # a branch, such as a hedge
             run = run.owner
             run.exchanges += 1
-        exchange = self._service.exchange(now, effect.timeout)
+        exchange = self._services[effect.request.url].exchange(now, effect.timeout)
         tally.at(now).exchanges += 1
         tally.work += exchange.work
         if exchange.is_wasted:
@@ -137,6 +142,8 @@ def without_user_code(config: HttpClientConfig) -> HttpClientConfig:
         routes={},
         chaos=None,
         state_key=None,
+        base_url=None,
+        alternate_urls=(),
     )
 
 
@@ -156,6 +163,7 @@ class QuietCircuits(Circuits):
 class Fleet:
     """One simulation: the clients, the service, and the calls as they come.
 
+    alternates: the services at the clients' alternate base URLs.
     rate: calls a second of all clients together, at random and independent of each other (a Poisson process).
     jitter: uniform in [0, 1), for the waits of the clients that are made from then on.
     """
@@ -170,12 +178,21 @@ class Fleet:
         seconds: float,
         seed: int,
         method: str,
+        alternates: Sequence[Service] = (),
     ) -> None:
         # Each has a source of its own: another number of retries must not change when calls come.
         self._arrivals = Random(f"arrivals {seed}")
         self.jitter = Random(f"jitter {seed}").random
         self._chance = Random(f"chaos {seed}").random
-        self._simulator = _Simulator(service, tally, method, Random(f"service {seed}"))
+        self._alternate_urls = [
+            f"http://alternate-{number}.test/" for number in range(1, len(alternates) + 1)
+        ]
+        services = {_URL: service, **dict(zip(self._alternate_urls, alternates, strict=True))}
+
+        def random(number: int) -> Random:
+            return Random(f"service {seed}" if number == 0 else f"alternate {number} {seed}")
+
+        self._simulator = _Simulator(services, tally, method, random)
         self._tally = tally
         self._clock = SimulatedClock(self._simulator.clock)
         self._clients = clients
@@ -187,13 +204,17 @@ class Fleet:
     def of_clients(self, config: HttpClientConfig, options: Mapping[str, Any]) -> None:
         """Let each client be a core with this configuration, whose calls have these options."""
         faults = config.resolved.chaos
-        config = without_user_code(config)
+        config, url = without_user_code(config), _URL
+        if self._alternate_urls:
+            config, url = replace(config, base_url=_URL, alternate_urls=self._alternate_urls), ""
         settings, clock, random = config.resolved.circuit_breaker, self._clock, self.jitter
         circuits = None if settings is None else QuietCircuits(settings, self._tally.count_change)
         lock = ForkSafeLock()
         for _ in range(self._clients):
             origins = OriginParts(config, clock, random, circuits, [lock]).registry
-            first = CallBuilder(config, None, origins, clock, _ignore).build(self._method, _URL, **options)
+            first = CallBuilder(config, config.base_url, origins, clock, _ignore).build(
+                self._method, url, **options
+            )
             connections = FairSemaphore(config.resolved.pool.max_connections, lock=lock)
             chaos = (
                 None if faults is None else _Chaos(new_chaos(faults.settings, clock.monotonic, self._chance))
@@ -242,17 +263,19 @@ def _ignore(event: object) -> None:
 def _caller(first: Call, pipeline: Handler, now: Callable[[], float]) -> Caller:
     """Makes calls like the first one. What a configuration says about a call is the same for all calls of a client."""
     lifetime = None if first.deadline_at is None else first.deadline_at - first.started_at
-    request, key, state, breaker, options = (
+    request, key, state, breaker, options, hosts = (
         first.request,
         first.key,
         first.origin_state,
         first.breaker,
         first.options,
+        first.hosts,
     )
 
     def caller() -> tuple[Plan[object], Call]:
         deadline_at = None if lifetime is None else now() + lifetime
         call = Call(request, key, state, breaker, options, now, deadline_at)
+        call.hosts = None if hosts is None else hosts.afresh()
         return pipeline(request, call), call
 
     return caller

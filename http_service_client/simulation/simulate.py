@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextvars import Context
 from functools import partial
 from typing import Any
@@ -51,6 +51,7 @@ def simulate(
     seed: int = 0,
     method: str = "GET",
     options: Mapping[str, Any] | None = None,
+    alternates: Sequence[Service] = (),
 ) -> Report:
     """Simulate clients that call a service, in virtual time. The same seed gives the same report.
 
@@ -59,6 +60,7 @@ def simulate(
     service: the model of the service.   clients: how many there are, each with circuits and budgets of its own.
     rate: calls a second of each client, at random instants (a Poisson process); 0 or more.
     seconds: for which calls are made; those under way at the end are finished.
+    alternates: the models of the services at the alternate base URLs of each client, in the order of preference.
     method, options: of the calls, as for `HttpServiceClient.request`.
 
     Left out of the configuration: interceptors, signers, logins, cookies and the egress policy. Nothing is logged.
@@ -74,6 +76,8 @@ def simulate(
         raise ConfigurationError(
             f"service must be a Service, not {service!r}; write for example Service(latency=0.05)"
         )
+    if not isinstance(alternates, Sequence) or not all(isinstance(each, Service) for each in alternates):
+        raise ConfigurationError(f"alternates must be a list of services, not {alternates!r}")
     check_count("clients", clients)
     check_number("rate", rate, unit="of calls a second ")
     check_duration("seconds", seconds, optional=False)
@@ -87,6 +91,8 @@ def simulate(
                 f"config must be an HttpClientConfig, None, or a function that makes a guarded function, not {config!r}"
             )
         check_function("config", config)
+        if alternates:
+            raise ConfigurationError("alternates are the base URLs of a client; a guarded function has none")
         if options:
             raise ConfigurationError("options are for a client's calls; pass them on in the guarded function")
     for name, kinds in _PLAIN.items():  # a policy's circuit runs by the system's clock, a flow makes calls
@@ -97,13 +103,14 @@ def simulate(
         raise ConfigurationError(f"seed must be a whole number, not {seed!r}")
     if config is None:
         config = HttpClientConfig()
-    run = partial(_run, config, service, clients, rate, seconds, seed, method, options)
+    run = partial(_run, config, service, tuple(alternates), clients, rate, seconds, seed, method, options)
     return Context().run(run)  # a deadline around this call is an instant of another clock
 
 
 def _run(
     config: Configuration,
     service: Service,
+    alternates: Sequence[Service],
     clients: int,
     rate: float,
     seconds: float,
@@ -114,7 +121,14 @@ def _run(
     span = max(_LEAST_SPAN, seconds / _MOMENTS)
     tally = Tally(span, trigger=service.trigger, relief=service.relief)
     fleet = Fleet(
-        service, tally, clients=clients, rate=clients * rate, seconds=seconds, seed=seed, method=method
+        service,
+        tally,
+        clients=clients,
+        rate=clients * rate,
+        seconds=seconds,
+        seed=seed,
+        method=method,
+        alternates=alternates,
     )
     # No call leaves a cycle of references, and the collector would search for some during a fifth of the time.
     was_enabled = gc.isenabled()

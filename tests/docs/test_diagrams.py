@@ -67,7 +67,6 @@ class TestPipeline:
             has_rate_limit=True,
             chaos=(object(), object()),  # type: ignore[arg-type]
             checks_deadlines=True,
-            learns_latencies=True,
             sheds_load=True,
             has_bulkheads=True,
             cache=CacheMembership(Cache().state, str, True, False),

@@ -62,8 +62,8 @@ def record_refusal(call: Call, needed: float, left: float, attempt: int | None =
 
     needed, left: seconds, by what is known of the service, and of the deadline.   attempt: its number; None for the current one.
     """
-    latencies = call.origin_state.latencies
-    median = (None if latencies is None else latencies.quantile(0.5)) or 0.0
+    check = call.origin_state.deadline_check
+    median = (None if check is None else check.latencies.quantile(0.5)) or 0.0
     number = call.attempt if attempt is None else attempt
     call.record(
         DeadlineRefused(call.elapsed(), number, call.key, left, median, needed, call.call_id, call.call_name)
@@ -79,10 +79,10 @@ class LatencyLayer:
     """
 
     def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
-        latencies = call.origin_state.latencies
-        if latencies is None:
+        check = call.origin_state.deadline_check
+        if check is None:
             return proceed(request, call)
-        return _timed(proceed, request, call, latencies)
+        return _timed(proceed, request, call, check.latencies)
 
 
 def _timed(proceed: Handler, request: HttpRequest, call: Call, latencies: LatencySketch) -> Plan[Outcome]:

@@ -80,6 +80,8 @@ class HostsOfCall:
         state = self._state_of(number)[1]
         if state.gate is not None and state.gate.left:
             return False
+        if state.connections.in_use >= state.connections.capacity:
+            return False
         breaker = state.breaker
         if breaker is None or self._has_breaker or breaker.free_pass is not None:
             return True

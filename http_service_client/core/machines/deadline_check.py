@@ -2,9 +2,10 @@
 
 A call with 0.9 s left, to a service that takes 1.8 s, costs the service 1.8 s of work and its caller 0.9 s of waiting, and brings
 nothing. An overloaded service spends most of its time on such work, and so stays overloaded. So an attempt is not begun when, of
-the attempts of the last minute or two, fewer than `min_chance` ended within the time that is left.
+the latest attempts, fewer than `min_chance` ended within the time that is left.
 
-    evidence      at least `min_samples` attempts whose fate at that time is known: they ended earlier, or lasted longer
+    evidence      at least `min_samples` attempts whose fate at that time is known: they ended earlier, or lasted longer;
+                  of the latest four times as many at most, so that a service that becomes slow is seen after so many
     probes        one attempt in `probe_interval` seconds is begun in spite of it, and may find that the service is fast again
     surprise      a probe that succeeds shows that what was known is out of date: all of it is forgotten, and attempts are
                   begun until there is enough evidence again
@@ -17,7 +18,9 @@ not judged at all.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any
 
 from ..checks import check_count, check_duration, check_number, suggests_keywords
 from .latency import LatencySketch
@@ -41,7 +44,7 @@ class DeadlineCheckSettings:
 
     min_chance: float = 0.02
     min_samples: int = 50
-    probe_interval: float = 5.0
+    probe_interval: float = 1.0
 
     def __post_init__(self) -> None:
         check_number("min_chance", self.min_chance, least=0.0001, most=0.5)
@@ -52,18 +55,27 @@ class DeadlineCheckSettings:
 class DeadlineCheck:
     """The check of one service. Its numbers are read and set without a lock: at worst, there is a probe too many.
 
-    latencies: of the service, recorded by others.   clock: monotonic seconds.
+    latencies: of the service.   clock: monotonic seconds.   lock: of the latencies.
     """
 
     __slots__ = ("_clock", "_probe_at", "latencies", "settings")
 
     def __init__(
-        self, settings: DeadlineCheckSettings, latencies: LatencySketch, clock: Callable[[], float]
+        self,
+        settings: DeadlineCheckSettings,
+        *,
+        clock: Callable[[], float],
+        lock: AbstractContextManager[Any],
     ) -> None:
         self.settings = settings
-        self.latencies = latencies
+        self.latencies = LatencySketch(clock=clock, lock=lock, size=2 * settings.min_samples)
         self._clock = clock
         self._probe_at = clock()
+
+    def reconfigure(self, settings: DeadlineCheckSettings) -> None:
+        """Take new settings. What is known stays."""
+        self.settings = settings
+        self.latencies.resize(2 * settings.min_samples)
 
     def time_needed(self) -> float:
         """Seconds: an attempt that has less can hardly succeed. 0.0 while too little is known."""

@@ -2,7 +2,8 @@
 
 Theory. Each latency is counted in one of 64 buckets whose bounds grow by the factor (1 + 0.1) / (1 - 0.1). So a quantile is
 within 10 % of the exact one, from 1 ms to about 4 minutes (the idea of DDSketch). Two windows of `window` seconds take turns:
-a latency is forgotten between one and two windows after it was recorded.
+a latency is forgotten between one and two windows after it was recorded. A window may be bounded in attempts, too. Then as many
+are remembered at a high rate as at a low one, and a change is seen after so many.
 
 An attempt that was ended before its response came (by its timeout, by the deadline, or as the loser of a hedge) has a latency too,
 of which only a lower bound is known. To leave it out would make the service seem fast just when it is slow; to count the time that
@@ -22,6 +23,7 @@ count at once, and some of it be lost: less evidence, but never a wrong latency.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect, bisect_left
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -60,7 +62,7 @@ class LatencySketch:
     """The latencies of one service.
 
     clock: monotonic seconds.   lock: held for a moment when the windows take turns and when a table is made.
-    window: seconds, see above.
+    window: seconds, see above.   size: attempts after which a window is over, too; None for any number.
     """
 
     __slots__ = (
@@ -68,15 +70,22 @@ class LatencySketch:
         "_clock",
         "_cut",
         "_ended",
+        "_full_at",
         "_lock",
         "_recorded",
+        "_size",
         "_table",
         "_turns_at",
         "_window",
     )
 
     def __init__(
-        self, *, clock: Callable[[], float], lock: AbstractContextManager[Any], window: float = 60.0
+        self,
+        *,
+        clock: Callable[[], float],
+        lock: AbstractContextManager[Any],
+        window: float = 60.0,
+        size: int | None = None,
     ) -> None:
         self._clock = clock
         self._lock = lock
@@ -85,11 +94,12 @@ class LatencySketch:
         self._ended, self._cut = _nothing(), _nothing()  # by bucket, in the current window
         self._before = _nothing(), _nothing()  # the same, in the one before it
         self._recorded = 0
+        self.resize(size)
         self._table: _Table | None = None
 
     def record(self, seconds: float, *, is_cut: bool = False) -> None:
         """Count an attempt.   is_cut: it was ended after this time, and would have taken longer."""
-        if self._clock() >= self._turns_at:
+        if self._clock() >= self._turns_at or self._recorded >= self._full_at:
             self._turn()
         if is_cut:
             self._cut[bisect(_BOUNDS, seconds)] += 1
@@ -142,6 +152,11 @@ class LatencySketch:
             bucket -= 1
         return _BOUNDS[bucket - 1] if bucket else 0.0
 
+    def resize(self, size: int | None) -> None:
+        """Change the number of attempts in a window."""
+        self._size = math.inf if size is None else size
+        self._full_at = self._recorded + self._size
+
     def forget(self) -> None:
         """Forget all attempts: the service has changed."""
         with self._lock:
@@ -184,12 +199,14 @@ class LatencySketch:
         """Begin the window that is due. A clock that steps back prolongs the current one."""
         with self._lock:
             now = self._clock()
-            if now < self._turns_at:
+            is_full = self._recorded >= self._full_at
+            if now < self._turns_at and not is_full:
                 return  # another thread has
             is_next = now < self._turns_at + self._window
             self._before = (self._ended, self._cut) if is_next else (_nothing(), _nothing())
             self._ended, self._cut = _nothing(), _nothing()
-            self._turns_at = self._turns_at + self._window if is_next else now + self._window
+            self._turns_at = self._turns_at + self._window if is_next and not is_full else now + self._window
+            self._full_at = self._recorded + self._size
             self._table = None
 
 

@@ -53,6 +53,15 @@ def test_the_defaults_do_not_contradict_each_other(rate: float) -> None:
         (breaker(failure_threshold=10_000), ["circuit-never-opens"]),
         (breaker(failure_threshold=1), ["circuit-opens-without-need"]),
         (breaker(trial_lease=20.0), ["lease-below-timeout"]),
+        (HttpClientConfig(base_url="https://a.test", alternate_urls=["https://b.test"]), []),
+        (
+            HttpClientConfig(
+                base_url="https://a.test", alternate_urls=["https://b.test"], enable_retry_policy=False
+            ),
+            ["hosts-out-of-reach"],
+        ),
+        (HttpClientConfig(deadline_check={}), []),
+        (HttpClientConfig(deadline_check={"min_samples": 1000}), ["deadline-check-without-effect"]),
         (breaker(slow_call_rate=0.8, slow_call_duration=31.0, **DOWN), ["slow-call-over-timeout"]),
         (breaker(slow_call_rate=0.8, slow_call_duration=30.0, **DOWN), []),
         (HttpClientConfig(connection_pool=ENDLESS), ["call-without-end", "lease-below-timeout"]),

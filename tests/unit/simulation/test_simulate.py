@@ -268,6 +268,7 @@ def test_the_arguments_have_defaults() -> None:
         "rate": 1.0,
         "seconds": 600.0,
         "seed": 0,
+        "alternates": (),
         "method": "GET",
         "options": None,
     }

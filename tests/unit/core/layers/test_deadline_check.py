@@ -29,7 +29,7 @@ from kit.front_ends import FrontEnd
 
 URL = "https://api.example.com/items"
 SETTINGS: dict[str, Any] = {
-    "deadline_check": DeadlineCheckSettings(min_samples=20),
+    "deadline_check": DeadlineCheckSettings(min_samples=20, probe_interval=5.0),
     "retry_policy_config": RetryPolicy(3, backoff_strategy=ConstantBackoff(1.0, jitter="none")),
 }
 
@@ -297,7 +297,7 @@ def test_a_cancelled_attempt_lasted_as_long_as_it_ran() -> None:
             for task in (queued, running):
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
-            return client._call_builder.origins.get("https://api.example.com").latencies
+            return client._call_builder.origins.get("https://api.example.com").deadline_check.latencies
 
     latencies = asyncio.run(scenario())
     assert latencies.count == 1

@@ -79,6 +79,10 @@ ROWS = [
     Row("a hedge goes to the other host", [(3.0, OK)], UP, "200@1.1", "ab", (items(),), {"hedging": {"delay": 1.0, "max_share": 1.0}}),
     Row("a hedge at the other host fails, the first is waited for", [(3.0, OK)], [(0.0, REFUSED)], "200@3", "ab", (items(),),
         {"hedging": {"delay": 1.0, "max_share": 1.0}}),
+    Row("a host whose connections are all in use is passed over", [(3.0, OK)], UP, "200@3 200@1.1", "ab",
+        (items(), items(1.0)), {"max_connections_per_host": 1}),
+    Row("with one host, they are waited for", [(3.0, OK)], [(9.0, OK)], "200@3 200@6",
+        "aa", (items(), items(1.0)), {"max_connections_per_host": 1, "alternate_urls": ()}),
     Row("a caller that is cancelled moves nowhere", [(9.0, OK)], UP, "cancelled@1", "a", (Get(cancel=1.0, url="items"),)),
 ]  # fmt: skip
 

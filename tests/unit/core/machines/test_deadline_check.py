@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from http_service_client.core.machines.deadline_check import DeadlineCheck, DeadlineCheckSettings
-from http_service_client.core.machines.latency import LatencySketch
 
-SETTINGS = DeadlineCheckSettings(min_samples=20)
+SETTINGS = DeadlineCheckSettings(min_samples=20, probe_interval=5.0)
 
 
 class Check(DeadlineCheck):
@@ -20,8 +19,7 @@ class Check(DeadlineCheck):
 
     def __init__(self, *, settings: DeadlineCheckSettings = SETTINGS) -> None:
         self.now = 1000.0
-        sketch = LatencySketch(clock=lambda: self.now, lock=threading.Lock())
-        super().__init__(settings, sketch, lambda: self.now)
+        super().__init__(settings, clock=lambda: self.now, lock=threading.Lock())
 
     def learn(self, seconds: float, times: int = 1, *, is_cut: bool = False) -> None:
         """So many attempts took this time."""
@@ -40,9 +38,10 @@ def test_little_evidence_forbids_nothing() -> None:
 
 def test_a_time_that_some_attempts_need_less_than_is_enough() -> None:
     """One in 50 ends within 0.1 s: that is the least chance."""
-    check = Check()
+    check = Check(settings=DeadlineCheckSettings(min_samples=500))
     check.learn(1.8, 490)
     check.learn(0.1, 9)
+    check.learn(1.8)
     assert check.time_needed() > 1.4
     check.learn(0.1, 20)
     assert check.time_needed() < 0.1
@@ -102,6 +101,16 @@ def test_a_probe_that_succeeds_makes_all_forgotten() -> None:
     check.record_success()
     assert check.time_needed() == 0.0
     assert check.latencies.count == 0
+
+
+def test_a_service_that_becomes_slow_is_seen_after_so_many_attempts() -> None:
+    """Four times as many as are needed, however many quick ones there were before."""
+    check = Check()
+    check.learn(0.1, 5000)
+    check.learn(0.9, 30, is_cut=True)
+    before = check.time_needed()
+    check.learn(0.9, 50, is_cut=True)
+    assert (before, check.time_needed()) == (pytest.approx(0.1, rel=0.3), pytest.approx(0.9, rel=0.2))
 
 
 def test_evidence_ages() -> None:

@@ -117,6 +117,22 @@ def test_a_latency_is_forgotten_after_one_window_to_two() -> None:
     assert sketch.quantile(1.0) is None
 
 
+def test_a_window_may_be_bounded_in_attempts() -> None:
+    """One to two windows of them are remembered, the latest ones; and the bound can be changed."""
+    sketch = LatencySketch(clock=lambda: 0.0, lock=threading.Lock(), size=10)
+    counts = []
+    for number in range(40):
+        sketch.record(0.1 if number < 20 else 1.0)
+        counts.append(sketch.count)
+    assert max(counts) == 20
+    assert set(counts[10:]) == set(range(11, 21))
+    assert sketch.quantile(0.01) == pytest.approx(1.0, rel=0.1)
+    sketch.resize(None)
+    for _ in range(100):
+        sketch.record(1.0)
+    assert sketch.count == 120
+
+
 def test_a_clock_that_steps_back_forgets_nothing() -> None:
     """And the next window begins when it was due."""
     sketch = Sketch(0.1)
