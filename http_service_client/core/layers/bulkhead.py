@@ -81,8 +81,11 @@ def enter(bulkhead: Bulkhead, subject: Subject) -> tuple[BulkheadPermit, Token[B
         if around.bulkhead is bulkhead and (stand_in := around.lend()) is not None:
             return stand_in, _PERMIT.set(stand_in)
         around = around.outer
-    name = _partition_of(bulkhead, subject) if bulkhead.settings.partitions else None
-    permit = bulkhead.permit(name, outer)
+    if bulkhead.partitions:
+        permit = bulkhead.permit(_partition_of(bulkhead, subject))
+    else:
+        permit = BulkheadPermit(bulkhead, bulkhead.rest)
+    permit.outer = outer
     return permit, _PERMIT.set(permit)
 
 

@@ -121,6 +121,7 @@ class BulkheadPermit(Waiter):
     It is made without a permit. `try_acquire` takes one if one is free, and `wait_later` joins the queue. Whatever
     came of that, `release` ends it. A second time does nothing.
 
+    outer: that of the call around this one, or None.
     lender: the permit that it stands in for; None if it is one of its own. A call that is made inside a call of the same
         bulkhead (by an interceptor, or a function that calls itself) would wait for its own caller. It goes on with the
         permit of that caller, which waits for it meanwhile. One such call at a time does.
@@ -134,11 +135,11 @@ class BulkheadPermit(Waiter):
     was_displaced: bool
 
     def __init__(
-        self, bulkhead: Bulkhead, partition: _Partition, outer: BulkheadPermit | None = None
+        self, bulkhead: Bulkhead, partition: _Partition
     ) -> None:  # not that of `Waiter`: what only a wait needs is set when it begins
         self._limit = bulkhead
         self.partition = partition
-        self.outer = outer
+        self.outer: BulkheadPermit | None = None
         self.lender: BulkheadPermit | None = None
         self.is_lent = False
         self.level = _NORMAL
@@ -158,13 +159,14 @@ class BulkheadPermit(Waiter):
         """Take a permit if one is free."""
         if self.lender is not None:
             return True
-        bulkhead = self._limit
+        bulkhead, partition = self._limit, self.partition
         with bulkhead._lock:
             # If one is free, nobody waits: released permits go to the queue.
-            if bulkhead._in_use_locked() < bulkhead._capacity:
-                if self.partition.successor is not None:
-                    self.partition = self.partition.successor
-                self.partition.holders.add(self)
+            in_use = bulkhead._in_use_locked() if bulkhead.partitions else len(bulkhead.rest.holders)
+            if in_use < bulkhead._capacity:
+                if partition.successor is not None:
+                    self.partition = partition = partition.successor
+                partition.holders.add(self)
                 self.stage = GRANTED
                 return True
         return False
@@ -192,8 +194,8 @@ class BulkheadPermit(Waiter):
             if self.is_lent or not self.is_held:
                 return None
             self.is_lent = True
-        stand_in = BulkheadPermit(self._limit, self.partition, self)
-        stand_in.lender = self
+        stand_in = BulkheadPermit(self._limit, self.partition)
+        stand_in.lender = stand_in.outer = self
         return stand_in
 
     def __repr__(self) -> str:
@@ -205,18 +207,12 @@ class Bulkhead:
 
     settings: see `BulkheadSettings`.   key: the name in errors and events.
     lock: makes it safe among threads; reentrant. It is never held while a waiter is notified.
+    partitions: by name.   rest: that of all other calls.
     """
 
     __slots__ = (
-        "_capacity",
-        "_granted",
-        "_lock",
-        "_partitions",
-        "_refused",
-        "_rest",
-        "_settings",
-        "_turn",
-        "key",
+        *("_capacity", "_granted", "_lock", "_refused", "_settings", "_turn"),
+        *("key", "partitions", "rest"),
     )
 
     def __init__(
@@ -226,8 +222,8 @@ class Bulkhead:
         self._lock = lock
         self._granted = self._refused = 0
         self._turn = 0.0  # of the last partition that had one: a partition that was idle saves none up
-        self._rest = _Partition("")
-        self._partitions: dict[str, _Partition] = {}
+        self.rest = _Partition("")
+        self.partitions: dict[str, _Partition] = {}
         self._configure_locked(settings)
 
     @property
@@ -252,12 +248,9 @@ class Bulkhead:
         """Whether no call holds a permit or waits for one."""
         return not any(each.holders or each.queue for each in self._all())
 
-    def permit(self, name: str | None = None, outer: BulkheadPermit | None = None) -> BulkheadPermit:
-        """A permit to be asked for.
-
-        name: of its partition; None, or any other name, for the rest.   outer: that of the call around this one.
-        """
-        return BulkheadPermit(self, self._partitions.get(name, self._rest) if name else self._rest, outer)
+    def permit(self, name: str | None = None) -> BulkheadPermit:
+        """A permit to be asked for.   name: of its partition; None, or any other name, for the rest."""
+        return BulkheadPermit(self, self.partitions.get(name, self.rest) if name else self.rest)
 
     def reconfigure(self, settings: BulkheadSettings) -> None:
         """Take new settings. Permits that are held stay held, and calls that wait go on waiting.
@@ -294,27 +287,27 @@ class Bulkhead:
         return f"<Bulkhead {self.in_use} of {self._capacity} in use, {self.waiting} waiting>"
 
     def _all(self) -> list[_Partition]:
-        return [*self._partitions.values(), self._rest]
+        return [*self.partitions.values(), self.rest]
 
     def _in_use_locked(self) -> int:
-        count = len(self._rest.holders)
-        if self._partitions:
-            for partition in self._partitions.values():
+        count = len(self.rest.holders)
+        if self.partitions:
+            for partition in self.partitions.values():
                 count += len(partition.holders)
         return count
 
     def _configure_locked(self, settings: BulkheadSettings) -> None:
         self._settings = settings
         self._capacity = settings.max_concurrent
-        most, shares, rest = settings.most_waiting, settings.partitions, self._rest
-        gone = [one for name, one in self._partitions.items() if name not in shares]
+        most, shares, rest = settings.most_waiting, settings.partitions, self.rest
+        gone = [one for name, one in self.partitions.items() if name not in shares]
         partitions = {}
         for name, share in shares.items():
-            partitions[name] = partition = self._partitions.get(name) or _Partition(name)
+            partitions[name] = partition = self.partitions.get(name) or _Partition(name)
             partition.share, partition.most_waiting = share, math.ceil(share * most - _ROUNDING)
         rest.share = max(1 - sum(shares.values()), _LEAST_SHARE)
         rest.most_waiting = math.ceil(rest.share * most - _ROUNDING)
-        self._partitions = partitions
+        self.partitions = partitions
         for partition in gone:
             self._move_locked(partition, rest)
 
@@ -378,9 +371,10 @@ class Bulkhead:
         with self._lock:
             partition = waiter.partition
             waiter.stage = RELEASED
-            if partition.queue:
-                partition.leave(waiter)
             partition.holders.discard(waiter)
+            if not (partition.queue or self.partitions):  # the usual case
+                return
+            partition.leave(waiter)
             granted = self._grant_locked()
         if granted:
             self._wake(granted)
@@ -406,8 +400,8 @@ class Bulkhead:
 
     def _next_locked(self) -> BulkheadPermit | None:
         """The waiter whose turn it is, of those in all partitions."""
-        if not self._partitions:
-            return self._rest.first() if self._rest.queue else None
+        if not self.partitions:
+            return self.rest.first() if self.rest.queue else None
         candidates = [each for each in self._all() if each.queue]
         if not candidates:
             return None

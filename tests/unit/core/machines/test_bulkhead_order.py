@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import pytest
@@ -351,30 +350,3 @@ class Turns(RuleBasedStateMachine):
 
 
 TestTurns: Any = Turns.TestCase
-
-
-def test_a_finalizer_that_releases_in_the_middle_of_a_grant_loses_nothing() -> None:
-    """The collector may close an abandoned call between any two steps of the thread that holds the lock."""
-    for step in range(40):
-        bulkhead = Bulkhead(BulkheadSettings(max_concurrent=2, max_waiting=9), lock=threading.RLock())
-        abandoned, holder = held(bulkhead), held(bulkhead)
-        queue = [waiter(bulkhead) for _ in range(4)]
-        calls = [0]
-        partition: Any = bulkhead._rest
-        leave, first = type(partition).leave, type(partition).first
-
-        def interrupted(function: Any, *arguments: Any, calls: list[int] = calls, step: int = step) -> Any:
-            calls[0] += 1
-            if calls[0] == step:
-                (abandoned if step % 2 else queue[0]).release()
-            return function(*arguments)
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(type(partition), "leave", lambda *args: interrupted(leave, *args))
-            patch.setattr(type(partition), "first", lambda *args: interrupted(first, *args))
-            holder.release()
-        assert bulkhead.in_use <= 2
-        assert bulkhead.in_use == 2 or not bulkhead.waiting
-        for each in (abandoned, holder, *queue):
-            each.release()
-        assert bulkhead.is_idle
