@@ -97,6 +97,7 @@ class AttemptFinished(NamedTuple):
     sent_state: SentState
     answered_by: str | None = None
     is_trial: bool = False
+    decision: Decision | None = None
     call_id: str = ""
     call_name: str | None = None
     name: str = "attempt_finished"
@@ -484,6 +485,7 @@ class HedgeDenied(NamedTuple):
     attempt: int
     key: str
     reason: str
+    decision: Decision | None = None
     call_id: str = ""
     call_name: str | None = None
     name: str = "hedge_denied"
@@ -650,6 +652,14 @@ class CallFinished(NamedTuple):
     call_id: str = ""
     call_name: str | None = None
     name: str = "call_finished"
+
+    @property
+    def decision(self) -> Decision | None:
+        """What it was decided by that the call did not begin; None if it did."""
+        is_late = self.error == "DeadlineExceededError" and not self.attempts
+        return (
+            DeadlineRefusal(self.deadline_left, 0.001) if is_late and self.deadline_left is not None else None
+        )
 
     def __str__(self) -> str:
         return f"done: {outcome(self)}{_left(self)}"

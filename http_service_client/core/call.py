@@ -17,6 +17,7 @@ from ..http.urls import redact_url
 if TYPE_CHECKING:
     from ..http.auth.flow import AuthFlow
     from ..http.bodies.progress import Progress
+    from .decisions import Decision
     from .effects import Outcome, Plan
     from .machines.circuit_breaker import CircuitBreaker
     from .machines.fallback import FallbackSettings
@@ -157,13 +158,24 @@ class Attempt:
     sent_state: what is known to have become of its request.
     body: that of its response, when it is to be streamed.
     waited: seconds that it has waited, and that are not the service's.
+    decision: what it was decided by that it was not sent.
     """
 
     __slots__ = (
-        *("answered_by", "blocked_until", "body", "ends_with_deadline", "exchange_timeout", "expires_at"),
-        *("has_left_origin", "has_progressed", "is_queued", "is_trial", "needed", "passes_gate"),
+        *("answered_by", "blocked_until", "body", "decision", "ends_with_deadline", "exchange_timeout"),
+        *(
+            "expires_at",
+            "has_left_origin",
+            "has_progressed",
+            "is_queued",
+            "is_trial",
+            "needed",
+            "passes_gate",
+        ),
         *("sent_state", "waited"),
     )
+
+    decision: Decision | None  # unset for most
 
     def __init__(self) -> None:
         self.expires_at: float | None = None
@@ -285,15 +297,17 @@ class Call(HttpContext):
             state = outcome.sent_state
             attempt.sent_state = state if attempt.sent_state is _LEAST else worst(attempt.sent_state, state)
         self.merge_sent_state(attempt.sent_state)
+        decision: Decision | None = None
         if isinstance(outcome, HttpResponse):
             self.response = outcome
             status, error, message = outcome.status_code, None, outcome.reason_phrase
         else:
             status, error, message = None, outcome.error_type.__name__, outcome.message
+            decision = getattr(attempt, "decision", None)
         self.record(
             AttemptFinished(
                 now - self.started_at, self.attempt, self.key, now - began_at, status, error, message,
-                attempt.sent_state, attempt.answered_by, attempt.is_trial, self.call_id, self.call_name,
+                attempt.sent_state, attempt.answered_by, attempt.is_trial, decision, self.call_id, self.call_name,
             )
         )  # fmt: skip
 

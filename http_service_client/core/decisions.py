@@ -26,6 +26,7 @@ __all__ = [
     "CircuitRefusal",
     "DeadlineRefusal",
     "Decision",
+    "NoConnection",
     "less",
     "more",
     "rounded_up",
@@ -231,6 +232,30 @@ class DeadlineRefusal(NamedTuple):
     def consequence(self) -> str:
         """See `Decision`."""
         return "sent"
+
+
+class NoConnection(NamedTuple):
+    """Why a call had to wait for a connection, in vain.
+
+    setting: that limits them.   limit: its value.   in_use, ahead: connections, and calls that waited already, when it came.
+    """
+
+    setting: str
+    limit: int
+    in_use: int
+    ahead: int
+
+    def objection(self) -> str | None:
+        """See `Decision`."""
+        return None if self.in_use + self.ahead < self.limit else "no connection is free"
+
+    def changes(self) -> Sequence[Change]:
+        """See `Decision`: when one would have become free, nobody knows."""
+        return (to(f"{self.setting}={{}}", COUNTS, limit=...),)
+
+    def consequence(self) -> str:
+        """See `Decision`."""
+        return "sent at once"
 
 
 _ENDS_OF_REFUSALS = {

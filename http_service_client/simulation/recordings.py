@@ -11,6 +11,9 @@ from typing import Any, NamedTuple, get_args
 
 from .. import errors
 from ..core.checks import did_you_mean
+from ..core.decisions import NoConnection
+from ..core.machines.bulkhead_settings import BulkheadRefusal
+from ..core.machines.hedging import HedgeRefusal
 from ..core.machines.retry_decision import NoRetry
 from ..core.machines.throttle_gate import Pause
 from ..errors import ConfigurationError, Failure, HttpClientError, RequestTimeoutError, SentState
@@ -21,7 +24,6 @@ from ..events import (
     RetryScheduled,
     RetryStopped,
     StopReason,
-    ThrottleRefused,
     Timeline,
 )
 from ..http.messages import HttpResponse
@@ -30,7 +32,14 @@ __all__ = ["RecordedAttempt", "RecordedCall", "recorded_call"]
 
 _KINDS: Mapping[str, type[Any]] = {kind._field_defaults["name"]: kind for kind in get_args(Event)}
 
-_DECISIONS: Mapping[type[Any], Callable[..., Any]] = {RetryStopped: NoRetry, ThrottleRefused: Pause}
+# What the decision of an event was, by its name; of a limit's refusal, by the name of the limit.
+_DECISIONS: Mapping[str, Callable[..., Any]] = {
+    "attempt_finished": NoConnection,
+    "bulkhead": BulkheadRefusal,
+    "hedge_denied": HedgeRefusal,
+    "retry_stopped": NoRetry,
+    "throttle_refused": Pause,
+}
 
 
 class RecordedAttempt(NamedTuple):
@@ -100,7 +109,8 @@ def _event(event: Any) -> Event:
     if kind is RetryStopped:
         fields["reason"] = StopReason(fields.get("reason"))
     if isinstance(decision := fields.get("decision"), list):  # JSON has no named tuples
-        fields["decision"] = _DECISIONS[kind](*decision)
+        made_by = _DECISIONS.get(str(fields.get("limit") or kind._field_defaults["name"]))
+        fields["decision"] = None if made_by is None else made_by(*decision)
     made: Event = kind(**fields)
     return made
 

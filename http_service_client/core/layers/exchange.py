@@ -38,6 +38,7 @@ from ...http.content_codings.decoder import too_large
 from ...http.egress import EgressPolicy
 from ...http.messages import HttpRequest, HttpResponse
 from ...http.urls import origin_of, split_url
+from ..decisions import NoConnection
 from ..effects import Acquire, Open, Outcome, Plan, Send
 from ..machines.throttle_gate import ThrottleGate
 from ..open_body import OpenBody, OpenResponse
@@ -121,13 +122,15 @@ class Exchange:
                 if limit.try_acquire():
                     held.append(limit.release)
                     continue
-                began = call.clock()
+                began, before = call.clock(), (limit.in_use, limit.waiting)
                 waiter = limit.acquire_later()
                 held.append(waiter.release)
                 if not waiter.is_granted:
                     was_queued = attempt.is_queued = True
                     ended_by = yield from self._wait_for_slot(waiter, limit, state, call, waited)
                     if ended_by is not None:
+                        setting = "max_connections_per_host" if limit is host_limit else "max_connections"
+                        attempt.decision = NoConnection(setting, limit.capacity, *before)
                         return _no_slot(origin if limit is host_limit else None, limit.capacity, ended_by)
                     attempt.is_queued = False
                 took = call.clock() - began

@@ -32,7 +32,7 @@ from ...http.context import HttpContext
 from ...http.messages import HttpResponse
 from ..call import Attempt, Call
 from ..effects import Begin, Branch, FirstOf, Outcome, Plan, Send
-from ..machines.hedging import HedgeShare, Hedging
+from ..machines.hedging import HedgeRefusal, HedgeShare, Hedging
 from ..nesting import CallScope
 from ..outcomes import FAILURE_STATUSES
 from ..timeouts import TIMER_SLACK
@@ -127,6 +127,10 @@ class Race(ABC):
         """Retries and hedges that the budget still allows."""
         return None
 
+    def budget_shortfall(self) -> float:
+        """What the budget lacks for a hedge; 0.0 for nothing."""
+        return 0.0
+
     def run(self) -> Plan[Arm | None]:
         """The arm whose outcome counts. None if the first one could not begin. Raises what ended the first one."""
         first = self.new_arm(0)
@@ -181,7 +185,7 @@ class Race(ABC):
         if not (yield from Begin(hedge.branch)):
             running.remove(hedge)
             hedge.refund()
-            self._deny("no thread is free for it")
+            self._deny("no thread is free for it", has_thread=False)
 
     def _patience(self, running: list[Arm]) -> float | None:
         """Seconds until the next hedge may be due; None for none."""
@@ -217,10 +221,12 @@ class Race(ABC):
         arm.share, arm.withdrawal = share, withdrawn
         return arm
 
-    def _deny(self, reason: str) -> None:
+    def _deny(self, reason: str, *, has_thread: bool = True) -> None:
         self._is_closed = True
         of = self._subject
-        of.record(HedgeDenied(of.elapsed(), of.attempt, of.key, reason, of.call_id, of.call_name))
+        lacking = self._hedging.shortfall, self.budget_shortfall()
+        decision = HedgeRefusal(self.obstacle() or "", *lacking, has_thread)
+        of.record(HedgeDenied(of.elapsed(), of.attempt, of.key, reason, decision, of.call_id, of.call_name))
 
     def _lose(self, arm: Arm) -> None:
         """Another arm has won."""
@@ -412,6 +418,10 @@ class CallRace(Race):
     def budget_left(self) -> float | None:
         budget = self._call.budget
         return None if budget is None else budget.balance
+
+    def budget_shortfall(self) -> float:
+        budget = self._call.budget
+        return 0.0 if budget is None else budget.shortfall()
 
     def proceed(self) -> Plan[Outcome]:
         """The attempt without arms."""

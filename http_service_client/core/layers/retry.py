@@ -39,6 +39,7 @@ from ...errors import (
 from ...events import (
     AttemptFinished,
     ConnectionAwaited,
+    LimitWaited,
     ProxyRetried,
     RetryScheduled,
     RetryStopped,
@@ -350,7 +351,10 @@ def _overrun(call: Call) -> float | None:
         return None
     waited = 0.0
     for event in call.events:
-        if isinstance(event, (ConnectionAwaited, TokenAwaited)) and event.attempt == call.attempt:
+        if (
+            isinstance(event, (ConnectionAwaited, LimitWaited, TokenAwaited))
+            and event.attempt == call.attempt
+        ):
             waited += event.waited
         elif isinstance(event, ThrottleWaited) and event.attempt == call.attempt:
             waited += event.delay

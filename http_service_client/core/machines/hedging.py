@@ -17,17 +17,18 @@ This module says when. `core.layers.hedging` does it, for calls and for function
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ...errors import ConfigurationError
 from ..checks import check_count, check_duration, check_number, suggests_keywords
+from ..decisions import Change, less, to
 from .latency import LatencySketch
 from .windows import ROUNDING
 
-__all__ = ["RENAMED", "HedgeShare", "Hedging", "HedgingSettings", "HedgingSnapshot"]
+__all__ = ["RENAMED", "HedgeRefusal", "HedgeShare", "Hedging", "HedgingSettings", "HedgingSnapshot"]
 
 _BURST = 5.0  # hedges
 # A quantile is exact to 10 %. Below the real one, hedges would be sent for ordinary latencies.
@@ -174,6 +175,13 @@ class Hedging:
             self._hedges += 1
             return HedgeShare(self)
 
+    @property
+    def shortfall(self) -> float:
+        """What the share lacks for one more hedge; 0.0 for nothing."""
+        with self._lock:
+            missing = 1 - self._available
+            return missing if missing > ROUNDING else 0.0
+
     def record(self, seconds: float, *, is_cut: bool = False) -> None:
         """A request took so long.   is_cut: at least so long: it was ended before its response came."""
         latencies = self._latencies
@@ -188,3 +196,42 @@ class Hedging:
 
     def __repr__(self) -> str:
         return f"<Hedging {self._hedges} of {self._calls} calls>"
+
+
+class HedgeRefusal(NamedTuple):
+    """Why there was no hedge.
+
+    obstacle: what spoke against it, such as that the request is not safe to repeat; "" for nothing.
+    share, budget: what the share of hedges and the retry budget lack for one more.   has_thread: there was one for it.
+    """
+
+    obstacle: str = ""
+    share: float = 0.0
+    budget: float = 0.0
+    has_thread: bool = True
+
+    def objection(self) -> str | None:
+        """See `core.decisions.Decision`."""
+        if self.obstacle:
+            return self.obstacle
+        if self.share > 0:
+            return "too many hedges"
+        if self.budget > 0:
+            return "the retry budget is spent"
+        return None if self.has_thread else "no thread is free"
+
+    def changes(self) -> Sequence[Change]:
+        """See `core.decisions.Decision`."""
+        return _CHANGES if not self.obstacle or "safe" in self.obstacle else ()
+
+    def consequence(self) -> str:
+        """See `core.decisions.Decision`."""
+        return "hedged"
+
+
+_CHANGES = (
+    to("idempotent=True (or an Idempotency-Key)", obstacle=""),
+    less("{} more in the share of hedges, which max_share adds for each call", "share"),
+    less("{} more in the retry budget", "budget"),
+    to("a free thread", has_thread=True),
+)

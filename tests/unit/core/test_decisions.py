@@ -15,12 +15,14 @@ from http_service_client.core.decisions import (
     CircuitRefusal,
     DeadlineRefusal,
     Decision,
+    NoConnection,
     smallest_changes,
     would_have_been,
 )
 from http_service_client.core.machines.backoff import ConstantBackoff, ExponentialBackoff, Waits
 from http_service_client.core.machines.circuit_breaker import Permit
 from http_service_client.core.machines.circuit_states import Refusal
+from http_service_client.core.machines.hedging import HedgeRefusal
 from http_service_client.core.machines.retry_decision import NoRetry, Situation, next_wait
 from http_service_client.core.machines.retry_settings import RetrySettings
 from http_service_client.core.machines.throttle_gate import Pause
@@ -58,6 +60,16 @@ STOPS = st.builds(
         }
     ),
 )
+HEDGES = st.builds(
+    HedgeRefusal,
+    st.sampled_from(["", "the request is not safe to repeat"]),
+    st.sampled_from([0.0, 0.4]),
+    st.sampled_from([0.0, 1.0]),
+    st.booleans(),
+)
+SLOTS = st.builds(
+    NoConnection, st.just("max_connections"), st.integers(1, 50), st.integers(1, 50), st.integers(0, 50)
+)
 PAUSES = st.builds(Pause, SECONDS, SECONDS, SOME_SECONDS, SOME_SECONDS)
 CIRCUITS = st.builds(
     CircuitRefusal,
@@ -86,7 +98,7 @@ def value_before(change: Change, value: float) -> float | None:
 
 
 @settings(max_examples=150, deadline=None)
-@given(STOPS | PAUSES | CIRCUITS | DEADLINES)
+@given(STOPS | PAUSES | CIRCUITS | DEADLINES | HEDGES | SLOTS)
 def test_the_named_change_turns_the_no_into_a_yes(decision: Decision) -> None:
     """And nothing smaller does: neither fewer changes of the menu, however large, nor a smaller number."""
     found = smallest_changes(decision)

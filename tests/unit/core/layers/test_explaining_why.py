@@ -10,8 +10,11 @@ import pytest
 
 from http_service_client import (
     CircuitOpenError,
+    ConnectionPoolConfig,
+    DeadlineExceededError,
     ExponentialBackoff,
     HttpClientError,
+    HttpResponse,
     RetryCondition,
     RetryPolicy,
     ThrottledError,
@@ -20,8 +23,10 @@ from http_service_client import (
 from http_service_client.errors import TlsVerificationError
 from http_service_client.events import RetryStopped, Timeline
 from http_service_client.simulation import replay
-from kit.fakes import READ_TIMEOUT, REFUSED, Harness, failure
+from http_service_client.testing import ScriptedTransport, VirtualClock
+from kit.fakes import READ_TIMEOUT, REFUSED, URL, Harness, failure
 from kit.front_ends import FrontEnd
+from kit.hedged_calls import OK, WORLDS, play
 
 EXACT = ExponentialBackoff(jitter="none")  # 1, 2, 4 ... seconds
 NONE_LEFT = {"capacity": 1.0, "earned": 0.0, "cost": 1.0}
@@ -170,6 +175,55 @@ def test_a_pause_says_what_the_call_may_wait(front_end: FrontEnd) -> None:
         "would have been sent with timeout=60, half of which it may wait for the end of the pause, "
         "or with a call 20 s later, after the pause"
     )
+
+
+def test_a_call_without_a_connection_says_how_many_it_needed(front_end: FrontEnd) -> None:
+    """When one would have become free, nobody knows; with one for each call before it, it had not waited."""
+    harness = Harness(
+        front_end,
+        200,
+        connection_pool=ConnectionPoolConfig(max_connections_per_host=1, pool_timeout=0.01),
+        retry_policy_config=policy(max_attempts=1),
+    )
+    harness.request()
+    held = harness.state.connections
+    assert held.try_acquire()
+    waiter = held.acquire_later()
+    said = reasons(harness, "GET")
+    waiter.release()
+    held.release()
+    assert "would have been sent at once with max_connections_per_host=3" in said
+
+
+def test_a_call_after_its_deadline_says_by_how_much(front_end: FrontEnd) -> None:
+    """It was over before the call began."""
+    clock = VirtualClock()
+    client = front_end.client(transport=ScriptedTransport(HttpResponse(200), clock=clock), clock=clock)
+    with deadline(1.0), pytest.raises(DeadlineExceededError) as caught:
+        clock.advance(1.5)
+        front_end.request(client, "GET", URL)
+    assert "would have been sent with 0.501 s more until the deadline" in caught.value.explain(why=True)
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_a_hedge_that_was_denied_says_what_it_lacked(world: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token for it, or a share of the calls; nothing is said of one that was sent."""
+    script = [(3.0, OK), (3.0, OK)]
+    poor = play(
+        world, monkeypatch, script, retry_budget_config={"capacity": 0.5, "cost": 0.5, "throttled_cost": 0.5}
+    )
+    assert "would have been" not in Timeline(poor.events).explain(why=True)
+    played = play(
+        world,
+        monkeypatch,
+        script,
+        retry_budget_config=NONE_LEFT | {"capacity": 1.0},
+        hedging={"delay": 1.0, "max_hedges": 2},
+    )
+    lines = Timeline(played.events).explain(why=True).splitlines()
+    assert [line.strip() for line in lines if "would have been" in line] == [
+        "would have been hedged with 1 more in the retry budget"
+    ]
 
 
 def test_an_attempt_that_the_deadline_cut_needed_its_own_timeout_at_most(front_end: FrontEnd) -> None:
