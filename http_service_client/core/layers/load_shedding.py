@@ -50,8 +50,8 @@ class LoadSheddingLayer:
 def shed(shedder: LoadShedder, subject: Subject) -> Failure | None:
     """The refusal of a call that is shed; None if it may be sent."""
     level = current_priority()
-    share = shedder.admit(level)
-    if not share:
+    refusal = shedder.admit(level)
+    if refusal is None:
         return None
     key = shedder.key or subject.key
     subject.record(
@@ -61,6 +61,8 @@ def shed(shedder: LoadShedder, subject: Subject) -> Failure | None:
             key,
             "load shedding",
             None,
+            f"{level.name.lower()} priority",
+            refusal,
             subject.call_id,
             subject.call_name,
         )
@@ -68,9 +70,9 @@ def shed(shedder: LoadShedder, subject: Subject) -> Failure | None:
     calls = shedder.accepted + shedder.rejected
     message = (
         f"load shedding for {key or 'this policy'} refused a call of {level.name.lower()} priority: the service rejected "
-        f"{shedder.rejected} of the last {calls} calls for overload, so {share:.0%} are not sent; nothing was sent"
+        f"{shedder.rejected} of the last {calls} calls for overload, so {refusal.share:.0%} are not sent; nothing was sent"
     )
-    return Failure(LoadShedError, message, SentState.NEVER_SENT, details={"key": key, "share": share})
+    return Failure(LoadShedError, message, SentState.NEVER_SENT, details={"key": key, "share": refusal.share})
 
 
 def count(shedder: LoadShedder, evidence: Evidence) -> None:

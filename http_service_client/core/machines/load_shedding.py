@@ -29,13 +29,14 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields, replace
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 from ...errors import ConfigurationError
 from ..checks import check_duration, check_number, suggests_keywords
+from ..decisions import Change, to
 from ..priority import Priority
 from .failure_kinds import Kind, parse_kinds
 
@@ -45,11 +46,13 @@ __all__ = [
     "LoadSheddingChanges",
     "LoadSheddingSettings",
     "LoadSheddingSnapshot",
+    "SheddingRefusal",
 ]
 
 _BUCKETS = 10
 _HEADROOM = (0.25, 0.5, 1.0, 2.0, 4.0)  # by priority
 _NORMAL = Priority.NORMAL
+_MULTIPLIERS = tuple(tenths / 10 for tenths in range(11, 1001))
 
 LOAD_SHEDDING_RENAMED = {
     "k": "it is called multiplier",
@@ -132,6 +135,42 @@ class LoadSheddingSnapshot:
     share: float
 
 
+class SheddingRefusal(NamedTuple):
+    """Why a call was shed, for `explain(why=True)`.
+
+    drawn: the random number.   calls, accepted: of the window.   level: the call's priority.
+    """
+
+    drawn: float
+    calls: int
+    accepted: int
+    level: int
+    multiplier: float
+    max_shed: float
+
+    @property
+    def share(self) -> float:
+        """The chance with which the call was shed."""
+        multiplier = 1.0 + (self.multiplier - 1.0) * _HEADROOM[self.level]
+        share = (self.calls - multiplier * self.accepted) / (self.calls + 1)
+        return min(self.max_shed, max(0.0, share))
+
+    def objection(self) -> str | None:
+        """See `core.decisions.Decision`."""
+        return "shed" if self.drawn < self.share else None
+
+    def changes(self) -> Sequence[Change]:
+        """See `core.decisions.Decision`."""
+        above = [
+            to(f'priority("{each.name.lower()}")', level=each.value) for each in Priority if each > self.level
+        ]
+        return (*above, to("multiplier={} of the load shedding", _MULTIPLIERS, multiplier=...))
+
+    def consequence(self) -> str:
+        """See `core.decisions.Decision`."""
+        return "sent"
+
+
 class LoadShedder:
     """Decides for each call whether it is sent, by what became of the others.
 
@@ -186,19 +225,17 @@ class LoadShedder:
         """Whether nothing that it remembers would have a call shed: the usual case. It may say no longer than it needs to."""
         return not self.rejected and not self.shed
 
-    def admit(self, level: Priority = _NORMAL) -> float:
-        """0.0 if the call may be sent; else it is shed, and this is the chance that it had to be."""
+    def admit(self, level: Priority = _NORMAL) -> SheddingRefusal | None:
+        """None if a call of this priority may be sent; else why it is shed."""
         with self._lock:
             self._advance_locked()
-            share = self._share_locked(level)
-            passed = self.accepted + self.rejected
-            if share <= 0.0 or passed < self._settings.min_rate * self._settings.window:
-                return 0.0
-            if self._random() >= share:
-                return 0.0
+            asked = self._asked_locked(level)
+            share = asked.share
+            if share <= 0.0 or not self._may_shed_locked() or (drawn := self._random()) >= share:
+                return None
             self._buckets[-1][2] += 1
             self.shed += 1
-            return share
+            return asked._replace(drawn=drawn)
 
     def record(self, *, is_rejected: bool) -> None:
         """Count the result of a call that was sent."""
@@ -215,9 +252,7 @@ class LoadShedder:
         """The chance with which the next call of this priority is shed."""
         with self._lock:
             self._advance_locked()
-            if self.accepted + self.rejected < self._settings.min_rate * self._settings.window:
-                return 0.0
-            return self._share_locked(level)
+            return self._asked_locked(level).share if self._may_shed_locked() else 0.0
 
     def snapshot(self) -> LoadSheddingSnapshot:
         """The counts, at one instant."""
@@ -236,12 +271,13 @@ class LoadShedder:
     def __repr__(self) -> str:
         return f"<LoadShedder {self.accepted} accepted, {self.rejected} rejected, {self.shed} shed>"
 
-    def _share_locked(self, level: Priority) -> float:
-        settings = self._settings
-        multiplier = 1.0 + (settings.multiplier - 1.0) * _HEADROOM[level]
-        calls = self.accepted + self.rejected + self.shed
-        share = (calls - multiplier * self.accepted) / (calls + 1)
-        return min(settings.max_shed, max(0.0, share))
+    def _may_shed_locked(self) -> bool:
+        """More have passed than `min_rate` says."""
+        return self.accepted + self.rejected >= self._settings.min_rate * self._settings.window
+
+    def _asked_locked(self, level: Priority) -> SheddingRefusal:
+        settings, calls = self._settings, self.accepted + self.rejected + self.shed
+        return SheddingRefusal(0.0, calls, self.accepted, level, settings.multiplier, settings.max_shed)
 
     def _advance_locked(self) -> None:
         """Begin the buckets that are due, and forget those that are too old."""

@@ -55,7 +55,9 @@ def test_after_a_rejection_a_call_is_shed(front_end: FrontEnd, rejection: Any) -
     assert str(error).startswith(
         "load shedding for https://api.example.com refused a call of normal priority"
     )
-    assert error.timeline[0].limit == "load shedding"
+    event = error.timeline[0]
+    assert (event.limit, event.reason) == ("load shedding", "normal priority")
+    assert 'priority("high")' not in error.timeline.explain(why=True)
     assert harness.sends == 1
     harness.clock.now += 40
     assert outcomes(harness, 1) == [200]

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from http_service_client.core.decisions import would_have_been
 from http_service_client.core.machines.load_shedding import LoadShedder, LoadSheddingSettings
 from http_service_client.core.priority import Priority
 from http_service_client.errors import ConfigurationError
@@ -28,6 +29,12 @@ def shedder(
         random=random,
         lock=threading.RLock(),
     )
+
+
+def admit(shedder: LoadShedder, level: Priority = NORMAL) -> float:
+    """The chance that a call had to be shed, if it was; else 0."""
+    refusal = shedder.admit(level)
+    return 0.0 if refusal is None else refusal.share
 
 
 def count(shedder: LoadShedder, accepted: int, rejected: int) -> None:
@@ -55,14 +62,14 @@ def test_the_share_that_is_shed(accepted: int, rejected: int, multiplier: float,
     shed = shedder(multiplier=multiplier)
     count(shed, accepted, rejected)
     assert shed.share() == pytest.approx(expected)
-    assert shed.admit() == pytest.approx(expected)
+    assert admit(shed) == pytest.approx(expected)
 
 
 def test_what_was_shed_counts_as_a_call() -> None:
     """So the share grows while the service accepts no more, instead of settling at the first value."""
     shed = shedder()
     count(shed, 20, 80)
-    shares = [shed.admit() for _ in range(3)]
+    shares = [admit(shed) for _ in range(3)]
     assert shares == [pytest.approx(60 / 101), pytest.approx(61 / 102), pytest.approx(62 / 103)]
     assert shed.snapshot().shed == 3
 
@@ -72,14 +79,14 @@ def test_chance_decides(drawn: float, is_shed: bool) -> None:
     """A call is shed when the number drawn is below the share."""
     shed = shedder(random=lambda: drawn)
     count(shed, 20, 80)
-    assert (shed.admit() > 0) is is_shed
+    assert (admit(shed) > 0) is is_shed
 
 
 def test_a_healthy_service_costs_no_draw() -> None:
     """Nothing is asked of the random source while nothing was rejected."""
     shed = shedder(random=lambda: pytest.fail("drawn"))
     count(shed, 1000, 0)
-    assert shed.admit() == 0.0
+    assert admit(shed) == 0.0
 
 
 def test_the_most_important_calls_are_shed_last() -> None:
@@ -101,9 +108,9 @@ def test_so_many_calls_a_second_always_pass() -> None:
     """A client with few calls sheds none, and any client sees that its service has recovered."""
     shed = shedder(min_rate=2.0, window=10.0)
     count(shed, 0, 19)
-    assert shed.admit() == 0.0
+    assert admit(shed) == 0.0
     count(shed, 0, 1)
-    assert shed.admit() == 0.9
+    assert admit(shed) == 0.9
 
 
 def test_what_is_older_than_the_window_is_forgotten() -> None:
@@ -130,6 +137,25 @@ def test_a_clock_that_steps_back_forgets_nothing() -> None:
     assert shed.share() == 0.0
 
 
+@pytest.mark.parametrize(
+    ("drawn", "accepted", "changes"),
+    [
+        (0.3, 30, ['priority("high")', "multiplier=2.4 of the load shedding"]),
+        (0.05, 30, ['priority("critical")', "multiplier=3.2 of the load shedding"]),
+        (0.3, 0, []),
+    ],
+)
+def test_a_refusal_knows_what_would_have_helped(drawn: float, accepted: int, changes: list[str]) -> None:
+    """A priority that is high enough, or a multiplier; for a service that accepts nothing, neither."""
+    shed = shedder(random=lambda: drawn)
+    count(shed, accepted, 100 - accepted)
+    refusal = shed.admit()
+    assert refusal is not None
+    text = would_have_been(refusal)
+    assert [change for change in changes if change not in text] == []
+    assert ("multiplier" in text) is bool(changes)
+
+
 def test_a_service_that_recovers_has_all_calls_again() -> None:
     """Within two windows, by itself: what is accepted lets more pass."""
     clock, random = FakeClock(), Random(1).random
@@ -139,7 +165,7 @@ def test_a_service_that_recovers_has_all_calls_again() -> None:
         is_down = second < 60
         passed = 0
         for _ in range(50):
-            if not shed.admit():
+            if not admit(shed):
                 shed.record(is_rejected=is_down)
                 passed += 1
         if second == 59:
@@ -198,7 +224,7 @@ def test_threads_lose_no_count() -> None:
 
     def work() -> None:
         for number in range(500):
-            shed.admit()
+            admit(shed)
             shed.record(is_rejected=number % 2 == 0)
 
     threads = [threading.Thread(target=work) for _ in range(8)]
@@ -234,7 +260,7 @@ class SheddingMachine(RuleBasedStateMachine):
         self.drawn = drawn
         counts = self.counts()
         share = self.expected(counts, level)
-        assert self.shedder.admit(level) == pytest.approx(share if drawn < share else 0.0)
+        assert admit(self.shedder, level) == pytest.approx(share if drawn < share else 0.0)
         if drawn < share:
             self.happened.append((int(self.clock.now), "shed"))
 
