@@ -28,6 +28,7 @@ from http_service_client.core.timeouts import Timeout
 from http_service_client.drivers.simulator import Run, Simulator
 from http_service_client.errors import AttemptTimeoutError, Failure
 from http_service_client.events import (
+    ChaosInjected,
     DeadlineRefused,
     FallbackSource,
     FallbackUsed,
@@ -35,9 +36,11 @@ from http_service_client.events import (
     HedgeFinished,
     HedgeResult,
     HedgeStarted,
+    HostChanged,
     LimitRefused,
     LimitWaited,
     OperationFinished,
+    OperationTimedOut,
 )
 from http_service_client.simulation.fleet import SimulatedClock
 
@@ -61,6 +64,9 @@ _OF_POLICIES = (
     DeadlineRefused(0.0, 1, SEARCH, 0.1, 0.4, 0.9),
     FallbackUsed(0.0, 1, SEARCH, FallbackSource.VALUE, "status 503"),
     HedgeStarted(0.0, 1, SEARCH, 1, 0.3),
+    HostChanged(0.0, 1, SEARCH, ARCHIVE),
+    ChaosInjected(0.0, 1, SEARCH, "latency", "0.5 s"),
+    OperationTimedOut(2.0, 1, "exchange rates", 2.0, "cancelled"),
     HedgeDenied(0.0, 1, SEARCH, "the quota is spent"),
     HedgeFinished(0.4, 1, SEARCH, 1, HedgeResult.WON, 0.1, 200, None, SentState.ANSWERED),
 )

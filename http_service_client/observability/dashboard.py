@@ -260,6 +260,9 @@ PANELS = (
                         "{{service}} too little time left",
                     ),
                     Query(
+                        _rate("http_client_host_changes_total", "service"), "{{service}} in place of another"
+                    ),
+                    Query(
                         _rate("http_client_throttle_waits_total", "service"),
                         "{{service}} waits for the end of a pause",
                     ),
@@ -486,7 +489,7 @@ def _panel(panel: Panel, number: int, place: dict[str, int]) -> dict[str, Any]:
         },
         "targets": [
             {
-                "refId": "ABCDEF"[position],
+                "refId": "ABCDEFGHIJ"[position],
                 "datasource": _SOURCE,
                 "expr": query.expr,
                 "legendFormat": query.legend,

@@ -306,6 +306,7 @@ def test_every_metric_is_listed_with_its_labels() -> None:
     )
     labels = {name: ", ".join(each) for name, each in collector._LABELS.items()}
     labels["http_request_duration_seconds"] = "service, method"
+    labels["http_operation_duration_seconds"] = "service"
     for name, text in listed.items():
         listed[name] = text.strip().replace("`", "").replace("status_code or error", "outcome")
     assert listed == labels
