@@ -338,7 +338,8 @@ class CallBuilder:
                 request.url_template = template
             if codec is not None:
                 request._use_codec(codec, json)
-        if self.routes is not None and (route := self.routes.of(request, self._base_url)) is not None:
+        route = None if self.routes is None else self.routes.of(request, self._base_url)
+        if route is not None:
             timeout = route.timeout if timeout is CLIENT_DEFAULT else timeout
             total_timeout = route.total_timeout if total_timeout is CLIENT_DEFAULT else total_timeout
             retry_policy = route.retry_policy if retry_policy is CLIENT_DEFAULT else retry_policy
@@ -350,6 +351,8 @@ class CallBuilder:
             key = route.key if key is None else key
             name = route.name if name is None else name
             error_type = route.error_type if error_type is None else error_type
+            if hedging is CLIENT_DEFAULT and _stream is None:
+                hedging = route.hedging
         if config.auto_idempotency_key and not request.is_safe_to_repeat and idempotent is None:
             make = _new_quoted_key if config.quote_idempotency_key else _new_key
             request.headers["Idempotency-Key"] = _idempotency_key(request, make)
@@ -388,6 +391,13 @@ class CallBuilder:
             options = options._replace(key=key)
         if fallback is not CLIENT_DEFAULT:
             options = options._replace(fallback=self._chosen_fallback(fallback, request.method))
+        elif (
+            route is not None
+            and route.fallback is not CLIENT_DEFAULT
+            and _stream is None
+            and self._options.fallback is config.resolved.fallback  # a view has none of its own
+        ):
+            options = options._replace(fallback=chosen_fallback(route.fallback, config.resolved.fallback))
         if hedging is not CLIENT_DEFAULT:
             options = options._replace(hedging=chosen_hedging(hedging))
         if total_timeout is CLIENT_DEFAULT:
@@ -703,6 +713,8 @@ def chosen(name: str, given: Any, default: Any, kind: type) -> Any:
 
 def chosen_fallback(given: Any, default: FallbackSettings | None) -> FallbackSettings | None:
     """A call's fallback: that of the given policy; the client's for CLIENT_DEFAULT and True; None for False and None."""
+    if isinstance(given, FallbackSettings):  # of a route
+        return given
     policy: FallbackPolicy | FallbackSettings | None = chosen("fallback", given, default, FallbackPolicy)
     return policy.settings if isinstance(policy, FallbackPolicy) else policy
 

@@ -185,8 +185,8 @@ class HttpClientConfig:
         in a file "by_route" or "by_header:X-Tenant". None for one state for each origin.
     routes: settings of the calls of a route, a method and a path template below the base URL, such as
         ``{"POST /charges": {"timeout": 5, "idempotent": False}}``: mappings of keywords of a call (`timeout`,
-        `total_timeout`, `retry_policy`, `circuit_breaker`, `retry_budget`, `idempotent`, `key`, `name`, `decompress`,
-        `error_type`). A call's own keywords come first, then those of a view, then its route. "*" stands for any
+        `total_timeout`, `retry_policy`, `circuit_breaker`, `retry_budget`, `fallback`, `hedging`, `idempotent`, `key`, `name`,
+        `decompress`, `error_type`). A call's own keywords come first, then those of a view, then its route. "*" stands for any
         method, or for any path.
     chaos: injects faults on purpose: a `ChaosPolicy`, which is live and may be shared, or a mapping of its arguments. None
         for none.

@@ -19,15 +19,25 @@ from ..core.checks import (
     suggests_keywords,
 )
 from ..core.machines.circuit_states import CircuitBreakerSettings
+from ..core.machines.fallback import FallbackSettings
+from ..core.machines.hedging import HedgingSettings
 from ..core.origins import parse_key
 from ..core.timeouts import Timeout
 from ..errors import ConfigurationError
 from ..http.routes import Route, RouteTable, parse_route, path_below
 from ..http.urls import normalise_url
 from ..policies.circuit_breaker import CircuitBreakerPolicy
+from ..policies.fallback import FallbackPolicy
+from ..policies.hedging import HedgingPolicy
 from ..policies.retry import RetryPolicy
 from .defaults import CLIENT_DEFAULT
-from .resolved import ReadOnlyMapping, parse_circuit_breaker, parse_retry_policy
+from .resolved import (
+    ReadOnlyMapping,
+    parse_circuit_breaker,
+    parse_fallback,
+    parse_hedging,
+    parse_retry_policy,
+)
 
 if TYPE_CHECKING:
     from ..http.messages import HttpRequest
@@ -69,8 +79,8 @@ _OF_REQUESTS = (
 class RouteOptions:
     """What is set for a route: keywords of a call. Each one left out falls back to the client's setting.
 
-    retry_policy, circuit_breaker: also a mapping of arguments, as in the client's configuration. Of a
-        `CircuitBreakerPolicy` the settings are taken: the circuit of a route is the client's.
+    retry_policy, circuit_breaker, fallback, hedging: also a mapping of arguments, as in the client's configuration. Of
+        policies with a state the settings are taken: the circuit of a route is the client's.
 
     Raises ConfigurationError for a wrong value.
     """
@@ -82,6 +92,8 @@ class RouteOptions:
         CLIENT_DEFAULT
     )
     retry_budget: bool | None = CLIENT_DEFAULT
+    fallback: FallbackPolicy | FallbackSettings | Mapping[str, Any] | bool | None = CLIENT_DEFAULT
+    hedging: HedgingPolicy | HedgingSettings | Mapping[str, Any] | bool | None = CLIENT_DEFAULT
     idempotent: bool | None = None
     key: str | None = None
     name: str | None = None
@@ -109,6 +121,8 @@ class RouteOptions:
             type_adapter(self.error_type)
         self._parse("retry_policy", parse_retry_policy)
         self._parse("circuit_breaker", parse_circuit_breaker)
+        self._parse("fallback", parse_fallback)
+        self._parse("hedging", parse_hedging)
 
     def _parse(self, name: str, parse: Callable[[Any], object]) -> None:
         """Make what a mapping or a policy stands for. A switch remains one."""
@@ -193,15 +207,16 @@ class LiveRoutes:
                 object.__setattr__(options, "circuit_breaker", self._circuits[str(route)])
 
     def _live(self, name: str, options: RouteOptions, now: Callable[[], float]) -> RouteOptions:
-        """The options with a circuit of this client's own, where there are settings of one."""
-        settings = options.circuit_breaker
-        if not isinstance(settings, CircuitBreakerSettings):
-            return options
-        self._circuits[name] = CircuitBreakerPolicy(**_arguments(settings), name=name, clock=now)
-        live = copy.copy(options)
-        object.__setattr__(live, "circuit_breaker", self._circuits[name])  # what a call would pass
+        """The options with a circuit and hedging of this client's own, where there are settings of them."""
+        circuit, hedging = options.circuit_breaker, options.hedging
+        live = copy.copy(options)  # with what a call would pass
+        if isinstance(circuit, CircuitBreakerSettings):
+            self._circuits[name] = CircuitBreakerPolicy(**_arguments(circuit), name=name, clock=now)
+            object.__setattr__(live, "circuit_breaker", self._circuits[name])
+        if isinstance(hedging, HedgingSettings):
+            object.__setattr__(live, "hedging", HedgingPolicy(**_arguments(hedging)))
         return live
 
 
-def _arguments(settings: CircuitBreakerSettings) -> dict[str, Any]:
+def _arguments(settings: CircuitBreakerSettings | HedgingSettings) -> dict[str, Any]:
     return {item.name: getattr(settings, item.name) for item in fields(settings)}

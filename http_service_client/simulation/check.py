@@ -12,6 +12,9 @@ knows no formula of a breaker or a backoff, and holds for those of the future:
     nearly well    a circuit opens though 95 % of the requests succeed
     all down       not every base URL is asked
     too slow       the deadline check never refuses an attempt, though none can end in time
+    well           all calls fail, or all late ones, by faults that are injected; faults are injected without a bound
+
+Without the last one, a chaos is left out: what it injects says nothing about the other settings.
 """
 
 from __future__ import annotations
@@ -25,6 +28,8 @@ from typing import Any
 from ..client.config import HttpClientConfig
 from ..core.call import Call
 from ..core.checks import check_duration
+from ..core.machines.chaos import ChaosSettings
+from ..core.machines.windows import ROUNDING
 from ..errors import ConfigurationError, SentState
 from ..events import AttemptFinished, CircuitRefused, Event, RetryStopped, StopReason, Timeline
 from .faults import Errors, Fault, Outage, Slowdown
@@ -66,7 +71,8 @@ def check(
     Found are: an attempt timeout or waits that leave no time for all attempts within `total_timeout`; a call that nothing
     ends, or that outlasts its caller; a circuit that never opens at this rate, or opens for a service that answers
     95 % of its requests; a trial lease that is not above the attempt timeout; a `slow_call_duration` above it; alternate
-    base URLs that a call has no attempts for; a deadline check that never knows enough.
+    base URLs that a call has no attempts for; a deadline check that never knows enough; chaos that
+    fails all calls, delays them beyond their timeout, or has no bound.
 
     Raises ConfigurationError for a wrong argument.
 
@@ -83,10 +89,45 @@ def check(
 
 
 def _findings(config: HttpClientConfig, rate: float, caller_timeout: float | None) -> list[Finding]:
+    chaos = _about_chaos(config)
+    config = replace(config, chaos=None)
     found = _about_time(config, caller_timeout)
     if config.resolved.circuit_breaker is not None:
         found += _about_circuits(config, rate)
-    return [*found, *_about_hosts(config), *_about_deadlines(config, rate)]
+    return [*found, *_about_hosts(config), *_about_deadlines(config, rate), *chaos]
+
+
+def _about_chaos(config: HttpClientConfig) -> list[Finding]:
+    policy = config.resolved.chaos
+    if policy is None or not policy.settings.enabled:
+        return []
+    settings, found = policy.settings, []
+    all_at_once = replace(settings, begins_after=0.0, ends_after=None, origins=None, routes=None)
+    disturbed = replace(config, chaos=all_at_once, total_timeout=None, fallback=None)
+    share = settings.error_rate + settings.status_rate + settings.truncation_rate
+    if share > 1 - ROUNDING and settings.max_calls is None:
+        call = _one_call(disturbed, None)
+        if call is not None:
+            where = "the calls in its scope" if settings.origins or settings.routes else "all calls"
+            message = (
+                f"{where} fail by chaos, whose error_rate, status_rate and truncation_rate add up to 1; lower them, or set "
+                "max_calls"
+            )
+            found.append(Finding("chaos-fails-all", message, call))
+    limit = config.resolved.timeout.total
+    least = settings.latency[0] if isinstance(settings.latency, tuple) else 0.0
+    if limit is not None and least >= limit:
+        call = _one_call(replace(disturbed, chaos=ChaosSettings(latency=least, latency_rate=1.0)), None)
+        if call is not None:
+            message = (
+                f"each call that chaos delays fails, since latency={least:g} is not below base_timeout={limit:g}; lower the "
+                "latency, or inject AttemptTimeoutError, which takes no time"
+            )
+            found.append(Finding("chaos-latency-over-timeout", message, call))
+    if settings.origins is None and settings.max_calls is None and settings.ends_after is None:
+        message = "chaos goes on for ever and everywhere; set origins, max_calls or ends_after, or call disable() when it is over"
+        found.append(Finding("chaos-without-bound", message, Timeline()))
+    return found
 
 
 def _about_time(config: HttpClientConfig, caller_timeout: float | None) -> list[Finding]:
@@ -230,10 +271,14 @@ class _Witness(Tally):
 
 
 def _fleet(
-    config: HttpClientConfig, fault: Fault, rate: float, seconds: float, alternates: int = 0
+    config: HttpClientConfig, fault: Fault | None, rate: float, seconds: float, alternates: int = 0
 ) -> tuple[Fleet, _Witness]:
     # A second of work, so that a factor of a slowdown is seconds.
-    service = Service(latency=1.0 if isinstance(fault, Slowdown) else 0.05, network=0.0, faults=[fault])
+    service = Service(
+        latency=1.0 if isinstance(fault, Slowdown) else 0.05,
+        network=0.0,
+        faults=[] if fault is None else [fault],
+    )
     witness = _Witness()
     fleet = Fleet(
         service,
@@ -255,8 +300,8 @@ def _longest() -> float:
     return 1 - 1e-9
 
 
-def _one_call(config: HttpClientConfig, fault: Fault, alternates: int = 0) -> Timeline | None:
-    """The timeline of a call to a service with this fault, its waits as long as they may be; None if it never ends.
+def _one_call(config: HttpClientConfig, fault: Fault | None, alternates: int = 0) -> Timeline | None:
+    """The timeline of a call to a service with this fault or none, its waits as long as they may be; None if it never ends.
 
     alternates: how many other base URLs there are, of services with the same fault.
     """

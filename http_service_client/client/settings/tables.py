@@ -108,6 +108,8 @@ _ROUTE = Table(
     {
         "retry_policy": Table((RetryPolicy, ExponentialBackoff), _checked(parse_retry_policy)),
         "circuit_breaker": Table((CircuitBreakerPolicy,), _checked(parse_circuit_breaker)),
+        "fallback": Table((FallbackPolicy,), _checked(parse_fallback)),
+        "hedging": Table((HedgingSettings,), _checked(parse_hedging)),
     },
 )
 

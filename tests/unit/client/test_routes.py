@@ -14,11 +14,13 @@ from http_service_client import (
     CircuitBreakerPolicy,
     CircuitOpenError,
     ConfigurationError,
+    FallbackPolicy,
     HttpClientConfig,
     RetryPolicy,
     Timeout,
     by_route,
 )
+from http_service_client.core.machines.hedging import Hedging
 from kit.fakes import ORIGIN, Harness
 from kit.front_ends import FrontEnd
 
@@ -121,6 +123,38 @@ def test_two_clients_of_one_configuration_have_circuits_of_their_own(front_end: 
     one.error(CircuitOpenError, url="/a")
     assert other.request("GET", "/a").status_code == 500
     assert policy.state == "closed"
+
+
+def test_a_route_may_have_a_fallback(front_end: FrontEnd) -> None:
+    """For its safe requests; that of a call or a view comes first."""
+    harness = harness_of(
+        front_end, {"* /a": {"fallback": {"value": {"from": "route"}}}, "GET /b": {"fallback": False}}, 500,
+        fallback={"value": {"from": "client"}},
+    )  # fmt: skip
+    assert harness.request("GET", "/a").json() == {"from": "route"}
+    assert harness.request("POST", "/a").status_code == 500
+    assert harness.request("GET", "/b").status_code == 500
+    assert harness.request("GET", "/c").json() == {"from": "client"}
+    assert harness.request("GET", "/a", fallback=None).status_code == 500
+    view = harness.client.with_options(fallback=FallbackPolicy(value={"from": "view"}))
+    assert front_end.run(front_end.calling(view, "GET", "/a")).json() == {"from": "view"}
+
+
+def test_a_route_may_have_hedges(front_end: FrontEnd) -> None:
+    """Its own settings, switched off, or those of the client."""
+    harness = harness_of(
+        front_end,
+        {"GET /a": {"hedging": {"delay": 0.5}}, "GET /b": {"hedging": False}},
+        hedging={"delay": 2.0},
+    )
+    build = harness.client._call_builder.build
+    own = build("GET", "/a").options.hedging
+    assert isinstance(own, Hedging)
+    assert own.settings.delay == 0.5
+    assert build("GET", "/a").options.hedging is own
+    assert build("GET", "/b").options.hedging is False
+    assert build("GET", "/c").options.hedging == build("GET", f"{ORIGIN}/a").options.hedging
+    assert build("GET", "/a", hedging=False).options.hedging is False
 
 
 def test_reconfigure_keeps_the_circuit_of_a_route(front_end: FrontEnd) -> None:
