@@ -157,6 +157,8 @@ def smallest_changes(decision: Decision) -> list[list[tuple[Change, float]]]:
 def would_have_been(decision: Decision, most: int = 3) -> str:
     """The same as a clause: "would have been retried with idempotent=True".   most: of the sets that are listed."""
     found = smallest_changes(decision)
+    if found == [[]]:
+        return ""  # by rounding, say, the record alone is no refusal
     if not found:
         return f"nothing that can be set would have had it {decision.consequence()}"
     ways = (_listed([change.says(value) for change, value in chosen]) for chosen in found[:most])

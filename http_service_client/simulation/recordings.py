@@ -14,6 +14,7 @@ from ..core.checks import did_you_mean
 from ..core.decisions import NoConnection
 from ..core.machines.bulkhead_settings import BulkheadRefusal
 from ..core.machines.hedging import HedgeRefusal
+from ..core.machines.rate_limit_settings import LateTurn
 from ..core.machines.retry_decision import NoRetry
 from ..core.machines.throttle_gate import Pause
 from ..errors import ConfigurationError, Failure, HttpClientError, RequestTimeoutError, SentState
@@ -37,6 +38,7 @@ _DECISIONS: Mapping[str, Callable[..., Any]] = {
     "attempt_finished": NoConnection,
     "bulkhead": BulkheadRefusal,
     "hedge_denied": HedgeRefusal,
+    "rate limit": LateTurn,
     "retry_stopped": NoRetry,
     "throttle_refused": Pause,
 }

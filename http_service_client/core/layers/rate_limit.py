@@ -8,6 +8,7 @@ from ...errors import CallRefusedError, Failure, RateLimitExceededError, SentSta
 from ...events import LimitRefused, LimitWaited
 from ...http.messages import HttpRequest
 from ..effects import Outcome, Plan, Sleep
+from ..machines.rate_limit_settings import LateTurn
 from ..machines.rate_limiter import RateLimiter
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["RateLimitLayer", "wait_for_turn"]
 
 _LIMIT = "rate limit"
-_LEAST = 1e-6  # seconds that a deadline must leave after the wait
+_ROUNDING = 1e-6  # seconds
 
 
 class RateLimitLayer:
@@ -44,10 +45,10 @@ class RateLimitLayer:
 
 def wait_for_turn(limiter: RateLimiter, subject: Subject, key: str) -> Plan[Failure | None]:
     """Wait for a token, in order. None with the token, else why not.   key: what the limit is kept for."""
-    max_wait, ends_with_deadline = _longest(limiter, subject, 0.0)
-    turn = limiter.acquire_later(max_wait)
+    limits = LateTurn(0.0, 0.0, limiter.settings.max_wait, subject.remaining())
+    turn = limiter.acquire_later(limits.longest()[0])
     if isinstance(turn, float):
-        return _refused(limiter, subject, key, turn, ends_with_deadline)
+        return _refused(subject, key, limits._replace(wait=turn))
     has_turn, began_at, clock = turn.is_granted, subject.clock(), subject.clock
     if has_turn:
         return None
@@ -55,10 +56,11 @@ def wait_for_turn(limiter: RateLimiter, subject: Subject, key: str) -> Plan[Fail
         while (wait := turn.next_wait()) is not None:
             waiter, seconds = wait
             # The settings may have changed since it joined the queue, or those before it.
-            longest, ends_with_deadline = _longest(limiter, subject, clock() - began_at)
-            if longest is not None and seconds > longest + _LEAST:
+            limits = LateTurn(seconds, clock() - began_at, limiter.settings.max_wait, subject.remaining())
+            longest, _ = limits.longest()
+            if longest is not None and seconds > longest + _ROUNDING:
                 limiter.record_refusal()
-                return _refused(limiter, subject, key, seconds, ends_with_deadline)
+                return _refused(subject, key, limits)
             yield from Sleep(seconds, waiter)
             if turn.is_cut_short:
                 return None  # the client was closed, and the exchange will say so
@@ -80,18 +82,8 @@ def wait_for_turn(limiter: RateLimiter, subject: Subject, key: str) -> Plan[Fail
     return None
 
 
-def _longest(limiter: RateLimiter, subject: Subject, waited: float) -> tuple[float | None, bool]:
-    """Seconds that the subject may wait from now on, and whether its deadline is the limit."""
-    max_wait, remaining = limiter.settings.max_wait, subject.remaining()
-    left = None if max_wait is None else max(0.0, max_wait - waited)
-    if remaining is not None and (left is None or remaining - _LEAST < left):
-        return max(0.0, remaining - _LEAST), True
-    return left, False
-
-
-def _refused(
-    limiter: RateLimiter, subject: Subject, key: str, seconds: float, ends_with_deadline: bool
-) -> Failure:
+def _refused(subject: Subject, key: str, turn: LateTurn) -> Failure:
+    seconds = turn.wait
     subject.record(
         LimitRefused(
             subject.elapsed(),
@@ -99,15 +91,15 @@ def _refused(
             key,
             _LIMIT,
             seconds,
+            decision=turn,
             call_id=subject.call_id,
             call_name=subject.call_name,
         )
     )
-    settings = limiter.settings
-    if ends_with_deadline:
+    if turn.longest()[1]:
         limit = "after the deadline"
-    elif settings.max_wait:
-        limit = f"later than max_wait={settings.max_wait:g} s permits"
+    elif turn.max_wait:
+        limit = f"later than max_wait={turn.max_wait:g} s permits"
     else:
         limit = "and max_wait=0 permits no wait"
     message = (

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ...errors import ConfigurationError
 from ..checks import check_count, check_duration, check_flag, check_function, check_number, suggests_keywords
+from ..decisions import NUMBERS, Change, less, more, to
 
-__all__ = ["RATE_RENAMED", "RateLimitSettings"]
+__all__ = ["RATE_RENAMED", "LateTurn", "RateLimitSettings"]
 
 _SLOWEST, _FASTEST = 1e-6, 1e9  # calls a second
 
@@ -81,3 +82,45 @@ class RateLimitSettings:
     def per_second(self) -> float | None:
         """Calls a second, or None for any number."""
         return None if self.rate is None else self.rate / self.per
+
+
+_LEAST = 1e-6  # seconds that a deadline must leave after the wait
+
+
+class LateTurn(NamedTuple):
+    """What decides whether a call waits for its turn. Seconds.
+
+    wait: until its turn.   waited: until now.   max_wait: of the settings.   remaining: until the deadline. None for no limit.
+    """
+
+    wait: float
+    waited: float
+    max_wait: float | None
+    remaining: float | None
+
+    def longest(self) -> tuple[float | None, bool]:
+        """How long it may wait from now on, None for any time; and whether the deadline is the limit."""
+        left = None if self.max_wait is None else max(0.0, self.max_wait - self.waited)
+        if self.remaining is not None and (left is None or self.remaining - _LEAST < left):
+            return max(0.0, self.remaining - _LEAST), True
+        return left, False
+
+    def objection(self) -> str | None:
+        """See `core.decisions.Decision`."""
+        longest, _ = self.longest()
+        return None if longest is None or self.wait <= longest else "its turn comes too late"
+
+    def changes(self) -> Sequence[Change]:
+        """See `core.decisions.Decision`."""
+        return _CHANGES
+
+    def consequence(self) -> str:
+        """See `core.decisions.Decision`."""
+        return "sent"
+
+
+_CHANGES = (
+    to("max_wait={} of the rate limit", NUMBERS, max_wait=...),
+    more("{} s more until the deadline", "remaining"),
+    less("a call {} s later", "wait"),
+)

@@ -23,6 +23,7 @@ from http_service_client.core.machines.backoff import ConstantBackoff, Exponenti
 from http_service_client.core.machines.circuit_breaker import Permit
 from http_service_client.core.machines.circuit_states import Refusal
 from http_service_client.core.machines.hedging import HedgeRefusal
+from http_service_client.core.machines.rate_limit_settings import LateTurn
 from http_service_client.core.machines.retry_decision import NoRetry, Situation, next_wait
 from http_service_client.core.machines.retry_settings import RetrySettings
 from http_service_client.core.machines.throttle_gate import Pause
@@ -70,6 +71,7 @@ HEDGES = st.builds(
 SLOTS = st.builds(
     NoConnection, st.just("max_connections"), st.integers(1, 50), st.integers(1, 50), st.integers(0, 50)
 )
+TURNS = st.builds(LateTurn, SECONDS, SECONDS, SOME_SECONDS, SOME_SECONDS)
 PAUSES = st.builds(Pause, SECONDS, SECONDS, SOME_SECONDS, SOME_SECONDS)
 CIRCUITS = st.builds(
     CircuitRefusal,
@@ -98,7 +100,7 @@ def value_before(change: Change, value: float) -> float | None:
 
 
 @settings(max_examples=150, deadline=None)
-@given(STOPS | PAUSES | CIRCUITS | DEADLINES | HEDGES | SLOTS)
+@given(STOPS | PAUSES | CIRCUITS | DEADLINES | HEDGES | SLOTS | TURNS)
 def test_the_named_change_turns_the_no_into_a_yes(decision: Decision) -> None:
     """And nothing smaller does: neither fewer changes of the menu, however large, nor a smaller number."""
     found = smallest_changes(decision)

@@ -177,6 +177,28 @@ def test_a_pause_says_what_the_call_may_wait(front_end: FrontEnd) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("settings", "options", "said"),
+    [
+        ({"max_wait": 0.0}, {}, "max_wait=2 of the rate limit, or with a call 2 s later"),
+        (
+            {"max_wait": 9.0},
+            {"total_timeout": 1.0},
+            "1.01 s more until the deadline, or with a call 1.01 s later",
+        ),
+        ({"max_wait": 1.0}, {"total_timeout": 0.5}, "a call 1.51 s later"),
+    ],
+)
+def test_a_rate_limit_says_when_the_turn_would_come(
+    front_end: FrontEnd, settings: dict[str, Any], options: dict[str, Any], said: str
+) -> None:
+    """And what the call may wait at most; a change for each of two limits is more than one later call."""
+    harness = Harness(front_end, 200, rate_limit={"rate": 0.5, **settings})
+    harness.request()
+    (line,) = reasons(harness, "GET", **options)
+    assert line == f"would have been sent with {said}"
+
+
 def test_a_call_without_a_connection_says_how_many_it_needed(front_end: FrontEnd) -> None:
     """When one would have become free, nobody knows; with one for each call before it, it had not waited."""
     harness = Harness(
