@@ -114,6 +114,7 @@ if TYPE_CHECKING:
     from .policies.pipeline import ResiliencePipeline as ResiliencePipeline
     from .policies.priority import priority as priority
     from .policies.rate_limit import RateLimitPolicy as RateLimitPolicy
+    from .policies.result_cache import ResultCachePolicy as ResultCachePolicy
     from .policies.retry import RetryPolicy as RetryPolicy
     from .policies.sqlite_storage import SqliteStorage as SqliteStorage
     from .policies.timeout import TimeoutPolicy as TimeoutPolicy
@@ -160,6 +161,7 @@ _MODULES = {
     "policies.sqlite_storage": "SqliteStorage",
     "policies.circuit_breaker": "CircuitBreakerPolicy",
     "policies.priority": "priority",
+    "policies.result_cache": "ResultCachePolicy",
     "policies.retry": "RetryPolicy",
     "policies.timeout": "TimeoutPolicy",
     "http.cookies.jar": "Cookie CookieJar",

@@ -27,6 +27,7 @@ from ..core.machines.load_shedding import LoadSheddingSettings, LoadSheddingSnap
 from ..core.machines.rate_limit_settings import RateLimitSettings
 from ..core.machines.rate_limiter import RateLimitSnapshot
 from ..core.machines.response_cache import CacheStorage
+from ..core.machines.result_cache import ResultCacheSettings, ResultCacheSnapshot
 from ..core.machines.retry_budget import RetryBudgetSettings
 from ..core.machines.retry_conditions import RetryCondition
 from ..core.machines.retry_quota import RetryQuotaSettings
@@ -41,6 +42,7 @@ from .fallback import FallbackPolicy
 from .hedging import HedgingPolicy
 from .load_shedding import LoadSheddingPolicy
 from .rate_limit import RateLimitPolicy
+from .result_cache import ResultCachePolicy
 from .retry import RetryPolicy
 from .strategy import Strategy
 from .timeout import TimeoutPolicy
@@ -78,6 +80,9 @@ __all__ = [
     "RateLimitPolicy",
     "RateLimitSettings",
     "RateLimitSnapshot",
+    "ResultCachePolicy",
+    "ResultCacheSettings",
+    "ResultCacheSnapshot",
     "RetryBudgetSettings",
     "RetryCondition",
     "RetryPolicy",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from typing import Any
 
-__all__ = ["guarded_async_items", "guarded_items"]
+__all__ = ["guarded_async_items", "guarded_items", "is_step"]
 
 
 class _End:
@@ -122,3 +122,8 @@ def guarded_async_items(
             await steps.close_async()
 
     return guarded
+
+
+def is_step(args: tuple[Any, ...]) -> bool:
+    """Whether a guarded call with these arguments is a step of a generator."""
+    return bool(args) and isinstance(getattr(args[0], "__self__", None), _Steps)

@@ -70,7 +70,15 @@ KEYWORD_ONLY = {
     *("OAuth2ClientCredentials", "OAuth2Grant", "OAuth2RefreshToken"),
     *("LoadSheddingSettings", "LoadSheddingSnapshot"),
     *("DeadlineCheckSettings", "RateLimitSettings"),
-    *("Report", "RetryBudgetSettings", "TimeoutSettings", "RetryQuotaSettings", "Scenario", "Service"),
+    *(
+        "Report",
+        "RetryBudgetSettings",
+        "ResultCacheSettings",
+        "TimeoutSettings",
+        "RetryQuotaSettings",
+        "Scenario",
+        "Service",
+    ),
 }
 
 

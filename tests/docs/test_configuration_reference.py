@@ -100,6 +100,11 @@ def timeout(**keywords: object) -> None:
     package.TimeoutPolicy(**{"seconds": 1.0, **keywords})  # type: ignore[arg-type]  # wrong ones too
 
 
+def result_cache(**keywords: object) -> None:
+    """A cache for some seconds."""
+    package.ResultCachePolicy(**{"seconds": 1.0, **keywords})  # type: ignore[arg-type]  # wrong ones too
+
+
 # Heading to the callable that takes the settings of its table.
 TAKERS: dict[str, Callable[..., Any]] = {
     **{
@@ -130,6 +135,7 @@ TAKERS: dict[str, Callable[..., Any]] = {
     "BulkheadPolicy": bulkhead,
     "FallbackPolicy": fallback,
     "TimeoutPolicy": timeout,
+    "ResultCachePolicy": result_cache,
     "RateLimitPolicy": rate_limit,
     "ChaosPolicy": chaos,
     "Keywords of a call": call,
@@ -167,6 +173,7 @@ def parameters(heading: str) -> dict[str, Any]:
         events: HttpServiceClient.events,
         fallback: package.FallbackPolicy,
         timeout: package.TimeoutPolicy,
+        result_cache: package.ResultCachePolicy,
         rate_limit: package.RateLimitPolicy,
         bulkhead: package.BulkheadPolicy,
         chaos: package.ChaosPolicy,

@@ -1,0 +1,420 @@
+"""Results that are kept, and calls that are shared."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import copy
+import gc
+import os
+import pickle
+import threading
+import weakref
+from collections import OrderedDict
+from typing import Any
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from http_service_client import ConfigurationError, ResiliencePipeline, ResultCachePolicy
+from http_service_client.events import CacheUsed
+from http_service_client.testing import VirtualClock
+from kit.front_ends import FrontEnd
+
+
+def test_a_function_is_called_once(front_end: FrontEnd) -> None:
+    """For each key; the events and the snapshot say how each call has come by its result."""
+    calls: list[str] = []
+    events: list[Any] = []
+    policy = ResultCachePolicy(60.0)
+    pipeline = ResiliencePipeline(policy, name="prices", on_event=events.append)
+
+    def price(sku: str) -> str:
+        calls.append(sku)
+        return sku.upper()
+
+    guarded = pipeline.apply(front_end.function(price))
+    assert [front_end.run(guarded, sku) for sku in "aab"] == ["A", "A", "B"]
+    assert calls == ["a", "b"]
+    used = [event for event in events if isinstance(event, CacheUsed)]
+    assert [(event.key, event.result.value, event.is_stored) for event in used] == [
+        ("prices", "miss", True),
+        ("prices", "hit", False),
+        ("prices", "miss", True),
+    ]
+    assert str(used[1]) == "from the cache, 0 s old, fresh for another 60 s"
+    assert policy.snapshot() == (2, 1, 2, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ((1,), (True,)),
+        ((1,), (1.0,)),
+        ((1, 2), (2, 1)),
+        (("a", 1), ("a", 2)),
+        (({"b": 1},), ({"b": 2},)),
+        (({"b": 1},), ({"b": True},)),
+        (({"b": 1},), (1,)),
+    ],
+)
+def test_other_arguments_have_results_of_their_own(one: tuple[Any, ...], other: tuple[Any, ...]) -> None:
+    """Also those that Python calls equal: 1 and True lead to different texts."""
+
+    def text(*args: Any, **kwargs: Any) -> str:
+        return f"{args} {kwargs}"
+
+    guarded = ResultCachePolicy(60.0).apply(text)
+
+    def call(args: tuple[Any, ...]) -> str:
+        return guarded(**args[0]) if isinstance(args[0], dict) else guarded(*args)
+
+    assert call(one) != call(other)
+    assert call(one) == call(one)
+
+
+def test_the_order_of_names_does_not_matter() -> None:
+    """They are the same arguments."""
+    calls: list[int] = []
+    guarded = ResultCachePolicy(60.0).apply(lambda **kwargs: calls.append(1))
+    guarded(a=1, b=2)
+    guarded(b=2, a=1)
+    assert calls == [1]
+
+
+def test_arguments_that_cannot_be_hashed_are_named(front_end: FrontEnd) -> None:
+    """With the remedy; the function is not called. A key of one's own may take them."""
+    find = front_end.function(lambda query, limit=10: query["sku"])
+    guarded = ResultCachePolicy(60.0).apply(find)
+    with pytest.raises(TypeError, match=r"argument 1 of .* is a dict, which cannot be hashed.*or key=,"):
+        front_end.run(guarded, {"sku": "a"})
+    keyed = ResultCachePolicy(60.0, key=lambda query: query["sku"]).apply(find)
+    assert front_end.run(keyed, {"sku": "a"}) == "a"
+    wrong = ResultCachePolicy(60.0, key=lambda query: [query]).apply(find)
+    with pytest.raises(TypeError, match="key= returned a list"):
+        front_end.run(wrong, {"sku": "a"})
+    with pytest.raises(TypeError, match="argument 'tags' of"):
+        ResultCachePolicy(60.0).call(lambda tags: None, tags=[1])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"seconds": 0}, "seconds must be a positive"),
+        ({"seconds": 1, "max_entries": 0}, "max_entries must be a whole number of 1 or more, not 0"),
+        ({"seconds": 1, "key": "sku"}, "key must be a function, not 'sku'"),
+        ({"seconds": 1, "stale_on_error": -1}, "stale_on_error must be a finite number of seconds"),
+        ({"seconds": 1, "cache_errors": "yes"}, "cache_errors must be a finite number of seconds"),
+    ],
+)
+def test_a_wrong_setting_is_named(arguments: dict[str, Any], message: str) -> None:
+    """With its value."""
+    with pytest.raises(ConfigurationError) as caught:
+        ResultCachePolicy(**arguments)
+    assert str(caught.value).startswith(message)
+
+
+def test_other_words_are_suggested() -> None:
+    """Those of other libraries."""
+    with pytest.raises(TypeError, match="'ttl'; it is called seconds"):
+        ResultCachePolicy(ttl=5)  # type: ignore[call-arg]
+
+
+def test_many_threads_make_one_call() -> None:
+    """64 threads that come at the same time: the function is called once, and each gets its result."""
+    begun, go = threading.Event(), threading.Event()
+    calls: list[int] = []
+    results: list[Any] = []
+    policy = ResultCachePolicy(60.0)
+
+    @policy.apply
+    def slow() -> object:
+        calls.append(1)
+        begun.set()
+        assert go.wait(20)
+        return result
+
+    result = object()
+    threads = [threading.Thread(target=lambda: results.append(slow())) for _ in range(64)]
+    for thread in threads:
+        thread.start()
+    assert begun.wait(20)
+    go.set()
+    for thread in threads:
+        thread.join(20)
+    assert calls == [1]
+    assert len(results) == 64
+    assert all(each is result for each in results)
+    snapshot = policy.snapshot()
+    assert (snapshot.misses, snapshot.hits + snapshot.shared) == (1, 63)
+
+
+def test_threads_and_event_loops_share_a_call() -> None:
+    """A task that waits is woken on its own loop, by the thread that made the call."""
+    policy = ResultCachePolicy(60.0)
+    begun, go = threading.Event(), threading.Event()
+
+    def compute() -> str:
+        begun.set()
+        assert go.wait(20)
+        return "of the thread"
+
+    class Shared(ResultCachePolicy):
+        def _key(self, operation: Any) -> str:
+            return "one"
+
+    policy = Shared(60.0)
+    results: list[Any] = []
+    leader = threading.Thread(target=lambda: results.append(policy.call(compute)))
+    leader.start()
+    assert begun.wait(20)
+
+    async def never() -> str:
+        raise AssertionError("the call is shared")
+
+    async def main() -> None:
+        waiting = [asyncio.ensure_future(policy.call_async(never)) for _ in range(5)]
+        await asyncio.sleep(0)
+        asyncio.get_running_loop().call_later(0.01, go.set)
+        results.extend(await asyncio.gather(*waiting))
+
+    loops = [threading.Thread(target=asyncio.run, args=(main(),)) for _ in range(3)]
+    for thread in loops:
+        thread.start()
+    for thread in (leader, *loops):
+        thread.join(20)
+    assert results == ["of the thread"] * 16
+
+
+def test_a_function_may_call_itself() -> None:
+    """With the same arguments, too: it would wait for itself. Tasks that it starts count as itself."""
+    policy = ResultCachePolicy(60.0)
+
+    @policy.apply
+    def countdown(steps: tuple[int, ...]) -> int:
+        depth.append(1)
+        return 0 if len(depth) > 3 else 1 + countdown(steps)
+
+    depth: list[int] = []
+    assert countdown((1,)) == 3
+
+    @policy.apply
+    async def gathers() -> int:
+        depth.append(1)
+        if len(depth) > 2:
+            return 1
+        return sum(await asyncio.gather(gathers(), gathers()))
+
+    depth.clear()
+    assert asyncio.run(gathers()) >= 1
+
+
+def test_each_caller_has_an_error_of_its_own() -> None:
+    """A copy: its traceback is that of the caller, and grows with no other call."""
+    policy = ResultCachePolicy(60.0, cache_errors=60.0)
+
+    def fail() -> None:
+        raise OSError(5, "broken") from KeyError("cause")
+
+    errors = []
+    for _ in range(3):
+        with pytest.raises(OSError, match="broken") as caught:
+            policy.call(fail)
+        errors.append(caught.value)
+    assert len({id(error) for error in errors}) == 3
+    assert all(error.errno == 5 and isinstance(error.__cause__, KeyError) for error in errors)
+    lengths = [_length(error.__traceback__) for error in errors]
+    assert lengths[1] == lengths[2]
+
+
+def _length(traceback: Any) -> int:
+    count = 0
+    while traceback is not None:
+        traceback, count = traceback.tb_next, count + 1
+    return count
+
+
+def test_an_error_that_cannot_be_copied_is_raised_itself() -> None:
+    """Some have a constructor of their own."""
+
+    class Odd(Exception):
+        def __init__(self, one: int, two: int) -> None:
+            super().__init__("odd")
+
+    policy = ResultCachePolicy(60.0, cache_errors=60.0)
+
+    def fail() -> None:
+        raise Odd(1, 2)
+
+    for _ in range(2):
+        with pytest.raises(Odd, match="odd"):
+            policy.call(fail)
+
+
+def test_a_result_may_be_forgotten(front_end: FrontEnd) -> None:
+    """By the function as it is called, or as it was; for one set of arguments, or for all."""
+    calls: list[Any] = []
+    policy = ResultCachePolicy(60.0)
+    find = front_end.function(lambda number: calls.append(number) or len(calls))
+    guarded = policy.apply(find)
+    assert [front_end.run(guarded, 1), front_end.run(guarded, 2)] == [1, 2]
+    assert policy.forget(guarded, 1) is True
+    assert policy.forget(find, 1) is False
+    assert [front_end.run(guarded, 1), front_end.run(guarded, 2)] == [3, 2]
+    policy.clear()
+    assert front_end.run(guarded, 2) == 4
+
+
+def test_methods_of_two_objects_are_apart() -> None:
+    """`self` is an argument."""
+    policy = ResultCachePolicy(60.0)
+
+    class Shop:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        @policy.apply
+        def title(self) -> str:
+            return self.name
+
+    assert [Shop("a").title(), Shop("b").title()] == ["a", "b"]
+
+
+def test_a_generator_is_refused() -> None:
+    """Its items come once only."""
+
+    @ResultCachePolicy(60.0).apply
+    def numbers() -> Any:
+        yield 1
+
+    with pytest.raises(ConfigurationError, match="keeps results, and no items of a generator"):
+        list(numbers())
+
+
+def test_a_policy_is_a_value_beside_its_results() -> None:
+    """A copy and a pickle have the settings, and no results."""
+    policy = ResultCachePolicy(60.0, max_entries=5, name="prices")
+    policy.call(str.upper, "a")
+    for twin in (copy.copy(policy), copy.deepcopy(policy), pickle.loads(pickle.dumps(policy))):
+        assert twin == policy
+        assert twin.snapshot().entries == 0
+    policy.reconfigure(max_entries=1)
+    assert policy != twin
+
+
+def test_nothing_holds_what_was_forgotten() -> None:
+    """Neither a flight nor an event keeps a result."""
+
+    class Result:
+        pass
+
+    policy = ResultCachePolicy(60.0)
+    reference = weakref.ref(policy.call(Result))
+    assert reference() is not None
+    policy.clear()
+    gc.collect()
+    assert reference() is None
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_forked_child_does_not_wait_for_a_thread_of_its_parent() -> None:
+    """The call that is under way there never lands here; the results that are there stay."""
+    policy = ResultCachePolicy(60.0)
+    begun, go = threading.Event(), threading.Event()
+
+    @policy.apply
+    def find(name: str) -> str:
+        if os.getpid() == parent and name == "slow":
+            begun.set()
+            go.wait(20)
+        return f"{name} {os.getpid() == parent}"
+
+    parent = os.getpid()
+    find("kept")
+    thread = threading.Thread(target=find, args=("slow",))
+    thread.start()
+    assert begun.wait(20)
+    child = os.fork()
+    if not child:
+        is_right = find("slow") == "slow False" and find("kept") == "kept True"
+        os._exit(0 if is_right else 1)
+    go.set()
+    thread.join(20)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+class Model(RuleBasedStateMachine):
+    """One caller at a time, against a model: when the function is called, and what comes of it."""
+
+    SECONDS, STALE, ERRORS, MOST = 5.0, 7.0, 3.0, 3
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = VirtualClock()
+        self.policy = ResultCachePolicy(
+            self.SECONDS, stale_on_error=self.STALE, cache_errors=self.ERRORS, max_entries=self.MOST
+        )
+        self.fails, self.calls = False, 0
+        self._guarded = ResiliencePipeline(self.policy, clock=self.clock).apply(self._function)
+        # Key to the result, when it came, and when the function failed since then (or None), the last used one last.
+        self.model: OrderedDict[str, tuple[int | None, float, float | None]] = OrderedDict()
+
+    def _function(self, key: str) -> int:
+        self.calls += 1
+        if self.fails:
+            raise OSError(key)
+        return self.calls
+
+    @rule(fails=st.booleans())
+    def change(self, fails: bool) -> None:
+        self.fails = fails
+
+    @rule(seconds=st.sampled_from([0.5, 2.0, 4.0, 9.0]))
+    def wait(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+
+    @rule()
+    def clear(self) -> None:
+        self.policy.clear()
+        self.model.clear()
+
+    @rule(key=st.sampled_from("abcd"))
+    def forget(self, key: str) -> None:
+        assert self.policy.forget(self._function, key) is (self.model.pop(key, None) is not None)
+
+    @rule(key=st.sampled_from("abcde"))
+    def call(self, key: str) -> None:
+        before, now = self.calls, self.clock.monotonic()
+        expected: int | None
+        result, kept_at, failed_at = self.model.get(key, (None, 0.0, None))
+        age = now - kept_at
+        if result is not None and age < self.SECONDS:
+            expected, calls = result, 0
+        elif failed_at is not None and now - failed_at < self.ERRORS:
+            expected, calls = (result if result is not None and age < self.SECONDS + self.STALE else None), 0
+        else:
+            calls = 1
+            if not self.fails:
+                expected, result, kept_at, failed_at = before + 1, before + 1, now, None
+            else:
+                failed_at = now
+                expected = result if result is not None and age < self.SECONDS + self.STALE else None
+        found: int | None = None
+        with contextlib.suppress(OSError):
+            found = self._guarded(key)
+        assert found == expected
+        assert self.calls - before == calls
+        self.model.pop(key, None)
+        self.model[key] = (result, kept_at, failed_at)
+        if len(self.model) > self.MOST:
+            self.model.popitem(last=False)
+
+    @invariant()
+    def memory_is_bounded(self) -> None:
+        """As the model says."""
+        assert self.policy.snapshot().entries == len(self.model)
+
+
+TestModel = Model.TestCase
