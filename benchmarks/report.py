@@ -13,7 +13,7 @@ from .targets import AMOUNTS, FIELDS, TARGETS, Target
 
 _PACKAGES = (
     "http-service-client requests urllib3 httpx httpx-retries aiohttp aiohttp-retry "
-    "tenacity stamina backoff pybreaker purgatory"
+    "tenacity stamina backoff pybreaker purgatory aiolimiter"
 )
 
 
