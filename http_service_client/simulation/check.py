@@ -12,6 +12,7 @@ knows no formula of a breaker or a backoff, and holds for those of the future:
     nearly well    a circuit opens though 95 % of the requests succeed
     all down       not every base URL is asked
     too slow       the deadline check never refuses an attempt, though none can end in time
+    slow, at once  a call that the bulkhead admits waits for a connection
     well           all calls fail, or all late ones, by faults that are injected; faults are injected without a bound
 
 Without the last one, a chaos is left out: what it injects says nothing about the other settings.
@@ -31,7 +32,15 @@ from ..core.checks import check_duration
 from ..core.machines.chaos import ChaosSettings
 from ..core.machines.windows import ROUNDING
 from ..errors import ConfigurationError, SentState
-from ..events import AttemptFinished, CircuitRefused, Event, RetryStopped, StopReason, Timeline
+from ..events import (
+    AttemptFinished,
+    CircuitRefused,
+    ConnectionAwaited,
+    Event,
+    RetryStopped,
+    StopReason,
+    Timeline,
+)
 from .faults import Errors, Fault, Outage, Slowdown
 from .fleet import Fleet
 from .service import Service
@@ -71,8 +80,8 @@ def check(
     Found are: an attempt timeout or waits that leave no time for all attempts within `total_timeout`; a call that nothing
     ends, or that outlasts its caller; a circuit that never opens at this rate, or opens for a service that answers
     95 % of its requests; a trial lease that is not above the attempt timeout; a `slow_call_duration` above it; alternate
-    base URLs that a call has no attempts for; a deadline check that never knows enough; chaos that
-    fails all calls, delays them beyond their timeout, or has no bound.
+    base URLs that a call has no attempts for; a deadline check that never knows enough; a bulkhead that admits more
+    calls than there are connections; chaos that fails all calls, delays them beyond their timeout, or has no bound.
 
     Raises ConfigurationError for a wrong argument.
 
@@ -94,7 +103,7 @@ def _findings(config: HttpClientConfig, rate: float, caller_timeout: float | Non
     found = _about_time(config, caller_timeout)
     if config.resolved.circuit_breaker is not None:
         found += _about_circuits(config, rate)
-    return [*found, *_about_hosts(config), *_about_deadlines(config, rate), *chaos]
+    return [*found, *_about_hosts(config), *_about_deadlines(config, rate), *_about_bulkheads(config), *chaos]
 
 
 def _about_chaos(config: HttpClientConfig) -> list[Finding]:
@@ -248,6 +257,25 @@ def _about_deadlines(config: HttpClientConfig, rate: float) -> list[Finding]:
         "than two minutes is forgotten; lower it, or set deadline_check=None"
     )
     return [Finding("deadline-check-without-effect", message, slow.last)]
+
+
+def _about_bulkheads(config: HttpClientConfig) -> list[Finding]:
+    settings, pool = config.resolved.bulkhead, config.pool
+    if settings is None or config.http2:  # one connection of HTTP/2 takes many calls
+        return []
+    name = min(("max_connections_per_host", "max_connections"), key=lambda each: getattr(pool, each))
+    slots: int = getattr(pool, name)
+    fleet, witness = _fleet(config, Slowdown(factor=2.0), 0.0, 1.0)
+    for _ in range(min(settings.max_concurrent, slots + 1)):
+        fleet.call()
+    fleet.run()
+    if witness.last is None or not any(isinstance(event, ConnectionAwaited) for event in witness.last):
+        return []
+    message = (
+        f"the bulkhead admits max_concurrent={settings.max_concurrent} calls of an origin, of which {slots} have a connection and "
+        f"the others hold a permit while they wait for one; lower it to {name}={slots}, or raise that"
+    )
+    return [Finding("bulkhead-over-connections", message, witness.last)]
 
 
 class _Witness(Tally):
