@@ -122,7 +122,7 @@ def call_pipeline(
         TokensLayer(auth[1]) if auth is not None else None,  # a token for the auth flow, if it sends one
         ThrottleGateLayer(random) if has_gates else None,  # the pauses that services ask for
         LoadSheddingLayer() if sheds_load else None,  # less for a service that rejects too much
-        RateLimitLayer() if has_rate_limit else None,  # a token for each attempt
+        RateLimitLayer(wall_clock) if has_rate_limit else None,  # a token for each attempt
         CircuitBreakerLayer(),  # a permit for each attempt
         BulkheadLayer() if has_bulkheads else None,  # so many attempts at once
         DownloadLayer() if is_download else None,  # of a download: its body, to the file
@@ -174,7 +174,7 @@ def foreign_pipeline(
         DeadlineCheckLayer() if checks_deadlines else None,
         ThrottleGateLayer(random) if has_gates else None,
         LoadSheddingLayer() if sheds_load else None,
-        RateLimitLayer() if has_rate_limit else None,
+        RateLimitLayer(wall_clock) if has_rate_limit else None,
         CircuitBreakerLayer(),
         BulkheadLayer() if has_bulkheads else None,
         LatencyLayer() if checks_deadlines else None,

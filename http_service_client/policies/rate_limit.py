@@ -7,14 +7,16 @@ from typing import Any, Literal
 
 from ..core.checks import suggests_keywords
 from ..core.effects import Plan
-from ..core.layers.rate_limit import wait_for_turn
+from ..core.layers.rate_limit import learn, wait_for_turn
 from ..core.machines.keyed import KeyedMap
+from ..core.machines.other_libraries import status_of_error
 from ..core.machines.rate_limit_settings import RATE_RENAMED, RateLimitSettings
 from ..core.machines.rate_limiter import RateLimiter, RateLimitSnapshot
 from ..core.operation import Operation, Proceed
 from ..drivers.clocks import Clock, SystemClock
 from ..drivers.locks import ForkSafeLock
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, chain, errors_behind
+from ..http.messages import HttpResponse
 from .strategy import StatefulStrategy
 
 __all__ = ["RateLimitPolicy"]
@@ -115,7 +117,19 @@ class RateLimitPolicy(StatefulStrategy[RateLimitSettings]):
             refused = yield from wait_for_turn(limiter, operation, key)
             if refused is not None:
                 raise refused.error_type(refused.message, **refused.details)
+        if limiter.learns:
+            return (yield from self._learning(proceed, operation, limiter))
         return (yield from proceed(operation))
+
+    def _learning(self, proceed: Proceed, operation: Operation, limiter: RateLimiter) -> Plan[Any]:
+        began_at, wall = operation.clock(), self._clock.wall
+        try:
+            result = yield from proceed(operation)
+        except BaseException as error:
+            learn(limiter, began_at, _outcome_of(error, operation.handled), wall)
+            raise
+        learn(limiter, began_at, result, wall)
+        return result
 
     def _keyed(self, operation: Operation, name: str) -> tuple[RateLimiter, str]:
         """The limit of a call's key, and what it is called in errors and events."""
@@ -143,3 +157,12 @@ class RateLimitPolicy(StatefulStrategy[RateLimitSettings]):
 
 def _is_at_rest(limiter: RateLimiter) -> bool:
     return limiter.is_at_rest
+
+
+def _outcome_of(error: BaseException, handled: BaseException | None) -> object:
+    """The response that an exception stems from, of another library also by its status alone; else the exception."""
+    for each in errors_behind(error, handled):
+        if isinstance(each.response, HttpResponse):
+            return each.response
+    status = next(filter(None, map(status_of_error, chain(error, handled))), None)
+    return error if status is None else HttpResponse(status)

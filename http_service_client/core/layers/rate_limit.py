@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ...errors import CallRefusedError, Failure, RateLimitExceededError, SentState
 from ...events import LimitRefused, LimitWaited
-from ...http.messages import HttpRequest
+from ...http.messages import HttpRequest, HttpResponse
+from ...http.rate_limit_headers import read_quotas
+from ...http.retry_after import WAIT_HEADERS
+from ...http.urls import origin_of
 from ..effects import Outcome, Plan, Sleep
+from ..machines.other_libraries import status_of
 from ..machines.rate_limit_settings import LateTurn
 from ..machines.rate_limiter import RateLimiter
+from ..outcomes import FAILURE_STATUSES
 
 if TYPE_CHECKING:
     from ..call import Call
     from ..layer import Handler
     from ..operation import Subject
 
-__all__ = ["RateLimitLayer", "wait_for_turn"]
+__all__ = ["RateLimitLayer", "is_throttled", "learn", "wait_for_turn"]
 
 _LIMIT = "rate limit"
 _ROUNDING = 1e-6  # seconds
+_UNKNOWN = InterruptedError()  # an end that is no evidence
 
 
 class RateLimitLayer:
@@ -27,7 +34,14 @@ class RateLimitLayer:
 
     The wait is no part of the attempt's time. A redirect's hop takes none: by then the server before it has acted on the
     request. An attempt that another policy refuses before anything is sent, such as an open circuit, returns its token.
+
+    A limit that learns is shown the response of the call's own origin, not one that an interceptor made.
+
+    wall_clock: seconds since the epoch, for headers that say an instant.
     """
+
+    def __init__(self, wall_clock: Callable[[], float]) -> None:
+        self._wall_clock = wall_clock
 
     def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
         limiter = call.origin_state.rate_limiter
@@ -37,10 +51,54 @@ class RateLimitLayer:
             refused = yield from wait_for_turn(limiter, call, call.key)
             if refused is not None:
                 return refused
+        if limiter.learns:
+            return (yield from self._learning(proceed, request, call, limiter))
         outcome = yield from proceed(request, call)
         if isinstance(outcome, Failure) and issubclass(outcome.error_type, CallRefusedError):
             limiter.give_back()
         return outcome
+
+    def _learning(
+        self, proceed: Handler, request: HttpRequest, call: Call, limiter: RateLimiter
+    ) -> Plan[Outcome]:
+        began_at, outcome = call.clock(), None
+        try:
+            outcome = yield from proceed(request, call)
+        finally:
+            if isinstance(outcome, Failure) and issubclass(outcome.error_type, CallRefusedError):
+                limiter.give_back()
+            else:
+                own = None if call.current.answered_by is not None else _of_own_origin(outcome, request)
+                learn(limiter, began_at, _UNKNOWN if own is None else own, self._wall_clock)
+        return outcome
+
+
+def _of_own_origin(outcome: Outcome | None, request: HttpRequest) -> Outcome | None:
+    """The last response of the request's own origin, if redirects led to another one."""
+    if not isinstance(outcome, HttpResponse) or not outcome.history:
+        return outcome
+    own = origin_of(request.url)
+    return next((each for each in (outcome, *reversed(outcome.history)) if origin_of(each.url) == own), None)
+
+
+def learn(limiter: RateLimiter, began_at: float, outcome: object, wall_clock: Callable[[], float]) -> None:
+    """Show a limiter how a call ended.   began_at: when it had its token."""
+    reported = read_quotas(outcome.headers, wall_clock()) if isinstance(outcome, HttpResponse) else ()
+    limiter.finish(began_at, is_throttled(outcome), reported)
+
+
+def is_throttled(outcome: object) -> bool | None:
+    """Whether the service asked to come back later; False for another response of a service that works, else None."""
+    if not isinstance(outcome, HttpResponse):
+        # What a guarded function returns is a success, but for a response of another library.
+        if isinstance(outcome, (Failure, BaseException)):
+            return None
+        status, may_wait = status_of(outcome), False
+    else:
+        status, may_wait = outcome.status_code, outcome.headers.has_any(WAIT_HEADERS)
+    if status == 429 or (status == 503 and may_wait):
+        return True
+    return None if status in FAILURE_STATUSES else False
 
 
 def wait_for_turn(limiter: RateLimiter, subject: Subject, key: str) -> Plan[Failure | None]:

@@ -28,19 +28,22 @@ lost. In any span of t seconds there are at most burst + rate * t calls, plus ra
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from enum import Enum
 from typing import Any, NamedTuple
 
+from ...http.rate_limit_headers import ReportedQuota
 from ..timeouts import TIMER_SLACK
+from .adaptive_rate import AdaptiveRate
 from .rate_limit_settings import RateLimitSettings
+from .reported_quotas import ReportedQuotas
 from .semaphore import Latch, Waiter
 
 __all__ = ["RateLimitSnapshot", "RateLimiter", "Turn"]
 
 _LATEST = 0.05  # seconds that the schedule may lag: a busy event loop's; after a stall of minutes nothing is made up for
-_ROUNDING = 1e-6  # tokens
+_ROUNDING = 1e-9  # tokens
 _SHORTEST = 1e-6  # seconds of a wait: a timer that fires a rounding error early must not fire for ever
 _NEVER, _AWAKE = float("inf"), float("-inf")
 
@@ -48,7 +51,8 @@ _NEVER, _AWAKE = float("inf"), float("-inf")
 class RateLimitSnapshot(NamedTuple):
     """A rate limiter at one instant.
 
-    rate: calls a second that pass now; None where nothing limits them.   tokens: calls that would pass at once.
+    rate: calls a second that pass now; None where nothing limits them.   tokens: calls that would pass at once, as far as
+        is known.
     waiting: callers in the queue.   admitted, refused: so far.
     retry_after: seconds until one more caller would have its turn; 0.0 if at once.
     """
@@ -124,8 +128,8 @@ class RateLimiter:
     """
 
     __slots__ = (
-        *("_admitted", "_burst", "_clock", "_generation", "_lag", "_lock", "_number", "_queue", "_rate", "_refused"),
-        *("_seen_at", "_settings", "_since", "_spent"),
+        *("_adaptive", "_admitted", "_burst", "_clock", "_generation", "_lag", "_lock", "_number", "_queue", "_rate", "_refused"),
+        *("_quotas", "_seen_at", "_settings", "_since", "_spent"),
     )  # fmt: skip
 
     def __init__(
@@ -135,10 +139,13 @@ class RateLimiter:
         self._clock = clock
         self._lock = lock
         self._rate, self._burst = settings.per_second, settings.burst
+        self._quotas: ReportedQuotas | None = None
+        self._adaptive: AdaptiveRate | None = None
         self._since = self._seen_at = clock()
         self._spent = self._lag = 0.0
         self._admitted = self._refused = self._number = self._generation = 0
         self._queue: OrderedDict[Turn, None] = OrderedDict()  # as in `FairSemaphore`
+        self._adapt_locked(settings)
 
     def try_acquire(self) -> bool:
         """Take a token, if one is there and nobody waits for it."""
@@ -146,8 +153,7 @@ class RateLimiter:
             earned = self._earned_locked()
             if self._queue or not self._has_token_locked(earned):
                 return False
-            self._spent += 1
-            self._admitted += 1
+            self._take_locked()
             return True
 
     def acquire_later(self, longest: float | None = None) -> Turn | float:
@@ -165,8 +171,7 @@ class RateLimiter:
                     granted, nudged = self._serve_locked(earned)
                 self._number += 1
                 if not self._queue and self._has_token_locked(earned):
-                    self._spent += 1
-                    self._admitted += 1
+                    self._take_locked()
                     return Turn(self, _GRANTED, self._number, self._generation)
                 wait = self._wait_locked(earned, len(self._queue))
                 if longest is not None and wait > longest:
@@ -186,6 +191,36 @@ class RateLimiter:
             granted, nudged = self._serve_locked(earned)
         _notify(granted, nudged)
 
+    @property
+    def learns(self) -> bool:
+        """Whether it wants to know how calls end: see `finish`."""
+        return self._quotas is not None or self._adaptive is not None
+
+    def finish(
+        self, began_at: float, is_throttled: bool | None, reported: Sequence[ReportedQuota] = ()
+    ) -> None:
+        """A call that had a token has ended.
+
+        began_at: the instant of its token, or later.   is_throttled: the service asked to come back later; False for any other
+            response of a service that works; None for no evidence.   reported: what the response says is left of quotas.
+        """
+        with self._lock:
+            earned = self._earned_locked()
+            now = self._seen_at
+            if self._quotas is not None:
+                self._quotas.finish()
+                if is_throttled is not None and (reported or not is_throttled):
+                    self._quotas.report(reported, began_at, now)
+            if self._adaptive is not None and is_throttled is not None:
+                before, adaptive = self._adaptive.rate, self._adaptive
+                rate = adaptive.throttled(now, began_at) if is_throttled else adaptive.succeeded(now)
+                self._change_rate_locked(rate)
+                if before is None and rate is not None:
+                    self._spent = float(self._burst)  # the first slow-down: no burst now
+                earned = self._earned_locked()
+            granted, nudged = self._serve_locked(earned)
+        _notify(granted, nudged)
+
     def record_refusal(self) -> None:
         """Count a caller that left the queue since its turn would have come too late."""
         with self._lock:
@@ -202,13 +237,15 @@ class RateLimiter:
                 missing = self._spent - earned
                 self._spent = earned + max(missing - (before - settings.burst), min(missing, 0.0))
             self._burst = settings.burst
-            self._change_rate_locked(settings.per_second)
+            self._adapt_locked(settings)
+            self._change_rate_locked(settings.per_second if self._adaptive is None else self._adaptive.rate)
             more, nudged = self._serve_locked(self._earned_locked())
         _notify(granted + more, nudged)
 
     def lift(self) -> None:
         """Set no limit any more, and let go on all that wait: the limit was switched off."""
         with self._lock:
+            self._quotas = self._adaptive = None
             self._change_rate_locked(None)
             granted, _ = self._serve_locked(0.0)
         _notify(granted, None)
@@ -240,6 +277,8 @@ class RateLimiter:
             earned = self._earned_locked()
             is_free = not self._queue and self._has_token_locked(earned)
             tokens = _NEVER if self._rate is None else max(0.0, self._burst - max(0.0, self._spent - earned))
+            if self._quotas is not None:
+                tokens = min(tokens, self._quotas.left)
             wait = 0.0 if is_free else self._wait_locked(earned, len(self._queue))
             return RateLimitSnapshot(
                 self._rate, tokens, len(self._queue), self._admitted, self._refused, wait
@@ -252,6 +291,8 @@ class RateLimiter:
         self._spent = max(self._spent, self._earned_locked())
         self._lag = 0.0
         self._admitted = self._refused = 0
+        if self._quotas is not None:
+            self._quotas.reset_after_fork()
 
     def __repr__(self) -> str:
         rate = "any rate" if self._rate is None else f"{self._rate:g} a second"
@@ -267,17 +308,33 @@ class RateLimiter:
 
     def _has_token_locked(self, earned: float) -> bool:
         """Whether a caller that comes when nobody waits has its turn."""
-        if self._rate is None:
-            return True
         if self._spent < earned - self._lag:  # it was full for a while: this caller was not slowed down
             self._spent, self._lag = earned, 0.0
-        return self._spent + 1 <= earned + self._burst + _ROUNDING
+        return self._is_due_locked(earned)
+
+    def _is_due_locked(self, earned: float) -> bool:
+        """Whether the next call may begin."""
+        if self._rate is not None and self._spent + 1 > earned + self._burst + _ROUNDING:
+            return False
+        return self._quotas is None or self._quotas.wait(self._seen_at) <= 0
+
+    def _take_locked(self) -> None:
+        """A call begins."""
+        self._admitted += 1
+        if self._rate is not None:
+            self._spent += 1
+        if self._quotas is not None:
+            self._quotas.take(self._seen_at)
+        if self._adaptive is not None:
+            self._adaptive.count(self._seen_at)
 
     def _wait_locked(self, earned: float, position: int) -> float:
         """Seconds until the turn at this position of the queue is due; 0.0 if it is."""
-        if self._rate is None:
-            return 0.0
-        return max(0.0, (self._spent + 1 + position - self._burst - earned) / self._rate)
+        of_bucket = (
+            0.0 if self._rate is None else (self._spent + 1 + position - self._burst - earned) / self._rate
+        )
+        of_quotas = 0.0 if self._quotas is None else self._quotas.wait(self._seen_at, position)
+        return max(0.0, of_bucket, of_quotas)
 
     def _serve_locked(self, earned: float) -> tuple[list[Turn], Turn | None]:
         """Grant the turns that are due. They must be notified, and so must the head if its timer is too late."""
@@ -290,11 +347,10 @@ class RateLimiter:
             self._spent = max(self._spent, earned - late)
             if self._spent + 1 <= earned + self._burst + _ROUNDING:
                 self._lag = late
-        while queue and (self._rate is None or self._spent + 1 <= earned + self._burst + _ROUNDING):
+        while queue and self._is_due_locked(earned):
             turn, _ = queue.popitem(last=False)
             turn._stage = _GRANTED
-            self._spent += 1
-            self._admitted += 1
+            self._take_locked()
             granted.append(turn)
         return granted, self._head_to_wake_locked(earned) if queue else None
 
@@ -355,6 +411,21 @@ class RateLimiter:
         # The bucket holds no more than `burst`.
         self._spent = max(self._spent - 1, earned - self._lag)
         self._admitted -= 1
+        if self._quotas is not None:
+            self._quotas.give_back()
+
+    def _adapt_locked(self, settings: RateLimitSettings) -> None:
+        """Make the parts that learn, or take them away; what they know stays."""
+        if not settings.follow_headers:
+            self._quotas = None
+        elif self._quotas is None:
+            self._quotas = ReportedQuotas()
+        if settings.adaptive is None:
+            self._adaptive = None
+        elif self._adaptive is None:
+            self._adaptive = AdaptiveRate(settings.adaptive, settings.per_second, self._seen_at)
+        else:
+            self._adaptive.reconfigure(settings.adaptive, settings.per_second)
 
     def _change_rate_locked(self, rate: float | None) -> None:
         """From now on. What is missing in the bucket stays."""
