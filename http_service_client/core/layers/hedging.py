@@ -49,7 +49,7 @@ __all__ = ["Arm", "HedgingLayer", "Race"]
 
 _WON, _LOST, _FAILED, _REFUSED = HedgeResult  # enum attribute access is slow (50 ns)
 _MAYBE = SentState.MAYBE_PROCESSED
-_ROUNDING = 1e-6  # seconds
+_SLACK = 0.001  # seconds: the first wait begins a moment before the request is sent
 
 
 class Arm:
@@ -96,6 +96,7 @@ class Race(ABC):
         self._max_hedges = hedging.settings.max_hedges
         self._hedges = 0
         self._is_closed = False  # no more hedges
+        self._losers: list[Branch[Any]] = []
         self.is_decided = False  # an arm has succeeded: the others send nothing more
 
     @abstractmethod
@@ -145,6 +146,10 @@ class Race(ABC):
                 if index is not None:
                     chosen = self._settle(running.pop(index), running, failed)
                     if chosen is not None:
+                        if (
+                            self._losers
+                        ):  # let a loop, whose next round ends them, have it before the call returns
+                            yield from FirstOf(self._losers, 0.0)
                         return chosen
                 elif self._is_due(running):
                     yield from self._hedge(running)
@@ -199,7 +204,7 @@ class Race(ABC):
 
     def _is_due(self, running: list[Arm]) -> bool:
         last = running[-1].sent_at
-        return last is not None and last + self._delay - self._subject.clock() <= _ROUNDING
+        return last is not None and last + self._delay - self._subject.clock() <= _SLACK
 
     def _new_hedge(self) -> Arm | None:
         """A hedge that may begin; None if there is to be no other."""
@@ -231,6 +236,7 @@ class Race(ABC):
     def _lose(self, arm: Arm) -> None:
         """Another arm has won."""
         arm.abandon()
+        self._losers.append(arm.branch)
         if arm.sent_at is None:
             arm.refund()
         else:
