@@ -39,8 +39,8 @@ def hedged_call(front_end: FrontEnd, server: LoopbackServer, **settings: Any) ->
 def test_both_front_ends_tell_the_same_story() -> None:
     """The same events, with the same fields but for their times."""
     stories = []
-    for front_end in (BlockingFrontEnd(), AsyncioFrontEnd()):
-        with LoopbackServer() as server:
+    for made in (BlockingFrontEnd(), AsyncioFrontEnd()):
+        with LoopbackServer() as server, made as front_end:
             response = hedged_call(front_end, server)
             assert response.content == b"hedge"
             stories.append(story(response.timeline))
