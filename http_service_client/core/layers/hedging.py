@@ -146,9 +146,8 @@ class Race(ABC):
                 if index is not None:
                     chosen = self._settle(running.pop(index), running, failed)
                     if chosen is not None:
-                        if (
-                            self._losers
-                        ):  # let a loop, whose next round ends them, have it before the call returns
+                        # The losers of a loop end in its next round: let it have that before the call returns.
+                        if self._losers:
                             yield from FirstOf(self._losers, 0.0)
                         return chosen
                 elif self._is_due(running):
