@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, TypeVar
 
-from ..core.effects import TIMED_OUT, Acquire, Begin, Effect, Invoke, Plan, Sleep, Start
+from ..core.effects import TIMED_OUT, Acquire, Begin, Effect, Invoke, Plan, Send, Sleep, Start
 from ..errors import ConfigurationError
 
 __all__ = ["Awaited", "EffectAwaiter", "SimulatedClock"]
@@ -112,10 +112,13 @@ class _Bounded:
                     effect = Sleep(left, effect.waiter)
                 elif isinstance(effect, Acquire) and (effect.timeout is None or effect.timeout > left):
                     effect = Acquire(effect.waiter, left)
+                elif isinstance(effect, Send) and left > 0:
+                    effect = type(effect)(effect.request, effect.timeout.within(left))
                 else:
                     left = -1.0
                 answer = yield effect
-                if left >= 0 and not answer and self._now() >= self._expires_at:
+                is_in_time = answer and not isinstance(effect, Send)  # a grant, say
+                if left >= 0 and not is_in_time and self._now() >= self._expires_at:
                     return self._cancelled(steps)
                 effect = steps.send(answer)
         except StopIteration as stop:

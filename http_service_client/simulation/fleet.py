@@ -18,12 +18,13 @@ from typing import Any, NamedTuple
 from ..client.call_builder import CallBuilder
 from ..client.config import HttpClientConfig
 from ..client.origin_parts import Circuits, OriginParts
-from ..client.wiring import Interceptors, pipelines
+from ..client.wiring import Interceptors, new_last_good, pipelines
 from ..core.call import Call
 from ..core.effects import Effect, Outcome, Plan, Send
 from ..core.layer import Handler
 from ..core.machines.chaos import Chaos
 from ..core.machines.circuit_states import StateChange
+from ..core.machines.fallback import FallbackSettings
 from ..core.machines.semaphore import FairSemaphore
 from ..core.timeouts import Timeout
 from ..drivers.clocks import Clock
@@ -132,6 +133,7 @@ def without_user_code(config: HttpClientConfig) -> HttpClientConfig:
     """
     return replace(
         config,
+        fallback=_without_function(config.resolved.fallback),
         request_interceptors=(),
         response_interceptors=(),
         request_signers=(),
@@ -145,6 +147,13 @@ def without_user_code(config: HttpClientConfig) -> HttpClientConfig:
         base_url=None,
         alternate_urls=(),
     )
+
+
+def _without_function(fallback: FallbackSettings | None) -> FallbackSettings | None:
+    """A value in the place of a fallback's function: that something stands in is what matters here."""
+    if fallback is None or fallback.function is None:
+        return fallback
+    return replace(fallback, function=None, value=None)
 
 
 class _Chaos(NamedTuple):
@@ -220,9 +229,17 @@ class Fleet:
                 None if faults is None else _Chaos(new_chaos(faults.settings, clock.monotonic, self._chance))
             )
             make = pipelines(
-                config, origins, connections, Interceptors(None), clock, random, None, chaos=chaos
+                config,
+                origins,
+                connections,
+                Interceptors(None),
+                clock,
+                random,
+                None,
+                last_good=new_last_good(config),
+                chaos=chaos,
             )
-            pipeline = make(None, None).call
+            pipeline = make(None, None).of(first)
             self._callers.append(_caller(first, pipeline, clock.monotonic))
 
     def of_functions(self, make: Callable[[Environment], Callable[[], Coroutine[Any, Any, object]]]) -> None:

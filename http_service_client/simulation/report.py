@@ -45,6 +45,7 @@ class Report:
         less than 90 % as many calls succeed as before. None if there is no verdict: no fault ends 30 s before the end, or
         one begins at the start.
     moments: the series.   service: the service that was called.
+    fallbacks: of the calls that succeeded, those that failed, and for which a fallback stands in.
     """
 
     calls: int
@@ -70,6 +71,7 @@ class Report:
     is_metastable: bool | None
     moments: Sequence[Moment]
     service: Service
+    fallbacks: int = 0
 
     @property
     def success_share(self) -> float:
@@ -131,6 +133,7 @@ class Report:
             ("wasted work", f"{self.wasted_work / self.work:.1%}" if self.work else "-"),
             ("duplicates", f"{self.duplicates}"),
             ("metastable", {None: "no verdict", True: "YES", False: "no"}[self.is_metastable]),
+            *([("stood in by a fallback", f"{self.fallbacks}")] if self.fallbacks else []),
             *([("never ended", f"{self.unfinished}")] if self.unfinished else []),
             *((f"failed by {name}", f"{count}") for name, count in self.errors.items()),
             *((f"no retry: {reason}", f"{count}") for reason, count in self.stops.items()),
@@ -169,6 +172,7 @@ def make_report(tally: Tally, service: Service, seconds: float, ended_at: float)
         is_metastable=_is_metastable(moments, before, relief, seconds, normal),
         moments=moments,
         service=service,
+        fallbacks=tally.fallbacks,
     )
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from ..core.call import Call
 from ..core.machines.circuit_states import CircuitBreakerState, StateChange
 from ..errors import Failure
-from ..events import RetryStopped
+from ..events import FallbackUsed, RetryStopped
 from ..http.messages import HttpResponse
 from .histogram import Histogram
 
@@ -61,7 +61,7 @@ class Tally:
         self.errors: Counter[str] = Counter()  # of failed calls: the class of the error, or the status
         self.refusals: Counter[str] = Counter()  # those of them that sent nothing
         self.stops: Counter[str] = Counter()  # why no further attempt was made
-        self.openings = self.senders = self.duplicates = 0
+        self.openings = self.senders = self.duplicates = self.fallbacks = 0
         self.work = self.wasted = 0.0
 
     def at(self, now: float) -> _Span:
@@ -86,6 +86,9 @@ class Tally:
         error = _error_of(outcome)
         if error is None:
             span.succeeded += 1
+            if call is not None and call.options.fallback is not None and _fell_back(call):
+                self.fallbacks += 1
+                return
             if now >= self._relief and self.recovered_at == math.inf:
                 self.recovered_at = now
             return
@@ -125,6 +128,11 @@ class Tally:
             )
             for index, span in enumerate(self.spans)
         ]
+
+
+def _fell_back(call: Call) -> bool:
+    """Whether a fallback stands in for the response: the service has not recovered by that."""
+    return any(isinstance(event, FallbackUsed) for event in call.events)
 
 
 def _error_of(outcome: object) -> str | None:

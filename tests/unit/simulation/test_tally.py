@@ -38,7 +38,8 @@ def stopped(*reasons: StopReason) -> Any:
     """A call with other events beside these."""
     attempt = AttemptFinished(0.0, 1, "", 0.1, 503, None, "", SentState.ANSWERED)
     return SimpleNamespace(
-        events=[attempt, *(RetryStopped(0.0, 1, "", reason, None, None) for reason in reasons)]
+        options=SimpleNamespace(fallback=None),
+        events=[attempt, *(RetryStopped(0.0, 1, "", reason, None, None) for reason in reasons)],
     )
 
 
