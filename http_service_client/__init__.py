@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from .core.machines.backoff import LinearBackoff as LinearBackoff
     from .core.machines.circuit_states import CircuitBreakerState as CircuitBreakerState
     from .core.machines.circuit_states import StateChange as StateChange
-    from .core.machines.deadline_check import DeadlineCheckSettings as DeadlineCheckSettings
     from .core.machines.retry_budget import RetryBudgetSettings as RetryBudgetSettings
     from .core.machines.retry_conditions import RetryCondition as RetryCondition
     from .core.machines.retry_quota import RetryQuotaSettings as RetryQuotaSettings
@@ -103,6 +102,7 @@ if TYPE_CHECKING:
     from .policies.chaos import ChaosPolicy as ChaosPolicy
     from .policies.circuit_breaker import CircuitBreakerPolicy as CircuitBreakerPolicy
     from .policies.deadline import deadline as deadline
+    from .policies.deadline_check import DeadlineCheckPolicy as DeadlineCheckPolicy
     from .policies.fallback import FallbackPolicy as FallbackPolicy
     from .policies.gather import gather as gather
     from .policies.gather_in_threads import gather_in_threads as gather_in_threads
@@ -126,7 +126,6 @@ _MODULES = {
     "client.pages": "next_by_field",
     "client.state_keys": "by_header by_route",
     "core.machines.backoff": "ConstantBackoff DecorrelatedBackoff ExponentialBackoff FibonacciBackoff LinearBackoff",
-    "core.machines.deadline_check": "DeadlineCheckSettings",
     "core.machines.retry_budget": "RetryBudgetSettings",
     "core.machines.retry_quota": "RetryQuotaSettings",
     "core.machines.retry_conditions": "RetryCondition",
@@ -134,6 +133,7 @@ _MODULES = {
     "core.priority": "Priority",
     "core.layers.interceptors": "RequestInterceptor ResponseInterceptor",
     "policies.deadline": "deadline",
+    "policies.deadline_check": "DeadlineCheckPolicy",
     "policies.fallback": "FallbackPolicy",
     "policies.rate_limit": "RateLimitPolicy",
     "policies.load_shedding": "LoadSheddingPolicy",

@@ -40,6 +40,7 @@ from ..http.propagation import Propagation
 from ..policies.bulkhead import BulkheadPolicy
 from ..policies.chaos import ChaosPolicy
 from ..policies.circuit_breaker import CircuitBreakerPolicy
+from ..policies.deadline_check import DeadlineCheckPolicy
 from ..policies.fallback import FallbackPolicy
 from ..policies.hedging import HedgingPolicy
 from ..policies.load_shedding import LoadSheddingPolicy
@@ -151,7 +152,7 @@ class HttpClientConfig:
     json_codec: "orjson" or "msgspec", extras of these names, for faster JSON with the same results; or an object with
         `encode(value) -> bytes` and `decode(content: bytes)`. None for the standard library.
     deadline_check: begin no attempt, and no wait before one, that could hardly end before the deadline by what is known of how
-        long the service takes: a `DeadlineCheckSettings`, or a mapping of its arguments. None to begin them all.
+        long the service takes: a `DeadlineCheckPolicy`, of which the settings are taken, or a mapping of its arguments. None to begin them all.
     base_url: prefix of relative URLs, such as ``https://api.example.com/v1``; that of the client's keyword comes first.
     alternate_urls: further base URLs of the same service, each of another origin, in the order of preference. A request with a
         relative URL goes to one of them while the host before it fails. They get the credentials that the client has.
@@ -252,7 +253,7 @@ class HttpClientConfig:
     routes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     chaos: Mapping[str, Any] | ChaosPolicy | ChaosSettings | None = None
     fallback: FallbackPolicy | FallbackSettings | Mapping[str, Any] | None = None
-    deadline_check: DeadlineCheckSettings | Mapping[str, Any] | None = None
+    deadline_check: DeadlineCheckPolicy | DeadlineCheckSettings | Mapping[str, Any] | None = None
     rate_limit: RateLimitPolicy | RateLimitSettings | Mapping[str, Any] | None = None
     hedging: HedgingPolicy | HedgingSettings | Mapping[str, Any] | None = None
     alternate_urls: Sequence[str] = ()

@@ -43,6 +43,7 @@ from ..http.urls import check_base_url, normalise_url, split_url
 from ..policies.bulkhead import BulkheadPolicy
 from ..policies.chaos import ChaosPolicy
 from ..policies.circuit_breaker import CircuitBreakerPolicy
+from ..policies.deadline_check import DeadlineCheckPolicy
 from ..policies.fallback import FallbackPolicy
 from ..policies.hedging import HedgingPolicy
 from ..policies.listeners import judging
@@ -378,18 +379,20 @@ def check_alternates(base_urls: Sequence[str]) -> None:
 
 
 def parse_deadline_check(given: object) -> DeadlineCheckSettings | None:
-    """Settings, or those made of a mapping of their fields; None to begin every attempt."""
+    """The settings of a policy, or those made of a mapping of its arguments; None to begin every attempt."""
     if given is None or isinstance(given, DeadlineCheckSettings):
         return given
+    if isinstance(given, DeadlineCheckPolicy):
+        return given.settings
     if isinstance(given, bool):
         remedy = (
-            "write DeadlineCheckSettings() for the default ones" if given else "write None to switch it off"
+            "write DeadlineCheckPolicy() for the default ones" if given else "write None to switch it off"
         )
         raise ConfigurationError(
-            f"deadline_check must be a DeadlineCheckSettings or None, not {given}; {remedy}"
+            f"deadline_check must be a DeadlineCheckPolicy, a mapping of its arguments or None, not {given}; {remedy}"
         )
     try:
-        return DeadlineCheckSettings(**_arguments("deadline_check", given, DeadlineCheckSettings))
+        return DeadlineCheckPolicy(**_arguments("deadline_check", given, DeadlineCheckPolicy)).settings
     except ConfigurationError as error:
         if str(error).startswith("deadline_check"):
             raise

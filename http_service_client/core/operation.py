@@ -37,6 +37,8 @@ class Subject(Protocol):
 
     def remaining(self) -> float | None: ...
 
+    def slack(self) -> float | None: ...
+
     def record(self, event: Event) -> None: ...
 
 
@@ -131,6 +133,9 @@ class Operation:
     def remaining(self) -> float | None:
         """Seconds left of the deadlines around it (may be negative), or None without one."""
         return remaining(self.clock, AMBIENT_DEADLINE.get())
+
+    slack = remaining
+    """Seconds that it may wait for a limit, as `Call.slack`: nothing is known of how long a function takes."""
 
     @property
     def events(self) -> list[Event]:

@@ -21,6 +21,7 @@ from ..core.machines.circuit_states import (
     CircuitBreakerState,
     StateChange,
 )
+from ..core.machines.deadline_check import DeadlineCheckSettings
 from ..core.machines.fallback import FallbackSettings
 from ..core.machines.hedging import HedgingSettings, HedgingSnapshot
 from ..core.machines.load_shedding import LoadSheddingSettings, LoadSheddingSnapshot
@@ -38,6 +39,7 @@ from .cache import Cache
 from .cache_storages import MemoryStorage
 from .chaos import ChaosPolicy
 from .circuit_breaker import CircuitBreakerPolicy
+from .deadline_check import DeadlineCheckPolicy
 from .fallback import FallbackPolicy
 from .hedging import HedgingPolicy
 from .load_shedding import LoadSheddingPolicy
@@ -63,6 +65,8 @@ __all__ = [
     "CircuitBreakerSnapshot",
     "CircuitBreakerState",
     "ConstantBackoff",
+    "DeadlineCheckPolicy",
+    "DeadlineCheckSettings",
     "DecorrelatedBackoff",
     "ExponentialBackoff",
     "FallbackPolicy",

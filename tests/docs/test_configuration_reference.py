@@ -125,7 +125,7 @@ TAKERS: dict[str, Callable[..., Any]] = {
             "DecorrelatedBackoff",
             "RetryQuotaSettings",
             "RetryBudgetSettings",
-            "DeadlineCheckSettings",
+            "DeadlineCheckPolicy",
             "Propagation",
             "LoadSheddingPolicy",
             "deadline",

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 from ...core.checks import keyword_remedy
 from ...core.machines.backoff import ExponentialBackoff
-from ...core.machines.deadline_check import DeadlineCheckSettings
 from ...core.machines.hedging import HedgingSettings
 from ...core.machines.retry_budget import RetryBudgetSettings
 from ...core.machines.retry_quota import RetryQuotaSettings
@@ -16,6 +15,7 @@ from ...http.propagation import Propagation
 from ...policies.bulkhead import BulkheadPolicy
 from ...policies.chaos import ChaosPolicy
 from ...policies.circuit_breaker import CircuitBreakerPolicy
+from ...policies.deadline_check import DeadlineCheckPolicy
 from ...policies.fallback import FallbackPolicy
 from ...policies.load_shedding import LoadSheddingPolicy
 from ...policies.rate_limit import RateLimitPolicy
@@ -125,7 +125,7 @@ _TABLES = {
     "retry_budget_config": Table((RetryQuotaSettings, RetryBudgetSettings), _checked(parse_retry_budget)),
     "fallback": Table((FallbackPolicy,), _checked(parse_fallback)),
     "bulkhead": Table((BulkheadPolicy,), _checked(parse_bulkhead)),
-    "deadline_check": Table((DeadlineCheckSettings,), _checked(parse_deadline_check)),
+    "deadline_check": Table((DeadlineCheckPolicy,), _checked(parse_deadline_check)),
     "rate_limit": Table((RateLimitPolicy,), _checked(parse_rate_limit)),
     "hedging": Table((HedgingSettings,), _checked(parse_hedging)),
     "load_shedding": Table((LoadSheddingPolicy,), _checked(parse_load_shedding)),

@@ -114,7 +114,7 @@ def admit(
     waited: float | None = None
     if refusal is None and not permit.is_granted:
         began = subject.clock()
-        longest, remaining = bulkhead.settings.max_wait, subject.remaining()
+        longest, remaining = bulkhead.settings.max_wait, subject.slack()
         ends_with_deadline = remaining is not None and (longest is None or remaining <= longest)
         may_go_on = yield from Acquire(permit, max(0.0, remaining or 0.0) if ends_with_deadline else longest)
         waited = subject.clock() - began

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from ..layer import Handler
     from ..machines.deadline_check import DeadlineCheck
     from ..machines.latency import LatencySketch
+    from ..operation import Subject
 
-__all__ = ["DeadlineCheckLayer", "LatencyLayer", "record_refusal"]
+__all__ = ["DeadlineCheckLayer", "LatencyLayer", "record_refusal", "too_short"]
 
 _NEVER_SENT = SentState.NEVER_SENT
 
@@ -48,25 +49,33 @@ def _too_short(
         if is_ours and isinstance(outcome, HttpResponse) and outcome.status_code not in FAILURE_STATUSES:
             check.record_success()
         return outcome
-    median = record_refusal(call, needed, left)
+    median = record_refusal(call, check, call.key, needed, left)
+    return too_short(call.key, left, median)
+
+
+def too_short(key: str, left: float, median: float) -> Failure:
+    """The refusal.   key: of the service or the policy.   left, median: seconds."""
     message = (
-        f"p50 of {call.key} is {median:.3g} s, {max(0.0, left):.3g} s left of the deadline: hardly any attempt ends in "
-        "that time, so none was begun; nothing was sent"
+        f"p50 of {key or 'this function'} is {median:.3g} s, {max(0.0, left):.3g} s left of the deadline: hardly any attempt "
+        "ends in that time, so none was begun; nothing was sent"
     )
-    details = {"key": call.key, "deadline_left": left, "median": median}
+    details = {"key": key, "deadline_left": left, "median": median}
     return Failure(DeadlineTooShortError, message, _NEVER_SENT, details=details)
 
 
-def record_refusal(call: Call, needed: float, left: float, attempt: int | None = None) -> float:
+def record_refusal(
+    subject: Subject, check: DeadlineCheck, key: str, needed: float, left: float, attempt: int | None = None
+) -> float:
     """Record that an attempt is not begun, and return the median.
 
     needed, left: seconds, by what is known of the service, and of the deadline.   attempt: its number; None for the current one.
     """
-    check = call.origin_state.deadline_check
-    median = (None if check is None else check.latencies.quantile(0.5)) or 0.0
-    number = call.attempt if attempt is None else attempt
-    call.record(
-        DeadlineRefused(call.elapsed(), number, call.key, left, median, needed, call.call_id, call.call_name)
+    median = check.latencies.quantile(0.5) or 0.0
+    number = subject.attempt if attempt is None else attempt
+    subject.record(
+        DeadlineRefused(
+            subject.elapsed(), number, key, left, median, needed, subject.call_id, subject.call_name
+        )
     )
     return median
 

@@ -103,7 +103,7 @@ def is_throttled(outcome: object) -> bool | None:
 
 def wait_for_turn(limiter: RateLimiter, subject: Subject, key: str) -> Plan[Failure | None]:
     """Wait for a token, in order. None with the token, else why not.   key: what the limit is kept for."""
-    limits = LateTurn(0.0, 0.0, limiter.settings.max_wait, subject.remaining())
+    limits = LateTurn(0.0, 0.0, limiter.settings.max_wait, subject.slack())
     turn = limiter.acquire_later(limits.longest()[0])
     if isinstance(turn, float):
         return _refused(subject, key, limits._replace(wait=turn))
@@ -114,7 +114,7 @@ def wait_for_turn(limiter: RateLimiter, subject: Subject, key: str) -> Plan[Fail
         while (wait := turn.next_wait()) is not None:
             waiter, seconds = wait
             # The settings may have changed since it joined the queue, or those before it.
-            limits = LateTurn(seconds, clock() - began_at, limiter.settings.max_wait, subject.remaining())
+            limits = LateTurn(seconds, clock() - began_at, limiter.settings.max_wait, subject.slack())
             longest, _ = limits.longest()
             if longest is not None and seconds > longest + _ROUNDING:
                 limiter.record_refusal()
@@ -155,7 +155,7 @@ def _refused(subject: Subject, key: str, turn: LateTurn) -> Failure:
         )
     )
     if turn.longest()[1]:
-        limit = "after the deadline"
+        limit = "too late for the deadline"
     elif turn.max_wait:
         limit = f"later than max_wait={turn.max_wait:g} s permits"
     else:

@@ -200,9 +200,10 @@ class RetryLayer:
                 decision = _decision(
                     call, outcome, now, longest, is_throttled, is_worth_it, is_forbidden, is_free
                 )
-                if wait is StopReason.TOO_LITTLE_TIME:
-                    wait_before = max(decision.wait or 0.0, requested or 0.0)
-                    record_refusal(call, now.needed, (now.remaining or 0.0) - wait_before, call.attempt + 1)
+                check = call.origin_state.deadline_check
+                if wait is StopReason.TOO_LITTLE_TIME and check is not None:
+                    left = (now.remaining or 0.0) - max(decision.wait or 0.0, requested or 0.0)
+                    record_refusal(call, check, call.key, now.needed, left, call.attempt + 1)
                 self._stop(call, wait, decision)
                 return outcome
             try:

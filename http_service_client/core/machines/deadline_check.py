@@ -25,12 +25,18 @@ from typing import Any
 from ..checks import check_count, check_duration, check_number, suggests_keywords
 from .latency import LatencySketch
 
-__all__ = ["DeadlineCheck", "DeadlineCheckSettings"]
+__all__ = ["DEADLINE_CHECK_RENAMED", "DeadlineCheck", "DeadlineCheckSettings"]
 
 
-@suggests_keywords(
-    {"enabled": "set deadline_check=None to switch it off", "percentile": "it is called min_chance"}
-)
+DEADLINE_CHECK_RENAMED = {
+    **dict.fromkeys(("percentile", "quantile", "chance"), "it is called min_chance, such as 0.02"),
+    **dict.fromkeys(("samples", "min_calls"), "it is called min_samples"),
+    "enabled": "set deadline_check=None to switch it off",
+}
+"""What the settings are called elsewhere."""
+
+
+@suggests_keywords(DEADLINE_CHECK_RENAMED)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadlineCheckSettings:
     """When an attempt is not begun, since it could hardly end before the deadline of its call.

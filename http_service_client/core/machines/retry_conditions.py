@@ -142,7 +142,7 @@ class RetryCondition:
         if any(map(is_final_type, types)):
             return False
         is_on_timeout = TimeoutError in self.errors
-        return any(issubclass(each, self.errors) or (is_on_timeout and _is_timeout(each)) for each in types)
+        return any(issubclass(each, self.errors) or (is_on_timeout and is_timeout(each)) for each in types)
 
 
 def is_final_type(error_type: type) -> bool:
@@ -162,7 +162,8 @@ def _listed(given: Any, expected: str) -> tuple[Any, ...]:
     return tuple(given)
 
 
-def _is_timeout(error_type: type) -> bool:
+def is_timeout(error_type: type) -> bool:
+    """Whether an error of this type says that time was up."""
     # On Python 3.10 asyncio and concurrent.futures have TimeoutErrors of their own; requests and httpx everywhere.
     return any(base.__name__ in _TIMEOUTS for base in error_type.__mro__)
 

@@ -36,7 +36,7 @@ def test_a_refusal_says_when_and_why() -> None:
 
 @pytest.mark.parametrize(
     ("settings", "seconds", "why"),
-    [({"max_wait": 5}, 60.0, "later than max_wait=5 s permits"), ({}, 2.0, "after the deadline")],
+    [({"max_wait": 5}, 60.0, "later than max_wait=5 s permits"), ({}, 2.0, "too late for the deadline")],
 )
 def test_a_refusal_names_the_limit_that_was_too_short(
     settings: dict[str, Any], seconds: float, why: str

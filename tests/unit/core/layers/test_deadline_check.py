@@ -13,7 +13,7 @@ from http_service_client import (
     CallRefusedError,
     ConfigurationError,
     ConstantBackoff,
-    DeadlineCheckSettings,
+    DeadlineCheckPolicy,
     DeadlineExceededError,
     DeadlineTooShortError,
     HttpClientConfig,
@@ -29,7 +29,7 @@ from kit.front_ends import FrontEnd
 
 URL = "https://api.example.com/items"
 SETTINGS: dict[str, Any] = {
-    "deadline_check": DeadlineCheckSettings(min_samples=20, probe_interval=5.0),
+    "deadline_check": DeadlineCheckPolicy(min_samples=20, probe_interval=5.0),
     "retry_policy_config": RetryPolicy(3, backoff_strategy=ConstantBackoff(1.0, jitter="none")),
 }
 
@@ -254,7 +254,7 @@ def test_reconfiguring_keeps_what_is_known(bench: Bench) -> None:
         ({"min_chance": 2}, "deadline_check: min_chance must be"),
         ({"chance": 0.1}, "deadline_check has the unknown key 'chance'"),
         ({"percentile": 0.1}, "it is called min_chance"),
-        (True, "write DeadlineCheckSettings"),
+        (True, "write DeadlineCheckPolicy"),
     ],
 )
 def test_a_wrong_setting_is_named(given: Any, message: str) -> None:
@@ -266,9 +266,13 @@ def test_a_wrong_setting_is_named(given: Any, message: str) -> None:
 
 def test_settings_are_a_value() -> None:
     """A mapping stands for the settings."""
-    settings = DeadlineCheckSettings(min_chance=0.1)
+    policy = DeadlineCheckPolicy(min_chance=0.1)
     config = HttpClientConfig(deadline_check={"min_chance": 0.1})
-    assert config == HttpClientConfig(deadline_check=settings) == pickle.loads(pickle.dumps(config))
+    assert config.deadline_check == policy.settings
+    assert (
+        config == HttpClientConfig(deadline_check=policy) == HttpClientConfig(deadline_check=policy.settings)
+    )
+    assert config == pickle.loads(pickle.dumps(config))
     assert HttpClientConfig().deadline_check is None
 
 

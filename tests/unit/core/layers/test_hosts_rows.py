@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from http_service_client import ConstantBackoff, DeadlineCheckSettings, HttpResponse, RetryPolicy
+from http_service_client import ConstantBackoff, DeadlineCheckPolicy, HttpResponse, RetryPolicy
 from http_service_client.http.messages import HttpRequest
 from http_service_client.testing import late
 from kit.hedged_calls import OK, WORLDS, Get, play
@@ -23,7 +23,7 @@ HOSTS: dict[str, Any] = {
 }
 CHECKED: dict[str, Any] = {
     "hedging": None,
-    "deadline_check": DeadlineCheckSettings(min_samples=10, probe_interval=30.0),
+    "deadline_check": DeadlineCheckPolicy(min_samples=10, probe_interval=30.0),
     "retry_policy_config": RetryPolicy(2, backoff_strategy=ConstantBackoff(1.0, jitter="none")),
 }
 REFUSED, LOST = ConnectionRefusedError(), ConnectionResetError()
@@ -110,6 +110,7 @@ class DeadlineRow(NamedTuple):
     then: str
     requests: int
     outcome: Any = (1.8, OK)
+    settings: dict[str, Any] = {}  # it never changes
 
 
 def within(seconds: float, at: float) -> Get:
@@ -149,6 +150,27 @@ DEADLINE_ROWS = [
         (1.8, HttpResponse(503)),
     ),
     DeadlineRow(
+        "a turn of the rate limit is not waited for",
+        (Get(30.0), within(3.0, 30.1), within(4.0, 30.2)),
+        "200@31.8 RateLimitExceededError@30.1 200@33.8",
+        2,
+        settings={"rate_limit": {"rate": 0.5}},
+    ),
+    DeadlineRow(
+        "a permit of the bulkhead is waited for as long as it may help",
+        (Get(30.0), within(2.5, 30.1), within(4.0, 30.2)),
+        "200@31.8 DeadlineExceededError@30.9229 200@33.6",
+        2,
+        settings={"bulkhead": {"max_concurrent": 1, "max_waiting": 5, "max_wait": None}},
+    ),
+    DeadlineRow(
+        "a free connection is, too",
+        (Get(30.0), within(2.5, 30.1), within(4.0, 30.2)),
+        "200@31.8 DeadlineExceededError@30.9229 200@33.6",
+        2,
+        settings={"max_connections_per_host": 1, "retry_policy_config": RetryPolicy(1)},
+    ),
+    DeadlineRow(
         "a pause is not waited for",
         (Get(30.0, options={"retry_policy": False}), within(6.0, 32.0)),
         "503@31.8 ThrottledError@32",
@@ -165,6 +187,6 @@ def test_a_row_about_deadlines_is_the_same_in_every_driver(
 ) -> None:
     """The instants, the results, and how many requests were sent."""
     script = [(1.8, OK)] * len(SLOW) + [row.outcome]
-    played = play(world, monkeypatch, script, *SLOW, *row.calls, **CHECKED)
+    played = play(world, monkeypatch, script, *SLOW, *row.calls, **{**CHECKED, **row.settings})
     assert " ".join(played.results[len(SLOW) :]) == row.then
     assert len(played.transport.sent) == len(SLOW) + row.requests

@@ -56,7 +56,7 @@ def test_a_wait_that_would_cross_the_deadline_is_not_begun(front_end: FrontEnd) 
     """The refusal says so."""
     harness = Harness(front_end, 200, rate_limit=RateLimitPolicy(0.1))
     harness.request()
-    assert "after the deadline" in str(harness.error(RateLimitExceededError, total_timeout=9.9))
+    assert "too late for the deadline" in str(harness.error(RateLimitExceededError, total_timeout=9.9))
     assert harness.request(total_timeout=10.1).status_code == 200
 
 
