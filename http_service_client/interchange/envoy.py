@@ -18,8 +18,8 @@ import re
 from typing import Any
 
 from .durations import parse_protobuf, protobuf_text
-from .notes import Export, Import, Note
-from .reader import Reader, shown
+from .notes import Export, Import
+from .reader import Reader
 from .settings import BUDGET, CIRCUIT, RETRY, Exporting, Importing
 
 __all__ = ["from_envoy", "to_envoy"]
@@ -35,6 +35,9 @@ _WHY_NOT = {
     RETRY + "retry_conditions": "only statuses and lost connections can be named",
     BUDGET: "Envoy bounds the retries in flight; it has no tokens that successes earn, and no rate",
     CIRCUIT: "outlier detection has no field for it",
+    "hedging.": "Envoy hedges after a fixed delay, and bounds hedges as it does retries",
+    "bulkhead.": "Envoy bounds the requests in progress and those that wait, and nothing else",
+    "rate_limit": "it is a filter of its own in Envoy: local_ratelimit",
     "enable_throttle_gate": "each request of Envoy heeds Retry-After alone; it closes no gate for the others",
 }
 
@@ -45,6 +48,8 @@ def to_envoy(settings: Exporting) -> Export:
     route: dict[str, Any] = {"timeout": "0s" if total is None else protobuf_text(total)}
     if settings.get("enable_retry_policy", True):
         route["retry_policy"] = _retry_policy(settings)
+        if "hedging.delay" in settings.said:
+            route["hedge_policy"] = {"hedge_on_per_try_timeout": True}
     else:
         settings.say("enable_retry_policy")
         settings.note("base_timeout", "only a retry policy of Envoy has a timeout of each attempt")
@@ -54,6 +59,10 @@ def to_envoy(settings: Exporting) -> Export:
     thresholds: dict[str, Any] = {}
     if (most := settings.say("max_connections_per_host")) is not None:
         thresholds["max_connections"] = most
+    if settings.get("bulkhead.max_concurrent") is not None:
+        thresholds["max_requests"] = settings.say("bulkhead.max_concurrent")
+        waiting = settings.say("bulkhead.max_waiting")
+        thresholds["max_pending_requests"] = thresholds["max_requests"] if waiting is None else waiting
     ratio = settings.get(BUDGET + "ratio")
     if ratio is not None and ratio <= 1:
         thresholds["retry_budget"] = {
@@ -85,8 +94,16 @@ def _retry_policy(settings: Exporting) -> dict[str, Any]:
         "a POST is repeated here when it was not sent or has a key; Envoy repeats by the method alone",
         "",
     )
-    if (limit := settings.say("base_timeout")) is not None:
-        policy["per_try_timeout"] = protobuf_text(limit)
+    limit = settings.get("base_timeout")
+    if settings.get("hedging.delay") is not None:
+        policy["per_try_timeout"] = protobuf_text(settings.say("hedging.delay"))
+        settings.note(
+            "base_timeout",
+            "Envoy sends a hedge when the timeout of an attempt is over, which is hedging.delay here",
+        )
+        settings.note("hedging.max_hedges", "a hedge is one of num_retries in Envoy")
+    elif limit is not None:
+        policy["per_try_timeout"] = protobuf_text(settings.say("base_timeout"))
     initial = settings.get(RETRY + "initial_delay")
     if initial is not None:
         longest = settings.get(RETRY + "max_delay")
@@ -169,14 +186,12 @@ def _read_route(route: Reader, found: Importing) -> None:
     timeout = route.seconds("timeout", parse_protobuf)
     # Envoy's default is 15 s; "0s" is no limit.
     found.set("total_timeout", 15.0 if timeout is None else timeout or None)
-    policy = route.child("retry_policy")
+    policy, hedge = route.child("retry_policy"), route.child("hedge_policy")
+    is_hedged = hedge is not None and hedge.flag("hedge_on_per_try_timeout") is True
     if policy is not None:
-        _read_retry_policy(policy, found)
+        _read_retry_policy(policy, found, is_hedged=is_hedged)
     else:
         found.set("enable_retry_policy", False)
-    hedge = route.child("hedge_policy")
-    if hedge is not None:
-        hedge.note("hedge_on_per_try_timeout", "set hedging to have another request after a delay")
 
 
 _CAUSES = {
@@ -192,7 +207,7 @@ _CAUSES = {
 }
 
 
-def _read_retry_policy(policy: Reader, found: Importing) -> None:
+def _read_retry_policy(policy: Reader, found: Importing, *, is_hedged: bool = False) -> None:
     causes = [cause.strip() for cause in (policy.text("retry_on") or "").split(",") if cause.strip()]
     listed = policy.counts("retriable_status_codes")
     statuses: set[int] = set(listed) if "retriable-status-codes" in causes else set()
@@ -212,7 +227,10 @@ def _read_retry_policy(policy: Reader, found: Importing) -> None:
     found.set(RETRY + "lost_connections", lost)
     retries = policy.count("num_retries")
     found.set(RETRY + "max_attempts", 1 + (1 if retries is None else retries))
-    found.set("base_timeout", policy.seconds("per_try_timeout", parse_protobuf) or None)
+    if not is_hedged:
+        found.set("base_timeout", policy.seconds("per_try_timeout", parse_protobuf) or None)
+    elif (delay := policy.seconds("per_try_timeout", parse_protobuf)) is not None:
+        found.set("hedging.delay", delay or None)
     backoff = policy.child("retry_back_off")
     base = 0.025 if backoff is None else backoff.seconds("base_interval", parse_protobuf) or 0.025
     most = None if backoff is None else backoff.seconds("max_interval", parse_protobuf)
@@ -245,9 +263,15 @@ def _read_cluster(cluster: Reader, found: Importing) -> None:
     thresholds = [] if breakers is None else breakers.children("thresholds")
     for number, threshold in enumerate(thresholds):
         if number or str(threshold.get("priority") or "DEFAULT") != "DEFAULT":
-            threshold.notes.append(_whole(threshold, "only the first, of the default priority, is read"))
+            threshold.leave("only the first, of the default priority, is read")
             continue
         found.set("max_connections_per_host", threshold.count("max_connections"))
+        requests, pending = threshold.count("max_requests"), threshold.count("max_pending_requests")
+        if requests is not None:
+            found.set("bulkhead.max_concurrent", requests)
+            found.set("bulkhead.max_waiting", 1024 if pending is None else pending)
+        else:
+            threshold.note("max_pending_requests", "only calls that wait for a bulkhead are bounded here")
         budget = threshold.child("retry_budget")
         if budget is not None:
             percent = budget.child("budget_percent")
@@ -275,20 +299,6 @@ def _read_outlier_detection(detection: Reader, found: Importing) -> None:
         detection.get("failure_percentage_minimum_hosts")
     found.set(CIRCUIT + "recovery_timeout", detection.seconds("base_ejection_time", parse_protobuf) or 30.0)
     detection.get("max_ejection_percent")  # a circuit is that of the whole service
-
-
-def _whole(reader: Reader, why: str) -> Note:
-    """A note for a mapping that is not read."""
-    for name in (
-        "priority",
-        "max_connections",
-        "max_pending_requests",
-        "max_requests",
-        "max_retries",
-        "retry_budget",
-    ):
-        reader.get(name)
-    return Note(reader.path, shown("…"), why)
 
 
 def _snake_case(key: str) -> str:

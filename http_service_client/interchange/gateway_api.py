@@ -31,6 +31,8 @@ _WHY_NOT = {
     RETRY: "a rule of an HTTPRoute has attempts, codes and the least wait, and nothing else",
     BUDGET: "its budget is a share of the requests; it has no tokens that successes earn",
     "circuit_breaker_config.": "the Gateway API has no circuit breaker",
+    "hedging.": "the Gateway API has no hedging",
+    "bulkhead.": "the Gateway API has no bulkhead",
     "enable_throttle_gate": "how Retry-After is heeded is the implementation's",
 }
 

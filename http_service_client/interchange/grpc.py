@@ -55,6 +55,7 @@ _WHY_NOT = {
     RETRY + "retry_conditions": "only codes can be named",
     BUDGET: "the throttling of gRPC has tokens for failures, and nothing else",
     "circuit_breaker_config.": "gRPC has no circuit breaker; the outlier detection of a load balancer ejects single addresses",
+    "hedging.": "a method of gRPC has retries or hedges, not both, and hedges after a fixed delay",
     "enable_throttle_gate": "gRPC heeds the pushback of a server for the call that got it alone",
 }
 
@@ -70,6 +71,8 @@ def to_grpc(settings: Exporting) -> Export:
     document: dict[str, Any] = {"methodConfig": [method]}
     if not settings.get("enable_retry_policy", True):
         settings.say("enable_retry_policy")
+        if settings.get("hedging.delay") is not None:
+            method["hedgingPolicy"] = _hedging_policy(settings)
     elif settings.get(RETRY + "max_attempts") == 1 or settings.get(RETRY + "initial_delay") is None:
         if settings.get(RETRY + "max_attempts") > 1:
             settings.note(
@@ -123,6 +126,14 @@ def _retry_policy(settings: Exporting) -> dict[str, Any] | None:
         "backoffMultiplier": settings.say(RETRY + "backoff_factor"),
         "retryableStatusCodes": [_CODES[status][0] for status in sorted(sayable)],
     }
+
+
+def _hedging_policy(settings: Exporting) -> dict[str, Any]:
+    hedges = settings.get("hedging.max_hedges")
+    said = settings.say("hedging.max_hedges", min(hedges, _MOST_ATTEMPTS - 1))
+    if said != hedges:
+        settings.note("hedging.max_hedges", f"gRPC makes {_MOST_ATTEMPTS} attempts at most", hedges)
+    return {"maxAttempts": said + 1, "hedgingDelay": protobuf_text(settings.say("hedging.delay"))}
 
 
 def _throttling(settings: Exporting) -> dict[str, Any] | None:
@@ -200,8 +211,8 @@ def _read_method(entry: Reader, found: Importing) -> None:
     found.set("total_timeout", entry.seconds("timeout", parse_protobuf) or None)
     found.set("max_response_size", entry.count("maxResponseMessageBytes") or None)
     policy = entry.child("retryPolicy")
-    if entry.child("hedgingPolicy") is not None:
-        entry.note("hedgingPolicy", "set hedging to have another request after a delay")
+    if (hedging := entry.child("hedgingPolicy")) is not None:
+        _read_hedging(hedging, found)
     if policy is None:
         found.set("enable_retry_policy", False)
         return
@@ -227,6 +238,15 @@ def _read_method(entry: Reader, found: Importing) -> None:
             policy.note("retryableStatusCodes", f"{code} has no status of HTTP")
     found.set(RETRY + "statuses", tuple(sorted(statuses)))
     found.set(RETRY + "lost_connections", "all" if 503 in statuses else "none")
+
+
+def _read_hedging(policy: Reader, found: Importing) -> None:
+    attempts = policy.count("maxAttempts")
+    found.set("hedging.max_hedges", max(1, min(attempts or 2, _MOST_ATTEMPTS) - 1))
+    delay = policy.seconds("hedgingDelay", parse_protobuf)
+    if not delay:
+        policy.note("hedgingDelay", "requests do not go out together here: it is taken for a millisecond")
+    found.set("hedging.delay", delay or 0.001)
 
 
 def _camel_case(key: str) -> str:

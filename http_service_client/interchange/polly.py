@@ -26,6 +26,7 @@ __all__ = ["from_polly", "to_polly"]
 
 _TRANSIENT = (408, 429, *range(500, 600))
 _LEAST, _MOST = 0.01, 86400.0  # of a timeout
+_MOST_HEDGES = 10
 _LEAST_SPAN = 0.5  # of a circuit's durations
 _SECTIONS = ("totalrequesttimeout", "retry", "circuitbreaker", "attempttimeout", "ratelimiter", "hedging")
 _WHY_NOT = {
@@ -38,38 +39,60 @@ _WHY_NOT = {
     "retry_budget_config.": "Polly has no retry budget",
     CIRCUIT: "the options of a circuit breaker have no field for it",
     CIRCUIT + "failure_threshold": "a circuit of Polly opens by its failure ratio alone",
+    "hedging.": "a handler of Polly has retries or hedges, not both, and hedges after a fixed delay",
+    "bulkhead.": "the limiter of the standard handler has permits and a queue, and nothing else",
+    "rate_limit": "the limiter of the standard handler bounds what is in progress; another one is set in code",
     "enable_throttle_gate": "ShouldRetryAfterHeader prolongs the delay of the call that got it alone",
     "enable_circuit_breaker": "the standard handler has one; add the strategies in code for none",
 }
 
 
 def to_polly(settings: Exporting) -> Export:
-    """The sections of HttpStandardResilienceOptions."""
+    """The sections of HttpStandardResilienceOptions; or, without retries, those of HttpStandardHedgingResilienceOptions."""
     document: dict[str, Any] = {}
-    for name, section in (("total_timeout", "TotalRequestTimeout"), ("base_timeout", "AttemptTimeout")):
+    retries = settings.get("enable_retry_policy", True)
+    is_hedged = not retries and settings.get("hedging.delay") is not None
+    endpoint: dict[str, Any] = {} if is_hedged else document
+    for name, section, part in (
+        ("total_timeout", "TotalRequestTimeout", document),
+        ("base_timeout", "Timeout" if is_hedged else "AttemptTimeout", endpoint),
+    ):
         timeout = settings.get(name)
         if timeout is None:
             settings.note(
                 name, f"without {section} its default holds; there is no way to switch it off", None
             )
             continue
-        document[section] = {"Timeout": time_span_text(_bounded(settings, name, timeout, _LEAST))}
-    if settings.get("enable_retry_policy", True):
+        part[section] = {"Timeout": time_span_text(_bounded(settings, name, timeout, _LEAST))}
+    if is_hedged:
+        settings.say("enable_retry_policy")
+        document["Hedging"] = _hedging(settings)
+        document["Endpoint"] = endpoint
+    elif retries:
         document["Retry"] = _retry(settings)
     else:
         settings.note(
             "enable_retry_policy", "the standard handler always retries; add the strategies in code for none"
         )
     if settings.get(CIRCUIT + "failure_rate") is not None:
-        document["CircuitBreaker"] = _circuit_breaker(settings)
+        endpoint["CircuitBreaker"] = _circuit_breaker(settings)
     else:
-        settings.note(
-            "circuit_breaker_config.failure_rate",
-            "without one, the circuit of the standard handler has its defaults",
-            None,
-        )
+        why = "without one, the circuit of the standard handler has its defaults"
+        settings.note(CIRCUIT + "failure_rate", why, None)
         settings.leave_out(CIRCUIT + "window", CIRCUIT + "minimum_calls")
+    if settings.get("bulkhead.max_concurrent") is not None:
+        permits, waiting = settings.say("bulkhead.max_concurrent"), settings.say("bulkhead.max_waiting")
+        options = {"PermitLimit": permits, "QueueLimit": permits if waiting is None else waiting}
+        endpoint["RateLimiter"] = {"DefaultRateLimiterOptions": options}
     return settings.finish(document, _WHY_NOT)
+
+
+def _hedging(settings: Exporting) -> dict[str, Any]:
+    hedges = settings.get("hedging.max_hedges")
+    said = settings.say("hedging.max_hedges", min(hedges, _MOST_HEDGES))
+    if said != hedges:
+        settings.note("hedging.max_hedges", f"Polly makes {_MOST_HEDGES} at most", hedges)
+    return {"Delay": time_span_text(settings.say("hedging.delay")), "MaxHedgedAttempts": said}
 
 
 def _bounded(settings: Exporting, name: str, seconds: float, least: float) -> float:
@@ -133,7 +156,7 @@ def _circuit_breaker(settings: Exporting) -> dict[str, Any]:
 
 
 def from_polly(document: object) -> Import:
-    """A configuration with the settings of the standard resilience handler of .NET.
+    """A configuration with the settings of the standard resilience handler of .NET, or of its standard hedging handler.
 
     document: the sections `Retry`, `CircuitBreaker` and so on, as appsettings.json has them; or a mapping with them under one key.
         Names are read in any case, as .NET does. A section that is left out has the handler's defaults.
@@ -143,24 +166,38 @@ def from_polly(document: object) -> Import:
     if not any(name in whole for name in _SECTIONS):
         reader = whole.only_child() or whole
     found = Importing()
-    for section, name, default in (
-        ("totalrequesttimeout", "total_timeout", 30.0),
-        ("attempttimeout", "base_timeout", 10.0),
-    ):
-        options = reader.child(section)
-        seconds = None if options is None else options.seconds("timeout", parse_time_span)
-        found.set(name, default if seconds is None else seconds)
-        if options is not None:
-            options.get("name")
-    _read_retry(reader.child("retry") or Reader({}, "Retry", str.lower), found)
-    _read_circuit_breaker(reader.child("circuitbreaker") or Reader({}, "CircuitBreaker", str.lower), found)
-    reader.note("ratelimiter", "its limit of concurrent requests is a bulkhead here") if reader.get(
-        "ratelimiter"
-    ) else None
-    reader.note("hedging", "set hedging to have another request after a delay") if reader.get(
-        "hedging"
-    ) else None
+    hedging = reader.child("hedging")
+    if hedging is None:
+        endpoint, timeout = reader, "attempttimeout"
+        _read_retry(reader.child("retry") or Reader({}, "Retry", str.lower), found)
+    else:
+        endpoint, timeout = reader.child("endpoint") or Reader({}, "Endpoint", str.lower), "timeout"
+        found.set("enable_retry_policy", False)
+        _read_hedging(hedging, found)
+    _read_timeout(reader, "totalrequesttimeout", found, "total_timeout", 30.0)
+    _read_timeout(endpoint, timeout, found, "base_timeout", 10.0)
+    _read_circuit_breaker(endpoint.child("circuitbreaker") or Reader({}, "CircuitBreaker", str.lower), found)
+    if (limiter := endpoint.child("ratelimiter")) is not None:
+        _read_limiter(limiter, found)
     return found.finish(whole.all_notes())
+
+
+def _read_timeout(reader: Reader, section: str, found: Importing, name: str, default: float) -> None:
+    options = reader.child(section)
+    seconds = None
+    if options is not None:
+        seconds = options.seconds("timeout", parse_time_span)
+        options.get("name")
+    found.set(name, default if seconds is None else seconds)
+
+
+def _read_hedging(hedging: Reader, found: Importing) -> None:
+    hedges, delay = hedging.count("maxhedgedattempts"), hedging.seconds("delay", parse_time_span)
+    found.set("hedging.max_hedges", 1 if hedges is None else max(1, hedges))
+    if delay == 0:
+        hedging.note("delay", "requests do not go out together here: it is taken for a millisecond")
+    found.set("hedging.delay", 2.0 if delay is None else max(delay, 0.001))
+    hedging.get("name")
 
 
 def _read_retry(retry: Reader, found: Importing) -> None:
@@ -191,6 +228,14 @@ def _read_retry(retry: Reader, found: Importing) -> None:
     retry.get("name")
     found.set(RETRY + "statuses", tuple(sorted(_TRANSIENT)))
     found.set(RETRY + "lost_connections", "all")
+
+
+def _read_limiter(limiter: Reader, found: Importing) -> None:
+    options = limiter.child("defaultratelimiteroptions") or Reader({}, "", str.lower)
+    permits, waiting = options.count("permitlimit"), options.count("queuelimit")
+    found.set("bulkhead.max_concurrent", 1000 if permits is None else permits)
+    found.set("bulkhead.max_waiting", 0 if waiting is None else waiting)
+    limiter.get("name")
 
 
 def _read_circuit_breaker(circuit: Reader, found: Importing) -> None:

@@ -130,6 +130,11 @@ class Reader:
         if name in self:
             self.notes.append(Note(self.path_of(name), shown(self.get(name)), why))
 
+    def leave(self, why: str) -> None:
+        """Nothing of the mapping is read."""
+        self._read.update(self._values)
+        self.notes.append(Note(self.path, "{…}", why))
+
     def path_of(self, name: str) -> str:
         """The path of a key, as the document writes it."""
         key = self._values.get(name, (name, None))[0]

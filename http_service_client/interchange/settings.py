@@ -18,6 +18,7 @@ from ..core.machines.backoff import ExponentialBackoff
 from ..core.machines.circuit_states import CircuitBreakerSettings
 from ..core.machines.retry_conditions import DEFAULT_CONDITIONS, RETRYABLE_STATUSES, RetryCondition
 from ..errors import ConfigurationError, ConnectError, ConnectTimeoutError
+from ..http.urls import redact_url
 from ..policies.retry import RetryPolicy
 from .notes import Export, Import, Note
 from .reader import shown
@@ -39,6 +40,7 @@ _READ_ELSEWHERE = frozenset(
         ),
         *("enable_circuit_breaker", "enable_retry_policy", "enable_retry_budget", "enable_throttle_gate"),
         *("circuit_breaker_config", "retry_policy_config", "retry_budget_config", "connection_pool"),
+        *("bulkhead", "hedging"),
     }
 )
 _SECRET = frozenset({"auth", "default_headers", "proxy", "netrc"})
@@ -68,11 +70,15 @@ def settings_of(config: HttpClientConfig) -> dict[str, Any]:
     else:
         found |= {CIRCUIT + name: value for name, value in _of_circuit(circuit).items()}
     found["enable_throttle_gate"] = config.enable_throttle_gate
+    if config.hedging is not None:
+        found |= _of_record("hedging", config.hedging, ("max_hedges",))
+    if config.bulkhead is not None:
+        found |= _of_record("bulkhead", config.bulkhead, ("max_concurrent", "max_waiting"))
     for item in fields(config):
         value = getattr(config, item.name)
         default = {} if item.default is MISSING else item.default
         if item.name not in _READ_ELSEWHERE and value != default:
-            found[item.name] = "***" if item.name in _SECRET else value
+            found[item.name] = _redacted(item.name, value)
     for item in fields(pool):
         if item.name not in _OF_POOL and getattr(pool, item.name) != item.default:
             found[f"connection_pool.{item.name}"] = (
@@ -82,6 +88,25 @@ def settings_of(config: HttpClientConfig) -> dict[str, Any]:
 
 
 _OF_POOL = frozenset({"max_connections", "max_connections_per_host", "connection_timeout", "request_timeout"})
+
+
+def _of_record(name: str, record: Any, always: tuple[str, ...]) -> dict[str, Any]:
+    """The fields of a record that are not at their defaults, and some in any case."""
+    return {
+        f"{name}.{item.name}": getattr(record, item.name)
+        for item in fields(record)
+        if item.name in always
+        or getattr(record, item.name)
+        != (item.default_factory() if item.default_factory is not MISSING else item.default)
+    }
+
+
+def _redacted(name: str, value: Any) -> Any:
+    if name in _SECRET:
+        return "***"
+    if name == "base_url":
+        return redact_url(value)
+    return tuple(map(redact_url, value)) if name == "alternate_urls" else value
 
 
 def _of_retry(policy: RetryPolicy) -> dict[str, Any]:
@@ -135,12 +160,12 @@ def _of_circuit(settings: CircuitBreakerSettings) -> dict[str, Any]:
 
 
 class Exporting:
-    """An export on its way. Every setting is said, or has a note."""
+    """An export on its way. Every setting is said, or has a note.   said: those that are."""
 
     def __init__(self, config: HttpClientConfig) -> None:
         self._left = settings_of(config)
         self._notes: list[Note] = []
-        self._said: dict[str, Any] = {}
+        self.said: dict[str, Any] = {}
 
     def get(self, name: str, default: Any = None) -> Any:
         """The value of a setting, said or not yet."""
@@ -154,7 +179,7 @@ class Exporting:
         given = self._left.pop(name, None)
         said = given if value is ... else value
         if said is not None:
-            self._said[name] = said
+            self.said[name] = said
         return said
 
     def note(self, name: str, why: str, value: object = ...) -> None:
@@ -175,7 +200,7 @@ class Exporting:
             if value is None or (name == "enable_throttle_gate" and not value):
                 continue  # no limit needs no word
             self.note(name, _CLIENT if prefix is None else reasons[prefix])
-        return Export(document, tuple(self._notes), self._said)
+        return Export(document, tuple(self._notes), self.said)
 
 
 _CLIENT = "the client keeps it; it has no equal there"
@@ -213,12 +238,7 @@ class Importing:
                 listed.append(RetryCondition.on_status_codes(chosen))
             if lost != "all" or RETRYABLE_STATUSES.symmetric_difference(chosen):
                 settings.setdefault(RETRY[:-1], {})["retry_conditions"] = listed
-        pool = settings.pop("connection_pool", None)
         try:
-            if pool is not None:
-                from ..client.config import ConnectionPoolConfig
-
-                settings["connection_pool"] = ConnectionPoolConfig(**pool)
             config = HttpClientConfig(**settings)
         except ConfigurationError as error:
             raise ConfigurationError(

@@ -14,6 +14,7 @@ from ..core.checks import did_you_mean
 from ..core.decisions import NoConnection
 from ..core.machines.bulkhead_settings import BulkheadRefusal
 from ..core.machines.hedging import HedgeRefusal
+from ..core.machines.load_shedding import SheddingRefusal
 from ..core.machines.rate_limit_settings import LateTurn
 from ..core.machines.retry_decision import NoRetry
 from ..core.machines.throttle_gate import Pause
@@ -37,7 +38,9 @@ _KINDS: Mapping[str, type[Any]] = {kind._field_defaults["name"]: kind for kind i
 _DECISIONS: Mapping[str, Callable[..., Any]] = {
     "attempt_finished": NoConnection,
     "bulkhead": BulkheadRefusal,
+    "concurrency limit": BulkheadRefusal,
     "hedge_denied": HedgeRefusal,
+    "load shedding": SheddingRefusal,
     "rate limit": LateTurn,
     "retry_stopped": NoRetry,
     "throttle_refused": Pause,

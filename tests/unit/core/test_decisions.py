@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import pickle
+import pkgutil
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from http_service_client import core
 from http_service_client.core.decisions import (
     NUMBERS,
     Change,
@@ -196,3 +199,16 @@ def test_the_next_wait_is_known_without_a_random_number() -> None:
     assert drawn.longest() == 3.0
     own = type("Own", (), {"delays": lambda self, random: iter([random()])})()
     assert Waits(own, None, no_random).series(is_throttled=False).longest() is None
+
+
+def test_each_decision_is_known_where_json_is_read() -> None:
+    """A timeline that was kept as JSON is explained like any other; some events make their decision of their own fields."""
+    from http_service_client.simulation.recordings import _DECISIONS
+
+    kinds = {
+        kind
+        for about in pkgutil.walk_packages(core.__path__, f"{core.__name__}.")
+        for kind in vars(importlib.import_module(about.name)).values()
+        if isinstance(kind, type) and issubclass(kind, tuple) and hasattr(kind, "objection")
+    }
+    assert kinds - set(_DECISIONS.values()) == {CircuitRefusal, DeadlineRefusal}

@@ -16,6 +16,8 @@ from http_service_client import (
     RetryBudgetSettings,
     RetryQuotaSettings,
 )
+from http_service_client.core.machines.bulkhead_settings import BulkheadSettings
+from http_service_client.core.machines.hedging import HedgingSettings
 from http_service_client.interchange import (
     Import,
     export,
@@ -147,7 +149,8 @@ def test_a_route_and_a_cluster_of_envoy() -> None:
     imported = from_envoy(ENVOY)
     config = imported.config
     assert config.retry is not None
-    assert (config.total_timeout, config.timeout.total, config.timeout.connect) == (15.0, 0.5, 0.25)
+    assert (config.total_timeout, config.timeout.total, config.timeout.connect) == (15.0, 30.0, 0.25)
+    assert config.hedging == HedgingSettings(delay=0.5)  # its timeout of an attempt begins a hedge
     assert (config.retry.max_attempts, config.pool.max_connections_per_host) == (4, 100)
     assert config.retry.backoff_strategy == ExponentialBackoff(0.1, max_delay=2.0)
     assert statuses(config) == {429, *range(500, 600)}
@@ -160,7 +163,6 @@ def test_a_route_and_a_cluster_of_envoy() -> None:
         "route.retry_policy.rate_limited_retry_back_off.max_interval",
         "route.retry_policy.rate_limited_retry_back_off.reset_headers",
         "route.retry_policy.retry_host_predicate",
-        "route.hedge_policy.hedge_on_per_try_timeout",
         "cluster.circuit_breakers.thresholds[0].max_retries",
         "cluster.circuit_breakers.thresholds[0].retry_budget.min_retry_concurrency",
         "cluster.circuit_breakers.thresholds[1]",
@@ -231,6 +233,22 @@ def test_a_service_config_of_grpc(service: str, method: str, timeout: float, att
         }
 
 
+@pytest.mark.parametrize(
+    ("policy", "delay", "hedges"),
+    [
+        ({"maxAttempts": 3, "hedgingDelay": "0.5s"}, 0.5, 2),
+        ({"maxAttempts": 9, "hedgingDelay": "2s"}, 2.0, 4),
+        ({"maxAttempts": 2, "hedgingDelay": "0s"}, 0.001, 1),
+    ],
+)
+def test_hedging_in_grpc(policy: dict[str, Any], delay: float, hedges: int) -> None:
+    """In place of retries."""
+    imported = from_grpc_service_config({"methodConfig": [{"name": [{}], "hedgingPolicy": policy}]})
+    assert imported.config.hedging == HedgingSettings(delay=delay, max_hedges=hedges)
+    assert imported.config.retry is None
+    assert bool(imported.notes) is (delay == 0.001)
+
+
 def test_an_entry_for_all_methods_is_read_where_none_fits_better() -> None:
     """It has an empty name."""
     document = {"methodConfig": [*GRPC["methodConfig"], {"name": [{}], "timeout": "9s"}]}
@@ -289,7 +307,24 @@ def test_options_of_polly() -> None:
     assert circuit is not None
     assert (circuit.failure_threshold, circuit.failure_rate, circuit.minimum_calls) == (None, 0.3, 10)
     assert (circuit.window, circuit.recovery_timeout) == (30.0, 30.0)
-    assert list(notes(imported)) == ["HttpStandardResilience.RateLimiter"]
+    assert config.bulkhead == BulkheadSettings(max_concurrent=50, max_waiting=10)
+    assert imported.notes == ()
+
+
+def test_the_hedging_handler_of_polly() -> None:
+    """Its limits are those of an endpoint, and it retries nothing."""
+    document = {
+        "TotalRequestTimeout": {"Timeout": "00:00:20"},
+        "Hedging": {"Delay": "00:00:00.500", "MaxHedgedAttempts": 2},
+        "Endpoint": {"Timeout": {"Timeout": "00:00:04"}, "CircuitBreaker": {"FailureRatio": 0.9}},
+    }
+    imported = from_polly(document)
+    config = imported.config
+    assert (config.total_timeout, config.timeout.total, config.retry) == (20.0, 4.0, None)
+    assert config.hedging == HedgingSettings(delay=0.5, max_hedges=2)
+    assert config.resolved.circuit_breaker is not None
+    assert config.resolved.circuit_breaker.failure_rate == 0.9
+    assert imported.notes == ()
 
 
 @pytest.mark.parametrize(

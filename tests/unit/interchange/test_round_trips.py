@@ -96,6 +96,12 @@ CONFIGS = st.fixed_dictionaries(
         "retry_policy_config": st.none() | RETRIES,
         "retry_budget_config": BUDGETS,
         "circuit_breaker_config": CIRCUITS,
+        "hedging": st.none()
+        | st.fixed_dictionaries({"delay": st.none() | MILLISECONDS, "max_hedges": st.integers(1, 6)}),
+        "bulkhead": st.none()
+        | st.fixed_dictionaries(
+            {"max_concurrent": st.integers(1, 50), "max_waiting": st.none() | st.integers(0, 50)}
+        ),
     }
 ).map(lambda chosen: HttpClientConfig(**chosen))
 
