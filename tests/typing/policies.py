@@ -7,15 +7,18 @@ from functools import partial
 from typing_extensions import Unpack, assert_type
 
 from http_service_client import (
+    BulkheadPolicy,
     CircuitBreakerPolicy,
     HttpContext,
     HttpRequest,
     HttpResponse,
     HttpServiceClient,
+    Priority,
     RequestOptions,
     RetryPolicy,
     gather,
     gather_in_threads,
+    priority,
 )
 
 
@@ -28,12 +31,23 @@ async def twice_async(number: int) -> int:
 
 
 async def calls_keep_the_types_of_the_function() -> None:
-    for policy in (RetryPolicy(), CircuitBreakerPolicy()):
+    for policy in (RetryPolicy(), CircuitBreakerPolicy(), BulkheadPolicy(5)):
         assert_type(policy.call(twice, 1, plus=2), int)
         assert_type(await policy.call_async(twice_async, 1), int)
     RetryPolicy().call(twice, "1")  # type: ignore[arg-type]  # refused
     CircuitBreakerPolicy().call(twice, 1, minus=2)  # type: ignore[call-arg]  # refused
     assert_type(RetryPolicy().apply(twice)(1), int)
+
+
+def bulkheads_and_priorities_know_their_settings() -> None:
+    policy = BulkheadPolicy(5, partitions={"web": 0.5}, partition_by="priority")
+    policy.reconfigure(max_concurrent=6, max_wait=None)
+    policy.reconfigure(max_concurrent="6")  # type: ignore[arg-type]  # refused
+    policy.reconfigure(size=6)  # type: ignore[call-arg]  # refused
+    BulkheadPolicy(5, partition_by="tenant")  # type: ignore[arg-type]  # refused
+    with priority("low") as block:
+        assert_type(block.level, Priority)
+    priority("urgent")  # type: ignore[arg-type]  # refused
 
 
 async def gathered_results_have_the_type_of_one(client: HttpServiceClient) -> None:

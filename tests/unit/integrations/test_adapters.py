@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from http_service_client import (
+    BulkheadFullError,
     CircuitOpenError,
     ClientClosedError,
     ConfigurationError,
@@ -86,6 +87,26 @@ def test_a_pause_is_kept_by_all(way: type[Way], server: LoopbackServer, stack: E
     with pytest.raises(ThrottledError):
         session.request("GET", server.url)
     assert len(server.requests) == 1
+
+
+def test_a_bulkhead_is_shared(way: type[Way], server: LoopbackServer, stack: ExitStack) -> None:
+    """A refusal is raised as one of the client's errors, and as one that users of the library handle."""
+    client = client_of(bulkhead={"max_concurrent": 1, "max_waiting": 0})
+    session = way(client, None, stack)
+    server.script("/", respond(200))
+    session.request("GET", server.url)
+    bulkhead = client._call_builder.origins.get(server.url).bulkhead
+    assert bulkhead is not None
+    assert bulkhead.is_idle
+    permit = bulkhead.permit()
+    assert permit.try_acquire()
+    for request in (session.request, client.request):
+        with pytest.raises(BulkheadFullError):
+            request("GET", server.url)
+    permit.release()
+    server.script("/", respond(200))
+    session.request("GET", server.url)
+    assert len(server.requests) == 2
 
 
 def test_calls_are_counted_and_observed(way: type[Way], server: LoopbackServer, stack: ExitStack) -> None:

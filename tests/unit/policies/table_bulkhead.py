@@ -8,6 +8,7 @@ from http_service_client import (
     BulkheadPolicy,
     CircuitBreakerPolicy,
     ConstantBackoff,
+    HedgingPolicy,
     RetryCondition,
     RetryPolicy,
     deadline,
@@ -182,6 +183,22 @@ ROWS = [
         [Op(takes=1.0, gives=(OSError, "ok")), Op(at=1.5, takes=1.0)],
         "ok@4 ok@2.5",
         "RetryScheduled",
+    ),
+    Row(
+        "a hedge that is refused does not end the first one",
+        lambda clock: [HedgingPolicy(delay=1.0, in_threads=True, clock=clock), of(clock, 1, 0)],
+        [Op(takes=3.0)],
+        "ok@3",
+    ),
+    Row(
+        "a hedge waits for a permit, with the priority of its call",
+        lambda clock: [HedgingPolicy(delay=1.0, in_threads=True, clock=clock), of(clock, 2)],
+        [
+            Op(takes=(9.0, 0.5), gives=("first", "hedge"), inside=HIGH),
+            Op(takes=2.0),
+            Op(at=0.5, takes=1.0),
+        ],
+        "hedge@2.5 ok@2 ok@3.5",
     ),
     Row(
         "a refusal is no evidence for a circuit, and is not retried",
