@@ -13,6 +13,7 @@ knows no formula of a breaker or a backoff, and holds for those of the future:
     all down       not every base URL is asked
     too slow       the deadline check never refuses an attempt, though none can end in time
     slow, at once  a call that the bulkhead admits waits for a connection
+    silent         no request is sent a second time, though hedging is set
     well           all calls fail, or all late ones, by faults that are injected; faults are injected without a bound
 
 Without the last one, a chaos is left out: what it injects says nothing about the other settings.
@@ -37,6 +38,8 @@ from ..events import (
     CircuitRefused,
     ConnectionAwaited,
     Event,
+    HedgeDenied,
+    HedgeStarted,
     RetryStopped,
     StopReason,
     Timeline,
@@ -81,7 +84,7 @@ def check(
     ends, or that outlasts its caller; a circuit that never opens at this rate, or opens for a service that answers
     95 % of its requests; a trial lease that is not above the attempt timeout; a `slow_call_duration` above it; alternate
     base URLs that a call has no attempts for; a deadline check that never knows enough; a bulkhead that admits more
-    calls than there are connections; chaos that fails all calls, delays them beyond their timeout, or has no bound.
+    calls than there are connections; hedges that are never due; chaos that fails all calls, delays them beyond their timeout, or has no bound.
 
     Raises ConfigurationError for a wrong argument.
 
@@ -103,7 +106,8 @@ def _findings(config: HttpClientConfig, rate: float, caller_timeout: float | Non
     found = _about_time(config, caller_timeout)
     if config.resolved.circuit_breaker is not None:
         found += _about_circuits(config, rate)
-    return [*found, *_about_hosts(config), *_about_deadlines(config, rate), *_about_bulkheads(config), *chaos]
+    found += [*_about_hosts(config), *_about_deadlines(config, rate), *_about_bulkheads(config)]
+    return [*found, *_about_hedges(config), *chaos]
 
 
 def _about_chaos(config: HttpClientConfig) -> list[Finding]:
@@ -276,6 +280,22 @@ def _about_bulkheads(config: HttpClientConfig) -> list[Finding]:
         f"the others hold a permit while they wait for one; lower it to {name}={slots}, or raise that"
     )
     return [Finding("bulkhead-over-connections", message, witness.last)]
+
+
+def _about_hedges(config: HttpClientConfig) -> list[Finding]:
+    settings = config.resolved.hedging
+    if settings is None or settings.delay is None:
+        return []
+    silent = _one_call(config, Outage(how="silent"))
+    if silent is None or any(isinstance(event, (HedgeStarted, HedgeDenied)) for event in silent):
+        return []
+    limit, total = config.resolved.timeout.total, config.total_timeout
+    name = "total_timeout" if limit is None or (total is not None and total < limit) else "base_timeout"
+    message = (
+        f"no request is ever hedged: delay={settings.delay:g} of hedging is not below "
+        f"{name}={total if name == 'total_timeout' else limit:g}; lower the delay, to about the latency that few responses exceed"
+    )
+    return [Finding("hedge-never-due", message, silent)]
 
 
 class _Witness(Tally):

@@ -442,6 +442,7 @@ class CallRace(Race):
         chosen: Any = arm or self._first
         call, of = self._call, chosen.call
         call.current, call.request, call.hops = of.current, of.request, of.hops
+        call.key, call.origin_state, call.breaker = of.key, of.origin_state, of.breaker  # of another host
         call.key, call.origin_state, call.breaker = of.key, of.origin_state, of.breaker  # of its host
         vars(call).update(vars(of))
 

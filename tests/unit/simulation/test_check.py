@@ -53,6 +53,10 @@ def test_the_defaults_do_not_contradict_each_other(rate: float) -> None:
         (breaker(failure_threshold=10_000), ["circuit-never-opens"]),
         (breaker(failure_threshold=1), ["circuit-opens-without-need"]),
         (breaker(trial_lease=20.0), ["lease-below-timeout"]),
+        (HttpClientConfig(hedging={"delay": 29.0}), []),
+        (HttpClientConfig(hedging={}), []),
+        (HttpClientConfig(hedging={"delay": 30.0}), ["hedge-never-due"]),
+        (HttpClientConfig(hedging={"delay": 6.0}, base_timeout=10, total_timeout=5.0, enable_retry_policy=False), ["attempt-over-total", "hedge-never-due"]),
         (HttpClientConfig(base_url="https://a.test", alternate_urls=["https://b.test"]), []),
         (
             HttpClientConfig(

@@ -271,3 +271,23 @@ def test_a_trial_of_the_circuit_is_hedged_within_its_permits(
     )
     assert played.results == ["500@0.1", "200@8", "200@9"]
     assert len(played.transport.sent) == 3
+
+
+def test_a_hedge_goes_to_another_host(in_asyncio: AsyncioFrontEnd) -> None:
+    """With its circuit and its limits; the call ends with the winner's."""
+    clock = VirtualClock()
+    script = {"https://a.test/orders": late(9.0, OK), "https://b.test/orders": late(0.5, OK)}
+    client = HttpServiceClient(
+        HttpClientConfig(
+            base_url="https://a.test", alternate_urls=["https://b.test"], hedging={"delay": 1.0}
+        ),
+        transport=ScriptedTransport(script, clock=clock),
+        clock=clock,
+    )
+    response = in_asyncio.request(client, "GET", "/orders")
+    assert response.url == "https://b.test/orders"
+    by_name = {event.name: event for event in response.timeline}
+    assert by_name["attempt_finished"].key == "https://b.test"
+    origins = dict(client._call_builder.origins.items())
+    counts = {key: origins[key].breaker.snapshot() for key in ("https://a.test", "https://b.test")}  # type: ignore[union-attr]
+    assert [(each.successes, each.abandoned) for each in counts.values()] == [(0, 1), (1, 0)]
