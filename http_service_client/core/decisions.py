@@ -126,12 +126,12 @@ NUMBERS = _ThreeDigits()
 
 
 def rounded_up(number: float) -> float:
-    """The smallest of `NUMBERS` that is not below.
+    """The smallest of `NUMBERS` that is not below, or the largest of them.
 
     >>> rounded_up(2.1374), rounded_up(3.0)
     (2.14, 3.0)
     """
-    return NUMBERS[bisect_left(NUMBERS, number)]
+    return NUMBERS[min(bisect_left(NUMBERS, number), len(NUMBERS) - 1)]
 
 
 def smallest_changes(decision: Decision) -> list[list[tuple[Change, float]]]:
@@ -166,7 +166,8 @@ def would_have_been(decision: Decision, most: int = 3) -> str:
 
 
 def _listed(texts: Sequence[str]) -> str:
-    """
+    """The texts as a list in a sentence.
+
     >>> _listed(["a"]), _listed(["a", "b", "c"])
     ('a', 'a, b and c')
     """

@@ -28,7 +28,8 @@ _TIME_SPAN = re.compile(
 
 
 def protobuf_text(seconds: float) -> str:
-    """
+    """The duration in decimals.
+
     >>> protobuf_text(1.5), protobuf_text(30.0), protobuf_text(0.0000001)
     ('1.5s', '30s', '0.0000001s')
     """
@@ -75,7 +76,8 @@ def parse_gateway(text: object) -> float:
 
 
 def time_span_text(seconds: float) -> str:
-    """
+    """The duration with its seven decimals, if it has any.
+
     >>> time_span_text(2.5), time_span_text(90.0), time_span_text(93784.0)
     ('00:00:02.5000000', '00:01:30', '1.02:03:04')
     """

@@ -26,6 +26,7 @@ __all__ = ["from_polly", "to_polly"]
 
 _TRANSIENT = (408, 429, *range(500, 600))
 _LEAST, _MOST = 0.01, 86400.0  # of a timeout
+_ATTEMPT, _WINDOW = 10.0, 30.0  # the defaults of the standard handler
 _MOST_HEDGES = 10
 _LEAST_SPAN = 0.5  # of a circuit's durations
 _SECTIONS = ("totalrequesttimeout", "retry", "circuitbreaker", "attempttimeout", "ratelimiter", "hedging")
@@ -53,17 +54,22 @@ def to_polly(settings: Exporting) -> Export:
     retries = settings.get("enable_retry_policy", True)
     is_hedged = not retries and settings.get("hedging.delay") is not None
     endpoint: dict[str, Any] = {} if is_hedged else document
-    for name, section, part in (
-        ("total_timeout", "TotalRequestTimeout", document),
-        ("base_timeout", "Timeout" if is_hedged else "AttemptTimeout", endpoint),
-    ):
-        timeout = settings.get(name)
-        if timeout is None:
-            settings.note(
-                name, f"without {section} its default holds; there is no way to switch it off", None
-            )
-            continue
-        part[section] = {"Timeout": time_span_text(_bounded(settings, name, timeout, _LEAST))}
+    total, limit = settings.get("total_timeout"), settings.get("base_timeout")
+    if total is None:
+        settings.note("total_timeout", "Polly always has a limit: here it is the longest, a day", None)
+    else:
+        total = _bounded(settings, "total_timeout", total, _LEAST)
+    document["TotalRequestTimeout"] = {"Timeout": time_span_text(_MOST if total is None else total)}
+    if limit is None:
+        settings.note(
+            "base_timeout", f"an attempt always has a limit in Polly: by default {_ATTEMPT:g} s", None
+        )
+    else:
+        limit = _bounded(settings, "base_timeout", limit, _LEAST, _MOST / 2)
+        if total is not None and limit > total:
+            settings.note("base_timeout", "it may not be above the total timeout in Polly", limit)
+            limit = settings.say("base_timeout", total)
+        endpoint["Timeout" if is_hedged else "AttemptTimeout"] = {"Timeout": time_span_text(limit)}
     if is_hedged:
         settings.say("enable_retry_policy")
         document["Hedging"] = _hedging(settings)
@@ -80,6 +86,7 @@ def to_polly(settings: Exporting) -> Export:
         why = "without one, the circuit of the standard handler has its defaults"
         settings.note(CIRCUIT + "failure_rate", why, None)
         settings.leave_out(CIRCUIT + "window", CIRCUIT + "minimum_calls")
+    _keep_valid(settings, endpoint, _ATTEMPT if limit is None else limit)
     if settings.get("bulkhead.max_concurrent") is not None:
         permits, waiting = settings.say("bulkhead.max_concurrent"), settings.say("bulkhead.max_waiting")
         options = {"PermitLimit": permits, "QueueLimit": permits if waiting is None else waiting}
@@ -95,10 +102,20 @@ def _hedging(settings: Exporting) -> dict[str, Any]:
     return {"Delay": time_span_text(settings.say("hedging.delay")), "MaxHedgedAttempts": said}
 
 
-def _bounded(settings: Exporting, name: str, seconds: float, least: float) -> float:
-    bounded = min(max(seconds, least), _MOST)
+def _keep_valid(settings: Exporting, endpoint: dict[str, Any], attempt: float) -> None:
+    """The handler does not start if the window of its circuit is shorter than two attempts may take."""
+    window = settings.said.get(CIRCUIT + "window", _WINDOW)
+    if window < 2 * attempt:
+        settings.note(CIRCUIT + "window", "it must be twice the timeout of an attempt in Polly", window)
+        endpoint.setdefault("CircuitBreaker", {})["SamplingDuration"] = time_span_text(2 * attempt)
+        if CIRCUIT + "window" in settings.said:
+            settings.say(CIRCUIT + "window", 2 * attempt)
+
+
+def _bounded(settings: Exporting, name: str, seconds: float, least: float, most: float = _MOST) -> float:
+    bounded = min(max(seconds, least), most)
     if bounded != seconds:
-        settings.note(name, f"it is from {least:g} s to a day in Polly", seconds)
+        settings.note(name, f"it is from {least:g} s to {most / 3600:g} hours in Polly", seconds)
     return float(settings.say(name, bounded))
 
 

@@ -328,6 +328,29 @@ def test_the_hedging_handler_of_polly() -> None:
 
 
 @pytest.mark.parametrize(
+    ("settings", "sections"),
+    [
+        (
+            {},
+            {"TotalRequestTimeout": "1.00:00:00", "AttemptTimeout": "00:00:30", "CircuitBreaker": "00:01:00"},
+        ),
+        ({"total_timeout": 5.0}, {"TotalRequestTimeout": "00:00:05", "AttemptTimeout": "00:00:05"}),
+        (
+            {"base_timeout": 8.0, "circuit_breaker_config": {"failure_rate": 0.5, "window": 10.0}},
+            {"TotalRequestTimeout": "1.00:00:00", "AttemptTimeout": "00:00:08", "CircuitBreaker": "00:00:16"},
+        ),
+    ],
+)
+def test_polly_would_start_with_what_is_exported(settings: dict[str, Any], sections: dict[str, str]) -> None:
+    """By the rules of its validator: an attempt fits into the whole, and twice into the window of the circuit."""
+    document = export(HttpClientConfig(**settings), to="polly").document
+    found = {name: document[name]["Timeout"] for name in ("TotalRequestTimeout", "AttemptTimeout")}
+    if "CircuitBreaker" in document:
+        found["CircuitBreaker"] = document["CircuitBreaker"]["SamplingDuration"]
+    assert found == sections
+
+
+@pytest.mark.parametrize(
     ("options", "expected"),
     [
         ({"BackoffType": "Constant", "UseJitter": False}, ConstantBackoff(2.0, "none")),
