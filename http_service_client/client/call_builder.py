@@ -216,6 +216,11 @@ class CallBuilder:
         return self._base_url
 
     @property
+    def alternate_origins(self) -> Sequence[str]:
+        """Those of the base URLs that may stand in for `base_url`."""
+        return () if self._hosts is None else self._hosts.origins[1:]
+
+    @property
     def is_closed(self) -> bool:
         """Whether `build` raises ClientClosedError."""
         return self.lifetime.is_closed

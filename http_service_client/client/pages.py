@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus, urljoin
@@ -17,7 +17,7 @@ from ..core.checks import check_count, check_duration
 from ..errors import ConfigurationError, InvalidRequestError, PaginationError
 from ..http.path_templates import fill_path
 from ..http.preparation import parse_method
-from ..http.urls import RawUrl, location_url, normalise_url, origin_of, redact_url
+from ..http.urls import RawUrl, UrlUnderBase, is_relative, location_url, normalise_url, origin_of, redact_url
 from ..policies.deadline import deadline
 from .call_builder import StreamRequestOptions
 
@@ -63,12 +63,14 @@ def next_by_field(path: str, param: str | None = None) -> Next:
 class Pages:
     """Where a listing goes on.
 
+    alternates: origins of the base URLs that stand in for the first one.
     options: the keywords of the next call.   last: the page that arrived last, or None.
     """
 
     def __init__(
         self,
         base_url: str | None,
+        alternates: Sequence[str],
         clock: Callable[[], float],
         url: str,
         method: str,
@@ -91,7 +93,10 @@ class Pages:
         self._base_url, self._template = base_url, url
         self._path_params: dict[str, object] = {}
         params = self.options.pop("params", None)
-        self._url = normalise_url(self._filled(self.options.pop("path_params", None)), params, base_url)
+        url = self._filled(self.options.pop("path_params", None))
+        self._url = normalise_url(url, params, base_url)
+        if is_relative(url):
+            self._url = UrlUnderBase(self._url)
         self._next = next
         self._left = max_pages
         self._seconds: Any = options.get("total_timeout")
@@ -99,7 +104,11 @@ class Pages:
             check_duration("total_timeout", self._seconds)
             self.options["total_timeout"] = None  # of a single page; `time_limit` is for all
         self._clock = clock
-        self._origins = {origin_of(self._url), *(origin_of(normalise_url(it)) for it in allowed_origins)}
+        self._origins = {
+            origin_of(self._url),
+            *alternates,
+            *(origin_of(normalise_url(it)) for it in allowed_origins),
+        }
         self._seen: set[bytes] = set()
         prepare_for_repeats("paginate", self.options)
 
@@ -153,7 +162,10 @@ class Pages:
         self._method = parse_method(changes.pop("method", self._method))
         params = changes.pop("params", None)
         if params is not None:
+            is_under_base = isinstance(self._url, UrlUnderBase)
             self._url = normalise_url(_without(self._url, params), params)
+            if is_under_base:
+                self._url = UrlUnderBase(self._url)
         self.options.update(changes)
         prepare_for_repeats("paginate", self.options)
 

@@ -132,6 +132,7 @@ class Paging(Verbs):
         """
         pages = Pages(
             self._call_builder.base_url,
+            self._call_builder.alternate_origins,
             self._clock.monotonic,
             url,
             method,
@@ -193,6 +194,7 @@ class Paging(Verbs):
         """
         pages = Pages(
             self._call_builder.base_url,
+            self._call_builder.alternate_origins,
             self._clock.monotonic,
             url,
             method,

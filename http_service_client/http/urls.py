@@ -30,6 +30,7 @@ __all__ = [
     "DOT_SEGMENTS",
     "RawUrl",
     "Url",
+    "UrlUnderBase",
     "check_base_url",
     "escape_path",
     "hide_parameter",
@@ -82,6 +83,12 @@ class RawUrl(str):
 
     def __repr__(self) -> str:
         return f"RawUrl({redact_url(self)!r})"
+
+
+class UrlUnderBase(str):
+    """A URL in its final form that was put under the base URL: its alternates may stand in, as for a relative URL."""
+
+    __slots__ = ()
 
 
 class Url(NamedTuple):
@@ -139,8 +146,8 @@ def normalise_url(url: str, params: object = None, base_url: str | None = None) 
 
 
 def is_relative(url: str) -> bool:
-    """Whether `normalise_url` puts it under a base URL."""
-    return not isinstance(url, RawUrl) and _ABSOLUTE.match(url) is None
+    """Whether `normalise_url` puts it under a base URL, or has done so."""
+    return isinstance(url, UrlUnderBase) or (not isinstance(url, RawUrl) and _ABSOLUTE.match(url) is None)
 
 
 def location_url(url: str) -> str:

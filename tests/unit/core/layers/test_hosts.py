@@ -366,3 +366,28 @@ def test_alternates_need_a_base_url() -> None:
     HttpServiceClient(config, base_url="https://a.test").close()
     with pytest.raises(ConfigurationError, match="twice"):
         HttpServiceClient(config, base_url="https://b.test/v1")
+
+
+def test_pages_move_as_well(bench: Bench) -> None:
+    """The first page, and those by a parameter, go to any of the hosts; a link of either host may be followed."""
+    bench.down(A)
+    bench.outcomes[B] = [
+        HttpResponse(200, headers={"Link": f'<{B}/items?page=2>; rel="next"'}),
+        HttpResponse(200, headers={"Link": f'<{A}/v1/items?page=3>; rel="next"'}),
+        HttpResponse(200),
+    ]
+    pages = bench.front_end.paginate(bench.client, "items")
+    assert [next(pages).url for _ in range(2)] == [f"{B}/items", f"{B}/items?page=2"]
+    bench.up(A)
+    assert [page.url for page in pages] == [f"{A}/v1/items?page=3"]
+    assert bench.hosts == "abba"
+
+
+def test_a_revalidation_behind_a_call_has_hosts_of_its_own(front_end: FrontEnd) -> None:
+    """What the call has tried is tried again."""
+    bench = Bench(front_end)
+    call = bench.client._call_builder.build("GET", "items")
+    assert call.hosts is not None
+    call.hosts.tried.append(0)
+    assert call.hosts.choose() == 1
+    assert call.hosts.afresh().choose() == 0
