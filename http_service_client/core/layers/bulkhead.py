@@ -72,7 +72,7 @@ class BulkheadLayer:
 
 
 def enter(bulkhead: Bulkhead, subject: Subject) -> tuple[BulkheadPermit, Token[BulkheadPermit | None]]:
-    """A permit to be asked for, which is the one around the running code until `leave`.
+    """A permit to be acquired, which is the one around the running code until `leave`.
 
     It stands in for that of a call around this one, if there is one (see `BulkheadPermit`).
     """
@@ -112,11 +112,12 @@ def admit(
     level = current_priority()
     refusal = permit.wait_later(level)
     waited: float | None = None
+    max_wait = bulkhead.settings.max_wait
     if refusal is None and not permit.is_granted:
         began = subject.clock()
-        longest, remaining = bulkhead.settings.max_wait, subject.slack()
-        ends_with_deadline = remaining is not None and (longest is None or remaining <= longest)
-        may_go_on = yield from Acquire(permit, max(0.0, remaining or 0.0) if ends_with_deadline else longest)
+        remaining = subject.slack()
+        ends_with_deadline = remaining is not None and (max_wait is None or remaining <= max_wait)
+        may_go_on = yield from Acquire(permit, max(0.0, remaining or 0.0) if ends_with_deadline else max_wait)
         waited = subject.clock() - began
         if not may_go_on:
             if ends_with_deadline and not permit.was_displaced:
@@ -129,11 +130,11 @@ def admit(
         if waited is not None:
             subject.record(LimitWaited(*about, waited, *of_call))
         return None
-    reason = _REASONS[refusal.reason]
+    reason = _REASONS[refusal.reason].format(max_wait)
     subject.record(LimitRefused(*about, None, f"{level.name.lower()} priority: {reason}", refusal, *of_call))
     message = (
         f"{_name_of(permit, limit)} refused a call of {level.name.lower()} priority: {reason} "
-        f"({refusal.in_use} calls in progress, {refusal.waiting} waiting); nothing was sent"
+        f"({refusal.in_use} of {refusal.max_concurrent} permits in use, {refusal.waiting} waiting); nothing was sent"
     )
     return Failure(error_type, message, SentState.NEVER_SENT, details={"key": key, "reason": refusal.reason})
 
@@ -141,7 +142,7 @@ def admit(
 _REASONS = {
     "full": "there is no room in the queue",
     "displaced": "a call of a higher priority needed the room in the queue",
-    "max_wait": "there was no permit within max_wait",
+    "max_wait": "there was no permit within max_wait={} s",
 }
 
 

@@ -11,10 +11,10 @@ is bounded, too, and a caller that finds it full is refused at once.
     the queue is full    the newest waiter of the lowest priority below the caller's is refused in its stead;
                          the last waiter of a priority is spared; if there is no other, the caller is refused
 
-**Who is next.** A permit that is released goes to a waiter, and is never free in between. It goes to the partition that
-holds least of its share (permits held / share) among those with waiters, where several hold the same to each in
-proportion to its share; and in there to the first waiter of the highest
-priority, but every eighth time to the one that has waited longest. It follows that
+**Who is next.** A permit that is released goes to a waiter, and is never free in between. Of the partitions with waiters, it
+goes to the one that holds least of its share (permits held / share); where several hold the same, to each in turn, in
+proportion to the shares. In there it goes to the first waiter of the highest priority, but every eighth time to the one
+that has waited longest. It follows that
 
 - a partition that has waiters, and fewer permits than its share, has one more before any partition that has its share.
   What it does not use is free for others, and comes back as their calls end. (A partition judged by its throughput or
@@ -25,9 +25,9 @@ priority, but every eighth time to the one that has waited longest. It follows t
 There is no clock in it, and no weight to set: the bound holds for calls of milliseconds and of minutes.
 
 **A permit is an element of a set.** To release it twice, or in a forked child that inherited it, changes nothing. It is
-made before it is asked for, so its caller's `finally` releases it wherever an interrupt strikes. The lock is reentrant,
+made before it is acquired, so its caller's `finally` releases it wherever an interrupt strikes. The lock is reentrant,
 and the garbage collector may close an abandoned call, which releases its permit, between any two steps of the code below:
-so a waiter is added to the holders before it leaves the queue, and whoever finds it gone from there takes that back.
+so a waiter is added to the holders before it leaves the queue, and code that finds it gone from there takes that back.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ class _Partition:
 
 
 class BulkheadPermit(Waiter):
-    """The permit of one call: first asked for, then held, or waited for.
+    """The permit of one call: to be acquired, waited for, or held.
 
     It is made without a permit. `try_acquire` takes one if one is free, and `wait_later` joins the queue. Whatever
     came of that, `release` ends it. A second time does nothing.
@@ -126,7 +126,7 @@ class BulkheadPermit(Waiter):
         bulkhead (by an interceptor, or a function that calls itself) would wait for its own caller. It goes on with the
         permit of that caller, which waits for it meanwhile. One such call at a time does.
     is_lent: another permit stands in for it.
-    level: the priority with which it waits.   was_displaced: a more important call has taken its place in the queue.
+    level: the priority with which it waits.   was_displaced: a more important call needed its room in the queue.
     """
 
     __slots__ = ("is_lent", "lender", "level", "outer", "partition", "was_displaced")
@@ -176,8 +176,9 @@ class BulkheadPermit(Waiter):
         return self._limit._enqueue(self, level)
 
     def refusal(self) -> BulkheadRefusal:
-        """Why its wait was in vain."""
+        """Leave the queue. Why the wait was in vain."""
         with self._limit._lock:
+            self.partition.leave(self)
             return self._limit._refusal_locked(self, "displaced" if self.was_displaced else "max_wait")
 
     def release(self) -> None:
@@ -249,7 +250,7 @@ class Bulkhead:
         return not any(each.holders or each.queue for each in self._all())
 
     def permit(self, name: str | None = None) -> BulkheadPermit:
-        """A permit to be asked for.   name: of its partition; None, or any other name, for the rest."""
+        """A permit to be acquired.   name: of its partition; None, or any other name, for the rest."""
         return BulkheadPermit(self, self.partitions.get(name, self.rest) if name else self.rest)
 
     def reconfigure(self, settings: BulkheadSettings) -> None:

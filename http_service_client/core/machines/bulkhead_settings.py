@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, TypedDict
 
@@ -92,15 +92,6 @@ class BulkheadSettings:
     def most_waiting(self) -> int:
         """Calls that may wait in all."""
         return self.max_concurrent if self.max_waiting is None else self.max_waiting
-
-    def changed(self, changes: BulkheadChanges) -> BulkheadSettings:
-        """With these changes. Raises TypeError for an unknown name."""
-        for name in changes:
-            if name not in _FIELDS:
-                raise TypeError(
-                    f"reconfigure takes no keyword {name!r}; those of a bulkhead are {', '.join(_FIELDS)}"
-                )
-        return replace(self, **changes)
 
     def __reduce__(self) -> tuple[Any, ...]:
         values = {name: getattr(self, name) for name in _FIELDS}

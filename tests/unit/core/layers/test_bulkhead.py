@@ -80,7 +80,7 @@ def test_a_call_that_finds_the_queue_full_is_refused_at_once(front_end: FrontEnd
     )
     assert error.retry_after is None
     assert "the bulkhead for https://api.example.com refused a call of normal priority" in str(error)
-    assert "1 calls in progress, 0 waiting" in str(error)
+    assert "(1 of 1 permits in use, 0 waiting)" in str(error)
     (event,) = limits(harness)
     assert (event.limit, event.key) == ("bulkhead", ORIGIN)
     assert (
@@ -127,7 +127,9 @@ def test_a_wait_ends_after_max_wait(front_end: FrontEnd) -> None:
     harness = harness_of(front_end, bulkhead={"max_waiting": 1, "max_wait": 0.01})
     taken(harness)
     for _ in range(2):
-        assert harness.error(BulkheadFullError).reason == "max_wait"
+        error = harness.error(BulkheadFullError)
+        assert error.reason == "max_wait"
+        assert "there was no permit within max_wait=0.01 s (1 of 1 permits in use, 0 waiting)" in str(error)
     assert harness.state.bulkhead.waiting == 0
 
 
