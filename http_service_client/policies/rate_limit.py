@@ -15,7 +15,7 @@ from ..core.machines.rate_limiter import RateLimiter, RateLimitSnapshot
 from ..core.operation import Operation, Proceed
 from ..drivers.clocks import Clock, SystemClock
 from ..drivers.locks import ForkSafeLock
-from ..errors import ConfigurationError, chain, errors_behind
+from ..errors import CallRefusedError, ConfigurationError, chain, errors_behind
 from ..http.messages import HttpResponse
 from .strategy import StatefulStrategy
 
@@ -109,41 +109,53 @@ class RateLimitPolicy(StatefulStrategy[RateLimitSettings]):
             limiter.reset_after_fork()
 
     def guard(self, proceed: Proceed, operation: Operation) -> Plan[Any]:
-        """The plan of one token."""
-        limiter, key = self._only, self._name or operation.key
+        """The plan of one token. A call that a policy further inside refuses returns it."""
+        limiter, key = self._only, None
         if limiter is None:
-            limiter, key = self._keyed(operation, key)
+            limiter, key = self._keyed(operation)
         if not limiter.try_acquire():
-            refused = yield from wait_for_turn(limiter, operation, key)
+            refused = yield from wait_for_turn(limiter, operation, self._name_of(operation, key))
             if refused is not None:
                 raise refused.error_type(refused.message, **refused.details)
         if limiter.learns:
             return (yield from self._learning(proceed, operation, limiter))
-        return (yield from proceed(operation))
+        try:
+            return (yield from proceed(operation))
+        except CallRefusedError as error:
+            if error.request is None:  # not one of a client that the function called
+                limiter.give_back()
+            raise
 
     def _learning(self, proceed: Proceed, operation: Operation, limiter: RateLimiter) -> Plan[Any]:
         began_at, wall = operation.clock(), self._clock.wall
         try:
             result = yield from proceed(operation)
         except BaseException as error:
-            learn(limiter, began_at, _outcome_of(error, operation.handled), wall)
+            if isinstance(error, CallRefusedError) and error.request is None:
+                limiter.give_back()
+            else:
+                learn(limiter, began_at, _outcome_of(error, operation.handled), wall)
             raise
         learn(limiter, began_at, result, wall)
         return result
 
-    def _keyed(self, operation: Operation, name: str) -> tuple[RateLimiter, str]:
-        """The limit of a call's key, and what it is called in errors and events."""
+    def _keyed(self, operation: Operation) -> tuple[RateLimiter, Hashable]:
+        """The limit of a call's key, and the key."""
         function = self._settings.key
         if function is None:  # it was taken away just now
-            return self._only or self._new_limiter(), name
+            return self._only or self._new_limiter(), None
         key = function(*operation.args, **operation.kwargs)
         try:
-            limiter = self._limiters.get(key)
+            return self._limiters.get(key), key
         except TypeError:
             raise ConfigurationError(
                 f"key must return a value that can be hashed, such as text or a tuple, not {key!r}"
             ) from None
-        return limiter, f"{name} ({str(key)[:_LONGEST_KEY]})".strip()
+
+    def _name_of(self, operation: Operation, key: Hashable) -> str:
+        """What a limit is called in errors and events."""
+        name = self._name or operation.key
+        return name if key is None else f"{name} ({str(key)[:_LONGEST_KEY]})".strip()
 
     def snapshot(self, *args: Any, **kwargs: Any) -> RateLimitSnapshot:
         """The limit's numbers at one instant: the tokens, the callers that wait.

@@ -14,6 +14,7 @@ knows no formula of a breaker or a backoff, and holds for those of the future:
     too slow       the deadline check never refuses an attempt, though none can end in time
     slow, at once  a call that the bulkhead admits waits for a connection
     silent         no request is sent a second time, though hedging is set
+    well, at once  the rate limit refuses a call that may wait; or calls come faster than it lets them pass
     well           all calls fail, or all late ones, by faults that are injected; faults are injected without a bound
 
 Without the last one, a chaos is left out: what it injects says nothing about the other settings.
@@ -40,6 +41,7 @@ from ..events import (
     Event,
     HedgeDenied,
     HedgeStarted,
+    LimitRefused,
     RetryStopped,
     StopReason,
     Timeline,
@@ -84,7 +86,8 @@ def check(
     ends, or that outlasts its caller; a circuit that never opens at this rate, or opens for a service that answers
     95 % of its requests; a trial lease that is not above the attempt timeout; a `slow_call_duration` above it; alternate
     base URLs that a call has no attempts for; a deadline check that never knows enough; a bulkhead that admits more
-    calls than there are connections; hedges that are never due; chaos that fails all calls, delays them beyond their timeout, or has no bound.
+    calls than there are connections; hedges that are never due; a rate limit that this rate exceeds, or whose waits are
+    longer than calls may wait; chaos that fails all calls, delays them beyond their timeout, or has no bound.
 
     Raises ConfigurationError for a wrong argument.
 
@@ -103,11 +106,38 @@ def check(
 def _findings(config: HttpClientConfig, rate: float, caller_timeout: float | None) -> list[Finding]:
     chaos = _about_chaos(config)
     config = replace(config, chaos=None)
+    limits = _about_rate_limits(config, rate)
+    config = replace(config, rate_limit=None)  # its waits are none of the settings' below
     found = _about_time(config, caller_timeout)
     if config.resolved.circuit_breaker is not None:
         found += _about_circuits(config, rate)
     found += [*_about_hosts(config), *_about_deadlines(config, rate), *_about_bulkheads(config)]
-    return [*found, *_about_hedges(config), *chaos]
+    return [*found, *_about_hedges(config), *limits, *chaos]
+
+
+def _about_rate_limits(config: HttpClientConfig, rate: float) -> list[Finding]:
+    settings = config.resolved.rate_limit
+    if settings is None or settings.per_second is None:
+        return []
+    fleet, witness = _fleet(replace(config, enable_circuit_breaker=False), None, 0.0, 1.0)
+    for _ in range(min(settings.burst, _ENOUGH_CALLS) + 1):
+        fleet.call()
+    fleet.run()
+    found = []
+    if rate > settings.per_second:
+        message = (
+            f"rate_limit lets {settings.per_second:g} calls a second pass, and {rate:g} are made, so that the others "
+            "queue up until they are refused; raise its rate, or make fewer calls"
+        )
+        found.append(Finding("rate-over-limit", message, witness.last or Timeline()))
+    if settings.max_wait != 0 and witness.limited is not None:
+        message = (
+            f"one call more than burst={settings.burst} at once would wait {1 / settings.per_second:g} s for rate_limit, longer "
+            f"than max_wait={settings.max_wait} and total_timeout={config.total_timeout} permit; raise them, or set max_wait=0 "
+            "if no call should wait"
+        )
+        found.append(Finding("turn-over-wait", message, witness.limited))
+    return found
 
 
 def _about_chaos(config: HttpClientConfig) -> list[Finding]:
@@ -299,12 +329,13 @@ def _about_hedges(config: HttpClientConfig) -> list[Finding]:
 
 
 class _Witness(Tally):
-    """Keeps the timelines of the last call, and of the first one that a circuit refused."""
+    """Keeps the timelines of the last call, and of the first ones that a circuit and a limit refused."""
 
     def __init__(self) -> None:
         super().__init__(1.0, trigger=0.0, relief=math.inf)
         self.last: Timeline | None = None
         self.refused: Timeline | None = None
+        self.limited: Timeline | None = None
 
     def count_call(
         self, now: float, began_at: float, outcome: Any, call: Call | None, exchanges: int
@@ -316,6 +347,8 @@ class _Witness(Tally):
         self.last = Timeline(call.events)
         if self.refused is None and any(isinstance(event, CircuitRefused) for event in self.last):
             self.refused = self.last
+        if self.limited is None and any(isinstance(event, LimitRefused) for event in self.last):
+            self.limited = self.last
 
 
 def _fleet(

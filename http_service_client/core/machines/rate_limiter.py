@@ -125,11 +125,12 @@ class RateLimiter:
     settings: see `RateLimitSettings`; `reconfigure` replaces them.
     clock: monotonic seconds, read with the lock held.
     lock: reentrant; makes it safe among threads. It is never held while a waiter is notified.
+    learns: it wants to know how calls end: see `finish`.
     """
 
     __slots__ = (
         *("_adaptive", "_admitted", "_burst", "_clock", "_generation", "_lag", "_lock", "_number", "_queue", "_rate", "_refused"),
-        *("_quotas", "_seen_at", "_settings", "_since", "_spent"),
+        *("_quotas", "_seen_at", "_settings", "_since", "_spent", "learns"),
     )  # fmt: skip
 
     def __init__(
@@ -150,10 +151,22 @@ class RateLimiter:
     def try_acquire(self) -> bool:
         """Take a token, if one is there and nobody waits for it."""
         with self._lock:
-            earned = self._earned_locked()
-            if self._queue or not self._has_token_locked(earned):
+            now = self._clock()
+            if self._queue or now < self._seen_at or self._rate is None or self.learns:
+                earned = self._earned_locked()
+                if self._queue or not self._has_token_locked(earned):
+                    return False
+                self._take_locked()
+                return True
+            # The usual case: the same, without five calls of functions.
+            self._seen_at = now
+            earned, spent = (now - self._since) * self._rate, self._spent
+            if spent < earned - self._lag:
+                spent, self._lag = earned, 0.0
+            if spent + 1 > earned + self._burst + _ROUNDING:
                 return False
-            self._take_locked()
+            self._spent = spent + 1
+            self._admitted += 1
             return True
 
     def acquire_later(self, longest: float | None = None) -> Turn | float:
@@ -190,11 +203,6 @@ class RateLimiter:
             self._return_token_locked(earned)
             granted, nudged = self._serve_locked(earned)
         _notify(granted, nudged)
-
-    @property
-    def learns(self) -> bool:
-        """Whether it wants to know how calls end: see `finish`."""
-        return self._quotas is not None or self._adaptive is not None
 
     def finish(
         self, began_at: float, is_throttled: bool | None, reported: Sequence[ReportedQuota] = ()
@@ -246,6 +254,7 @@ class RateLimiter:
         """Set no limit any more, and let go on all that wait: the limit was switched off."""
         with self._lock:
             self._quotas = self._adaptive = None
+            self.learns = False
             self._change_rate_locked(None)
             granted, _ = self._serve_locked(0.0)
         _notify(granted, None)
@@ -426,6 +435,7 @@ class RateLimiter:
             self._adaptive = AdaptiveRate(settings.adaptive, settings.per_second, self._seen_at)
         else:
             self._adaptive.reconfigure(settings.adaptive, settings.per_second)
+        self.learns = self._quotas is not None or self._adaptive is not None
 
     def _change_rate_locked(self, rate: float | None) -> None:
         """From now on. What is missing in the bucket stays."""

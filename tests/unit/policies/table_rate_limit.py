@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from http_service_client import ConstantBackoff, RateLimitPolicy, RetryCondition, RetryPolicy, deadline
+from http_service_client import (
+    CircuitBreakerPolicy,
+    ConstantBackoff,
+    RateLimitPolicy,
+    RetryCondition,
+    RetryPolicy,
+    deadline,
+)
 from kit.strategies import WORLDS, Act, Op, Row
 
 __all__ = ["ROWS"]
@@ -113,6 +120,12 @@ ROWS = [
         lambda clock: [retry(clock), limit(clock, max_wait=0.5)],
         [Op(gives=OSError)],
         "OSError@0.25",
+    ),
+    Row(
+        "a call that a circuit inside refuses returns its token",
+        lambda clock: [limit(clock), CircuitBreakerPolicy(1, 100.0, clock=clock.monotonic)],
+        [Op(gives=ValueError), Op(at=1.0), Op(at=1.0), Op(at=1.25)],
+        "ValueError@0 CircuitOpenError@1 CircuitOpenError@1 CircuitOpenError@1.25",
     ),
     Row(
         "each key has a limit of its own",

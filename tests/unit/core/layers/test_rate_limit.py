@@ -23,6 +23,7 @@ from http_service_client.events import LimitRefused, LimitWaited, RetryStopped, 
 from http_service_client.policies import RateLimitSettings
 from http_service_client.testing import ScriptedTransport, VirtualClock
 from kit.fakes import Harness
+from kit.forks import in_a_child, needs_fork
 from kit.front_ends import FrontEnd
 from kit.threads import wait_until
 
@@ -199,6 +200,29 @@ def test_a_cancelled_task_returns_its_turn() -> None:
 
     asyncio.run(main())
     assert ended == [(0, 0.0), (2, pytest.approx(1.0)), (3, pytest.approx(2.0))]
+
+
+@needs_fork
+def test_a_forked_child_has_the_tokens_and_no_queue() -> None:
+    """Threads of the parent wait in the parent; the child's calls take what tokens were left."""
+    client = HttpServiceClient(
+        HttpClientConfig(rate_limit=RateLimitPolicy(1, per=1000, burst=2, max_wait=0)),
+        transport=ScriptedTransport(HttpResponse(200)),
+    )
+    client.get("https://api.example.com/")
+    limiter: Any = client._call_builder.origins.get("https://api.example.com").rate_limiter
+    limiter.try_acquire()
+    waiting = limiter.acquire_later()
+
+    def child() -> None:
+        assert limiter.waiting == 0
+        with pytest.raises(RateLimitExceededError):
+            client.get("https://api.example.com/")
+
+    assert in_a_child(child) == 0
+    assert limiter.waiting == 1
+    waiting.release()
+    client.close()
 
 
 @pytest.mark.parametrize(
