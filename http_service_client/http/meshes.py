@@ -17,6 +17,7 @@ from .headers import Headers
 __all__ = ["ATTEMPT_COUNT", "proxy_attempts"]
 
 ATTEMPT_COUNT = "x-envoy-attempt-count"
+_COUNTS = frozenset({ATTEMPT_COUNT})
 
 
 def proxy_attempts(headers: Headers) -> int:
@@ -25,7 +26,9 @@ def proxy_attempts(headers: Headers) -> int:
     >>> proxy_attempts(Headers({"x-envoy-attempt-count": "3"})), proxy_attempts(Headers())
     (3, 1)
     """
-    text = headers.get(ATTEMPT_COUNT, "")
+    if not headers.has_any(_COUNTS):
+        return 1
+    text = headers[ATTEMPT_COUNT]
     # Anything may stand there. Nobody makes a thousand attempts.
     is_count = text.isascii() and text.isdecimal() and len(text) <= 3
     return max(1, int(text)) if is_count else 1
