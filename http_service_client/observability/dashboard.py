@@ -305,6 +305,24 @@ PANELS = (
                 (Query(f"sum by (service) (http_client_calls_waiting_for_connection{_S})", "{{service}}"),),
             ),
             Panel(
+                "Permits",
+                "Of bulkheads and other limits on calls in progress: in use, and calls that wait for one.",
+                "short",
+                (
+                    Query(
+                        f"sum by (service, limit) (http_client_permits_in_use{_S})",
+                        "{{service}} {{limit}} in use",
+                    ),
+                    Query(
+                        f"sum by (service, limit) (http_client_permits_limit{_S})", "{{service}} {{limit}}"
+                    ),
+                    Query(
+                        f"sum by (service, limit) (http_client_calls_waiting_for_permit{_S})",
+                        "{{service}} wait for {{limit}}",
+                    ),
+                ),
+            ),
+            Panel(
                 "In flight",
                 "Calls that run, and streams that are open. A number of streams that only grows is a leak.",
                 "short",

@@ -202,6 +202,7 @@ _IN_USE = "http_client_connections_in_use"
 _WAITING = "http_client_calls_waiting_for_connection"
 _RETRIES_LEFT = "http_client_retries_left"
 _PAUSE = "http_client_throttle_pause_seconds"
+_PERMITS = ("http_client_permits_in_use", "http_client_permits_limit", "http_client_calls_waiting_for_permit")
 
 GAUGES = (
     Gauge(
@@ -234,6 +235,24 @@ GAUGES = (
         ("service",),
         "max",
         "Seconds that are left of the pause that the service asked for: its gate is closed. 0 while the gate is open.",
+    ),
+    Gauge(
+        _PERMITS[0],
+        ("service", "limit"),
+        "sum",
+        "Permits that calls and open streams hold now, of each limit on calls in progress, such as bulkhead.",
+    ),
+    Gauge(
+        _PERMITS[1],
+        ("service", "limit"),
+        "sum",
+        "Permits that there are now, in all keys of a service.",
+    ),
+    Gauge(
+        _PERMITS[2],
+        ("service", "limit"),
+        "sum",
+        "Calls that wait for a permit now. Their number is bounded: further ones are refused.",
     ),
     Gauge(
         "http_client_calls_in_flight",
@@ -293,3 +312,6 @@ def _of_service(service: str, load: ServiceLoad) -> Iterator[Reading]:
     if load.retries_left is not None:
         yield _RETRIES_LEFT, (service,), load.retries_left
     yield _PAUSE, (service,), load.pause_left
+    for limit, permits in load.permits.items():
+        for name, number in zip(_PERMITS, permits, strict=True):
+            yield name, (service, limit), number

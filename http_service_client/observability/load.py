@@ -9,12 +9,21 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from ..core.machines.bulkhead import Bulkhead
 from ..core.origins import OriginRegistry, OriginState, without_key
 
-__all__ = ["OTHER_SERVICES", "ClientLoad", "ServiceLoad", "load_of_services"]
+__all__ = ["OTHER_SERVICES", "ClientLoad", "PermitLoad", "ServiceLoad", "load_of_services"]
 
 OTHER_SERVICES = ""
 """The name under which the services beyond the bound are summed up."""
+
+
+class PermitLoad(NamedTuple):
+    """Permits in use, all there are, and calls that wait for one."""
+
+    in_use: int
+    limit: int
+    waiting: int
 
 
 class ServiceLoad:
@@ -26,15 +35,17 @@ class ServiceLoad:
     calls_waiting: calls that wait for a slot, of this service or of the client.
     retries_left: what the retry quota pays for; the least of its keys, None without a quota.
     pause_left: seconds of the pause that the service asked for; the longest of its keys, 0.0 for none.
+    permits: of each limit on calls in progress, such as "bulkhead": those in use, all there are, and calls that wait.
     """
 
-    __slots__ = ("calls_waiting", "circuits", "connections_in_use", "pause_left", "retries_left")
+    __slots__ = ("calls_waiting", "circuits", "connections_in_use", "pause_left", "permits", "retries_left")
 
     def __init__(self) -> None:
         self.circuits: Counter[tuple[str, str]] = Counter()
         self.connections_in_use = self.calls_waiting = 0
         self.retries_left: int | None = None
         self.pause_left = 0.0
+        self.permits: dict[str, PermitLoad] = {}
 
     def add(self, state: OriginState) -> None:
         """Add the state of a key."""
@@ -49,6 +60,14 @@ class ServiceLoad:
             self.retries_left = left if self.retries_left is None else min(left, self.retries_left)
         if state.gate is not None:
             self.pause_left = max(self.pause_left, state.gate.left)
+        if state.bulkhead is not None:
+            self._add_permits("bulkhead", state.bulkhead)
+
+    def _add_permits(self, limit: str, permits: Bulkhead) -> None:
+        before, now = self.permits.get(limit, PermitLoad(0, 0, 0)), permits.snapshot()
+        self.permits[limit] = PermitLoad(
+            before.in_use + now.in_use, before.limit + now.max_concurrent, before.waiting + now.waiting
+        )
 
 
 class ClientLoad(NamedTuple):

@@ -27,6 +27,7 @@ COUNTERS = (
 )  # fmt: skip
 GAUGES = (
     "circuits", "connections_in_use", "calls_waiting_for_connection", "retries_left", "throttle_pause_seconds",
+    "permits_in_use", "permits_limit", "calls_waiting_for_permit",
     "calls_in_flight", "streams_open", "connections_idle", "connections_limit", "connections_limit_per_service",
 )  # fmt: skip
 ALL = [f"http_client_{name}" for name in (*COUNTERS, *GAUGES)]
@@ -174,6 +175,21 @@ def test_the_keys_of_a_service_are_added_up(front_end: FrontEnd) -> None:
     assert found[f"http_client_retries_left{{service={ORIGIN}}}"] == min(balances)
 
 
+def test_permits_of_a_bulkhead_are_shown_where_there_is_one(front_end: FrontEnd) -> None:
+    """Those in use, all of them, and the calls that wait; of all keys together."""
+    harness = Harness(front_end, 200, bulkhead={"max_concurrent": 2})
+    registry = registry_of(PrometheusCollector(harness.client))
+    harness.request(key="tenant-a")
+    harness.request()
+    permits = [harness.state.bulkhead.permit() for _ in range(3)]
+    assert [each.try_acquire() for each in permits] == [True, True, False]
+    assert permits[2].wait_later() is None
+    about = f"{{limit=bulkhead,service={ORIGIN}}}"
+    found = gauges(registry)
+    assert {name: found[name + about] for name in PERMITS} == dict(zip(PERMITS, (2, 4, 1), strict=True))
+
+
+PERMITS = ("http_client_permits_in_use", "http_client_permits_limit", "http_client_calls_waiting_for_permit")
 STATES = ("closed", "half_open", "open", "isolated")
 
 
