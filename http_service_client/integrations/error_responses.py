@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from ..errors import (
     CallRefusedError,
+    DeadlineTooShortError,
     HttpStatusError,
     OperationTimeoutError,
     PoolTimeoutError,
@@ -73,6 +74,8 @@ def error_response(error: BaseException) -> ErrorResponse | None:
 def _status(error: BaseException) -> int | None:
     if isinstance(error, HttpStatusError):
         return {429: 503, 503: 503, 504: 504}.get(error.status_code, 502)
+    if isinstance(error, DeadlineTooShortError):
+        return 504
     if isinstance(error, (CallRefusedError, PoolTimeoutError)):
         return 503
     if isinstance(error, (OperationTimeoutError, RequestTimeoutError)):

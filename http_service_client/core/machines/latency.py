@@ -40,7 +40,8 @@ _LEAST = 0.001  # seconds
 _BUCKETS = 64  # the first for all that is faster, the last for all that is slower
 _BOUNDS = [_LEAST * _GROWTH**i for i in range(_BUCKETS - 1)]
 _VALUES = [_LEAST, *(bound * 2 * _GROWTH / (_GROWTH + 1) for bound in _BOUNDS[:-1]), _BOUNDS[-1]]
-_STALE = 64  # a table is made again when there is more news than this part of what it was made of
+_STALE = 16  # a table of many attempts is made again when there is more news than this part of them
+_MANY = 64
 
 
 class _Table(NamedTuple):
@@ -193,7 +194,7 @@ class LatencySketch:
             fates.append(known)
             running -= ended[bucket] + cut[bucket]
             known -= cut[bucket]
-        return _Table(shares, fates, last, made_of, total // _STALE)
+        return _Table(shares, fates, last, made_of, total // _STALE if total >= _MANY else 0)
 
     def _turn(self) -> None:
         """Begin the window that is due. A clock that steps back prolongs the current one."""

@@ -14,6 +14,7 @@ from http_service_client import (
     CircuitOpenError,
     ClientClosedError,
     ConfigurationError,
+    DeadlineTooShortError,
     EgressPolicy,
     HttpClientConfig,
     HttpServiceClient,
@@ -107,6 +108,27 @@ def test_a_bulkhead_is_shared(way: type[Way], server: LoopbackServer, stack: Exi
     server.script("/", respond(200))
     session.request("GET", server.url)
     assert len(server.requests) == 2
+
+
+def test_an_attempt_without_time_is_not_begun(
+    way: type[Way], server: LoopbackServer, stack: ExitStack
+) -> None:
+    """What the client knows of the service holds, and the library's calls are learnt from, too."""
+    client = client_of(deadline_check={"min_samples": 10}, total_timeout=0.9)
+    session = way(client, None, stack)
+    server.script("/", respond(200))
+    session.request("GET", server.url)
+    check = client._call_builder.origins.get(server.url).deadline_check
+    assert check is not None
+    assert check.latencies.count == 1
+    check.latencies.forget()
+    for _ in range(20):
+        check.latencies.record(1.8)
+    assert check.try_probe()
+    for request in (session.request, client.request):
+        with pytest.raises(DeadlineTooShortError, match=r"p50 of .* is 1"):
+            request("GET", server.url)
+    assert len(server.requests) == 1
 
 
 def test_calls_are_counted_and_observed(way: type[Way], server: LoopbackServer, stack: ExitStack) -> None:

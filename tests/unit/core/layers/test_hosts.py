@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from http_service_client import (
     RetryPolicy,
     ThrottledError,
 )
+from http_service_client.core.machines.deadline_check import DeadlineCheckSettings
 from http_service_client.events import AttemptFinished, HostChanged, RetryScheduled
 from http_service_client.http.messages import HttpRequest
 from http_service_client.testing import ScriptedTransport, VirtualClock
@@ -391,3 +393,19 @@ def test_a_revalidation_behind_a_call_has_hosts_of_its_own(front_end: FrontEnd) 
     call.hosts.tried.append(0)
     assert call.hosts.choose() == 1
     assert call.hosts.afresh().choose() == 0
+
+
+def test_the_settings_come_from_variables_too() -> None:
+    """A list of URLs, and the deadline check as a table."""
+    config = HttpClientConfig.from_env(
+        "SHOP_",
+        {
+            "SHOP_BASE_URL": A,
+            "SHOP_ALTERNATE_URLS": f"{B}, {C}",
+            "SHOP_DEADLINE_CHECK__MIN_CHANCE": "0.1",
+            "SHOP_DEADLINE_CHECK__PROBE_INTERVAL": "500ms",
+        },
+    )
+    assert config.alternate_urls == (B, C)
+    assert config.deadline_check == DeadlineCheckSettings(min_chance=0.1, probe_interval=0.5)
+    assert config == pickle.loads(pickle.dumps(config))

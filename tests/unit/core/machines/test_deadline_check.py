@@ -43,7 +43,7 @@ def test_a_time_that_some_attempts_need_less_than_is_enough() -> None:
     check.learn(0.1, 9)
     check.learn(1.8)
     assert check.time_needed() > 1.4
-    check.learn(0.1, 20)
+    check.learn(0.1, 40)
     assert check.time_needed() < 0.1
 
 
