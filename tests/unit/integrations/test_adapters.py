@@ -19,6 +19,7 @@ from http_service_client import (
     HttpClientConfig,
     HttpServiceClient,
     Propagation,
+    RateLimitExceededError,
     ThrottledError,
     Timeout,
 )
@@ -86,6 +87,18 @@ def test_a_pause_is_kept_by_all(way: type[Way], server: LoopbackServer, stack: E
     with pytest.raises(ThrottledError):
         client.get(server.url)
     with pytest.raises(ThrottledError):
+        session.request("GET", server.url)
+    assert len(server.requests) == 1
+
+
+def test_a_rate_limit_is_shared(way: type[Way], server: LoopbackServer, stack: ExitStack) -> None:
+    """A hop takes a token of the client's limit."""
+    client = client_of(rate_limit={"rate": 1, "per": 1000, "max_wait": 0})
+    session = way(client, None, stack)
+    session.request("GET", server.url)
+    with pytest.raises(RateLimitExceededError):
+        client.get(server.url)
+    with pytest.raises(RateLimitExceededError):
         session.request("GET", server.url)
     assert len(server.requests) == 1
 

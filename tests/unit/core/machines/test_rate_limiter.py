@@ -332,6 +332,20 @@ def test_64_threads_get_exactly_the_tokens_that_there_are() -> None:
     assert sum(admitted) == harness.limiter.snapshot().admitted
 
 
+def test_waiters_of_64_threads_pass_exactly_at_the_rate() -> None:
+    """At each instant as many as an ideal bucket would have let pass, within one token, whichever timers fire."""
+    harness = Harness(rate=333, burst=7)
+    turns: list[Turn] = []
+    run_threads(lambda number: turns.extend(harness.join() for _ in range(16)), 64)
+    for _ in range(30):
+        harness.now += 0.0137
+        waiting = [turn for turn in turns if not turn.is_granted]
+        run_threads(lambda number, waiting=waiting: [turn.next_wait() for turn in waiting[number::7]], 7)
+        ideal = 7 + 333 * (harness.now - 1000.0)
+        assert ideal - 1 < harness.limiter.snapshot().admitted <= ideal + 1e-6
+    assert [turn.is_granted for turn in sorted(turns, key=lambda turn: turn._number)][:140] == [True] * 140
+
+
 class Model(RuleBasedStateMachine):
     """Against a bucket in exact fractions, with a queue, which is served at each instant at which a token is due.
 
