@@ -36,6 +36,7 @@ from ..core.timeouts import Timeout
 from ..errors import Failure
 from ..http.messages import HttpRequest
 from .aio_timers import TimerWheel, cut_after, new_timer_wheel
+from .clocks import is_in_trio
 from .greenlets import is_running_here
 from .threads import MOST_BEHIND, DaemonThreads
 from .waits import Waits
@@ -51,6 +52,11 @@ WORKERS = DaemonThreads(32, idle=1.0)
 """The threads of `Work`. They stay for the next block of a download, which follows at once."""
 _DISPENSABLE = DaemonThreads(32, idle=1.0)  # of `Work` that a call can do without
 
+
+_NEEDS_ASYNCIO = (
+    "the *_async methods of a client need asyncio, and this is a task of trio; make the call in a thread: "
+    "await trio.to_thread.run_sync(client.get, url)"
+)
 
 ABORTED = object()
 """The answer of something that `Aborts` has ended."""
@@ -158,6 +164,10 @@ class AsyncioDriver:
         except StopIteration as stop:
             result: T = stop.value
             return result
+        except RuntimeError as error:
+            if is_in_trio():
+                raise RuntimeError(_NEEDS_ASYNCIO) from error
+            raise
         finally:
             self.running.discard(id(plan))
             plan.close()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Protocol, runtime_checkable
 
-__all__ = ["Clock", "SystemClock"]
+__all__ = ["Clock", "SystemClock", "is_in_trio"]
 
 
 @runtime_checkable
@@ -43,6 +44,20 @@ class SystemClock:
     @staticmethod
     async def sleep_async(seconds: float) -> None:
         """Suspend the task for this many seconds."""
+        if is_in_trio():
+            from .on_trio import sleep
+
+            await sleep(seconds)
+            return
         import asyncio
 
         await asyncio.sleep(seconds)
+
+
+def is_in_trio() -> bool:
+    """Whether the running code is a task of trio. Nobody can be in one who has not imported trio."""
+    if "trio" not in sys.modules:
+        return False
+    from .on_trio import in_trio
+
+    return in_trio()

@@ -6,7 +6,7 @@ such as a test's, waits in its own way.
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from ..core.timeouts import Timeout
 from ..http.messages import HttpRequest
@@ -16,7 +16,10 @@ from .clocks import Clock, SystemClock
 from .portal import PORTAL
 from .simulated_functions import EffectAwaiter, SimulatedClock
 
-__all__ = ["asyncio_driver", "blocking_driver"]
+if TYPE_CHECKING:
+    from .on_trio import TrioDriver
+
+__all__ = ["asyncio_driver", "blocking_driver", "trio_driver"]
 
 
 def blocking_driver(clock: Clock) -> BlockingDriver:
@@ -33,6 +36,13 @@ def asyncio_driver(clock: Clock) -> AsyncioDriver | EffectAwaiter:
     # A virtual clock records the waits of plans. A timeout is none.
     alarm = getattr(clock, "elapse_async", clock.sleep_async)
     return AsyncioDriver(_no_exchange_async, clock.sleep_async, alarm=alarm)
+
+
+def trio_driver(clock: Clock) -> TrioDriver:
+    """For async functions in a task of trio."""
+    from .on_trio import TrioDriver
+
+    return TrioDriver(None if type(clock) is SystemClock else clock.sleep_async)
 
 
 def _no_exchange(request: HttpRequest, timeout: Timeout) -> NoReturn:

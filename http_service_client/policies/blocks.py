@@ -17,6 +17,7 @@ from ..core.operation import Body
 if TYPE_CHECKING:
     from ..drivers.aio import AsyncioDriver
     from ..drivers.blocking import BlockingDriver
+    from ..drivers.on_trio import TrioDriver
     from ..drivers.simulated_functions import EffectAwaiter
 
 __all__ = ["Attempt", "AttemptLoop", "Block", "EnteredBlocks"]
@@ -60,7 +61,7 @@ class Block:
     __slots__ = ("_asyncio", "_blocking", "_plan", "result")
 
     def __init__(
-        self, plan: Plan[Any], blocking: BlockingDriver, asyncio: AsyncioDriver | EffectAwaiter
+        self, plan: Plan[Any], blocking: BlockingDriver, asyncio: AsyncioDriver | EffectAwaiter | TrioDriver
     ) -> None:
         self._plan = plan
         self._blocking = blocking

@@ -6,22 +6,28 @@ function that has to wait for nothing never leaves the first step of its plan.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from types import CoroutineType, FrameType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..core.effects import Invoke, Plan
 from ..core.nesting import current_scope
 from ..core.operation import Body, GuardedFunction, Operation, Proceed
 from ..drivers.call_ids import CALL_IDS
-from ..drivers.clocks import Clock
-from ..drivers.functions import asyncio_driver, blocking_driver
+from ..drivers.clocks import Clock, is_in_trio
+from ..drivers.functions import asyncio_driver, blocking_driver, trio_driver
 from ..errors import HttpClientError
 from ..events import Event, Timeline
 from .blocks import Block
 from .functions import AWAITABLE, FINISHED, UNFINISHED, handled_now, refuse, wrap
 from .generators import pause_of
 from .items import guarded_async_items, guarded_items
+
+if TYPE_CHECKING:
+    from ..drivers.aio import AsyncioDriver
+    from ..drivers.on_trio import TrioDriver
+    from ..drivers.simulated_functions import EffectAwaiter
 
 __all__ = ["Runner"]
 
@@ -47,6 +53,7 @@ class Runner:
         self._listener = listener
         self._blocking = blocking_driver(clock)
         self._asyncio = asyncio_driver(clock)
+        self._trio: TrioDriver | None = None
         self._around = around
         self.compose()
 
@@ -69,7 +76,14 @@ class Runner:
         """A block under the strategies, or the blocks of a loop.   frame: of the code that has it."""
         operation = Operation(self._about(None, is_plain), (), {}, handled_now())
         operation.is_paused = pause_of(frame)
-        return Block(self._body(operation), self._blocking, self._asyncio)
+        return Block(self._body(operation), self._blocking, self._asyncio if is_plain else self._driver())
+
+    def _driver(self) -> AsyncioDriver | EffectAwaiter | TrioDriver:
+        """That of the library whose task is running."""
+        if "trio" in sys.modules and is_in_trio():
+            self._trio = self._trio or trio_driver(self._clock)
+            return self._trio
+        return self._asyncio
 
     def _guarded_items(self, function: Callable[..., Any]) -> Callable[..., Any]:
         return guarded_items(function, self.guarded(_take_step, self._of_step))
@@ -115,7 +129,7 @@ class Runner:
         self, function: Callable[..., Any], proceed: Proceed | None = None
     ) -> Callable[..., Any]:
         """The async function, or one that returns a plain value."""
-        about, driver = self._about(function, is_plain=False), self._asyncio
+        about = self._about(function, is_plain=False)
 
         async def guarded(*args: Any, **kwargs: Any) -> Any:
             operation = Operation(about, args, kwargs, handled_now())
@@ -130,7 +144,7 @@ class Runner:
                             if type(answer) is CoroutineType or UNFINISHED[type(answer)] is AWAITABLE:
                                 timeout = effect.timeout
                                 answer = await (
-                                    answer if timeout is None else driver.bounded(answer, timeout)
+                                    answer if timeout is None else self._driver().bounded(answer, timeout)
                                 )
                         except BaseException as error:
                             effect = plan.throw(error)
@@ -138,7 +152,7 @@ class Runner:
                             effect = plan.send(answer)
                 except StopIteration as stop:
                     return stop.value
-                return await driver.run(plan, is_call=False, effect=effect)
+                return await self._driver().run(plan, is_call=False, effect=effect)
             except HttpClientError as error:
                 _tell(error, operation)
                 raise

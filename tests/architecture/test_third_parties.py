@@ -58,6 +58,7 @@ THIRD_PARTY: dict[str, list[str]] = {
     ],
     "redis": ["integrations/redis.py"],
     "structlog": ["observability/structlog.py"],
+    "trio": ["drivers/on_trio.py"],
     "yaml": ["client/settings/files.py"],
 }
 

@@ -72,6 +72,7 @@ EXTRAS = {
         "pydantic",
         "pythonjsonlogger",
         "structlog",
+        "trio",
     ),
     *("requests_mock", "responses"),
 }
