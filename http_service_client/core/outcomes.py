@@ -18,16 +18,21 @@ from collections.abc import Callable
 
 from ..errors import (
     AttemptTimeoutError,
+    CircuitOpenError,
     ClientClosedError,
     ConnectionLostError,
     DeadlineExceededError,
+    DeadlineTooShortError,
     Failure,
     HttpClientError,
     OperationTimeoutError,
     PoolTimeoutError,
     SentState,
+    ThrottledError,
+    TokenError,
     TransportError,
 )
+from ..events import StopReason
 from ..http.messages import HttpResponse
 from ..http.retry_after import WAIT_HEADERS, requested_delay
 from .effects import Outcome
@@ -42,6 +47,7 @@ __all__ = [
     "is_failure_type",
     "requested_wait",
     "sent_state_of",
+    "stop_reason",
 ]
 
 
@@ -92,6 +98,20 @@ def requested_wait(outcome: object, wall_clock: Callable[[], float]) -> float | 
     if isinstance(outcome, HttpResponse) and outcome.headers.has_any(WAIT_HEADERS):
         return requested_delay(outcome.headers, wall_clock())
     return None
+
+
+def stop_reason(refusal: type[HttpClientError]) -> StopReason:
+    """Why there is no other attempt, when it was refused by an error of this type before it began."""
+    found = (reason for kind, reason in _STOPS.items() if issubclass(refusal, kind))
+    return next(found, StopReason.REFUSED)
+
+
+_STOPS: dict[type[HttpClientError], StopReason] = {
+    CircuitOpenError: StopReason.CIRCUIT_OPEN,
+    ThrottledError: StopReason.THROTTLED,
+    TokenError: StopReason.NO_TOKEN,
+    DeadlineTooShortError: StopReason.TOO_LITTLE_TIME,
+}
 
 
 def already_closed() -> Failure:

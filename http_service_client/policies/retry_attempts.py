@@ -17,7 +17,7 @@ from ..core.machines.retry_quota import AnyBudget, AnyWithdrawal, BudgetSettings
 from ..core.machines.retry_settings import RetrySettings
 from ..core.nesting import EndedCall, RetryScope
 from ..core.operation import Operation
-from ..core.outcomes import describe, requested_wait, sent_state_of
+from ..core.outcomes import describe, requested_wait, sent_state_of, stop_reason
 from ..drivers.clocks import Clock
 from ..drivers.forks import reset_in_forked_children
 from ..drivers.locks import ForkSafeLock
@@ -127,7 +127,7 @@ class Attempts:
         if self._kept is not None and self._was_refused(shown):
             self.is_refused = True
             self._withdrawal = self._paid  # `end` refunds the retry, which was not made after all
-            self._stop(StopReason.CIRCUIT_OPEN)
+            self._stop(next(stop_reason(type(each)) for each in shown if isinstance(each, CallRefusedError)))
             return None
         before = self._state
         self._admit(shown)

@@ -26,14 +26,10 @@ from typing import TYPE_CHECKING
 
 from ...errors import (
     CallRefusedError,
-    CircuitOpenError,
     DeadlineExceededError,
-    DeadlineTooShortError,
     Failure,
-    HttpClientError,
     PoolTimeoutError,
     SentState,
-    ThrottledError,
     TokenError,
 )
 from ...events import (
@@ -55,7 +51,7 @@ from ..effects import Outcome, Plan, Sleep
 from ..machines.backoff import Waits
 from ..machines.retry_conditions import is_final_type
 from ..machines.retry_decision import NoRetry, Situation, is_in_progress, next_wait
-from ..outcomes import FAILURE_STATUSES, describe, requested_wait
+from ..outcomes import FAILURE_STATUSES, describe, requested_wait, stop_reason
 from ..timeouts import TIMER_SLACK
 from .deadline_check import record_refusal
 
@@ -276,17 +272,9 @@ class RetryLayer:
         # The refusal ends the retries, but the caller must learn what became of the request that *was* sent.
         # "The circuit is open, nothing was sent" would be a lie about the call.
         if last is not None:
-            self._stop(call, _REASONS.get(refusal.error_type, StopReason.REFUSED))
+            self._stop(call, stop_reason(refusal.error_type))
         call.attempt -= 1  # this one was not made
         return refusal if last is None else last
-
-
-_REASONS: dict[type[HttpClientError], StopReason] = {
-    CircuitOpenError: StopReason.CIRCUIT_OPEN,
-    ThrottledError: StopReason.THROTTLED,
-    TokenError: StopReason.NO_TOKEN,
-    DeadlineTooShortError: StopReason.TOO_LITTLE_TIME,
-}
 
 
 def _was_not_made(failure: Failure) -> bool:

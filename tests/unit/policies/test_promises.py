@@ -11,7 +11,11 @@ from http_service_client import (
     CircuitOpenError,
     ConnectError,
     ConnectionLostError,
+    ConstantBackoff,
+    RateLimitPolicy,
+    ResiliencePipeline,
     RetryCondition,
+    RetryPolicy,
     SentState,
 )
 from http_service_client.events import RetryStopped, StopReason
@@ -104,6 +108,33 @@ def test_the_listener_learns_that_the_circuit_refused_the_repetition(front_end: 
     assert [event.reason for event in harness.events if isinstance(event, RetryStopped)][-1] is (
         StopReason.CIRCUIT_OPEN
     )
+
+
+@pytest.mark.parametrize(
+    ("refused_by", "reason"),
+    [
+        (lambda: RateLimitPolicy(0.001, max_wait=0), StopReason.REFUSED),
+        (lambda: CircuitBreakerPolicy(failure_threshold=1), StopReason.CIRCUIT_OPEN),
+    ],
+)
+def test_the_listener_learns_who_refused_the_repetition_of_a_function(
+    front_end: FrontEnd, refused_by: Any, reason: StopReason
+) -> None:
+    """An open circuit is not the only policy that refuses."""
+    events: list[Any] = []
+    retry = RetryPolicy(backoff_strategy=ConstantBackoff(0.0))
+    guard = ResiliencePipeline(retry, refused_by(), on_event=events.append)
+
+    def fails() -> None:
+        raise ConnectionError
+
+    async def fails_async() -> None:
+        raise ConnectionError
+
+    function: Any = fails_async if front_end.name == "asyncio" else fails
+    with pytest.raises(ConnectionError):
+        front_end.run(guard.apply(function))
+    assert [event.reason for event in events if isinstance(event, RetryStopped)] == [reason]
 
 
 def keys_sent(harness: Harness) -> list[str]:
