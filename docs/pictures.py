@@ -1,16 +1,23 @@
-"""Draws the pictures of docs/simulation.md and docs/choosing.md into docs/_static: `python docs/pictures.py`, in two minutes.
+"""Draws the pictures of docs/simulation.md, choosing.md and presets.md into docs/_static: `python docs/pictures.py`.
 
-It needs the extra `simulation`. Run it again when a default changes; the same code draws the same files. A test compares the
-figures in docs/choosing.md with those of `CASES`.
+It takes two minutes, and needs the extra `simulation`. Run it again when a default changes; the same code draws the same files.
+Tests compare the figures in docs/choosing.md with those of `CASES`, and in docs/presets.md with those of `PRESETS`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from http_service_client import ConnectionPoolConfig, ExponentialBackoff, HttpClientConfig, RetryPolicy
+from http_service_client import (
+    ConnectionPoolConfig,
+    ExponentialBackoff,
+    HttpClientConfig,
+    RetryPolicy,
+    presets,
+)
 from http_service_client.simulation import (
     NO_CLIENT,
     Comparison,
@@ -167,6 +174,93 @@ CASES = {
 """The pictures of docs/choosing.md, by the ends of their names."""
 
 
+PRESETS: dict[str, HttpClientConfig] = {
+    "standard": presets.standard(),
+    "gentle": presets.gentle(),
+    "aggressive": presets.aggressive(),
+    "llm": presets.llm(),
+    "batch": presets.batch(),
+}
+
+_WIDE = {"max_connections": 400, "max_connections_per_host": 200}
+_MANY: dict[str, Any] = {"clients": 3, "rate": 1.0, "seconds": 240.0}
+
+TROUBLES: dict[str, Scenario] = {
+    "30 % fail": Scenario(service=Service(latency=_FAST, faults=[Errors(rate=0.3)]), **_MANY),
+    "70 % fail": Scenario(service=Service(latency=_FAST, faults=[Errors(rate=0.7)]), **_MANY),
+    "down for 60 s": Scenario(service=Service(latency=_FAST, faults=[Outage(start=60, seconds=60)]), **_MANY),
+    "silent for 60 s": Scenario(
+        service=Service(latency=_FAST, faults=[Outage(how="silent", start=60, seconds=60)]), **_MANY
+    ),
+    "too slow for 60 s": Scenario(
+        service=Service(
+            latency=_FAST, workers=1, queue=50, faults=[Slowdown(factor=10, start=60, seconds=60)]
+        ),
+        **_MANY,
+    ),
+    "half of the rate for 120 s": Scenario(
+        service=Service(
+            latency=_FAST, faults=[RateLimit(per_second=1.5, burst=5, retry_after=5, start=60, seconds=120)]
+        ),
+        **_MANY,
+    ),
+}
+"""What the presets are compared in, by the heads of the table in docs/presets.md."""
+
+PRESET_CASES = {
+    "standard": _case(
+        "a service stops responding for a minute",
+        {"defaults": DEFAULTS, "standard": PRESETS["standard"]},
+        _FAST,
+        Outage(how="silent", start=60, seconds=60),
+        clients=5,
+        rate=1,
+        seconds=240,
+    ),
+    "gentle": _case(
+        "a service is down for two minutes",
+        {"naive retries": NAIVE, "gentle": PRESETS["gentle"]},
+        _FAST,
+        Outage(start=60, seconds=120),
+        clients=5,
+        rate=2,
+        seconds=240,
+    ),
+    "aggressive": _case(
+        "30 % of the requests fail, each by chance",
+        {"defaults": DEFAULTS, "aggressive": PRESETS["aggressive"]},
+        _FAST,
+        Errors(rate=0.3, start=30),
+        clients=5,
+        rate=2,
+        seconds=180,
+    ),
+    "llm": _case(
+        "a model API takes 5 requests a second, and gets 10",
+        {
+            "naive retries": replace(NAIVE, base_timeout=600.0, auto_idempotency_key=True, **_WIDE),
+            "llm": PRESETS["llm"],
+        },
+        LogNormal(median=4.0, p99=20.0),
+        RateLimit(per_second=5, burst=25, retry_after=5, start=20, seconds=160),
+        clients=1,
+        rate=10,
+        seconds=240,
+        method="POST",
+    ),
+    "batch": _case(
+        "a service is down for a minute",
+        {"defaults": DEFAULTS, "batch": PRESETS["batch"]},
+        LogNormal(median=0.2, p99=1.0),
+        Outage(start=60, seconds=60),
+        clients=1,
+        rate=2,
+        seconds=300,
+    ),
+}
+"""The pictures of docs/presets.md, by the presets that they show."""
+
+
 def main() -> None:
     """Simulate, and write the files."""
     storm = compare({"naive retries": NAIVE, "defaults": DEFAULTS}, ["retry-storm"])
@@ -178,6 +272,15 @@ def main() -> None:
     for name, case in CASES.items():
         comparison = case.compared()
         comparison.plot(_STATIC / f"choosing-{name}.svg")
+        print(comparison)
+    draw_presets()
+
+
+def draw_presets() -> None:
+    """Write the files of docs/presets.md alone."""
+    for name, case in PRESET_CASES.items():
+        comparison = case.compared()
+        comparison.plot(_STATIC / f"preset-{name}.svg")
         print(comparison)
 
 

@@ -81,11 +81,11 @@ if TYPE_CHECKING:
 
     from .settings.source import SupportsModelDump
 
-__all__ = ["ConnectionPoolConfig", "HttpClientConfig", "Timeout"]
+__all__ = ["SHARED", "ConnectionPoolConfig", "HttpClientConfig", "Timeout"]
 
 
 # May be set in HttpClientConfig, or in its connection_pool under the second name; if set in both, to the same value.
-_SHARED = {
+SHARED = {
     "base_timeout": "request_timeout",
     "connection_timeout": "connection_timeout",
     "max_connections": "max_connections",
@@ -261,11 +261,11 @@ class HttpClientConfig:
     load_shedding: LoadSheddingPolicy | LoadSheddingSettings | Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        set_here = {name: getattr(self, name) for name in _SHARED if _is_set(getattr(self, name))}
+        set_here = {name: getattr(self, name) for name in SHARED if _is_set(getattr(self, name))}
         for name, value in set_here.items():
             if name.endswith("timeout"):
                 # None means "the default" here; "no limit" can only be set in the pool.
-                remedy = f"for no limit, set {_SHARED[name]}=None in connection_pool"
+                remedy = f"for no limit, set {SHARED[name]}=None in connection_pool"
                 check_duration(name, value, no_limit=remedy)
             else:
                 check_count(name, value)
@@ -311,8 +311,8 @@ class HttpClientConfig:
         object.__setattr__(self, "hedging", resolved.hedging)
         for name in _DEFAULTS:
             object.__setattr__(self, name, frozen(getattr(self, name)))
-        for name in _SHARED.keys() - set_here.keys():  # shows the value in use, which is still a default
-            object.__setattr__(self, name, by_default(getattr(resolved.pool, _SHARED[name])))
+        for name in SHARED.keys() - set_here.keys():  # shows the value in use, which is still a default
+            object.__setattr__(self, name, by_default(getattr(resolved.pool, SHARED[name])))
 
     def _resolve(self, set_here: Mapping[str, Any]) -> ResolvedConfig:
         # Parts that are switched off are checked too: they may be switched on later.
@@ -370,7 +370,7 @@ class HttpClientConfig:
                 f"connection_pool must be a ConnectionPoolConfig, not {type(pool).__name__}{remedy}"
             )
         shared: dict[str, Any] = {}
-        for name, name_there in _SHARED.items():
+        for name, name_there in SHARED.items():
             there = getattr(pool, name_there)
             if is_default(there):
                 shared[name_there] = set_here.get(name, without_mark(there))
@@ -504,7 +504,7 @@ class HttpClientConfig:
         shown = (
             f"{name}={value!r}"
             for name, value in values.items()
-            if (_is_set(value) if name in _SHARED else value != _DEFAULTS[name])
+            if (_is_set(value) if name in SHARED else value != _DEFAULTS[name])
         )
         return f"HttpClientConfig({', '.join(shown)})"
 

@@ -53,6 +53,9 @@ FLOORS = [
         "client/",  # the front end: verbs, configuration, streams, wiring
     ],
     [
+        "presets.py",  # configurations for common cases
+    ],
+    [
         "__init__.py",  # the public names, each imported when first used
     ],
     [
@@ -76,6 +79,7 @@ PUBLIC_MODULES = [
     "events",
     "auth",
     "policies",
+    "presets",
     "observability",
     "integrations",
     "integrations.asgi",
