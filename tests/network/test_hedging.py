@@ -13,6 +13,7 @@ import pytest
 from http_service_client import ClientClosedError, HttpClientConfig, HttpServiceClient
 from http_service_client.drivers import blocking
 from http_service_client.testing import LoopbackServer, answer, respond, stall
+from kit.forks import in_a_child, needs_fork
 from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd
 from kit.threads import wait_until
 from network.faults import Certificates
@@ -139,3 +140,31 @@ def test_closing_the_client_ends_both_requests(front_end: FrontEnd, server: Loop
         front_end.request(client, "GET", f"{server.url}/")
     closing.join(10)
     wait_until(lambda: not blocking._BRANCHES._workers)
+
+
+@needs_fork
+def test_a_forked_child_hedges_by_itself(server: LoopbackServer) -> None:
+    """While a hedged call of the parent is in flight on another thread; the parent's connections stay as they are."""
+    server.script("/hangs", stall())
+    server.script("/", stall(), respond(200))
+    client = HttpServiceClient(HttpClientConfig(**SETTINGS, enable_retry_policy=False))
+    ended: list[Any] = []
+
+    def hang() -> None:
+        with pytest.raises(ClientClosedError):
+            client.get(f"{server.url}/hangs")
+        ended.append(True)
+
+    thread = threading.Thread(target=hang)
+    thread.start()
+    wait_until(lambda: len(server.requests) == 2)
+
+    def child() -> None:
+        assert client.get(f"{server.url}/").status_code == 200
+        wait_until(lambda: not any(limit.in_use for limit in client._backends._limits()))
+
+    assert in_a_child(child) == 0
+    assert not ended
+    client.close(abort=True)
+    thread.join(10)
+    assert ended
