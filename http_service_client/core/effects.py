@@ -30,6 +30,7 @@ The rules of plans, each learned from a measured trap:
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from ..errors import Failure
@@ -204,7 +205,6 @@ class Start(Effect[bool]):
 class Branch(Generic[T]):
     """A plan that runs as a part of another one, which owns it: it waits for it, or cancels it.
 
-    make_plan: returns the plan, which runs in a copy of the owner's context.
     is_done: it has ended, and nothing of it runs any more.   result, error: its return value, or the exception that it raised.
     is_cancelled: `cancel` was called.
 
@@ -212,10 +212,10 @@ class Branch(Generic[T]):
     without an owner. It cancels it in a `finally`.
     """
 
-    __slots__ = ("_end_now", "_on_end", "error", "is_cancelled", "is_done", "make_plan", "result")
+    __slots__ = ("_end_now", "_make_plan", "_on_end", "error", "is_cancelled", "is_done", "result")
 
     def __init__(self, make_plan: Callable[[], Plan[T]]) -> None:
-        self.make_plan = make_plan
+        self._make_plan: Callable[[], Plan[T]] | None = make_plan
         self.is_done = self.is_cancelled = False
         self.result: T | None = None
         self.error: BaseException | None = None
@@ -243,13 +243,27 @@ class Branch(Generic[T]):
 
     # For the drivers.
 
+    def new_plan(self) -> Plan[T]:
+        """The plan, once. What makes it is forgotten, since it may hold the branch."""
+        make_plan, self._make_plan = self._make_plan, None
+        assert make_plan is not None
+        return make_plan()
+
+    def wrap(self, plan_of: Callable[[Callable[[], Plan[T]]], Plan[T]]) -> None:
+        """Have the plan run inside another one.   plan_of: makes that of the function that makes the plan."""
+        assert self._make_plan is not None
+        self._make_plan = partial(plan_of, self._make_plan)
+
     def begin(self, end_now: Callable[[], object]) -> None:
         """It begins.   end_now: called by `cancel`, from any thread; it does not wait."""
         self._end_now = end_now
 
     def end(self, result: T | None = None, error: BaseException | None = None) -> None:
         """It has ended."""
-        self.result, self.error = result, error
+        if (
+            not self.is_cancelled
+        ):  # nobody takes the error of one that was, and its traceback holds the branch
+            self.result, self.error = result, error
         self.is_done, self._end_now = True, None
         on_end, self._on_end = self._on_end, None
         if on_end is not None:

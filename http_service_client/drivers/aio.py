@@ -227,7 +227,7 @@ class AsyncioDriver:
     async def _run_branch(self, branch: Branch[Any]) -> None:
         result = error = None
         try:
-            result = await self.run(branch.make_plan(), is_call=False)
+            result = await self.run(branch.new_plan(), is_call=False)
         except GeneratorExit:  # its loop has ended without it, and this coroutine is collected
             raise
         except BaseException as raised:

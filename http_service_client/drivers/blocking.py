@@ -159,7 +159,7 @@ class BlockingDriver:
         result = error = None
         try:
             if not interruption.is_set:
-                result = self._run_until(branch.make_plan(), interruption)
+                result = self._run_until(branch.new_plan(), interruption)
         except BaseException as raised:
             error = raised
         try:

@@ -80,7 +80,7 @@ class EffectAwaiter:
                 return value
             return await (value if effect.timeout is None else self.bounded(value, effect.timeout))
         if isinstance(effect, Begin):
-            effect.branch.make_plan = partial(self._steps, effect.branch.make_plan)
+            effect.branch.wrap(self._steps)
         elif isinstance(effect, Start):
             effect.make_plan = partial(self._steps, effect.make_plan)
         return await Awaited(effect)

@@ -209,7 +209,7 @@ class Simulator:
         branch = effect.branch
         if branch.is_cancelled:
             return False
-        run: Run[Any] = Run(owner.context.run(branch.make_plan), self._now)
+        run: Run[Any] = Run(owner.context.run(branch.new_plan), self._now)
         run.context, run.owner = owner.context.copy(), owner
         run.on_end = lambda: branch.end(run.result, run.error)
         branch.begin(lambda: self.cancel(run))

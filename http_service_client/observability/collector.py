@@ -81,6 +81,7 @@ _FURTHER = {
     "redirects": "http_redirects_total",
     "auth": "http_auth_exchanges_total",
     "codings": "http_codings_refused_total",
+    "hedges": "http_hedges_total",
 }
 _DURATION = "http_request_duration_seconds"
 _OPERATION_DURATION = "http_operation_duration_seconds"
@@ -217,7 +218,7 @@ class MetricsCollector:
     def amplification(self) -> dict[str, dict[str, float]]:
         """For each origin, how many exchanges its calls cost: what the client adds to the load of a service.
 
-        ``exchanges`` is the sum of the calls' attempts, ``redirects``, ``auth`` (requests that auth flows added) and
+        ``exchanges`` is the sum of the calls' attempts, ``redirects``, ``auth`` (requests that auth flows added), ``hedges`` and
         ``codings`` (bodies sent again without compression). Of the attempts, ``retries`` are those after a call's first, and
         ``trials`` those that decided about an open circuit. ``amplification`` is exchanges for each call: below 1 where
         calls are refused.

@@ -20,7 +20,7 @@ _OF_THE_CALLER = frozenset({"CancelledError", "GeneratorExit", "KeyboardInterrup
 _OVERFLOW = "other origins (more than the metrics hold)"
 
 # In the order of what they cost.
-_PARTS = ("retries", "redirects", "auth", "codings", "trials")
+_PARTS = ("retries", "hedges", "redirects", "auth", "codings", "trials")
 
 
 class RecentText:

@@ -32,6 +32,7 @@ from ..events import (
     AuthContinued,
     CallFinished,
     CodingRefused,
+    HedgeStarted,
     RedirectFollowed,
 )
 
@@ -64,6 +65,7 @@ _FURTHER: dict[type, str] = {
     AttemptFinished: "trials",
     AuthContinued: "auth",
     CodingRefused: "codings",
+    HedgeStarted: "hedges",
     RedirectFollowed: "redirects",
 }
 
@@ -79,18 +81,18 @@ class Tally:
 
     calls: finished ones.   errors: of these, by status of 400 or above, or by class.   refused: of these, by the circuit or
     the throttle gate.   attempts, retries: of these; retries are those after a call's first.   trials: attempts that decided
-    about an open circuit.   redirects, auth, codings: further exchanges, by their cause.
+    about an open circuit.   redirects, auth, codings, hedges: further exchanges, by their cause.
     buckets: how many calls were of which duration.   slowest: seconds.   slowest_call: its id, or "".
     """
 
     __slots__ = (
-        *("attempts", "auth", "buckets", "calls", "codings", "errors", "redirects", "refused"),
+        *("attempts", "auth", "buckets", "calls", "codings", "errors", "hedges", "redirects", "refused"),
         *("retries", "slowest", "slowest_call", "trials"),
     )
 
     def __init__(self) -> None:
         self.calls = self.refused = self.attempts = self.retries = self.trials = 0
-        self.redirects = self.auth = self.codings = 0
+        self.redirects = self.auth = self.codings = self.hedges = 0
         self.errors: dict[str, int] = {}
         self.buckets: defaultdict[int, int] = defaultdict(int)
         self.slowest = 0.0
@@ -99,7 +101,7 @@ class Tally:
     @property
     def exchanges(self) -> int:
         """Requests on the wire."""
-        return self.attempts + self.redirects + self.auth + self.codings
+        return self.attempts + self.redirects + self.auth + self.codings + self.hedges
 
     @property
     def measured(self) -> int:
@@ -137,6 +139,7 @@ class Tally:
         self.redirects += other.redirects
         self.auth += other.auth
         self.codings += other.codings
+        self.hedges += other.hedges
         for what, count in other.errors.items():
             self.errors[what] = self.errors.get(what, 0) + count
         for bucket, count in other.buckets.items():

@@ -48,6 +48,7 @@ def _values(tally: Tally) -> dict[str, Any]:
         "redirects": tally.redirects,
         "auth": tally.auth,
         "codings": tally.codings,
+        "hedges": tally.hedges,
         "trials": tally.trials,
         "amplification": tally.exchanges / tally.calls if tally.calls else 0.0,
         "p50": _seconds(tally.percentile(0.5)),

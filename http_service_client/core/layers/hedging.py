@@ -105,7 +105,7 @@ class Race(ABC):
 
     @abstractmethod
     def judge(self, arm: Arm) -> HedgeResult:
-        """What an arm that has ended came to: won, failed or refused. The first one is never refused."""
+        """What an arm that has ended came to. The first one is never refused. One has lost if it ended for another's success."""
 
     @abstractmethod
     def measure(self, arm: Arm) -> None:
@@ -168,14 +168,16 @@ class Race(ABC):
             return arm  # an ordinary attempt, good or bad
         result = self.judge(arm)
         self._record_end(arm, result)
+        if arm.number:
+            arm.branch.error = None  # only that of the first one counts, and its traceback holds the arm
         if result is _WON:
             while running:
                 self._lose(running.pop())
             return arm
         self._is_closed = True
-        if result is _REFUSED:
+        if arm.sent_at is None:
             arm.refund()
-        else:
+        if result is _FAILED:
             failed.append(arm)
         return None if running else min(failed, key=_number)
 
@@ -394,8 +396,8 @@ class CallRace(Race):
 
     def judge(self, arm: Arm) -> HedgeResult:
         outcome: Outcome | None = arm.branch.result
-        if outcome is None:  # an exception
-            return _FAILED
+        if outcome is None:  # an exception, or it had nothing to send any more
+            return _FAILED if arm.branch.error is not None else _LOST
         if isinstance(outcome, Failure):
             was_refused = issubclass(outcome.error_type, (CallRefusedError, PoolTimeoutError))
             return _REFUSED if arm.number and was_refused and arm.sent_at is None else _FAILED
@@ -442,7 +444,6 @@ class CallRace(Race):
         chosen: Any = arm or self._first
         call, of = self._call, chosen.call
         call.current, call.request, call.hops = of.current, of.request, of.hops
-        call.key, call.origin_state, call.breaker = of.key, of.origin_state, of.breaker  # of another host
         call.key, call.origin_state, call.breaker = of.key, of.origin_state, of.breaker  # of its host
         vars(call).update(vars(of))
 

@@ -23,8 +23,8 @@ def test_a_plain_call_costs_one_exchange(front_end: FrontEnd) -> None:
     harness.request()
     assert amplification(harness) == {
         ORIGIN: {
-            "calls": 1, "exchanges": 1, "retries": 0, "redirects": 0, "auth": 0, "codings": 0, "trials": 0,
-            "amplification": 1.0,
+            "calls": 1, "exchanges": 1, "retries": 0, "redirects": 0, "auth": 0, "codings": 0, "hedges": 0,
+            "trials": 0, "amplification": 1.0,
         }
     }  # fmt: skip
 

@@ -21,6 +21,7 @@ from http_service_client.events import (
     CacheUsed,
     CallFinished,
     CodingRefused,
+    HedgeStarted,
     RedirectFollowed,
 )
 from http_service_client.observability import recent as module
@@ -123,12 +124,13 @@ def test_the_exchanges_of_calls_are_counted_by_their_cause(bench: Bench) -> None
         RedirectFollowed(0.1, 1, A, 302, "GET", f"{A}/b"),
         AuthContinued(0.1, 1, A, 401, A, "GET", f"{A}/"),
         CodingRefused(0.1, 1, A, "gzip"),
+        HedgeStarted(0.1, 1, A, 1, 0.1),
         CacheUsed(0.1, 0, A, CacheResult.HIT),
         call(attempts=3),
     )
     (tally,) = bench.recent.recall(60.0).window.values()
     assert (tally.calls, tally.attempts, tally.retries, tally.trials) == (1, 3, 2, 1)
-    assert (tally.redirects, tally.auth, tally.codings, tally.exchanges) == (1, 1, 1, 6)
+    assert (tally.redirects, tally.auth, tally.codings, tally.hedges, tally.exchanges) == (1, 1, 1, 1, 7)
 
 
 def test_names_are_kept_apart_and_keys_are_not(bench: Bench) -> None:

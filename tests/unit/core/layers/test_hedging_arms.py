@@ -21,6 +21,7 @@ from kit.front_ends import AsyncioFrontEnd, FrontEnd
 from kit.hedged_calls import OK, URL, WORLDS, Get, play
 
 SLOW, QUICK = (9.0, OK), (0.5, OK)
+ALIVE: list[Any] = []
 
 
 @pytest.fixture
@@ -291,3 +292,13 @@ def test_a_hedge_goes_to_another_host(in_asyncio: AsyncioFrontEnd) -> None:
     origins = dict(client._call_builder.origins.items())
     counts = {key: origins[key].breaker.snapshot() for key in ("https://a.test", "https://b.test")}  # type: ignore[union-attr]
     assert [(each.successes, each.abandoned) for each in counts.values()] == [(0, 1), (1, 0)]
+
+
+@pytest.mark.parametrize("script", [[(0.5, OK)], [SLOW, QUICK], [(1.5, HttpResponse(503)), (9.0, OK)]])
+def test_no_reference_cycle_is_left(
+    script: list[Any], in_asyncio: AsyncioFrontEnd, no_reference_cycles: None
+) -> None:
+    """Neither by a call that was not hedged nor by one that was."""
+    client = client_of(*script, enable_retry_policy=False)
+    ALIVE.append(client)  # its parts refer to each other
+    in_asyncio.request(client, "GET", URL)
