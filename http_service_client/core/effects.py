@@ -260,9 +260,8 @@ class Branch(Generic[T]):
 
     def end(self, result: T | None = None, error: BaseException | None = None) -> None:
         """It has ended."""
-        if (
-            not self.is_cancelled
-        ):  # nobody takes the error of one that was, and its traceback holds the branch
+        # Nobody takes the error of a branch that was cancelled, and its traceback holds the branch.
+        if not self.is_cancelled:
             self.result, self.error = result, error
         self.is_done, self._end_now = True, None
         on_end, self._on_end = self._on_end, None
