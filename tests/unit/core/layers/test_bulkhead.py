@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import pickle
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,21 @@ def taken(harness: Harness) -> BulkheadPermit:
 
 def limits(harness: Harness) -> list[Any]:
     return [event for event in harness.events if isinstance(event, (LimitRefused, LimitWaited))]
+
+
+@contextmanager
+def once_a_call_waits(harness: Harness, action: Callable[[], object]) -> Iterator[None]:
+    """The action happens on another thread while a call of the block waits for a permit."""
+
+    def act() -> None:
+        while not harness.state.bulkhead.waiting:
+            threading.Event().wait(0.001)
+        action()
+
+    other = threading.Thread(target=act)
+    other.start()
+    yield
+    other.join(20)
 
 
 @pytest.mark.parametrize("outcome", [200, 404, 503, REFUSED, RuntimeError("a bug")], ids=repr)
@@ -115,8 +131,8 @@ def test_a_call_waits_for_a_permit(front_end: FrontEnd) -> None:
     """And says how long. The wait is no part of the attempt's time."""
     harness = harness_of(front_end, bulkhead={"max_waiting": 1, "max_wait": 20.0})
     permit = taken(harness)
-    threading.Timer(0.02, permit.release).start()
-    assert harness.request().status_code == 200
+    with once_a_call_waits(harness, permit.release):
+        assert harness.request().status_code == 200
     (waited,) = limits(harness)
     assert (type(waited), waited.limit) == (LimitWaited, "bulkhead")
     assert harness.state.bulkhead.is_idle
@@ -299,16 +315,16 @@ def test_a_waiting_call_is_granted_when_the_client_gets_more_permits(front_end: 
     """Mid-wait."""
     harness = harness_of(front_end, bulkhead={"max_waiting": 1, "max_wait": 20.0})
     taken(harness)
-    threading.Timer(0.02, reconfigure, (harness, {"max_concurrent": 2})).start()
-    assert harness.request().status_code == 200
+    with once_a_call_waits(harness, lambda: reconfigure(harness, {"max_concurrent": 2})):
+        assert harness.request().status_code == 200
 
 
 def test_a_closed_client_ends_the_waits(front_end: FrontEnd) -> None:
     """With the error of any call to a closed client."""
     harness = harness_of(front_end, bulkhead={"max_waiting": 1, "max_wait": 20.0})
     taken(harness)
-    threading.Timer(0.02, harness.client.close).start()
-    harness.error(ClientClosedError)
+    with once_a_call_waits(harness, harness.client.close):
+        harness.error(ClientClosedError)
     assert harness.sends == 0
 
 
