@@ -25,6 +25,8 @@ __all__ = ["ReportedQuota", "read_quotas"]
 
 _LONGEST = 3600.0  # seconds: what says more is asked again after that
 _MOST_ITEMS = 16
+_LONGEST_NAME = 200  # characters
+_RESOURCE = "x-ratelimit-resource"  # GitHub's: its search has a quota of its own
 
 # Without "RateLimit": what is left, until when, and of how many.
 _FAMILIES = (
@@ -48,7 +50,7 @@ _EPOCH_IN_MS = 1e11
 class ReportedQuota(NamedTuple):
     """What is left of one quota.
 
-    name: of its policy.   remaining: requests.   reset: seconds until there are more, 0 to 3600.
+    name: of its policy, with its partition or resource if the response names one.   remaining: requests.   reset: seconds until there are more, 0 to 3600.
     limit: requests of a whole window, or None.
     """
 
@@ -81,7 +83,8 @@ def read_quotas(headers: Headers, wall_now: float) -> list[ReportedQuota]:
             if left is None or seconds is None:
                 return []
             quota = None if most is None else int(most[0])
-            return [ReportedQuota(remaining, int(left[0]), min(seconds, _LONGEST), quota)]
+            name = f"{remaining} {headers.get(_RESOURCE, '')}".strip()
+            return [ReportedQuota(name[:_LONGEST_NAME], int(left[0]), min(seconds, _LONGEST), quota)]
     return []
 
 
@@ -107,7 +110,10 @@ def _standard(headers: Headers) -> list[ReportedQuota]:
             seconds = _count(policy.get("w"))  # no later than a whole window from now
         if left is not None and seconds is not None:
             reset_in = min(float(seconds), _LONGEST)
-            found[member.value] = ReportedQuota(member.value, left, reset_in, _count(policy.get("q")))
+            partition = member.parameters.get("pk")
+            name = f"{member.value} {partition.hex()}" if isinstance(partition, bytes) else str(member.value)
+            name = name[:_LONGEST_NAME]
+            found[name] = ReportedQuota(name, left, reset_in, _count(policy.get("q")))
     return list(found.values())
 
 

@@ -177,6 +177,24 @@ def test_closing_the_client_ends_the_wait() -> None:
     assert limiter.waiting == 0
 
 
+def test_closing_the_client_ends_the_wait_of_a_task() -> None:
+    """Likewise in asyncio."""
+    client = HttpServiceClient(
+        HttpClientConfig(rate_limit=RateLimitPolicy(1, per=1000, max_wait=None)),
+        transport=ScriptedTransport(HttpResponse(200)),
+    )
+
+    async def main() -> None:
+        await client.get_async("https://api.example.com/")
+        waiting = asyncio.ensure_future(client.get_async("https://api.example.com/"))
+        await asyncio.sleep(0.01)
+        await client.close_async()
+        with pytest.raises(ClientClosedError):
+            await asyncio.wait_for(waiting, 10)
+
+    asyncio.run(main())
+
+
 def test_a_cancelled_task_returns_its_turn() -> None:
     """Those behind it move forward, in virtual time too."""
     clock = VirtualClock()
