@@ -7,11 +7,10 @@ A client may have alternate base URLs of the same service, in another region for
     3   the first one that takes requests now
     4   no host takes any: the first one that has not refused this attempt
 
-A host *takes requests* while its circuit lets one pass, its throttle gate is open, and not all connections to it are in use: a
-host that hangs would have its calls queue for them. There is no other list of bad hosts: the
-circuit of each origin counts its failures already, refuses for a time that grows, and finds out by single trials whether
-the host works again. As the first host is asked first, its trials are made by the calls themselves, and all calls return to
-it when its circuit closes.
+A host *takes requests* while its circuit lets one pass, its throttle gate is open, and not all connections to it are in use:
+all calls would queue for those of a host that hangs. There is no other list of bad hosts. The circuit of each origin counts its
+failures already, refuses for a time that grows, and finds out by single trials whether the host works again. As the first
+host is asked first, its trials are made by the calls themselves, and all calls return to it when its circuit closes.
 """
 
 from __future__ import annotations
