@@ -17,10 +17,11 @@ from ..core.operation import Operation, Proceed
 from ..core.outcomes import sent_state_of
 from ..drivers.clocks import Clock, SystemClock
 from ..drivers.locks import ForkSafeLock
-from ..errors import SentState, errors_behind, worst
+from ..errors import ConfigurationError, SentState, errors_behind, worst
 from ..events import FallbackSource, FallbackUsed
 from ..http.messages import HttpResponse
 from .functions import is_interruption
+from .items import is_step
 from .listeners import judging
 from .strategy import StatefulStrategy
 
@@ -119,6 +120,10 @@ class FallbackPolicy(StatefulStrategy[FallbackSettings]):
 
     def _key(self, operation: Operation) -> Hashable:
         """Equal for calls whose results may stand in for each other."""
+        if is_step(operation.args):
+            raise ConfigurationError(
+                "last_good keeps results, and no items of a generator; guard the function that it calls"
+            )
         function: Any = operation.guarded.function  # blocks do not come here
         return key_of(function, operation.args, operation.kwargs, self._settings.key)
 

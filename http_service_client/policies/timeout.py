@@ -16,6 +16,7 @@ from ..core.timeouts import TIMER_SLACK
 from ..drivers.clocks import Clock, SystemClock
 from ..errors import CallRefusedError, DeadlineExceededError, OperationTimeoutError, SentState, errors_behind
 from ..events import OperationTimedOut
+from .items import is_step
 from .strategy import StatefulStrategy
 
 __all__ = ["TimeoutPolicy"]
@@ -144,5 +145,7 @@ def _ended_by_deadlines(error: BaseException, operation: Operation) -> Any:
 
 def _named(operation: Operation) -> str:
     function = operation.guarded.function
+    if is_step(operation.args):
+        return f"a step of a generator ({operation.key})" if operation.key else "a step of a generator"
     name = getattr(function, "__qualname__", None) or "the guarded code"
     return f"{name} ({operation.key})" if operation.key else str(name)

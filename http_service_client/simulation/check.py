@@ -105,7 +105,7 @@ def check(
 
 def _findings(config: HttpClientConfig, rate: float, caller_timeout: float | None) -> list[Finding]:
     chaos = _about_chaos(config)
-    config = replace(config, chaos=None)
+    config = replace(config, chaos=None, fallback=None)  # which would hide what is looked for
     limits = _about_rate_limits(config, rate)
     config = replace(config, rate_limit=None)  # its waits are none of the settings' below
     found = _about_time(config, caller_timeout)

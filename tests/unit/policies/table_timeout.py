@@ -12,6 +12,7 @@ from http_service_client import (
     ConnectError,
     ConstantBackoff,
     FallbackPolicy,
+    HedgingPolicy,
     RetryCondition,
     RetryPolicy,
     TimeoutPolicy,
@@ -199,6 +200,20 @@ ROWS = [
         lambda clock: [TimeoutPolicy(2.0), FallbackPolicy(value="instead")],
         [Op(takes=1.0, gives=ConnectError), Op(takes=9.0)],
         "instead@1 OperationTimeoutError@2",
+        worlds=ASYNC,
+    ),
+    Row(
+        "hedges inside are cancelled with the call",
+        lambda clock: [TimeoutPolicy(3.0), HedgingPolicy(delay=1.0, clock=clock)],
+        [Op(takes=9.0), Op(at=0.5, takes=(9.0, 0.5))],
+        "OperationTimeoutError@3 ok@2",
+        worlds=ASYNC,
+    ),
+    Row(
+        "inside of hedges it bounds each of them",
+        lambda clock: [HedgingPolicy(delay=1.5, clock=clock), TimeoutPolicy(2.0)],
+        [Op(takes=(9.0, 1.0))],
+        "ok@2.5",
         worlds=ASYNC,
     ),
     Row(

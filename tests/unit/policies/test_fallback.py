@@ -292,5 +292,18 @@ def test_a_policy_is_a_value_beside_its_results() -> None:
 
 def test_it_cannot_guard_a_block() -> None:
     """A block has no result that something could stand in for."""
-    with pytest.raises((ConfigurationError, TypeError, AttributeError)), FallbackPolicy(value=1):  # type: ignore[attr-defined]
+    pipeline = ResiliencePipeline(FallbackPolicy(value=1))
+    with pytest.raises(ConfigurationError, match="may repeat or replace what it guards"), pipeline:
         pass
+
+
+def test_a_generator_ends_with_what_stands_in() -> None:
+    """It cannot go on after an exception. Last good results are those of functions only."""
+
+    def numbers() -> Any:
+        yield 1
+        raise NO_ROUTE
+
+    assert list(FallbackPolicy(value=2).apply(numbers)()) == [1, 2]
+    with pytest.raises(ConfigurationError, match="keeps results, and no items of a generator"):
+        list(FallbackPolicy(last_good=60.0).apply(numbers)())

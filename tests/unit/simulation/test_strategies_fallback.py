@@ -15,7 +15,7 @@ from http_service_client import (
     ResultCachePolicy,
     TimeoutPolicy,
 )
-from http_service_client.simulation import Environment, Outage, Report, Service, Slowdown, simulate
+from http_service_client.simulation import Environment, Outage, Report, Service, Slowdown, check, simulate
 
 Function = Callable[[], Awaitable[Any]]
 
@@ -143,3 +143,11 @@ def test_a_fallback_of_a_function_in_virtual_time() -> None:
 
     report = simulate(make, OUTAGE, rate=5.0, seconds=240.0)
     assert report.success_share == 1.0
+
+
+def test_a_fallback_hides_no_contradiction() -> None:
+    """`check` looks at the calls themselves."""
+    settings: dict[str, Any] = {"base_timeout": 30.0, "total_timeout": 20.0}
+    found = check(HttpClientConfig(**settings), rate=5.0)
+    hidden = check(HttpClientConfig(**settings, fallback={"value": 1}), rate=5.0)
+    assert [each.message for each in hidden] == [each.message for each in found] != []
