@@ -14,10 +14,12 @@ from __future__ import annotations
 
 from .headers import Headers
 
-__all__ = ["ATTEMPT_COUNT", "proxy_attempts"]
+__all__ = ["ATTEMPT_COUNT", "proxy_attempts", "proxy_headers"]
 
 ATTEMPT_COUNT = "x-envoy-attempt-count"
 _COUNTS = frozenset({ATTEMPT_COUNT})
+_SIGNS = frozenset({ATTEMPT_COUNT, "x-envoy-upstream-service-time", "x-envoy-overloaded", "l5d-proxy-error"})
+_SERVERS = frozenset({"envoy", "istio-envoy"})
 
 
 def proxy_attempts(headers: Headers) -> int:
@@ -32,3 +34,16 @@ def proxy_attempts(headers: Headers) -> int:
     # Anything may stand there. Nobody makes a thousand attempts.
     is_count = text.isascii() and text.isdecimal() and len(text) <= 3
     return max(1, int(text)) if is_count else 1
+
+
+def proxy_headers(headers: Headers) -> dict[str, str]:
+    """The headers that show a proxy of a service mesh, whatever it does.
+
+    >>> proxy_headers(Headers({"Server": "istio-envoy", "Content-Length": "0"}))
+    {'Server': 'istio-envoy'}
+    """
+    return {
+        name: value
+        for name, value in headers.items()
+        if name.lower() in _SIGNS or (name.lower() == "server" and value.strip().lower() in _SERVERS)
+    }

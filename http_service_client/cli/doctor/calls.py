@@ -9,7 +9,9 @@ from typing import Any
 
 from ... import HttpClientConfig, HttpClientError, HttpResponse, HttpServiceClient, SentState
 from ...errors import Failure
+from ...events import PROXY_REMEDY
 from ...http.headers import Headers
+from ...http.meshes import ATTEMPT_COUNT, proxy_attempts, proxy_headers
 from ...http.messages import HttpRequest
 from ...http.printable import printable
 from ...http.urls import origin_of, redact_url
@@ -139,6 +141,7 @@ def examine_response(url: str, reply: Reply, accepts_codings: bool) -> Iterator[
     yield _redirects(url, reply)
     yield _compression(reply, accepts_codings)
     yield _limits(reply)
+    yield from _mesh(reply)
     yield _transport_security(url, reply)
 
 
@@ -207,6 +210,21 @@ def _limits(reply: Reply) -> Finding:
         )
     advice = "keep below it: a RateLimit of the policies, or fewer calls at once"
     return ok("rate limit", message, advice, headers=found)
+
+
+def _mesh(reply: Reply) -> Iterator[Finding]:
+    """Nothing, where no proxy of a mesh shows itself."""
+    found = {name: printable(value, 100) for name, value in proxy_headers(reply.headers).items()}
+    if not found:
+        return
+    attempts = proxy_attempts(reply.headers)
+    if attempts > 1:
+        message = f"a proxy made {attempts} attempts of the request ({ATTEMPT_COUNT})"
+        yield warn("service mesh", message, PROXY_REMEDY, headers=found, attempts=attempts)
+        return
+    message = ", ".join(f"{name}: {value}" for name, value in found.items())
+    advice = "a proxy is on the way: see whether it retries, too; only one side should"
+    yield ok("service mesh", message, advice, headers=found, attempts=attempts)
 
 
 def _transport_security(url: str, reply: Reply) -> Finding:

@@ -219,6 +219,29 @@ def test_text_should_be_compressed(seen: Reply, accepts: bool, level: Level) -> 
     assert checks("https://h/", seen, accepts)["compression"].level is level
 
 
+@pytest.mark.parametrize(
+    ("headers", "level", "message"),
+    [
+        (
+            {"x_envoy_attempt_count": "3"},
+            Level.WARN,
+            "a proxy made 3 attempts of the request (x-envoy-attempt-count)",
+        ),
+        ({"x_envoy_attempt_count": "1"}, Level.OK, "x-envoy-attempt-count: 1"),
+        ({"server": "istio-envoy"}, Level.OK, "server: istio-envoy"),
+        ({"l5d_proxy_error": "connect timed out"}, Level.OK, "l5d-proxy-error: connect timed out"),
+        ({"server": "nginx"}, None, ""),
+    ],
+)
+def test_a_proxy_of_a_mesh_is_shown(headers: dict[str, str], level: Level | None, message: str) -> None:
+    """With a warning if it retries, too; nothing is said where there is none."""
+    found = checks("https://h/", reply(**headers)).get("service mesh")
+    assert (None if found is None else found.level) is level
+    if found is not None:
+        assert found.message == message
+        assert "only one side should" in found.advice
+
+
 def test_limits_of_the_service_are_shown() -> None:
     """As the response names them; a refusal is a warning."""
     assert (
