@@ -96,6 +96,7 @@ if TYPE_CHECKING:
     from .http.urls import RawUrl as RawUrl
     from .observability.collector import MetricsCollector as MetricsCollector
     from .observability.metrics import HttpMetrics as HttpMetrics
+    from .policies.adaptive_limit import AdaptiveLimitPolicy as AdaptiveLimitPolicy
     from .policies.bulkhead import BulkheadPolicy as BulkheadPolicy
     from .policies.cache import Cache as Cache
     from .policies.cache_storages import MemoryStorage as MemoryStorage
@@ -136,6 +137,7 @@ _MODULES = {
     "policies.deadline_check": "DeadlineCheckPolicy",
     "policies.fallback": "FallbackPolicy",
     "policies.rate_limit": "RateLimitPolicy",
+    "policies.adaptive_limit": "AdaptiveLimitPolicy",
     "policies.load_shedding": "LoadSheddingPolicy",
     "policies.gather": "gather",
     "policies.gather_in_threads": "gather_in_threads",

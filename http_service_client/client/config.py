@@ -16,6 +16,7 @@ from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from ..core.checks import check_count, check_duration, check_flag, suggests_keywords
+from ..core.machines.adaptive_limit import AdaptiveLimitSettings
 from ..core.machines.backoff import ExponentialBackoff
 from ..core.machines.bulkhead_settings import BulkheadSettings
 from ..core.machines.chaos import ChaosSettings
@@ -37,6 +38,7 @@ from ..http.egress import EgressPolicy
 from ..http.headers import redact_headers
 from ..http.messages import HttpRequest
 from ..http.propagation import Propagation
+from ..policies.adaptive_limit import AdaptiveLimitPolicy
 from ..policies.bulkhead import BulkheadPolicy
 from ..policies.chaos import ChaosPolicy
 from ..policies.circuit_breaker import CircuitBreakerPolicy
@@ -51,6 +53,7 @@ from .pool_config import ConnectionPoolConfig, by_default, is_default, is_path, 
 from .resolved import (
     ResolvedConfig,
     frozen,
+    parse_adaptive_limit,
     parse_alternate_urls,
     parse_base_url,
     parse_bulkhead,
@@ -201,6 +204,8 @@ class HttpClientConfig:
         `BulkheadPolicy`, or a mapping of its arguments. None for any number.
     load_shedding: do not send a share of the attempts while an origin rejects too many of them for overload: a
         `LoadSheddingPolicy`, of which the settings are taken, or a mapping of its arguments. None to send them all.
+    adaptive_limit: as many attempts in progress at each origin as it can do with: an `AdaptiveLimitPolicy`, of which the
+        settings are taken, or a mapping of its arguments. None for as many as there are connections.
     http2: use HTTP/2 with the https origins that agree to it, and that no proxy leads to. Needs the extra `http2`.
 
     A configuration is a value: it compares, pickles and copies by its fields, and does not change. Mappings and lists
@@ -259,6 +264,7 @@ class HttpClientConfig:
     alternate_urls: Sequence[str] = ()
     bulkhead: BulkheadPolicy | BulkheadSettings | Mapping[str, Any] | None = None
     load_shedding: LoadSheddingPolicy | LoadSheddingSettings | Mapping[str, Any] | None = None
+    adaptive_limit: AdaptiveLimitPolicy | AdaptiveLimitSettings | Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         set_here = {name: getattr(self, name) for name in SHARED if _is_set(getattr(self, name))}
@@ -307,6 +313,7 @@ class HttpClientConfig:
         object.__setattr__(self, "bulkhead", resolved.bulkhead)
         object.__setattr__(self, "deadline_check", resolved.deadline_check)
         object.__setattr__(self, "load_shedding", resolved.load_shedding)
+        object.__setattr__(self, "adaptive_limit", resolved.adaptive_limit)
         object.__setattr__(self, "rate_limit", resolved.rate_limit)
         object.__setattr__(self, "hedging", resolved.hedging)
         for name in _DEFAULTS:
@@ -352,6 +359,7 @@ class HttpClientConfig:
             routes=routes,
             deadline_check=parse_deadline_check(self.deadline_check),
             load_shedding=parse_load_shedding(self.load_shedding),
+            adaptive_limit=parse_adaptive_limit(self.adaptive_limit),
             alternate_urls=parse_alternate_urls(self.alternate_urls, self.base_url, self.egress_policy),
             chaos=chaos,
             state_key=self.state_key,  # type: ignore[arg-type]  # parsed above

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+from ..core.machines.adaptive_limit import AdaptiveLimit
 from ..core.machines.bulkhead import Bulkhead
 from ..core.machines.circuit_breaker import CircuitBreaker
 from ..core.machines.deadline_check import DeadlineCheck
@@ -83,6 +84,7 @@ class OriginParts:
         self.circuits = circuits
         self._config = config
         self._now, self._random = clock.monotonic, random
+        self._wall = clock.wall
         self._locks = locks or [ForkSafeLock() for _ in range(_LOCKS)]
         self.registry = OriginRegistry(self._new_state, lock=ForkSafeLock(), clock=self._now)
         reset_in_forked_children(self.registry)
@@ -112,6 +114,7 @@ class OriginParts:
             self._add_hedging(key, state)
             self._set_bulkhead(key, state)
             self._set_load_shedding(key, state)
+            self._set_adaptive_limit(key, state)
 
     def _new_state(self, key: str) -> OriginState:
         connections = self._config.pool.max_connections_per_host
@@ -122,6 +125,7 @@ class OriginParts:
         self._add_hedging(key, state)
         self._set_bulkhead(key, state)
         self._set_load_shedding(key, state)
+        self._set_adaptive_limit(key, state)
         return state
 
     def _add_hedging(self, key: str, state: OriginState) -> None:
@@ -164,6 +168,18 @@ class OriginParts:
             state.rate_limiter = RateLimiter(settings, clock=self._now, lock=self._lock_of(key))
         elif limiter.settings != settings:
             limiter.reconfigure(settings)
+
+    def _set_adaptive_limit(self, key: str, state: OriginState) -> None:
+        """Give a state its limit, or other settings to the one that it has: what it has learned stays, and its permits."""
+        settings, limit = self._config.resolved.adaptive_limit, state.adaptive_limit
+        if settings is None:
+            state.adaptive_limit = None
+        elif limit is None:
+            state.adaptive_limit = AdaptiveLimit(
+                settings, key=key, clock=self._now, wall_clock=self._wall, lock=self._lock_of(key)
+            )
+        elif limit.settings != settings:
+            limit.reconfigure(settings)
 
     def _set_load_shedding(self, key: str, state: OriginState) -> None:
         """Give a state what sheds calls, or take it away. What was counted stays."""

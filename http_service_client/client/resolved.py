@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._version import __version__
 from ..core.checks import did_you_mean, keyword_remedy
+from ..core.machines.adaptive_limit import AdaptiveLimitSettings
 from ..core.machines.backoff import ExponentialBackoff
 from ..core.machines.bulkhead_settings import BulkheadSettings
 from ..core.machines.chaos import ChaosSettings
@@ -40,6 +41,7 @@ from ..http.proxies.urls import read_proxy, redact_proxy
 from ..http.routes import RouteTable
 from ..http.secret_names import CREDENTIAL_HEADERS, SecretNames
 from ..http.urls import check_base_url, normalise_url, split_url
+from ..policies.adaptive_limit import AdaptiveLimitPolicy
 from ..policies.bulkhead import BulkheadPolicy
 from ..policies.chaos import ChaosPolicy
 from ..policies.circuit_breaker import CircuitBreakerPolicy
@@ -60,6 +62,7 @@ __all__ = [
     "check_alternates",
     "frozen",
     "known_arguments",
+    "parse_adaptive_limit",
     "parse_alternate_urls",
     "parse_base_url",
     "parse_bulkhead",
@@ -124,6 +127,7 @@ class ResolvedConfig:
     routes: the table of routes, and the `RouteOptions` of each; None for none.
     chaos: injects faults; None for none.
     state_key: chooses the state of a call that sets no key; None for that of its origin.
+    adaptive_limit: how the number of attempts in progress at an origin is found; None for no such limit.
     load_shedding: how much is not sent to an origin that rejects too much; None to send it all.
     fallback: what stands in for the response of a call that failed; None for nothing.
     alternate_urls: further base URLs, normalised; () for none.
@@ -146,6 +150,7 @@ class ResolvedConfig:
     alternate_urls: tuple[str, ...]
     deadline_check: DeadlineCheckSettings | None
     load_shedding: LoadSheddingSettings | None
+    adaptive_limit: AdaptiveLimitSettings | None
     state_key: StateKey | None
     chaos: ChaosPolicy | None
     routes: tuple[RouteTable, tuple[Any, ...]] | None
@@ -283,6 +288,15 @@ def parse_chaos(given: object) -> ChaosPolicy | None:
     except ConfigurationError as error:
         raise ConfigurationError(f"chaos: {error}") from None
     return policy
+
+
+def parse_adaptive_limit(given: object) -> AdaptiveLimitSettings | None:
+    """Settings, those of a policy, or those made of a mapping of its arguments; None for none."""
+    if given is None or isinstance(given, AdaptiveLimitSettings):
+        return given
+    if isinstance(given, AdaptiveLimitPolicy):
+        return given.settings
+    return AdaptiveLimitPolicy(**_arguments("adaptive_limit", given, AdaptiveLimitPolicy)).settings
 
 
 def parse_load_shedding(given: object) -> LoadSheddingSettings | None:

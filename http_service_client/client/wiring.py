@@ -149,6 +149,7 @@ def pipelines(
         has_hosts=bool(config.resolved.alternate_urls),
         checks_deadlines=config.resolved.deadline_check is not None,
         sheds_load=config.resolved.load_shedding is not None,
+        adapts_limits=config.resolved.adaptive_limit is not None,
         has_bulkheads=config.resolved.bulkhead is not None,
         chaos=None if chaos is None else (chaos, INJECTED_FAULTS),
     )
@@ -218,6 +219,7 @@ def foreign_calls(
         telemetry=telemetry,
         checks_deadlines=config.resolved.deadline_check is not None,
         sheds_load=config.resolved.load_shedding is not None,
+        adapts_limits=config.resolved.adaptive_limit is not None,
         has_bulkheads=config.resolved.bulkhead is not None,
         chaos=None if chaos is None else (chaos, INJECTED_FAULTS),
     )

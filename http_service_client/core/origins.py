@@ -30,6 +30,7 @@ from collections import deque
 from collections.abc import Callable
 
 from ..errors import ConfigurationError
+from .machines.adaptive_limit import AdaptiveLimit
 from .machines.bulkhead import Bulkhead
 from .machines.circuit_breaker import CircuitBreaker
 from .machines.circuit_states import CircuitBreakerState
@@ -55,6 +56,7 @@ class OriginState:
     proxy_attempts: the most that a proxy on the way made of one attempt.
     refuses_codings: it accepted a request's body only without compression.
     begun: how many exchanges have begun after a wait for a connection slot.
+    adaptive_limit: as many permits as the service can do with; None when switched off.
     load_shedder: counts what the service rejects for overload; None when switched off.
     gate: closed while the service asks for a pause; None as long as it never has.
     deadline_check: knows how long the service takes; None when switched off.
@@ -65,7 +67,7 @@ class OriginState:
 
     __slots__ = (
         *("begun", "breaker", "budget", "bulkhead", "connections", "deadline_check", "gate", "hedging"),
-        *("proxy_attempts", "rate_limiter", "load_shedder", "refuses_codings"),
+        *("proxy_attempts", "rate_limiter", "adaptive_limit", "load_shedder", "refuses_codings"),
     )
 
     def __init__(
@@ -79,6 +81,7 @@ class OriginState:
         self.begun = 0
         self.gate: ThrottleGate | None = None
         self.load_shedder: LoadShedder | None = None
+        self.adaptive_limit: AdaptiveLimit | None = None
         self.deadline_check: DeadlineCheck | None = None
         self.rate_limiter: RateLimiter | None = None
         self.hedging: Hedging | None = None
@@ -87,6 +90,8 @@ class OriginState:
     def rank(self, now: float) -> int:
         """What forgetting it would cost (see above); -1 if what it remembers is too old to matter."""
         if self.connections.in_use or not (self.bulkhead is None or self.bulkhead.is_idle):
+            return _KEPT
+        if self.adaptive_limit is not None and not self.adaptive_limit.permits.is_idle:
             return _KEPT
         found = self._rank_of_circuit(now)
         if self.load_shedder is not None and not self.load_shedder.is_idle:
@@ -159,6 +164,8 @@ class OriginRegistry:
                 state.hedging.reset_after_fork()
             if state.bulkhead is not None:
                 state.bulkhead.reset_after_fork()
+            if state.adaptive_limit is not None:
+                state.adaptive_limit.reset_after_fork()
 
     def _add(self, origin: str) -> OriginState:
         with self._lock:  # type: ignore[attr-defined]

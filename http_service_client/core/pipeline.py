@@ -14,6 +14,7 @@ from ..http.propagation import Propagation
 from ..http.secret_names import SecretNames
 from .call import Call
 from .layer import Handler, Layer, compose
+from .layers.adaptive_limit import AdaptiveLimitLayer
 from .layers.attempt_timeout import AttemptTimeoutLayer
 from .layers.auth import AuthLayer
 from .layers.bulkhead import BulkheadLayer
@@ -73,6 +74,7 @@ def call_pipeline(
     fallback: FallbackMembership | None = None,
     checks_deadlines: bool = False,
     sheds_load: bool = False,
+    adapts_limits: bool = False,
     has_hedges: bool = False,
     has_hosts: bool = False,
     has_bulkheads: bool = False,
@@ -102,6 +104,7 @@ def call_pipeline(
     telemetry: sees calls and exchanges; None where it is switched off.
     fallback: calls may have one; None for none.
     sheds_load: origins that reject too much are sent less.
+    adapts_limits: as many attempts are in progress as an origin can do with.
     has_hedges: attempts may consist of several requests at the same time.
     chaos: decides about faults to inject, and what makes them; None for none.
     """
@@ -127,6 +130,7 @@ def call_pipeline(
         BulkheadLayer() if has_bulkheads else None,  # so many attempts at once
         DownloadLayer() if is_download else None,  # of a download: its body, to the file
         InterceptorsLayer(*interceptors, prepare),  # user code, then the request's final form
+        AdaptiveLimitLayer() if adapts_limits else None,  # as many at once as the service can do
         LatencyLayer() if checks_deadlines else None,  # how long the service takes
         AttemptTimeoutLayer(),  # an attempt's end, and whose limit it was
         RedirectsLayer(secret_names, max_size),  # hops
@@ -159,6 +163,7 @@ def foreign_pipeline(
     telemetry: Telemetry | None = None,
     checks_deadlines: bool = False,
     sheds_load: bool = False,
+    adapts_limits: bool = False,
     has_bulkheads: bool = False,
     chaos: tuple[HasChaos, Faults] | None = None,
 ) -> Handler:
@@ -177,6 +182,7 @@ def foreign_pipeline(
         RateLimitLayer(wall_clock) if has_rate_limit else None,
         CircuitBreakerLayer(),
         BulkheadLayer() if has_bulkheads else None,
+        AdaptiveLimitLayer() if adapts_limits else None,
         LatencyLayer() if checks_deadlines else None,
         AttemptTimeoutLayer(),
         ChaosLayer(*chaos, has_bodies=False) if chaos else None,

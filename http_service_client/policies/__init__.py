@@ -3,6 +3,7 @@
 Also what a policy is made of and reports: backoff strategies, conditions, and the state of a circuit.
 """
 
+from ..core.machines.adaptive_limit import AdaptiveLimitSettings, AdaptiveLimitSnapshot
 from ..core.machines.backoff import (
     BackoffStrategy,
     ConstantBackoff,
@@ -34,6 +35,7 @@ from ..core.machines.retry_conditions import RetryCondition
 from ..core.machines.retry_quota import RetryQuotaSettings
 from ..core.machines.timeout import TimeoutSettings
 from ..http.caching.stored import StoredResponse
+from .adaptive_limit import AdaptiveLimitPolicy
 from .bulkhead import BulkheadPolicy
 from .cache import Cache
 from .cache_storages import MemoryStorage
@@ -50,6 +52,9 @@ from .strategy import Strategy
 from .timeout import TimeoutPolicy
 
 __all__ = [
+    "AdaptiveLimitPolicy",
+    "AdaptiveLimitSettings",
+    "AdaptiveLimitSnapshot",
     "BackoffStrategy",
     "BulkheadPolicy",
     "BulkheadSettings",

@@ -16,6 +16,7 @@ from ..core.machines.load_shedding import (
     LoadSheddingSettings,
     LoadSheddingSnapshot,
 )
+from ..core.machines.other_libraries import READERS
 from ..core.machines.overload import evidence_of_error, evidence_of_result
 from ..core.operation import Operation, Proceed
 from ..drivers.clocks import Clock, SystemClock
@@ -113,5 +114,8 @@ class LoadSheddingPolicy(StatefulStrategy[LoadSheddingSettings]):
         except BaseException as error:
             count(shedder, evidence_of_error(error, operation.handled, shedder.settings.overloads))
             raise
-        count(shedder, evidence_of_result(result, shedder.settings.overloads))
+        if READERS[type(result)] is None and shedder.settings.overloads is None:  # the usual case
+            shedder.record_accepted()
+        else:
+            count(shedder, evidence_of_result(result, shedder.settings.overloads))
         return result

@@ -68,6 +68,7 @@ KEYWORD_ONLY = {
         "Propagation",
     ),
     *("OAuth2ClientCredentials", "OAuth2Grant", "OAuth2RefreshToken"),
+    *("AdaptiveLimitSettings", "AdaptiveLimitSnapshot"),
     *("LoadSheddingSettings", "LoadSheddingSnapshot"),
     *("DeadlineCheckSettings", "RateLimitSettings"),
     *(

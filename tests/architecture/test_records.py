@@ -49,7 +49,6 @@ LEFT_OUT = {
 DEFAULTS: dict[str, dict[str, Any]] = {
     "AdaptiveLimitSettings": {
         "algorithm": "gradient",
-        "initial_limit": 20,
         "min_limit": 1,
         "max_limit": 200,
         "max_wait": 1.0,

@@ -127,6 +127,7 @@ TAKERS: dict[str, Callable[..., Any]] = {
             "RetryBudgetSettings",
             "DeadlineCheckPolicy",
             "Propagation",
+            "AdaptiveLimitPolicy",
             "LoadSheddingPolicy",
             "deadline",
             "HedgingPolicy",

@@ -68,6 +68,7 @@ class TestPipeline:
             chaos=(object(), object()),  # type: ignore[arg-type]
             checks_deadlines=True,
             sheds_load=True,
+            adapts_limits=True,
             has_bulkheads=True,
             cache=CacheMembership(Cache().state, str, True, False),
             telemetry=SimpleNamespace(header_names=()),  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ from ...core.machines.retry_budget import RetryBudgetSettings
 from ...core.machines.retry_quota import RetryQuotaSettings
 from ...http.egress import EgressPolicy
 from ...http.propagation import Propagation
+from ...policies.adaptive_limit import AdaptiveLimitPolicy
 from ...policies.bulkhead import BulkheadPolicy
 from ...policies.chaos import ChaosPolicy
 from ...policies.circuit_breaker import CircuitBreakerPolicy
@@ -23,6 +24,7 @@ from ...policies.retry import RetryPolicy
 from ..pool_config import ConnectionPoolConfig
 from ..resolved import (
     known_arguments,
+    parse_adaptive_limit,
     parse_bulkhead,
     parse_chaos,
     parse_circuit_breaker,
@@ -128,6 +130,7 @@ _TABLES = {
     "deadline_check": Table((DeadlineCheckPolicy,), _checked(parse_deadline_check)),
     "rate_limit": Table((RateLimitPolicy,), _checked(parse_rate_limit)),
     "hedging": Table((HedgingSettings,), _checked(parse_hedging)),
+    "adaptive_limit": Table((AdaptiveLimitPolicy,), _checked(parse_adaptive_limit)),
     "load_shedding": Table((LoadSheddingPolicy,), _checked(parse_load_shedding)),
     "propagation": Table((Propagation,), _checked(parse_propagation)),
     "chaos": Table((ChaosPolicy,), _checked(parse_chaos)),

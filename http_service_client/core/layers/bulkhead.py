@@ -131,7 +131,10 @@ def admit(
             subject.record(LimitWaited(*about, waited, *of_call))
         return None
     reason = _REASONS[refusal.reason].format(max_wait)
-    subject.record(LimitRefused(*about, None, f"{level.name.lower()} priority: {reason}", refusal, *of_call))
+    # Of permits that cannot be set, there is nothing to say but about the queue.
+    is_explained = limit == "bulkhead" or refusal.reason == "full"
+    decision = refusal._replace(limit=limit) if is_explained else None
+    subject.record(LimitRefused(*about, None, f"{level.name.lower()} priority: {reason}", decision, *of_call))
     message = (
         f"{_name_of(permit, limit)} refused a call of {level.name.lower()} priority: {reason} "
         f"({refusal.in_use} of {refusal.max_concurrent} permits in use, {refusal.waiting} waiting); nothing was sent"

@@ -67,10 +67,11 @@ def shed(shedder: LoadShedder, subject: Subject) -> Failure | None:
             subject.call_name,
         )
     )
-    calls = shedder.accepted + shedder.rejected
+    rejected = shedder.rejected
+    calls = shedder.accepted + rejected
     message = (
         f"load shedding for {key or 'this policy'} refused a call of {level.name.lower()} priority: the service rejected "
-        f"{shedder.rejected} of the last {calls} calls for overload, so {refusal.share:.0%} are not sent; nothing was sent"
+        f"{rejected} of the last {calls} calls for overload, so {refusal.share:.0%} are not sent; nothing was sent"
     )
     return Failure(LoadShedError, message, SentState.NEVER_SENT, details={"key": key, "share": refusal.share})
 
@@ -78,6 +79,6 @@ def shed(shedder: LoadShedder, subject: Subject) -> Failure | None:
 def count(shedder: LoadShedder, evidence: Evidence) -> None:
     """Count the result of a call that was sent."""
     if evidence is _ANSWERED or evidence is _OTHER:
-        shedder.record(is_rejected=False)
+        shedder.record_accepted()
     elif evidence is _REFUSED or evidence is _LATE:
-        shedder.record(is_rejected=True)
+        shedder.record_rejected()

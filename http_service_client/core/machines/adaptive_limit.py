@@ -43,8 +43,10 @@ __all__ = [
     "AdaptiveLimitSnapshot",
 ]
 
+_INITIAL = 20
 _LEAST_SECONDS = 0.1  # of a window
 _LEAST_LATENCY = 1e-6
+_log = math.log
 _ENOUGH, _LEAST_RESULTS, _ROUNDS = 50, 10, 5
 _DIP_EVERY = 20.0  # seconds
 _DIP_COST = 50  # calls one after the other, at least, from one dip to the next
@@ -69,7 +71,7 @@ class AdaptiveLimitChanges(TypedDict, total=False):
     """Settings to change: see `AdaptiveLimitSettings`."""
 
     algorithm: Algorithm
-    initial_limit: int
+    initial_limit: int | None
     min_limit: int
     max_limit: int
     max_waiting: int | None
@@ -86,8 +88,9 @@ class AdaptiveLimitSettings:
     algorithm: "gradient" keeps the latency within about one and a half of what it is without a queue; "vegas" keeps the
         service's queue shorter, and needs an even latency for it; "aimd" looks at refused and late calls alone, for services
         that refuse what is too much.
-    initial_limit: calls in progress at first, from `min_limit` to `max_limit`.   min_limit, max_limit: 1 or more.
-    max_waiting: calls that wait for a permit, 0 or more; None for as many as the limit is.
+    initial_limit: calls in progress at first, from `min_limit` to `max_limit`; None for 20, or as near to it as they allow.
+    min_limit, max_limit: 1 or more.
+    max_waiting: calls that wait for a permit, 0 or more; None for twice as many as the limit is.
     max_wait: seconds that a call may wait (> 0); None for as long as its deadline allows. A deadline that is nearer holds.
     slow_call_duration: seconds from which on a call counts as late, also if it was answered (> 0); None for no such limit.
     overloads: what says that the service refuses calls since it has too much to do, beside 429, 503 and refused
@@ -97,7 +100,7 @@ class AdaptiveLimitSettings:
     """
 
     algorithm: Algorithm = "gradient"
-    initial_limit: int = 20
+    initial_limit: int | None = None
     min_limit: int = 1
     max_limit: int = 200
     max_waiting: int | None = None
@@ -111,9 +114,15 @@ class AdaptiveLimitSettings:
             raise ConfigurationError(
                 f"algorithm must be {', '.join(others)} or {last}, not {self.algorithm!r}"
             )
-        for name in ("initial_limit", "min_limit", "max_limit"):
+        for name in ("min_limit", "max_limit"):
             check_count(name, getattr(self, name))
-        if not self.min_limit <= self.initial_limit <= self.max_limit:
+        if self.initial_limit is not None:
+            check_count("initial_limit", self.initial_limit)
+        if self.min_limit > self.max_limit:
+            raise ConfigurationError(
+                f"min_limit must be at most max_limit={self.max_limit}, not {self.min_limit}; change one of the two"
+            )
+        if not self.min_limit <= self.first_limit <= self.max_limit:
             raise ConfigurationError(
                 f"initial_limit must be from min_limit={self.min_limit} to max_limit={self.max_limit}, "
                 f"not {self.initial_limit}; change one of the three"
@@ -125,6 +134,15 @@ class AdaptiveLimitSettings:
         if self.overloads is not None:
             object.__setattr__(self, "overloads", parse_kinds(self.overloads, "overloads"))
 
+    @property
+    def first_limit(self) -> int:
+        """Calls in progress at first."""
+        return (
+            min(max(_INITIAL, self.min_limit), self.max_limit)
+            if self.initial_limit is None
+            else self.initial_limit
+        )
+
     def changed(self, changes: AdaptiveLimitChanges) -> AdaptiveLimitSettings:
         """With these changes. Raises TypeError for an unknown name."""
         known = [item.name for item in fields(self)]
@@ -135,9 +153,12 @@ class AdaptiveLimitSettings:
                 )
         return replace(self, **changes)
 
-    def bulkhead(self, limit: int) -> BulkheadSettings:
-        """Those of the permits, with this limit."""
-        return BulkheadSettings(max_concurrent=limit, max_waiting=self.max_waiting, max_wait=self.max_wait)
+    def bulkhead(self, limit: int, permits: int) -> BulkheadSettings:
+        """Those of the permits, of which there are fewer than the limit in a dip. Calls that it holds up may wait."""
+        waiting = 2 * limit if self.max_waiting is None else self.max_waiting
+        return BulkheadSettings(
+            max_concurrent=permits, max_waiting=waiting + limit - permits, max_wait=self.max_wait
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,9 +209,11 @@ class AdaptiveLimit:
         self._lock = lock
         self._settings = settings
         self._controller = LimitController(
-            settings.algorithm, settings.initial_limit, settings.min_limit, settings.max_limit
+            settings.algorithm, settings.first_limit, settings.min_limit, settings.max_limit
         )
-        self.permits = Bulkhead(settings.bulkhead(settings.initial_limit), key=key, lock=lock)
+        self.permits = Bulkhead(
+            settings.bulkhead(settings.first_limit, settings.first_limit), key=key, lock=lock
+        )
         self._dip_at = -math.inf  # the first one as soon as callers are held up
         self._dip_ends_at = math.inf
         self._count = self._refused = self._late = self._peak = 0
@@ -214,7 +237,7 @@ class AdaptiveLimit:
             self._controller.end_dip()
             self._controller.reconfigure(settings.algorithm, settings.min_limit, settings.max_limit)
             self._begin_window(self._clock(), self._controller.latest)
-        self.permits.reconfigure(settings.bulkhead(self._controller.capacity))
+        self.permits.reconfigure(self._permits())
 
     def held_up(self) -> None:
         """A caller found no permit free."""
@@ -228,19 +251,22 @@ class AdaptiveLimit:
         began_at: when it got the permit.   excess: seconds since then that it has waited for something of our own.
         """
         now = self._clock()
-        with self._lock:
-            in_use = self.permits.in_use
+        may_resize = False
+        with self._lock:  # that of the permits, too
+            in_use = self.permits._in_use_locked()
             if in_use > self._peak:
                 self._peak = in_use
             if now >= self._opens_at:
                 self._count_locked(now - began_at - excess, evidence)
                 if now >= self._closes_at and self._has_enough():
                     self._close_window_locked(now)
+                    may_resize = True
             if now >= self._dip_at:
                 self._begin_dip_locked(now)
+                may_resize = True
         if now >= self._dip_ends_at:
             self._give_up_dip()
-        elif self._controller.capacity != self.permits.settings.max_concurrent:
+        elif may_resize:
             self._resize()
 
     def snapshot(self) -> AdaptiveLimitSnapshot:
@@ -276,14 +302,17 @@ class AdaptiveLimit:
 
     def _count_locked(self, seconds: float, evidence: Evidence) -> None:
         slow = self._settings.slow_call_duration
-        if evidence is _REFUSED:
+        if evidence is _ANSWERED and slow is None:  # the usual case
+            self._count += 1
+            self._logs += _log(seconds if seconds > _LEAST_LATENCY else _LEAST_LATENCY)
+        elif evidence is _REFUSED:
             self._refused += 1
         elif evidence is _LATE or (evidence is _ANSWERED and slow is not None and seconds >= slow):
             self._late += 1
             self._longest = max(self._longest, seconds)
         elif evidence is _ANSWERED or (evidence is _CUT_SHORT and seconds > self._controller.latency):
             self._count += 1
-            self._logs += math.log(max(_LEAST_LATENCY, seconds))
+            self._logs += _log(max(_LEAST_LATENCY, seconds))
 
     def _has_enough(self) -> bool:
         enough = max(_LEAST_RESULTS, min(_ENOUGH, _ROUNDS * self._controller.capacity))
@@ -327,5 +356,8 @@ class AdaptiveLimit:
 
     def _resize(self) -> None:
         # Threads may come here in another order than they changed the limit.
-        while (limit := self._controller.capacity) != self.permits.settings.max_concurrent:
-            self.permits.reconfigure(self._settings.bulkhead(limit))
+        while (permits := self._permits()) != self.permits.settings:
+            self.permits.reconfigure(permits)
+
+    def _permits(self) -> BulkheadSettings:
+        return self._settings.bulkhead(int(self._controller.limit), self._controller.capacity)

@@ -146,6 +146,7 @@ class BulkheadRefusal(NamedTuple):
     in_use, waiting: permits held in all, and calls waiting in the call's partition, when it was refused.
     max_waiting: those that may wait there.   level: the call's priority.
     displaceable: the priority of the waiter that a more important call would displace; None for no such waiter.
+    limit: whose permits they are. Those of another limit than a bulkhead cannot be set.
     """
 
     reason: str
@@ -155,6 +156,7 @@ class BulkheadRefusal(NamedTuple):
     max_waiting: int
     level: int
     displaceable: int | None = None
+    limit: str = "bulkhead"
 
     def objection(self) -> str | None:
         """See `core.decisions.Decision`."""
@@ -167,14 +169,16 @@ class BulkheadRefusal(NamedTuple):
 
     def changes(self) -> Sequence[Change]:
         """See `core.decisions.Decision`."""
-        permits = to("max_concurrent={} of the bulkhead", COUNTS, max_concurrent=...)
+        permits: tuple[Change, ...] = ()
+        if self.limit == "bulkhead":
+            permits = (to("max_concurrent={} of the bulkhead", COUNTS, max_concurrent=...),)
         if self.reason != "full":
-            return (permits,)
-        room = to("room for {} calls in the queue of the bulkhead", COUNTS, max_waiting=...)
+            return permits
+        room = to(f"room for {{}} calls in the queue of the {self.limit}", COUNTS, max_waiting=...)
         if self.displaceable is None:
-            return room, permits
+            return room, *permits
         above = Priority(self.displaceable + 1)
-        return to(f'priority("{above.name.lower()}")', level=above.value), room, permits
+        return to(f'priority("{above.name.lower()}")', level=above.value), room, *permits
 
     def consequence(self) -> str:
         """See `core.decisions.Decision`."""

@@ -26,6 +26,7 @@ The baseline is what such algorithms go wrong about, in either direction:
 
 So the latency counts for the baseline only where the limit is not the reason for it:
 
+    at first                the limit waits for a dip, or for a window in which nobody is held up
     nobody was held up      the baseline follows the latency, sooner downwards than upwards
     callers are held up     now and then there is a *dip*: the limit is halved for a window, and again as long as that makes the
                             service faster. Where it does not, there is no queue, and the latency is the new baseline.
@@ -113,7 +114,8 @@ class LimitController:
     """
 
     __slots__ = (
-        *("_ceiling", "_dip_before", "_is_limited", "_is_starting", "_may_be_slower", "_shrinks_from", "_tries_at"),
+        *("_ceiling", "_dip_before", "_is_limited", "_is_measured", "_is_starting", "_may_be_slower"),
+        *("_shrinks_from", "_tries_at"),
         *("algorithm", "dip", "latency", "latest", "least", "limit", "most", "refused"),
     )  # fmt: skip
 
@@ -125,6 +127,7 @@ class LimitController:
         self._dip_before = 0.0  # the latency before the last halving
         self._is_limited = False
         self._is_starting = True  # it doubles
+        self._is_measured = False  # the baseline is more than the first latency that came
         self._shrinks_from: tuple[float, float] | None = None  # limit and latency before it began to shrink
         self._may_be_slower = False  # the service, so that the baseline is too low
         self._ceiling = math.inf  # a limit of which too many calls were refused
@@ -176,6 +179,7 @@ class LimitController:
             self.dip, self._dip_before = dip + 1, latency
             return
         self.latency = latency
+        self._is_measured = True
         self._may_be_slower, self._shrinks_from = False, None
 
     def _step(self, latency: float, window: Window, now: float) -> None:
@@ -185,12 +189,12 @@ class LimitController:
             self._shrink_for_latency(after, latency, window)
         else:
             self._shrinks_from = None
-            if window.is_limited:
+            if window.is_limited and (self._is_measured or self.algorithm == "aimd"):
                 self._grow(2 * self.limit if self._is_starting else after, now)
         if not window.is_limited:
             weight = _DOWNWARDS if latency < self.latency else _UPWARDS
             self.latency += weight * (latency - self.latency)
-            self._may_be_slower = False
+            self._is_measured, self._may_be_slower = True, False
 
     def _grow(self, after: float, now: float) -> None:
         if after >= self._ceiling:

@@ -38,6 +38,7 @@ from ...errors import ConfigurationError
 from ..checks import check_duration, check_number, suggests_keywords
 from ..decisions import Change, to
 from ..priority import Priority
+from .counter import Counter
 from .failure_kinds import Kind, parse_kinds
 
 __all__ = [
@@ -182,8 +183,8 @@ class LoadShedder:
     """
 
     __slots__ = (
-        *("_buckets", "_clock", "_ends_at", "_length", "_lock", "_random", "_settings"),
-        *("accepted", "key", "rejected", "shed"),
+        *("_accepted", "_buckets", "_clock", "_count_accepted", "_ends_at", "_length", "_lock", "_random"),
+        *("_settings", "key", "rejected", "shed"),
     )  # fmt: skip
 
     def __init__(
@@ -201,7 +202,10 @@ class LoadShedder:
         self._lock = lock
         self._settings = settings
         self._length = settings.window / _BUCKETS
-        self.accepted = self.rejected = self.shed = 0  # in all buckets
+        self.rejected = self.shed = 0  # in all buckets
+        self._accepted = Counter()  # since the beginning: to count one takes no lock
+        self._count_accepted = self._accepted.advance
+        # Of each, how many were accepted before it, were rejected and were shed.
         self._buckets: deque[list[int]] = deque([[0, 0, 0]])
         self._ends_at = clock() + self._length
 
@@ -216,9 +220,15 @@ class LoadShedder:
             self._advance_locked()
             if settings.window != self._settings.window:
                 self._length = settings.window / _BUCKETS
-                self._buckets = deque([[self.accepted, self.rejected, self.shed]])
+                self._buckets = deque([[self._buckets[0][0], self.rejected, self.shed]])
                 self._ends_at = self._clock() + self._length
             self._settings = settings
+
+    @property
+    def accepted(self) -> int:
+        """Calls of the window that the service accepted."""
+        with self._lock:
+            return self._accepted.read() - self._buckets[0][0]
 
     @property
     def passes_all(self) -> bool:
@@ -237,16 +247,19 @@ class LoadShedder:
             self.shed += 1
             return asked._replace(drawn=drawn)
 
-    def record(self, *, is_rejected: bool) -> None:
-        """Count the result of a call that was sent."""
+    def record_accepted(self) -> None:
+        """Count a call that the service accepted."""
+        if self._clock() >= self._ends_at:
+            with self._lock:
+                self._advance_locked()
+        self._count_accepted()
+
+    def record_rejected(self) -> None:
+        """Count a call that the service rejected for overload."""
         with self._lock:
             self._advance_locked()
-            if is_rejected:
-                self._buckets[-1][1] += 1
-                self.rejected += 1
-            else:
-                self._buckets[-1][0] += 1
-                self.accepted += 1
+            self._buckets[-1][1] += 1
+            self.rejected += 1
 
     def share(self, level: Priority = _NORMAL) -> float:
         """The chance with which the next call of this priority is shed."""
@@ -276,8 +289,9 @@ class LoadShedder:
         return self.accepted + self.rejected >= self._settings.min_rate * self._settings.window
 
     def _asked_locked(self, level: Priority) -> SheddingRefusal:
-        settings, calls = self._settings, self.accepted + self.rejected + self.shed
-        return SheddingRefusal(0.0, calls, self.accepted, level, settings.multiplier, settings.max_shed)
+        settings, accepted = self._settings, self.accepted
+        calls = accepted + self.rejected + self.shed
+        return SheddingRefusal(0.0, calls, accepted, level, settings.multiplier, settings.max_shed)
 
     def _advance_locked(self) -> None:
         """Begin the buckets that are due, and forget those that are too old."""
@@ -289,9 +303,8 @@ class LoadShedder:
         self._ends_at += due * self._length
         buckets = self._buckets
         for _ in range(min(due, _BUCKETS)):
-            buckets.append([0, 0, 0])
+            buckets.append([self._accepted.read(), 0, 0])
             if len(buckets) > _BUCKETS:
-                accepted, rejected, shed = buckets.popleft()
-                self.accepted -= accepted
+                _, rejected, shed = buckets.popleft()
                 self.rejected -= rejected
                 self.shed -= shed

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from http_service_client import (
+    AdaptiveLimitPolicy,
     BulkheadPolicy,
     ChaosPolicy,
     CircuitBreakerPolicy,
@@ -153,6 +154,7 @@ BAD_VALUES: dict[type, dict[str, list[Any]]] = {
             DeadlineCheckSettings,
         ],
         "alternate_urls": [5, "https://b.test", b"https://b.test", [5], [None], ["/v1"], ["b.test"], None],
+        "adaptive_limit": [5, True, "on", [], {"limit": 2}, {"name": "x"}, AdaptiveLimitPolicy],
         "load_shedding": [5, True, "on", [], {"k": 2}, {"name": "x"}, LoadSheddingPolicy],
         "request_signers": [5, "sign", [5], [object()], None],
         "rate_limit": [5, True, "10", [10], {"rat": 5}, {"rate": 0}, RateLimitPolicy],
@@ -234,6 +236,7 @@ def test_the_error_of_a_wrong_value_names_field_and_value(kind: Any, field: str,
             "chaos",
             "deadline_check",
             "fallback",
+            "adaptive_limit",
             "load_shedding",
             "propagation",
             "proxy",

@@ -30,7 +30,7 @@ def shedding(**settings: object) -> LoadSheddingPolicy:
 def overload(policy: LoadSheddingPolicy, calls: int = 9) -> None:
     """Let so many calls be rejected, but for those that are shed."""
     for _ in range(calls):
-        policy._shedder.record(is_rejected=True)
+        policy._shedder.record_rejected()
 
 
 def test_the_error_says_why_and_that_nothing_was_sent(front_end: FrontEnd) -> None:
@@ -78,7 +78,7 @@ def test_a_block_is_a_call() -> None:
         with pytest.raises(TimeoutError), policy:
             raise TimeoutError
         policy.reconfigure(multiplier=100.0)
-        policy._shedder.record(is_rejected=False)
+        policy._shedder.record_accepted()
     policy.reconfigure(multiplier=1.1)
     with pytest.raises(LoadShedError), policy:
         raise AssertionError("entered")

@@ -181,6 +181,17 @@ def test_a_dip_that_comes_to_nothing_ends() -> None:
     assert len(hung) == 10
 
 
+def test_calls_that_a_dip_holds_up_may_wait() -> None:
+    """As many as without it are in progress or wait: it costs some calls a moment, and none a refusal."""
+    clock = FakeClock(wall=WALL + 19.5)
+    limit = limit_of(clock, max_limit=20, max_waiting=3)
+    while not limit._controller.dip or clock.wall() < WALL + 20:
+        rounds(limit, clock, 1, seconds=0.1)
+    permits = [limit.permits.permit() for _ in range(24)]
+    got = [permit.try_acquire() or permit.wait_later() is None for permit in permits]
+    assert (limit.limit, got.count(True)) == (10, 23)
+
+
 def test_reconfiguring_keeps_the_limit_the_permits_and_the_waiters() -> None:
     """And a larger one is granted at once to those that wait."""
     clock = FakeClock(wall=WALL)
@@ -216,6 +227,11 @@ def test_a_forked_child_has_the_limit_and_none_of_the_permits() -> None:
             {"initial_limit": 300},
             "initial_limit must be from min_limit=1 to max_limit=200, not 300; change one",
         ),
+        ({"initial_limit": 0}, "initial_limit must be a whole number of 1 or more, not 0"),
+        (
+            {"min_limit": 9, "max_limit": 8},
+            "min_limit must be at most max_limit=8, not 9; change one of the two",
+        ),
         ({"max_waiting": -1}, "max_waiting must be a whole number of 0 or more, not -1"),
         (
             {"max_wait": 0},
@@ -233,6 +249,12 @@ def test_a_wrong_value_is_refused(settings: dict[str, Any], message: str) -> Non
     with pytest.raises(ConfigurationError) as caught:
         AdaptiveLimitSettings(**settings)
     assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(("bounds", "expected"), [({}, 20), ({"max_limit": 5}, 5), ({"min_limit": 30}, 30)])
+def test_the_first_limit_is_20_or_as_near_as_it_may_be(bounds: dict[str, int], expected: int) -> None:
+    """Nobody has to set three numbers for one."""
+    assert limit_of(FakeClock(), **bounds).limit == expected
 
 
 def test_threads_lose_no_permit() -> None:

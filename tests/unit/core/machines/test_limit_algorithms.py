@@ -54,6 +54,7 @@ def run(
 def test_it_doubles_until_the_first_sign_of_too_many(algorithm: str) -> None:
     """An initial limit that is far too low costs a few windows."""
     limit = controller(algorithm)
+    limit.update(Window(0.1, peak=10, is_limited=False), 0.0)
     capacities = []
     for _ in range(3):
         limit.update(Window(0.1, peak=limit.capacity), 0.0)
@@ -62,6 +63,19 @@ def test_it_doubles_until_the_first_sign_of_too_many(algorithm: str) -> None:
     limit.update(Window(0.1, peak=limit.capacity), 10.0)
     assert capacities == [40, 80, 160]
     assert limit.capacity < 160
+
+
+@pytest.mark.parametrize("algorithm", BY_LATENCY)
+def test_the_first_latency_that_came_is_no_baseline(algorithm: str) -> None:
+    """It may be that of a queue: the limit grows only after a dip."""
+    limit = controller(algorithm)
+    for _ in range(5):
+        limit.update(Window(0.1, peak=20), 0.0)
+    assert limit.capacity == 20
+    assert limit.begin_dip()
+    limit.update(Window(0.1, peak=10), 0.0)
+    limit.update(Window(0.1, peak=20), 0.0)
+    assert limit.capacity == 40
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)

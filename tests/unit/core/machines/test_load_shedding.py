@@ -37,9 +37,16 @@ def admit(shedder: LoadShedder, level: Priority = NORMAL) -> float:
     return 0.0 if refusal is None else refusal.share
 
 
+def record(shedder: LoadShedder, *, is_rejected: bool) -> None:
+    if is_rejected:
+        shedder.record_rejected()
+    else:
+        shedder.record_accepted()
+
+
 def count(shedder: LoadShedder, accepted: int, rejected: int) -> None:
     for number in range(accepted + rejected):
-        shedder.record(is_rejected=number >= accepted)
+        record(shedder, is_rejected=number >= accepted)
 
 
 @pytest.mark.parametrize(
@@ -166,7 +173,7 @@ def test_a_service_that_recovers_has_all_calls_again() -> None:
         passed = 0
         for _ in range(50):
             if not admit(shed):
-                shed.record(is_rejected=is_down)
+                record(shed, is_rejected=is_down)
                 passed += 1
         if second == 59:
             assert passed <= 15
@@ -225,7 +232,7 @@ def test_threads_lose_no_count() -> None:
     def work() -> None:
         for number in range(500):
             admit(shed)
-            shed.record(is_rejected=number % 2 == 0)
+            record(shed, is_rejected=number % 2 == 0)
 
     threads = [threading.Thread(target=work) for _ in range(8)]
     for thread in threads:
@@ -252,7 +259,7 @@ class SheddingMachine(RuleBasedStateMachine):
     @rule(is_rejected=st.booleans(), times=st.integers(1, 20))
     def record(self, is_rejected: bool, times: int) -> None:
         for _ in range(times):
-            self.shedder.record(is_rejected=is_rejected)
+            record(self.shedder, is_rejected=is_rejected)
             self.happened.append((int(self.clock.now), "rejected" if is_rejected else "accepted"))
 
     @rule(drawn=st.floats(0, 0.999), level=st.sampled_from(Priority))

@@ -1,0 +1,223 @@
+"""The adaptive limit in a client's call: what counts, who holds a permit, and what the caller gets."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from http_service_client import (
+    AdaptiveLimitPolicy,
+    ConcurrencyLimitError,
+    HttpClientConfig,
+    HttpServiceClient,
+    RetryPolicy,
+)
+from http_service_client.core.machines.adaptive_limit import AdaptiveLimit
+from http_service_client.errors import SentState, TransportError
+from http_service_client.events import RetryStopped, StopReason
+from http_service_client.http.messages import HttpRequest, HttpResponse
+from kit.fakes import ORIGIN, READ_TIMEOUT, REFUSED, RESET, URL, Harness
+from kit.front_ends import FrontEnd
+from kit.streaming import StreamingTransport
+
+ONCE = {"retry_policy": None}
+SMALL = AdaptiveLimitPolicy(initial_limit=10, max_limit=10, max_waiting=0)
+
+
+def harness_of(front_end: FrontEnd, *script: Any, **settings: Any) -> Harness:
+    settings = {"adaptive_limit": SMALL, "enable_circuit_breaker": False, **settings}
+    return Harness(front_end, *script, enable_throttle_gate=False, **settings)
+
+
+def limit_of(harness: Harness) -> AdaptiveLimit:
+    limit: AdaptiveLimit = harness.state.adaptive_limit
+    return limit
+
+
+def taking(harness: Harness, seconds: float, status: int = 200) -> Any:
+    """A response after so many seconds."""
+
+    def respond(request: HttpRequest) -> HttpResponse:
+        harness.clock.now += seconds
+        return HttpResponse(status, request=request)
+
+    return respond
+
+
+def fill(harness: Harness) -> list[Any]:
+    """Let others hold all permits."""
+    permits = [limit_of(harness).permits.permit() for _ in range(limit_of(harness).limit)]
+    assert all(permit.try_acquire() for permit in permits)
+    return permits
+
+
+def test_without_a_permit_nothing_is_sent(front_end: FrontEnd) -> None:
+    """The error says so, and no permit is lost."""
+    harness = harness_of(front_end, 200)
+    permits = fill(harness)
+    error = harness.error(ConcurrencyLimitError, **ONCE)
+    assert (error.sent_state, error.key, error.reason) == (
+        SentState.NEVER_SENT,
+        "https://api.example.com",
+        "full",
+    )
+    assert (error.timeline[0].limit, harness.sends) == ("adaptive limit", 0)
+    assert "would have been sent with room for 1 calls in the queue of the adaptive limit" in (
+        error.timeline.explain(why=True)
+    )
+    for permit in permits:
+        permit.release()
+    assert harness.request(**ONCE).status_code == 200
+    assert limit_of(harness).permits.in_use == 0
+
+
+def outcome(harness: Harness) -> Any:
+    """Of a call: a status, or a transport error, but never a refusal of the limit."""
+    try:
+        return harness.request(**ONCE).status_code
+    except TransportError as error:
+        return error
+
+
+@pytest.mark.parametrize("rejection", [429, 503, REFUSED])
+def test_refused_attempts_lower_the_limit(front_end: FrontEnd, rejection: Any) -> None:
+    """While there are calls enough in flight for it to be the reason."""
+    harness = harness_of(front_end, rejection)
+    others = fill(harness)[:9]  # nine of ten
+    permit = limit_of(harness).permits
+    assert permit.in_use == 10
+    for _ in range(60):
+        others[0].release()
+        harness.clock.now += 0.1
+        outcome(harness)
+        others[0] = limit_of(harness).permits.permit()
+        if not others[0].try_acquire():
+            break
+    assert limit_of(harness).limit == 9
+
+
+@pytest.mark.parametrize("answer", [200, 404, 304])
+def test_the_latency_is_that_of_answers(front_end: FrontEnd, answer: int) -> None:
+    """Without the time of interceptors, whose work is not the service's."""
+    harness: Harness
+
+    class Slow:
+        def intercept_request(self, request: HttpRequest, context: Any) -> HttpRequest:
+            harness.clock.now += 5.0
+            return request
+
+        def intercept_response(self, response: HttpResponse, context: Any) -> HttpResponse:
+            harness.clock.now += 7.0
+            return response
+
+    def respond(request: HttpRequest) -> HttpResponse:
+        harness.clock.now += 0.25
+        return HttpResponse(answer, request=request)
+
+    harness = harness_of(front_end, respond, request_interceptors=[Slow()], response_interceptors=[Slow()])
+    for _ in range(60):
+        harness.request(**ONCE)
+    assert limit_of(harness).snapshot().latency == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize("answer", [500, 401, RESET])
+def test_other_outcomes_say_nothing(front_end: FrontEnd, answer: Any) -> None:
+    """A quick 401 of a gateway is not the service's latency."""
+    harness = harness_of(front_end, answer)
+    for _ in range(60):
+        outcome(harness)
+        harness.clock.now += 1.0
+    assert (limit_of(harness).limit, limit_of(harness).snapshot().latency) == (10, None)
+
+
+def test_attempts_that_time_out_are_late(front_end: FrontEnd) -> None:
+    """One alone cannot be the reason; the permit is free again."""
+    harness = harness_of(front_end, READ_TIMEOUT)
+    for _ in range(20):
+        harness.error(TimeoutError, **ONCE)
+    assert limit_of(harness).permits.in_use == 0
+    assert limit_of(harness).limit == 10
+
+
+def test_a_response_from_an_interceptor_needs_no_permit(front_end: FrontEnd) -> None:
+    """Nothing is sent, so nothing is in progress."""
+
+    class Answers:
+        def intercept_request(self, request: HttpRequest, context: Any) -> HttpResponse:
+            return HttpResponse(200, request=request)
+
+    harness = harness_of(front_end, 200, request_interceptors=[Answers()])
+    fill(harness)
+    assert harness.request(**ONCE).status_code == 200
+
+
+def test_a_refused_retry_returns_the_last_outcome(front_end: FrontEnd) -> None:
+    """Others have taken the permits meanwhile: the caller gets the response that came."""
+    harness: Harness
+
+    def fill_meanwhile(request: HttpRequest) -> HttpResponse:
+        permits = [limit_of(harness).permits.permit() for _ in range(9)]
+        assert all(permit.try_acquire() for permit in permits)
+        harness.client.reconfigure(
+            replace(harness.client.config, adaptive_limit={**small, "max_limit": 9, "initial_limit": 9})
+        )
+        kept.extend(permits)
+        return HttpResponse(503, request=request)
+
+    small: dict[str, Any] = {"initial_limit": 10, "max_limit": 10, "max_waiting": 0}
+    kept: list[Any] = []
+    harness = harness_of(front_end, fill_meanwhile, 200, retry_policy_config=RetryPolicy(2))
+    assert harness.request().status_code == 503
+    assert [event.reason for event in harness.events if isinstance(event, RetryStopped)] == [
+        StopReason.REFUSED
+    ]
+    assert len(kept) == 9
+
+
+def test_a_stream_keeps_its_permit_until_its_body_is_closed(front_end: FrontEnd) -> None:
+    """The service works on it as long, but the latency is that to the headers."""
+    config = HttpClientConfig(adaptive_limit=SMALL)
+    client = front_end.client(config=config, transport=StreamingTransport(b"one", b"two"))
+    with front_end.stream(client, "GET", URL):
+        permits = client._call_builder.origins.get(ORIGIN).adaptive_limit.permits
+        assert permits.in_use == 1
+    assert permits.in_use == 0
+
+
+def test_each_origin_and_key_has_a_limit_of_its_own(front_end: FrontEnd) -> None:
+    """A full one costs the others nothing."""
+    harness = harness_of(front_end, 200)
+    fill(harness)
+    assert harness.request(**ONCE, key="tenant-a").status_code == 200
+    assert harness.request(**ONCE, url="https://other.example.com/").status_code == 200
+    harness.error(ConcurrencyLimitError, **ONCE)
+
+
+def test_reconfiguring_the_client_keeps_the_limit(front_end: FrontEnd) -> None:
+    """Other settings hold at once; switched off, nothing is refused."""
+    harness = harness_of(front_end, 200)
+    fill(harness)
+    harness.client.reconfigure(
+        replace(harness.client.config, adaptive_limit={"max_limit": 20, "max_waiting": 0})
+    )
+    assert limit_of(harness).limit == 10
+    harness.error(ConcurrencyLimitError, **ONCE)
+    harness.client.reconfigure(replace(harness.client.config, adaptive_limit=None))
+    assert harness.request(**ONCE).status_code == 200
+
+
+def test_a_policy_its_settings_and_a_mapping_are_the_same_setting() -> None:
+    """The configuration has the settings: a value. Without them there is no such layer."""
+    configs = [
+        HttpClientConfig(adaptive_limit=given)
+        for given in (
+            AdaptiveLimitPolicy("vegas"),
+            AdaptiveLimitPolicy("vegas").settings,
+            {"algorithm": "vegas"},
+        )
+    ]
+    assert configs[0] == configs[1] == configs[2]
+    client = HttpServiceClient()
+    assert client._call_builder.origins.get("https://api.example.com").adaptive_limit is None

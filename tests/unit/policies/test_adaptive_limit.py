@@ -1,0 +1,124 @@
+"""The adaptive limit policy: its errors, copies and settings, and calls inside calls."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import threading
+from typing import Any
+
+import pytest
+
+from http_service_client import AdaptiveLimitPolicy, ConcurrencyLimitError, ConfigurationError
+from http_service_client.errors import CallRefusedError, SentState
+from kit.fakes import FakeClock
+from kit.forks import in_a_child, needs_fork
+from kit.front_ends import FrontEnd
+
+
+def filled(**settings: Any) -> AdaptiveLimitPolicy:
+    """A policy whose only permit is held."""
+    policy = AdaptiveLimitPolicy(initial_limit=1, max_limit=1, max_waiting=0, **settings)
+    permit = policy._limit.permits.permit()
+    assert permit.try_acquire()
+    return policy
+
+
+def test_the_error_says_why_and_that_nothing_was_sent(front_end: FrontEnd) -> None:
+    """With the numbers, and what a caller may read from it."""
+    policy = filled(name="rates")
+    called: list[int] = []
+    guarded = policy.apply(front_end.function(lambda: called.append(1)))
+    with pytest.raises(ConcurrencyLimitError) as raised:
+        front_end.run(guarded)
+    error = raised.value
+    assert str(error) == (
+        "the adaptive limit for rates refused a call of normal priority: there is no room in the queue "
+        "(1 of 1 permits in use, 0 waiting); nothing was sent"
+    )
+    assert isinstance(error, CallRefusedError)
+    assert (error.key, error.retry_after, error.reason) == ("rates", None, "full")
+    assert error.sent_state is SentState.NEVER_SENT
+    assert called == []
+
+
+def test_a_refusal_of_an_inner_policy_says_nothing(front_end: FrontEnd) -> None:
+    """Nor does an interrupt: the limit and the latency stay unknown."""
+    outer = AdaptiveLimitPolicy()
+    guarded = outer.apply(filled().apply(front_end.function(lambda: None)))
+    for _ in range(30):
+        with pytest.raises(ConcurrencyLimitError):
+            front_end.run(guarded)
+    assert (outer.limit, outer.snapshot().latency, outer.snapshot().in_use) == (20, None, 0)
+
+
+def test_a_call_inside_a_call_goes_on_with_its_permit(front_end: FrontEnd) -> None:
+    """It would wait for its own caller for ever."""
+    policy = AdaptiveLimitPolicy(initial_limit=1, max_limit=1, max_wait=None)
+    inner = policy.apply(lambda: "inner")
+    assert front_end.run(policy.apply(front_end.function(lambda: inner()))) == "inner"
+    assert policy.snapshot().in_use == 0
+
+
+def test_a_copy_has_the_settings_and_a_limit_of_its_own() -> None:
+    """So has a pickle. Policies with the same settings and name are equal."""
+    policy = filled(name="rates", algorithm="vegas")
+    for twin in (copy.copy(policy), copy.deepcopy(policy), pickle.loads(pickle.dumps(policy))):
+        assert twin == policy
+        assert (twin.snapshot().in_use, policy.snapshot().in_use) == (0, 1)
+        assert twin.call(lambda: "ok") == "ok"
+    assert policy != AdaptiveLimitPolicy(initial_limit=1, max_limit=1, max_waiting=0)
+    assert repr(policy) == "<AdaptiveLimitPolicy 'rates'>"
+
+
+def test_wrong_settings_are_refused_and_change_nothing() -> None:
+    """When it is made, and when it is reconfigured."""
+    policy = AdaptiveLimitPolicy(initial_limit=20)
+    before = policy.settings
+    with pytest.raises(
+        ConfigurationError, match="initial_limit must be from min_limit=1 to max_limit=10, not 20"
+    ):
+        policy.reconfigure(max_limit=10)
+    with pytest.raises(TypeError, match="it is called initial_limit"):
+        AdaptiveLimitPolicy(limit=3)  # type: ignore[call-arg]  # on purpose
+    with pytest.raises(AttributeError, match="max_limit of a AdaptiveLimitPolicy cannot be assigned"):
+        policy.max_limit = 3  # type: ignore[attr-defined]  # on purpose
+    assert policy.settings == before
+    assert policy.limit == 20
+
+
+@needs_fork
+def test_a_forked_child_has_all_permits() -> None:
+    """Those of its parent's calls are not in it."""
+    policy = filled()
+    assert in_a_child(lambda: policy.call(lambda: None)) == 0
+    with pytest.raises(ConcurrencyLimitError):
+        policy.call(lambda: None)
+
+
+def test_threads_and_their_queue_lose_nothing() -> None:
+    """Sixteen threads share two permits, which become more and fewer meanwhile."""
+    policy = AdaptiveLimitPolicy("aimd", initial_limit=2, max_limit=4, max_waiting=20, max_wait=None)
+    done = []
+
+    def work() -> None:
+        for number in range(60):
+            policy.call(done.append, number)
+
+    threads = [threading.Thread(target=work) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    shown = policy.snapshot()
+    assert (len(done), shown.in_use, shown.waiting) == (960, 0, 0)
+
+
+def test_the_limit_is_followed_in_virtual_time() -> None:
+    """It grows while it is reached, and nobody is slower."""
+    clock = FakeClock(wall=1_000_000_000.0)
+    policy = AdaptiveLimitPolicy(initial_limit=1, max_limit=8, clock=clock)
+    for _ in range(60):
+        policy.call(clock.sleep, 0.1)
+    assert 2 <= policy.limit <= 8
+    assert policy.snapshot().latency == pytest.approx(0.1)
