@@ -27,7 +27,7 @@ class Deadline:
     was_used: a call went by it.   was_skipped: a call did not, since it was paused.
     """
 
-    has_ended = was_used = was_skipped = False
+    __slots__ = ("_at", "_clock", "_virtual", "has_ended", "is_paused", "outer", "was_skipped", "was_used")
 
     def __init__(
         self,
@@ -37,6 +37,7 @@ class Deadline:
         virtual: Mapping[Callable[[], float], float] | None = None,
         is_paused: Callable[[], bool] | None = None,
     ) -> None:
+        self.has_ended = self.was_used = self.was_skipped = False
         self._at = at
         self._clock = clock
         self._virtual = virtual

@@ -85,13 +85,16 @@ class Operation:
     handled: the exception that was being handled when the call began, or None (see `errors.chain`).
     may_repeat: another attempt would begin at the beginning; not so once a generator has delivered an item.
     expires_at: the instant at which an async function is cancelled; None for no limit.
+    result: of the plan of a plain function.
     is_paused: of a block, whether the code that runs is outside of it for a while; None for never.
     """
 
     __slots__ = (
         *("_events", "_id", "args", "attempt", "call_name", "clock", "expires_at", "guarded"),
-        *("handled", "is_paused", "kwargs", "may_repeat", "started_at"),
+        *("handled", "is_paused", "kwargs", "may_repeat", "result", "started_at"),
     )
+
+    result: Any  # unset at first
 
     def __init__(
         self,

@@ -22,13 +22,13 @@ _SAME = 1e-3
 _AT_THE_END: dict[type, object] = {Invoke: TIMED_OUT, Work: TIMED_OUT, Acquire: False, FirstOf: None}
 
 
-def within(plan: Plan[T], effect: Effect[Any], expires_at: float, clock: Callable[[], float]) -> Plan[T]:
+def within(plan: Plan[T], expires_at: float, clock: Callable[[], float]) -> Plan[T]:
     """The plan's result; `TIMED_OUT` once the instant has come during one of its waits. The plan is closed then.
 
-    effect: the one that the plan waits for: it has begun.
     A wait that has ended just in time counts: its grant or its result is used.
     """
     try:
+        effect = next(plan)
         while True:
             left = expires_at - clock()
             if type(effect) is Invoke and effect.timeout is None and left > 0:  # nearly always

@@ -14,7 +14,7 @@ from ..core.effects import Plan, Sleep
 from ..core.machines.backoff import load_backoff
 from ..core.machines.retry_budget import RetryBudgetSettings
 from ..core.machines.retry_quota import BudgetSettings, RetryQuotaSettings
-from ..core.machines.retry_settings import RetrySettings
+from ..core.machines.retry_settings import IS_JUDGED, RetrySettings
 from ..core.nesting import RetryScope
 from ..core.operation import Operation, Proceed
 from ..drivers.clocks import Clock, SystemClock
@@ -156,6 +156,9 @@ class RetryPolicy(RetrySettings, Strategy):
                     if wait is None and not attempts.is_refused:
                         raise
                 else:
+                    if attempts is None and not (IS_JUDGED[type(result)] or self.judges_results):
+                        next(self._function_budget.successes)  # the usual case
+                        return result
                     if not operation.may_repeat or not (
                         self.is_worth_it(result, report_condition)
                         or (attempts is not None and attempts.is_in_progress(result))

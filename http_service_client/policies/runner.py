@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from types import CoroutineType, FrameType
+from types import CoroutineType, FrameType, MethodType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..core.effects import Invoke, Plan
@@ -59,7 +59,7 @@ class Runner:
 
     def compose(self) -> None:
         """Put the strategies around what they may guard, once; again when they have changed."""
-        self._plain = self._around(_call)
+        self._plain = MethodType(_keep_result, self._around(_call))
         self._async = self._around(_call_async)
         self._body = self._around(_run_body)
 
@@ -112,11 +112,10 @@ class Runner:
             operation = Operation(about, args, kwargs, handled_now())
             plan = (proceed or self._plain)(operation)
             try:
-                try:
-                    effect = next(plan)
-                except StopIteration as stop:
-                    return stop.value
-                return driver.run(plan, effect)
+                # The end of a generator that returns None costs a loop no exception, which `next` would raise.
+                for effect in plan:
+                    driver.run(plan, effect)
+                return operation.result
             except _Stopped as stopped:
                 raise stopped.error from None
             except HttpClientError as error:
@@ -189,11 +188,19 @@ def _call(operation: Operation) -> Plan[Any]:
 
 def _call_async(operation: Operation) -> Plan[Any]:
     """The innermost plan of an async function, or of one that returns a plain value."""
-    result = yield from Invoke(operation.begin)
+    expires_at = operation.expires_at
+    result: Any = yield Invoke(
+        operation.begin, timeout=None if expires_at is None else max(0.0, expires_at - operation.clock())
+    )
     if UNFINISHED[type(result)] not in FINISHED:
         scope = current_scope()
         refuse(operation.begin, result, None if scope is None else scope.last_call)
     return result
+
+
+def _keep_result(proceed: Proceed, operation: Operation) -> Plan[None]:
+    """The outermost plan of a plain function."""
+    operation.result = yield from proceed(operation)
 
 
 def _take_step(step: Callable[[], Any], may_repeat: bool) -> Any:

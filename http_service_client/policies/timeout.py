@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from types import FunctionType
 from typing import Any
 
 from ..core.checks import suggests_keywords
@@ -75,15 +76,13 @@ class TimeoutPolicy(StatefulStrategy[TimeoutSettings]):
         AMBIENT_DEADLINE.set(block)
         try:
             if self._settings.in_thread and operation.guarded.is_plain:
-                plan = self._in_thread(proceed, operation, seconds)
+                result = yield from self._in_thread(proceed, operation, seconds)
+            elif type(proceed) is FunctionType:
+                # Nothing stands inside, so that nothing waits but the function itself.
+                operation.expires_at = expires_at
+                result = yield from proceed(operation)
             else:
-                plan = proceed(operation)
-            try:
-                effect = next(plan)
-            except StopIteration as stop:  # the usual case of a plain function: it waits for nothing
-                result = stop.value
-            else:
-                result = yield from within(plan, effect, expires_at, clock)
+                result = yield from within(proceed(operation), expires_at, clock)
         except Exception as error:
             if clock() < expires_at - TIMER_SLACK:
                 raise
@@ -93,7 +92,7 @@ class TimeoutPolicy(StatefulStrategy[TimeoutSettings]):
             # A client's call inside has gone by this limit, and knows it as a deadline.
             raise self._error(operation, "cancelled", sent_state_of(failed)) from error
         finally:
-            block.has_ended = True
+            block.has_ended, operation.expires_at = True, None
             if AMBIENT_DEADLINE.get() is block:  # else this plan is being closed from another context
                 AMBIENT_DEADLINE.set(None if outer is None else running(outer))
         if result is TIMED_OUT:

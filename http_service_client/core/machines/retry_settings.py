@@ -14,7 +14,7 @@ from .backoff import BackoffStrategy, ExponentialBackoff
 from .other_libraries import READERS, status_of
 from .retry_conditions import DEFAULT_CONDITIONS, RetryCondition
 
-__all__ = ["RetrySettings"]
+__all__ = ["IS_JUDGED", "RetrySettings"]
 
 
 @dataclass(frozen=True)
@@ -115,6 +115,11 @@ class RetrySettings:
         return frozenset[int]().union(*(c.statuses for c in conditions if type(c) is RetryCondition))
 
     @cached_property
+    def judges_results(self) -> bool:
+        """Whether a condition judges results of any type."""
+        return bool(self._judges)
+
+    @cached_property
     def _judges(self) -> tuple[RetryCondition, ...]:
         """The conditions that judge more than a response's status, or what a function returned.
 
@@ -122,6 +127,22 @@ class RetrySettings:
         """
         conditions = self.retry_conditions or ()
         return tuple(c for c in conditions if c.predicate is not None or type(c) is not RetryCondition)
+
+
+class _Judged(dict[type, bool]):
+    """Whether results of each type say anything of an outcome; one look-up for each result."""
+
+    def __missing__(self, kind: type) -> bool:
+        if len(self) >= 1024:  # a program may make classes without end
+            self.clear()
+        self[kind] = found = (
+            issubclass(kind, (HttpResponse, Failure, BaseException)) or READERS[kind] is not None
+        )
+        return found
+
+
+IS_JUDGED = _Judged()
+"""Of the type of a result. Where it is False, and `judges_results` is, too, no condition holds for the result."""
 
 
 def _holds(
