@@ -33,6 +33,7 @@ Configuration = HttpClientConfig | Callable[[Environment], Callable[[], Coroutin
 
 _PLAIN = {
     "circuit_breaker": (bool, type(None)),
+    "hedging": (bool, type(None)),
     "progress": (bool, type(None)),
     "auth": (str, tuple, bool, type(None)),
 }

@@ -474,7 +474,8 @@ class HedgingLayer:
         hedging = call.origin_state.hedging if chosen is True else chosen
         if not hedging or call.options.stream is not None:
             return proceed(request, call)
-        if not request.is_safe_to_repeat or request.content is None:
+        # A body that is no memory cannot be read twice at a time, and one progress cannot be that of two uploads.
+        if not request.is_safe_to_repeat or request.content is None or request.progress is not None:
             return proceed(request, call)
         hedging.record_call()
         delay = hedging.delay()

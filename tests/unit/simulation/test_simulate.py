@@ -14,6 +14,7 @@ import pytest
 from http_service_client import (
     CircuitBreakerPolicy,
     ConfigurationError,
+    HedgingPolicy,
     HttpClientConfig,
     RetryPolicy,
     Timeout,
@@ -182,6 +183,7 @@ def test_an_error_of_the_user_s_code_ends_the_simulation() -> None:
         ({"method": "GE T"}, "GE T"),
         ({"options": {"timeout": -1}}, "timeout must be a positive"),
         ({"options": {"circuit_breaker": CircuitBreakerPolicy()}}, "set it in the configuration"),
+        ({"options": {"hedging": HedgingPolicy()}}, "set it in the configuration"),
         ({"options": {"progress": print}}, "set it in the configuration"),
         ({"options": 5}, "options must be a mapping"),
         (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,10 +16,12 @@ from http_service_client import (
     HttpResponse,
     HttpServiceClient,
 )
+from http_service_client.drivers import blocking
 from http_service_client.http.messages import HttpRequest
 from http_service_client.testing import ScriptedTransport, VirtualClock, late
 from kit.front_ends import AsyncioFrontEnd, FrontEnd
 from kit.hedged_calls import OK, URL, WORLDS, Get, play
+from kit.threads import refuse_threads
 
 SLOW, QUICK = (9.0, OK), (0.5, OK)
 ALIVE: list[Any] = []
@@ -168,16 +171,17 @@ def test_a_stream_is_not_hedged(in_asyncio: AsyncioFrontEnd) -> None:
 
 
 def test_a_body_that_is_no_memory_is_not_hedged(in_asyncio: AsyncioFrontEnd) -> None:
-    """Two requests cannot read from one iterable at the same time."""
+    """Two requests cannot read from one iterable at the same time, nor report to one progress."""
 
     class Chunks:
         def __iter__(self) -> Iterator[bytes]:
             return iter([b"a", b"b"])
 
-    client = client_of((5.0, OK), OK)
+    client = client_of((5.0, OK), (5.0, OK), OK)
     in_asyncio.request(client, "PUT", URL, data=Chunks())
+    in_asyncio.request(client, "PUT", URL, data=b"ab", progress=lambda sent, total: None)
     in_asyncio.request(client, "PUT", URL, data=b"ab")
-    assert len(client._call_builder.backends._given.sent) == 2
+    assert len(client._call_builder.backends._given.sent) == 3
 
 
 def test_views_and_calls_have_a_say(in_asyncio: AsyncioFrontEnd) -> None:
@@ -302,3 +306,24 @@ def test_no_reference_cycle_is_left(
     client = client_of(*script, enable_retry_policy=False)
     ALIVE.append(client)  # its parts refer to each other
     in_asyncio.request(client, "GET", URL)
+
+
+def test_without_a_free_thread_a_call_is_made_on_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the calling thread, without a hedge: so many calls at once are no reason to fail."""
+    transport = ScriptedTransport([late(0.05, OK)])
+    client = HttpServiceClient(HttpClientConfig(hedging={"delay": 0.01}), transport=transport)
+    monkeypatch.setattr(blocking, "_BRANCHES", SimpleNamespace(is_full=True))
+    response = client.get(URL)
+    assert response.status_code == 200
+    assert [event.name for event in response.timeline] == ["attempt_finished", "call_finished"]
+    assert len(transport.sent) == 1
+
+
+def test_where_no_thread_can_start_a_call_is_made_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the interpreter ends, say."""
+    client = HttpServiceClient(
+        HttpClientConfig(hedging={"delay": 0.01}), transport=ScriptedTransport([late(0.05, OK)])
+    )
+    client.get(URL)
+    refuse_threads(monkeypatch)
+    assert client.get(URL).status_code == 200
