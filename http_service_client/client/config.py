@@ -19,7 +19,7 @@ from ..core.checks import check_count, check_duration, check_flag, suggests_keyw
 from ..core.machines.adaptive_limit import AdaptiveLimitSettings
 from ..core.machines.backoff import ExponentialBackoff
 from ..core.machines.bulkhead_settings import BulkheadSettings
-from ..core.machines.chaos import ChaosSettings
+from ..core.machines.chaos_settings import ChaosSettings
 from ..core.machines.circuit_states import CircuitBreakerSettings
 from ..core.machines.deadline_check import DeadlineCheckSettings
 from ..core.machines.fallback import FallbackSettings

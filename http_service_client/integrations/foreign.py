@@ -537,7 +537,7 @@ _OURS = frozenset(
             "rate_limit",
         ),
         *("retry_budget_config", "auto_idempotency_key", "quote_idempotency_key", "propagation"),
-        *("sensitive_headers", "public_headers", "connection_pool"),
+        *("sensitive_headers", "public_headers", "connection_pool", "state_key", "routes", "chaos"),
     }
 )
 _OURS_OF_POOLS = frozenset({"request_timeout", "connection_timeout"})
@@ -555,6 +555,12 @@ def _check_settings(adapter: str, library: str, limits: Iterable[str], config: H
     if propagation is not None and propagation.hosts is None:
         raise ConfigurationError(
             f"propagation needs hosts=… in {adapter}: {library} follows redirects, which may lead to a stranger"
+        )
+    chaos = config.resolved.chaos
+    if chaos is not None and (chaos.settings.status_rate or chaos.settings.truncation_rate):
+        raise ConfigurationError(
+            f"status_rate and truncation_rate of chaos do nothing in {adapter}: a response is {library}'s own; "
+            "inject errors and latency"
         )
     ours, found = _OURS_OF_POOLS if "connect" in limits else _OURS_OF_POOLS - {"connection_timeout"}, []
     for kept, given, plain in (

@@ -14,7 +14,8 @@ from ..core.machines.backoff import (
     LinearBackoff,
 )
 from ..core.machines.bulkhead_settings import BulkheadSettings, BulkheadSnapshot
-from ..core.machines.chaos import ChaosSettings, ChaosSnapshot
+from ..core.machines.chaos import ChaosSnapshot
+from ..core.machines.chaos_settings import ChaosSettings
 from ..core.machines.circuit_breaker import CircuitBreaker
 from ..core.machines.circuit_states import (
     CircuitBreakerSettings,

@@ -11,7 +11,8 @@ from typing import Any
 from ..core.checks import check_function, suggests_keywords
 from ..core.effects import Plan
 from ..core.layers.chaos import disturbed
-from ..core.machines.chaos import CHAOS_RENAMED, Chaos, ChaosSettings, ChaosSnapshot, is_killed
+from ..core.machines.chaos import Chaos, ChaosSnapshot
+from ..core.machines.chaos_settings import CHAOS_RENAMED, ChaosSettings, is_killed
 from ..core.operation import Operation, Proceed
 from ..drivers.clocks import Clock, SystemClock
 from ..drivers.locks import ForkSafeLock

@@ -31,7 +31,7 @@ from typing import Any
 from ..client.config import HttpClientConfig
 from ..core.call import Call
 from ..core.checks import check_duration
-from ..core.machines.chaos import ChaosSettings
+from ..core.machines.chaos_settings import ChaosSettings
 from ..core.machines.windows import ROUNDING
 from ..errors import ConfigurationError, SentState
 from ..events import (

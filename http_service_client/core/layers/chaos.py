@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ...errors import (
     AttemptTimeoutError,
     ConnectionLostError,
+    ConnectTimeoutError,
     Failure,
     ProtocolError,
     ReadTimeoutError,
@@ -38,7 +39,8 @@ from ..timeouts import TIMER_SLACK, Timeout
 if TYPE_CHECKING:
     from ..call import Call
     from ..layer import Handler
-    from ..machines.chaos import Chaos, Fault, Status
+    from ..machines.chaos import Chaos, Fault
+    from ..machines.chaos_settings import Status
     from ..operation import Operation, Proceed
 
 __all__ = ["ChaosLayer", "Faults", "HasChaos", "disturbed"]
@@ -126,11 +128,13 @@ class ChaosLayer:
         began_at = call.clock()
         failure = None if fault.error is None else self._faults.failure(fault.error, request, timeout)
         if self._is_before_sending(failure, fault):
+            has_lasted = True
             if fault.latency is not None:
-                late = yield from self._wait(fault, effect, call, 0.0)
-                if late is not None:
-                    return late
-            if fault.is_due:
+                waited = yield from self._wait(fault, effect, call, 0.0, is_connecting=failure is not None)
+                if isinstance(waited, Failure):
+                    return waited
+                has_lasted = waited
+            if fault.is_due and has_lasted:
                 return self._answer(failure, fault, request, call)
             effect = type(effect)(request, _left(timeout, call.clock() - began_at))
         outcome = yield effect
@@ -171,7 +175,7 @@ class ChaosLayer:
         """The response, after a wait; or the failure of a timeout that ended the wait."""
         arrived_at = call.clock()
         late = yield from self._wait(fault, effect, call, arrived_at - began_at)
-        if late is not None:
+        if isinstance(late, Failure):
             _close(outcome)
             return late
         waited = call.clock() - arrived_at
@@ -181,20 +185,29 @@ class ChaosLayer:
             held.waited += waited
         return held
 
-    def _wait(self, fault: Fault, effect: Send, call: Call, elapsed: float) -> Plan[Failure | None]:
-        """Wait for the latency; a failure if a timeout ends the wait, as it would end that for the server.
+    def _wait(
+        self, fault: Fault, effect: Send, call: Call, elapsed: float, is_connecting: bool = False
+    ) -> Plan[Failure | bool]:
+        """Wait for the latency. Whether it lasted: not if the chaos was disabled or the client closed.
 
-        elapsed: seconds since the exchange began.
+        A failure if a timeout ended the wait, as it would have ended that for the server.
+        elapsed: seconds since the exchange began.   is_connecting: no connection is made, rather than no response sent.
         """
-        timeout = effect.timeout
-        wait = fault.latency or 0.0
+        timeout, wait = effect.timeout, fault.latency or 0.0
         ends_with: type[RequestTimeoutError] | None = None
         total = None if timeout.total is None else max(0.0, timeout.total - elapsed)
         if total is not None and total <= wait:
-            wait, ends_with = total, AttemptTimeoutError
-        idle = timeout.read if timeout.first_byte is None else timeout.first_byte
-        if idle is not None and idle < wait:
-            wait, ends_with = idle, ReadTimeoutError
+            wait, ends_with = total, ConnectTimeoutError if is_connecting else AttemptTimeoutError
+        limit: float | None
+        error: type[RequestTimeoutError]
+        if is_connecting:
+            limit, error = timeout.connect, ConnectTimeoutError
+        elif timeout.first_byte is not None:
+            limit, error = max(0.0, timeout.first_byte - elapsed), ReadTimeoutError
+        else:
+            limit, error = timeout.read, ReadTimeoutError
+        if limit is not None and limit < wait:
+            wait, ends_with = limit, error
         _record(call, "latency", f"{wait:.3f} s")
         until = call.clock() + wait
         waiter = fault.ended.wait_later()
@@ -202,10 +215,9 @@ class ChaosLayer:
             yield from Sleep(wait, waiter)
         finally:
             waiter.release()
-        # The chaos may have been disabled, or the client closed.
-        if ends_with is None or not fault.is_due or call.clock() < until - TIMER_SLACK:
-            return None
-        return self._faults.failure(ends_with, effect.request, timeout)
+        if not fault.is_due or call.clock() < until - TIMER_SLACK:
+            return False
+        return ends_with is None or self._faults.failure(ends_with, effect.request, timeout)
 
     def _cut(
         self, outcome: HttpResponse, fault: Fault, request: HttpRequest, timeout: Timeout, call: Call
@@ -235,7 +247,7 @@ class ChaosLayer:
 
 def disturbed(chaos: Chaos, proceed: Proceed, operation: Operation) -> Plan[Any]:
     """What comes next in a pipeline around a function, under a chaos."""
-    fault = chaos.draw(operation) if chaos.is_on else None
+    fault = chaos.draw(operation)
     if fault is None:
         return (yield from proceed(operation))
     if fault.latency is not None:

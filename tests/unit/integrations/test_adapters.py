@@ -14,14 +14,17 @@ from http_service_client import (
     CircuitOpenError,
     ClientClosedError,
     ConfigurationError,
+    ConnectError,
     DeadlineTooShortError,
     EgressPolicy,
     HttpClientConfig,
     HttpServiceClient,
     Propagation,
     RateLimitExceededError,
+    ReadTimeoutError,
     ThrottledError,
     Timeout,
+    by_header,
 )
 from http_service_client.events import CallFinished
 from http_service_client.integrations import (
@@ -121,6 +124,55 @@ def test_a_bulkhead_is_shared(way: type[Way], server: LoopbackServer, stack: Exi
     server.script("/", respond(200))
     session.request("GET", server.url)
     assert len(server.requests) == 2
+
+
+def test_chaos_reaches_the_calls_of_a_library(
+    way: type[Way], server: LoopbackServer, stack: ExitStack
+) -> None:
+    """An error before sending sends nothing, one after it drops the response; statuses would be the library's own."""
+    for chaos, error, sent in [
+        ({"errors": ["ConnectError"], "error_rate": 1.0}, ConnectError, 0),
+        ({"errors": ["ReadTimeoutError"], "error_rate": 1.0}, ReadTimeoutError, 1),
+        ({"statuses": [503], "status_rate": 1.0}, None, 1),
+        ({"latency": 0.5, "latency_rate": 1.0}, None, 1),
+    ]:
+        server.script("/", respond(200, body="ok"))
+        client = client_of(chaos=chaos, enable_retry_policy=False)
+        session, before = way(client, None, stack), len(server.requests)
+        if error is None:
+            session.request("GET", server.url)
+        else:
+            with pytest.raises(error):
+                session.request("GET", server.url)
+        assert len(server.requests) - before == sent
+        clock = client._clock
+        assert isinstance(clock, VirtualClock)
+        assert clock.waits == [0.5] * ("latency" in chaos)
+
+
+def test_state_keys_and_routes_hold_for_the_calls_of_a_library(
+    way: type[Way], server: LoopbackServer, stack: ExitStack
+) -> None:
+    """By the method, URL and headers of its request."""
+    events: list[Any] = []
+    client = client_of(
+        state_key=by_header("X-Tenant"),
+        routes={"GET /orders/{id}": {"name": "order"}},
+        on_event=events.append,
+    )
+    server.script("/orders/7", respond(200))
+    way(client, None, stack).request("GET", f"{server.url}/orders/7", headers={"X-Tenant": "acme"})
+    end = next(event for event in events if isinstance(event, CallFinished))
+    assert (end.key, end.call_name, end.url_template) == (f"{server.url} (acme)", "order", "/orders/{id}")
+
+
+def test_a_chaos_that_cannot_be_injected_is_refused() -> None:
+    """Where the adapter has a configuration of its own."""
+    with pytest.raises(
+        ConfigurationError, match="status_rate and truncation_rate of chaos do nothing in ResilientAdapter"
+    ):
+        ResilientAdapter(HttpClientConfig(chaos={"truncation_rate": 0.1}))
+    ResilientAdapter(HttpClientConfig(chaos={"errors": ["ConnectError"], "error_rate": 0.1})).close()
 
 
 def test_an_attempt_without_time_is_not_begun(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 from typing import Any
@@ -11,9 +12,11 @@ import pytest
 from http_service_client import (
     AttemptTimeoutError,
     ChaosPolicy,
+    ClientClosedError,
     ConfigurationError,
     ConnectError,
     ConnectionLostError,
+    ConnectTimeoutError,
     DeadlineExceededError,
     HttpClientConfig,
     HttpResponse,
@@ -25,10 +28,11 @@ from http_service_client import (
     Timeout,
 )
 from http_service_client.core.layers.chaos import ChaosLayer
+from http_service_client.core.open_body import OpenResponse
 from http_service_client.events import AttemptFinished, ChaosInjected, Timeline
 from http_service_client.transports.injected import _FAULTS, INJECTED_FAULTS
 from kit.fakes import ORIGIN, RESET, URL, Harness
-from kit.front_ends import FrontEnd
+from kit.front_ends import FrontEnd, run_task
 
 ONCE: dict[str, Any] = {"retry_policy": False}
 
@@ -100,6 +104,66 @@ def test_a_latency_above_the_timeout_ends_with_it(
     found = harness.error(error, timeout=timeout, method="POST")
     assert found.sent_state is SentState.MAYBE_PROCESSED
     assert harness.sleeps == [seconds]
+
+
+def test_a_latency_before_connecting_ends_with_the_connect_timeout(front_end: FrontEnd) -> None:
+    """Nothing was sent, so a POST is repeated."""
+    harness = harness_of(front_end, latency=9, latency_rate=1, errors=["ConnectError"], error_rate=1)
+    error = harness.error(ConnectTimeoutError, method="POST", timeout=Timeout(total=20, connect=2))
+    assert error.sent_state is SentState.NEVER_SENT
+    assert harness.sleeps[0] == 2
+    assert (harness.sends, len([each for each in injected(harness) if each[0] == "latency"])) == (0, 3)
+
+
+def test_a_cancelled_delay_releases_everything() -> None:
+    """The response that was held back is closed, with its connection and its slots."""
+    closed: list[str] = []
+
+    class Source:
+        def close(self) -> None:
+            closed.append("closed")
+
+    class Streaming(_Answering):
+        async def open_response_async(self, request: Any, timeout: Any) -> OpenResponse:
+            return OpenResponse(200, source=Source(), url=request.url)
+
+    policy = ChaosPolicy(latency=600, latency_rate=1)
+    client = HttpServiceClient(HttpClientConfig(chaos=policy), transport=Streaming())
+
+    async def main() -> None:
+        async def read() -> None:
+            async with client.stream_async("GET", URL):
+                raise AssertionError("it is held back")
+
+        task = asyncio.ensure_future(read())
+        await asyncio.sleep(0.02)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await client.close_async()
+
+    run_task(main())
+    assert closed == ["closed"]
+    assert [limit.in_use for limit in client._backends._limits()] == [0, 0]
+    assert policy.chaos._ended._waiting == {}
+
+
+def test_closing_the_client_ends_a_delay(front_end: FrontEnd) -> None:
+    """What comes next is refused, as in any wait."""
+    for chaos, expected in [
+        (ChaosPolicy(latency=600, latency_rate=1), 200),
+        (ChaosPolicy(latency=600, latency_rate=1, errors=[ConnectError], error_rate=1), ClientClosedError),
+    ]:
+        client = HttpServiceClient(HttpClientConfig(chaos=chaos), transport=_Answering())
+        timer = threading.Timer(0.02, client.close)
+        timer.start()
+        result: Any
+        try:
+            result = front_end.run(front_end.calling(client, "GET", URL, timeout=None)).status_code
+        except ClientClosedError as error:
+            result = type(error)
+        timer.join()
+        assert result == expected
 
 
 def test_a_latency_does_not_outlast_the_deadline(front_end: FrontEnd) -> None:

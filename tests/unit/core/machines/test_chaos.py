@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from http_service_client import ConfigurationError, ConnectError, HttpRequest, ReadTimeoutError
-from http_service_client.core.machines.chaos import Chaos, ChaosSettings, is_killed
+from http_service_client.core.machines.chaos import Chaos
+from http_service_client.core.machines.chaos_settings import ChaosSettings, is_killed
 
 
 class Of(NamedTuple):
