@@ -20,7 +20,7 @@ from http_service_client import (
     ThrottledError,
     deadline,
 )
-from http_service_client.errors import TlsVerificationError
+from http_service_client.errors import CallRefusedError, TlsVerificationError
 from http_service_client.events import RetryStopped, Timeline
 from http_service_client.simulation import replay
 from http_service_client.testing import ScriptedTransport, VirtualClock
@@ -274,6 +274,29 @@ def test_the_reason_survives_a_pickle_json_and_a_replay(front_end: FrontEnd) -> 
     (call,) = replay([recorded]).calls
     assert call.recorded.explain(why=True) == story
     assert "idempotent=True" in call.replayed.explain(why=True)
+
+
+@pytest.mark.parametrize(
+    ("script", "settings", "options"),
+    [
+        ([200], {"rate_limit": {"rate": 0.5, "max_wait": 0.0}}, {}),
+        ([BUSY], {}, {"timeout": 20}),
+        ([REFUSED], {"circuit_breaker_config": {"failure_threshold": 1}}, {}),
+    ],
+    ids=["rate limit", "pause", "circuit"],
+)
+def test_the_decision_of_a_refusal_is_read_from_json(
+    front_end: FrontEnd, script: list[Any], settings: dict[str, Any], options: dict[str, Any]
+) -> None:
+    """Each kind of event knows what its own was."""
+    harness = Harness(front_end, *script, retry_policy_config=policy(max_attempts=1), **settings)
+    reasons(harness, "GET")
+    error = harness.error(CallRefusedError, **options)
+    recorded = json.loads(json.dumps([event._asdict() for event in error.timeline]))
+    (call,) = replay([recorded]).calls
+    story = error.timeline.explain(why=True)
+    assert "would have been sent with" in story
+    assert call.recorded.explain(why=True) == story
 
 
 def test_a_record_without_its_decision_is_explained_as_before() -> None:
