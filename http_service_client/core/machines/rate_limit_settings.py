@@ -31,8 +31,8 @@ class RateLimitSettings:
 
     rate, per: so many calls (above 0) in so many seconds: `rate=100, per=60` is 100 a minute. rate=None sets no limit of its
         own, and needs `follow_headers` or `adaptive`. rate / per must be from 1e-6 to 1e9.
-    burst: calls that may go at once after a pause, 1 or more. With 1, calls are evenly spaced, and no service counts more than
-        `rate` of them in `per` seconds, however it counts.
+    burst: calls that may go at once after a pause, 1 or more. With 1, calls are evenly spaced, and a service counts no more than
+        one above `rate` in `per` seconds, whatever windows it counts in.
     max_wait: seconds that a call waits for its turn, 0 or more: with 0, it is refused at once. None for as long as its deadline
         permits.
     key: called with the arguments of a guarded function; calls with the same result (any hashable value) share one limit. None for

@@ -18,7 +18,7 @@ Nobody runs the limiter: it has no thread and no timer. Each waiter has a timer 
 its position, and the first one that fires grants all turns that are due. When turns move forward, since one before them
 left or the rate grew, the head of the queue is woken, so that it sets a new timer; it does the same for the next one. So a turn
 usually costs one wait, no cancellation costs more than one wake-up, and a waiter that never comes back (its loop is closed, its
-thread hangs) holds up nobody: the timers of the others go on.
+thread hangs) stops nobody: its token is lost, and the timers of the others go on.
 
 Timers fire late. A caller that was waiting when its token came, and was woken x seconds later, would have made its next call
 x seconds earlier: so the schedule may lag behind the clock by as much, at most `_LATEST`, and the tokens of that time are not
