@@ -323,6 +323,20 @@ PANELS = (
                 ),
             ),
             Panel(
+                "Rate limits",
+                "Calls a second that the client's own rate limits let pass, and calls that wait for them.",
+                "short",
+                (
+                    Query(
+                        f"min by (service) (http_client_rate_limit_per_second{_S})", "{{service}} a second"
+                    ),
+                    Query(
+                        f"sum by (service) (http_client_calls_waiting_for_rate_limit{_S})",
+                        "{{service}} waiting",
+                    ),
+                ),
+            ),
+            Panel(
                 "In flight",
                 "Calls that run, and streams that are open. A number of streams that only grows is a leak.",
                 "short",

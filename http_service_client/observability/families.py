@@ -202,6 +202,8 @@ _IN_USE = "http_client_connections_in_use"
 _WAITING = "http_client_calls_waiting_for_connection"
 _RETRIES_LEFT = "http_client_retries_left"
 _PAUSE = "http_client_throttle_pause_seconds"
+_RATE = "http_client_rate_limit_per_second"
+_WAITING_FOR_RATE = "http_client_calls_waiting_for_rate_limit"
 _PERMITS = ("http_client_permits_in_use", "http_client_permits_limit", "http_client_calls_waiting_for_permit")
 
 GAUGES = (
@@ -253,6 +255,18 @@ GAUGES = (
         ("service", "limit"),
         "sum",
         "Calls that wait for a permit now. Their number is bounded: further ones are refused.",
+    ),
+    Gauge(
+        _RATE,
+        ("service",),
+        "min",
+        "Calls a second that the rate limit lets pass now; the least of all keys. An adaptive one follows the service.",
+    ),
+    Gauge(
+        _WAITING_FOR_RATE,
+        ("service",),
+        "sum",
+        "Calls that wait for the rate limit now. Above 0 for longer means that more calls are made than it lets pass.",
     ),
     Gauge(
         "http_client_calls_in_flight",
@@ -315,3 +329,7 @@ def _of_service(service: str, load: ServiceLoad) -> Iterator[Reading]:
     for limit, permits in load.permits.items():
         for name, number in zip(_PERMITS, permits, strict=True):
             yield name, (service, limit), number
+    if load.rate is not None:
+        yield _RATE, (service,), load.rate
+    if load.waiting_for_rate is not None:
+        yield _WAITING_FOR_RATE, (service,), load.waiting_for_rate

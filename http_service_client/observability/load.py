@@ -36,9 +36,14 @@ class ServiceLoad:
     retries_left: what the retry quota pays for; the least of its keys, None without a quota.
     pause_left: seconds of the pause that the service asked for; the longest of its keys, 0.0 for none.
     permits: of each limit on calls in progress, such as "bulkhead": those in use, all there are, and calls that wait.
+    rate: calls a second that the rate limit lets pass; the least of its keys, None where nothing limits them.
+    waiting_for_rate: calls that wait for it; None without a rate limit.
     """
 
-    __slots__ = ("calls_waiting", "circuits", "connections_in_use", "pause_left", "permits", "retries_left")
+    __slots__ = (
+        *("calls_waiting", "circuits", "connections_in_use", "pause_left", "permits", "rate", "retries_left"),
+        "waiting_for_rate",
+    )
 
     def __init__(self) -> None:
         self.circuits: Counter[tuple[str, str]] = Counter()
@@ -46,6 +51,8 @@ class ServiceLoad:
         self.retries_left: int | None = None
         self.pause_left = 0.0
         self.permits: dict[str, PermitLoad] = {}
+        self.rate: float | None = None
+        self.waiting_for_rate: int | None = None
 
     def add(self, state: OriginState) -> None:
         """Add the state of a key."""
@@ -62,6 +69,11 @@ class ServiceLoad:
             self.pause_left = max(self.pause_left, state.gate.left)
         if state.bulkhead is not None:
             self._add_permits("bulkhead", state.bulkhead)
+        if state.rate_limiter is not None:
+            self.waiting_for_rate = (self.waiting_for_rate or 0) + state.rate_limiter.waiting
+            rate = state.rate_limiter.rate
+            if rate is not None:
+                self.rate = rate if self.rate is None else min(rate, self.rate)
 
     def _add_permits(self, limit: str, permits: Bulkhead) -> None:
         before, now = self.permits.get(limit, PermitLoad(0, 0, 0)), permits.snapshot()

@@ -265,6 +265,11 @@ class RateLimiter:
         return self._settings
 
     @property
+    def rate(self) -> float | None:
+        """Calls a second that pass now; None where nothing limits them."""
+        return self._rate
+
+    @property
     def waiting(self) -> int:
         """The number of callers in the queue."""
         return len(self._queue)

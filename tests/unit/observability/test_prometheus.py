@@ -27,7 +27,7 @@ COUNTERS = (
 )  # fmt: skip
 GAUGES = (
     "circuits", "connections_in_use", "calls_waiting_for_connection", "retries_left", "throttle_pause_seconds",
-    "permits_in_use", "permits_limit", "calls_waiting_for_permit",
+    "permits_in_use", "permits_limit", "calls_waiting_for_permit", "rate_limit_per_second", "calls_waiting_for_rate_limit",
     "calls_in_flight", "streams_open", "connections_idle", "connections_limit", "connections_limit_per_service",
 )  # fmt: skip
 ALL = [f"http_client_{name}" for name in (*COUNTERS, *GAUGES)]
@@ -187,6 +187,20 @@ def test_permits_of_a_bulkhead_are_shown_where_there_is_one(front_end: FrontEnd)
     about = f"{{limit=bulkhead,service={ORIGIN}}}"
     found = gauges(registry)
     assert {name: found[name + about] for name in PERMITS} == dict(zip(PERMITS, (2, 4, 1), strict=True))
+
+
+def test_a_rate_limit_is_shown_where_there_is_one(front_end: FrontEnd) -> None:
+    """Its present rate, the least of all keys, and the calls that wait."""
+    harness = Harness(front_end, 200, rate_limit={"rate": 5})
+    registry = registry_of(PrometheusCollector(harness.client))
+    harness.request(key="tenant-a")
+    harness.request()
+    limiter = harness.state.rate_limiter
+    limiter.acquire_later()
+    limiter._change_rate_locked(3.0)
+    found = gauges(registry)
+    assert found[f"http_client_rate_limit_per_second{{service={ORIGIN}}}"] == 3
+    assert found[f"http_client_calls_waiting_for_rate_limit{{service={ORIGIN}}}"] == 1
 
 
 PERMITS = ("http_client_permits_in_use", "http_client_permits_limit", "http_client_calls_waiting_for_permit")
