@@ -136,7 +136,7 @@ class TrioDriver:
         error: BaseException | None = CancelledError()
         try:
             with scope:
-                result = await self.run(branch.make_plan())
+                result = await self.run(branch.new_plan())
                 error = None
         except trio.Cancelled:  # trio itself ends
             raise
