@@ -23,6 +23,7 @@ from .strategy import StatefulStrategy
 __all__ = ["TimeoutPolicy"]
 
 _MAYBE = SentState.MAYBE_PROCESSED  # enum attribute access is slow (50 ns)
+_HARMLESS = (SentState.NEVER_SENT, SentState.REFUSED)
 
 
 @suggests_keywords(TIMEOUT_RENAMED)
@@ -90,7 +91,10 @@ class TimeoutPolicy(StatefulStrategy[TimeoutSettings]):
             if failed is None:
                 raise
             # A client's call inside has gone by this limit, and knows it as a deadline.
-            raise self._error(operation, "cancelled", sent_state_of(failed)) from error
+            state = sent_state_of(failed)
+            if state not in _HARMLESS:
+                state = _MAYBE  # abandoned, the call says: it was in flight. Of the function, nobody knows
+            raise self._error(operation, "cancelled", state) from error
         finally:
             block.has_ended, operation.expires_at = True, None
             if AMBIENT_DEADLINE.get() is block:  # else this plan is being closed from another context

@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 
 from http_service_client import (
+    CircuitBreakerPolicy,
+    CircuitOpenError,
     ConfigurationError,
     ConstantBackoff,
     DeadlineExceededError,
@@ -225,8 +227,26 @@ def test_a_clients_calls_inside_end_by_it(front_end: FrontEnd) -> None:
     with pytest.raises(OperationTimeoutError, match="took longer than 2 s") as caught:
         front_end.run(policy.apply(call))
     assert isinstance(caught.value.__cause__, DeadlineExceededError)
-    assert caught.value.sent_state is caught.value.__cause__.sent_state
+    assert caught.value.__cause__.sent_state is SentState.ABANDONED
+    assert caught.value.sent_state is SentState.MAYBE_PROCESSED
     assert clock.monotonic() == pytest.approx(2.0)
+
+
+def test_a_circuit_outside_sees_a_service_that_hangs(front_end: FrontEnd) -> None:
+    """By the calls of a client as well, which know the limit as a deadline, and that is no evidence by itself."""
+    clock = VirtualClock()
+    client = front_end.client(
+        transport=ScriptedTransport([late(60.0, HttpResponse(200))], clock=clock),
+        clock=clock,
+        enable_retry_policy=False,
+    )
+    call = front_end.calling(client, "GET", "https://api.example.com/")
+    circuit = CircuitBreakerPolicy(failure_threshold=1, clock=clock.monotonic)
+    guarded = ResiliencePipeline(circuit, TimeoutPolicy(2.0), clock=clock).apply(call)
+    with pytest.raises(OperationTimeoutError):
+        front_end.run(guarded)
+    with pytest.raises(CircuitOpenError):
+        front_end.run(guarded)
 
 
 def test_a_deadline_around_it_is_the_callers_own(front_end: FrontEnd) -> None:
