@@ -27,7 +27,7 @@ from .core.machines.retry_quota import RetryQuotaSettings
 from .drivers.clocks import Clock
 from .errors import ConfigurationError
 from .events import Event
-from .policies.bulkhead import BulkheadPolicy
+from .policies.adaptive_limit import AdaptiveLimitPolicy
 from .policies.circuit_breaker import CircuitBreakerPolicy
 from .policies.pipeline import ResiliencePipeline
 from .policies.rate_limit import RateLimitPolicy
@@ -58,8 +58,8 @@ def gentle(**changes: Any) -> HttpClientConfig:
     max_attempts=2, initial_delay=2: one retry, a second later on average, when a short hitch is over.
     retry quota of 1, and 0.05 for each success: a retry of 20 calls in the long run, so that an outage costs the service next to
         nothing. A retry that succeeds is free, as always.
-    bulkhead of 10, 10 waiting: at most so many requests in progress at a time. When the service slows down, calls are
-        refused here, and not queued there.
+    adaptive limit: as many requests in progress as the service does without a queue, found by its latency. When it
+        slows down, calls are refused here, and not queued there. A fixed number would be wrong for some service.
     base_timeout=10, total_timeout=30: two attempts fit, and a service that is slow gets a little more time.
 
     changes: fields of `HttpClientConfig`, in place of these. Raises what it raises.
@@ -72,7 +72,7 @@ def gentle(**changes: Any) -> HttpClientConfig:
                 max_attempts=2, backoff_strategy=ExponentialBackoff(initial_delay=2.0, max_delay=10.0)
             ),
             "retry_budget_config": RetryQuotaSettings(capacity=1.0, earned=0.05),
-            "bulkhead": BulkheadPolicy(10),
+            "adaptive_limit": AdaptiveLimitPolicy(),
         },
         changes,
     )
@@ -215,7 +215,7 @@ def _gentle(conditions: Any, own: dict[str, Any]) -> list[Strategy]:
         TimeoutPolicy(30.0, **own),
         RetryPolicy(2, backoff, conditions, budget=budget, **own),
         _breaker(own),
-        BulkheadPolicy(10, **own),
+        AdaptiveLimitPolicy(**own),
         TimeoutPolicy(10.0, **own),
     ]
 

@@ -46,6 +46,7 @@ from ..events import (
     StopReason,
     Timeline,
 )
+from ..policies.retry import RetryPolicy
 from .faults import Errors, Fault, Outage, Slowdown
 from .fleet import Fleet
 from .service import Service
@@ -108,7 +109,8 @@ def _findings(config: HttpClientConfig, rate: float, caller_timeout: float | Non
     config = replace(config, chaos=None, fallback=None)  # which would hide what is looked for
     limits = _about_rate_limits(config, rate)
     config = replace(config, rate_limit=None)  # its waits are none of the settings' below
-    found = _about_time(config, caller_timeout)
+    found = _about_time(config, caller_timeout) + _about_routes(config, caller_timeout)
+    config = replace(config, routes={})
     if config.resolved.circuit_breaker is not None:
         found += _about_circuits(config, rate)
     found += [*_about_hosts(config), *_about_deadlines(config, rate), *_about_bulkheads(config)]
@@ -137,6 +139,33 @@ def _about_rate_limits(config: HttpClientConfig, rate: float) -> list[Finding]:
             "if no call should wait"
         )
         found.append(Finding("turn-over-wait", message, witness.limited))
+    return found
+
+
+def _about_routes(config: HttpClientConfig, caller_timeout: float | None) -> list[Finding]:
+    """What holds for the calls of a route, whose times or attempts are not those of the client."""
+    found = []
+    for route, options in config.routes.items():
+        own: dict[str, Any] = {}
+        timeout, total = (
+            options.get("timeout", config.base_timeout),
+            options.get("total_timeout", config.total_timeout),
+        )
+        retry = options.get("retry_policy")
+        if isinstance(timeout, float | int) and not isinstance(timeout, bool):
+            own["base_timeout"] = timeout
+        if isinstance(retry, RetryPolicy):
+            own["retry_policy_config"] = retry
+        elif "retry_policy" in options and retry is not True:
+            own["enable_retry_policy"] = False
+        if own or "total_timeout" in options:
+            alone = replace(config, routes={}, total_timeout=total)
+            pool = replace(config.pool, request_timeout=own.pop("base_timeout", config.pool.request_timeout))
+            alone = replace(alone, connection_pool=pool, base_timeout=pool.request_timeout, **own)
+            found += [
+                replace(each, message=f"routes[{route!r}]: {each.message}")
+                for each in _about_time(alone, caller_timeout)
+            ]
     return found
 
 

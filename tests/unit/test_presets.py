@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from http_service_client import (
+    AdaptiveLimitPolicy,
     CircuitBreakerPolicy,
     ConfigurationError,
     ConnectionPoolConfig,
@@ -79,8 +80,8 @@ def test_a_pipeline_has_the_numbers_of_its_configuration(name: Any) -> None:
     assert times == [config.total_timeout, config.base_timeout]
     has_circuit = any(isinstance(each, CircuitBreakerPolicy) for each in strategies)
     assert has_circuit is (config.resolved.circuit_breaker is not None)
-    bulkheads = [each.settings for each in strategies if type(each).__name__ == "BulkheadPolicy"]
-    assert bulkheads == ([] if config.bulkhead is None else [config.bulkhead])
+    limits = [each.settings for each in strategies if isinstance(each, AdaptiveLimitPolicy)]
+    assert limits == ([] if config.adaptive_limit is None else [config.adaptive_limit])
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from http_service_client import ChaosPolicy, HttpClientConfig
+from http_service_client import ChaosPolicy, ConnectionPoolConfig, HttpClientConfig
 from http_service_client.events import ChaosInjected
 from http_service_client.simulation import Service, check, simulate
 
@@ -59,6 +60,30 @@ def found(chaos: Any, **settings: Any) -> dict[str, Any]:
 def test_check_finds_a_chaos_that_nobody_means(chaos: Any, rules: list[str]) -> None:
     """And only that: a chaos has no part in what it says of the other settings."""
     assert list(found(chaos)) == rules
+
+
+def test_check_looks_at_each_route() -> None:
+    """With its own times and attempts; the message names it."""
+    config = HttpClientConfig(
+        base_timeout=4.0,
+        total_timeout=20.0,
+        routes={
+            "POST /charges": {"timeout": 10.0},
+            "GET /a": {"timeout": 10.0, "retry_policy": False},
+            "GET /b": {"total_timeout": 5.0},
+            "GET /c": {"retry_policy": {"max_attempts": 9}},
+            "GET /d": {"name": "d"},
+        },
+    )
+    found = [(item.rule, item.message.partition(":")[0]) for item in check(config, rate=5)]
+    assert found == [
+        ("attempts-over-total", "routes['POST /charges']"),
+        ("attempts-over-total", "routes['GET /b']"),
+        ("attempts-over-total", "routes['GET /c']"),
+        ("waits-over-total", "routes['GET /c']"),
+    ]
+    pool = HttpClientConfig(connection_pool=ConnectionPoolConfig(request_timeout=4.0), total_timeout=20.0)
+    assert check(replace(pool, routes={"GET /a": {"timeout": 5.0}}), rate=5) == []
 
 
 def test_a_call_shows_it() -> None:

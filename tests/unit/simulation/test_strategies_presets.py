@@ -54,8 +54,13 @@ def test_gentle_adds_little_to_a_service_that_half_works(share: float, most: flo
     assert report.success_share >= 0.9 * (1 - share)
 
 
+def test_gentle_refuses_nothing_of_a_healthy_service() -> None:
+    """However many calls there are: its limit is no fixed number."""
+    assert run(presets.gentle(), clients=1, rate=220.0, seconds=60.0).success_share == 1.0
+
+
 def test_gentle_keeps_few_requests_in_an_overloaded_service() -> None:
-    """Calls beyond ten at a time are refused here, so the service works on less, and none of it for nobody."""
+    """Calls beyond what it can do are refused here, so the service works on less, and none of it for nobody."""
     slow = Slowdown(factor=6, start=60, seconds=60)
     gentle, naive = (run(config, slow, workers=2, queue=100, clients=2, rate=10) for config in (presets.gentle(), HttpClientConfig(**NAIVE)))  # fmt: skip
     assert amplification(gentle, 60, 120) <= 1.0
