@@ -8,9 +8,9 @@ from typing import Any
 
 from ..core.checks import check_flag, suggests_keywords
 from ..core.effects import Plan
-from ..core.layers.hedging import Arm, Race
 from ..core.machines.hedging import RENAMED, Hedging, HedgingSettings, HedgingSnapshot
 from ..core.operation import Operation, Proceed
+from ..core.race import Arm, Race
 from ..drivers.clocks import Clock, SystemClock
 from ..drivers.locks import ForkSafeLock
 from ..errors import CallRefusedError, ConfigurationError, SentState

@@ -12,7 +12,7 @@ A service that is slow as a whole is not helped by more requests. There the shar
 delay grows with the latencies. A request that was cancelled as the loser took *at least* so long: it is counted as that, since without
 it the delay would be learned from the quick ones alone, and shrink.
 
-This module says when. `core.layers.hedging` does it, for calls and for functions.
+This module says when. `core.race` does it, for calls and for functions.
 """
 
 from __future__ import annotations
