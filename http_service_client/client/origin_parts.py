@@ -172,6 +172,8 @@ class OriginParts:
     def _set_adaptive_limit(self, key: str, state: OriginState) -> None:
         """Give a state its limit, or other settings to the one that it has: what it has learned stays, and its permits."""
         settings, limit = self._config.resolved.adaptive_limit, state.adaptive_limit
+        if settings is not None and not self._config.http2:  # one connection of HTTP/2 takes many calls
+            settings = settings.with_connections(self._config.pool.max_connections_per_host)
         if settings is None:
             state.adaptive_limit = None
         elif limit is None:

@@ -42,7 +42,7 @@ class AdaptiveLimitPolicy(StatefulStrategy[AdaptiveLimitSettings]):
         service's queue shorter, and needs an even latency for it; "aimd" looks at refused and late calls alone, for services
         that refuse what is too much.
     initial_limit: calls in progress at first, from `min_limit` to `max_limit`; None for 20, or as near to it as they allow.
-    min_limit, max_limit: 1 or more.
+    min_limit, max_limit: 1 or more. A `max_limit` of None is 200; in a client, as many as there are connections to an origin.
     max_waiting: calls that wait for a permit, 0 or more; None for twice as many as the limit is.
     max_wait: seconds that a call may wait (> 0); None for as long as its deadline allows. A deadline that is nearer holds.
     slow_call_duration: seconds from which on a call counts as late, also if it was answered (> 0); None for no such limit.
@@ -68,7 +68,7 @@ class AdaptiveLimitPolicy(StatefulStrategy[AdaptiveLimitSettings]):
         *,
         initial_limit: int | None = None,
         min_limit: int = 1,
-        max_limit: int = 200,
+        max_limit: int | None = None,
         max_waiting: int | None = None,
         max_wait: float | None = 1.0,
         slow_call_duration: float | None = None,

@@ -12,7 +12,7 @@ knows no formula of a breaker or a backoff, and holds for those of the future:
     nearly well    a circuit opens though 95 % of the requests succeed
     all down       not every base URL is asked
     too slow       the deadline check never refuses an attempt, though none can end in time
-    slow, at once  a call that the bulkhead admits waits for a connection
+    slow, at once  a call that the bulkhead, or the adaptive limit at its largest, admits waits for a connection
     silent         no request is sent a second time, though hedging is set
     well, at once  the rate limit refuses a call that may wait; or calls come faster than it lets them pass
     well           all calls fail, or all late ones, by faults that are injected; faults are injected without a bound
@@ -86,8 +86,8 @@ def check(
     Found are: an attempt timeout or waits that leave no time for all attempts within `total_timeout`; a call that nothing
     ends, or that outlasts its caller; a circuit that never opens at this rate, or opens for a service that answers
     95 % of its requests; a trial lease that is not above the attempt timeout; a `slow_call_duration` above it; alternate
-    base URLs that a call has no attempts for; a deadline check that never knows enough; a bulkhead that admits more
-    calls than there are connections; hedges that are never due; a rate limit that this rate exceeds, or whose waits are
+    base URLs that a call has no attempts for; a deadline check that never knows enough; a bulkhead or an adaptive limit that
+    admits more calls than there are connections; hedges that are never due; a rate limit that this rate exceeds, or whose waits are
     longer than calls may wait; chaos that fails all calls, delays them beyond their timeout, or has no bound.
 
     Raises ConfigurationError for a wrong argument.
@@ -113,7 +113,12 @@ def _findings(config: HttpClientConfig, rate: float, caller_timeout: float | Non
     config = replace(config, routes={})
     if config.resolved.circuit_breaker is not None:
         found += _about_circuits(config, rate)
-    found += [*_about_hosts(config), *_about_deadlines(config, rate), *_about_bulkheads(config)]
+    found += [
+        *_about_hosts(config),
+        *_about_deadlines(config, rate),
+        *_about_bulkheads(config),
+        *_about_adaptive_limits(config),
+    ]
     return [*found, *_about_hedges(config), *limits, *chaos]
 
 
@@ -339,6 +344,26 @@ def _about_bulkheads(config: HttpClientConfig) -> list[Finding]:
         f"the others hold a permit while they wait for one; lower it to {name}={slots}, or raise that"
     )
     return [Finding("bulkhead-over-connections", message, witness.last)]
+
+
+def _about_adaptive_limits(config: HttpClientConfig) -> list[Finding]:
+    settings, pool = config.resolved.adaptive_limit, config.pool
+    if settings is None or settings.max_limit is None or config.http2:
+        return []
+    name = min(("max_connections_per_host", "max_connections"), key=lambda each: getattr(pool, each))
+    slots: int = getattr(pool, name)
+    largest = replace(settings, initial_limit=settings.max_limit)
+    fleet, witness = _fleet(replace(config, adaptive_limit=largest), Slowdown(factor=2.0), 0.0, 1.0)
+    for _ in range(min(settings.max_limit, slots + 1)):
+        fleet.call()
+    fleet.run()
+    if witness.last is None or not any(isinstance(event, ConnectionAwaited) for event in witness.last):
+        return []
+    message = (
+        f"the adaptive limit may become max_limit={settings.max_limit}, and there are {slots} connections, so that these are the "
+        f"limit; lower it to {name}={slots}, or raise that"
+    )
+    return [Finding("adaptive-limit-over-connections", message, witness.last)]
 
 
 def _about_hedges(config: HttpClientConfig) -> list[Finding]:

@@ -50,7 +50,6 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "AdaptiveLimitSettings": {
         "algorithm": "gradient",
         "min_limit": 1,
-        "max_limit": 200,
         "max_wait": 1.0,
     },
     "AwsSigV4": {"unsigned_payload": False},

@@ -43,7 +43,7 @@ __all__ = [
     "AdaptiveLimitSnapshot",
 ]
 
-_INITIAL = 20
+_INITIAL, _LARGEST = 20, 200
 _LEAST_SECONDS = 0.1  # of a window
 _LEAST_LATENCY = 1e-6
 _log = math.log
@@ -73,7 +73,7 @@ class AdaptiveLimitChanges(TypedDict, total=False):
     algorithm: Algorithm
     initial_limit: int | None
     min_limit: int
-    max_limit: int
+    max_limit: int | None
     max_waiting: int | None
     max_wait: float | None
     slow_call_duration: float | None
@@ -89,7 +89,7 @@ class AdaptiveLimitSettings:
         service's queue shorter, and needs an even latency for it; "aimd" looks at refused and late calls alone, for services
         that refuse what is too much.
     initial_limit: calls in progress at first, from `min_limit` to `max_limit`; None for 20, or as near to it as they allow.
-    min_limit, max_limit: 1 or more.
+    min_limit, max_limit: 1 or more. A `max_limit` of None is 200; in a client, as many as there are connections to an origin.
     max_waiting: calls that wait for a permit, 0 or more; None for twice as many as the limit is.
     max_wait: seconds that a call may wait (> 0); None for as long as its deadline allows. A deadline that is nearer holds.
     slow_call_duration: seconds from which on a call counts as late, also if it was answered (> 0); None for no such limit.
@@ -102,7 +102,7 @@ class AdaptiveLimitSettings:
     algorithm: Algorithm = "gradient"
     initial_limit: int | None = None
     min_limit: int = 1
-    max_limit: int = 200
+    max_limit: int | None = None
     max_waiting: int | None = None
     max_wait: float | None = 1.0
     slow_call_duration: float | None = None
@@ -114,17 +114,17 @@ class AdaptiveLimitSettings:
             raise ConfigurationError(
                 f"algorithm must be {', '.join(others)} or {last}, not {self.algorithm!r}"
             )
-        for name in ("min_limit", "max_limit"):
-            check_count(name, getattr(self, name))
-        if self.initial_limit is not None:
-            check_count("initial_limit", self.initial_limit)
-        if self.min_limit > self.max_limit:
+        check_count("min_limit", self.min_limit)
+        for name in ("initial_limit", "max_limit"):
+            if getattr(self, name) is not None:
+                check_count(name, getattr(self, name))
+        if self.min_limit > self.largest_limit:
             raise ConfigurationError(
-                f"min_limit must be at most max_limit={self.max_limit}, not {self.min_limit}; change one of the two"
+                f"min_limit must be at most max_limit={self.largest_limit}, not {self.min_limit}; change one of the two"
             )
-        if not self.min_limit <= self.first_limit <= self.max_limit:
+        if not self.min_limit <= self.first_limit <= self.largest_limit:
             raise ConfigurationError(
-                f"initial_limit must be from min_limit={self.min_limit} to max_limit={self.max_limit}, "
+                f"initial_limit must be from min_limit={self.min_limit} to max_limit={self.largest_limit}, "
                 f"not {self.initial_limit}; change one of the three"
             )
         if self.max_waiting is not None:
@@ -135,13 +135,28 @@ class AdaptiveLimitSettings:
             object.__setattr__(self, "overloads", parse_kinds(self.overloads, "overloads"))
 
     @property
+    def largest_limit(self) -> int:
+        """Calls in progress at most."""
+        return (
+            max(_LARGEST, self.min_limit, self.initial_limit or 0)
+            if self.max_limit is None
+            else self.max_limit
+        )
+
+    @property
     def first_limit(self) -> int:
         """Calls in progress at first."""
         return (
-            min(max(_INITIAL, self.min_limit), self.max_limit)
+            min(max(_INITIAL, self.min_limit), self.largest_limit)
             if self.initial_limit is None
             else self.initial_limit
         )
+
+    def with_connections(self, count: int) -> AdaptiveLimitSettings:
+        """Those of a client with so many connections to an origin: a larger limit than them would limit nothing."""
+        if self.max_limit is not None:
+            return self
+        return replace(self, max_limit=max(count, self.min_limit, self.initial_limit or 0))
 
     def changed(self, changes: AdaptiveLimitChanges) -> AdaptiveLimitSettings:
         """With these changes. Raises TypeError for an unknown name."""
@@ -209,7 +224,7 @@ class AdaptiveLimit:
         self._lock = lock
         self._settings = settings
         self._controller = LimitController(
-            settings.algorithm, settings.first_limit, settings.min_limit, settings.max_limit
+            settings.algorithm, settings.first_limit, settings.min_limit, settings.largest_limit
         )
         self.permits = Bulkhead(
             settings.bulkhead(settings.first_limit, settings.first_limit), key=key, lock=lock
@@ -235,7 +250,7 @@ class AdaptiveLimit:
         with self._lock:
             self._settings = settings
             self._controller.end_dip()
-            self._controller.reconfigure(settings.algorithm, settings.min_limit, settings.max_limit)
+            self._controller.reconfigure(settings.algorithm, settings.min_limit, settings.largest_limit)
             self._begin_window(self._clock(), self._controller.latest)
         self.permits.reconfigure(self._permits())
 

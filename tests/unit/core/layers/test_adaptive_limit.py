@@ -208,6 +208,21 @@ def test_reconfiguring_the_client_keeps_the_limit(front_end: FrontEnd) -> None:
     assert harness.request(**ONCE).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [({}, 7), ({"max_limit": 9}, 9), ({"initial_limit": 12}, 12), ({"min_limit": 30}, 30)],
+)
+def test_the_largest_limit_is_that_of_the_connections(limit: dict[str, int], expected: int) -> None:
+    """Unless another one is set: what is above them limits nothing."""
+    config = HttpClientConfig(adaptive_limit=limit, max_connections_per_host=7)
+    client = HttpServiceClient(config)
+    made = client._call_builder.origins.get("https://api.example.com").adaptive_limit
+    assert made is not None
+    assert made.settings.largest_limit == expected
+    client.reconfigure(replace(config, max_connections_per_host=8))
+    assert made.settings.largest_limit == (8 if expected == 7 else expected)
+
+
 def test_a_policy_its_settings_and_a_mapping_are_the_same_setting() -> None:
     """The configuration has the settings: a value. Without them there is no such layer."""
     configs = [

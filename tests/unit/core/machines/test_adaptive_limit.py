@@ -224,8 +224,8 @@ def test_a_forked_child_has_the_limit_and_none_of_the_permits() -> None:
         ({"algorithm": "bbr"}, "algorithm must be 'gradient', 'vegas' or 'aimd', not 'bbr'"),
         ({"min_limit": 0}, "min_limit must be a whole number of 1 or more, not 0"),
         (
-            {"initial_limit": 300},
-            "initial_limit must be from min_limit=1 to max_limit=200, not 300; change one",
+            {"initial_limit": 9, "max_limit": 8},
+            "initial_limit must be from min_limit=1 to max_limit=8, not 9; change one",
         ),
         ({"initial_limit": 0}, "initial_limit must be a whole number of 1 or more, not 0"),
         (
@@ -251,7 +251,10 @@ def test_a_wrong_value_is_refused(settings: dict[str, Any], message: str) -> Non
     assert str(caught.value).startswith(message)
 
 
-@pytest.mark.parametrize(("bounds", "expected"), [({}, 20), ({"max_limit": 5}, 5), ({"min_limit": 30}, 30)])
+@pytest.mark.parametrize(
+    ("bounds", "expected"),
+    [({}, 20), ({"max_limit": 5}, 5), ({"min_limit": 30}, 30), ({"initial_limit": 300}, 300)],
+)
 def test_the_first_limit_is_20_or_as_near_as_it_may_be(bounds: dict[str, int], expected: int) -> None:
     """Nobody has to set three numbers for one."""
     assert limit_of(FakeClock(), **bounds).limit == expected

@@ -65,6 +65,18 @@ def test_it_doubles_until_the_first_sign_of_too_many(algorithm: str) -> None:
     assert limit.capacity < 160
 
 
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_it_doubles_no_longer_when_the_service_becomes_slower(algorithm: str) -> None:
+    """Not by AIMD either: the limit would be twice too large before the first call is late."""
+    limit = controller(algorithm)
+    limit.update(Window(0.1, peak=10, is_limited=False), 0.0)
+    limit.update(Window(0.1, peak=20), 0.0)
+    limit.update(Window(0.16, peak=40), 0.0)
+    before = limit.limit
+    limit.update(Window(0.1, peak=40), 0.0)
+    assert 1 <= limit.limit - before <= 7
+
+
 @pytest.mark.parametrize("algorithm", BY_LATENCY)
 def test_the_first_latency_that_came_is_no_baseline(algorithm: str) -> None:
     """It may be that of a queue: the limit grows only after a dip."""
