@@ -20,6 +20,7 @@ from http_service_client import (
     ReadTimeoutError,
     SentState,
     TlsVerificationError,
+    deadline,
 )
 from http_service_client.errors import Failure
 from http_service_client.events import FallbackSource, FallbackUsed
@@ -234,6 +235,15 @@ async def _never(error: BaseException) -> None:
     import asyncio
 
     await asyncio.sleep(60)
+
+
+def test_a_call_after_its_deadline_is_not_begun(front_end: FrontEnd) -> None:
+    """Nothing was tried, so nothing stands in."""
+    harness = Harness(front_end, 200, fallback={"value": 1})
+    with deadline(1.0, clock=harness.clock.monotonic):
+        harness.clock.now += 2.0
+        harness.error(DeadlineExceededError)
+    assert harness.sends == 0
 
 
 def test_reconfiguring_a_client_changes_its_fallback(front_end: FrontEnd) -> None:
