@@ -124,7 +124,10 @@ class _FunctionRace(Race):
         self._proceed = proceed
 
     def new_arm(self, number: int) -> Arm:
-        own = copy.copy(self._operation)
+        operation = self._operation
+        # Made now: each arm would make its own, and they are one story.
+        _ = operation.call_id, operation.events
+        own = copy.copy(operation)
         return Arm(number, partial(self._proceed, own), own.clock())
 
     def judge(self, arm: Arm) -> HedgeResult:

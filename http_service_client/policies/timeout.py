@@ -73,7 +73,7 @@ class TimeoutPolicy(StatefulStrategy[TimeoutSettings]):
         outer = AMBIENT_DEADLINE.get()
         virtual = virtual_instants(seconds) if clock is time.monotonic else None
         expires_at = clock() + seconds
-        block = Deadline(expires_at, clock, outer, virtual)
+        block = Deadline(expires_at, clock, outer, virtual, operation.is_paused)
         AMBIENT_DEADLINE.set(block)
         try:
             if self._settings.in_thread and operation.guarded.is_plain:
@@ -97,6 +97,7 @@ class TimeoutPolicy(StatefulStrategy[TimeoutSettings]):
             raise self._error(operation, "cancelled", state) from error
         finally:
             block.has_ended, operation.expires_at = True, None
+            block.is_paused = None  # it holds a frame
             if AMBIENT_DEADLINE.get() is block:  # else this plan is being closed from another context
                 AMBIENT_DEADLINE.set(None if outer is None else running(outer))
         if result is TIMED_OUT:

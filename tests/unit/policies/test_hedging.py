@@ -9,7 +9,13 @@ import threading
 
 import pytest
 
-from http_service_client import ConfigurationError, HedgingPolicy, ResiliencePipeline
+from http_service_client import (
+    BulkheadPolicy,
+    ConfigurationError,
+    HedgingPolicy,
+    ResiliencePipeline,
+)
+from http_service_client.events import Event
 from kit.forks import in_a_child, needs_fork
 from kit.threads import wait_until
 
@@ -129,3 +135,19 @@ def test_a_forked_child_has_the_whole_share() -> None:
         assert policy.snapshot().hedges == 1
 
     assert in_a_child(child) == 0
+
+
+def test_the_calls_of_a_function_are_one_operation() -> None:
+    """What policies inside say of each of them has the id of the whole."""
+    events: list[Event] = []
+    limit = BulkheadPolicy(max_concurrent=1, max_waiting=1)
+    pipeline = ResiliencePipeline(HedgingPolicy(delay=0.01, max_share=1.0), limit, on_event=events.append)
+
+    async def fail() -> None:
+        await asyncio.sleep(0.03)
+        raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        asyncio.run(pipeline.call_async(fail))
+    assert {"HedgeStarted", "LimitWaited"} <= {type(each).__name__ for each in events}
+    assert len({each.call_id for each in events}) == 1

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import weakref
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -30,7 +31,7 @@ from http_service_client import (
     SentState,
     TimeoutPolicy,
 )
-from http_service_client.core.deadline import AMBIENT_DEADLINE
+from http_service_client.core.deadline import AMBIENT_DEADLINE, remaining
 from http_service_client.drivers import functions
 from http_service_client.events import Event, OperationTimedOut
 from http_service_client.observability.collector import MetricsCollector
@@ -376,6 +377,19 @@ def test_a_request_in_the_error_is_that_of_the_call_inside(front_end: FrontEnd) 
             policy.call(client.get, "https://api.example.com/")
     cause: Any = caught.value.__cause__
     assert isinstance(cause.request, HttpRequest)
+
+
+def test_a_block_in_a_generator_is_not_around_the_code_that_iterates() -> None:
+    """It would bound calls that know nothing of it. Alone and in a pipeline."""
+    for policy in (TimeoutPolicy(30.0), ResiliencePipeline(TimeoutPolicy(30.0))):
+
+        def items() -> Iterator[float | None]:
+            with policy:  # it is run in this round
+                yield remaining(time.monotonic, AMBIENT_DEADLINE.get())
+
+        for inside in items():
+            assert inside is not None
+            assert remaining(time.monotonic, AMBIENT_DEADLINE.get()) is None
 
 
 def test_each_step_of_a_generator_has_the_whole_time() -> None:
