@@ -256,7 +256,7 @@ def _observed(proceed: Handler, request: HttpRequest, call: Call, hedging: Hedgi
     """An attempt without hedges, as long as too little is known."""
     began_at = call.clock()
     outcome = yield from proceed(request, call)
-    measure(hedging, outcome, call.current, call.clock() - began_at)
+    measure(hedging, outcome, call.current, call.clock() - began_at - call.current.waited)
     return outcome
 
 

@@ -284,3 +284,31 @@ def test_a_policy_of_a_call_has_latencies_and_a_budget_of_its_own(
     assert played.results == ["200@2.5"]
     assert policy.snapshot()[1:] == (1, 1, 4)
     assert played.state.hedging is None
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_error_pages_do_not_shorten_a_learned_delay(world: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They come quickly. A timeout counts as at least so long, and what an interceptor answers as nothing."""
+
+    class Answering:
+        def intercept_request(self, request: Any, context: Any) -> Any:
+            return HttpResponse(200) if context.call_name == "answered" else request
+
+    quick_errors = [(0.01, HttpResponse(500))] * 10
+    script = [*quick_errors, *[(1.0, OK)] * 8, (9.0, OK), (9.0, OK), (9.0, OK)]
+    calls = [Get(at=float(number)) for number in range(20)]
+    calls += [Get(at=20.0 + number, options={"name": "answered"}) for number in range(20)]
+    played = play(
+        world,
+        monkeypatch,
+        script,
+        *calls,
+        **ONCE,
+        hedging={"min_calls": 10, "quantile": 0.5},
+        base_timeout=3.0,
+        circuit_breaker_config={"failure_threshold": 1000},
+        request_interceptors=[Answering()],
+    )
+    assert played.story == ""
+    delay = played.state.hedging.snapshot().delay
+    assert delay == pytest.approx(1.0, rel=0.15), "of eight at one second and two of at least three"
