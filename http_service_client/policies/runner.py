@@ -59,7 +59,7 @@ class Runner:
 
     def compose(self) -> None:
         """Put the strategies around what they may guard, once; again when they have changed."""
-        self._plain = MethodType(_keep_result, self._around(_call))
+        self._plain: Proceed = MethodType(_keep_result, self._around(_call))
         self._async = self._around(_call_async)
         self._body = self._around(_run_body)
 
