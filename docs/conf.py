@@ -51,6 +51,7 @@ _OTHERS = sorted(
 # import their classes.
 _UNLINKED = [
     "App",  # the type of an application that a middleware wraps
+    "AttemptLoop",  # what `attempts()` returns: for a `for` loop
     "AsyncBodyFile",  # what `as_file()` of an asyncio stream returns
     "AsyncStreamContext",  # what `stream_async()` returns: for `async with`
     "BudgetSettings",  # `RetryQuotaSettings` or `RetryBudgetSettings`

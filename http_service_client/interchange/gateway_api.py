@@ -132,7 +132,8 @@ def from_gateway_api(document: object, *, rule: int = 0) -> Import:
             raise ConfigurationError(
                 f"rule must be one of the {len(rules)} rules of the HTTPRoute, from 0, not {rule!r}"
             )
-        route.get("parentRefs"), route.get("hostnames")
+        route.get("parentRefs")
+        route.get("hostnames")
         for number, other in enumerate(rules):
             if number != rule:
                 for name in ("timeouts", "retry"):

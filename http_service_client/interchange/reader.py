@@ -80,9 +80,11 @@ class Reader:
         value = self.get(name)
         if isinstance(value, str) and re.fullmatch(r"[0-9]{1,15}(\.[0-9]{1,15})?", value, re.ASCII):
             value = float(value)
-        if value is not None and not (type(value) in (int, float) and math.isfinite(value) and value >= 0):
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
             raise self._wrong(name, "a number, 0 or more", value)
-        return None if value is None else float(value)
+        return float(value)
 
     def count(self, name: str) -> int | None:
         """A whole number, also as text, or None."""

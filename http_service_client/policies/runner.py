@@ -93,7 +93,8 @@ class Runner:
 
     def _of_step(self, operation: Operation) -> Plan[Any]:
         operation.may_repeat = operation.args[1]
-        return self._plain(operation)
+        plan: Plan[Any] = self._plain(operation)
+        return plan
 
     def _of_async_step(self, operation: Operation) -> Plan[Any]:
         operation.may_repeat = operation.args[1]

@@ -47,6 +47,7 @@ class AdaptiveLimitLayer:
         permit, token = enter(limit.permits, call)
         attempt, evidence, is_kept = call.current, _NONE, False
         began_at: float | None = None
+        waited = 0.0
         try:
             if not permit.try_acquire():
                 failure = yield from wait_for_permit(limit, permit, call)

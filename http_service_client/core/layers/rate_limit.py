@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...errors import CallRefusedError, Failure, RateLimitExceededError, SentState
 from ...events import LimitRefused, LimitWaited
@@ -14,7 +14,7 @@ from ...http.urls import origin_of
 from ..effects import Outcome, Plan, Sleep
 from ..machines.other_libraries import status_of
 from ..machines.rate_limit_settings import LateTurn
-from ..machines.rate_limiter import RateLimiter
+from ..machines.rate_limiter import RateLimiter, Turn
 from ..outcomes import FAILURE_STATUSES
 
 if TYPE_CHECKING:
@@ -61,7 +61,8 @@ class RateLimitLayer:
     def _learning(
         self, proceed: Handler, request: HttpRequest, call: Call, limiter: RateLimiter
     ) -> Plan[Outcome]:
-        began_at, outcome = call.clock(), None
+        began_at = call.clock()
+        outcome: Any = None
         try:
             outcome = yield from proceed(request, call)
         finally:
@@ -70,7 +71,8 @@ class RateLimitLayer:
             else:
                 own = None if call.current.answered_by is not None else _of_own_origin(outcome, request)
                 learn(limiter, began_at, _UNKNOWN if own is None else own, self._wall_clock)
-        return outcome
+        result: Outcome = outcome
+        return result
 
 
 def _of_own_origin(outcome: Outcome | None, request: HttpRequest) -> Outcome | None:
@@ -105,7 +107,7 @@ def wait_for_turn(limiter: RateLimiter, subject: Subject, key: str) -> Plan[Fail
     """Wait for a token, in order. None with the token, else why not.   key: what the limit is kept for."""
     limits = LateTurn(0.0, 0.0, limiter.settings.max_wait, subject.slack())
     turn = limiter.acquire_later(limits.longest()[0])
-    if isinstance(turn, float):
+    if not isinstance(turn, Turn):
         return _refused(subject, key, limits._replace(wait=turn))
     has_turn, began_at, clock = turn.is_granted, subject.clock(), subject.clock
     if has_turn:

@@ -155,7 +155,7 @@ def _items(field: str, given: object) -> tuple[Any, ...]:
 def _parse_latency(given: object) -> tuple[float, float] | None:
     if given is None:
         return None
-    pair = given if isinstance(given, (tuple, list)) else (given, given)
+    pair: Any = given if isinstance(given, (tuple, list)) else (given, given)
     if len(pair) != 2:
         raise ConfigurationError(
             f"latency must be seconds, or a pair of the least and the most seconds, not {given!r}"
