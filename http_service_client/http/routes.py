@@ -10,7 +10,7 @@ text with a placeholder in it, and that before a placeholder alone; ``*`` for th
 same path, one with a method comes before ``*``. So the order in which routes are written does not matter, and two that
 could both be first are an error.
 
-A comparison takes time in proportion to the path and to the number of routes with as many segments.
+A comparison takes time in proportion to the path and to the number of routes that have as many segments and begin alike.
 """
 
 from __future__ import annotations
@@ -106,11 +106,21 @@ class RouteTable:
     def __init__(self, field: str, routes: Iterable[Route]) -> None:
         self.routes = tuple(routes)
         ordered = sorted(range(len(self.routes)), key=lambda index: _rank(self.routes[index]))
-        self._by_length: dict[int, list[int]] = {}
-        for index in ordered:
-            route = self.routes[index]
-            if route.template is not None:
-                self._by_length.setdefault(len(route.segments), []).append(index)
+        paths = [index for index in ordered if self.routes[index].template is not None]
+        # By the number of segments, and by the first one; those that begin with a placeholder belong to every first one.
+        self._any_start: dict[int, list[int]] = {}
+        self._by_start: dict[tuple[int, str], list[int]] = {}
+        for index in paths:
+            first, *_ = segments = self.routes[index].segments
+            if len(first) == 1:
+                self._by_start[len(segments), first[0]] = []
+            else:
+                self._any_start.setdefault(len(segments), []).append(index)
+        for (length, text), found in self._by_start.items():
+            for index in paths:
+                first, *_ = segments = self.routes[index].segments
+                if len(segments) == length and (len(first) > 1 or first[0] == text):
+                    found.append(index)
         self._of_any_path = {
             self.routes[index].method: index for index in ordered if self.routes[index].template is None
         }
@@ -130,7 +140,11 @@ class RouteTable:
     def find(self, method: str, path: str) -> int | None:
         """The number of the route, or None."""
         segments = path.split("/")[1:]
-        for index in self._by_length.get(len(segments), ()):
+        length = len(segments)
+        candidates = self._by_start.get((length, segments[0]))
+        if candidates is None:
+            candidates = self._any_start.get(length, [])
+        for index in candidates:
             if self.routes[index].matches(method, segments):
                 return index
         return self._of_any_path.get(method)

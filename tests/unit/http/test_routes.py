@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from http_service_client import ConfigurationError
 from http_service_client.http.path_templates import fill_path
-from http_service_client.http.routes import RouteTable, parse_route, path_below
+from http_service_client.http.routes import RouteTable, _rank, parse_route, path_below
 
 
 def table(*routes: str) -> RouteTable:
@@ -149,3 +149,20 @@ def test_a_long_path_is_compared_in_linear_time() -> None:
     began = time.perf_counter()
     assert routes.find("GET", "/" + "x" * 20_000) is None
     assert time.perf_counter() - began < 1
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["GET", "PUT", "*"]), st.lists(st.sampled_from(["a", "b", "{x}", "a{x}"]), min_size=1, max_size=3)), max_size=12),
+    st.lists(st.sampled_from(["a", "b", "ab", "c", ""]), min_size=1, max_size=3),
+)  # fmt: skip
+def test_the_index_finds_what_a_search_finds(given_routes: list[Any], segments: list[str]) -> None:
+    """The first route, by rank, that the request matches."""
+    texts = [f"{method} /{'/'.join(f'{each[:-1]}{n}}}' if '{' in each else each for n, each in enumerate(path))}" for method, path in given_routes]  # fmt: skip
+    routes = table(*dict.fromkeys(texts))
+    matching = [route for route in routes.routes if route.matches("GET", segments)]
+    found = routes.find("GET", "/" + "/".join(segments))
+    if not matching:
+        assert found is None
+    else:
+        assert found is not None
+        assert _rank(routes.routes[found]) == min(map(_rank, matching))

@@ -19,6 +19,7 @@ from http_service_client import (
     ConnectTimeoutError,
     DeadlineExceededError,
     HttpClientConfig,
+    HttpRequest,
     HttpResponse,
     HttpServiceClient,
     ProtocolError,
@@ -27,6 +28,7 @@ from http_service_client import (
     ThrottledError,
     Timeout,
 )
+from http_service_client.auth import AuthFlow
 from http_service_client.core.layers.chaos import ChaosLayer
 from http_service_client.core.open_body import OpenResponse
 from http_service_client.events import AttemptFinished, ChaosInjected, Timeline
@@ -319,6 +321,20 @@ def test_an_open_slot_and_permits_are_released(front_end: FrontEnd) -> None:
     policy = harness.client.config.chaos
     assert isinstance(policy, ChaosPolicy)
     assert policy.chaos._ended._waiting == {}
+
+
+def test_requests_of_auth_flows_meet_it_too(front_end: FrontEnd) -> None:
+    """By their own URLs, as all that goes over the wire."""
+
+    class Login(AuthFlow):
+        def auth_flow(self, request: HttpRequest) -> Any:
+            response = yield HttpRequest("POST", f"{ORIGIN}/login")
+            request.headers["X-Login"] = str(response.status_code)
+            yield request
+
+    harness = harness_of(front_end, statuses=[503], status_rate=1, routes=["POST /login"])
+    harness.request(auth=Login(), **ONCE)
+    assert [(sent.method, sent.headers.get("X-Login")) for sent in harness.transport.sent] == [("GET", "503")]
 
 
 def test_it_is_loud(front_end: FrontEnd, caplog: pytest.LogCaptureFixture) -> None:
