@@ -13,12 +13,14 @@ from http_service_client import (
     BulkheadFullError,
     CircuitOpenError,
     ClientClosedError,
+    ConcurrencyLimitError,
     ConfigurationError,
     ConnectError,
     DeadlineTooShortError,
     EgressPolicy,
     HttpClientConfig,
     HttpServiceClient,
+    LoadShedError,
     Propagation,
     RateLimitExceededError,
     ReadTimeoutError,
@@ -124,6 +126,37 @@ def test_a_bulkhead_is_shared(way: type[Way], server: LoopbackServer, stack: Exi
     server.script("/", respond(200))
     session.request("GET", server.url)
     assert len(server.requests) == 2
+
+
+def test_an_adaptive_limit_is_shared(way: type[Way], server: LoopbackServer, stack: ExitStack) -> None:
+    """A hop needs a permit of the client's limit, and its outcome counts there."""
+    client = client_of(adaptive_limit={"max_limit": 1, "max_waiting": 0})
+    session = way(client, None, stack)
+    session.request("GET", server.url)
+    limit = client._call_builder.origins.get(server.url).adaptive_limit
+    assert limit is not None
+    assert limit.permits.is_idle
+    permit = limit.permits.permit()
+    assert permit.try_acquire()
+    for request in (session.request, client.request):
+        with pytest.raises(ConcurrencyLimitError):
+            request("GET", server.url)
+    assert len(server.requests) == 1
+
+
+def test_load_shedding_is_shared(way: type[Way], server: LoopbackServer, stack: ExitStack) -> None:
+    """What a service rejects of a library's calls counts for the client's, and the other way round."""
+    client = client_of(load_shedding={"min_rate": 0.0, "max_shed": 0.99}, enable_retry_policy=False)
+    session = way(client, None, stack)
+    server.script("/", *[respond(503)] * 400)
+    for request in (session.request, client.request):
+        shed = 0
+        for _ in range(40):
+            try:
+                request("GET", server.url)
+            except LoadShedError:
+                shed += 1
+        assert shed > 10
 
 
 def test_chaos_reaches_the_calls_of_a_library(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from http_service_client import (
     ConcurrencyLimitError,
     HttpClientConfig,
     HttpServiceClient,
+    LoadSheddingPolicy,
     RetryPolicy,
 )
 from http_service_client.core.machines.adaptive_limit import AdaptiveLimit
@@ -100,8 +102,11 @@ def test_refused_attempts_lower_the_limit(front_end: FrontEnd, rejection: Any) -
 
 @pytest.mark.parametrize("answer", [200, 404, 304])
 def test_the_latency_is_that_of_answers(front_end: FrontEnd, answer: int) -> None:
-    """Without the time of interceptors, whose work is not the service's."""
+    """Without the time of interceptors and listeners, whose work is not the service's."""
     harness: Harness
+
+    def listen(*exchange: object) -> None:
+        harness.clock.now += 3.0
 
     class Slow:
         def intercept_request(self, request: HttpRequest, context: Any) -> HttpRequest:
@@ -116,7 +121,8 @@ def test_the_latency_is_that_of_answers(front_end: FrontEnd, answer: int) -> Non
         harness.clock.now += 0.25
         return HttpResponse(answer, request=request)
 
-    harness = harness_of(front_end, respond, request_interceptors=[Slow()], response_interceptors=[Slow()])
+    slow = {"request_interceptors": [Slow()], "response_interceptors": [Slow()]}
+    harness = harness_of(front_end, respond, on_exchange=listen, **slow)
     for _ in range(60):
         harness.request(**ONCE)
     assert limit_of(harness).snapshot().latency == pytest.approx(0.25)
@@ -221,6 +227,22 @@ def test_the_largest_limit_is_that_of_the_connections(limit: dict[str, int], exp
     assert made.settings.largest_limit == expected
     client.reconfigure(replace(config, max_connections_per_host=8))
     assert made.settings.largest_limit == (8 if expected == 7 else expected)
+
+
+def test_files_and_variables_have_the_settings(tmp_path: Path) -> None:
+    """With units, and as text."""
+    file = tmp_path / "settings.json"
+    file.write_text(
+        '{"adaptive_limit": {"algorithm": "vegas", "max_wait": "250ms", "overloads": [529]}, "load_shedding": {"window": "1m"}}',
+        encoding="utf-8",
+    )
+    config = HttpClientConfig.from_file(file)
+    assert config.adaptive_limit == AdaptiveLimitPolicy("vegas", max_wait=0.25, overloads=[529]).settings
+    assert config.load_shedding == LoadSheddingPolicy(window=60.0).settings
+    environ = {"APP_ADAPTIVE_LIMIT__MAX_LIMIT": "50", "APP_LOAD_SHEDDING__MAX_SHED": "0.5"}
+    config = HttpClientConfig.from_env("APP_", environ)
+    assert config.adaptive_limit == AdaptiveLimitPolicy(max_limit=50).settings
+    assert config.load_shedding == LoadSheddingPolicy(max_shed=0.5).settings
 
 
 def test_a_policy_its_settings_and_a_mapping_are_the_same_setting() -> None:
