@@ -14,10 +14,10 @@ After each window of results the limit L takes one step. r is the window's laten
     gradient           L * min(1, 1.5 / r) + sqrt(L)          rests where r is a little above 1.5: the queue is half of W
     vegas              by the queue, L * (1 - 1 / r):         grows below sqrt(L) queued requests, shrinks above 2 * sqrt(L)
 
-At first it doubles, until a window is slower, or shows that the limit is too large. It grows only after a window in which it held callers up, or
-was reached: a limit that nobody reaches would be far too high when the load comes. What was refused is not tried again for
-`_HOLD` seconds: a service that refuses at once answers many more requests than one that works on them, and half of all
-results would be refusals.
+At first it doubles, until a window is slower or shows that the limit is too large. It grows only after a window in which it held
+callers up, or was reached: a limit that nobody reaches would be far too high when the load comes. What was refused is not tried
+again for `_HOLD` seconds: a service that refuses at once answers many more requests than one that works on them, and half of
+all results would be refusals.
 
 The baseline is what such algorithms go wrong about, in either direction:
 
