@@ -13,7 +13,7 @@ from ..events import Event
 from .deadline import AMBIENT_DEADLINE, remaining
 from .effects import Effect, Plan
 
-__all__ = ["Body", "GuardedFunction", "Operation", "Proceed", "Subject"]
+__all__ = ["Body", "GuardedFunction", "Operation", "Proceed", "Stopped", "Subject", "shown"]
 
 Proceed = Callable[["Operation"], Plan[Any]]
 """What comes next: the plan of the next strategy, or of the function itself. It returns the function's result, and raises
@@ -49,6 +49,23 @@ class Body(Effect[Any]):
     """
 
     __slots__ = ()
+
+
+class Stopped(Exception):
+    """A StopIteration of guarded code. A generator, such as a plan, cannot pass it on itself.
+
+    error: the StopIteration; the cause as well, for all that judges causes.
+    """
+
+    def __init__(self, error: StopIteration) -> None:
+        super().__init__(error)
+        self.error = error
+        self.__cause__ = error
+
+
+def shown(error: Any) -> Any:
+    """The exception as the guarded code raised it, to be shown to the user; anything else as it is."""
+    return error.error if type(error) is Stopped else error
 
 
 class GuardedFunction:

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..core.effects import Effect, Plan
-from ..core.operation import Body
+from ..core.operation import Body, Stopped, shown
 
 if TYPE_CHECKING:
     from ..drivers.aio import AsyncioDriver
@@ -83,6 +83,8 @@ class Block:
     def _segment(self, error: BaseException | None) -> Plan[bool]:
         """The plan until it asks for the body: True; or to its end: False."""
         plan, result, self.result = self._plan, self.result, None
+        if isinstance(error, StopIteration):
+            error = Stopped(error)
         try:
             effect: Effect[Any] = plan.send(result) if error is None else plan.throw(error)
             while type(effect) is not Body:
@@ -172,8 +174,10 @@ class Attempt:
             self._outcome = self._block.go_on(error)
         except BaseException as raised:
             self._outcome = False
-            if raised is error:
+            if shown(raised) is error:
                 return False
+            if type(raised) is Stopped:  # of an attempt before
+                raise raised.error from raised.error.__cause__
             raise
         return error is not None
 
@@ -189,8 +193,10 @@ class Attempt:
             self._outcome = await self._block.go_on_async(error)
         except BaseException as raised:
             self._outcome = False
-            if raised is error:
+            if shown(raised) is error:
                 return False
+            if type(raised) is Stopped:  # of an attempt before
+                raise raised.error from raised.error.__cause__
             raise
         return error is not None
 

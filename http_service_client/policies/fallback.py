@@ -13,7 +13,7 @@ from ..core.layers.fallback import set_context
 from ..core.machines.fallback import NOTHING, RENAMED, FallbackSettings, LastGood
 from ..core.machines.function_keys import key_of
 from ..core.machines.other_libraries import status_of
-from ..core.operation import Operation, Proceed
+from ..core.operation import Operation, Proceed, shown
 from ..core.outcomes import sent_state_of
 from ..drivers.clocks import Clock, SystemClock
 from ..drivers.locks import ForkSafeLock
@@ -143,7 +143,7 @@ class FallbackPolicy(StatefulStrategy[FallbackSettings]):
             handled = operation.handled
             if (
                 is_interruption(error)
-                or not settings.covers(error, handled)
+                or not settings.covers(shown(error), handled)
                 or not settings.may_hide(error, handled)
             ):
                 raise
@@ -180,7 +180,7 @@ class FallbackPolicy(StatefulStrategy[FallbackSettings]):
 
     def _ask(self, settings: FallbackSettings, failed: Any, operation: Operation) -> Plan[Any]:
         """What the function returns; TIMED_OUT if no time is left for it, or it leaves the failure as it is."""
-        args, kwargs = settings.arguments(failed, operation.args, operation.kwargs)
+        args, kwargs = settings.arguments(shown(failed), operation.args, operation.kwargs)
         remaining = operation.remaining()
         try:
             return (
@@ -190,7 +190,7 @@ class FallbackPolicy(StatefulStrategy[FallbackSettings]):
                 )
             )
         except Exception as raised:
-            if raised is failed:
+            if raised is shown(failed):
                 return TIMED_OUT
             if isinstance(failed, BaseException):
                 set_context(raised, failed)
@@ -201,7 +201,7 @@ class FallbackPolicy(StatefulStrategy[FallbackSettings]):
     ) -> None:
         reason, states = "the result", []
         if isinstance(failed, BaseException):
-            reason = type(failed).__name__
+            reason = type(shown(failed)).__name__
             states = [sent_state_of(each) for each in errors_behind(failed, operation.handled)]
         elif (status := status_of(failed)) is not None:
             reason = f"status {status}"

@@ -9,12 +9,13 @@ from typing import Any
 from ..core.checks import check_flag, suggests_keywords
 from ..core.effects import Plan
 from ..core.machines.hedging import RENAMED, Hedging, HedgingSettings, HedgingSnapshot
-from ..core.operation import Operation, Proceed
+from ..core.operation import Operation, Proceed, shown
 from ..core.race import Arm, Race
 from ..drivers.clocks import Clock, SystemClock
 from ..drivers.locks import ForkSafeLock
 from ..errors import CallRefusedError, ConfigurationError, SentState
 from ..events import HedgeResult
+from .items import is_step
 from .strategy import StatefulStrategy
 
 __all__ = ["HedgingPolicy"]
@@ -93,7 +94,7 @@ class HedgingPolicy(StatefulStrategy[HedgingSettings]):
                 f"{operation.guarded.function!r} is a plain function, which cannot be interrupted when it has lost; guard an async "
                 "function, or write HedgingPolicy(in_threads=True), whose losers run to their end in the background"
             )
-        if not operation.may_repeat:
+        if is_step(operation.args):  # two at a time, of one generator, cannot be
             return (yield from proceed(operation))
         hedging = self._hedging
         hedging.record_call()
@@ -145,5 +146,5 @@ class _FunctionRace(Race):
     def describe(self, arm: Arm) -> tuple[int | None, str | None, SentState]:
         error = arm.branch.error
         if error is not None:
-            return None, type(error).__name__, SentState.MAYBE_PROCESSED
+            return None, type(shown(error)).__name__, SentState.MAYBE_PROCESSED
         return None, None, SentState.ANSWERED if arm.branch.is_done else SentState.MAYBE_PROCESSED

@@ -33,7 +33,9 @@ class _Steps:
         self.thrown: BaseException | None = None
 
     def _begin(self) -> Any:
-        if self._source is None or (self._has_failed and not self.has_delivered):
+        if self._source is None or (
+            (self._has_failed or _is_running(self._source)) and not self.has_delivered
+        ):
             self._source, self._has_failed = self._make(), False
         return self._source
 
@@ -45,7 +47,8 @@ class _Steps:
         except StopIteration as stop:
             return _End(stop.value)
         except BaseException:
-            self._has_failed = True
+            if source is self._source:  # else it was left behind in its thread
+                self._has_failed = True
             raise
         finally:
             self.sent = None
@@ -66,12 +69,18 @@ class _Steps:
             del error
 
     def close(self) -> None:
-        if self._source is not None:
+        # One that was left behind in its thread ends there, at its next `yield`.
+        if self._source is not None and not _is_running(self._source):
             self._source.close()
 
     async def close_async(self) -> None:
         if self._source is not None:
             await self._source.aclose()
+
+
+def _is_running(source: Any) -> bool:
+    """Whether a plain generator was left behind in its thread by a timeout, in the middle of a step."""
+    return getattr(source, "gi_running", False) is True
 
 
 def guarded_items(

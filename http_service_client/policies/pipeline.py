@@ -9,7 +9,7 @@ from typing import Any
 
 from ..core.checks import check_function
 from ..core.effects import Plan
-from ..core.operation import Operation, Proceed
+from ..core.operation import Operation, Proceed, shown
 from ..drivers.clocks import Clock, SystemClock
 from ..errors import ConfigurationError
 from ..events import Event, OperationFinished
@@ -180,7 +180,7 @@ def _finished(proceed: Proceed, operation: Operation) -> Plan[Any]:
     try:
         result = yield from proceed(operation)
     except BaseException as error:
-        operation.record(_end(operation, type(error).__name__))
+        operation.record(_end(operation, type(shown(error)).__name__))
         raise
     operation.record(_end(operation, None))
     return result

@@ -17,6 +17,7 @@ from ..core.machines.retry_quota import AnyBudget, AnyWithdrawal, BudgetSettings
 from ..core.machines.retry_settings import RetrySettings
 from ..core.nesting import EndedCall, RetryScope
 from ..core.operation import Operation
+from ..core.operation import shown as raised
 from ..core.outcomes import describe, requested_wait, sent_state_of, stop_reason
 from ..drivers.clocks import Clock
 from ..drivers.forks import reset_in_forked_children
@@ -301,4 +302,4 @@ class Attempts:
 def _named(error: BaseException | None, shown: list[HttpClientError]) -> str:
     if error is None:
         return "the result"
-    return type(shown[0] if shown else error).__name__
+    return type(shown[0] if shown else raised(error)).__name__

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..core.effects import Invoke, Plan
 from ..core.nesting import current_scope
-from ..core.operation import Body, GuardedFunction, Operation, Proceed
+from ..core.operation import Body, GuardedFunction, Operation, Proceed, Stopped
 from ..drivers.call_ids import CALL_IDS
 from ..drivers.clocks import Clock, is_in_trio
 from ..drivers.functions import asyncio_driver, blocking_driver, trio_driver
@@ -117,11 +117,16 @@ class Runner:
                 for effect in plan:
                     driver.run(plan, effect)
                 return operation.result
-            except _Stopped as stopped:
-                raise stopped.error from None
+            except Stopped as stopped:
+                stop = stopped.error
             except HttpClientError as error:
                 _tell(error, operation)
                 raise
+            # Outside of the handler, which would make a cycle of the two.
+            try:
+                raise stop
+            finally:
+                del stop  # its traceback holds this frame
 
         return guarded
 
@@ -166,20 +171,13 @@ def _tell(error: HttpClientError, operation: Operation) -> None:
         error.timeline = Timeline(operation.events)
 
 
-class _Stopped(Exception):
-    """A StopIteration of a plain function, which a generator cannot pass on."""
-
-    def __init__(self, error: StopIteration) -> None:
-        self.error = error
-
-
 def _call(operation: Operation) -> Plan[Any]:
     """The innermost plan of a plain function."""
     function: Any = operation.guarded.function
     try:
         result = function(*operation.args, **operation.kwargs)
     except StopIteration as error:
-        raise _Stopped(error) from error
+        raise Stopped(error) from error
     if UNFINISHED[type(result)] is not None:
         scope = current_scope()
         refuse(function, result, None if scope is None else scope.last_call)

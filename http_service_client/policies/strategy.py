@@ -12,7 +12,7 @@ from types import FrameType, MethodType, TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar
 
 from ..core.effects import Plan
-from ..core.operation import Operation, Proceed
+from ..core.operation import Operation, Proceed, shown
 from ..drivers.clocks import Clock, SystemClock
 from ..drivers.forks import reset_in_forked_children
 from ..drivers.locks import ForkSafeLock
@@ -108,7 +108,7 @@ class Strategy(ABC):
         try:
             self._blocks.leave(self).go_on(error)
         except BaseException as raised:
-            if raised is not error:
+            if shown(raised) is not error:
                 raise
 
     async def __aenter__(self) -> Self:
@@ -123,7 +123,7 @@ class Strategy(ABC):
         try:
             await self._blocks.leave(self).go_on_async(error)
         except BaseException as raised:
-            if raised is not error:
+            if shown(raised) is not error:
                 raise
 
     if not TYPE_CHECKING:  # type checkers say that it cannot be called

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
 
-from http_service_client import CircuitOpenError, ResiliencePipeline
+from http_service_client import (
+    CircuitOpenError,
+    ConstantBackoff,
+    HedgingPolicy,
+    OperationTimeoutError,
+    ResiliencePipeline,
+    RetryPolicy,
+    TimeoutPolicy,
+)
 from http_service_client.policies import Strategy
 from kit.front_ends import FrontEnd, run_task
 from kit.guarded import PaymentError, breaking, retrying
@@ -191,3 +200,49 @@ def test_an_open_circuit_is_an_error_of_the_first_step() -> None:
     items = breaker.apply(failing_after(3, 0))()
     with pytest.raises(CircuitOpenError):
         next(items)
+
+
+def test_a_step_that_a_timeout_leaves_behind_is_out_of_the_way() -> None:
+    """Its generator still runs, in its thread: another attempt has one of its own, and the end does not wait for it."""
+    may_go_on, closed, runs = threading.Event(), threading.Semaphore(0), iter(range(9))
+
+    def source() -> Iterator[int]:
+        try:
+            if next(runs) != 1:
+                may_go_on.wait(10)
+            yield 1
+            may_go_on.wait(10)
+            yield 2
+        finally:
+            closed.release()
+
+    retry = RetryPolicy(max_attempts=2, backoff_strategy=ConstantBackoff(0.0))
+    pipeline = ResiliencePipeline(retry, TimeoutPolicy(0.05, in_thread=True))
+    items = pipeline.apply(source)()
+    assert next(items) == 1
+    with pytest.raises(OperationTimeoutError):
+        next(items)
+    may_go_on.set()
+    assert closed.acquire(timeout=10)
+    assert closed.acquire(timeout=10)
+
+
+@pytest.mark.parametrize("is_plain", [True, False])
+def test_the_steps_of_a_generator_are_not_hedged(is_plain: bool) -> None:
+    """One generator cannot make two of them at a time."""
+    policy = HedgingPolicy(delay=0.001, max_share=1.0, in_threads=True)
+    waiting = threading.Event()
+
+    def plain() -> Iterator[int]:
+        waiting.wait(0.02)
+        yield 1
+
+    async def asynchronous() -> AsyncIterator[int]:
+        await asyncio.sleep(0.02)
+        yield 1
+
+    async def main() -> list[int]:
+        return [item async for item in policy.apply(asynchronous)()]
+
+    assert (list(policy.apply(plain)()) if is_plain else run_task(main())) == [1]
+    assert policy.snapshot().hedges == 0
