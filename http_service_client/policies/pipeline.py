@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from types import MethodType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core.checks import check_function
 from ..core.effects import Plan
@@ -19,6 +20,9 @@ from .logs import log_event
 from .order import check_order
 from .runner import Runner
 from .strategy import Strategy
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["PipelineRegistry", "ResiliencePipeline"]
 
@@ -47,6 +51,8 @@ class ResiliencePipeline(Strategy):
     Policies keep their state, so pipelines that share a policy share its circuit, limit or budget. Threads and event loops
     may share a pipeline.
 
+    A copy has the same policies, and is reconfigured by itself; a deep copy or a pickle has policies with state of their own.
+
     Raises ConfigurationError for something that is no policy, and for policies on different clocks.
     """
 
@@ -67,6 +73,16 @@ class ResiliencePipeline(Strategy):
         self._clock = _common_clock(self._strategies, clock)
         check_order(self._strategies)
         self._runner = Runner(self._around, name, self._clock, self._notify)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._runner = Runner(self._around, self._name, self._clock, self._notify)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        twin = copy.copy(self)  # the clock and the listener are not its own
+        twin._strategies = tuple(copy.deepcopy(each, memo) for each in self._strategies)
+        twin._runner.compose()
+        return twin
 
     def reconfigure(self, *strategies: Strategy) -> None:
         """Exchange the policies while calls go on: those under way end under the policies that they began with.

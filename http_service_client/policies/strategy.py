@@ -33,6 +33,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 S = TypeVar("S")
 
 
+_OF_THIS_OBJECT = ("_blocks", "_runner")  # made when they are needed; no copy shares them
+
+
 class Strategy(ABC):
     """A policy that can guard functions: alone, by its own `apply`, `call` and `call_async`, or in a `ResiliencePipeline`.
 
@@ -64,6 +67,9 @@ class Strategy(ABC):
             log_event,
         )
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in _OF_THIS_OBJECT}
+
     def apply(self, function: F) -> F:
         """The function under this policy: plain or async, a method, a generator or an async generator (item by item)."""
         return self._runner.apply(function)
@@ -78,9 +84,11 @@ class Strategy(ABC):
         """Call and await an async function under this policy."""
         return await self._runner.guarded_async(function)(*args, **kwargs)  # type: ignore[no-any-return]  # of the function
 
-    @cached_property
+    @property
     def _blocks(self) -> EnteredBlocks[Block]:
-        return EnteredBlocks()
+        made = vars(self)
+        # Two threads may both find none, and must have the same.
+        return made.get("_blocks") or made.setdefault("_blocks", EnteredBlocks())  # type: ignore[no-any-return]  # our own
 
     def _repeating(self) -> Strategy | None:
         """The policy that a block cannot be under, or None."""
@@ -211,7 +219,7 @@ class StatefulStrategy(Strategy, Generic[S]):
         object.__setattr__(self, name, value)
 
     def __getstate__(self) -> dict[str, Any]:
-        dropped = {"_runner", "_blocks", "_changing", "_settings", *self._live}
+        dropped = {*_OF_THIS_OBJECT, "_changing", "_settings", *self._live}
         kept = {name: value for name, value in self.__dict__.items() if name not in dropped}
         return {"settings": self._settings, "attributes": kept}
 
