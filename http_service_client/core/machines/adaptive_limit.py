@@ -339,7 +339,8 @@ class AdaptiveLimit:
         results = self._count + self._refused + self._late
         latency = math.exp(self._logs / self._count) if self._count else None
         is_limited = self._is_limited or self._peak >= self._controller.capacity
-        window = Window(latency, self._refused / results, self._late / results, self._peak, is_limited)
+        shares = self._refused / results, self._late / results
+        window = Window(latency, *shares, self._peak, is_limited, results)
         self._controller.update(window, now)
         # Late calls that are still under way end later than any that was answered.
         settling = max(self._controller.latest if latency is None else latency, self._longest)

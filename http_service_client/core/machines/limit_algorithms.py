@@ -9,7 +9,7 @@ all become slower, and none is done sooner. Nobody tells a client what W is, but
 After each window of results the limit L takes one step. r is the window's latency divided by the baseline:
 
     too many late      L * (1 - share / 2)                    whatever the algorithm: more than 5 % of the results were late,
-    too many refused   L * 0.9                                or more of them refused than the baseline's share and 5 %
+    too many refused   L * 0.9, then 0.8, 0.7, … 0.5          or more of them refused than the baseline's share, 5 % and chance
     aimd               L + 1
     gradient           L * min(1, 1.5 / r) + sqrt(L)          rests where r is a little above 1.5: the queue is half of W
     vegas              by the queue, L * (1 - 1 / r):         grows below sqrt(L) queued requests, shrinks above 2 * sqrt(L)
@@ -52,7 +52,7 @@ __all__ = ["ALGORITHMS", "LimitController", "Window"]
 
 _TOLERATED = 0.05  # share of the results
 _DOWN = 0.9
-_BACKOFF = 0.9
+_BACKOFF, _LEAST_BACKOFF = 0.1, 0.5
 _HOLD = 5.0  # seconds
 _SLOWDOWN = 1.5  # that the gradient tolerates
 _LEAST_GRADIENT = 0.5
@@ -66,6 +66,7 @@ class Window(NamedTuple):
     latency: the typical seconds of those that were answered; None when none was.
     refused, late: their shares of the results, 0 to 1.   peak: the most calls in flight.
     is_limited: callers were held up, or the next one would have been.
+    results: how many there were. Of a few, the shares say little.
     """
 
     latency: float | None
@@ -73,6 +74,7 @@ class Window(NamedTuple):
     late: float = 0.0
     peak: int = 0
     is_limited: bool = True
+    results: int = 1000
 
 
 def gradient(limit: float, ratio: float) -> float:
@@ -114,7 +116,7 @@ class LimitController:
     """
 
     __slots__ = (
-        *("_ceiling", "_dip_before", "_is_limited", "_is_measured", "_is_starting", "_may_be_slower"),
+        *("_backoffs", "_ceiling", "_dip_before", "_is_limited", "_is_measured", "_is_starting", "_may_be_slower"),
         *("_shrinks_from", "_tries_at"),
         *("algorithm", "dip", "latency", "latest", "least", "limit", "most", "refused"),
     )  # fmt: skip
@@ -130,6 +132,7 @@ class LimitController:
         self._is_measured = False  # the baseline is more than the first latency that came
         self._shrinks_from: tuple[float, float] | None = None  # limit and latency before it began to shrink
         self._may_be_slower = False  # the service, so that the baseline is too low
+        self._backoffs = 0  # windows one after the other, of which too much was refused
         self._ceiling = math.inf  # a limit of which too many calls were refused
         self._tries_at = 0.0  # when that may be tried again
 
@@ -152,15 +155,23 @@ class LimitController:
             self.latency = self.latency or latency
         if window.late > _TOLERATED:
             self._shrink_for_drops(self.limit * (1 - window.late / 2), window, now)
-        elif window.refused - self.refused > _TOLERATED:
-            self._shrink_for_drops(self.limit * _BACKOFF, window, now)
+        elif window.refused > self._tolerated(window.results):
+            self._backoffs += 1
+            self._shrink_for_drops(
+                self.limit * max(_LEAST_BACKOFF, 1 - _BACKOFF * self._backoffs), window, now
+            )
         elif latency is None:
             return
         elif dip:
             self._end_or_deepen(dip, latency)
         else:
-            self.refused = min(self.refused, window.refused)
+            self._backoffs = 0
+            self.refused += _UPWARDS * min(0.0, window.refused - self.refused)
             self._step(latency, window, now)
+
+    def _tolerated(self, results: int) -> float:
+        """The share of refusals that is not the limit's: that of the baseline, and what chance adds to it."""
+        return self.refused + _TOLERATED + 3 * math.sqrt(self.refused * (1 - self.refused) / max(1, results))
 
     def begin_dip(self) -> bool:
         """Whether a dip begins now: callers are held up, and the baseline matters."""
@@ -230,4 +241,5 @@ class LimitController:
         if self.limit <= self.least:
             if window.late <= _TOLERATED and window.refused <= _DOWN:
                 self.refused = window.refused
+                self._is_measured = True  # whatever the latency is, it is not that of a queue
             self._is_starting, self._ceiling = True, math.inf  # what is found again may be another

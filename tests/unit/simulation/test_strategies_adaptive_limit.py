@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from http_service_client import BulkheadPolicy, HttpClientConfig
-from http_service_client.simulation import LogNormal, Report, Service, Slowdown, simulate
+from http_service_client.simulation import Errors, LogNormal, Report, Service, Slowdown, simulate
 
 ALGORITHMS = ["gradient", "vegas", "aimd"]
 WORKERS = 10
@@ -99,3 +99,14 @@ def test_a_service_that_refuses_at_once_is_not_asked_all_the_time(algorithm: str
     report = run(service, 2.0, seconds=20.0, adaptive_limit={"algorithm": algorithm})
     assert goodput(report, 2.0, 5, 20) >= 0.85
     assert report.exchanges - report.succeeded <= 0.25 * report.exchanges
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("share", [0.03, 0.1, 0.3])
+def test_refusals_by_chance_cost_no_more_than_the_time_to_find_out(algorithm: str, share: float) -> None:
+    """A bug that answers 503 is no overload: after 20 s, as many calls succeed as without a limit."""
+    service = Service(latency=LATENCY, workers=WORKERS, faults=[Errors(rate=share, status=503)])
+    report = run(service, 0.6, seconds=45.0, adaptive_limit={"algorithm": algorithm})
+    recovered = report.success_share_between(20, 45)
+    assert recovered is not None
+    assert recovered >= 1 - share - 0.04

@@ -149,6 +149,26 @@ def test_a_limit_that_was_refused_is_not_tried_again_at_once(algorithm: str) -> 
     assert limit.capacity > 105
 
 
+def test_the_steps_become_larger_while_too_much_is_refused() -> None:
+    """So a limit that is far too large, or refusals that no limit prevents, are found out soon."""
+    limit = settled()
+    capacities = []
+    for _ in range(6):
+        limit.update(Window(0.1, refused=0.5, peak=limit.capacity), 0.0)
+        capacities.append(limit.capacity)
+    assert capacities == [90, 72, 50, 30, 15, 7]
+
+
+@pytest.mark.parametrize(("results", "expected"), [(10, "grows"), (1000, "shrinks")])
+def test_chance_is_allowed_for(results: int, expected: str) -> None:
+    """Half of ten results says little where three of ten are refused anyway; half of a thousand says much."""
+    limit = settled("aimd")
+    limit.refused = 0.3
+    before = limit.limit
+    limit.update(Window(0.1, refused=0.5, peak=100, results=results), 0.0)
+    assert ("grows" if limit.limit > before else "shrinks") == expected
+
+
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize(("share", "is_least"), [(0.3, False), (1.0, True)])
 def test_refusals_that_no_limit_prevents(algorithm: str, share: float, is_least: bool) -> None:
