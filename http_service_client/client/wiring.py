@@ -157,9 +157,12 @@ def pipelines(
     # A call with an auth flow has its credentials from there: no login is taken from a netrc file.
     headers = standard_headers(config.pool)
     headers.secret_names = config.resolved.secret_names
-    # A call that fetches a token has nothing of the calls that need it: no interceptors, cookies or signatures.
+    # A call that fetches a token has nothing of the calls that need it: no interceptors, cookies or signatures. Nor does it
+    # need a permit: after a 401, those that wait for the token hold the permits, and it would wait for them.
     fetching = partial(
         pipeline,
+        has_bulkheads=False,
+        adapts_limits=False,
         prepare=Preparation(),
         interceptors=((), ()),
         signers=(),
