@@ -138,14 +138,19 @@ class OriginParts:
             state.hedging.reconfigure(settings)
 
     def _set_bulkhead(self, key: str, state: OriginState) -> None:
-        """Give a state its bulkhead, or other settings to the one that it has: its permits and waiters stay."""
-        settings = self._config.resolved.bulkhead
+        """Give a state its bulkhead, or other settings to the one that it has: its permits and waiters stay.
+
+        Where it is taken away, those that wait go on at once.
+        """
+        settings, bulkhead = self._config.resolved.bulkhead, state.bulkhead
         if settings is None:
             state.bulkhead = None
-        elif state.bulkhead is None:
+            if bulkhead is not None:
+                bulkhead.lift()
+        elif bulkhead is None:
             state.bulkhead = Bulkhead(settings, key=key, lock=self._lock_of(key))
-        elif state.bulkhead.settings != settings:
-            state.bulkhead.reconfigure(settings)
+        elif bulkhead.settings != settings:
+            bulkhead.reconfigure(settings)
 
     def _set_deadline_check(self, key: str, state: OriginState) -> None:
         """Give a state its check, or take it away. What it knows stays."""
@@ -170,12 +175,17 @@ class OriginParts:
             limiter.reconfigure(settings)
 
     def _set_adaptive_limit(self, key: str, state: OriginState) -> None:
-        """Give a state its limit, or other settings to the one that it has: what it has learned stays, and its permits."""
+        """Give a state its limit, or other settings to the one that it has: what it has learned stays, and its permits.
+
+        Where it is taken away, those that wait go on at once.
+        """
         settings, limit = self._config.resolved.adaptive_limit, state.adaptive_limit
         if settings is not None and not self._config.http2:  # one connection of HTTP/2 takes many calls
             settings = settings.with_connections(self._config.pool.max_connections_per_host)
         if settings is None:
             state.adaptive_limit = None
+            if limit is not None:
+                limit.permits.lift()
         elif limit is None:
             state.adaptive_limit = AdaptiveLimit(
                 settings, key=key, clock=self._now, wall_clock=self._wall, lock=self._lock_of(key)

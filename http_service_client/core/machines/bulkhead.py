@@ -33,6 +33,7 @@ so a waiter is added to the holders before it leaves the queue, and code that fi
 from __future__ import annotations
 
 import math
+import sys
 from collections import OrderedDict
 from contextlib import AbstractContextManager
 from typing import Any
@@ -212,7 +213,7 @@ class Bulkhead:
     """
 
     __slots__ = (
-        *("_capacity", "_granted", "_lock", "_refused", "_settings", "_turn"),
+        *("_capacity", "_granted", "_is_lifted", "_lock", "_refused", "_settings", "_turn"),
         *("key", "partitions", "rest"),
     )
 
@@ -222,6 +223,7 @@ class Bulkhead:
         self.key = key
         self._lock = lock
         self._granted = self._refused = 0
+        self._is_lifted = False
         self._turn = 0.0  # of the last partition that had one: a partition that was idle saves none up
         self.rest = _Partition("")
         self.partitions: dict[str, _Partition] = {}
@@ -264,6 +266,14 @@ class Bulkhead:
             granted = self._grant_locked()
         self._wake(granted)
 
+    def lift(self) -> None:
+        """Have permits for everyone from now on, and let go on all that wait: the limit was switched off."""
+        with self._lock:
+            self._is_lifted = True
+            self._configure_locked(self._settings)
+            granted = self._grant_locked()
+        self._wake(granted)
+
     def snapshot(self) -> BulkheadSnapshot:
         """Permits and queue, at one instant."""
         with self._lock:
@@ -299,7 +309,7 @@ class Bulkhead:
 
     def _configure_locked(self, settings: BulkheadSettings) -> None:
         self._settings = settings
-        self._capacity = settings.max_concurrent
+        self._capacity = sys.maxsize if self._is_lifted else settings.max_concurrent
         most, shares, rest = settings.most_waiting, settings.partitions, self.rest
         gone = [one for name, one in self.partitions.items() if name not in shares]
         partitions = {}

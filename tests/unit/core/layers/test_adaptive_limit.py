@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -212,6 +213,24 @@ def test_reconfiguring_the_client_keeps_the_limit(front_end: FrontEnd) -> None:
     harness.error(ConcurrencyLimitError, **ONCE)
     harness.client.reconfigure(replace(harness.client.config, adaptive_limit=None))
     assert harness.request(**ONCE).status_code == 200
+
+
+def test_a_waiting_call_goes_on_when_the_limit_is_switched_off(front_end: FrontEnd) -> None:
+    """Mid-wait: it is not refused by a limit that is no more."""
+    policy = AdaptiveLimitPolicy(initial_limit=1, max_limit=1, max_waiting=1, max_wait=20.0)
+    harness = harness_of(front_end, 200, adaptive_limit=policy)
+    fill(harness)
+    permits = limit_of(harness).permits
+
+    def switch_off() -> None:
+        while not permits.waiting:
+            threading.Event().wait(0.001)
+        harness.client.reconfigure(replace(harness.client.config, adaptive_limit=None))
+
+    other = threading.Thread(target=switch_off)
+    other.start()
+    assert harness.request(**ONCE).status_code == 200
+    other.join(20)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from http_service_client import (
     priority,
 )
 from http_service_client.core.layers.bulkhead import BulkheadLayer
-from http_service_client.core.machines.bulkhead import BulkheadPermit
+from http_service_client.core.machines.bulkhead import Bulkhead, BulkheadPermit
 from http_service_client.events import LimitRefused, LimitWaited, RetryStopped, StopReason
 from http_service_client.policies import BulkheadSettings
 from kit.fakes import REFUSED, URL, FakeClock, Harness
@@ -57,9 +57,14 @@ def limits(harness: Harness) -> list[Any]:
 @contextmanager
 def once_a_call_waits(harness: Harness, action: Callable[[], object]) -> Iterator[None]:
     """The action happens on another thread while a call of the block waits for a permit."""
+    with once_a_call_waits_for(harness.state.bulkhead, action):
+        yield
 
+
+@contextmanager
+def once_a_call_waits_for(bulkhead: Bulkhead, action: Callable[[], object]) -> Iterator[None]:
     def act() -> None:
-        while not harness.state.bulkhead.waiting:
+        while not bulkhead.waiting:
             threading.Event().wait(0.001)
         action()
 
@@ -317,6 +322,15 @@ def test_a_waiting_call_is_granted_when_the_client_gets_more_permits(front_end: 
     taken(harness)
     with once_a_call_waits(harness, lambda: reconfigure(harness, {"max_concurrent": 2})):
         assert harness.request().status_code == 200
+
+
+def test_a_waiting_call_goes_on_when_the_bulkhead_is_switched_off(front_end: FrontEnd) -> None:
+    """Mid-wait: it is not refused by a limit that is no more."""
+    harness = harness_of(front_end, bulkhead={"max_waiting": 1, "max_wait": 20.0})
+    permit = taken(harness)
+    with once_a_call_waits_for(permit.bulkhead, lambda: reconfigure(harness, None)):
+        assert harness.request().status_code == 200
+    assert permit.is_held
 
 
 def test_a_closed_client_ends_the_waits(front_end: FrontEnd) -> None:
