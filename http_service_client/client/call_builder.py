@@ -178,6 +178,7 @@ class CallBuilder:
             is_nested=False,
             fallback=resolved.fallback,
         )
+        self._has_own_fallback = False  # as a view may, be it none at all
         self._state_key = resolved.state_key
         self.routes = None if resolved.routes is None else LiveRoutes(resolved.routes, self._now)
         self.lifetime = _Lifetime()
@@ -400,7 +401,7 @@ class CallBuilder:
             route is not None
             and route.fallback is not CLIENT_DEFAULT
             and _stream is None
-            and self._options.fallback is config.resolved.fallback  # a view has none of its own
+            and not self._has_own_fallback
         ):
             options = options._replace(fallback=chosen_fallback(route.fallback, config.resolved.fallback))
         if hedging is not CLIENT_DEFAULT:

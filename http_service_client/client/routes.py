@@ -170,9 +170,20 @@ def parse_routes(given: object) -> tuple[ReadOnlyMapping, Routes | None]:
             options.append(settings if isinstance(settings, RouteOptions) else parse_route_options(settings))
         except ConfigurationError as error:
             raise ConfigurationError(f"routes[{text!r}]: {error}") from None
+        _check_fallback(text, routes[-1].method, options[-1].fallback)
     shown = {str(route): ReadOnlyMapping(each.given()) for route, each in zip(routes, options, strict=True)}
     table = RouteTable("routes", routes)
     return ReadOnlyMapping(shown), (table, tuple(options)) if routes else None
+
+
+def _check_fallback(text: str, method: str | None, fallback: object) -> None:
+    """Raise ConfigurationError for a fallback that could never stand in for a response of its route."""
+    if method is None or not isinstance(fallback, FallbackSettings) or fallback.may_answer(method):
+        return
+    raise ConfigurationError(
+        f"routes[{text!r}]: fallback would hide that a {method} failed, and may have been processed; "
+        "if that is meant, set unsafe_methods to true in it"
+    )
 
 
 class LiveRoutes:

@@ -148,7 +148,7 @@ class ViewCallBuilder(CallBuilder):
         self._check_defaults(**self._defaults)
         if "fallback" in options:
             fallback = chosen_fallback(options["fallback"], self._options.fallback)
-            self._options = self._options._replace(fallback=fallback)
+            self._options, self._has_own_fallback = self._options._replace(fallback=fallback), True
         if "cookies" in options or "cache" in options:
             cache = chosen("cache", options.get("cache", True), self.cache, Cache)
             if cache is None and options.get("cache") is True:

@@ -140,6 +140,25 @@ def test_a_route_may_have_a_fallback(front_end: FrontEnd) -> None:
     assert front_end.run(front_end.calling(view, "GET", "/a")).json() == {"from": "view"}
 
 
+@pytest.mark.parametrize("chosen", [False, None])
+def test_a_view_without_a_fallback_has_none_by_a_route(front_end: FrontEnd, chosen: bool | None) -> None:
+    """Whether or not the client has one: the view comes before the route."""
+    harness = harness_of(front_end, {"GET /a": {"fallback": {"value": {"from": "route"}}}}, 500)
+    view = harness.client.with_options(fallback=chosen)
+    assert front_end.run(front_end.calling(view, "GET", "/a")).status_code == 500
+    assert front_end.run(front_end.calling(view.with_options(timeout=5), "GET", "/a")).status_code == 500
+    assert harness.request("GET", "/a").json() == {"from": "route"}
+
+
+def test_a_fallback_that_its_route_could_never_use_is_an_error() -> None:
+    """A setting that is accepted does something."""
+    with pytest.raises(
+        ConfigurationError, match=r"routes\['POST /a'\]: fallback would hide that a POST failed"
+    ):
+        HttpClientConfig(routes={"POST /a": {"fallback": {"value": 1}}})
+    HttpClientConfig(routes={"POST /a": {"fallback": {"value": 1, "unsafe_methods": True}}})
+
+
 def test_a_route_may_have_hedges(front_end: FrontEnd) -> None:
     """Its own settings, switched off, or those of the client."""
     harness = harness_of(
