@@ -51,7 +51,8 @@ class ParallelDownloads(Polls):
         changes meanwhile. Each part is a call, retried and resumed as a `download`.
 
         url: absolute, or relative to the client's `base_url`.   path: of the file; its folder must exist.
-        parts: how many may arrive at a time; >= 1, and never more than the client's connections to a host.
+        parts: how many may arrive at a time; >= 1, and never more than the client's connections to a host, or the permits
+            of its bulkhead.
         checksum: what the file must have, such as ``sha256:9f86d0...``.
         resume: keep what has arrived when the download fails or its process is killed; the next download of the
             same URL to the same path, with resume=True, continues there if the file is still the same.
@@ -129,7 +130,8 @@ class ParallelDownloads(Polls):
         """As `download_parallel`, in asyncio tasks; the file is written in threads.
 
         url: absolute, or relative to the client's `base_url`.   path: of the file; its folder must exist.
-        parts: how many may arrive at a time; >= 1, and never more than the client's connections to a host.
+        parts: how many may arrive at a time; >= 1, and never more than the client's connections to a host, or the permits
+            of its bulkhead.
         checksum: what the file must have, such as ``sha256:9f86d0...``.
         resume: keep what has arrived when the download fails or its process is killed; the next download of the
             same URL to the same path, with resume=True, continues there if the file is still the same.
@@ -197,7 +199,9 @@ class ParallelDownloads(Polls):
     ) -> ParallelDownload:
         check_count("parts", parts)
         pool = builder.config.resolved.pool
-        parts = min(parts, pool.max_connections_per_host, pool.max_connections)
+        bulkhead = builder.config.resolved.bulkhead
+        permits = parts if bulkhead is None else bulkhead.max_concurrent
+        parts = min(parts, permits, pool.max_connections_per_host, pool.max_connections)
         seconds = builder.total_timeout(options)
         begin = partial(_begin_download, builder, url, max_size)
         return ParallelDownload(begin, file, parts, self._clock.monotonic, seconds, options)

@@ -128,11 +128,19 @@ def test_the_parts_are_requested_once_each(
     assert file.conditions == [None, *['"v1"'] * 4]
 
 
-@pytest.mark.parametrize(("parts", "limit", "most"), [(1, 20, 1), (3, 20, 3), (8, 2, 2)])
+@pytest.mark.parametrize(
+    ("parts", "settings", "most"),
+    [
+        (1, {}, 1),
+        (3, {}, 3),
+        (8, {"max_connections_per_host": 2}, 2),
+        (8, {"bulkhead": {"max_concurrent": 2, "max_waiting": 0}}, 2),
+    ],
+)
 def test_at_most_so_many_run_at_a_time(
-    front_end: FrontEnd, server: LoopbackServer, path: Path, parts: int, limit: int, most: int
+    front_end: FrontEnd, server: LoopbackServer, path: Path, parts: int, settings: dict[str, Any], most: int
 ) -> None:
-    """And never more than the client has connections: a part that waits for another would wait for itself."""
+    """And never more than the client has connections or permits: a part would wait for another, or be refused."""
     lock, running, seen = threading.Lock(), 0, 0
     barrier = threading.Barrier(most)
 
@@ -147,7 +155,7 @@ def test_at_most_so_many_run_at_a_time(
         with lock:
             running -= 1
 
-    client = front_end.client(max_connections_per_host=limit, **QUICK)
+    client = front_end.client(**settings, **QUICK)
     fetch(front_end, client, server, File(part=count), path, parts=parts)
     assert path.read_bytes() == CONTENT
     assert seen == most
