@@ -86,14 +86,14 @@ def parse_route(field: str, text: object) -> Route:
 
 
 def path_below(url: str, base_url: str | None) -> str | None:
-    """The path of a URL below the base URL, with its first slash; None for a URL elsewhere.
+    """The path of a URL in normal form below the base URL, with its first slash; None for a URL elsewhere.
 
     >>> path_below("https://api.test/v1/orders?page=2", "https://api.test/v1")
     '/orders'
     """
     begin, end = path_span(url)
     if base_url is None:
-        return url[begin:end] or "/"
+        return url[begin:end]
     base = base_url.rstrip("/")  # in normal form
     if not url.startswith(base) or url[len(base) : len(base) + 1] not in ("/", "?", ""):
         return None
@@ -164,7 +164,7 @@ def _rank(route: Route) -> _Rank:
 
 def _overlap(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
     """Whether a segment may match both, which are of one rank, as far as their beginnings and ends say."""
-    if len(one) == 1 or len(other) == 1:
+    if len(one) == 1:  # and so has the other, of the same rank
         return one == other
     return (one[0].startswith(other[0]) or other[0].startswith(one[0])) and (
         one[-1].endswith(other[-1]) or other[-1].endswith(one[-1])

@@ -193,7 +193,8 @@ class ChaosLayer:
         A failure if a timeout ended the wait, as it would have ended that for the server.
         elapsed: seconds since the exchange began.   is_connecting: no connection is made, rather than no response sent.
         """
-        timeout, wait = effect.timeout, fault.latency or 0.0
+        assert fault.latency is not None
+        timeout, wait = effect.timeout, fault.latency
         ends_with: type[RequestTimeoutError] | None = None
         total = None if timeout.total is None else max(0.0, timeout.total - elapsed)
         if total is not None and total <= wait:

@@ -122,6 +122,7 @@ def test_what_is_no_route_is_an_error(text: Any, words: str) -> None:
         ("https://api.test/v1/orders?page=2", "https://api.test/v1", "/orders"),
         ("https://api.test/v1/orders", "https://api.test/v1/", "/orders"),
         ("https://api.test/v1?x", "https://api.test/v1", "/"),
+        ("https://api.test/v1", "https://api.test/v1", "/"),
         ("https://api.test/v12/orders", "https://api.test/v1", None),
         ("https://api.test/orders", "https://api.test/v1", None),
         ("https://api.test:8443/orders", "https://api.test", None),

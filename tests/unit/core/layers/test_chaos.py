@@ -81,8 +81,10 @@ def test_a_status_stands_in_for_the_response(front_end: FrontEnd) -> None:
 
 def test_a_latency_holds_the_response_back(front_end: FrontEnd) -> None:
     """The request is sent, and the delay counts as time of the service."""
-    harness = harness_of(front_end, latency=(2.0, 2.0), latency_rate=1)
+    whole = HttpResponse(200, content=b"whole", url=URL)
+    harness = harness_of(front_end, whole, latency=(2.0, 2.0), latency_rate=1)
     response = harness.request()
+    assert response.content == b"whole"
     assert (response.status_code, response.elapsed) == (200, 2.0)
     assert (harness.sends, harness.sleeps) == (1, [2.0])
     assert [event.duration for event in harness.events if isinstance(event, AttemptFinished)] == [2.0]

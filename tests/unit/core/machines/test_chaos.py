@@ -73,6 +73,16 @@ def test_a_rate_of_one_disturbs_all_and_one_of_zero_none() -> None:
         assert fault.latency is None
 
 
+def test_a_rate_of_zero_injects_nothing_at_the_smallest_number() -> None:
+    """Zero is drawn, too."""
+    chaos = Chaos(
+        ChaosSettings(latency=1, latency_rate=1.0), clock=lambda: 0.0, random=lambda: 0.0, lock=nullcontext()
+    )
+    fault = chaos.draw(Of(""))
+    assert fault is not None
+    assert fault[:4] == (1.0, None, None, None)
+
+
 def test_calls_without_an_id_count_each_time() -> None:
     """A bound is never exceeded for want of a name."""
     chaos = chaos_of(ChaosSettings(statuses=[503], status_rate=1, max_calls=3))
