@@ -8,8 +8,8 @@ all become slower, and none is done sooner. Nobody tells a client what W is, but
 
 After each window of results the limit L takes one step. r is the window's latency divided by the baseline:
 
-    too many late      L * (1 - share / 2)                    whatever the algorithm: more than 5 % of the results were late,
-    too many refused   L * 0.9, then 0.8, 0.7, … 0.5          or more of them refused than the baseline's share, 5 % and chance
+    too many refused   L * 0.9, then 0.8, 0.7, … 0.5          whatever the algorithm: more of the results were refused or late
+    too many late      the same, or L * (1 - share / 2)       than the baseline's share, 5 % and what chance may add
     aimd               L + 1
     gradient           L * min(1, 1.5 / r) + sqrt(L)          rests where r is a little above 1.5: the queue is half of W
     vegas              by the queue, L * (1 - 1 / r):         grows below sqrt(L) queued requests, shrinks above 2 * sqrt(L)
@@ -38,8 +38,9 @@ One client's dip does not empty a queue that the others fill. So it is the calle
 that all clients of a service have in common.
 
 The same holds for refusals. Where even the least limit is refused more often than it should, they have another reason than the
-limit (a bug that answers 503, say), and their share is the baseline. If nearly all is refused, the service is down, and the
-limit stays at its least.
+limit (a bug that answers 503, say), and their share is the baseline. Calls are late by the queue, so fewer are when the limit
+has halved; if not, they have another reason, too (requests that hang). If nearly all is refused or late, the service is down,
+and the limit stays at its least.
 """
 
 from __future__ import annotations
@@ -106,25 +107,30 @@ def aimd(limit: float, ratio: float) -> float:
 ALGORITHMS: dict[str, Callable[[float, float], float]] = {"gradient": gradient, "vegas": vegas, "aimd": aimd}
 
 
+def _tolerated(share: float, results: int) -> float:
+    """The share of drops that is not the limit's: that of the baseline, and what chance adds to it."""
+    return share + _TOLERATED + 3 * math.sqrt(share * (1 - share) / max(1, results))
+
+
 class LimitController:
     """The limit as a number, and its baseline. It has no clock and no lock, and knows no calls.
 
     algorithm: a name in `ALGORITHMS`.   least, most: bounds of the limit.
     limit: what it is apart from dips.   dip: how often it is halved just now; 0 between dips.
-    latency, refused: the baseline. A latency of 0.0 is unknown.
+    latency, refused, late: the baseline. A latency of 0.0 is unknown.
     latest: the latency of the last window that had one.
     """
 
     __slots__ = (
         *("_backoffs", "_ceiling", "_dip_before", "_is_limited", "_is_measured", "_is_starting", "_may_be_slower"),
-        *("_shrinks_from", "_tries_at"),
-        *("algorithm", "dip", "latency", "latest", "least", "limit", "most", "refused"),
+        *("_late_from", "_shrinks_from", "_tries_at"),
+        *("algorithm", "dip", "late", "latency", "latest", "least", "limit", "most", "refused"),
     )  # fmt: skip
 
     def __init__(self, algorithm: str, initial: int, least: int, most: int) -> None:
         self.algorithm, self.least, self.most = algorithm, least, most
         self.limit = float(initial)
-        self.latency = self.refused = self.latest = 0.0
+        self.latency = self.refused = self.late = self.latest = 0.0
         self.dip = 0
         self._dip_before = 0.0  # the latency before the last halving
         self._is_limited = False
@@ -133,6 +139,7 @@ class LimitController:
         self._shrinks_from: tuple[float, float] | None = None  # limit and latency before it began to shrink
         self._may_be_slower = False  # the service, so that the baseline is too low
         self._backoffs = 0  # windows one after the other, of which too much was refused
+        self._late_from: tuple[float, float] | None = None  # limit and share before it shrank for late calls
         self._ceiling = math.inf  # a limit of which too many calls were refused
         self._tries_at = 0.0  # when that may be tried again
 
@@ -153,25 +160,22 @@ class LimitController:
         if latency is not None:
             self.latest = latency
             self.latency = self.latency or latency
-        if window.late > _TOLERATED:
-            self._shrink_for_drops(self.limit * (1 - window.late / 2), window, now)
-        elif window.refused > self._tolerated(window.results):
+        is_late = window.late > _tolerated(self.late, window.results)
+        if is_late or window.refused > _tolerated(self.refused, window.results):
             self._backoffs += 1
-            self._shrink_for_drops(
-                self.limit * max(_LEAST_BACKOFF, 1 - _BACKOFF * self._backoffs), window, now
-            )
+            step, before = max(_LEAST_BACKOFF, 1 - _BACKOFF * self._backoffs), self.limit
+            self._shrink_for_drops(before * min(step, 1 - window.late / 2), window, now)
+            if is_late and self.limit < before:
+                self._judge_late(before, window.late)
         elif latency is None:
             return
         elif dip:
             self._end_or_deepen(dip, latency)
         else:
-            self._backoffs = 0
+            self._backoffs, self._late_from = 0, None
             self.refused += _UPWARDS * min(0.0, window.refused - self.refused)
+            self.late += _UPWARDS * min(0.0, window.late - self.late)
             self._step(latency, window, now)
-
-    def _tolerated(self, results: int) -> float:
-        """The share of refusals that is not the limit's: that of the baseline, and what chance adds to it."""
-        return self.refused + _TOLERATED + 3 * math.sqrt(self.refused * (1 - self.refused) / max(1, results))
 
     def begin_dip(self) -> bool:
         """Whether a dip begins now: callers are held up, and the baseline matters."""
@@ -234,6 +238,7 @@ class LimitController:
         self._is_starting, self._shrinks_from = False, None
         if 2 * window.peak < self.limit:  # so few in flight are not the reason
             self.refused += _UPWARDS * (window.refused - self.refused)
+            self.late += _UPWARDS * (window.late - self.late)
             return
         self._ceiling = min(self._ceiling, max(self.least + 1.0, math.floor(self.limit)))
         self._tries_at = now + _HOLD
@@ -243,3 +248,13 @@ class LimitController:
                 self.refused = window.refused
                 self._is_measured = True  # whatever the latency is, it is not that of a queue
             self._is_starting, self._ceiling = True, math.inf  # what is found again may be another
+
+    def _judge_late(self, before: float, share: float) -> None:
+        """Whether the limit is the reason for late calls: then they become fewer as it shrinks."""
+        if self._late_from is None:
+            self._late_from = (before, share)
+        limit_before, share_before = self._late_from
+        if self.limit <= max(limit_before / 2, self.least):
+            self._late_from = None
+            if share <= _DOWN and share >= _UNIMPROVED * share_before:
+                self.late = (share + share_before) / 2

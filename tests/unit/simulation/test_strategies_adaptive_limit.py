@@ -110,3 +110,13 @@ def test_refusals_by_chance_cost_no_more_than_the_time_to_find_out(algorithm: st
     recovered = report.success_share_between(20, 45)
     assert recovered is not None
     assert recovered >= 1 - share - 0.04
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_requests_that_hang_by_chance_do_not_pin_the_limit(algorithm: str) -> None:
+    """A tenth of them is late whatever the limit is: it has grown again half a minute later."""
+    service = Service(latency=LATENCY, workers=200, faults=[Slowdown(factor=200, share=0.1, start=5)])
+    report = run(service, 0.03, seconds=70.0, adaptive_limit={"algorithm": algorithm})
+    recovered = report.success_share_between(45, 70)
+    assert recovered is not None
+    assert recovered >= 0.85

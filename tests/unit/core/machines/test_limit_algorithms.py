@@ -182,6 +182,22 @@ def test_refusals_that_no_limit_prevents(algorithm: str, share: float, is_least:
     assert limit.capacity > 100
 
 
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_late_calls_that_no_limit_prevents(algorithm: str) -> None:
+    """The limit halves, and they are as many: they have another reason. If nearly all are late, it goes on shrinking."""
+    limit = settled(algorithm)
+    least = 100
+    for now in range(40):
+        limit.update(Window(0.1, late=0.2, peak=limit.capacity), float(now))
+        least = min(least, limit.capacity)
+    assert 25 <= least <= 50
+    assert limit.late == pytest.approx(0.2)
+    assert limit.capacity > least
+    for now in range(40, 60):
+        limit.update(Window(None, late=1.0, peak=limit.capacity), float(now))
+    assert limit.capacity == 1
+
+
 @pytest.mark.parametrize("algorithm", BY_LATENCY)
 def test_a_service_that_has_become_slower_is_not_taken_for_a_full_one(algorithm: str) -> None:
     """Three times as slow for whatever is in flight: the limit halves, is measured, and grows again."""
@@ -321,6 +337,7 @@ def test_whatever_comes_the_limit_is_within_its_bounds(
         assert least <= limit.capacity <= max(least, limit.limit)
         assert limit.limit <= before or window.is_limited
         assert 0 <= limit.refused <= 1
+        assert 0 <= limit.late <= 1
         assert math.isfinite(limit.latency)
         if dips:
             limit.begin_dip()
