@@ -6,6 +6,8 @@ docstring of the package. The rules for a page:
 - A page is one session: its blocks run in order and share their names.
 - `await`, `async with` and `async for` work at the top level, all on one event loop per page.
 - A block with `>>>` prompts is a doctest: it must print the output that it shows.
+- A `text` block that comes right after a program is what the program prints, but for the digits of numbers, which may
+  depend on the clock, and for what `…` stands for.
 - `https://anything.example.com` is a live server (see docs_server); each host has its own.
 - No mark exempts a block. Text that is not a program is `text`, `console` or `ini`.
 - A page that imports an extra which is not installed is skipped from that block on.
@@ -25,8 +27,10 @@ import sys
 import textwrap
 import traceback
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
+from itertools import zip_longest
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -143,8 +147,20 @@ class Page:
         self.servers.close()
         _reset_loggers()
 
-    def run(self, block: Block) -> None:
-        """Run a block, or fail with its position, its source and the error."""
+    def run(self, block: Block, shown: Block | None = None) -> None:
+        """Run a block, or fail with its position, its source and the error.   shown: what it prints, on the page."""
+        with redirect_stdout(StringIO()) as printed:
+            self._run(block)
+        text = printed.getvalue()
+        if shown is not None and text.strip():
+            for host, url in self.urls.items():
+                text = text.replace(url, host)
+            pattern = ".*".join(map(re.escape, _comparable(shown.source).split("…")))
+            assert re.fullmatch(pattern, _comparable(text)), (
+                f"{shown.position} shows another output:\n\n{text}"
+            )
+
+    def _run(self, block: Block) -> None:
         run = self._run_session if ">>> " in block.source else self._run_program
         try:
             # The address is replaced in the text, so that samples need no names for it.
@@ -182,6 +198,14 @@ class Page:
         _check(test)
 
 
+def _comparable(output: str) -> str:
+    """Output without what differs from run to run: digits, the ids of calls, spaces around lines."""
+    lines = (
+        re.sub(r"[0-9a-f]{10,}-[0-9a-f]+|\d+", "0", line).strip() for line in output.strip().splitlines()
+    )
+    return "\n".join(lines)
+
+
 def _reset_loggers() -> None:
     """What a page has set on the loggers of the package would change later tests."""
     for name, logger in logging.root.manager.loggerDict.items():
@@ -213,6 +237,13 @@ def _check(test: doctest.DocTest) -> None:
     assert not result.failed, "".join(report)
 
 
+def _is_output(block: Block, following: Block | None) -> bool:
+    """Whether the next block is right after this one, with nothing but an empty line between."""
+    if following is None or following.info != "text":
+        return False
+    return following.line - (block.line + block.source.count("\n")) <= 3
+
+
 def blocks_of(page: str) -> list[Block]:
     return list(fenced_blocks(page, (ROOT / page).read_text(encoding="utf-8")))
 
@@ -221,9 +252,10 @@ def blocks_of(page: str) -> list[Block]:
 def test_every_sample_of_the_page_runs(page: str) -> None:
     """The Python of a page works when a reader copies it, block by block."""
     with Page(page) as session:
-        for block in blocks_of(page):
+        blocks = blocks_of(page)
+        for block, following in zip_longest(blocks, blocks[1:]):
             if block.info == "python":
-                session.run(block)
+                session.run(block, following if _is_output(block, following) else None)
 
 
 @pytest.mark.parametrize("page", PAGES)
