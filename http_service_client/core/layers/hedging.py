@@ -6,6 +6,8 @@ on: it gets a permit of the circuit, passes the limits and runs the interceptors
 A request that was cancelled gives back its permits without evidence. It may have been processed, so only requests that are safe to
 repeat are hedged, and only those whose body is in memory: two cannot read from one file. They share the attempt's
 timeout: a hedge has what the first request has left of it.
+
+Under an idempotency key, 409 may mean that the server is at work on the other one: it is a failure, and that one is waited for.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from ...http.messages import HttpResponse
 from ..call import Attempt, Call
 from ..effects import Outcome, Plan, Send
 from ..machines.hedging import Hedging
+from ..machines.retry_decision import is_in_progress
 from ..nesting import CallScope
 from ..outcomes import FAILURE_STATUSES
 from ..race import Arm, Race
@@ -35,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["HedgingLayer"]
 
 _WON, _LOST, _FAILED, _REFUSED = HedgeResult  # enum attribute access is slow (50 ns)
-_MAYBE = SentState.MAYBE_PROCESSED
+_MAYBE, _UNSENT = SentState.MAYBE_PROCESSED, SentState.NEVER_SENT
 
 
 class HedgedCall(Call):
@@ -104,6 +107,7 @@ class CallRace(Race):
         self._proceed = proceed
         self._report = report
         self._first: CallArm | None = None
+        self._arms: list[CallArm] = []
 
     def new_arm(self, number: int) -> Arm:
         call, first = self._call, self._first
@@ -113,6 +117,7 @@ class CallRace(Race):
             arm_call.options = call.options._replace(timeout=call.options.timeout.within(left))
         arm = CallArm(number, arm_call, lambda: self._plan(arm))
         self._first = first or arm
+        self._arms.append(arm)
         return arm
 
     def _plan(self, arm: CallArm) -> Plan[Outcome | None]:
@@ -137,16 +142,19 @@ class CallRace(Race):
                     effect = plan.send(answer)
         except StopIteration as stop:
             outcome: Outcome = stop.value
-            if self._hedges and self._succeeds(outcome):
+            if self._hedges and self._succeeds(outcome, arm):
                 self.is_decided = True
             return outcome
         finally:
             plan.close()
             scope.leave()
 
-    def _succeeds(self, outcome: Outcome) -> bool:
+    def _succeeds(self, outcome: Outcome, arm: CallArm) -> bool:
         if isinstance(outcome, Failure) or outcome.status_code in FAILURE_STATUSES:
             return False
+        others = [each for each in self._arms if each is not arm and each.sent_at is not None]
+        if is_in_progress(outcome, _MAYBE if others else _UNSENT, arm.call.request):
+            return False  # the server is at work on another arm, under the same idempotency key
         retry = self._call.options.retry
         return retry is None or not retry.is_worth_it(outcome, self._report)
 
@@ -169,7 +177,8 @@ class CallRace(Race):
         if isinstance(outcome, Failure):
             was_refused = issubclass(outcome.error_type, (CallRefusedError, PoolTimeoutError))
             return _REFUSED if arm.number and was_refused and arm.sent_at is None else _FAILED
-        return _WON if self._succeeds(outcome) else _FAILED
+        assert isinstance(arm, CallArm)
+        return _WON if self._succeeds(outcome, arm) else _FAILED
 
     def describe(self, arm: Arm) -> tuple[int | None, str | None, SentState]:
         assert isinstance(arm, CallArm)

@@ -312,3 +312,22 @@ def test_error_pages_do_not_shorten_a_learned_delay(world: str, monkeypatch: pyt
     assert played.story == ""
     delay = played.state.hedging.snapshot().delay
     assert delay == pytest.approx(1.0, rel=0.15), "of eight at one second and two of at least three"
+
+
+@pytest.mark.parametrize("world", WORLDS)
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        # At work on the first one; on the hedge; on none; a hedge was not sent.
+        ([(3.0, HttpResponse(201)), (0.5, HttpResponse(409))], "201@3"),
+        ([(2.0, HttpResponse(409)), (2.0, HttpResponse(201))], "201@3"),
+        ([(2.0, HttpResponse(409)), (2.0, HttpResponse(409))], "409@3"),
+        ([(0.5, HttpResponse(409))], "409@0.5"),
+    ],
+)
+def test_a_409_under_a_key_means_that_the_other_request_is_in_progress(
+    script: list[Any], expected: str, world: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A payment that is being made is not reported as refused."""
+    call = Get(method="POST", options={"headers": {"Idempotency-Key": "k"}})
+    assert play(world, monkeypatch, script, call).results == [expected]
