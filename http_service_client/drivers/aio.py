@@ -52,6 +52,7 @@ WORKERS = DaemonThreads(32, idle=1.0)
 """The threads of `Work`. They stay for the next block of a download, which follows at once."""
 _DISPENSABLE = DaemonThreads(32, idle=1.0)  # of `Work` that a call can do without
 
+_COUNTS_CANCELLATIONS = sys.version_info >= (3, 11)  # a task tells one cancellation from two
 
 _NEEDS_ASYNCIO = (
     "the *_async methods of a client need asyncio, and this is a task of trio; make the call in a thread: "
@@ -195,7 +196,7 @@ class AsyncioDriver:
         """The awaitable's result, or TIMED_OUT when it was cancelled after `timeout` seconds."""
         if self._alarm is not None:
             return _bounded_by(self._alarm(timeout), awaitable)
-        if sys.version_info < (3, 11):  # there, a task does not tell one cancellation from two
+        if not _COUNTS_CANCELLATIONS:
             return bounded(awaitable, timeout)
         loop = asyncio.get_running_loop()
         return cut_after(awaitable, timeout, self._timers.get(loop) or new_timer_wheel(self._timers))

@@ -9,6 +9,7 @@ filed under the second that is a minute away: an entry takes memory until its se
 from __future__ import annotations
 
 import asyncio
+from asyncio import current_task
 from collections.abc import Awaitable
 from contextvars import Context
 from typing import Any
@@ -35,13 +36,14 @@ class TimerWheel:
 
         now: the loop's time.
         """
-        second = int(now + (seconds if seconds < _FURTHEST else _FURTHEST))
+        at = now + seconds
+        second = int(at if seconds < _FURTHEST else now + _FURTHEST)
         pending = self._by_second.get(second)
         if pending is None:
             pending = self._by_second[second] = {}
             # In an empty context: the timer would keep that of the first call alive until it fires.
             self.loop.call_at(second, self._arm, second, context=Context())
-        pending[waiter] = now + seconds
+        pending[waiter] = at
         return pending
 
     def _arm(self, second: int) -> None:
@@ -61,9 +63,8 @@ class _Cut:
 
     __slots__ = ("__weakref__", "has_fired", "task")
 
-    def __init__(self, task: asyncio.Task[Any]) -> None:
-        self.task: asyncio.Task[Any] | None = task
-        self.has_fired = False
+    task: asyncio.Task[Any] | None  # both are set where it is made: an `__init__` would take longer than that
+    has_fired: bool
 
     def done(self) -> bool:
         """Whether there is nothing to cancel any more."""
@@ -83,8 +84,9 @@ async def cut_after(awaitable: Awaitable[Any], seconds: float, timers: TimerWhee
     So this needs Python 3.11. An error, or a result, of an awaitable that goes on after it was cancelled is its own.
     """
     loop = timers.loop
-    task: Any = asyncio.current_task(loop)
-    cancels, cut = task.cancelling(), _Cut(task)
+    task: Any = current_task(loop)
+    cancels, cut = task.cancelling(), _Cut()
+    cut.task, cut.has_fired = task, False
     due = timers.schedule(loop.time(), seconds, cut)  # type: ignore[arg-type]  # as a future
     try:
         return await awaitable

@@ -408,7 +408,7 @@ class CircuitBreakerScope(Scope):
         if free_pass is None and not _is_held(breaker, current_scope()):
             # Before the scope begins: it may call a listener, whose own calls are not inside.
             admission = _permit(breaker)
-        Scope.__init__(self)
+        self._begin()
         if self.outer is not None and self.outer.holds(breaker):
             # The enclosing scope has the permit, and its result is the one that counts.
             free_pass = admission = None
@@ -457,6 +457,8 @@ class _BlockScope(CircuitBreakerScope):
     """
 
     __slots__ = ("_is_paused", "handled")
+
+    may_pause = True
 
     def __init__(
         self,

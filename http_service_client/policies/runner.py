@@ -188,12 +188,16 @@ def _call(operation: Operation) -> Plan[Any]:
 def _call_async(operation: Operation) -> Plan[Any]:
     """The innermost plan of an async function, or of one that returns a plain value."""
     expires_at = operation.expires_at
-    result: Any = yield Invoke(
-        operation.begin, timeout=None if expires_at is None else max(0.0, expires_at - operation.clock())
-    )
+    function: Any = operation.guarded.function
+    # Called as directly as can be.
+    invoke = Invoke(operation.begin) if operation.kwargs else Invoke(function, *operation.args)
+    if expires_at is not None:
+        left = expires_at - operation.clock()
+        invoke.timeout = left if left > 0.0 else 0.0  # `max` takes longer
+    result: Any = yield invoke
     if UNFINISHED[type(result)] not in FINISHED:
         scope = current_scope()
-        refuse(operation.begin, result, None if scope is None else scope.last_call)
+        refuse(function, result, None if scope is None else scope.last_call)
     return result
 
 

@@ -83,9 +83,9 @@ def enter(bulkhead: Bulkhead, subject: Subject) -> tuple[BulkheadPermit, Token[B
         around = around.outer
     if bulkhead.partitions:
         permit = bulkhead.permit(_partition_of(bulkhead, subject))
+        permit.outer = outer
     else:
-        permit = BulkheadPermit(bulkhead, bulkhead.rest)
-    permit.outer = outer
+        permit = BulkheadPermit(bulkhead, bulkhead.rest, outer)
     return permit, _PERMIT.set(permit)
 
 

@@ -136,11 +136,11 @@ class BulkheadPermit(Waiter):
     was_displaced: bool
 
     def __init__(
-        self, bulkhead: Bulkhead, partition: _Partition
+        self, bulkhead: Bulkhead, partition: _Partition, outer: BulkheadPermit | None = None
     ) -> None:  # not that of `Waiter`: what only a wait needs is set when it begins
         self._limit = bulkhead
         self.partition = partition
-        self.outer: BulkheadPermit | None = None
+        self.outer = outer
         self.lender: BulkheadPermit | None = None
         self.is_lent = False
         self.level = _NORMAL
@@ -184,11 +184,20 @@ class BulkheadPermit(Waiter):
 
     def release(self) -> None:
         """Pass the permit to the next in the queue, or leave the queue."""
-        lender = self.lender
-        if lender is None:
-            self._limit._release(self)
-        else:
+        lender, bulkhead = self.lender, self._limit
+        if lender is not None:
             self.lender, lender.is_lent = None, False
+            return
+        with bulkhead._lock:
+            partition = self.partition
+            self.stage = RELEASED
+            partition.holders.discard(self)
+            if not (partition.queue or bulkhead.partitions):  # the usual case
+                return
+            partition.leave(self)
+            granted = bulkhead._grant_locked()
+        if granted:
+            bulkhead._wake(granted)
 
     def lend(self) -> BulkheadPermit | None:
         """A permit that stands in for this one; None if it is lent, or not held."""
@@ -377,18 +386,8 @@ class Bulkhead:
         return refusal
 
     def _release(self, waiter: Waiter) -> None:
-        """Remove the permit from the queue and from those held, and grant what has become free."""
-        assert isinstance(waiter, BulkheadPermit)
-        with self._lock:
-            partition = waiter.partition
-            waiter.stage = RELEASED
-            partition.holders.discard(waiter)
-            if not (partition.queue or self.partitions):  # the usual case
-                return
-            partition.leave(waiter)
-            granted = self._grant_locked()
-        if granted:
-            self._wake(granted)
+        """As a `Limit`. The permit does it itself, since each call does it: a function less."""
+        waiter.release()
 
     def _grant_locked(self) -> list[BulkheadPermit]:
         """Grant the free permits to those whose turn it is. They must be notified."""

@@ -14,7 +14,7 @@ from http_service_client.core.machines.backoff import ExponentialBackoff
 from http_service_client.core.machines.retry_conditions import (
     RetryCondition,
 )
-from http_service_client.core.nesting import Scope, current_scope
+from http_service_client.core.nesting import CallScope, InboundScope, RetryScope, Scope, current_scope
 from http_service_client.errors import (
     ConnectionLostError,
     HttpStatusError,
@@ -394,3 +394,12 @@ def test_a_call_that_ctrl_c_ends_as_it_begins_harms_no_later_one(monkeypatch: py
         assert harness.events[-1].parent_id is None  # type: ignore[union-attr]
 
     copy_context().run(calls)
+
+
+def test_each_kind_of_scope_has_code_of_its_own() -> None:
+    """The interpreter adapts code to one class. What a kind does when it is left, those derived from it do, too."""
+    codes = [each.__code__ for kind in (Scope, CallScope, RetryScope) for each in (kind._begin, kind._end)]
+    assert len({id(code) for code in codes}) == len(codes)
+    assert CallScope.__init__ is CallScope._begin
+    assert CallScope.leave is CallScope._end
+    assert InboundScope.leave is RetryScope.leave
