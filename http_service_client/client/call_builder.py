@@ -629,6 +629,7 @@ _RENAMED = {
     "tenant": "it is called key",
     **dict.fromkeys(("max_attempts", "max_retries"), "pass retry_policy=RetryPolicy(max_attempts=…)"),
     "deadline": "pass total_timeout, or make the call in a 'with deadline(…)' block",
+    "priority": "make the call in a 'with priority(…)' block",
     "idempotency_key": "send it in headers, as Idempotency-Key",
     "query": "it is called params",
     **dict.fromkeys(("path_parameters", "url_params", "url_vars"), "it is called path_params"),

@@ -116,7 +116,13 @@ RENAMED = {
     "user_agent": "set User-Agent in default_headers",
     "interceptors": "set request_interceptors and response_interceptors in HttpClientConfig",
     **dict.fromkeys(("http_version", "enable_http2"), "set http2=True in HttpClientConfig"),
-    "retry": "set retry_policy_config in HttpClientConfig",
+    **dict.fromkeys(("retry", "retry_policy"), "set retry_policy_config in HttpClientConfig"),
+    "circuit_breaker": "set circuit_breaker_config in HttpClientConfig",
+    "timeout_policy": "set base_timeout or total_timeout in HttpClientConfig",
+    **dict.fromkeys(
+        ("pipeline", "policies"),
+        "a client has a pipeline of its own: set retry_policy_config, rate_limit, bulkhead, … in HttpClientConfig",
+    ),
     **dict.fromkeys(
         ("cache", "transport", "metrics", "telemetry", "on_event", "on_exchange"),
         "pass it to HttpServiceClient",

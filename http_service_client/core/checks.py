@@ -8,6 +8,7 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import FrozenInstanceError
+from datetime import timedelta
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -42,6 +43,8 @@ def check_duration(
         remedy = f"; {no_limit}" if optional else ""
         if isinstance(value, str):  # a file or a variable may have units, but not such a text
             remedy = "; write a number, or in a file or a variable text such as '250ms', '1.5s', '2m' or '1h'"
+        elif isinstance(value, timedelta):
+            remedy = "; write its total_seconds()"
         raise ConfigurationError(
             f"{field} must be a positive, finite number of seconds, not {value!r}{remedy}"
         )
@@ -108,20 +111,40 @@ def keyword_remedy(name: object, known: Iterable[str], *takers: type) -> str | N
 def suggests_keywords(renamed: Mapping[str, str]) -> Callable[[Class], Class]:
     """A class decorator: an unknown keyword of the constructor is a TypeError that says what to write instead.
 
-    So is an assignment to a field of a frozen dataclass, which remains a FrozenInstanceError.
+    So are too many arguments by position, a policy that is used as a decorator before it is made, and an assignment to a
+    field of a frozen dataclass, which remains a FrozenInstanceError.
 
     renamed: the remedies for keywords that other libraries, or other classes here, use.
     """
 
     def decorate(kind: Class) -> Class:
         init: Any = kind.__init__  # type: ignore[misc]  # of this very class
-        known = frozenset(inspect.signature(init).parameters)
+        parameters = list(inspect.signature(init).parameters.values())[1:]  # without self
+        known = {it.name for it in parameters}
+        by_name_only = [it.name for it in parameters if it.kind is it.KEYWORD_ONLY]
+        most = len(parameters) - len(by_name_only)
+        takes_any = any(it.kind is it.VAR_POSITIONAL for it in parameters)
 
         @wraps(init)
         def init_or_suggest(self: object, *values: Any, **named: Any) -> None:
-            for name in named.keys() - known:
-                remedy = keyword_remedy(name, sorted(known - {"self"}), kind)
-                raise TypeError(f"{kind.__name__} takes no keyword {name!r}{f'; {remedy}' if remedy else ''}")
+            for name in named:
+                if name not in known:
+                    remedy = keyword_remedy(name, sorted(known), kind)
+                    raise TypeError(
+                        f"{kind.__name__} takes no keyword {name!r}{f'; {remedy}' if remedy else ''}"
+                    )
+            if values and inspect.isfunction(values[0]) and hasattr(kind, "apply"):
+                or_by_name = ", or function=…" if "function" in known else ""
+                raise TypeError(
+                    f"{kind.__name__} takes no function by position; "
+                    f"as a decorator write @{kind.__name__}(…).apply{or_by_name}"
+                )
+            if len(values) > most and not takes_any:
+                count = f"{most} argument{'' if most == 1 else 's'}" if most else "no arguments"
+                raise TypeError(
+                    f"{kind.__name__} takes {count} by position, and {len(values)} were given; "
+                    f"write them by name: {', '.join(f'{name}=…' for name in by_name_only[:4])}"
+                )
             init(self, *values, **named)
 
         kind.__init__ = init_or_suggest  # type: ignore[misc]

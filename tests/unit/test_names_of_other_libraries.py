@@ -8,14 +8,17 @@ from typing import Any
 import pytest
 
 from http_service_client import (
+    BulkheadPolicy,
     Cache,
     CircuitBreakerPolicy,
     ConnectionPoolConfig,
     EgressPolicy,
+    FallbackPolicy,
     HttpClientConfig,
     HttpResponse,
     HttpServiceClient,
     Propagation,
+    RateLimitPolicy,
     RetryPolicy,
     RetryQuotaSettings,
     Timeout,
@@ -48,10 +51,11 @@ KEYWORDS: list[tuple[type, dict[str, str]]] = [
             "it is called failure_threshold": "fail_max max_failures threshold",
             "it is called recovery_timeout": "break_duration open_timeout reset_timeout wait_duration"
             " wait_duration_in_open_state",
-            "it is called failure_rate, a share such as 0.5": "failure_rate_threshold",
+            "it is called failure_rate, a share such as 0.5": "failure_ratio failure_rate_threshold",
             "it is called slow_call_rate, a share such as 0.5": "slow_call_rate_threshold",
             "it is called slow_call_duration": "slow_call_duration_threshold",
             "it is called window_calls, or window for seconds": "sliding_window_size",
+            "make a policy for each key": "key",
             "it is called minimum_calls": "minimum_number_of_calls minimum_throughput",
             "it is called trial_count": "permitted_number_of_calls_in_half_open_state",
             "name the others in exclude, or judge by is_failure": "exceptions expected_exception",
@@ -59,6 +63,22 @@ KEYWORDS: list[tuple[type, dict[str, str]]] = [
             "it is called on_change": "listener listeners on_state_change",
         },
     ),
+    (
+        RateLimitPolicy,
+        {
+            "it is called rate": "max_calls limit permit_limit limit_for_period",
+            "it is called per": "period window time_period",
+        },
+    ),
+    (
+        BulkheadPolicy,
+        {
+            "it is called max_concurrent": "max_parallelization max_calls permits",
+            "it is called max_waiting": "max_queuing_actions queue_limit",
+            "make a policy for each key, or share one by partitions": "key",
+        },
+    ),
+    (FallbackPolicy, {"it is called function": "fallback_action", "it is called failures": "handle"}),
     (RetryQuotaSettings, {"it is called capacity": "max_tokens", "it is called earned": "token_ratio"}),
     (
         Timeout,
@@ -135,7 +155,11 @@ KEYWORDS: list[tuple[type, dict[str, str]]] = [
             "set User-Agent in default_headers": "user_agent",
             "set request_interceptors and response_interceptors in HttpClientConfig": "interceptors",
             "set http2=True in HttpClientConfig": "http_version enable_http2",
-            "set retry_policy_config in HttpClientConfig": "retry",
+            "set retry_policy_config in HttpClientConfig": "retry retry_policy",
+            "set circuit_breaker_config in HttpClientConfig": "circuit_breaker",
+            "set base_timeout or total_timeout in HttpClientConfig": "timeout_policy",
+            "a client has a pipeline of its own: set retry_policy_config, rate_limit, bulkhead, … in "
+            "HttpClientConfig": "pipeline policies",
             "set allowed_redirect_count in HttpClientConfig": "max_redirects",
             "set allowed_redirect_count in HttpClientConfig, to 0 for none": "follow_redirects",
             "pass it to HttpServiceClient": "cache transport metrics on_event on_exchange interceptor_factory clock",
@@ -190,6 +214,7 @@ OF_CALLS = {
     "it is called key": "tenant",
     "pass retry_policy=RetryPolicy(max_attempts=…)": "max_attempts max_retries",
     "pass total_timeout, or make the call in a 'with deadline(…)' block": "deadline",
+    "make the call in a 'with priority(…)' block": "priority",
     "send it in headers, as Idempotency-Key": "idempotency_key",
     "it is called params": "query",
     "pass it as json, data or files": "body",

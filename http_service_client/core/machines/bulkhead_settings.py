@@ -27,6 +27,10 @@ PartitionBy = Literal["name", "priority"] | Callable[[Any], "str | None"]
 
 BULKHEAD_RENAMED = {
     "max_concurrent_calls": "it is called max_concurrent",
+    "max_parallelization": "it is called max_concurrent",
+    "max_calls": "it is called max_concurrent",
+    "permits": "it is called max_concurrent",
+    "max_queuing_actions": "it is called max_waiting",
     "max_concurrency": "it is called max_concurrent",
     "max_connections": "it is called max_concurrent",
     "permit_limit": "it is called max_concurrent",
@@ -35,6 +39,7 @@ BULKHEAD_RENAMED = {
     "queue_limit": "it is called max_waiting",
     "max_queue": "it is called max_waiting",
     "max_pending": "it is called max_waiting",
+    "key": "make a policy for each key, or share one by partitions",
 }
 
 

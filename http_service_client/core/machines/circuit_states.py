@@ -43,7 +43,11 @@ CIRCUIT_RENAMED = {
         ("break_duration", "open_timeout", "reset_timeout", "wait_duration", "wait_duration_in_open_state"),
         "it is called recovery_timeout",
     ),
-    "failure_rate_threshold": "it is called failure_rate, a share such as 0.5",
+    **dict.fromkeys(
+        ("failure_rate_threshold", "failure_ratio"), "it is called failure_rate, a share such as 0.5"
+    ),
+    "sampling_duration": "it is called window",
+    "key": "make a policy for each key",
     "slow_call_rate_threshold": "it is called slow_call_rate, a share such as 0.5",
     "slow_call_duration_threshold": "it is called slow_call_duration",
     "sliding_window_size": "it is called window_calls, or window for seconds",

@@ -67,9 +67,11 @@ _COPIED = (bytearray, dict, list, set)
 
 RENAMED = {
     **dict.fromkeys(("default", "result", "fallback_value"), "it is called value"),
-    **dict.fromkeys(("handler", "fallback", "fallback_function", "callback"), "it is called function"),
+    **dict.fromkeys(
+        ("handler", "fallback", "fallback_function", "fallback_action", "callback"), "it is called function"
+    ),
     **dict.fromkeys(("stale", "max_age", "ttl"), "it is called last_good"),
-    **dict.fromkeys(("exceptions", "on", "statuses"), "it is called failures"),
+    **dict.fromkeys(("exceptions", "handle", "on", "statuses"), "it is called failures"),
     **dict.fromkeys(("condition", "should_handle", "predicate"), "it is called is_failure"),
 }
 

@@ -16,9 +16,12 @@ _SLOWEST, _FASTEST = 1e-6, 1e9  # calls a second
 
 RATE_RENAMED = {
     **dict.fromkeys(
-        ("max_rate", "limit", "calls", "limit_for_period", "permits_per_second"), "it is called rate"
+        ("max_rate", "max_calls", "limit", "calls", "limit_for_period", "permit_limit", "permits_per_second"),
+        "it is called rate",
     ),
-    **dict.fromkeys(("time_period", "period", "interval", "limit_refresh_period"), "it is called per"),
+    **dict.fromkeys(
+        ("time_period", "period", "interval", "window", "limit_refresh_period"), "it is called per"
+    ),
     **dict.fromkeys(("max_burst", "capacity", "bucket_size"), "it is called burst"),
     **dict.fromkeys(("timeout", "timeout_duration", "max_delay"), "it is called max_wait"),
 }

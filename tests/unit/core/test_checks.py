@@ -7,6 +7,7 @@ import math
 import sys
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError, dataclass
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -164,6 +165,47 @@ def test_an_unknown_keyword_has_a_remedy() -> None:
     assert keyword_remedy("old", ["new"], int, Settings) == "it is called new"
     assert keyword_remedy("nev", ["new"], Settings) == "did you mean 'new'?"
     assert keyword_remedy("old", ["new"]) is None
+
+
+@suggests_keywords({})
+class Policy:
+    """As policies are: most settings by name."""
+
+    def __init__(self, rate: float = 1.0, *, burst: int = 1, per: float = 1.0) -> None:
+        self.rate = rate
+
+    def apply(self) -> None:
+        """What a policy has."""
+
+
+def test_too_many_arguments_by_position_name_those_that_are_passed_by_name() -> None:
+    """They would be the wrong settings."""
+    assert Policy(5).rate == 5
+    with pytest.raises(TypeError) as caught:
+        Policy(5, 10)  # type: ignore[misc]
+    assert str(caught.value) == (
+        "Policy takes 1 argument by position, and 2 were given; write them by name: burst=…, per=…"
+    )
+
+
+def test_a_policy_that_decorates_before_it_is_made_says_how_it_is_written() -> None:
+    """`@Policy` in place of `@Policy(…).apply`."""
+    with pytest.raises(
+        TypeError, match=r"Policy takes no function by position; .* write @Policy\(…\).apply$"
+    ):
+        Policy(lambda: None)  # type: ignore[arg-type]
+
+
+def test_the_first_of_several_unknown_keywords_is_named() -> None:
+    """In the order in which they are written."""
+    with pytest.raises(TypeError, match="takes no keyword 'yyy'"):
+        Settings(yyy=1, aaa=2)
+
+
+def test_a_timedelta_is_no_number_of_seconds_and_the_error_says_how_to_make_one() -> None:
+    """Other libraries take one."""
+    with pytest.raises(ConfigurationError, match=r"write its total_seconds\(\)$"):
+        check_duration("timeout", timedelta(seconds=5))
 
 
 def test_settings_cannot_be_assigned_to() -> None:
