@@ -188,10 +188,15 @@ def pipeline(
     make = _PIPELINES.get(preset) if isinstance(preset, str) else None
     if make is None:
         known = ", ".join(repr(each) for each in _PIPELINES)
-        raise ConfigurationError(
-            f"preset must be one of {known}, not {preset!r}; {did_you_mean(preset, _PIPELINES) or 'see its docstring'}"
-        )
+        remedy = did_you_mean(preset, _PIPELINES) or "write one of these as text"
+        if preset == "llm":
+            remedy = "llm() is for clients alone, since it is about streams"
+        raise ConfigurationError(f"preset must be one of {known}, not {preset!r}; {remedy}")
     conditions = None
+    if isinstance(retry_on, type):
+        raise ConfigurationError(
+            f"retry_on must be a list of exception classes, not {retry_on.__name__}; write [{retry_on.__name__}] for one"
+        )
     if retry_on is not None:
         conditions = [*RetryCondition.defaults(), RetryCondition.on_exceptions(list(retry_on))]
     own: dict[str, Any] = {} if clock is None else {"clock": clock}

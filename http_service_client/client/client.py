@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import fields
 from functools import partial
-from types import TracebackType
+from types import FunctionType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..core.checks import check_duration, check_flag, check_number, suggests_arguments, suggests_keywords
@@ -39,7 +39,7 @@ from .assembly import Assembly
 from .backends import Backends, check_parts
 from .call_builder import CLIENT_DEFAULT
 from .call_site import is_ours
-from .config import RENAMED, HttpClientConfig
+from .config import FIELDS_OF_POLICIES, RENAMED, HttpClientConfig
 from .listening import Events
 from .part_file import PartFile
 from .results import check_download, finish, open_stream
@@ -876,6 +876,12 @@ def _check_config(config: object) -> None:
         }
         if str(config).endswith((".toml", ".json", ".yaml", ".yml")):
             remedies[type(config)] = "; write HttpClientConfig.from_file(path)"
+        if isinstance(config, FunctionType):  # such as presets.gentle
+            remedies[type(config)] = f"; call it: {config.__name__}()"
+        if type(config).__name__ in FIELDS_OF_POLICIES:
+            remedies[type(config)] = (
+                f"; write HttpClientConfig({FIELDS_OF_POLICIES[type(config).__name__]}=…)"
+            )
         raise ConfigurationError(
             f"config must be an HttpClientConfig, not {type(config).__name__}{remedies.get(type(config), '')}"
         )

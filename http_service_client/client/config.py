@@ -96,6 +96,21 @@ SHARED = {
 }
 
 
+# Where a policy, by the name of its class, is set.
+FIELDS_OF_POLICIES = {
+    "RetryPolicy": "retry_policy_config",
+    "CircuitBreakerPolicy": "circuit_breaker_config",
+    "RateLimitPolicy": "rate_limit",
+    "BulkheadPolicy": "bulkhead",
+    "AdaptiveLimitPolicy": "adaptive_limit",
+    "LoadSheddingPolicy": "load_shedding",
+    "HedgingPolicy": "hedging",
+    "FallbackPolicy": "fallback",
+    "DeadlineCheckPolicy": "deadline_check",
+    "ChaosPolicy": "chaos",
+}
+
+
 # Names that other clients use, and settings of another class.
 RENAMED = {
     **{item.name: "set it in retry_budget_config" for item in fields(RetryBudgetSettings)},

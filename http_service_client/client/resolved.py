@@ -236,7 +236,7 @@ def parse_rate_limit(given: object) -> RateLimitSettings | None:
             raise ConfigurationError(f"rate_limit: {error}") from None
     else:
         raise ConfigurationError(
-            f"rate_limit must be a RateLimitPolicy, such as RateLimitPolicy(rate=10), or a mapping of its arguments, or None, "
+            "rate_limit must be a RateLimitPolicy, such as RateLimitPolicy(rate=10), a mapping of its arguments or None, "
             f"not {given!r}"
         )
     if settings.key is not None:
@@ -308,6 +308,18 @@ def parse_load_shedding(given: object) -> LoadSheddingSettings | None:
     return LoadSheddingPolicy(**_arguments("load_shedding", given, LoadSheddingPolicy)).settings
 
 
+def _instead_of(field: str, given: object, kind: str) -> str:
+    """What to write in place of something that is neither a policy nor a mapping."""
+    if isinstance(given, bool) and field.endswith("_config"):
+        return f"use enable_{field.removesuffix('_config')}={given}"
+    if given is False:
+        return "write None to switch it off"
+    if field == "fallback":
+        return "write FallbackPolicy(function=…)" if callable(given) else "write FallbackPolicy(value=…)"
+    defaults = " for the default ones" if given is True and field != "chaos" else ""
+    return f"write {kind}({'' if defaults else '…'}){defaults}"
+
+
 # A client has a clock and randomness of its own, and names its circuits by their origins.
 _SET_BY_THE_CLIENT = frozenset({"budget", "clock", "name", "random"})
 
@@ -323,11 +335,10 @@ def _arguments(field: str, given: object, *takers: Any) -> dict[str, Any]:
     if given is None:
         return {}
     if not isinstance(given, Mapping):
-        switch = f"enable_{field.removesuffix('_config')}"
-        is_switch = isinstance(given, bool) and field.endswith("_config")
-        remedy = f"; use {switch}={given}" if is_switch else ""
+        kind = "HedgingPolicy" if takers[0] is HedgingSettings else takers[0].__name__
         raise ConfigurationError(
-            f"{field} must be a mapping or a {takers[0].__name__}, not {type(given).__name__}{remedy}"
+            f"{field} must be {'an' if kind.startswith('A') else 'a'} {kind}, a mapping of its arguments or None, "
+            f"not {given!r:.100}; {_instead_of(field, given, kind)}"
         )
     known = known_arguments(*takers)
     for key in given:

@@ -71,6 +71,11 @@ _OF_REQUESTS = (
         **_OF_RETRIES,
         **_OF_CIRCUITS,
         **dict.fromkeys(_OF_REQUESTS, "it is of a single request: pass it with each call"),
+        **dict.fromkeys(
+            ("rate_limit", "bulkhead", "adaptive_limit", "load_shedding", "deadline_check"),
+            "set it in HttpClientConfig; with state_key=by_route each route has one of its own",
+        ),
+        "chaos": "set it in HttpClientConfig; a ChaosPolicy has routes of its own",
         "base_timeout": "it is called timeout",
         "allow_redirects": "pass it with each call",
     }

@@ -78,6 +78,14 @@ def parse_route(field: str, text: object) -> Route:
         raise ConfigurationError(
             f"{field} has {text!r}, with a query or fragment; a route is of the path alone"
         )
+    foreign = next(
+        (each for each in path.split("/") if each[:1] == ":" or each[:1] + each[-1:] == "<>"), None
+    )
+    if foreign is not None:
+        name = foreign.strip(":<>").rpartition(":")[2] or "id"
+        raise ConfigurationError(
+            f"{field} has {text!r}, with the placeholder {foreign!r} of another library; write {{{name}}}"
+        )
     try:
         parsed = parse_template(path)
     except InvalidRequestError as error:

@@ -309,7 +309,7 @@ def test_an_unknown_field_is_a_type_error_that_names_it(kind: Any) -> None:
 @pytest.mark.parametrize("part", ["circuit_breaker", "retry_policy", "retry_budget"])
 def test_a_flag_in_place_of_settings_is_an_error_that_names_the_switch(part: str) -> None:
     """A part is switched off by a field of its own, so that its settings stay."""
-    with pytest.raises(ConfigurationError, match=f"not bool; use enable_{part}=False$"):
+    with pytest.raises(ConfigurationError, match=f"not False; use enable_{part}=False$"):
         HttpClientConfig(**{f"{part}_config": False})
 
 

@@ -237,7 +237,10 @@ def test_a_view_with_another_base_url_matches_below_it(front_end: FrontEnd) -> N
         ({"GET /a": {"timeout": 0}}, r"routes\['GET /a'\]: timeout must be a positive"),
         ({"GET /a": {"idempotent": 1}}, "idempotent must be True or False"),
         ({"GET /a": {"retry_policy": {"max_attempts": 0}}}, "max_attempts"),
-        ({"GET /a": {"retry_policy": 5}}, "retry_policy must be a mapping or a RetryPolicy"),
+        (
+            {"GET /a": {"retry_policy": 5}},
+            "retry_policy must be a RetryPolicy, a mapping of its arguments or None, not 5",
+        ),
         (
             {"GET /a": {"circuit_breaker": {"threshold": 5}}},
             "circuit_breaker has the unknown key 'threshold'",

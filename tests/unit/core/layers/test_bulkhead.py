@@ -425,7 +425,7 @@ def test_the_setting_is_a_policy_its_settings_or_a_mapping(tmp_path: Path) -> No
     ("given", "message"),
     [
         (5, r"bulkhead must be a BulkheadPolicy.*not 5; write BulkheadPolicy\(max_concurrent=5\)"),
-        (True, "bulkhead must be a mapping or a BulkheadPolicy, not bool"),
+        (True, "bulkhead must be a BulkheadPolicy, a mapping of its arguments or None, not True"),
         ({}, "bulkhead must have max_concurrent"),
         ({"max_concurent": 5}, "unknown key 'max_concurent'; did you mean 'max_concurrent'"),
         ({"max_concurrent": 5, "name": "x"}, "unknown key 'name'"),

@@ -263,7 +263,10 @@ def test_a_configuration_with_a_fallback_is_a_value() -> None:
         ConfigurationError, match="fallback has the unknown key 'last_god'; did you mean 'last_good'"
     ):
         HttpClientConfig(fallback={"last_god": 60})
-    with pytest.raises(ConfigurationError, match="fallback must be a mapping or a FallbackPolicy, not int"):
+    with pytest.raises(
+        ConfigurationError,
+        match=r"fallback must be a FallbackPolicy, .* not \d+; write FallbackPolicy\(value=…\)",
+    ):
         HttpClientConfig(fallback=5)  # type: ignore[arg-type]
 
 

@@ -246,7 +246,7 @@ def test_what_a_wait_for_a_connection_took_is_gone() -> None:
     ("value", "message"),
     [
         (True, "write Propagation()"),
-        (5, "must be a mapping or a Propagation"),
+        (5, "must be a Propagation, a mapping of its arguments or None, not 5"),
         ({"dedline": "X-T"}, "did you mean 'deadline'"),
         ({"deadline": "X T"}, "propagation: deadline must be the name of a header"),
     ],

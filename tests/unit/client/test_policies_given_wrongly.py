@@ -1,0 +1,98 @@
+"""A policy, or something else, where a configuration or a client expects another thing: the error says what to write."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from http_service_client import (
+    BulkheadPolicy,
+    CircuitBreakerPolicy,
+    ConfigurationError,
+    HttpClientConfig,
+    HttpServiceClient,
+    RateLimitPolicy,
+    RetryPolicy,
+    presets,
+)
+
+BY_ROUTE = "set it in HttpClientConfig; with state_key=by_route each route has one of its own"
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "words"),
+    [
+        ("hedging", True, "a HedgingPolicy, a mapping of its arguments or None, not True; write HedgingPolicy() for"),
+        ("hedging", False, "not False; write None to switch it off"),
+        ("hedging", 0.2, "not 0.2; write HedgingPolicy(…)"),
+        ("adaptive_limit", True, "an AdaptiveLimitPolicy, a mapping of its arguments or None, not True; write AdaptiveL"),
+        ("adaptive_limit", "vegas", "not 'vegas'; write AdaptiveLimitPolicy(…)"),
+        ("load_shedding", True, "write LoadSheddingPolicy() for the default ones"),
+        ("fallback", [], "not []; write FallbackPolicy(value=…)"),
+        ("fallback", print, "write FallbackPolicy(function=…)"),
+        ("chaos", True, "a ChaosPolicy, a mapping of its arguments or None, not True; write ChaosPolicy(…)"),
+        ("bulkhead", RateLimitPolicy(3), "not <RateLimitPolicy"),
+        ("rate_limit", BulkheadPolicy(3), "not <BulkheadPolicy"),
+        ("circuit_breaker_config", True, "use enable_circuit_breaker=True"),
+    ],
+)  # fmt: skip
+def test_a_setting_that_is_no_policy_names_the_value_and_the_remedy(
+    setting: str, value: Any, words: str
+) -> None:
+    """A switch, a number, data or a function, and the policy of another setting."""
+    with pytest.raises(ConfigurationError, match=f"^(chaos: )?{setting} must be .*{re.escape(words)}"):
+        HttpServiceClient(HttpClientConfig(**{setting: value}))
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        (RateLimitPolicy(3), "write HttpClientConfig(rate_limit=…)"),
+        (RetryPolicy(), "write HttpClientConfig(retry_policy_config=…)"),
+        (CircuitBreakerPolicy(), "write HttpClientConfig(circuit_breaker_config=…)"),
+        (presets.gentle, "call it: gentle()"),
+    ],
+)
+def test_a_policy_or_a_preset_in_the_place_of_a_configuration_has_a_remedy(config: Any, words: str) -> None:
+    """A client takes a configuration first."""
+    with pytest.raises(ConfigurationError, match=re.escape(words)):
+        HttpServiceClient(config)
+
+
+@pytest.mark.parametrize(
+    "setting", ["rate_limit", "bulkhead", "adaptive_limit", "load_shedding", "deadline_check"]
+)
+def test_a_limit_of_a_route_names_the_key_that_gives_each_route_one(setting: str) -> None:
+    """Limits are no keywords of a call."""
+    with pytest.raises(ConfigurationError, match=f"unknown key '{setting}'; {re.escape(BY_ROUTE)}"):
+        HttpClientConfig(routes={"GET /orders": {setting: None}})
+
+
+@pytest.mark.parametrize("path", ["/orders/:order_id", "/orders/<order_id>", "/orders/<int:order_id>/items"])
+def test_a_placeholder_of_another_library_is_refused(path: str) -> None:
+    """It would match itself alone, and the setting would have no effect."""
+    with pytest.raises(ConfigurationError, match=r"placeholder .* of another library; write \{order_id\}"):
+        HttpClientConfig(routes={f"GET {path}": {"timeout": 5}})
+
+
+def test_a_colon_inside_a_segment_belongs_to_the_path() -> None:
+    """As in the custom methods of Google's APIs."""
+    HttpClientConfig(
+        routes={"POST /orders/{order_id}:cancel": {"timeout": 5}, "POST /jobs:run": {"timeout": 5}}
+    )
+
+
+def test_one_exception_in_the_place_of_a_list_is_refused() -> None:
+    """By a preset's pipeline."""
+    with pytest.raises(
+        ConfigurationError, match=r"retry_on must be a list .* not OSError; write \[OSError\] for one"
+    ):
+        presets.pipeline("gentle", retry_on=OSError)  # type: ignore[arg-type]
+
+
+def test_the_preset_for_streams_has_no_pipeline() -> None:
+    """The error says why."""
+    with pytest.raises(ConfigurationError, match=r"llm\(\) is for clients alone"):
+        presets.pipeline("llm")  # type: ignore[arg-type]
