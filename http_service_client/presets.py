@@ -189,7 +189,7 @@ def pipeline(
     if make is None:
         known = ", ".join(repr(each) for each in _PIPELINES)
         remedy = did_you_mean(preset, _PIPELINES) or "write one of these as text"
-        if preset == "llm":
+        if str(preset) == "llm":
             remedy = "llm() is for clients alone, since it is about streams"
         raise ConfigurationError(f"preset must be one of {known}, not {preset!r}; {remedy}")
     conditions = None
