@@ -26,6 +26,8 @@ class LoadSheddingLayer:
     """Asks the origin's load shedder before each attempt, and has it count the attempt's outcome.
 
     A call that is shed is no evidence for the circuit and takes no token of a rate limit. It ends the retries.
+
+    An origin that redirected the request to another one has accepted it, whatever became of it there.
     """
 
     def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
@@ -42,7 +44,10 @@ class LoadSheddingLayer:
             if refused is not None:
                 return refused
         outcome = yield from proceed(request, call)
-        if call.current.answered_by is None:
+        attempt = call.current
+        if attempt.has_left_origin:
+            shedder.record_accepted()
+        elif attempt.answered_by is None:
             count(shedder, evidence_of(outcome, shedder.settings.overloads))
         return outcome
 

@@ -45,6 +45,7 @@ class RedirectsLayer:
 
     def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
         request.follows_redirects = call.options.max_redirects > 0
+        call.current.has_left_origin = False  # a download may begin again, within the attempt
         history: list[HttpResponse] = []
         kept, limit = 0, self._limit  # bytes of the history, and of all together
         while True:
@@ -72,8 +73,6 @@ class RedirectsLayer:
             if not is_streamed and kept + len(outcome.content) > limit:
                 return _too_large(limit, outcome)
             outcome.history = tuple(history)
-        if history:
-            call.current.has_left_origin = False  # a download may begin again, within the attempt
         return outcome
 
     def _follow(

@@ -215,6 +215,18 @@ def test_reconfiguring_the_client_keeps_the_limit(front_end: FrontEnd) -> None:
     assert harness.request(**ONCE).status_code == 200
 
 
+@pytest.mark.parametrize("elsewhere", [503, REFUSED])
+def test_what_became_of_a_call_at_another_origin_says_nothing(front_end: FrontEnd, elsewhere: Any) -> None:
+    """A redirect led it there: the limit of its own origin stays."""
+    moved = (307, {"Location": "https://other.example.com/"})
+    harness = harness_of(front_end, *[moved, elsewhere] * 60)
+    fill(harness)[0].release()
+    for _ in range(60):
+        harness.clock.now += 0.1
+        outcome(harness)
+    assert (limit_of(harness).limit, harness.sends) == (10, 120)
+
+
 def test_a_waiting_call_goes_on_when_the_limit_is_switched_off(front_end: FrontEnd) -> None:
     """Mid-wait: it is not refused by a limit that is no more."""
     policy = AdaptiveLimitPolicy(initial_limit=1, max_limit=1, max_waiting=1, max_wait=20.0)

@@ -102,6 +102,17 @@ def test_a_response_from_an_interceptor_counts_for_nothing(front_end: FrontEnd) 
     assert outcomes(harness, 3) == [503] * 3
 
 
+@pytest.mark.parametrize("elsewhere", [503, READ_TIMEOUT])
+def test_a_redirect_to_an_overloaded_origin_sheds_nothing_here(front_end: FrontEnd, elsewhere: Any) -> None:
+    """The origin of the call has accepted it: calls that it would serve itself are sent."""
+    moved = (307, {"Location": "https://other.example.com/"})
+    harness = harness_of(front_end, moved, elsewhere, moved, elsewhere, 200, enable_circuit_breaker=False)
+    outcomes(harness, 2)
+    shown = harness.state.load_shedder.snapshot()
+    assert (shown.accepted, shown.rejected) == (2, 0)
+    assert outcomes(harness, 1) == [200]
+
+
 def test_each_origin_and_key_has_counts_of_its_own(front_end: FrontEnd) -> None:
     """An overloaded tenant costs the others nothing."""
     harness = harness_of(front_end, 503, 200, 200, 200)
