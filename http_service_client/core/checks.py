@@ -22,12 +22,21 @@ __all__ = [
     "check_number",
     "did_you_mean",
     "keyword_remedy",
+    "shown",
     "suggests_arguments",
     "suggests_keywords",
 ]
 
 Class = TypeVar("Class", bound=type)
 Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def shown(value: object) -> str:
+    """A value in a message, be it one that Python refuses to show: nested too deeply, or a number of too many digits."""
+    try:
+        return repr(value)
+    except (RecursionError, ValueError):
+        return f"a value of the type {type(value).__name__} that is too large to be shown"
 
 
 def check_duration(
@@ -46,7 +55,7 @@ def check_duration(
         elif isinstance(value, timedelta):
             remedy = "; write its total_seconds()"
         raise ConfigurationError(
-            f"{field} must be a positive, finite number of seconds, not {value!r}{remedy}"
+            f"{field} must be a positive, finite number of seconds, not {shown(value)}{remedy}"
         )
 
 
@@ -56,13 +65,15 @@ def check_number(
     """Raise ConfigurationError unless `value` is a finite number from `least` to `most`."""
     if not (_is_finite(value) and least <= value <= most):  # type: ignore[operator]  # it is a number here
         span = f"of {least:g} or more" if most == math.inf else f"from {least:g} to {most:g}"
-        raise ConfigurationError(f"{field} must be a finite number {unit}{span}, not {value!r}")
+        raise ConfigurationError(f"{field} must be a finite number {unit}{span}, not {shown(value)}")
 
 
 def check_count(field: str, value: object, *, least: int = 1) -> None:
     """Raise ConfigurationError unless `value` is a whole number of `least` or more."""
     if type(value) is not int or value < least:
-        raise ConfigurationError(f"{field} must be a whole number of {least} or more, not {value!r}")
+        raise ConfigurationError(f"{field} must be a whole number of {least} or more, not {shown(value)}")
+    if value > sys.maxsize:  # beyond it, a count cannot be calculated with
+        raise ConfigurationError(f"{field} must be at most {sys.maxsize}, not {shown(value)}")
 
 
 def check_flag(field: str, value: object) -> None:

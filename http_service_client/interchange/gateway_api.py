@@ -24,6 +24,7 @@ from .settings import BUDGET, RETRY, Exporting, Importing
 
 __all__ = ["from_gateway_api", "to_gateway_api"]
 
+_DEEPEST = 3
 _ROUTE, _POLICY = "HTTPRoute", "XBackendTrafficPolicy"
 _WHY_NOT = {
     "connection_timeout": "it is a matter of the implementation",
@@ -152,15 +153,15 @@ def from_gateway_api(document: object, *, rule: int = 0) -> Import:
     return found.finish(reader.all_notes())
 
 
-def _specs(document: object) -> dict[str, Any]:
-    """The specs by kind."""
+def _specs(document: object, depth: int = 0) -> dict[str, Any]:
+    """The specs by kind.   depth: of the lists around it: that of a file, and a `List` in it."""
     items = document
     if isinstance(document, Mapping) and isinstance(document.get("items"), Sequence):
         items = document["items"]
-    if isinstance(items, Sequence) and not isinstance(items, (str, bytes)):
+    if isinstance(items, Sequence) and not isinstance(items, (str, bytes)) and depth < _DEEPEST:
         found: dict[str, Any] = {}
         for item in items:
-            found |= _specs(item)
+            found |= _specs(item, depth + 1)
         return found
     if not isinstance(document, Mapping):
         raise ConfigurationError(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ..core import checks
 from ..errors import ConfigurationError
 from .notes import Note
 
@@ -82,7 +83,11 @@ class Reader:
             value = float(value)
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, (int, float))
+            or not 0 <= value <= sys.float_info.max
+        ):
             raise self._wrong(name, "a number, 0 or more", value)
         return float(value)
 
@@ -163,5 +168,5 @@ class Reader:
 
 def shown(value: object) -> str:
     """A value in a message or a note."""
-    text = repr(value)
+    text = checks.shown(value)
     return text if len(text) <= _MOST else f"{text[:_MOST]}…"

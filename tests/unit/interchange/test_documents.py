@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -383,6 +384,31 @@ def test_what_cannot_be_read_is_named(read: Any, document: dict[str, Any], messa
     """By its path in the document, with the value and what it must be."""
     with pytest.raises(ConfigurationError, match=message):
         read(document)
+
+
+def _nested(depth: int = 100_000) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("read", [from_envoy, from_gateway_api, from_grpc_service_config, from_polly])
+@pytest.mark.parametrize("value", [_nested(), 10**400, 10**5000], ids=["nested", "large", "larger"])
+def test_hostile_values_are_refused_or_noted(read: Any, value: Any) -> None:
+    """Never another error, whatever Python can do with such a value."""
+    places = (
+        value,
+        [{"items": value}],
+        {"other": value},
+        {"timeout": value},
+        {"circuit_breakers": {"thresholds": [{"max_connections": value}]}},
+        {"methodConfig": [{"name": [{}], "hedgingPolicy": {"maxAttempts": value}}]},
+        {"Hedging": {"MaxHedgedAttempts": value}},
+    )
+    for document in places:
+        with suppress(ConfigurationError):
+            read(document).explain()
 
 
 def test_the_notes_of_an_export_say_what_becomes_of_a_setting() -> None:
