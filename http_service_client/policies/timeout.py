@@ -69,14 +69,15 @@ class TimeoutPolicy(StatefulStrategy[TimeoutSettings]):
 
     def guard(self, proceed: Proceed, operation: Operation) -> Plan[Any]:
         """The plan of one call within its time."""
-        seconds, clock = self._settings.seconds, operation.clock
+        settings, clock = self._settings, operation.clock  # read once: it may be reconfigured during this call
+        seconds, in_thread = settings.seconds, settings.in_thread and operation.guarded.is_plain
         outer = AMBIENT_DEADLINE.get()
         virtual = virtual_instants(seconds) if clock is time.monotonic else None
         expires_at = clock() + seconds
         block = Deadline(expires_at, clock, outer, virtual, operation.is_paused)
         AMBIENT_DEADLINE.set(block)
         try:
-            if self._settings.in_thread and operation.guarded.is_plain:
+            if in_thread:
                 result = yield from self._in_thread(proceed, operation, seconds)
             elif type(proceed) is FunctionType:
                 # Nothing stands inside, so that nothing waits but the function itself.
@@ -94,17 +95,16 @@ class TimeoutPolicy(StatefulStrategy[TimeoutSettings]):
             state = sent_state_of(failed)
             if state not in _HARMLESS:
                 state = _MAYBE  # abandoned, the call says: it was in flight. Of the function, nobody knows
-            raise self._error(operation, "cancelled", state) from error
+            raise self._error(operation, "cancelled", state, seconds) from error
         finally:
             block.has_ended, operation.expires_at = True, None
             block.is_paused = None  # it holds a frame
             if AMBIENT_DEADLINE.get() is block:  # else this plan is being closed from another context
                 AMBIENT_DEADLINE.set(None if outer is None else running(outer))
         if result is TIMED_OUT:
-            is_left = self._settings.in_thread and operation.guarded.is_plain
-            raise self._error(operation, "abandoned" if is_left else "cancelled", _MAYBE)
+            raise self._error(operation, "abandoned" if in_thread else "cancelled", _MAYBE, seconds)
         if clock() > expires_at:
-            self._record(operation, "late")
+            self._record(operation, "late", seconds)
         return result
 
     def _in_thread(self, proceed: Proceed, operation: Operation, seconds: float) -> Plan[Any]:
@@ -121,9 +121,10 @@ class TimeoutPolicy(StatefulStrategy[TimeoutSettings]):
         finally:
             branch.cancel()
 
-    def _error(self, operation: Operation, outcome: str, state: SentState) -> OperationTimeoutError:
-        self._record(operation, outcome)
-        seconds = self._settings.seconds
+    def _error(
+        self, operation: Operation, outcome: str, state: SentState, seconds: float
+    ) -> OperationTimeoutError:
+        self._record(operation, outcome, seconds)
         left = "; it runs on in its thread, and its result will be dropped" if outcome == "abandoned" else ""
         return OperationTimeoutError(
             f"{_named(operation)} took longer than {seconds:g} s{left}",
@@ -132,10 +133,10 @@ class TimeoutPolicy(StatefulStrategy[TimeoutSettings]):
             sent_state=state,
         )
 
-    def _record(self, operation: Operation, outcome: str) -> None:
+    def _record(self, operation: Operation, outcome: str, seconds: float) -> None:
         operation.record(
             OperationTimedOut(
-                operation.elapsed(), operation.attempt, self.name or operation.key, self._settings.seconds, outcome,
+                operation.elapsed(), operation.attempt, self.name or operation.key, seconds, outcome,
                 operation.call_id, operation.call_name,
             )
         )  # fmt: skip

@@ -67,6 +67,23 @@ def test_the_limit_that_expired_is_named() -> None:
         asyncio.run(pipeline.call_async(hang))
 
 
+def test_a_call_keeps_the_limit_that_it_began_with() -> None:
+    """Its error and its event name it, also when the policy is reconfigured meanwhile."""
+    clock, policy = VirtualClock(), TimeoutPolicy(2.0)
+    events: list[Event] = []
+
+    def slow() -> None:
+        policy.reconfigure(seconds=9.0, in_thread=True)
+        clock.advance(3.0)
+        raise DeadlineExceededError("late")
+
+    pipeline = ResiliencePipeline(policy, clock=clock, on_event=events.append)
+    with pytest.raises(OperationTimeoutError, match=r"took longer than 2 s$") as caught:
+        pipeline.call(slow)
+    assert caught.value.timeout == 2.0
+    assert [event.timeout for event in events if isinstance(event, OperationTimedOut)] == [2.0]
+
+
 @pytest.mark.parametrize("seconds", [0, -1.0, None, float("nan"), float("inf"), "2", True])
 def test_a_wrong_duration_is_refused(seconds: Any) -> None:
     """With its name and value; a change by `reconfigure`, too."""
