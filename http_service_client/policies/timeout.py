@@ -69,7 +69,8 @@ class TimeoutPolicy(StatefulStrategy[TimeoutSettings]):
 
     def guard(self, proceed: Proceed, operation: Operation) -> Plan[Any]:
         """The plan of one call within its time."""
-        settings, clock = self._settings, operation.clock  # read once: it may be reconfigured during this call
+        clock = operation.clock
+        settings = self._settings  # read once: it may be reconfigured during this call
         seconds, in_thread = settings.seconds, settings.in_thread and operation.guarded.is_plain
         outer = AMBIENT_DEADLINE.get()
         virtual = virtual_instants(seconds) if clock is time.monotonic else None
