@@ -130,11 +130,11 @@ def suggests_keywords(renamed: Mapping[str, str]) -> Callable[[Class], Class]:
 
     def decorate(kind: Class) -> Class:
         init: Any = kind.__init__  # type: ignore[misc]  # of this very class
-        parameters = list(inspect.signature(init).parameters.values())[1:]  # without self
-        known = {it.name for it in parameters}
-        by_name_only = [it.name for it in parameters if it.kind is it.KEYWORD_ONLY]
-        most = len(parameters) - len(by_name_only)
-        takes_any = any(it.kind is it.VAR_POSITIONAL for it in parameters)
+        taken = list(inspect.signature(init).parameters.values())[1:]  # without self
+        known = {it.name for it in taken}
+        by_name_only = [it.name for it in taken if it.kind is it.KEYWORD_ONLY]
+        most = len(taken) - len(by_name_only)
+        takes_any = any(it.kind is it.VAR_POSITIONAL for it in taken)
 
         @wraps(init)
         def init_or_suggest(self: object, *values: Any, **named: Any) -> None:

@@ -33,6 +33,7 @@ from ..core.machines.other_libraries import READERS, status_of, status_of_error
 from ..core.nesting import EndedCall, Scope, current_scope
 from ..core.operation import Operation, Proceed
 from ..core.outcomes import FAILURE_STATUSES, is_failure, is_failure_type, sent_state_of
+from ..drivers.clocks import Clock
 from ..drivers.forks import reset_in_forked_children
 from ..drivers.locks import ForkSafeLock
 from ..errors import (
@@ -48,7 +49,16 @@ from ..events import CircuitRefused
 from ..http.messages import HttpResponse
 from .blocks import EnteredBlocks
 from .deadline import deadline
-from .functions import AWAITABLE, FINISHED, UNFINISHED, handled_now, is_interruption, refuse, wrap
+from .functions import (
+    AWAITABLE,
+    FINISHED,
+    UNFINISHED,
+    handled_now,
+    is_interruption,
+    not_a_function,
+    refuse,
+    wrap,
+)
 from .generators import pause_of
 from .listeners import Listeners, judging
 from .strategy import Strategy
@@ -148,6 +158,8 @@ class CircuitBreakerPolicy(Strategy):
     ) -> None:
         if not isinstance(name, str):
             raise ConfigurationError(f"name must be a str, not {name!r}")
+        if isinstance(clock, Clock):
+            raise ConfigurationError(f"clock must be a function, not {clock!r}; pass its monotonic")
         check_function("clock", clock)
         settings = CircuitBreakerSettings(
             failure_threshold=failure_threshold,
@@ -314,12 +326,16 @@ class CircuitBreakerPolicy(Strategy):
 
     def call(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call a plain function under this policy."""
+        if not callable(function):
+            raise not_a_function("call", function)
         return with_breaker(self, function)(*args, **kwargs)  # type: ignore[no-any-return]  # of the function
 
     async def call_async(
         self, function: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs
     ) -> R:
         """Call and await an async function under this policy."""
+        if not callable(function):
+            raise not_a_function("call_async", function)
         return await with_breaker_async(self, function)(*args, **kwargs)  # type: ignore[no-any-return]  # of the function
 
     @property

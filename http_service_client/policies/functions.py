@@ -21,6 +21,7 @@ __all__ = [
     "UNFINISHED",
     "handled_now",
     "is_interruption",
+    "not_a_function",
     "refuse",
     "wrap",
 ]
@@ -78,6 +79,15 @@ def is_interruption(error: BaseException | None) -> bool:
     """Whether the caller ended the call: cancellation, KeyboardInterrupt and the like."""
     return error is not None and (
         not isinstance(error, Exception) or type(error).__name__ == "CancelledError"
+    )
+
+
+def not_a_function(method: str, given: object) -> TypeError:
+    """The error of a call that got a result, or a coroutine, in the place of the function."""
+    if isinstance(given, CoroutineType):
+        given.close()  # or Python would warn that nobody awaited it
+    return TypeError(
+        f"{method} takes a function and its arguments, not {given!r:.100}; write policy.{method}(function, argument, …)"
     )
 
 

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Sequence
 
 from .strategy import Strategy
+from .timeout import TimeoutPolicy
 
 __all__ = ["check_order"]
 
@@ -40,6 +41,9 @@ def check_order(strategies: Sequence[Strategy]) -> None:
     for number, outer in enumerate(strategies):
         for inner in strategies[number + 1 :]:
             names = type(outer).__name__, type(inner).__name__
+            if type(outer) is TimeoutPolicy and type(inner) is TimeoutPolicy:
+                _check_timeouts(outer.settings.seconds, inner.settings.seconds)
+                continue
             is_inverted = outer.rank is not None and inner.rank is not None and outer.rank > inner.rank
             if is_inverted or (names in _WHY and names[0] == names[1]):
                 why = _WHY.get(names, _DEFAULT)
@@ -52,3 +56,13 @@ def check_order(strategies: Sequence[Strategy]) -> None:
                     UserWarning,
                     stacklevel=3,
                 )
+
+
+def _check_timeouts(outer: float, inner: float) -> None:
+    if inner >= outer:
+        warnings.warn(
+            f"TimeoutPolicy({inner:g}) inside TimeoutPolicy({outer:g}) never expires: all that stands inside the outer one "
+            "ends with it; make the inner one shorter, or leave it out",
+            UserWarning,
+            stacklevel=4,
+        )

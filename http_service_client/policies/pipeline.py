@@ -14,7 +14,6 @@ from ..core.operation import Operation, Proceed, shown
 from ..drivers.clocks import Clock, SystemClock
 from ..errors import ConfigurationError
 from ..events import Event, OperationFinished
-from .blocks import AttemptLoop
 from .listeners import notify
 from .logs import log_event
 from .order import check_order
@@ -65,6 +64,8 @@ class ResiliencePipeline(Strategy):
     ) -> None:
         if not isinstance(name, str):
             raise ConfigurationError(f"name must be a str, not {name!r}")
+        if on_event is not None and hasattr(on_event, "collect"):
+            raise ConfigurationError(f"on_event must be a function, not {on_event!r}; pass its collect")
         if on_event is not None:
             check_function("on_event", on_event)
         self._name = name
@@ -107,23 +108,8 @@ class ResiliencePipeline(Strategy):
         """Its name in errors, events and metrics."""
         return self._name
 
-    def attempts(self) -> AttemptLoop:
-        """A loop whose block is repeated: ``for attempt in pipeline.attempts(): with attempt: …``.
-
-        Both are async in an `async for`. A block's error is raised by it unless another attempt follows; a `break` or
-        `return` in the block ends the loop. `attempt.result` may be set, for conditions that judge results.
-
-        Raises ConfigurationError with a policy that may replace what it guards, or run it twice at a time.
-        """
-        for each in self._strategies:
-            if each.repeats and not each.repeats_in_turn:
-                raise ConfigurationError(
-                    f"{type(each).__name__} cannot guard the block of a loop; put the code into a function and use apply"
-                )
-        return AttemptLoop(partial(self._runner.block, None))
-
-    def _repeating(self) -> Strategy | None:
-        return next((each for each in self._strategies if each.repeats), None)
+    def _parts(self) -> tuple[Strategy, ...]:
+        return self._strategies
 
     def guard(self, proceed: Proceed, operation: Operation) -> Plan[Any]:
         """The plan of all its policies."""
@@ -161,7 +147,11 @@ class PipelineRegistry(Mapping[str, ResiliencePipeline]):
 
     def add(self, pipeline: ResiliencePipeline) -> ResiliencePipeline:
         """Enter a pipeline, and return it. Raises ConfigurationError for one without a name, or whose name is taken."""
-        if not isinstance(pipeline, ResiliencePipeline) or not pipeline.name:
+        if not isinstance(pipeline, ResiliencePipeline):
+            raise ConfigurationError(
+                f"a registry has pipelines, not {pipeline!r:.100}; write ResiliencePipeline(policy, name=…)"
+            )
+        if not pipeline.name:
             raise ConfigurationError(f"a pipeline in a registry needs a name, not {pipeline!r}; pass name=")
         if self._pipelines.setdefault(pipeline.name, pipeline) is not pipeline:
             raise ConfigurationError(
@@ -219,9 +209,22 @@ def _flat(strategies: tuple[object, ...]) -> tuple[Strategy, ...]:
             found.append(each)
         else:
             raise ConfigurationError(
-                f"a ResiliencePipeline is made of policies such as RetryPolicy(), not {each!r}"
+                f"a ResiliencePipeline is made of policies such as RetryPolicy(), not {each!r:.100}{_remedy(each)}"
             )
     return tuple(found)
+
+
+def _remedy(given: object) -> str:
+    """What to write in place of something that is no policy."""
+    if isinstance(given, type) and issubclass(given, Strategy):
+        return f"; write {given.__name__}(…)"
+    if isinstance(given, (list, tuple)):
+        return "; write them one by one: ResiliencePipeline(*policies)"
+    if callable(given):
+        return "; write @pipeline.apply above the function"
+    if type(given).__name__ == "Timeout":
+        return "; write TimeoutPolicy(seconds)"
+    return ""
 
 
 def _common_clock(strategies: tuple[Strategy, ...], given: Clock | None) -> Clock:
@@ -236,7 +239,7 @@ def _common_clock(strategies: tuple[Strategy, ...], given: Clock | None) -> Cloc
             continue
         if not (type(used) is SystemClock and type(clock) is SystemClock):
             raise ConfigurationError(
-                f"clock: {type(each).__name__} lives by {used!r}, and the pipeline by {clock!r}; "
-                "give all policies of a pipeline the same clock"
+                f"clock: {type(each).__name__} goes by {used!r}, and the pipeline by {clock!r}; give each policy of a "
+                "pipeline the same clock: clock=clock, or clock=clock.monotonic for a CircuitBreakerPolicy"
             )
     return clock

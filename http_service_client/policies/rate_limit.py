@@ -8,6 +8,7 @@ from typing import Any, Literal
 from ..core.checks import suggests_keywords
 from ..core.effects import Plan
 from ..core.layers.rate_limit import learn, wait_for_turn
+from ..core.machines.function_keys import call_key
 from ..core.machines.keyed import KeyedMap
 from ..core.machines.other_libraries import status_of_error
 from ..core.machines.rate_limit_settings import RATE_RENAMED, RateLimitSettings
@@ -144,7 +145,7 @@ class RateLimitPolicy(StatefulStrategy[RateLimitSettings]):
         function = self._settings.key
         if function is None:  # it was taken away just now
             return self._only or self._new_limiter(), None
-        key = function(*operation.args, **operation.kwargs)
+        key = call_key(function, operation.args, operation.kwargs)
         try:
             return self._limiters.get(key), key
         except TypeError:
@@ -163,7 +164,7 @@ class RateLimitPolicy(StatefulStrategy[RateLimitSettings]):
         args, kwargs: those of a call, where a `key` chooses its limit.
         """
         function = self._settings.key
-        limiter = self._only if function is None else self._limiters.peek(function(*args, **kwargs))
+        limiter = self._only if function is None else self._limiters.peek(call_key(function, args, kwargs))
         return (limiter or self._new_limiter()).snapshot()
 
 

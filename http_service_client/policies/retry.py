@@ -20,7 +20,7 @@ from ..core.operation import Operation, Proceed
 from ..drivers.clocks import Clock, SystemClock
 from ..drivers.imports import import_apart
 from ..errors import ConfigurationError
-from .functions import AWAITABLE, FINISHED, UNFINISHED, handled_now, refuse, wrap
+from .functions import AWAITABLE, FINISHED, UNFINISHED, handled_now, not_a_function, refuse, wrap
 from .listeners import report_condition
 from .retry_attempts import Attempts, FunctionBudget
 from .strategy import Strategy
@@ -132,12 +132,16 @@ class RetryPolicy(RetrySettings, Strategy):
 
     def call(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call a plain function under this policy."""
+        if not callable(function):
+            raise not_a_function("call", function)
         return with_retries(self, function)(*args, **kwargs)  # type: ignore[no-any-return]  # of the function
 
     async def call_async(
         self, function: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs
     ) -> R:
         """Call and await an async function under this policy."""
+        if not callable(function):
+            raise not_a_function("call_async", function)
         return await with_retries_async(self, function)(*args, **kwargs)  # type: ignore[no-any-return]  # of the function
 
     def guard(self, proceed: Proceed, operation: Operation) -> Plan[Any]:

@@ -7,7 +7,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from dataclasses import fields, replace
-from functools import cached_property
+from functools import cached_property, partial
 from types import FrameType, MethodType, TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar
 
@@ -17,8 +17,8 @@ from ..drivers.clocks import Clock, SystemClock
 from ..drivers.forks import reset_in_forked_children
 from ..drivers.locks import ForkSafeLock
 from ..errors import ConfigurationError
-from .blocks import Block, EnteredBlocks
-from .functions import NOT_CALLED
+from .blocks import AttemptLoop, Block, EnteredBlocks
+from .functions import NOT_CALLED, not_a_function
 from .logs import log_event
 from .runner import Runner
 
@@ -54,7 +54,7 @@ class Strategy(ABC):
 
     @property
     def used_clock(self) -> Clock | Callable[[], float] | None:
-        """The clock that the policy lives by, or its monotonic seconds alone; None for any."""
+        """The clock that the policy goes by, or its monotonic seconds alone; None for any."""
         return None
 
     @cached_property
@@ -76,12 +76,16 @@ class Strategy(ABC):
 
     def call(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call a plain function under this policy."""
+        if not callable(function):
+            raise not_a_function("call", function)
         return self._runner.guarded(function)(*args, **kwargs)  # type: ignore[no-any-return]  # of the function
 
     async def call_async(
         self, function: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs
     ) -> R:
         """Call and await an async function under this policy."""
+        if not callable(function):
+            raise not_a_function("call_async", function)
         return await self._runner.guarded_async(function)(*args, **kwargs)  # type: ignore[no-any-return]  # of the function
 
     @property
@@ -90,14 +94,29 @@ class Strategy(ABC):
         # Two threads may both find none, and must have the same.
         return made.get("_blocks") or made.setdefault("_blocks", EnteredBlocks())  # type: ignore[no-any-return]  # our own
 
-    def _repeating(self) -> Strategy | None:
-        """The policy that a block cannot be under, or None."""
-        return self if self.repeats else None
+    def attempts(self) -> AttemptLoop:
+        """A loop whose block is repeated: ``for attempt in policy.attempts(): with attempt: …``.
+
+        Both are async in an `async for`. A block's error is raised by it unless another attempt follows; a `break` or
+        `return` in the block ends the loop. `attempt.result` may be set, for conditions that judge results.
+
+        Raises ConfigurationError with a policy that may replace what it guards, or run it twice at a time.
+        """
+        for each in self._parts():
+            if each.repeats and not each.repeats_in_turn:
+                raise ConfigurationError(
+                    f"{type(each).__name__} cannot guard the block of a loop; put the code into a function and use apply"
+                )
+        return AttemptLoop(partial(self._runner.block, None))
+
+    def _parts(self) -> tuple[Strategy, ...]:
+        """The policies that it consists of."""
+        return (self,)
 
     def _new_block(self, frame: FrameType, is_plain: bool) -> Block:
-        repeating = self._repeating()
+        repeating = next((each for each in self._parts() if each.repeats), None)
         if repeating is not None:
-            in_turn = "write `for attempt in pipeline.attempts():` and `with attempt:` inside"
+            in_turn = "write `for attempt in policy.attempts():` and `with attempt:` inside"
             remedy = in_turn if repeating.repeats_in_turn else "put the code into a function and use apply"
             raise ConfigurationError(
                 f"{type(repeating).__name__} may repeat or replace what it guards, which a `with` block cannot; {remedy}"

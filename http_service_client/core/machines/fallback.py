@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from types import FunctionType, MethodType
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from ...errors import (
@@ -102,6 +103,14 @@ class FallbackSettings:
         if self.function is not None and not callable(self.function):
             raise ConfigurationError(
                 f"function must be a function of the error, not {self.function!r}; pass a ready result as value="
+            )
+        if isinstance(self.value, (FunctionType, MethodType)):
+            raise ConfigurationError(
+                f"value is {self.value!r}, which would be the result itself; pass it as function="
+            )
+        if isinstance(self.function, FunctionType) and not inspect.signature(self.function).parameters:
+            raise ConfigurationError(
+                f"function must take the error, and {self.function!r} takes no arguments; write it as lambda error: …"
             )
         check_duration("last_good", self.last_good, no_limit="leave it out to keep no results")
         if self.failures is not None:

@@ -5,7 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
-__all__ = ["key_of"]
+from ...errors import ConfigurationError
+
+__all__ = ["call_key", "key_of"]
+
+
+def call_key(own: Callable[..., Hashable], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Hashable:
+    """The key that a user's function makes of the arguments of a call.
+
+    Raises ConfigurationError where it does not take these arguments.
+    """
+    try:
+        return own(*args, **kwargs)
+    except TypeError as error:
+        if error.__traceback__ is not None and error.__traceback__.tb_next is not None:
+            raise  # an error in the function
+        raise ConfigurationError(
+            f"key must be a function of the arguments of the guarded function, of which a block has none: {error}"
+        ) from None
 
 
 def key_of(
@@ -23,7 +40,7 @@ def key_of(
     """
     key: Hashable
     if own is not None:
-        key = function, own(*args, **kwargs)
+        key = function, call_key(own, args, kwargs)
     elif kwargs:
         named = tuple(sorted(kwargs.items()))
         key = function, args, tuple(map(type, args)), named, tuple([type(value) for _, value in named])

@@ -172,7 +172,7 @@ def test_a_with_block_is_guarded_once(front_end: FrontEnd) -> None:
 
 def test_a_block_cannot_be_repeated() -> None:
     """The remedy is the loop."""
-    with pytest.raises(ConfigurationError, match=r"pipeline\.attempts\(\)"), ResiliencePipeline(retrying()):
+    with pytest.raises(ConfigurationError, match=r"policy\.attempts\(\)"), ResiliencePipeline(retrying()):
         pass
     with pytest.raises(ConfigurationError, match="RetryPolicy"), retrying():
         pass

@@ -1,0 +1,175 @@
+"""What is often written wrongly around functions at first: the error, or the warning, says what to write."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from http_service_client import (
+    CircuitBreakerPolicy,
+    ConfigurationError,
+    ConstantBackoff,
+    FallbackPolicy,
+    MetricsCollector,
+    PipelineRegistry,
+    RateLimitPolicy,
+    ResiliencePipeline,
+    ResultCachePolicy,
+    RetryCondition,
+    RetryPolicy,
+    Timeout,
+    TimeoutPolicy,
+)
+from http_service_client.policies.strategy import Strategy
+from http_service_client.testing import VirtualClock
+from kit.guarded import breaking, retrying
+
+POLICIES: list[Callable[[], Strategy]] = [
+    RetryPolicy,
+    CircuitBreakerPolicy,
+    lambda: TimeoutPolicy(5.0),
+    lambda: ResiliencePipeline(RetryPolicy()),
+]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ([RetryPolicy()], "write them one by one: ResiliencePipeline(*policies)"),
+        (RetryPolicy, "write RetryPolicy(…)"),
+        (Timeout(total=5), "write TimeoutPolicy(seconds)"),
+        (print, "write @pipeline.apply above the function"),
+    ],
+)
+def test_what_is_no_policy_in_a_pipeline_has_a_remedy(given: Any, words: str) -> None:
+    """A list of them, a class, the timeouts of a client's call, a function."""
+    with pytest.raises(ConfigurationError, match=f"made of policies .*; {re.escape(words)}$"):
+        ResiliencePipeline(given)
+
+
+@pytest.mark.parametrize("make", POLICIES)
+def test_a_result_in_the_place_of_the_function_is_refused(make: Callable[[], Strategy]) -> None:
+    """`policy.call(f(x))` in place of `policy.call(f, x)`."""
+    given: Any = 3
+    with pytest.raises(
+        TypeError, match=r"call takes a function and its arguments, not 3; write policy\.call\("
+    ):
+        make().call(given)
+
+
+@pytest.mark.parametrize("make", POLICIES)
+def test_a_coroutine_in_the_place_of_the_function_is_refused_and_closed(make: Callable[[], Strategy]) -> None:
+    """As for `asyncio.wait_for`. A coroutine can be awaited once, so it cannot be repeated."""
+
+    async def main() -> None:
+        coroutine: Any = asyncio.sleep(0)
+        with pytest.raises(TypeError, match="call_async takes a function and its arguments, not <coroutine"):
+            await make().call_async(coroutine)
+        assert coroutine.cr_frame is None
+
+    asyncio.run(main())
+
+
+def test_a_policy_alone_has_a_loop_of_attempts() -> None:
+    """As a pipeline of it has."""
+    policy, numbers = retrying(3, RuntimeError), []
+    for attempt in policy.attempts():
+        with attempt:
+            numbers.append(attempt.number)
+            if attempt.number < 3:
+                raise RuntimeError
+    assert numbers == [1, 2, 3]
+
+
+def test_a_loop_under_a_circuit_breaker_alone_counts() -> None:
+    """It makes one attempt."""
+    policy = breaking()
+    with pytest.raises(ZeroDivisionError):
+        for attempt in policy.attempts():
+            with attempt:
+                raise ZeroDivisionError
+    assert policy.snapshot().consecutive_failures == 1
+
+
+def test_a_policy_that_replaces_results_has_no_loop() -> None:
+    """Alone, as in a pipeline."""
+    with pytest.raises(ConfigurationError, match=r"ResultCachePolicy cannot guard the block of a loop"):
+        ResultCachePolicy(60).attempts()
+
+
+def test_a_key_that_does_not_take_the_arguments_is_named() -> None:
+    """Of a call, of a block, which has none, and of `snapshot()` without those of a call."""
+    limit = RateLimitPolicy(5, key=lambda tenant: tenant)
+    cache = ResultCachePolicy(60, key=lambda tenant: tenant)
+    words = "key must be a function of the arguments of the guarded function"
+    for policy in (limit, cache):
+        with pytest.raises(ConfigurationError, match=words):
+            policy.call(lambda tenant, number: number, "a", 1)
+    with pytest.raises(ConfigurationError, match=words), limit:
+        pass
+    with pytest.raises(ConfigurationError, match=words):
+        limit.snapshot()
+
+
+def test_a_type_error_inside_a_key_is_its_own() -> None:
+    """It is not blamed on the arguments."""
+    limit = RateLimitPolicy(5, key=lambda tenant: tenant + 1)
+    with pytest.raises(TypeError, match="str"):
+        limit.call(lambda tenant: tenant, "a")
+
+
+def test_a_fallback_whose_value_is_a_function_is_refused() -> None:
+    """Its callers would get the function."""
+    with pytest.raises(ConfigurationError, match=r"value is <function .*; pass it as function="):
+        FallbackPolicy(value=lambda error: 1)
+
+
+def test_a_fallback_s_function_without_a_parameter_is_refused() -> None:
+    """Before the first failure, whose error its own would hide."""
+    with pytest.raises(ConfigurationError, match=r"function must take the error, .* takes no arguments"):
+        FallbackPolicy(function=lambda: 1)
+    FallbackPolicy(function=dict)
+    FallbackPolicy(function=lambda *args: 1)
+
+
+def test_a_collector_in_the_place_of_its_method_is_refused() -> None:
+    """The error names the method."""
+    with pytest.raises(ConfigurationError, match=r"on_event must be a function, .*; pass its collect$"):
+        ResiliencePipeline(RetryPolicy(), on_event=MetricsCollector())  # type: ignore[arg-type]
+
+
+def test_a_policy_in_a_registry_of_pipelines_has_a_remedy() -> None:
+    """It has no name to be found by."""
+    with pytest.raises(ConfigurationError, match=r"write ResiliencePipeline\(policy, name=…\)$"):
+        PipelineRegistry().add(RetryPolicy())  # type: ignore[arg-type]
+
+
+def test_a_clock_in_the_place_of_its_function_is_refused() -> None:
+    """A circuit breaker takes monotonic seconds alone."""
+    with pytest.raises(ConfigurationError, match=r"clock must be a function, .*; pass its monotonic$"):
+        CircuitBreakerPolicy(clock=VirtualClock())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("inner", [5.0, 10.0])
+def test_a_timeout_that_never_expires_is_a_warning(inner: float) -> None:
+    """All that it stands around ends with the outer one."""
+    with pytest.warns(
+        UserWarning, match=rf"TimeoutPolicy\({inner:g}\) inside TimeoutPolicy\(5\) never expires"
+    ) as got:
+        ResiliencePipeline(TimeoutPolicy(5.0), RetryPolicy(), TimeoutPolicy(inner))
+    assert got[0].filename == __file__
+
+
+def test_a_shorter_timeout_inside_is_quiet() -> None:
+    """It bounds each attempt."""
+    conditions = [RetryCondition.on_timeout()]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ResiliencePipeline(
+            TimeoutPolicy(5.0), RetryPolicy(3, ConstantBackoff(0.1), conditions), TimeoutPolicy(4.9)
+        )
