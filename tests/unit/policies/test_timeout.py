@@ -57,6 +57,7 @@ def test_the_error_says_what_took_too_long() -> None:
     assert (twin.key, twin.timeout, str(twin)) == ("prices", TIGHT, str(error))
 
 
+@pytest.mark.filterwarnings("ignore:TimeoutPolicy.* never expires")
 def test_the_limit_that_expired_is_named() -> None:
     """Of nested ones; the inner one here, though the outer one is almost over."""
     pipeline = ResiliencePipeline(TimeoutPolicy(30.0), TimeoutPolicy(TIGHT), TimeoutPolicy(20.0))
