@@ -140,7 +140,9 @@ class AdaptiveLimitPolicy(StatefulStrategy[AdaptiveLimitSettings]):
             evidence = evidence_of_error(error, operation.handled, limit.settings.overloads)
             raise
         finally:
-            leave(permit, token)
-            if began_at is not None and permit.lender is None:
-                limit.record(began_at, evidence)
-            permit.release()
+            try:
+                leave(permit, token)
+                if began_at is not None and permit.lender is None:
+                    limit.record(began_at, evidence)
+            finally:  # Ctrl-C meanwhile must not cost a permit
+                permit.release()

@@ -70,11 +70,17 @@ class Block:
 
     def go_on(self, error: BaseException | None = None) -> bool:
         """Whether the block runs (again).   error: that ended it; None at the beginning, and when it ended without one."""
-        return self._blocking.run(self._segment(error))
+        try:
+            return self._blocking.run(self._segment(error))
+        finally:
+            del error  # its traceback holds this frame
 
     async def go_on_async(self, error: BaseException | None = None) -> bool:
         """The same in a task."""
-        return await self._asyncio.run(self._segment(error), is_call=False)
+        try:
+            return await self._asyncio.run(self._segment(error), is_call=False)
+        finally:
+            del error
 
     def close(self) -> None:
         """Leave the block without an end."""
@@ -179,7 +185,10 @@ class Attempt:
             if type(raised) is Stopped:  # of an attempt before
                 raise raised.error from raised.error.__cause__
             raise
-        return error is not None
+        else:
+            return error is not None
+        finally:
+            del error  # its traceback holds this frame
 
     async def __aenter__(self) -> Attempt:
         if not self._is_async:
@@ -198,7 +207,10 @@ class Attempt:
             if type(raised) is Stopped:  # of an attempt before
                 raise raised.error from raised.error.__cause__
             raise
-        return error is not None
+        else:
+            return error is not None
+        finally:
+            del error  # its traceback holds this frame
 
     def _goes_on(self) -> bool:
         if self._outcome is None:

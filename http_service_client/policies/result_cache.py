@@ -141,25 +141,28 @@ class ResultCachePolicy(StatefulStrategy[ResultCacheSettings]):
 
     def _fetch(self, proceed: Proceed, operation: Operation, key: Hashable) -> Plan[Any]:
         """The result of the function, by a call of this caller or of another one."""
-        flights, leading = self._cache.flights, _LEADING.get()
-        while True:
-            flight, leads = flights.join(key, _SUBJECT)
-            if leads:
-                return (yield from self._lead(proceed, operation, key, flight))
-            if flight in leading:
-                return (yield from proceed(operation))
-            waiter = flight.wait()
-            try:
-                if not waiter.is_granted:
-                    remaining = operation.remaining()
-                    yield from Acquire(waiter, None if remaining is None else max(0.0, remaining))
-            finally:
-                waiter.release()
-            if not flight.has_landed:
-                return self._too_late(operation, key)
-            if flight.result is not None:
-                self._used(operation, "shared", CacheResult.HIT, is_collapsed=True)
-                return flight.result.take()
+        flight: Flight[Outcome] | None = None
+        try:
+            while True:
+                flight, leads = self._cache.flights.join(key, _SUBJECT)
+                if leads:
+                    return (yield from self._lead(proceed, operation, key, flight))
+                if flight in _LEADING.get():
+                    return (yield from proceed(operation))
+                waiter = flight.wait()
+                try:
+                    if not waiter.is_granted:
+                        remaining = operation.remaining()
+                        yield from Acquire(waiter, None if remaining is None else max(0.0, remaining))
+                finally:
+                    waiter.release()
+                if not flight.has_landed:
+                    return self._too_late(operation, key)
+                if flight.result is not None:
+                    self._used(operation, "shared", CacheResult.HIT, is_collapsed=True)
+                    return flight.result.take()
+        finally:
+            del flight  # it has the error, whose traceback holds this frame
 
     def _lead(
         self, proceed: Proceed, operation: Operation, key: Hashable, flight: Flight[Outcome]
@@ -203,6 +206,7 @@ class ResultCachePolicy(StatefulStrategy[ResultCacheSettings]):
                 _LEADING.reset(token)
             except ValueError:  # the plan is being closed from another context
                 pass
+            del landing, flight  # they have the error, whose traceback holds this frame
 
     def _kept_failure(self, operation: Operation, entry: Entry, now: float) -> Any:
         """The outcome of a call for which the function failed a moment ago."""

@@ -157,7 +157,9 @@ class Runner:
                             effect = plan.send(answer)
                 except StopIteration as stop:
                     return stop.value
-                return await self._driver().run(plan, is_call=False, effect=effect)
+                rest = self._driver().run(plan, is_call=False, effect=effect)
+                del effect  # it may have the error before as an argument, whose traceback holds this frame
+                return await rest
             except HttpClientError as error:
                 _tell(error, operation)
                 raise

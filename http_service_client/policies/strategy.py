@@ -137,6 +137,8 @@ class Strategy(ABC):
         except BaseException as raised:
             if shown(raised) is not error:
                 raise
+        finally:
+            del error  # its traceback holds this frame
 
     async def __aenter__(self) -> Self:
         block = self._new_block(sys._getframe(1), is_plain=False)
@@ -152,6 +154,8 @@ class Strategy(ABC):
         except BaseException as raised:
             if shown(raised) is not error:
                 raise
+        finally:
+            del error  # its traceback holds this frame
 
     if not TYPE_CHECKING:  # type checkers say that it cannot be called
 

@@ -63,11 +63,13 @@ class AdaptiveLimitLayer:
                 body.keep(permit.release)  # the body owns it from here on
             return outcome
         finally:
-            leave(permit, token)
-            if began_at is not None and permit.lender is None:
-                limit.record(began_at, evidence, attempt.waited - waited)
-            if not is_kept:
-                permit.release()
+            try:
+                leave(permit, token)
+                if began_at is not None and permit.lender is None:
+                    limit.record(began_at, evidence, attempt.waited - waited)
+            finally:  # Ctrl-C meanwhile must not cost a permit
+                if not is_kept:
+                    permit.release()
 
 
 def wait_for_permit(limit: AdaptiveLimit, permit: BulkheadPermit, subject: Subject) -> Plan[Failure | None]:

@@ -72,7 +72,10 @@ class Outcome(NamedTuple):
         """The result. Raises a copy of the error: each caller's own, with its own traceback."""
         if self.error is None:
             return self.result
-        raise _copied(self.error)
+        try:
+            raise _copied(self.error)
+        finally:
+            del self  # one that cannot be copied has a traceback that holds this frame
 
 
 class Entry:

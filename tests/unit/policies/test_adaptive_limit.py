@@ -9,11 +9,24 @@ from typing import Any
 
 import pytest
 
-from http_service_client import AdaptiveLimitPolicy, ConcurrencyLimitError, ConfigurationError
+from http_service_client import (
+    AdaptiveLimitPolicy,
+    ConcurrencyLimitError,
+    ConfigurationError,
+    HttpClientConfig,
+    HttpResponse,
+    HttpServiceClient,
+)
+from http_service_client.core.machines.adaptive_limit import AdaptiveLimit
 from http_service_client.errors import CallRefusedError, SentState
+from http_service_client.testing import ScriptedTransport
 from kit.fakes import FakeClock
 from kit.forks import in_a_child, needs_fork
 from kit.front_ends import FrontEnd
+
+
+class Interrupt(BaseException):
+    pass
 
 
 def filled(**settings: Any) -> AdaptiveLimitPolicy:
@@ -122,3 +135,26 @@ def test_the_limit_is_followed_in_virtual_time() -> None:
         policy.call(clock.sleep, 0.1)
     assert 2 <= policy.limit <= 8
     assert policy.snapshot().latency == pytest.approx(0.1)
+
+
+def test_ctrl_c_while_a_call_is_recorded_costs_no_permit(
+    front_end: FrontEnd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a function or of a client's call: the next one finds it free."""
+    policy = AdaptiveLimitPolicy(initial_limit=1, max_limit=1, max_waiting=0)
+    config = HttpClientConfig(adaptive_limit=policy)
+    client = HttpServiceClient(config, transport=ScriptedTransport([HttpResponse(200)]))
+
+    def interrupt(*_: object) -> None:
+        raise Interrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(AdaptiveLimit, "record", interrupt)
+        with pytest.raises(Interrupt):
+            front_end.run(policy.apply(front_end.function(lambda: None)))
+        with pytest.raises(Interrupt):
+            front_end.request(client, "GET", "https://api.example.com/")
+    assert policy.snapshot().in_use == 0
+    limit = client._call_builder.origins.get("https://api.example.com").adaptive_limit
+    assert limit is not None
+    assert limit.snapshot().in_use == 0
