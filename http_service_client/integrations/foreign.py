@@ -547,6 +547,7 @@ _OURS_OF_VIEWS = frozenset(
         *("key", "name"),
     }
 )
+_OURS_OF_ROUTES = _OURS_OF_VIEWS | {"idempotent"}
 
 
 def _check_settings(adapter: str, library: str, limits: Iterable[str], config: HttpClientConfig) -> None:
@@ -571,6 +572,8 @@ def _check_settings(adapter: str, library: str, limits: Iterable[str], config: H
             value = getattr(given, name)
             if name not in kept and not is_default(value) and value != getattr(plain, name):
                 found.append(name)
+    for route, options in config.routes.items():
+        found += [f"routes[{route!r}][{name!r}]" for name in options if name not in _OURS_OF_ROUTES]
     if found:
         raise ConfigurationError(
             f"{found[0]} does nothing in {adapter}: {library} decides about that; "

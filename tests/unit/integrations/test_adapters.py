@@ -374,6 +374,9 @@ def test_what_is_refused(make: Any) -> None:
         make(HttpClientConfig(propagation=Propagation()))
     with pytest.raises(ConfigurationError, match="base_url does nothing"):
         make(HttpClientConfig(base_url="https://api.example.com"))
+    for option in ({"fallback": {"value": 1}}, {"hedging": {"delay": 1}}, {"decompress": False}):
+        with pytest.raises(ConfigurationError, match=rf"\['GET /a'\]\['{next(iter(option))}'\] does nothing"):
+            make(HttpClientConfig(routes={"GET /a": {"timeout": 3, **option}}))
 
 
 def test_the_log_of_a_hop(
