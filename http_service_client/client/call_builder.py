@@ -50,7 +50,7 @@ from .backends import Backends
 from .config import HttpClientConfig
 from .defaults import CLIENT_DEFAULT
 from .progress_bar import ProgressBar, parse_progress
-from .resolved import check_alternates, parse_base_url, standard_headers
+from .resolved import check_alternates, of_requests, parse_base_url, standard_headers
 from .routes import LiveRoutes
 from .state_keys import key_of
 from .wiring import Pipelines
@@ -180,7 +180,7 @@ class CallBuilder:
         )
         self._has_own_fallback = False  # as a view may, be it none at all
         self._state_key = resolved.state_key
-        self.routes = None if resolved.routes is None else LiveRoutes(resolved.routes, self._now)
+        self.routes = None if resolved.routes is None else LiveRoutes(resolved.routes, clock)
         self.lifetime = _Lifetime()
         # By id: policies with the same settings are equal, and have a circuit each.
         self.policies: WeakValueDictionary[int, CircuitBreakerPolicy] = WeakValueDictionary()
@@ -723,7 +723,7 @@ def chosen_fallback(given: Any, default: FallbackSettings | None) -> FallbackSet
     if isinstance(given, FallbackSettings):  # of a route
         return given
     policy: FallbackPolicy | FallbackSettings | None = chosen("fallback", given, default, FallbackPolicy)
-    return policy.settings if isinstance(policy, FallbackPolicy) else policy
+    return of_requests(policy.settings) if isinstance(policy, FallbackPolicy) else policy
 
 
 def chosen_hedging(given: Any) -> Hedging | bool:

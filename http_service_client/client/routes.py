@@ -40,6 +40,7 @@ from .resolved import (
 )
 
 if TYPE_CHECKING:
+    from ..drivers.clocks import Clock
     from ..http.messages import HttpRequest
 
 Routes = tuple[RouteTable, tuple["RouteOptions", ...]]
@@ -192,13 +193,15 @@ def _check_fallback(text: str, method: str | None, fallback: object) -> None:
 
 
 class LiveRoutes:
-    """The routes of a client, with their circuits.   now: monotonic seconds."""
+    """The routes of a client, with their circuits, and their hedges."""
 
-    def __init__(self, routes: Routes, now: Callable[[], float]) -> None:
+    def __init__(self, routes: Routes, clock: Clock) -> None:
         self._table, options = routes
         self._circuits: dict[str, CircuitBreakerPolicy] = {}
+        self._hedges: dict[str, HedgingPolicy] = {}
         self._options = [
-            self._live(str(route), each, now) for route, each in zip(self._table.routes, options, strict=True)
+            self._live(str(route), each, clock)
+            for route, each in zip(self._table.routes, options, strict=True)
         ]
 
     def of(self, request: HttpRequest, base_url: str | None) -> Any:
@@ -213,24 +216,36 @@ class LiveRoutes:
         return self._options[index]
 
     def succeed(self, before: LiveRoutes) -> None:
-        """Go on with the circuits of the routes that were there before, under the new settings."""
+        """Go on with the circuits of the routes that were there before, and with what is known of their latencies.
+
+        Under the new settings.
+        """
         for name, circuit in before._circuits.items():
             if name in self._circuits:
                 circuit.reconfigure(**_arguments(self._circuits[name].settings))
                 self._circuits[name] = circuit
+        for name, hedges in before._hedges.items():
+            if name in self._hedges:
+                hedges.reconfigure(**_arguments(self._hedges[name].settings))
+                self._hedges[name] = hedges
         for route, options in zip(self._table.routes, self._options, strict=True):
             if str(route) in self._circuits:
                 object.__setattr__(options, "circuit_breaker", self._circuits[str(route)])
+            if str(route) in self._hedges:
+                object.__setattr__(options, "hedging", self._hedges[str(route)])
 
-    def _live(self, name: str, options: RouteOptions, now: Callable[[], float]) -> RouteOptions:
+    def _live(self, name: str, options: RouteOptions, clock: Clock) -> RouteOptions:
         """The options with a circuit and hedging of this client's own, where there are settings of them."""
         circuit, hedging = options.circuit_breaker, options.hedging
         live = copy.copy(options)  # with what a call would pass
         if isinstance(circuit, CircuitBreakerSettings):
-            self._circuits[name] = CircuitBreakerPolicy(**_arguments(circuit), name=name, clock=now)
+            self._circuits[name] = CircuitBreakerPolicy(
+                **_arguments(circuit), name=name, clock=clock.monotonic
+            )
             object.__setattr__(live, "circuit_breaker", self._circuits[name])
         if isinstance(hedging, HedgingSettings):
-            object.__setattr__(live, "hedging", HedgingPolicy(**_arguments(hedging)))
+            self._hedges[name] = HedgingPolicy(**_arguments(hedging), clock=clock)
+            object.__setattr__(live, "hedging", self._hedges[name])
         return live
 
 

@@ -16,6 +16,7 @@ from http_service_client import (
     ConfigurationError,
     FallbackPolicy,
     HttpClientConfig,
+    HttpServiceClient,
     RetryPolicy,
     Timeout,
     by_route,
@@ -191,6 +192,22 @@ def test_reconfigure_keeps_the_circuit_of_a_route(front_end: FrontEnd) -> None:
         front_end.run(front_end.calling(view, "GET", "/a"))
     harness.client.reconfigure(replace(config, routes={}))
     assert harness.request("GET", "/a", retry_policy=False).status_code == 500
+
+
+def test_reconfigure_keeps_the_hedges_of_a_route(front_end: FrontEnd) -> None:
+    """What is known of its latencies, under its new settings, in views too. They are measured by the client's clock."""
+    harness = harness_of(front_end, {"GET /a": {"hedging": {"quantile": 0.9}}})
+    view = harness.client.with_options(name="view")
+
+    def hedging(client: HttpServiceClient) -> Any:
+        return client._call_builder.build("GET", "/a").options.hedging
+
+    before = hedging(harness.client)
+    assert before._clock == harness.clock.monotonic
+    changed = {"GET /a": {"hedging": {"quantile": 0.99}}, "GET /b": {"hedging": {"delay": 1}}}
+    harness.client.reconfigure(replace(harness.client.config, routes=changed))
+    assert hedging(harness.client) is hedging(view) is before
+    assert before.settings.quantile == 0.99
 
 
 def test_a_wrong_configuration_changes_no_circuit(front_end: FrontEnd) -> None:
