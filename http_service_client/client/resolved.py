@@ -62,6 +62,7 @@ __all__ = [
     "check_alternates",
     "frozen",
     "known_arguments",
+    "of_requests",
     "parse_adaptive_limit",
     "parse_alternate_urls",
     "parse_base_url",
@@ -215,11 +216,25 @@ def parse_retry_budget(given: object) -> BudgetSettings:
 
 def parse_fallback(given: object) -> FallbackSettings | None:
     """The settings of a policy, or those made of a mapping; None for None."""
-    if given is None or isinstance(given, FallbackSettings):
-        return None if given is None else replace(given, is_failure=judging(given.is_failure))
-    if isinstance(given, FallbackPolicy):
-        return given.settings
-    return FallbackPolicy(**_arguments("fallback", given, FallbackPolicy)).settings
+    if given is None:
+        return None
+    if isinstance(given, FallbackSettings):
+        settings = replace(given, is_failure=judging(given.is_failure))
+    elif isinstance(given, FallbackPolicy):
+        settings = given.settings
+    else:
+        settings = FallbackPolicy(**_arguments("fallback", given, FallbackPolicy)).settings
+    return of_requests(settings)
+
+
+def of_requests(settings: FallbackSettings) -> FallbackSettings:
+    """The settings of a fallback for calls. Raises ConfigurationError for those that are of functions alone."""
+    if settings.key is not None:
+        raise ConfigurationError(
+            "fallback: key is for functions; a client keeps the last good response by URL, headers and user of the request, "
+            "and by key= of a call or state_key= of the client"
+        )
+    return settings
 
 
 def parse_rate_limit(given: object) -> RateLimitSettings | None:

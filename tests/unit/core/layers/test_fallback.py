@@ -274,3 +274,14 @@ def test_the_client_is_exact_about_its_keyword() -> None:
     """It is a setting, and no keyword of the client itself."""
     with pytest.raises(TypeError, match="fallback"):
         HttpServiceClient(fallback=FallbackPolicy(value=1))  # type: ignore[call-arg]
+
+
+def test_a_key_is_of_functions_alone() -> None:
+    """It would do nothing: a client finds the last good response by the request and its user."""
+    policy = FallbackPolicy(last_good=60, key=repr)
+    with pytest.raises(ConfigurationError, match="fallback: key is for functions"):
+        HttpClientConfig(fallback=policy)
+    with pytest.raises(ConfigurationError, match="fallback: key is for functions"):
+        HttpServiceClient().get(URL, fallback=policy)
+    with pytest.raises(ConfigurationError, match="fallback: key is for functions"):
+        HttpServiceClient().with_options(fallback=policy)
