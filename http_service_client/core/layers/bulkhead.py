@@ -79,6 +79,7 @@ def enter(bulkhead: Bulkhead, subject: Subject) -> tuple[BulkheadPermit, Token[B
     outer = around = _current_permit()
     while around is not None:
         if around.bulkhead is bulkhead and (stand_in := around.lend()) is not None:
+            stand_in.outer = outer  # permits of other limits may be between the two
             return stand_in, _PERMIT.set(stand_in)
         around = around.outer
     if bulkhead.partitions:

@@ -11,18 +11,20 @@ import pytest
 
 from http_service_client import (
     AdaptiveLimitPolicy,
+    BulkheadPolicy,
     ConcurrencyLimitError,
     ConfigurationError,
     HttpClientConfig,
     HttpResponse,
     HttpServiceClient,
+    ResiliencePipeline,
 )
 from http_service_client.core.machines.adaptive_limit import AdaptiveLimit
 from http_service_client.errors import CallRefusedError, SentState
 from http_service_client.testing import ScriptedTransport
 from kit.fakes import FakeClock
 from kit.forks import in_a_child, needs_fork
-from kit.front_ends import FrontEnd
+from kit.front_ends import FrontEnd, run_task
 
 
 class Interrupt(BaseException):
@@ -158,3 +160,21 @@ def test_ctrl_c_while_a_call_is_recorded_costs_no_permit(
     limit = client._call_builder.origins.get("https://api.example.com").adaptive_limit
     assert limit is not None
     assert limit.snapshot().in_use == 0
+
+
+@pytest.mark.parametrize("is_plain", [True, False])
+def test_a_function_under_two_limits_may_call_itself(is_plain: bool) -> None:
+    """The permit of one is found behind that of the other, however deep: it would wait for its own caller."""
+    bulkhead = BulkheadPolicy(max_concurrent=1, max_waiting=0)
+    limit = AdaptiveLimitPolicy(initial_limit=1, max_limit=1, max_waiting=0)
+    pipeline = ResiliencePipeline(bulkhead, limit)
+
+    def plain(number: int) -> int:
+        return number + guarded_plain(number - 1) if number else 0
+
+    async def asynchronous(number: int) -> int:
+        return number + await guarded_async(number - 1) if number else 0
+
+    guarded_plain, guarded_async = pipeline.apply(plain), pipeline.apply(asynchronous)
+    assert (guarded_plain(4) if is_plain else run_task(guarded_async(4))) == 10
+    assert (bulkhead.snapshot().in_use, limit.snapshot().in_use) == (0, 0)
