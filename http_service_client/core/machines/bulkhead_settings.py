@@ -179,7 +179,7 @@ class BulkheadRefusal(NamedTuple):
             permits = (to("max_concurrent={} of the bulkhead", COUNTS, max_concurrent=...),)
         if self.reason != "full":
             return permits
-        room = to(f"room for {{}} calls in the queue of the {self.limit}", COUNTS, max_waiting=...)
+        room = to(f"room for {{}} in the queue of the {self.limit} (max_waiting)", COUNTS, max_waiting=...)
         if self.displaceable is None:
             return room, *permits
         above = Priority(self.displaceable + 1)

@@ -67,7 +67,7 @@ def test_without_a_permit_nothing_is_sent(front_end: FrontEnd) -> None:
         "full",
     )
     assert (error.timeline[0].limit, harness.sends) == ("adaptive limit", 0)
-    assert "would have been sent with room for 1 calls in the queue of the adaptive limit" in (
+    assert "would have been sent with room for 1 in the queue of the adaptive limit (max_waiting)" in (
         error.timeline.explain(why=True)
     )
     for permit in permits:

@@ -109,7 +109,7 @@ def test_a_call_that_finds_the_queue_full_is_refused_at_once(front_end: FrontEnd
         in str(event)
     )
     assert (
-        "would have been sent with room for 1 calls in the queue of the bulkhead, or with max_concurrent=2 of the bulkhead"
+        "would have been sent with room for 1 in the queue of the bulkhead (max_waiting), or with max_concurrent=2 of the bulkhead"
         in error.explain(why=True)
     )
     assert pickle.loads(pickle.dumps(error)).reason == "full"
