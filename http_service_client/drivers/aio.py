@@ -342,7 +342,8 @@ async def bounded(awaitable: Awaitable[Any], timeout: float | None, aborts: Abor
                 return ABORTED
             return task.result()
         await _end(task)
-        return TIMED_OUT
+        has_result = not task.cancelled() and task.exception() is None
+        return task.result() if has_result else TIMED_OUT  # it has done its work all the same
     except asyncio.CancelledError:
         await _end(task)
         raise
@@ -363,7 +364,8 @@ async def _bounded_by(alarm: Awaitable[None], awaitable: Awaitable[Any]) -> Any:
         if task.done():
             return task.result()
         await _end(task)
-        return TIMED_OUT
+        has_result = not task.cancelled() and task.exception() is None
+        return task.result() if has_result else TIMED_OUT  # it has done its work all the same
     except asyncio.CancelledError:
         await _end(task)
         raise

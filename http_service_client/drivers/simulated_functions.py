@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, TypeVar
 
-from ..core.effects import TIMED_OUT, Acquire, Begin, Effect, Invoke, Plan, Send, Sleep, Start
+from ..core.effects import TIMED_OUT, Acquire, Begin, Effect, FirstOf, Invoke, Plan, Send, Sleep, Start
 from ..errors import ConfigurationError
 
 __all__ = ["Awaited", "EffectAwaiter", "SimulatedClock"]
@@ -112,12 +112,21 @@ class _Bounded:
                     effect = Sleep(left, effect.waiter)
                 elif isinstance(effect, Acquire) and (effect.timeout is None or effect.timeout > left):
                     effect = Acquire(effect.waiter, left)
-                elif isinstance(effect, Send) and left > 0:
+                elif isinstance(effect, FirstOf) and (effect.timeout is None or effect.timeout > left):
+                    effect = FirstOf(effect.branches, left)
+                elif isinstance(effect, Send) and left <= 0:
+                    return self._cancelled(steps)
+                elif isinstance(effect, Send):
                     effect = type(effect)(effect.request, effect.timeout.within(left))
                 else:
                     left = -1.0
-                answer = yield effect
-                is_in_time = answer and not isinstance(effect, Send)  # a grant, say
+                try:
+                    answer = yield effect
+                except BaseException as error:
+                    effect = steps.throw(error)
+                    continue
+                # A grant, say, or a branch that has ended.
+                is_in_time = answer is not None and answer is not False and not isinstance(effect, Send)
                 if left >= 0 and not is_in_time and self._now() >= self._expires_at:
                     return self._cancelled(steps)
                 effect = steps.send(answer)
@@ -127,7 +136,9 @@ class _Bounded:
     def _cancelled(self, steps: Any) -> object:
         try:
             steps.throw(CancelledError())
-        except (CancelledError, StopIteration):
+        except CancelledError:
             return TIMED_OUT
+        except StopIteration as stop:
+            return stop.value  # it has done its work all the same
         steps.close()  # it goes on after a cancellation, which nothing here waits for
         return TIMED_OUT
