@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import fields, replace
 from functools import cached_property, partial
 from types import FrameType, MethodType, TracebackType
@@ -262,5 +262,11 @@ class StatefulStrategy(Strategy, Generic[S]):
         return hash((type(self), self.name))  # settings may change
 
     def __repr__(self) -> str:
-        name = f" {self.name!r}" if self.name else ""
-        return f"<{type(self).__name__}{name}>"
+        """Its name and the settings that are not the default ones. Of data and functions, the names alone."""
+        shown = [repr(self.name)] if self.name else []
+        for item in fields(self._settings):  # type: ignore[arg-type]  # a dataclass
+            value = getattr(self._settings, item.name)
+            if value != item.default and not (isinstance(value, (tuple, Mapping)) and not value):
+                is_plain = item.repr and isinstance(value, (bool, int, float, str))
+                shown.append(f"{item.name}={value!r}" if is_plain else f"{item.name}=…")
+        return f"<{' '.join([type(self).__name__, *shown])}>"

@@ -30,7 +30,7 @@ from typing import Any, Literal, TypedDict
 from ...errors import ConfigurationError
 from ..checks import check_count, check_duration, suggests_keywords
 from .bulkhead import Bulkhead
-from .bulkhead_settings import BulkheadSettings
+from .bulkhead_settings import WAITS, BulkheadSettings
 from .failure_kinds import Kind, parse_kinds
 from .limit_algorithms import ALGORITHMS, LimitController, Window
 from .overload import Evidence
@@ -129,7 +129,7 @@ class AdaptiveLimitSettings:
             )
         if self.max_waiting is not None:
             check_count("max_waiting", self.max_waiting, least=0)
-        check_duration("max_wait", self.max_wait, no_limit="use None for as long as the deadline allows")
+        check_duration("max_wait", self.max_wait, no_limit=WAITS)
         check_duration("slow_call_duration", self.slow_call_duration)
         if self.overloads is not None:
             object.__setattr__(self, "overloads", parse_kinds(self.overloads, "overloads"))

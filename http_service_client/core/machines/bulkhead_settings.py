@@ -14,12 +14,16 @@ from ..priority import Priority
 
 __all__ = [
     "BULKHEAD_RENAMED",
+    "WAITS",
     "BulkheadChanges",
     "BulkheadRefusal",
     "BulkheadSettings",
     "BulkheadSnapshot",
     "PartitionBy",
 ]
+
+# The remedy for a wrong max_wait.
+WAITS = "use None for as long as the deadline allows, or max_waiting=0 for no queue"
 
 _ROUNDING = 1e-9  # 0.7 + 0.2 + 0.1 are not more than 1
 
@@ -81,7 +85,7 @@ class BulkheadSettings:
         check_count("max_concurrent", self.max_concurrent)
         if self.max_waiting is not None:
             check_count("max_waiting", self.max_waiting, least=0)
-        check_duration("max_wait", self.max_wait, no_limit="use None for as long as the deadline allows")
+        check_duration("max_wait", self.max_wait, no_limit=WAITS)
         object.__setattr__(self, "partitions", _parse_partitions(self.partitions))
         if isinstance(self.partition_by, str):
             if self.partition_by not in ("name", "priority"):

@@ -83,7 +83,10 @@ def test_a_copy_has_the_settings_and_a_limit_of_its_own() -> None:
         assert (twin.snapshot().in_use, policy.snapshot().in_use) == (0, 1)
         assert twin.call(lambda: "ok") == "ok"
     assert policy != AdaptiveLimitPolicy(initial_limit=1, max_limit=1, max_waiting=0)
-    assert repr(policy) == "<AdaptiveLimitPolicy 'rates'>"
+    assert (
+        repr(policy)
+        == "<AdaptiveLimitPolicy 'rates' algorithm='vegas' initial_limit=1 max_limit=1 max_waiting=0>"
+    )
 
 
 def test_wrong_settings_are_refused_and_change_nothing() -> None:

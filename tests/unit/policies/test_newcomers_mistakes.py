@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from http_service_client import (
+    BulkheadPolicy,
     CircuitBreakerPolicy,
     ConfigurationError,
     ConstantBackoff,
@@ -173,3 +174,12 @@ def test_a_shorter_timeout_inside_is_quiet() -> None:
         ResiliencePipeline(
             TimeoutPolicy(5.0), RetryPolicy(3, ConstantBackoff(0.1), conditions), TimeoutPolicy(4.9)
         )
+
+
+def test_a_policy_shows_the_settings_that_are_its_own() -> None:
+    """In errors and in a debugger: numbers and texts; of data and functions the names alone."""
+    assert repr(RateLimitPolicy(5, burst=2, name="partner")) == "<RateLimitPolicy 'partner' rate=5 burst=2>"
+    assert repr(TimeoutPolicy(2.0)) == "<TimeoutPolicy seconds=2.0>"
+    assert repr(BulkheadPolicy(3)) == "<BulkheadPolicy max_concurrent=3>"
+    shown = repr(FallbackPolicy(value="a secret", failures=[503], key=lambda sku: sku))
+    assert shown == "<FallbackPolicy value=… failures=… key=…>"

@@ -254,7 +254,10 @@ def test_threads_and_tasks_of_several_loops_share_one_bulkhead() -> None:
         ({"max_concurrent": True}, "max_concurrent"),
         ({"max_concurrent": 1.5}, "max_concurrent"),
         ({"max_waiting": -1}, "max_waiting must be a whole number of 0 or more, not -1"),
-        ({"max_wait": 0}, "max_wait must be a positive.*not 0; use None for as long as the deadline allows"),
+        (
+            {"max_wait": 0},
+            "max_wait must be a positive.*not 0; use None for as long as the deadline allows, or max_waiting=0",
+        ),
         ({"max_wait": float("nan")}, "max_wait"),
         ({"partitions": ["a"]}, "partitions must be a mapping of names to shares"),
         ({"partitions": {1: 0.5}}, "partitions must have printable names"),
