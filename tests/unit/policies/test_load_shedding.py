@@ -93,7 +93,7 @@ def test_a_copy_has_the_settings_and_no_counts() -> None:
         assert twin.settings == policy.settings
         assert (twin.snapshot().rejected, policy.snapshot().rejected) == (0, 9)
     assert policy != LoadSheddingPolicy(3.0, window=60)
-    assert repr(policy) == "<LoadSheddingPolicy 'rates'>"
+    assert repr(policy) == "<LoadSheddingPolicy 'rates' multiplier=3.0 window=60>"
 
 
 def test_wrong_settings_are_refused_and_change_nothing() -> None:
