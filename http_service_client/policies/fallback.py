@@ -66,6 +66,7 @@ class FallbackPolicy(StatefulStrategy[FallbackSettings]):
     rank = 10
     repeats = True
     _live = ("_results",)
+    _data = ("value",)
 
     def __init__(
         self,

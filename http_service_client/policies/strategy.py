@@ -175,6 +175,7 @@ class StatefulStrategy(Strategy, Generic[S]):
     """
 
     _live: ClassVar[tuple[str, ...]] = ()  # attributes that `_begin` makes
+    _data: ClassVar[tuple[str, ...]] = ()  # settings that hold a user's data, which is not shown
 
     def _set_up(self, settings: S, name: str, clock: Clock) -> None:
         if not isinstance(name, str):
@@ -267,6 +268,6 @@ class StatefulStrategy(Strategy, Generic[S]):
         for item in fields(self._settings):  # type: ignore[arg-type]  # a dataclass
             value = getattr(self._settings, item.name)
             if value != item.default and not (isinstance(value, (tuple, Mapping)) and not value):
-                is_plain = item.repr and isinstance(value, (bool, int, float, str))
+                is_plain = item.name not in self._data and isinstance(value, (bool, int, float, str))
                 shown.append(f"{item.name}={value!r}" if is_plain else f"{item.name}=…")
         return f"<{' '.join([type(self).__name__, *shown])}>"

@@ -82,7 +82,7 @@ RENAMED = {
 class FallbackSettings:
     """The settings of a fallback. See `FallbackPolicy`, which has them as its arguments."""
 
-    value: Any = field(default=NOTHING, hash=False, repr=False)
+    value: Any = field(default=NOTHING, hash=False)
     function: Callable[..., Any] | None = None
     last_good: float | None = None
     failures: Iterable[int | range | type[BaseException]] | None = None
