@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ...errors import CallRefusedError, Failure, RateLimitExceededError, SentState
+from ...errors import (
+    CallRefusedError,
+    DeadlineExceededError,
+    Failure,
+    PoolTimeoutError,
+    RateLimitExceededError,
+    SentState,
+)
 from ...events import LimitRefused, LimitWaited
 from ...http.messages import HttpRequest, HttpResponse
 from ...http.rate_limit_headers import read_quotas
@@ -25,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["RateLimitLayer", "is_throttled", "learn", "wait_for_turn"]
 
 _LIMIT = "rate limit"
+_NEVER_SENT = SentState.NEVER_SENT  # enum attribute access is slow (50 ns)
 _ROUNDING = 1e-6  # seconds
 _UNKNOWN = InterruptedError()  # an end that is no evidence
 
@@ -33,7 +41,8 @@ class RateLimitLayer:
     """Takes a token of the origin's limit for each attempt, and waits for it, or is refused.
 
     The wait is no part of the attempt's time. A redirect's hop takes none: by then the server before it has acted on the
-    request. An attempt that another policy refuses before anything is sent, such as an open circuit, returns its token.
+    request. An attempt that ends before anything is sent returns its token: another policy refuses it, such as an open
+    circuit, or its time is over while it waits for a permit or a connection.
 
     A limit that learns is shown the response of the call's own origin, not one that an interceptor made.
 
@@ -54,7 +63,7 @@ class RateLimitLayer:
         if limiter.learns:
             return (yield from self._learning(proceed, request, call, limiter))
         outcome = yield from proceed(request, call)
-        if isinstance(outcome, Failure) and issubclass(outcome.error_type, CallRefusedError):
+        if isinstance(outcome, Failure) and _was_not_sent(outcome, call):
             limiter.give_back()
         return outcome
 
@@ -66,13 +75,20 @@ class RateLimitLayer:
         try:
             outcome = yield from proceed(request, call)
         finally:
-            if isinstance(outcome, Failure) and issubclass(outcome.error_type, CallRefusedError):
+            if isinstance(outcome, Failure) and _was_not_sent(outcome, call):
                 limiter.give_back()
             else:
                 own = None if call.current.answered_by is not None else _of_own_origin(outcome, request)
                 learn(limiter, began_at, _UNKNOWN if own is None else own, self._wall_clock)
         result: Outcome = outcome
         return result
+
+
+def _was_not_sent(failure: Failure, call: Call) -> bool:
+    """Whether the attempt got no further than this client. One that could not connect got to the service."""
+    if failure.sent_state is not _NEVER_SENT or call.current.sent_state is not _NEVER_SENT:
+        return False
+    return issubclass(failure.error_type, (CallRefusedError, PoolTimeoutError, DeadlineExceededError))
 
 
 def _of_own_origin(outcome: Outcome | None, request: HttpRequest) -> Outcome | None:

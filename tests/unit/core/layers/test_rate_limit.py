@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,12 +13,15 @@ from http_service_client import (
     CircuitOpenError,
     ClientClosedError,
     ConfigurationError,
+    DeadlineExceededError,
     HttpClientConfig,
     HttpResponse,
     HttpServiceClient,
+    PoolTimeoutError,
     RateLimitExceededError,
     RateLimitPolicy,
     SentState,
+    Timeout,
 )
 from http_service_client.events import LimitRefused, LimitWaited, RetryStopped, StopReason
 from http_service_client.policies import RateLimitSettings
@@ -95,6 +99,29 @@ def test_an_attempt_that_a_circuit_refuses_returns_its_token(front_end: FrontEnd
     for _ in range(5):
         harness.error(CircuitOpenError, **ONCE)
     assert harness.state.rate_limiter.snapshot().tokens == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("learning", [{}, {"follow_headers": True}], ids=repr)
+def test_an_attempt_that_waits_in_vain_returns_its_token(
+    front_end: FrontEnd, learning: dict[str, Any]
+) -> None:
+    """For a permit, or for a connection: the service has seen nothing of it."""
+    harness = Harness(
+        front_end,
+        200,
+        rate_limit=RateLimitPolicy(0.01, burst=2, max_wait=0, **learning),
+        bulkhead={"max_concurrent": 1, "max_waiting": 1, "max_wait": None},
+    )
+    assert harness.state.bulkhead.permit().try_acquire()
+    for _ in range(3):
+        harness.error(DeadlineExceededError, total_timeout=0.01, **ONCE)
+    harness.client.reconfigure(replace(harness.client.config, bulkhead=None, max_connections_per_host=1))
+    slot = harness.state.connections.acquire_later()
+    timeout = Timeout(total=None, pool=0.01)
+    for _ in range(3):
+        harness.error(PoolTimeoutError, timeout=timeout, **ONCE)
+    slot.release()
+    assert harness.state.rate_limiter.snapshot().tokens == pytest.approx(2.0)
 
 
 def test_each_origin_and_each_key_has_a_limit(front_end: FrontEnd) -> None:
