@@ -6,6 +6,8 @@ unknown, with the reason:
 
     another attempt than those that were recorded            nobody knows what it would have got
     more time than the recorded attempt had                  the response may have come, or not
+    a hedge beside an attempt that failed                    it may have succeeded
+    a fallback to the last good response                     there may have been one
     an attempt of a call that the recorded circuit refused   nothing was sent
 
 An attempt that comes at another instant than the recorded one gets the same outcome, and the call says that this is
@@ -17,7 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import Context
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from random import Random
 from typing import Any, Literal
@@ -25,17 +27,19 @@ from typing import Any, Literal
 from ..client.call_builder import CallBuilder
 from ..client.config import HttpClientConfig
 from ..client.origin_parts import OriginParts
-from ..client.wiring import Interceptors, pipelines
+from ..client.wiring import Interceptors, new_last_good, pipelines
 from ..core.call import Call
 from ..core.checks import check_number
 from ..core.effects import Outcome, Plan, Send
+from ..core.machines.hedging import HedgingSettings
 from ..core.machines.semaphore import FairSemaphore
 from ..core.origins import OriginRegistry
+from ..core.outcomes import FAILURE_STATUSES
 from ..core.timeouts import TIMER_SLACK, Timeout
 from ..drivers.locks import ForkSafeLock
 from ..drivers.simulator import Run, Simulator
 from ..errors import AttemptTimeoutError, ConfigurationError, ConnectTimeoutError, Failure, SentState
-from ..events import CallFinished, RetryStopped, StopReason, Timeline
+from ..events import CallFinished, FallbackUsed, RetryStopped, StopReason, Timeline
 from .fleet import QuietCircuits, SimulatedClock, without_user_code
 from .recordings import RecordedAttempt, RecordedCall, recorded_call
 
@@ -135,7 +139,8 @@ def _replay(
     started_at: Sequence[float] | None,
     random: Callable[[], float],
 ) -> Replay:
-    config = without_user_code(config)
+    hedging = config.resolved.hedging
+    config = replace(without_user_code(config), hedging=None)  # nobody knows what a hedge would have got
     simulator = _Replayer()
     clock = SimulatedClock(simulator.clock)
     first = min(started_at or [0.0], default=0.0)
@@ -143,7 +148,7 @@ def _replay(
     for position, record in enumerate(records):
         origins = shared or _origins(config, clock, random)
         begins = 0.0 if started_at is None else started_at[position] - first
-        replayed = _Replayed(record)
+        replayed = _Replayed(record, hedging)
         plan = _plan(replayed, config, origins, clock, random, simulator.uncertain_keys)
         simulator.replayed[simulator.spawn(plan, begins)] = replayed
         if shared is None:
@@ -182,20 +187,37 @@ def _plan(
     replayed.call = call
     # Connections of its own: how many were in use is not recorded.
     slots, connections = FairSemaphore(1, lock=ForkSafeLock()), _origins(config, clock, random)
-    pipeline = pipelines(config, connections, slots, Interceptors(None), clock, random, None)(None, None).call
+    parts = config, connections, slots, Interceptors(None), clock, random, None
+    pipeline = pipelines(*parts, last_good=new_last_good(config))(None, None).of(call)
     outcome = yield from pipeline(call.request, call)
     call.finish(outcome)
+    if _may_have_a_last_good_response(call, outcome):
+        replayed.unknown = "whether a last good response could have stood in is not in the timeline"
     if record.end.key in uncertain_keys:
         replayed.assumptions.append("the calls before it that are unknown leave circuit and budget alone")
 
 
+def _may_have_a_last_good_response(call: Call, outcome: Outcome) -> bool:
+    """Whether a fallback may have found what calls before the recorded ones had left."""
+    fallback = call.options.fallback
+    if fallback is None or fallback.last_good is None:
+        return False
+    if any(isinstance(event, FallbackUsed) for event in call.events):
+        return True
+    return fallback.covers(call.error(outcome) if isinstance(outcome, Failure) else outcome)
+
+
 class _Replayed:
-    """One call on its way.   unknown: why its further course is not known; None while it is."""
+    """One call on its way.   unknown: why its further course is not known; None while it is.
+
+    hedging: of the new configuration.
+    """
 
     call: Call
 
-    def __init__(self, record: RecordedCall) -> None:
+    def __init__(self, record: RecordedCall, hedging: HedgingSettings | None) -> None:
         self.record = record
+        self._hedging = hedging
         self.unknown: str | None = None
         self.assumptions: list[str] = []
 
@@ -214,7 +236,21 @@ class _Replayed:
         if attempt.outcome is None:
             self.unknown = attempt.why_not
             return None
-        return self._within(timeout, number, attempt, attempt.outcome)
+        found = self._within(timeout, number, attempt, attempt.outcome)
+        return None if found is None or self._depends_on_hedge(number, *found) else found
+
+    def _depends_on_hedge(self, number: int, duration: float, outcome: Outcome) -> bool:
+        """Whether another request beside the attempt might have saved it. One that succeeds can only succeed sooner."""
+        hedging = self._hedging
+        if hedging is None or not self.call.request.is_safe_to_repeat:
+            return False
+        if hedging.delay is not None and duration <= hedging.delay:
+            return False
+        if isinstance(outcome, Failure) or outcome.status_code in (429, *FAILURE_STATUSES):
+            self.unknown = f"nobody knows whether a hedge would have saved attempt {number}"
+            return True
+        self.assumptions.append(f"no hedge ends attempt {number} sooner")
+        return False
 
     def _within(
         self, timeout: Timeout, number: int, attempt: RecordedAttempt, outcome: Outcome

@@ -262,3 +262,50 @@ def test_what_cannot_be_read_is_an_error(timelines: Any, settings: Any, part: st
     """It names the timeline by its position."""
     with pytest.raises(ConfigurationError, match=part):
         replay(timelines, **settings)
+
+
+@pytest.mark.parametrize("outcomes", [(BUSY,), (REFUSED,), (OK,)], ids=repr)
+def test_a_fallback_stands_in_for_a_replayed_call(outcomes: tuple[Any, ...]) -> None:
+    """As it stood in for the recorded one; without it, that one would have failed."""
+    config = HttpClientConfig(enable_retry_policy=False, fallback={"value": 1})
+    timeline = record(config, *outcomes)
+    assert again(timeline, config).verdict == "same"
+    without = again(timeline, ONCE)
+    assert without.verdict == ("same" if outcomes == (OK,) else "different")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "fallback", "verdict"),
+    [
+        (BUSY, {"last_good": 60}, "unknown"),
+        (BUSY, {"last_good": 60, "value": 1}, "unknown"),
+        (REFUSED, {"last_good": 60}, "unknown"),
+        (OK, {"last_good": 60}, "same"),
+        (HttpResponse(404), {"last_good": 60}, "same"),
+    ],
+    ids=repr,
+)
+def test_what_the_last_good_response_was_is_not_recorded(outcome: Any, fallback: Any, verdict: str) -> None:
+    """So where it could have stood in, nobody knows."""
+    call = again(record(ONCE, outcome), HttpClientConfig(enable_retry_policy=False, fallback=fallback))
+    assert call.verdict == verdict
+    assert ("last good" in call.why) is (verdict == "unknown")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "delay", "method", "verdict", "assumed"),
+    [
+        (late(1.0, OK), 0.5, "GET", "same", ("no hedge ends attempt 1 sooner",)),
+        (late(1.0, BUSY), 0.5, "GET", "unknown", ()),
+        (late(1.0, BUSY), None, "GET", "unknown", ()),
+        (late(0.1, BUSY), 0.5, "GET", "same", ()),
+        (late(1.0, BUSY), 0.5, "POST", "same", ()),
+    ],
+)
+def test_what_a_hedge_would_have_got_is_not_recorded(
+    outcome: Any, delay: float | None, method: str, verdict: str, assumed: tuple[str, ...]
+) -> None:
+    """So an attempt that failed after the delay may have been saved. One that succeeded has at best ended sooner."""
+    config = HttpClientConfig(enable_retry_policy=False, hedging={"delay": delay})
+    call = again(record(ONCE, outcome, method=method), config)
+    assert (call.verdict, tuple(call.assumptions)) == (verdict, assumed)
