@@ -153,7 +153,7 @@ def suggests_keywords(renamed: Mapping[str, str]) -> Callable[[Class], Class]:
             if len(values) > most and not takes_any:
                 count = f"{most} argument{'' if most == 1 else 's'}" if most else "no arguments"
                 raise TypeError(
-                    f"{kind.__name__} takes {count} by position, and {len(values)} were given; "
+                    f"{kind.__name__} takes {count} by position, and {len(values)} {'was' if len(values) == 1 else 'were'} given; "
                     f"write them by name: {', '.join(f'{name}=…' for name in by_name_only[:4])}"
                 )
             init(self, *values, **named)

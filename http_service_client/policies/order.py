@@ -54,7 +54,7 @@ def check_order(strategies: Sequence[Strategy]) -> None:
                     f"{names[1]} inside {names[0]} is an unusual order: {why}; {remedy}, "
                     "or filter this warning if it is meant so",
                     UserWarning,
-                    stacklevel=3,
+                    stacklevel=4,
                 )
 
 
@@ -64,5 +64,5 @@ def _check_timeouts(outer: float, inner: float) -> None:
             f"TimeoutPolicy({inner:g}) inside TimeoutPolicy({outer:g}) never expires: all that stands inside the outer one "
             "ends with it; make the inner one shorter, or leave it out",
             UserWarning,
-            stacklevel=4,
+            stacklevel=5,
         )

@@ -8,7 +8,7 @@ from functools import partial
 from types import MethodType
 from typing import TYPE_CHECKING, Any
 
-from ..core.checks import check_function
+from ..core.checks import check_function, suggests_arguments, suggests_keywords
 from ..core.effects import Plan
 from ..core.operation import Operation, Proceed, shown
 from ..drivers.clocks import Clock, SystemClock
@@ -26,6 +26,25 @@ if TYPE_CHECKING:
 __all__ = ["PipelineRegistry", "ResiliencePipeline"]
 
 
+_BY_POSITION = "policies are passed by position: ResiliencePipeline(RetryPolicy(), CircuitBreakerPolicy())"
+
+
+@suggests_keywords(
+    dict.fromkeys(
+        (
+            "retry",
+            "circuit_breaker",
+            "breaker",
+            "timeout",
+            "rate_limit",
+            "bulkhead",
+            "fallback",
+            "hedging",
+            "policies",
+        ),
+        _BY_POSITION,
+    )
+)
 class ResiliencePipeline(Strategy):
     """Several policies around any function, method, block or generator, the first one outermost.
 
@@ -85,6 +104,9 @@ class ResiliencePipeline(Strategy):
         twin._runner.compose()
         return twin
 
+    @suggests_arguments(
+        lambda name: f"it exchanges policies; for a setting write policy.reconfigure({name}=…)"
+    )
     def reconfigure(self, *strategies: Strategy) -> None:
         """Exchange the policies while calls go on: those under way end under the policies that they began with.
 

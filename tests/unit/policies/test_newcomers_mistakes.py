@@ -183,3 +183,14 @@ def test_a_policy_shows_the_settings_that_are_its_own() -> None:
     assert repr(BulkheadPolicy(3)) == "<BulkheadPolicy max_concurrent=3>"
     shown = repr(FallbackPolicy(value="a secret", failures=[503], key=lambda sku: sku))
     assert shown == "<FallbackPolicy value=… failures=… key=…>"
+
+
+def test_policies_by_name_are_refused_and_so_are_settings_of_a_pipeline() -> None:
+    """A pipeline takes policies in their order, and each policy its settings."""
+    with pytest.raises(TypeError, match="takes no keyword 'retry'; policies are passed by position"):
+        ResiliencePipeline(retry=RetryPolicy())  # type: ignore[call-arg]
+    pipeline = ResiliencePipeline(RateLimitPolicy(5))
+    with pytest.raises(
+        TypeError, match=r"it exchanges policies; for a setting write policy\.reconfigure\(rate=…\)$"
+    ):
+        pipeline.reconfigure(rate=4)  # type: ignore[call-arg]
