@@ -119,14 +119,16 @@ class RouteTable:
         self._any_start: dict[int, list[int]] = {}
         self._by_start: dict[tuple[int, str], list[int]] = {}
         for index in paths:
-            first, *_ = segments = self.routes[index].segments
+            segments = self.routes[index].segments
+            first = segments[0]
             if len(first) == 1:
                 self._by_start[len(segments), first[0]] = []
             else:
                 self._any_start.setdefault(len(segments), []).append(index)
         for (length, text), found in self._by_start.items():
             for index in paths:
-                first, *_ = segments = self.routes[index].segments
+                segments = self.routes[index].segments
+                first = segments[0]
                 if len(segments) == length and (len(first) > 1 or first[0] == text):
                     found.append(index)
         self._of_any_path = {
