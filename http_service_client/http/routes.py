@@ -129,7 +129,7 @@ class RouteTable:
             for index in paths:
                 segments = self.routes[index].segments
                 first = segments[0]
-                if len(segments) == length and (len(first) > 1 or first[0] == text):
+                if len(segments) == length and (len(first) > 1 or first == (text,)):
                     found.append(index)
         self._of_any_path = {
             self.routes[index].method: index for index in ordered if self.routes[index].template is None
