@@ -190,14 +190,22 @@ class AsyncioDriver:
         value = effect.function(*effect.arguments)
         if not hasattr(type(value), "__await__"):
             return value
-        return await (value if effect.timeout is None else self.bounded(value, effect.timeout))
+        if effect.timeout is None:
+            return await value
+        # The deadline of the call has passed: what the function makes of that is not used.
+        if self._alarm is not None:
+            return await _bounded_by(self._alarm(effect.timeout), value)
+        return await bounded(value, effect.timeout)
 
     def bounded(self, awaitable: Awaitable[Any], timeout: float) -> Awaitable[Any]:
-        """The awaitable's result, or TIMED_OUT when it was cancelled after `timeout` seconds."""
+        """The awaitable's result, or TIMED_OUT when it was cancelled after `timeout` seconds.
+
+        What ends with a result, in spite of the cancellation, has done its work: the result is used.
+        """
         if self._alarm is not None:
-            return _bounded_by(self._alarm(timeout), awaitable)
+            return _bounded_by(self._alarm(timeout), awaitable, keeps_late=True)
         if not _COUNTS_CANCELLATIONS:
-            return bounded(awaitable, timeout)
+            return bounded(awaitable, timeout, keeps_late=True)
         loop = asyncio.get_running_loop()
         return cut_after(awaitable, timeout, self._timers.get(loop) or new_timer_wheel(self._timers))
 
@@ -324,10 +332,16 @@ async def _refuse(*_: object) -> Failure:
     return already_closed()
 
 
-async def bounded(awaitable: Awaitable[Any], timeout: float | None, aborts: Aborts | None = None) -> Any:
+async def bounded(
+    awaitable: Awaitable[Any],
+    timeout: float | None,
+    aborts: Aborts | None = None,
+    *,
+    keeps_late: bool = False,
+) -> Any:
     """The awaitable's result, or TIMED_OUT when it was cancelled after `timeout` seconds, or ABORTED.
 
-    aborts: may end it, too.
+    aborts: may end it, too.   keeps_late: use the result of one that ended with a result, in spite of its cancellation.
     A TimeoutError that the awaitable itself raises is raised, and not mistaken for this timeout.
     """
     if timeout is None and aborts is None:
@@ -342,8 +356,8 @@ async def bounded(awaitable: Awaitable[Any], timeout: float | None, aborts: Abor
                 return ABORTED
             return task.result()
         await _end(task)
-        has_result = not task.cancelled() and task.exception() is None
-        return task.result() if has_result else TIMED_OUT  # it has done its work all the same
+        has_result = keeps_late and not task.cancelled() and task.exception() is None
+        return task.result() if has_result else TIMED_OUT
     except asyncio.CancelledError:
         await _end(task)
         raise
@@ -356,7 +370,7 @@ async def bounded(awaitable: Awaitable[Any], timeout: float | None, aborts: Abor
         del task  # it holds the error, whose traceback holds this frame
 
 
-async def _bounded_by(alarm: Awaitable[None], awaitable: Awaitable[Any]) -> Any:
+async def _bounded_by(alarm: Awaitable[None], awaitable: Awaitable[Any], *, keeps_late: bool = False) -> Any:
     """The same, with another clock: until the alarm ends."""
     task, waking = asyncio.ensure_future(awaitable), asyncio.ensure_future(alarm)
     try:
@@ -364,8 +378,8 @@ async def _bounded_by(alarm: Awaitable[None], awaitable: Awaitable[Any]) -> Any:
         if task.done():
             return task.result()
         await _end(task)
-        has_result = not task.cancelled() and task.exception() is None
-        return task.result() if has_result else TIMED_OUT  # it has done its work all the same
+        has_result = keeps_late and not task.cancelled() and task.exception() is None
+        return task.result() if has_result else TIMED_OUT
     except asyncio.CancelledError:
         await _end(task)
         raise

@@ -42,7 +42,9 @@ def run(driver: str, of: Callable[[Clock, float], Awaitable[Any]]) -> Any:
 def test_a_result_in_spite_of_the_cancellation_is_used(driver: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A function that ends its work when it is cancelled has done it: nobody is told that it failed."""
     if driver == "bounded":  # as before Python 3.11
-        monkeypatch.setattr(aio.AsyncioDriver, "bounded", lambda _, *args: aio.bounded(*args))
+        monkeypatch.setattr(
+            aio.AsyncioDriver, "bounded", lambda _, *args: aio.bounded(*args, keeps_late=True)
+        )
 
     def of(clock: Clock, unit: float) -> Awaitable[str]:
         async def stubborn() -> str:
