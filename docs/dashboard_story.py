@@ -98,7 +98,8 @@ class Story:
         self._simulator = Simulator(self._respond)
         self._random = Random(1)
         clock = SimulatedClock(self._simulator.clock)
-        shop = HttpServiceClient(HttpClientConfig(), clock=clock, random=Random(2).random)
+        limits = {"bulkhead": {"max_concurrent": 500}, "rate_limit": {"rate": 1000}}  # which nothing reaches
+        shop = HttpServiceClient(HttpClientConfig(**limits), clock=clock, random=Random(2).random)
         batch = HttpServiceClient(
             HttpClientConfig(
                 circuit_breaker_config={"failure_threshold": 3, "recovery_timeout": 5.0},
