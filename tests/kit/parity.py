@@ -194,7 +194,9 @@ class Record:
 
 # A script has no framing.
 _FRAMING = {"content-length", "transfer-encoding", "connection", "host"}
-_TIMES = re.compile(r"(at|duration|deadline_left|delay|overrun|remaining)=-?[0-9.e-]+|-?[0-9]+\.[0-9]+ s\b| {2,}")
+_TIMES = re.compile(
+    r"(at|duration|deadline_left|delay|overrun|remaining)=-?[0-9.e-]+|-?[0-9]+\.[0-9]+ s\b| {2,}"
+)
 _KEYS = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
