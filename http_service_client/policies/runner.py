@@ -112,6 +112,7 @@ class Runner:
         def guarded(*args: Any, **kwargs: Any) -> Any:
             operation = Operation(about, args, kwargs, handled_now())
             plan = (proceed or self._plain)(operation)
+            effect: Any
             try:
                 # The end of a generator that returns None costs a loop no exception, which `next` would raise.
                 for effect in plan:
@@ -122,6 +123,8 @@ class Runner:
             except HttpClientError as error:
                 _tell(error, operation)
                 raise
+            finally:
+                effect = None  # what it calls may hold an error, whose traceback holds this frame
             # Outside of the handler, which would make a cycle of the two.
             try:
                 raise stop
