@@ -37,8 +37,8 @@ class RateLimitPolicy(StatefulStrategy[RateLimitSettings]):
     burst: calls that may go at once after a pause, 1 or more. With 1, the default, calls are evenly spaced.
     max_wait: seconds that a call waits for its turn, 60 by default; 0: it is refused at once. None: as long as its deadline
         permits. A wait that is known to be longer, or to cross the deadline, is not begun.
-    key: called with the arguments of the function; calls with the same result share a limit. Not for clients, whose
-        calls have a `key=` of their own.
+    key: called with the arguments of the function; calls with the same result share a limit. Errors, events and the log
+        show its text: of a secret, such as a token, return a hash. Not for clients, whose calls have a `key=` of their own.
     max_keys: limits that are kept, the last used ones.
     follow_headers: also keep to what the service says is left, by `RateLimit` or `X-RateLimit-Remaining` and their kin.
     adaptive: "aimd" or "cubic": find the rate that the service admits, by its throttling responses; `rate` is the most.
