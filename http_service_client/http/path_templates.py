@@ -100,7 +100,7 @@ class Template(NamedTuple):
 
 
 def parse_template(path: str) -> Template:
-    """The parsed template of a path. Raises InvalidRequestError for one that is none."""
+    """The parsed template of a path. Raises InvalidRequestError for an invalid one."""
     return _parse.__wrapped__(path, False)
 
 

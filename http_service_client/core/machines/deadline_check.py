@@ -11,7 +11,7 @@ the latest attempts, fewer than `min_chance` ended within the time that is left.
                   begun until there is enough evidence again
     age           evidence of more than two minutes is forgotten (`core.machines.latency`)
 
-So nothing is refused for good: a service that has become fast is used again after one probe, and one that nobody calls is
+So nothing is refused permanently: a service that has become fast is used again after one probe, and one that nobody calls is
 not judged at all.
 """
 
