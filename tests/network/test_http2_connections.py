@@ -13,7 +13,7 @@ pytest.importorskip("h2", reason="the extra http2 is not installed")
 
 from h2.settings import SettingCodes
 
-from http_service_client import HttpServiceClient, Timeout
+from http_service_client import ConstantBackoff, HttpServiceClient, RetryPolicy, Timeout
 from http_service_client.transports.over_h2.connection import Http2Connection
 from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd
 from kit.http2_server import Exchange, Http2Server, NewClient
@@ -40,7 +40,10 @@ def test_a_server_that_takes_no_streams_gets_no_further_connection(
     assert (caught.type, caught.sent) == ("ConnectionLostError", "refused")
     assert "takes no streams now" in caught.message
     allow(http2_server.exchanges[0], 1)
-    response = front_end.request(http2_client, "POST", http2_server.url + "/")
+    patient = RetryPolicy(
+        max_attempts=50, backoff_strategy=ConstantBackoff(0.05)
+    )  # until the client has read that frame
+    response = front_end.request(http2_client, "POST", http2_server.url + "/", retry_policy=patient)
     assert response.text == "ok"
     assert (len(http2_server.connections), len(http2_server.exchanges)) == (1, 2)
 
