@@ -7,10 +7,10 @@ How to write correct code with it, in short:
 https://github.com/http-service-client/http-service-client/blob/main/docs/assistants.md
 """
 
-from importlib import import_module as _import_module
 from typing import TYPE_CHECKING
 
 from ._version import __version__ as __version__
+from .lazy import lazy_names as _lazy_names
 
 if TYPE_CHECKING:
     from .client.call_builder import RequestOptions as RequestOptions
@@ -120,76 +120,62 @@ if TYPE_CHECKING:
     from .policies.sqlite_storage import SqliteStorage as SqliteStorage
     from .policies.timeout import TimeoutPolicy as TimeoutPolicy
 
-_MODULES = {
-    "client.call_builder": "RequestOptions",
-    "client.client": "HttpServiceClient",
-    "client.config": "ConnectionPoolConfig HttpClientConfig Timeout",
-    "client.pages": "next_by_field",
-    "client.state_keys": "by_header by_route",
-    "core.machines.backoff": "ConstantBackoff DecorrelatedBackoff ExponentialBackoff FibonacciBackoff LinearBackoff",
-    "core.machines.retry_budget": "RetryBudgetSettings",
-    "core.machines.retry_quota": "RetryQuotaSettings",
-    "core.machines.retry_conditions": "RetryCondition",
-    "core.machines.circuit_states": "CircuitBreakerState StateChange",
-    "core.priority": "Priority",
-    "core.layers.interceptors": "RequestInterceptor ResponseInterceptor",
-    "policies.deadline": "deadline",
-    "policies.deadline_check": "DeadlineCheckPolicy",
-    "policies.fallback": "FallbackPolicy",
-    "policies.rate_limit": "RateLimitPolicy",
-    "policies.adaptive_limit": "AdaptiveLimitPolicy",
-    "policies.load_shedding": "LoadSheddingPolicy",
-    "policies.gather": "gather",
-    "policies.gather_in_threads": "gather_in_threads",
-    "policies.hedging": "HedgingPolicy",
-    "errors": (
-        "AttemptTimeoutError BulkheadFullError CallRefusedError ChecksumError CircuitOpenError ClientClosedError ConcurrencyLimitError ConfigurationError ConnectError ConnectTimeoutError "
-        "ConnectionLostError DeadlineExceededError DeadlineTooShortError DecodingError EgressRefusedError HttpClientError HttpStatusError "
-        "InterceptorError InvalidRequestError LoadShedError NameResolutionError NetworkError OperationTimeoutError PaginationError PollingError PoolTimeoutError "
-        "ProtocolError ProxyError RateLimitExceededError ReadTimeoutError RequestTimeoutError ResponseError ResponseTooLargeError ResponseValidationError "
-        "SentState StreamError ThrottledError TlsError TlsVerificationError TokenError TooManyRedirectsError TransportError "
-        "UnsafeRedirectError WriteTimeoutError"
-    ),
-    "events": "Timeline",
-    "policies.on_self": "circuit_breaker retry_policy",
-    "policies.pipeline": "PipelineRegistry ResiliencePipeline",
-    "http.messages": "Headers HttpContext HttpRequest HttpResponse",
-    "observability.collector": "MetricsCollector",
-    "observability.metrics": "HttpMetrics",
-    "policies.bulkhead": "BulkheadPolicy",
-    "policies.cache": "Cache",
-    "policies.chaos": "ChaosPolicy",
-    "policies.cache_storages": "MemoryStorage",
-    "policies.sqlite_storage": "SqliteStorage",
-    "policies.circuit_breaker": "CircuitBreakerPolicy",
-    "policies.priority": "priority",
-    "policies.result_cache": "ResultCachePolicy",
-    "policies.retry": "RetryPolicy",
-    "policies.timeout": "TimeoutPolicy",
-    "http.cookies.jar": "Cookie CookieJar",
-    "http.egress": "EgressPolicy",
-    "http.problems": "Problem",
-    "http.propagation": "Propagation",
-    "http.urls": "RawUrl",
-    "http.bodies.event_stream": "ServerSentEvent",
-    "client.streams.event_source": "AsyncEventSource EventSource",
-    "client.streams.response": "AsyncStreamedResponse StreamedResponse",
-}
-_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names.split()}
-
-__all__ = ["__version__", *sorted(_MODULE_OF)]  # strings, computed
-
-
-if not TYPE_CHECKING:  # a type checker would take every name for one that exists
-
-    def __getattr__(name: str) -> object:
-        module = _MODULE_OF.get(name)
-        if module is None:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = getattr(_import_module(f".{module}", __name__), name)
-        globals()[name] = value
-        return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__all__ = _lazy_names(
+    globals(),
+    {
+        "._version": "__version__",
+        ".client.call_builder": "RequestOptions",
+        ".client.client": "HttpServiceClient",
+        ".client.config": "ConnectionPoolConfig HttpClientConfig Timeout",
+        ".client.pages": "next_by_field",
+        ".client.state_keys": "by_header by_route",
+        ".core.machines.backoff": "ConstantBackoff DecorrelatedBackoff ExponentialBackoff FibonacciBackoff LinearBackoff",
+        ".core.machines.retry_budget": "RetryBudgetSettings",
+        ".core.machines.retry_quota": "RetryQuotaSettings",
+        ".core.machines.retry_conditions": "RetryCondition",
+        ".core.machines.circuit_states": "CircuitBreakerState StateChange",
+        ".core.priority": "Priority",
+        ".core.layers.interceptors": "RequestInterceptor ResponseInterceptor",
+        ".policies.deadline": "deadline",
+        ".policies.deadline_check": "DeadlineCheckPolicy",
+        ".policies.fallback": "FallbackPolicy",
+        ".policies.rate_limit": "RateLimitPolicy",
+        ".policies.adaptive_limit": "AdaptiveLimitPolicy",
+        ".policies.load_shedding": "LoadSheddingPolicy",
+        ".policies.gather": "gather",
+        ".policies.gather_in_threads": "gather_in_threads",
+        ".policies.hedging": "HedgingPolicy",
+        ".errors": (
+            "AttemptTimeoutError BulkheadFullError CallRefusedError ChecksumError CircuitOpenError ClientClosedError ConcurrencyLimitError ConfigurationError ConnectError ConnectTimeoutError "
+            "ConnectionLostError DeadlineExceededError DeadlineTooShortError DecodingError EgressRefusedError HttpClientError HttpStatusError "
+            "InterceptorError InvalidRequestError LoadShedError NameResolutionError NetworkError OperationTimeoutError PaginationError PollingError PoolTimeoutError "
+            "ProtocolError ProxyError RateLimitExceededError ReadTimeoutError RequestTimeoutError ResponseError ResponseTooLargeError ResponseValidationError "
+            "SentState StreamError ThrottledError TlsError TlsVerificationError TokenError TooManyRedirectsError TransportError "
+            "UnsafeRedirectError WriteTimeoutError"
+        ),
+        ".events": "Timeline",
+        ".policies.on_self": "circuit_breaker retry_policy",
+        ".policies.pipeline": "PipelineRegistry ResiliencePipeline",
+        ".http.messages": "Headers HttpContext HttpRequest HttpResponse",
+        ".observability.collector": "MetricsCollector",
+        ".observability.metrics": "HttpMetrics",
+        ".policies.bulkhead": "BulkheadPolicy",
+        ".policies.cache": "Cache",
+        ".policies.chaos": "ChaosPolicy",
+        ".policies.cache_storages": "MemoryStorage",
+        ".policies.sqlite_storage": "SqliteStorage",
+        ".policies.circuit_breaker": "CircuitBreakerPolicy",
+        ".policies.priority": "priority",
+        ".policies.result_cache": "ResultCachePolicy",
+        ".policies.retry": "RetryPolicy",
+        ".policies.timeout": "TimeoutPolicy",
+        ".http.cookies.jar": "Cookie CookieJar",
+        ".http.egress": "EgressPolicy",
+        ".http.problems": "Problem",
+        ".http.propagation": "Propagation",
+        ".http.urls": "RawUrl",
+        ".http.bodies.event_stream": "ServerSentEvent",
+        ".client.streams.event_source": "AsyncEventSource EventSource",
+        ".client.streams.response": "AsyncStreamedResponse StreamedResponse",
+    },
+)

@@ -10,8 +10,9 @@ task_queues: when a task queue should run a failed task again.
 neuroglia: the client in the container and the host of a neuroglia application.
 """
 
-from importlib import import_module as _import_module
 from typing import TYPE_CHECKING
+
+from ..lazy import lazy_names as _lazy_names
 
 if TYPE_CHECKING:
     from .aiohttp_middleware import ResilienceMiddleware as ResilienceMiddleware
@@ -22,29 +23,13 @@ if TYPE_CHECKING:
     from .redis import RedisStorage as RedisStorage
     from .requests_adapter import ResilientAdapter as ResilientAdapter
 
-_MODULE_OF = {
-    "RedisStorage": "redis",
-    "AsyncResilientTransport": "httpx_transport",
-    "ResilienceMiddleware": "aiohttp_middleware",
-    "ResilientAdapter": "requests_adapter",
-    "ResilientTransport": "httpx_transport",
-    "explain": "foreign",
-    "resilience_middleware": "aiohttp_middleware",
-}
-
-__all__ = sorted(_MODULE_OF)  # each is imported when it is first used
-
-
-if not TYPE_CHECKING:  # a type checker would take every name for one that exists
-
-    def __getattr__(name: str) -> object:
-        module = _MODULE_OF.get(name)
-        if module is None:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = getattr(_import_module(f".{module}", __name__), name)
-        globals()[name] = value
-        return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__all__ = _lazy_names(
+    globals(),
+    {
+        ".aiohttp_middleware": "ResilienceMiddleware resilience_middleware",
+        ".foreign": "explain",
+        ".httpx_transport": "AsyncResilientTransport ResilientTransport",
+        ".redis": "RedisStorage",
+        ".requests_adapter": "ResilientAdapter",
+    },
+)

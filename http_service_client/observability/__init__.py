@@ -9,60 +9,36 @@ An `OpenTelemetry` is what a client is given to be seen in traces and metrics; `
 `uninstrument` undoes it.
 """
 
-from importlib import import_module as _import_module
 from typing import TYPE_CHECKING
 
-from .collector import MetricsCollector
-from .health import HealthSummary
-from .metrics import DURATION_BUCKETS, HttpMetrics
-from .series import Exemplar, HistogramSample, MetricsSnapshot, Sample
+from ..lazy import lazy_names as _lazy_names
 
 if TYPE_CHECKING:
+    from .collector import MetricsCollector as MetricsCollector
     from .exemplars import span_exemplar as span_exemplar
+    from .health import HealthSummary as HealthSummary
+    from .metrics import DURATION_BUCKETS as DURATION_BUCKETS
+    from .metrics import HttpMetrics as HttpMetrics
     from .opentelemetry import OpenTelemetry as OpenTelemetry
     from .opentelemetry import instrument as instrument
     from .opentelemetry import uninstrument as uninstrument
     from .prometheus import PrometheusCollector as PrometheusCollector
+    from .series import Exemplar as Exemplar
+    from .series import HistogramSample as HistogramSample
+    from .series import MetricsSnapshot as MetricsSnapshot
+    from .series import Sample as Sample
     from .structlog import StructlogHandler as StructlogHandler
 
-# Imported when they are first used: a client that nobody watches by them does not pay for them.
-_MODULE_OF = {
-    "OpenTelemetry": "opentelemetry",
-    "PrometheusCollector": "prometheus",
-    "StructlogHandler": "structlog",
-    "instrument": "opentelemetry",
-    "span_exemplar": "exemplars",
-    "uninstrument": "opentelemetry",
-}
-
-__all__ = [
-    "DURATION_BUCKETS",
-    "Exemplar",
-    "HealthSummary",
-    "HistogramSample",
-    "HttpMetrics",
-    "MetricsCollector",
-    "MetricsSnapshot",
-    "OpenTelemetry",
-    "PrometheusCollector",
-    "Sample",
-    "StructlogHandler",
-    "instrument",
-    "span_exemplar",
-    "uninstrument",
-]
-
-
-if not TYPE_CHECKING:  # a type checker would take every name for one that exists
-
-    def __getattr__(name: str) -> object:
-        module = _MODULE_OF.get(name)
-        if module is None:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = getattr(_import_module(f".{module}", __name__), name)
-        globals()[name] = value
-        return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__all__ = _lazy_names(
+    globals(),
+    {
+        ".collector": "MetricsCollector",
+        ".exemplars": "span_exemplar",
+        ".health": "HealthSummary",
+        ".metrics": "DURATION_BUCKETS HttpMetrics",
+        ".opentelemetry": "OpenTelemetry instrument uninstrument",
+        ".prometheus": "PrometheusCollector",
+        ".series": "Exemplar HistogramSample MetricsSnapshot Sample",
+        ".structlog": "StructlogHandler",
+    },
+)

@@ -3,103 +3,98 @@
 Also what a policy is made of and reports: backoff strategies, conditions, and the state of a circuit.
 """
 
-from ..core.machines.adaptive_limit import AdaptiveLimitSettings, AdaptiveLimitSnapshot
-from ..core.machines.backoff import (
-    BackoffStrategy,
-    ConstantBackoff,
-    DecorrelatedBackoff,
-    ExponentialBackoff,
-    FibonacciBackoff,
-    Jitter,
-    LinearBackoff,
-)
-from ..core.machines.bulkhead_settings import BulkheadSettings, BulkheadSnapshot
-from ..core.machines.chaos import ChaosSnapshot
-from ..core.machines.chaos_settings import ChaosSettings
-from ..core.machines.circuit_breaker import CircuitBreaker
-from ..core.machines.circuit_states import (
-    CircuitBreakerSettings,
-    CircuitBreakerSnapshot,
-    CircuitBreakerState,
-    StateChange,
-)
-from ..core.machines.deadline_check import DeadlineCheckSettings
-from ..core.machines.fallback import FallbackSettings
-from ..core.machines.hedging import HedgingSettings, HedgingSnapshot
-from ..core.machines.load_shedding import LoadSheddingSettings, LoadSheddingSnapshot
-from ..core.machines.rate_limit_settings import RateLimitSettings
-from ..core.machines.rate_limiter import RateLimitSnapshot
-from ..core.machines.response_cache import CacheStorage
-from ..core.machines.result_cache import ResultCacheSettings, ResultCacheSnapshot
-from ..core.machines.retry_budget import RetryBudgetSettings
-from ..core.machines.retry_conditions import RetryCondition
-from ..core.machines.retry_quota import RetryQuotaSettings
-from ..core.machines.timeout import TimeoutSettings
-from ..http.caching.stored import StoredResponse
-from .adaptive_limit import AdaptiveLimitPolicy
-from .bulkhead import BulkheadPolicy
-from .cache import Cache
-from .cache_storages import MemoryStorage
-from .chaos import ChaosPolicy
-from .circuit_breaker import CircuitBreakerPolicy
-from .deadline_check import DeadlineCheckPolicy
-from .fallback import FallbackPolicy
-from .hedging import HedgingPolicy
-from .load_shedding import LoadSheddingPolicy
-from .rate_limit import RateLimitPolicy
-from .result_cache import ResultCachePolicy
-from .retry import RetryPolicy
-from .strategy import Strategy
-from .timeout import TimeoutPolicy
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "AdaptiveLimitPolicy",
-    "AdaptiveLimitSettings",
-    "AdaptiveLimitSnapshot",
-    "BackoffStrategy",
-    "BulkheadPolicy",
-    "BulkheadSettings",
-    "BulkheadSnapshot",
-    "Cache",
-    "CacheStorage",
-    "ChaosPolicy",
-    "ChaosSettings",
-    "ChaosSnapshot",
-    "CircuitBreaker",
-    "CircuitBreakerPolicy",
-    "CircuitBreakerSettings",
-    "CircuitBreakerSnapshot",
-    "CircuitBreakerState",
-    "ConstantBackoff",
-    "DeadlineCheckPolicy",
-    "DeadlineCheckSettings",
-    "DecorrelatedBackoff",
-    "ExponentialBackoff",
-    "FallbackPolicy",
-    "FallbackSettings",
-    "FibonacciBackoff",
-    "HedgingPolicy",
-    "HedgingSettings",
-    "HedgingSnapshot",
-    "Jitter",
-    "LinearBackoff",
-    "LoadSheddingPolicy",
-    "LoadSheddingSettings",
-    "LoadSheddingSnapshot",
-    "MemoryStorage",
-    "RateLimitPolicy",
-    "RateLimitSettings",
-    "RateLimitSnapshot",
-    "ResultCachePolicy",
-    "ResultCacheSettings",
-    "ResultCacheSnapshot",
-    "RetryBudgetSettings",
-    "RetryCondition",
-    "RetryPolicy",
-    "RetryQuotaSettings",
-    "StateChange",
-    "StoredResponse",
-    "Strategy",
-    "TimeoutPolicy",
-    "TimeoutSettings",
-]
+from ..lazy import lazy_names as _lazy_names
+
+if TYPE_CHECKING:
+    from ..core.machines.adaptive_limit import AdaptiveLimitSettings as AdaptiveLimitSettings
+    from ..core.machines.adaptive_limit import AdaptiveLimitSnapshot as AdaptiveLimitSnapshot
+    from ..core.machines.backoff import BackoffStrategy as BackoffStrategy
+    from ..core.machines.backoff import ConstantBackoff as ConstantBackoff
+    from ..core.machines.backoff import DecorrelatedBackoff as DecorrelatedBackoff
+    from ..core.machines.backoff import ExponentialBackoff as ExponentialBackoff
+    from ..core.machines.backoff import FibonacciBackoff as FibonacciBackoff
+    from ..core.machines.backoff import Jitter as Jitter
+    from ..core.machines.backoff import LinearBackoff as LinearBackoff
+    from ..core.machines.bulkhead_settings import BulkheadSettings as BulkheadSettings
+    from ..core.machines.bulkhead_settings import BulkheadSnapshot as BulkheadSnapshot
+    from ..core.machines.chaos import ChaosSnapshot as ChaosSnapshot
+    from ..core.machines.chaos_settings import ChaosSettings as ChaosSettings
+    from ..core.machines.circuit_breaker import CircuitBreaker as CircuitBreaker
+    from ..core.machines.circuit_states import CircuitBreakerSettings as CircuitBreakerSettings
+    from ..core.machines.circuit_states import CircuitBreakerSnapshot as CircuitBreakerSnapshot
+    from ..core.machines.circuit_states import CircuitBreakerState as CircuitBreakerState
+    from ..core.machines.circuit_states import StateChange as StateChange
+    from ..core.machines.deadline_check import DeadlineCheckSettings as DeadlineCheckSettings
+    from ..core.machines.fallback import FallbackSettings as FallbackSettings
+    from ..core.machines.hedging import HedgingSettings as HedgingSettings
+    from ..core.machines.hedging import HedgingSnapshot as HedgingSnapshot
+    from ..core.machines.load_shedding import LoadSheddingSettings as LoadSheddingSettings
+    from ..core.machines.load_shedding import LoadSheddingSnapshot as LoadSheddingSnapshot
+    from ..core.machines.rate_limit_settings import RateLimitSettings as RateLimitSettings
+    from ..core.machines.rate_limiter import RateLimitSnapshot as RateLimitSnapshot
+    from ..core.machines.response_cache import CacheStorage as CacheStorage
+    from ..core.machines.result_cache import ResultCacheSettings as ResultCacheSettings
+    from ..core.machines.result_cache import ResultCacheSnapshot as ResultCacheSnapshot
+    from ..core.machines.retry_budget import RetryBudgetSettings as RetryBudgetSettings
+    from ..core.machines.retry_conditions import RetryCondition as RetryCondition
+    from ..core.machines.retry_quota import RetryQuotaSettings as RetryQuotaSettings
+    from ..core.machines.timeout import TimeoutSettings as TimeoutSettings
+    from ..http.caching.stored import StoredResponse as StoredResponse
+    from .adaptive_limit import AdaptiveLimitPolicy as AdaptiveLimitPolicy
+    from .bulkhead import BulkheadPolicy as BulkheadPolicy
+    from .cache import Cache as Cache
+    from .cache_storages import MemoryStorage as MemoryStorage
+    from .chaos import ChaosPolicy as ChaosPolicy
+    from .circuit_breaker import CircuitBreakerPolicy as CircuitBreakerPolicy
+    from .deadline_check import DeadlineCheckPolicy as DeadlineCheckPolicy
+    from .fallback import FallbackPolicy as FallbackPolicy
+    from .hedging import HedgingPolicy as HedgingPolicy
+    from .load_shedding import LoadSheddingPolicy as LoadSheddingPolicy
+    from .rate_limit import RateLimitPolicy as RateLimitPolicy
+    from .result_cache import ResultCachePolicy as ResultCachePolicy
+    from .retry import RetryPolicy as RetryPolicy
+    from .strategy import Strategy as Strategy
+    from .timeout import TimeoutPolicy as TimeoutPolicy
+
+__all__ = _lazy_names(
+    globals(),
+    {
+        "..core.machines.adaptive_limit": "AdaptiveLimitSettings AdaptiveLimitSnapshot",
+        "..core.machines.backoff": "BackoffStrategy ConstantBackoff DecorrelatedBackoff ExponentialBackoff FibonacciBackoff Jitter LinearBackoff",
+        "..core.machines.bulkhead_settings": "BulkheadSettings BulkheadSnapshot",
+        "..core.machines.chaos": "ChaosSnapshot",
+        "..core.machines.chaos_settings": "ChaosSettings",
+        "..core.machines.circuit_breaker": "CircuitBreaker",
+        "..core.machines.circuit_states": "CircuitBreakerSettings CircuitBreakerSnapshot CircuitBreakerState StateChange",
+        "..core.machines.deadline_check": "DeadlineCheckSettings",
+        "..core.machines.fallback": "FallbackSettings",
+        "..core.machines.hedging": "HedgingSettings HedgingSnapshot",
+        "..core.machines.load_shedding": "LoadSheddingSettings LoadSheddingSnapshot",
+        "..core.machines.rate_limit_settings": "RateLimitSettings",
+        "..core.machines.rate_limiter": "RateLimitSnapshot",
+        "..core.machines.response_cache": "CacheStorage",
+        "..core.machines.result_cache": "ResultCacheSettings ResultCacheSnapshot",
+        "..core.machines.retry_budget": "RetryBudgetSettings",
+        "..core.machines.retry_conditions": "RetryCondition",
+        "..core.machines.retry_quota": "RetryQuotaSettings",
+        "..core.machines.timeout": "TimeoutSettings",
+        "..http.caching.stored": "StoredResponse",
+        ".adaptive_limit": "AdaptiveLimitPolicy",
+        ".bulkhead": "BulkheadPolicy",
+        ".cache": "Cache",
+        ".cache_storages": "MemoryStorage",
+        ".chaos": "ChaosPolicy",
+        ".circuit_breaker": "CircuitBreakerPolicy",
+        ".deadline_check": "DeadlineCheckPolicy",
+        ".fallback": "FallbackPolicy",
+        ".hedging": "HedgingPolicy",
+        ".load_shedding": "LoadSheddingPolicy",
+        ".rate_limit": "RateLimitPolicy",
+        ".result_cache": "ResultCachePolicy",
+        ".retry": "RetryPolicy",
+        ".strategy": "Strategy",
+        ".timeout": "TimeoutPolicy",
+    },
+)

@@ -11,6 +11,7 @@ from __future__ import annotations
 FLOORS = [
     [
         "_version.py",  # the version, for the build and the package
+        "lazy.py",  # names of a package that are imported when they are first used
         "errors.py",  # every error; what happened to the request
     ],
     [

@@ -1,0 +1,39 @@
+"""Names of a package that are imported when they are first used, so that a program pays for what it uses only.
+
+A package that is made so says twice where its names are: for type checkers, under `if TYPE_CHECKING`, and in the table
+that it passes to `lazy_names`. Code in this library then writes `policies.HedgingPolicy` for a part that few clients use,
+and the module behind the name is imported by the line that needs it. Such a line must not run during a call; see
+`drivers.imports` for the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+
+__all__ = ["lazy_names"]
+
+
+def lazy_names(package: dict[str, object], modules: Mapping[str, str]) -> list[str]:
+    """Let a package have these names, and return them, sorted, for its `__all__`.
+
+    package: its `globals()`.   modules: as after `from`, each with its names, separated by spaces.
+
+    They are strings in a table, so that no type checker takes every name for one that exists.
+    """
+    where = str(package["__name__"])
+    module_of = {name: module for module, names in modules.items() for name in names.split()}
+
+    def __getattr__(name: str) -> object:
+        module = module_of.get(name)
+        if module is None:
+            raise AttributeError(f"module {where!r} has no attribute {name!r}")
+        value: object = getattr(import_module(module, where), name)
+        package[name] = value
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*package, *module_of})
+
+    package.update(__getattr__=__getattr__, __dir__=__dir__)
+    return sorted(module_of)

@@ -1,0 +1,41 @@
+"""Names that are imported when they are first used."""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+
+import pytest
+
+from http_service_client.lazy import lazy_names
+
+
+@pytest.fixture
+def package() -> ModuleType:
+    """A package with two lazy names of the standard library."""
+    module = ModuleType("some_package")
+    module.__all__ = lazy_names(
+        module.__dict__, {"colorsys": "rgb_to_hls hls_to_rgb", "fractions": "Fraction"}
+    )  # type: ignore[attr-defined]
+    return module
+
+
+def test_a_name_is_imported_when_it_is_used(package: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not before, and it is an attribute like any other from then on."""
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
+    assert "rgb_to_hls" not in vars(package)
+    assert "colorsys" not in sys.modules
+    value = package.rgb_to_hls
+    assert vars(package)["rgb_to_hls"] is value is sys.modules["colorsys"].rgb_to_hls
+
+
+def test_all_names_are_listed(package: ModuleType) -> None:
+    """Those that are still to be imported too."""
+    assert package.__all__ == ["Fraction", "hls_to_rgb", "rgb_to_hls"]
+    assert {*package.__all__, "__name__"} <= set(dir(package))
+
+
+def test_another_name_does_not_exist(package: ModuleType) -> None:
+    """The error is that of any module, and names the package."""
+    with pytest.raises(AttributeError, match=r"module 'some_package' has no attribute 'Fractions'"):
+        package.Fractions  # noqa: B018
