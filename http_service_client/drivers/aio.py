@@ -12,6 +12,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
+from types import CoroutineType
 from typing import Any, TypeVar
 
 from ..core.effects import (
@@ -35,7 +36,7 @@ from ..core.outcomes import already_closed
 from ..core.timeouts import Timeout
 from ..errors import Failure
 from ..http.messages import HttpRequest
-from .aio_timers import TimerWheel, cut_after, new_timer_wheel
+from .aio_timers import TimerWheels, cut_after, new_timer_wheel
 from .clocks import is_in_trio
 from .greenlets import is_running_here
 from .threads import MOST_BEHIND, DaemonThreads
@@ -124,7 +125,7 @@ class AsyncioDriver:
         self._send = send
         self._waits = Waits()
         self.running: set[int] = set()
-        timers: dict[asyncio.AbstractEventLoop, TimerWheel] = {}
+        timers: TimerWheels = {}
         self._timers = timers
         self._perform: dict[type[Effect[Any]], Callable[[Any], Awaitable[Any]]] = {
             Open: lambda effect: open_response(effect.request, effect.timeout),
@@ -206,8 +207,8 @@ class AsyncioDriver:
             return _bounded_by(self._alarm(timeout), awaitable, keeps_late=True)
         if not _COUNTS_CANCELLATIONS:
             return bounded(awaitable, timeout, keeps_late=True)
-        loop = asyncio.get_running_loop()
-        return cut_after(awaitable, timeout, self._timers.get(loop) or new_timer_wheel(self._timers))
+        work = awaitable if type(awaitable) is CoroutineType else _awaited(awaitable)
+        return cut_after(work, timeout, self._timers)
 
     async def _start(self, effect: Start) -> bool:
         tasks = self._beside if effect.is_needed else self._behind
@@ -299,7 +300,7 @@ def _cancel(loop: asyncio.AbstractEventLoop, task: asyncio.Task[None]) -> None:
 
 
 async def _first_of(
-    known: dict[asyncio.AbstractEventLoop, TimerWheel],
+    known: TimerWheels,
     sleep: Callable[[float], Awaitable[None]] | None,
     effect: FirstOf,
 ) -> int | None:
@@ -391,6 +392,10 @@ async def _bounded_by(alarm: Awaitable[None], awaitable: Awaitable[Any], *, keep
         del task  # it holds the error, whose traceback holds this frame
 
 
+async def _awaited(awaitable: Awaitable[Any]) -> Any:
+    return await awaitable
+
+
 async def _end(task: asyncio.Future[Any]) -> None:
     """Cancel the task and wait for its clean-up. Its result or error is no longer of interest."""
     task.cancel()
@@ -406,9 +411,7 @@ async def in_thread(function: Callable[[], T], threads: DaemonThreads) -> T:
     return result
 
 
-async def _work(
-    known: dict[asyncio.AbstractEventLoop, TimerWheel], effect: Work, threads: DaemonThreads | None = None
-) -> Any:
+async def _work(known: TimerWheels, effect: Work, threads: DaemonThreads | None = None) -> Any:
     """The function's result, from a thread; TIMED_OUT when the timeout came first.
 
     Work that nobody waits for any more, and that no thread has begun, is not done. When the task is cancelled while a
@@ -460,7 +463,7 @@ async def _work(
         del value, error
 
 
-async def _wait_for_grant(known: dict[asyncio.AbstractEventLoop, TimerWheel], effect: Acquire) -> bool:
+async def _wait_for_grant(known: TimerWheels, effect: Acquire) -> bool:
     """Wait until the slot is granted, by any thread; False when the timeout came first."""
     loop = asyncio.get_running_loop()
     granted = loop.create_future()

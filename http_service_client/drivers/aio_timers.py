@@ -9,15 +9,17 @@ filed under the second that is a minute away: an entry takes memory until its se
 from __future__ import annotations
 
 import asyncio
-from asyncio import current_task
-from collections.abc import Awaitable
+from asyncio import CancelledError, current_task
+from collections.abc import Coroutine, Generator
 from contextvars import Context
+from time import monotonic
+from types import coroutine
 from typing import Any
 from weakref import ref
 
 from ..core.effects import TIMED_OUT
 
-__all__ = ["TimerWheel", "cut_after", "new_timer_wheel"]
+__all__ = ["TimerWheel", "TimerWheels", "cut_after", "new_timer_wheel"]
 
 Waiter = asyncio.Future[Any]
 
@@ -58,6 +60,9 @@ def _fire(reference: ref[Waiter]) -> None:
         waiter.set_result(TIMED_OUT)
 
 
+TimerWheels = dict[asyncio.AbstractEventLoop, TimerWheel]
+
+
 class _Cut:
     """Cancels a task when its time has come: in the place of a waiter in a wheel."""
 
@@ -77,20 +82,49 @@ class _Cut:
             self.task.cancel()
 
 
-async def cut_after(awaitable: Awaitable[Any], seconds: float, timers: TimerWheel) -> Any:
-    """The awaitable's result, or `TIMED_OUT` when it was cancelled after so many seconds. It runs in the present task.
+@coroutine
+def cut_after(work: Coroutine[Any, Any, Any], seconds: float, known: TimerWheels) -> Generator[Any, Any, Any]:
+    """The coroutine's result, or `TIMED_OUT` when it was cancelled after so many seconds. It runs in the present task.
 
     A cancellation from outside is raised, also if it comes at the same instant: the task counts how often it is cancelled.
-    So this needs Python 3.11. An error, or a result, of an awaitable that goes on after it was cancelled is its own.
+    So this needs Python 3.11. An error, or a result, of a coroutine that goes on after it was cancelled is its own.
+
+    Nothing is armed before the coroutine waits for the first time: a timer fires only while the event loop has the thread,
+    and a function that finds its result in memory never gives it up.
     """
-    loop = timers.loop
-    task: Any = current_task(loop)
-    cancels, cut = task.cancelling(), _Cut()
-    cut.task, cut.has_fired = task, False
-    due = timers.schedule(loop.time(), seconds, cut)  # type: ignore[arg-type]  # as a future
+    began = monotonic()
     try:
-        return await awaitable
-    except asyncio.CancelledError:
+        wait = work.send(None)
+    except StopIteration as stop:
+        return stop.value
+    left = seconds - (monotonic() - began)
+    task: Any = current_task()
+    # A cancellation that the work itself has just asked for comes with its first wait, and is not one from before.
+    cancels, cut = task.cancelling() - getattr(task, "_must_cancel", False), _Cut()
+    cut.task, cut.has_fired = task, False
+    loop = task.get_loop()
+    timers = known.get(loop) or new_timer_wheel(known)
+    due = timers.schedule(loop.time(), left, cut)  # type: ignore[arg-type]  # as a future
+    try:
+        while True:
+            thrown: BaseException
+            try:
+                yield wait
+            except GeneratorExit:
+                work.close()
+                raise
+            except BaseException as error:
+                thrown = error
+            else:
+                return (yield from work)
+            try:
+                # Not while it is handled: it would be the context of what the work raises.
+                wait = work.throw(thrown)
+            finally:
+                del thrown  # its traceback holds this frame
+    except StopIteration as stop:
+        return stop.value
+    except CancelledError:
         if cut.has_fired:
             cut.has_fired = False
             if task.uncancel() <= cancels:
@@ -103,7 +137,7 @@ async def cut_after(awaitable: Awaitable[Any], seconds: float, timers: TimerWhee
             task.uncancel()
 
 
-def new_timer_wheel(known: dict[asyncio.AbstractEventLoop, TimerWheel]) -> TimerWheel:
+def new_timer_wheel(known: TimerWheels) -> TimerWheel:
     """A wheel for the running loop, added to `known`; closed loops are removed from it."""
     for loop in list(known):
         if loop.is_closed():

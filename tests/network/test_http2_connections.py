@@ -40,9 +40,8 @@ def test_a_server_that_takes_no_streams_gets_no_further_connection(
     assert (caught.type, caught.sent) == ("ConnectionLostError", "refused")
     assert "takes no streams now" in caught.message
     allow(http2_server.exchanges[0], 1)
-    patient = RetryPolicy(
-        max_attempts=50, backoff_strategy=ConstantBackoff(0.05)
-    )  # until the client has read that frame
+    # Until the client has read that frame.
+    patient = RetryPolicy(max_attempts=50, backoff_strategy=ConstantBackoff(0.05))
     response = front_end.request(http2_client, "POST", http2_server.url + "/", retry_policy=patient)
     assert response.text == "ok"
     assert (len(http2_server.connections), len(http2_server.exchanges)) == (1, 2)
