@@ -92,6 +92,7 @@ def no_reference_cycles() -> Iterator[None]:
     happens to run. psycopg has a fixture for the same purpose.
     """
     gc.collect()
+    gc.freeze()  # what is there already, so that the collection below looks at what the test has made
     was_enabled = gc.isenabled()
     gc.disable()
     gc.set_debug(gc.DEBUG_SAVEALL)  # the collector puts all that it finds into gc.garbage

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from http_service_client import ConnectionPoolConfig, PoolTimeoutError
+from http_service_client import ConnectionPoolConfig, PoolTimeoutError, Timeout
 from http_service_client.drivers import garbage
 from http_service_client.testing import LoopbackServer, raw, respond
 from kit.front_ends import AsyncioFrontEnd, FrontEnd
@@ -16,8 +16,9 @@ from kit.front_ends import AsyncioFrontEnd, FrontEnd
 
 @pytest.fixture(autouse=True)
 def no_collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """It does not run by itself, as where threads only wait."""
+    """It does not run by itself, as where threads only wait. It is quick: it looks at what the test has made."""
     gc.collect()
+    gc.freeze()
     gc.disable()
     monkeypatch.setattr(garbage, "_last_at", None)
     yield
@@ -32,9 +33,11 @@ def test_a_wait_for_a_slot_collects_lost_streams(
     """Whatever bounds the wait: the call gets the slot. A collection is not repeated for each wait."""
     server.script("/lost", raw(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", close=False))
     server.script("/", respond(204))
-    pool = ConnectionPoolConfig(max_connections=1, pool_timeout=0.4 if limit == "pool" else None)
+    pool = ConnectionPoolConfig(max_connections=1, pool_timeout=None)
     client = front_end.client(connection_pool=pool, enable_retry_policy=False)
-    options = {} if limit == "pool" else {"total_timeout": 0.4}
+
+    def within(seconds: float) -> dict[str, Any]:
+        return {"timeout": Timeout(pool=seconds)} if limit == "pool" else {"total_timeout": seconds}
 
     def lose() -> None:
         url = server.url + "/lost"
@@ -47,8 +50,8 @@ def test_a_wait_for_a_slot_collects_lost_streams(
 
     lose()
     with pytest.warns(ResourceWarning, match="never closed"):
-        assert front_end.request(client, "GET", server.url + "/", **options).status_code == 204
+        assert front_end.request(client, "GET", server.url + "/", **within(1.5)).status_code == 204
     with front_end.stream(client, "GET", server.url + "/lost"), pytest.raises(TimeoutError) as caught:
         monkeypatch.setattr(gc, "collect", None)
-        front_end.request(client, "GET", server.url + "/", **options)
+        front_end.request(client, "GET", server.url + "/", **within(0.1))
     assert (type(caught.value) is PoolTimeoutError) == (limit == "pool")

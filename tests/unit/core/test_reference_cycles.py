@@ -36,7 +36,7 @@ from kit.fakes import READ_TIMEOUT, RESET, URL, FakeClock, Harness, failure, sho
 from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd
 
 PACKAGE = str(Path(http_service_client.__file__).parent)
-TIMES = 1000
+TIMES = 100
 
 # The call builder of a client and the state of its origins refer to each other and live as long as the
 # process: only calls must be freed without the collector. The objects in this list outlive the check.
@@ -131,7 +131,7 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.usefixtures("no_reference_cycles")
-def test_a_thousand_failing_calls_leave_no_cycle(front_end: FrontEnd, case: str) -> None:
+def test_a_hundred_failing_calls_leave_no_cycle(front_end: FrontEnd, case: str) -> None:
     """With the collector off, reference counts free every error, frame, request and response."""
     make, expected = CASES[case]
     harness, options = make(front_end)
