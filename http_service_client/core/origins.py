@@ -56,6 +56,7 @@ class OriginState:
     proxy_attempts: the most that a proxy on the way made of one attempt.
     refuses_codings: it accepted a request's body only without compression.
     begun: how many exchanges have begun after a wait for a connection slot.
+    queued: the calls that have a slot of this origin and wait for one of the client's own.
     adaptive_limit: as many permits as the service can do with; None when switched off.
     load_shedder: counts what the service rejects for overload; None when switched off.
     gate: closed while the service asks for a pause; None as long as it never has.
@@ -67,7 +68,7 @@ class OriginState:
 
     __slots__ = (
         *("begun", "breaker", "budget", "bulkhead", "connections", "deadline_check", "gate", "hedging"),
-        *("proxy_attempts", "rate_limiter", "adaptive_limit", "load_shedder", "refuses_codings"),
+        *("proxy_attempts", "queued", "rate_limiter", "adaptive_limit", "load_shedder", "refuses_codings"),
     )
 
     def __init__(
@@ -79,6 +80,7 @@ class OriginState:
         self.refuses_codings = False
         self.proxy_attempts = 1
         self.begun = 0
+        self.queued: dict[Waiter, None] = {}
         self.gate: ThrottleGate | None = None
         self.load_shedder: LoadShedder | None = None
         self.adaptive_limit: AdaptiveLimit | None = None
@@ -122,7 +124,6 @@ class OriginRegistry:
     make: makes the state of a new origin.  lock: guards creation; look-ups take no lock.
     clock: monotonic seconds.  max_origins: how many are kept before some are forgotten.
 
-    queued: the calls that have their host's slot and wait for the client's own, each with the state of its origin.
     open_bodies: a mark for each body that is open, and holds slots.
     get: the state of an origin. It is the dictionary's own look-up, since each call makes two.
     """
@@ -139,7 +140,6 @@ class OriginRegistry:
         self._make = make
         self._lock = lock
         self.open_bodies: set[object] = set()
-        self.queued: dict[Waiter, OriginState] = {}
         self._clock = clock
         self._max_origins = max_origins
         self._queues: tuple[deque[str], ...] = (deque(), deque(), deque())  # of ranks 0, 1, and all above
@@ -152,8 +152,8 @@ class OriginRegistry:
             return list(self._states.items())
 
     def _reset_after_fork(self) -> None:
-        self.queued.clear()  # threads of the parent
         for state in self._states.values():
+            state.queued.clear()  # threads of the parent
             if state.breaker is not None:
                 state.breaker.reset_after_fork()
             if state.budget is not None:

@@ -6,7 +6,6 @@ Nothing is counted here. The numbers are read from the state that calls share, w
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from typing import NamedTuple
 
 from ..core.machines.bulkhead import Bulkhead
@@ -61,7 +60,8 @@ class ServiceLoad:
             circuit = "isolated" if breaker.is_isolated else breaker.state.value
             self.circuits[circuit, "metrics_only" if breaker.is_metrics_only else "enforcing"] += 1
         self.connections_in_use += state.connections.in_use
-        self.calls_waiting += state.connections.waiting
+        # A call waits for a slot of the origin, or has one and waits for one of the client's own.
+        self.calls_waiting += state.connections.waiting + len(state.queued)
         if state.budget is not None:
             left = state.budget.balance
             self.retries_left = left if self.retries_left is None else min(left, self.retries_left)
@@ -103,7 +103,6 @@ class ClientLoad(NamedTuple):
 def load_of_services(origins: OriginRegistry, most: int) -> dict[str, ServiceLoad]:
     """The load of each service.   most: services that have an entry of their own, the oldest first."""
     loads: dict[str, ServiceLoad] = {}
-    by_state: dict[int, ServiceLoad] = {}
     for key, state in origins.items():
         service = without_key(key)
         load = loads.get(service)
@@ -112,14 +111,4 @@ def load_of_services(origins: OriginRegistry, most: int) -> dict[str, ServiceLoa
                 service = OTHER_SERVICES
             load = loads.setdefault(service, ServiceLoad())
         load.add(state)
-        by_state[id(state)] = load
-    _add_queued(tuple(origins.queued.values()), by_state)
     return loads
-
-
-def _add_queued(queued: Iterable[OriginState], by_state: dict[int, ServiceLoad]) -> None:
-    """Add the calls that have their host's slot and wait for the client's own."""
-    for state in queued:
-        load = by_state.get(id(state))
-        if load is not None:
-            load.calls_waiting += 1

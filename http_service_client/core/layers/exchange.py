@@ -249,7 +249,7 @@ class Exchange:
         else:
             patience = None if timeout.total is None else timeout.total + _PATIENCE
         if limit is self._connections:
-            self._keys.queued[waiter] = state
+            state.queued[waiter] = None
         try:
             if self._collect is not None and self._keys.open_bodies:
                 limits = [bound for bound in (patience, call.slack()) if bound is not None]
@@ -273,7 +273,7 @@ class Exchange:
                 if progress == self._progress(limit, state):
                     return f"for {patience:g} s"
         finally:
-            self._keys.queued.pop(waiter, None)
+            state.queued.pop(waiter, None)
 
     def _progress(self, limit: FairSemaphore, state: OriginState) -> object:
         """It differs from an earlier one if connections have become free since then.
@@ -286,8 +286,7 @@ class Exchange:
         if limit is self._connections:
             return common
         # The host's calls may have to wait behind those of other hosts, and move with them.
-        is_queued = any(each is state for each in tuple(self._keys.queued.values()))
-        return state.begun, common if is_queued else None
+        return state.begun, common if state.queued else None
 
 
 def _nothing(*_: object) -> None:
