@@ -74,3 +74,9 @@ def ratios(samples: Samples, ours: str, theirs: str, kind: str) -> Spread:
     """Ours to theirs, round by round."""
     pairs = zip(samples[ours], samples[theirs], strict=True)
     return Spread.of([getattr(our, kind) / getattr(their, kind) for our, their in pairs])
+
+
+def above(samples: Samples, ours: str, theirs: str, unit: str) -> Spread:
+    """By how many times the CPU time of `unit` ours takes longer than theirs, round by round."""
+    rounds = zip(samples[ours], samples[theirs], samples[unit], strict=True)
+    return Spread.of([(our.cpu - their.cpu) / one.cpu for our, their, one in rounds])

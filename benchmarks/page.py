@@ -46,6 +46,9 @@ def _targets(targets: list[dict[str, Any]]) -> list[str]:
     for one in targets:
         figure = _figure(one["median"]) if one["median"] >= 10 else f"{one['median']:.3f}"
         spread = "" if one["low"] == one["high"] else f"{one['low']:.3f} – {one['high']:.3f}"
+        if one["limit"] is None:
+            lines.append(f"| {one['what']} | {figure} | {spread} | | |")
+            continue
         sign = "≥" if one["at_least"] else "≤"
         verdict = "met" if one["is_met"] else "**missed**"
         shown = figure if one["is_met"] else f"**{figure}**"

@@ -10,13 +10,14 @@ from contextlib import contextmanager
 
 from .measuring import Sample, Work
 
+FIRST, FIRST_ASYNC = "http_service_client, first GET", "http_service_client, first async GET"
 _IMPORTS = {
     "http_service_client": "import http_service_client",
     "HttpServiceClient()": "from http_service_client import HttpServiceClient; HttpServiceClient()",
     "requests": "import requests",
     "aiohttp": "import aiohttp",
     "httpx": "import httpx",
-    "http_service_client, first GET": """
+    FIRST: """
 from http_service_client import HttpServiceClient
 HttpServiceClient().get("{base}")
 """,
@@ -24,7 +25,7 @@ HttpServiceClient().get("{base}")
 import requests
 requests.Session().get("{base}")
 """,
-    "http_service_client, async GET": """
+    FIRST_ASYNC: """
 import asyncio
 from http_service_client import HttpServiceClient
 async def get():

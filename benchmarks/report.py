@@ -5,59 +5,71 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .measuring import Samples, Spread, ratios, times
+from .measuring import Samples, Spread, above, ratios, times
 from .targets import AMOUNTS, FIELDS, TARGETS, Target
 
 _PACKAGES = (
-    "http-service-client requests urllib3 httpx httpx-retries aiohttp aiohttp-retry "
-    "tenacity stamina backoff pybreaker purgatory aiolimiter"
+    "http-service-client requests urllib3 httpx httpx2 httpx-retries httpr pyreqwest wreq pycurl aiohttp aiohttp-retry "
+    "aiosonic uvloop orjson msgspec tenacity stamina backoff pybreaker purgatory aiolimiter"
 )
 
 
 class Verdict(NamedTuple):
-    """One target and its measurement. limit: of the full or the short form."""
+    """One target and its measurement. limit: of the full or the short form; None if the figure is only reported."""
 
     what: str
     spread: Spread
-    limit: float
-    is_met: bool
+    limit: float | None
     at_least: bool = False
+
+    @property
+    def is_met(self) -> bool:
+        """Also where there is no limit."""
+        if self.limit is None:
+            return True
+        return self.spread.median >= self.limit if self.at_least else self.spread.median <= self.limit
 
     def __str__(self) -> str:
         low, median, high = self.spread
+        figures = f"{self.what:<58}{median:>8.3f}  {low:>7.3f} – {high:<7.3f}"
+        if self.limit is None:
+            return figures
         sign = ">=" if self.at_least else "<="
-        mark = "met" if self.is_met else "MISSED"
-        return f"{self.what:<58}{median:>8.3f}  {low:>7.3f} – {high:<7.3f} {sign} {self.limit:<7g}{mark}"
+        return f"{figures} {sign} {self.limit:<7g}{'met' if self.is_met else 'MISSED'}"
 
 
 def verdicts(samples: dict[str, Samples], *, quick: bool) -> list[Verdict]:
-    """The targets whose fields were measured; quick: judged by the limits of the short form."""
-    return [_verdict(target, samples[target.field], quick) for target in TARGETS if target.field in samples]
+    """The targets whose contenders were measured; quick: judged by the limits of the short form."""
+    return [
+        _verdict(target, samples[target.field], quick)
+        for target in TARGETS
+        if target.field in samples
+        and {target.ours, target.theirs} <= samples[target.field].keys()
+        and not (quick and target.quick is None)
+    ]
 
 
 def _verdict(target: Target, samples: Samples, quick: bool) -> Verdict:
     limit = target.quick if quick else target.limit
-    assert limit is not None
     if target.kind == "µs" and not quick:
         spread = Spread(*(1e6 * seconds for seconds in times(samples, target.ours, "cpu")))
-        return Verdict(f"{target.what}, µs", spread, limit, spread.median <= limit)
+        return Verdict(f"{target.what}, µs", spread, limit)
+    if target.kind == "above":
+        return Verdict(target.what, above(samples, target.ours, target.theirs, target.unit), limit)
     if target.kind == "rate":  # theirs to ours, as the rate is the inverse of the time
-        spread = ratios(samples, target.theirs, target.ours, "wall")
-        return Verdict(target.what, spread, limit, spread.median >= limit, at_least=True)
-    spread = ratios(samples, target.ours, target.theirs, "cpu")
-    return Verdict(target.what, spread, limit, spread.median <= limit)
+        return Verdict(target.what, ratios(samples, target.theirs, target.ours, "wall"), limit, at_least=True)
+    kind = "wall" if target.kind == "wall" else "cpu"
+    return Verdict(target.what, ratios(samples, target.ours, target.theirs, kind), limit)
 
 
 def amounts() -> list[Verdict]:
     """The memory targets."""
     found = [(amount, amount.measure()) for amount in AMOUNTS]
-    return [
-        Verdict(amount.what, Spread.of([value]), amount.limit, value <= amount.limit)
-        for amount, value in found
-    ]
+    return [Verdict(amount.what, Spread.of([value]), amount.limit) for amount, value in found]
 
 
 def field_lines(name: str, samples: Samples) -> Iterator[str]:
@@ -80,8 +92,7 @@ def as_json(samples: dict[str, Samples], judged: list[Verdict]) -> dict[str, Any
     """The whole run: machine, versions, medians with quartiles in seconds, verdicts."""
     return {
         "machine": _machine(),
-        "versions": {"python": platform.python_version()}
-        | {name: importlib.metadata.version(name) for name in _PACKAGES.split()},
+        "versions": _versions(),
         "fields": {
             field: {
                 contender: {kind: times(found, contender, kind)._asdict() for kind in ("cpu", "wall")}
@@ -95,6 +106,15 @@ def as_json(samples: dict[str, Samples], judged: list[Verdict]) -> dict[str, Any
             for one in judged
         ],
     }
+
+
+def _versions() -> dict[str, str]:
+    """Of Python and of the packages that are installed."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES.split():
+        with suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 def _machine() -> dict[str, Any]:

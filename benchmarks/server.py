@@ -2,30 +2,54 @@
 
 GET  anything            57 bytes of JSON
 GET  /bytes/N            N bytes, with a Content-Length
-POST anything            reads the body, by Content-Length or in chunks, then the same JSON
+GET  /json/N             a list of orders as JSON, of N bytes or a few more
+GET  /wait/MS            the 57 bytes, so many milliseconds later
+GET  /close              {"resumed": whether the TLS session was resumed}; then the connection is closed
+POST anything            reads the body, by Content-Length or in chunks, then the 57 bytes
+
+It runs on uvloop where that is installed, so that it is not what the others wait for.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import re
+import ssl
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import cast
 
 JSON = b'{"id": 42, "status": "shipped", "carrier": "ACME Parcel"}'
 _HEAD = b"HTTP/1.1 200 OK\r\nDate: Mon, 23 Nov 2026 12:00:00 GMT\r\nServer: benchmark\r\nContent-Type: %b\r\nContent-Length: %d\r\n\r\n"
+_CLOSING = _HEAD.replace(b"Server:", b"Connection: close\r\nServer:")
 _ANSWER = _HEAD % (b"application/json", len(JSON)) + JSON
-_BYTES = re.compile(rb"GET /bytes/(\d+) ").match
+_SPECIAL = re.compile(rb"GET /(bytes|json|wait|close)(?:/(\d+))? ").match
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE).search
 _PIECE = bytes(256 * 1024)
 
 
+@lru_cache
+def _orders(size: int) -> bytes:
+    """A list of orders, with numbers, text, flags and nested lists, of about so many bytes."""
+    order = {
+        "customer": "Zoë Müller",
+        "is_paid": True,
+        "discount": None,
+        "lines": [{"article": f"A-{number:05}", "quantity": number, "price": number * 1.25} for number in range(5)],
+    }  # fmt: skip
+    count = size // len(json.dumps({"id": 100_000, **order})) + 1
+    return json.dumps([{"id": 100_000 + number, **order} for number in range(count)]).encode()
+
+
 class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's only looks like one
         self._data = b""
         self._left = 0  # bytes of the request's body to come, or -1 until the last chunk
         self._to_send = 0  # bytes of the response's body
@@ -66,13 +90,25 @@ class _Connection(asyncio.Protocol):
             self.data_received(rest)
 
     def _get(self, head: bytes) -> None:
-        match = _BYTES(head)
-        if match is None:
+        special = _SPECIAL(head)
+        if special is None:
             self._transport.write(_ANSWER)
             return
-        self._to_send = int(match[1])
-        self._transport.write(_HEAD % (b"application/octet-stream", self._to_send))
-        self._send_on()
+        kind, number = special[1], int(special[2] or 0)
+        if kind == b"bytes":
+            self._to_send = number
+            self._transport.write(_HEAD % (b"application/octet-stream", number))
+            self._send_on()
+        elif kind == b"json":
+            content = _orders(number)
+            self._transport.write(_HEAD % (b"application/json", len(content)) + content)
+        elif kind == b"wait":
+            asyncio.get_running_loop().call_later(number / 1000, self._transport.write, _ANSWER)
+        else:
+            secured = self._transport.get_extra_info("ssl_object")
+            content = json.dumps({"resumed": bool(secured and secured.session_reused)}).encode()
+            self._transport.write(_CLOSING % (b"application/json", len(content)) + content)
+            self._transport.close()
 
     def _send_on(self) -> None:
         while self._to_send and self._may_write:
@@ -88,9 +124,13 @@ class _Connection(asyncio.Protocol):
         self._send_on()
 
 
-async def _serve() -> None:
+async def _serve(certificate: str | None) -> None:
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(_Connection, "127.0.0.1", 0, backlog=2048)
+    context = None
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+    server = await loop.create_server(_Connection, "127.0.0.1", 0, backlog=2048, ssl=context)
     print(server.sockets[0].getsockname()[1], flush=True)
     await loop.run_in_executor(None, sys.stdin.read)  # until the process that started this one closes it
     server.close()
@@ -99,15 +139,51 @@ async def _serve() -> None:
 @contextmanager
 def running_server() -> Iterator[str]:
     """A server in its own process; its base URL."""
-    command = [sys.executable, "-m", __name__]
+    with _running([]) as port:
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def running_tls_server() -> Iterator[tuple[str, str]]:
+    """A server that speaks TLS, in its own process; its base URL, and the file of the authority to trust."""
+    import trustme
+
+    authority = trustme.CA()
+    with tempfile.TemporaryDirectory() as folder:
+        trusted, own = Path(folder, "authority.pem"), Path(folder, "server.pem")
+        authority.cert_pem.write_to_path(str(trusted))
+        authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(str(own))
+        with _running([str(own)]) as port:
+            yield f"https://localhost:{port}", str(trusted)
+
+
+@contextmanager
+def _running(arguments: list[str]) -> Iterator[int]:
+    command = [sys.executable, "-m", __name__, *arguments]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         try:
-            yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+            yield int(process.stdout.readline())
         finally:
             process.stdin.close()
 
 
+def raise_file_limit() -> None:
+    """A thousand connections by each of several clients need more files than most systems allow at first."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = 16_384 if most == resource.RLIM_INFINITY else min(most, 16_384)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, most))
+
+
 if __name__ == "__main__":
-    asyncio.run(_serve())
+    raise_file_limit()
+    try:
+        from uvloop import run
+    except ImportError:
+        from asyncio import run
+    run(_serve(sys.argv[1] if len(sys.argv) > 1 else None))
