@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from ...errors import ConfigurationError
 from .tls_contexts import SharedContext
+from .tls_sessions import keep_sessions
 
 __all__ = ["TlsSettings"]
 
@@ -130,6 +131,7 @@ class _Files:
             context.verify_mode = ssl.CERT_NONE
         if self.cert_file is not None:
             self._load_certificate(context, self.cert_file)
+        keep_sessions(context)
         return context
 
     def _load_certificate(self, context: ssl.SSLContext, cert_file: str) -> None:

@@ -28,6 +28,7 @@ from ..failures import Phase
 from ..network.happy_eyeballs import connect_to_any_async
 from ..network.resolver import address_text, permitted, resolve_async
 from ..network.socks5 import connect_by_socks_async, destination
+from ..network.tls_sessions import RESUMPTION, resumption_for
 from ..network.unix import connect_to_unix_async
 from .asyncio_transports import check_peer, close_socket, write_buffer_size
 from .compatibility import AIOHTTP
@@ -133,9 +134,22 @@ class CheckedConnector(aiohttp.TCPConnector):
 
     async def _create_connection(self, *arguments: Any, **options: Any) -> Any:
         exchange = EXCHANGE.get()
+        resumption = None
         if exchange is not None:
             exchange.connecting()
-        return await super()._create_connection(*arguments, **options)
+            resumption = None if exchange.tls is None else resumption_for(*exchange.tls)
+        if resumption is None:
+            return await super()._create_connection(*arguments, **options)
+        RESUMPTION.set(resumption)
+        try:
+            protocol: Any = await super()._create_connection(*arguments, **options)
+        except BaseException:
+            resumption.failed()
+            raise
+        finally:
+            RESUMPTION.set(None)
+        protocol.resumption = resumption
+        return protocol
 
     async def _resolve_host(self, host: str, port: int, traces: Any = None) -> list[ResolveResult]:
         """The addresses that may be connected to. Those of a proxy are not checked: the operator chose it."""
@@ -218,6 +232,9 @@ class CheckedConnector(aiohttp.TCPConnector):
         protocol.key = key
         protocol.served += 1
         protocol.is_idle = True
+        if protocol.resumption is not None:
+            protocol.resumption.keep()
+            protocol.resumption = None
         should_close = should_close or protocol.should_close or protocol.lifetime.is_over(protocol.served)
         if not should_close and write_buffer_size(protocol.transport):
             # The server responded early: it may never read the rest, and close_notify would wait for that.

@@ -27,6 +27,7 @@ from ...http.http1.rules import Rule
 from ...http.redirects import REDIRECT_CODES
 from ..lifetime import Lifetime
 from ..network.polling import readability_check
+from ..network.tls_sessions import Resumption
 from .asyncio_transports import write_buffer_size
 from .messages import Message
 
@@ -43,11 +44,13 @@ class StrictResponseHandler(ResponseHandler):
     fatal_error: the error that ended it; None after an orderly end.
     key: the connector's key, shared by all connections that can serve the same requests.
     lifetime: how long it may be kept.
+    resumption: takes its TLS session after the first exchange; None without TLS, and from then on.
     """
 
     served = 0
     is_idle = False
     is_tunnel = False
+    resumption: Resumption | None = None
     key: Any = None
     fatal_error: Exception | None = None
     _is_reading = False  # `_responses` reads the response of this exchange

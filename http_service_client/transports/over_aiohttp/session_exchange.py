@@ -217,6 +217,8 @@ class SessionExchange:
                 *[(peer.host, peer.port) for peer in peers]
             )
             exchange.phase = worst
+            if len(peers) == 1 and is_secure:  # not where TLS to the proxy comes before TLS to the origin
+                exchange.tls = options["ssl"], (url.host, url.port, proxy, exchange.socket_path)
         if http_proxy is not None:
             options["proxy"] = URL(http_proxy.address.origin, encoded=True)
             if is_secure:

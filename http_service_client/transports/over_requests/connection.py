@@ -29,6 +29,7 @@ from ...http.http1.parser import ResponseParser
 from ..failures import Phase
 from ..lifetime import Lifetime
 from ..network.polling import is_readable, wait_until_usable
+from ..network.tls_sessions import Resumption
 from .compatibility import SSLTransport
 
 __all__ = ["Connection", "Cut", "IoTimeouts", "OpenConnections", "PhaseError", "seconds_left"]
@@ -158,9 +159,11 @@ class Connection:
 
     served: exchanges so far.   idle_since: the instant at which the last one ended.
     cut: of the exchange that uses it; None unless another thread may end that.
+    resumption: takes its TLS session when the first response arrives; None without TLS, and from then on.
     """
 
     cut: Cut | None = None
+    resumption: Resumption | None = None
 
     def __init__(
         self, sock: Any, expires_at: float | None, settings: ParserSettings, lifetime: Lifetime | None = None
@@ -185,6 +188,9 @@ class Connection:
         """The head of the response. Raises as `ResponseParser.read_head`."""
         while (head := self.parser.read_head()) is None:
             self.parser.feed(self.receive())
+        if self.resumption is not None:
+            self.resumption.keep(self.sock)
+            self.resumption = None
         return head
 
     def read_body(self) -> bytes:

@@ -20,6 +20,7 @@ from ..network.happy_eyeballs import connect_to_any
 from ..network.resolver import Address, address_text, permitted, resolve
 from ..network.sockets import SocketSettings
 from ..network.socks5 import destination, open_by_socks
+from ..network.tls_sessions import Resumption, resumption_for
 from ..network.unix import connect_to_unix
 from .compatibility import NESTED_TLS, SSLTransport
 from .connection import Connection, Cut, IoTimeouts, PhaseError, seconds_left
@@ -90,9 +91,14 @@ def connect(
                 sock = _start_tls(sock, address, outer, expires_at)
             if url.scheme == "https":
                 _open_tunnel(Connection(sock, expires_at, parser), url, proxy)
+        resumption = None
+        if context is not None and not (isinstance(proxy, HttpProxy) and proxy.address.scheme == "https"):
+            resumption = resumption_for(context, (url.host, url.port, proxy, path))
         if context is not None:
-            sock = _start_tls(sock, url, context, expires_at)
-        return Connection(sock, expires_at, parser, settings.new_lifetime())
+            sock = _start_tls(sock, url, context, expires_at, resumption)
+        connection = Connection(sock, expires_at, parser, settings.new_lifetime())
+        connection.resumption = resumption
+        return connection
     except BaseException:
         sock.close()
         raise
@@ -162,12 +168,28 @@ class _OuterSocket:
         self.sock.close()
 
 
-def _start_tls(sock: Any, url: Url, context: ssl.SSLContext, expires_at: float | None) -> Any:
+def _start_tls(
+    sock: Any,
+    url: Url,
+    context: ssl.SSLContext,
+    expires_at: float | None,
+    resumption: Resumption | None = None,
+) -> Any:
     name = url.host.rstrip(".")
     sock.settimeout(seconds_left(expires_at))  # bounds the handshake as a whole
     if isinstance(sock, ssl.SSLSocket):  # TLS to the proxy, and within it TLS to the origin
         return SSLTransport(_OuterSocket(sock, expires_at), context, name)
-    return context.wrap_socket(sock, server_hostname=name, suppress_ragged_eofs=_RESET_LOOKS_LIKE_AN_END)
+    try:
+        return context.wrap_socket(
+            sock,
+            server_hostname=name,
+            suppress_ragged_eofs=_RESET_LOOKS_LIKE_AN_END,
+            session=None if resumption is None else resumption.take(),
+        )
+    except BaseException:
+        if resumption is not None:
+            resumption.failed()
+        raise
 
 
 def _open_tunnel(connection: Connection, url: Url, proxy: HttpProxy) -> None:
