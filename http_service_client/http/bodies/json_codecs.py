@@ -73,12 +73,21 @@ class _Orjson:
         )
 
     def encode(self, value: Any) -> bytes:
+        others: list[Any] = []
+
+        def other(item: Any) -> object:
+            others.append(item)
+            return plain(item)
+
         try:
-            text = self._dumps(value, default=plain, option=self._option)
+            text = self._dumps(value, default=other, option=self._option)
         except (TypeError, ValueError, RecursionError):
             return encode_json(value)  # it encodes more, and says what is wrong
-        # It writes null for NaN and infinity.
-        return encode_json(value) if b"null" in text else text
+        if b"null" not in text:
+            return text
+        # It writes null for NaN and infinity, too. What it reads again is equal to the value if each null was None;
+        # classes of users are not asked, since they may call anything equal.
+        return encode_json(value) if others or self._loads(text) != value else text
 
     def decode(self, content: bytes) -> Any:
         if _LONG_NUMBER not in content.translate(_DIGITS_AS_ZEROS):

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from http_service_client.errors import InvalidRequestError
-from http_service_client.http.bodies.json import encode_json
+from http_service_client.http.bodies.json import encode_json, new_encode
 
 
 class Line(NamedTuple):
@@ -81,6 +81,28 @@ class Plain(enum.Enum):
 def test_json_is_compact_utf8(value: Any, text: str) -> None:
     """It takes what models are made of."""
     assert encode_json(value).decode() == text
+
+
+def _other_signature(*arguments: object) -> object:
+    raise TypeError("takes other arguments")
+
+
+@pytest.mark.parametrize("c_encoder", [None, _other_signature, lambda *_: lambda *_: ("{}",)])
+def test_json_needs_no_undocumented_encoder(c_encoder: Any) -> None:
+    """Where json has none in C, or one that differs, the text is the same."""
+    encode = new_encode(c_encoder)
+    value = {"a": [1, 1.5, None, True], "é": Order([], Colour.RED)}
+    assert encode(value).encode() == encode_json(value)
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        encode(float("nan"))
+
+
+def test_the_undocumented_encoder_is_as_expected() -> None:
+    """A Python in which it differs is noticed here, and not by its speed."""
+    c_encoder = getattr(json.encoder, "c_make_encoder", None)
+    if c_encoder is None:
+        pytest.skip("this Python has none")
+    assert new_encode(c_encoder).__name__ == "<lambda>"
 
 
 def _circle() -> list[Any]:
