@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from .facts import facts_lines
 from .measuring import Work, take_turns
 from .page import update_page
 from .plots import write_plots
@@ -24,11 +25,16 @@ def main() -> int:
     parser.add_argument(
         "--quick", action="store_true", help="the short form, which fails on gross regressions only"
     )
-    parser.add_argument("--only", choices=FIELDS, action="append", help="measure this field; may be repeated")
+    parser.add_argument(
+        "--only", choices=[*FIELDS, "facts"], action="append", help="measure this field; may be repeated"
+    )
     parser.add_argument("--rounds", type=int, help="turns of each contender")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to this file")
     parser.add_argument(
-        "--page", type=Path, metavar="FILE", help="write the results into the tables of this page"
+        "--page",
+        type=Path,
+        metavar="FILE",
+        help="write the results into the tables of this page, and into the .json beside it; with --only, only those",
     )
     parser.add_argument("--plots", type=Path, metavar="FOLDER", help="draw the results into this folder")
     parser.add_argument(
@@ -43,8 +49,9 @@ def main() -> int:
     raise_file_limit()
     samples = {}
     with running_server() as base:
-        for name in chosen.only or FIELDS:
-            field = FIELDS[name]
+        for name, field in FIELDS.items():
+            if chosen.only and name not in chosen.only:
+                continue
             rounds = chosen.rounds or (field.quick_rounds if chosen.quick else field.rounds)
             if chosen.quick and not field.quick_rounds:
                 continue
@@ -56,12 +63,15 @@ def main() -> int:
     judged = verdicts(samples, quick=chosen.quick)
     if not chosen.quick and not chosen.only:
         judged += amounts()
-    print(f"{'ratio, ours to theirs':<58}{'median':>8}  {'quartiles':<18} {'target'}")
-    print("\n".join(map(str, judged)))
+    if judged:
+        print(f"{'ratio, ours to theirs':<58}{'median':>8}  {'quartiles':<18} {'target'}")
+        print("\n".join([*map(str, judged), ""]))
+    if not chosen.quick and (not chosen.only or "facts" in chosen.only):
+        print("\n".join(facts_lines()))
     if chosen.json:
         chosen.json.write_text(json.dumps(as_json(samples, judged), indent=1) + "\n")
     if chosen.page:
-        update_page(chosen.page, as_json(samples, judged))
+        update_page(chosen.page, as_json(samples, judged), is_part=bool(chosen.only))
     if chosen.plots:
         write_plots(chosen.plots, samples)
     return 0 if all(one.is_met for one in judged) else 1

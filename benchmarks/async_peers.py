@@ -72,13 +72,15 @@ def _httpx2_async(on_loop: OnLoop, scenario: Scenario) -> Call | None:
 
 def _aiosonic(on_loop: OnLoop, scenario: Scenario) -> Call | None:
     module = installed("aiosonic")
-    if module is None or scenario.ca_file:
+    if module is None:
         return None
     client = on_loop.enter(on_loop.make(module.HTTPClient))
-    url, json = scenario.url, scenario.json
+    url, json, tls = scenario.url, scenario.json, scenario.tls
 
     async def call() -> Any:
-        return await (await client.get(url) if json is None else await client.post(url, json=json)).json()
+        if json is None:
+            return await (await client.get(url, ssl=tls)).json()
+        return await (await client.post(url, json=json, ssl=tls)).json()
 
     return call
 

@@ -6,19 +6,43 @@ a table: everything from there to the next empty line is replaced.
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
-__all__ = ["update_page", "with_tables"]
+__all__ = ["merged", "update_page", "with_tables"]
 
 _OURS = "http_service_client"
 _MARKED = re.compile(r"<!-- ([a-z ]+) -->\n(?:.+\n)*")
 
 
-def update_page(page: Path, measured: dict[str, Any]) -> None:
-    """Write the results into the page."""
+def update_page(page: Path, measured: dict[str, Any], *, is_part: bool = False) -> None:
+    """Write the results into the page, and beside it, as JSON. is_part: keep what was not measured this time."""
+    kept = page.with_suffix(".json")
+    if is_part:
+        measured = merged(json.loads(kept.read_text("utf-8")), measured)
+    kept.write_text(json.dumps(measured, indent=1) + "\n", "utf-8")
     page.write_text(with_tables(page.read_text("utf-8"), measured), "utf-8")
+
+
+def merged(kept: dict[str, Any], measured: dict[str, Any]) -> dict[str, Any]:
+    """The kept results with the fields of this run in place of the old ones.
+
+    Only of the same machine and versions, since a table must not compare figures of two; facts are no figures.
+    """
+    if measured["fields"]:
+        for what in ("machine", "versions"):
+            if kept[what] != measured[what]:
+                raise SystemExit(f"not the {what} of the page: measure all fields, without --only")
+    targets = {(one["field"], one["what"]): one for one in kept["targets"]}
+    targets |= {(one["field"], one["what"]): one for one in measured["targets"]}
+    return {
+        **kept,
+        "fields": kept["fields"] | measured["fields"],
+        "targets": list(targets.values()),
+        "facts": measured["facts"],
+    }
 
 
 def with_tables(text: str, measured: dict[str, Any]) -> str:
@@ -30,6 +54,8 @@ def with_tables(text: str, measured: dict[str, Any]) -> str:
             lines = _targets(measured["targets"])
         elif name == "versions":
             lines = [_versions(measured)]
+        elif name == "facts" and name in measured:
+            lines = _facts(**measured["facts"])
         elif name == "promises" and name in measured["fields"]:
             lines = _promises(measured["fields"][name])
         elif name in measured["fields"]:
@@ -86,13 +112,24 @@ def _promises(contenders: dict[str, Any]) -> list[str]:
     return lines
 
 
+def _facts(columns: dict[str, str], libraries: dict[str, dict[str, Any]]) -> list[str]:
+    """A row for each library, its name a link to its documentation."""
+    lines = ["| |" + "".join(f" {words} |" for words in columns.values()), "|---" * (len(columns) + 1) + "|"]
+    for name, facts in libraries.items():
+        first, *others = facts["sources"] or [""]
+        label = f"[{name}]({first})" if first else f"**{name}**"
+        label += "".join(f" [{number}]({url})" for number, url in enumerate(others, 2))
+        lines.append(f"| {label} |" + "".join(f" {facts[column]} |" for column in columns))
+    return lines
+
+
 def _versions(measured: dict[str, Any]) -> str:
     versions = dict(measured["versions"])
     python = versions.pop("python")
     versions.pop("http-service-client")
     named = ", ".join(f"{name} {version}" for name, version in versions.items())
     machine = measured["machine"]
-    return f"The machine: {machine['processor']}, {machine['system']}; Python {python}, {named}."
+    return f"Measured on {measured['date']}, on {machine['processor']}, {machine['system']}; Python {python}, {named}."
 
 
 def _figure(value: float) -> str:

@@ -43,7 +43,7 @@ def _bar(number: int, name: str, spread: Spread, scale: float) -> str:
     top = number * _ROW + 6
     middle = top + _ROW // 2 - 3
     low, median, high = (seconds * scale for seconds in spread)
-    is_ours = name == OURS or name.startswith("our ") or name.endswith(("driver", "Client()"))
+    is_ours = name.startswith((OURS, "our ")) or name.endswith(("driver", "Client()"))
     return (
         f'<text x="{_NAMES - 8}" y="{middle + 5}" text-anchor="end" fill="{_INK}">{escape(name)}</text>'
         f'<rect x="{_NAMES}" y="{top}" width="{median:.1f}" height="{_ROW - 6}" fill="{_OURS if is_ours else _THEIRS}"/>'

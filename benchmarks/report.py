@@ -6,9 +6,11 @@ import importlib.metadata
 import platform
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from .facts import COLUMNS, FACTS
 from .measuring import Samples, Spread, above, ratios, times
 from .targets import AMOUNTS, FIELDS, TARGETS, Target
 
@@ -25,6 +27,7 @@ class Verdict(NamedTuple):
     spread: Spread
     limit: float | None
     at_least: bool = False
+    field: str = ""
 
     @property
     def is_met(self) -> bool:
@@ -57,13 +60,14 @@ def _verdict(target: Target, samples: Samples, quick: bool) -> Verdict:
     limit = target.quick if quick else target.limit
     if target.kind == "µs" and not quick:
         spread = Spread(*(1e6 * seconds for seconds in times(samples, target.ours, "cpu")))
-        return Verdict(f"{target.what}, µs", spread, limit)
+        return Verdict(f"{target.what}, µs", spread, limit, field=target.field)
     if target.kind == "above":
-        return Verdict(target.what, above(samples, target.ours, target.theirs, target.unit), limit)
-    if target.kind == "rate":  # theirs to ours, as the rate is the inverse of the time
-        return Verdict(target.what, ratios(samples, target.theirs, target.ours, "wall"), limit, at_least=True)
-    kind = "wall" if target.kind == "wall" else "cpu"
-    return Verdict(target.what, ratios(samples, target.ours, target.theirs, kind), limit)
+        spread = above(samples, target.ours, target.theirs, target.unit)
+    elif target.kind == "rate":  # theirs to ours, as the rate is the inverse of the time
+        spread = ratios(samples, target.theirs, target.ours, "wall")
+    else:
+        spread = ratios(samples, target.ours, target.theirs, "wall" if target.kind == "wall" else "cpu")
+    return Verdict(target.what, spread, limit, target.kind == "rate", target.field)
 
 
 def amounts() -> list[Verdict]:
@@ -90,7 +94,9 @@ def field_lines(name: str, samples: Samples) -> Iterator[str]:
 
 def as_json(samples: dict[str, Samples], judged: list[Verdict]) -> dict[str, Any]:
     """The whole run: machine, versions, medians with quartiles in seconds, verdicts."""
+    today = date.today()
     return {
+        "date": f"{today.day} {today:%B %Y}",
         "machine": _machine(),
         "versions": _versions(),
         "fields": {
@@ -101,10 +107,16 @@ def as_json(samples: dict[str, Samples], judged: list[Verdict]) -> dict[str, Any
             for field, found in samples.items()
         },
         "targets": [
-            {"what": one.what, **one.spread._asdict()}
+            {"field": one.field, "what": one.what, **one.spread._asdict()}
             | {"limit": one.limit, "at_least": one.at_least, "is_met": one.is_met}
             for one in judged
         ],
+        "facts": {
+            "columns": COLUMNS,
+            "libraries": {
+                name: facts._asdict() | {"sources": list(facts.sources)} for name, facts in FACTS.items()
+            },
+        },
     }
 
 
