@@ -37,7 +37,7 @@ from ..errors import (
 from ..http.messages import HttpResponse
 from ..http.urls import redact_url
 from ..transports.failures import Phase, failure_of
-from ..transports.over_requests.errors import translate_error
+from ..transports.over_requests.foreign_errors import translate_error
 from .bounded_sockets import BoundedExchange, bound_pools
 from .foreign import RENAMED, AdaptedRequest, ForeignCalls, Idempotent, headers_of
 

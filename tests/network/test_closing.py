@@ -181,8 +181,8 @@ def test_a_call_in_flight_during_close_is_completed_and_its_connection_closed(se
     server.script("/", respond(204))
     client = HttpServiceClient()
     client._backends.blocking()
-    adapter = client._backends._over_requests._adapter
-    adapter._lock = Interrupted(adapter._lock, client.close)
+    pools = client._backends._over_requests._pools
+    pools._lock = Interrupted(pools._lock, client.close)
     assert client.get(server.url + "/").status_code == 204
     assert server.wait_for(lambda: server.open_connections == 0)
 
@@ -291,7 +291,7 @@ def test_a_call_survives_another_thread_that_takes_the_last_idle_connection(serv
     server.script("/", respond(204))
     client = HttpServiceClient()
     client.get(server.url + "/")
-    (pool,) = client._backends._over_requests._adapter._pools.values()
+    (pool,) = client._backends._over_requests._pools._pools.values()
     taken = pool._idle.pop()
     pool._idle = EmptiedByAnother()
     assert client.get(server.url + "/").status_code == 204

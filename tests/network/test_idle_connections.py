@@ -11,7 +11,7 @@ import pytest
 
 from http_service_client import ConnectionPoolConfig, HttpClientConfig, HttpServiceClient
 from http_service_client.testing.server import LoopbackServer, respond
-from http_service_client.transports.over_requests import adapter
+from http_service_client.transports.over_requests import pools
 from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd, run_task
 from network.faults import Certificates, slots_in_use
 
@@ -131,12 +131,12 @@ def test_a_client_of_many_hosts_forgets_pools_without_a_connection(
     server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing fails, and those with a connection stay."""
-    monkeypatch.setattr(adapter, "_POOLS", 3)
+    monkeypatch.setattr(pools, "_POOLS", 3)
     with BlockingFrontEnd() as front_end:
         client = front_end.client(**pool(max_idle_connections=2))
         assert call(front_end, client, server, *range(8)) == [*range(1, 9)]
         backends: Any = client._backends
-        assert len(backends._over_requests._adapter._pools) <= 4
+        assert len(backends._over_requests._pools._pools) <= 4
         assert call(front_end, client, server, 7, 6) == [8, 7]
     assert server.wait_for(lambda: server.open_connections == 0)
 

@@ -135,7 +135,7 @@ def idle_connections(client: Any) -> list[Any]:
     """The client's idle connections, of one front end."""
     backends = client._backends
     if backends._over_requests is not None:
-        pools = backends._over_requests._adapter._pools.values()
+        pools = backends._over_requests._pools._pools.values()
         return [connection for pool in pools for connection in pool._idle]
     (session,) = backends._over_aiohttp._sessions._sessions.values()
     return [protocol for entries in session.connector._conns.values() for protocol, _ in entries]

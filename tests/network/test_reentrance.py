@@ -22,12 +22,13 @@ from http_service_client.core.effects import Acquire
 from http_service_client.core.machines.semaphore import FairSemaphore
 from http_service_client.drivers import blocking, imports, portal, threads
 from http_service_client.drivers.locks import ForkSafeLock
+from http_service_client.http.urls import split_url
 from http_service_client.testing.server import LoopbackServer, respond
 from http_service_client.transports.base import TransportSettings
 from http_service_client.transports.network import resolver, tls
 from http_service_client.transports.network.tls import TlsSettings
 from http_service_client.transports.over_aiohttp import sessions
-from http_service_client.transports.over_requests import adapter
+from http_service_client.transports.over_requests import pools
 from kit.reentry import interrupt_each_line
 from network.faults import Certificates
 from network.test_processes import CHECKOUT
@@ -63,15 +64,12 @@ def test_a_call_may_interrupt_the_making_of_a_pool(server: LoopbackServer) -> No
         made = client._backends._over_requests
         assert made is not None
         origins = iter(range(1, 10_000))
-        pool_of = made._adapter.get_connection_with_tls_context
 
         def make() -> None:
-            import requests
+            made._pools.get(split_url(f"http://host{next(origins)}.test/"), None)
 
-            pool_of(requests.Request("GET", f"http://host{next(origins)}.test/").prepare(), True)
-
-        assert interrupt_each_line(make, make, [adapter]) > 5
-        assert interrupt_each_line(make, client.close, [adapter]) > 5
+        assert interrupt_each_line(make, make, [pools]) > 5
+        assert interrupt_each_line(make, client.close, [pools]) > 5
 
 
 def test_a_handler_may_close_the_client_while_a_loop_opens_or_closes_its_session() -> None:

@@ -7,7 +7,7 @@ what is not documented.
 
 from __future__ import annotations
 
-import time
+from collections.abc import Mapping
 from typing import Any
 
 import requests
@@ -15,27 +15,27 @@ import requests.adapters
 import requests.cookies
 from requests.structures import CaseInsensitiveDict
 from urllib3.util import Retry
+from urllib3.util import Timeout as Urllib3Timeout
 
-from ...drivers.locks import ForkSafeLock
-from ...errors import Failure
-from ...http.bodies.encoding import FORM, RequestBody
+from ...http.bodies.encoding import FORM
+from ...http.headers import ends_connection
 from ...http.messages import HttpRequest
 from ...http.preparation import METHODS_WITHOUT_CONTENT
-from ...http.proxies.urls import HttpProxy, read_proxy
-from ...http.urls import Url, split_url
+from ...http.urls import split_url
 from ..base import TransportSettings
-from .compatibility import is_hooked, past_our_pools
-from .connection import OpenConnections
-from .pool import Pool
-from .vcr import RecordedPool, RecordingPools, is_recorded
+from .compatibility import is_adapter_replaced, past_our_pools
+from .connection import IoTimeouts
+from .hooks import is_recorded
+from .pool import Pool, PoolResponse
+from .pools import Pools, WireBody, target_of
+from .vcr import RecordedPool, RecordingPools
 
-__all__ = ["PlainSession", "PooledAdapter", "prepare"]
+__all__ = ["CarriedTimeouts", "PlainSession", "PooledAdapter", "prepare"]
 
-_POOLS = 256  # pools without a connection are forgotten when there are more pools
 _NO_RETRIES = Retry(0, read=False)
 
 
-def prepare(request: HttpRequest) -> requests.PreparedRequest:
+def prepare(request: HttpRequest, body: WireBody) -> requests.PreparedRequest:
     """requests' form of a request that is final: requests has nothing left to decide."""
     prepared = requests.PreparedRequest()
     prepared.method = request.method
@@ -43,17 +43,22 @@ def prepare(request: HttpRequest) -> requests.PreparedRequest:
     prepared.headers = CaseInsensitiveDict(request.headers.pairs())
     prepared.hooks = {"response": []}
     prepared._cookies = requests.cookies.RequestsCookieJar()  # type: ignore[attr-defined]  # mocks read it
-    body: RequestBody = request.outgoing_body
-    if body.length == 0:
-        prepared.body = None
+    prepared.body = body  # type: ignore[assignment]  # an iterator is accepted too
+    if body is None:
         if request.method not in METHODS_WITHOUT_CONTENT:
             prepared.headers.setdefault("Content-Length", "0")
-    elif body.content_type == FORM and body.content is not None and body.content.isascii():
+    elif isinstance(body, bytes) and request.body.content_type == FORM and body.isascii():
         # Text, as requests has it: matchers of mocks expect that.
-        prepared.body = body.content.decode("ascii")
-    else:
-        prepared.body = body.content if body.content is not None else body.chunks()  # type: ignore[assignment]  # an iterator is accepted too
+        prepared.body = body.decode("ascii")
     return prepared
+
+
+class CarriedTimeouts(Urllib3Timeout):
+    """The limits of an exchange, on their way through requests. It lets urllib3's class through unchanged."""
+
+    def __init__(self, limits: IoTimeouts) -> None:
+        super().__init__()
+        self.limits = limits
 
 
 class PlainSession(requests.Session):
@@ -80,28 +85,24 @@ class _NoCookies(requests.cookies.RequestsCookieJar):
 class PooledAdapter(requests.adapters.HTTPAdapter):
     """`HTTPAdapter` over our own pools."""
 
-    def __init__(self, settings: TransportSettings) -> None:
+    def __init__(self, settings: TransportSettings, pools: Pools) -> None:
         self._transport_settings = settings
-        self._pools: dict[tuple[str, str | None], Pool] = {}
-        self._lock = ForkSafeLock()  # reentrant: a signal handler may make a call, or close the client
-        self.opened = OpenConnections()
-        self._is_closed = False
-        self._sweep_at = _POOLS
+        self._pools = pools
         super().__init__(max_retries=_NO_RETRIES)
 
     def send(self, request: requests.PreparedRequest, *arguments: Any, **options: Any) -> requests.Response:
         """The response, up to the end of its head. Calls requests' own `send` only if something is hooked in there."""
         url = split_url(request.url or "")
-        if is_hooked() or is_recorded(url.scheme):
+        if is_adapter_replaced() or is_recorded(url.scheme):
             return super().send(request, *arguments, **options)
-        proxies, timeout = options["proxies"], options["timeout"]
-        pool = self._pool(url, proxies.get(url.scheme))
+        proxies = options["proxies"]
+        pool = _RequestsPool(self._pools.get(url, proxies.get(url.scheme)))
         raw = pool.urlopen(
             request.method or "",
             self.request_url(request, proxies),
             request.body,
             request.headers,
-            timeout=timeout,
+            timeout=options["timeout"],
             chunked=request.body is not None and "Content-Length" not in request.headers,
         )
         return self.build_response(request, raw)  # type: ignore[arg-type]  # duck-typed
@@ -123,40 +124,7 @@ class PooledAdapter(requests.adapters.HTTPAdapter):
         url = split_url(request.url or "")
         if is_recorded(url.scheme):
             return RecordedPool(super().get_connection_with_tls_context(request, verify, proxies, cert))
-        return self._pool(url, proxies.get(url.scheme) if proxies else None)
-
-    def _pool(self, url: Url, proxy: str | None) -> Pool:
-        pool = self._pools.get((url.origin, proxy))
-        return pool if pool is not None else self._add_pool(url, proxy)
-
-    def _add_pool(self, url: Url, proxy_url: str | None) -> Pool:
-        settings = self._transport_settings
-        proxy = None if proxy_url is None else read_proxy(proxy_url)
-        assert not isinstance(proxy, Failure)  # `RequestsTransport` has checked it
-        new = Pool(url, proxy, settings, self.opened)
-        with self._lock:
-            if self._is_closed:  # during a call
-                new.close()
-            pool = self._pools.setdefault((url.origin, proxy_url), new)
-            if len(self._pools) > self._sweep_at:
-                self._forget_empty_pools_locked(pool)
-        # Here, not by a timer: a client that calls few hosts has few idle connections.
-        settings.idle.close_older_than(time.monotonic() - settings.keep_alive_timeout)
-        return pool
-
-    def _forget_empty_pools_locked(self, newest: Pool) -> None:
-        """Keep the pools that have a connection to offer; `IdleConnections` bounds their number.
-
-        The next time comes when there are twice as many, so that the cost is constant for each new host.
-        """
-        kept = {}
-        for key, pool in list(self._pools.items()):
-            if pool.has_idle_connections or pool is newest:
-                kept[key] = pool
-            else:
-                pool.close()  # an exchange may use it, and must not leave its connection there
-        self._pools = kept
-        self._sweep_at = max(_POOLS, 2 * len(kept))
+        return _RequestsPool(self._pools.get(url, proxies.get(url.scheme) if proxies else None))
 
     def build_connection_pool_key_attributes(
         self, request: requests.PreparedRequest, verify: Any, cert: Any = None
@@ -172,16 +140,30 @@ class PooledAdapter(requests.adapters.HTTPAdapter):
         """Nothing: the TLS context verifies."""
 
     def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
-        """The request target: absolute for a forwarding proxy (RFC 9112, 3.2.2)."""
+        """The request target."""
         url = split_url(request.url or "")
-        proxy = proxies.get(url.scheme) if proxies else None
-        is_forwarded = proxy is not None and isinstance(read_proxy(proxy), HttpProxy) and url.scheme == "http"
-        return (request.url or "") if is_forwarded else url.target
+        return target_of(request.url or "", url, proxies.get(url.scheme) if proxies else None)
 
-    def close(self) -> None:
-        """Close the idle connections."""
-        with self._lock:
-            self._is_closed = True
-            for pool in list(self._pools.values()):
-                pool.close()
-        super().close()
+
+class _RequestsPool:
+    """One of our pools, as requests uses those of urllib3."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    def urlopen(
+        self,
+        method: str,
+        url: str,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        timeout: CarriedTimeouts,
+        chunked: bool = False,
+        **options: Any,
+    ) -> PoolResponse:
+        """One exchange. Raises PhaseError only, which `HTTPAdapter.send` lets through: it is no error of urllib3."""
+        if isinstance(body, str):  # a form
+            body = body.encode("ascii")
+        fields, is_last = list((headers or {}).items()), ends_connection(headers or {})
+        return self._pool.send(method, url, fields, body, timeout.limits, is_chunked=chunked, is_last=is_last)

@@ -2,8 +2,6 @@
 
 Every wait on the socket gets the smaller of its own timeout and the time left for the exchange, so a server that
 trickles a byte at a time is cut on time.
-
-`compatibility` lists what is used of urllib3's TLS within TLS.
 """
 
 from __future__ import annotations
@@ -17,8 +15,6 @@ import weakref
 from collections.abc import Iterable
 from typing import Any
 
-from urllib3.util import Timeout as Urllib3Timeout
-
 from ...core.timeouts import Timeout
 from ...drivers.interruption import Interruption
 from ...drivers.locks import ForkSafeLock
@@ -30,7 +26,6 @@ from ..failures import Phase
 from ..lifetime import Lifetime
 from ..network.polling import is_readable, wait_until_usable
 from ..network.tls_sessions import Resumption
-from .compatibility import SSLTransport
 
 __all__ = ["Connection", "Cut", "IoTimeouts", "OpenConnections", "PhaseError", "seconds_left"]
 
@@ -46,8 +41,8 @@ class PhaseError(Exception):
         self.error = error
 
 
-class IoTimeouts(Urllib3Timeout):
-    """The limits of one exchange, passed through requests. It lets urllib3's class through unchanged.
+class IoTimeouts:
+    """The limits of one exchange.
 
     expires_at: the instant by which the exchange must be over, or None.
     connect_expires_at: the instant by which it must be connected, or None.
@@ -66,7 +61,6 @@ class IoTimeouts(Urllib3Timeout):
         read_within: float | None,
         write_within: float | None,
     ) -> None:
-        super().__init__()
         self.expires_at = expires_at
         self.connect_expires_at = connect_expires_at
         self.read_within = read_within
@@ -231,10 +225,6 @@ class Connection:
 
         A server that rejects an upload responds and stops reading: a client that only writes would wait forever.
         """
-        if isinstance(self.sock, SSLTransport):  # it loses bytes when it is not allowed to wait
-            for chunk in chunks:
-                self.send(chunk)
-            return True
         self.sock.settimeout(0.0)
         for chunk in chunks:
             view = memoryview(chunk)
@@ -266,8 +256,6 @@ class Connection:
         """Whether it may serve another exchange: young enough, and nothing has arrived since the last one."""
         if not self.lifetime.allows(self.idle_since):
             return False
-        if isinstance(self.sock, SSLTransport) and self.sock.incoming.pending:  # it reads ahead
-            return False
         return not is_readable(self.sock)  # readable: closed by the server, or bytes outside any exchange
 
     def end_exchange(self) -> bool:
@@ -290,14 +278,15 @@ class Connection:
         if self.cut is not None:
             self.end_exchange()
         if os.getpid() == self._pid:  # a forked child must not shut down a connection that its parent uses
-            sock: Any = self.sock
-            if isinstance(sock, SSLTransport):
-                sock = sock.socket.sock  # an _OuterSocket
+            lowest = self._lowest_socket()
             try:
-                socket.socket.shutdown(sock, socket.SHUT_RDWR)  # an SSLSocket's own drops its TLS state
+                socket.socket.shutdown(lowest, socket.SHUT_RDWR)  # an SSLSocket's own drops its TLS state
             except OSError:  # the server closed it first
                 pass
         self.sock.close()
+
+    def _lowest_socket(self) -> Any:
+        return self.sock
 
 
 class OpenConnections:

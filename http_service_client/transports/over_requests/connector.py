@@ -6,10 +6,8 @@ import errno
 import os
 import socket
 import ssl
-import time
 from typing import Any
 
-from ...errors import ConfigurationError
 from ...http.egress import EgressPolicy
 from ...http.http1.head import request_head
 from ...http.proxies.urls import HttpProxy, Proxy, SocksProxy
@@ -22,7 +20,6 @@ from ..network.sockets import SocketSettings
 from ..network.socks5 import destination, open_by_socks
 from ..network.tls_sessions import Resumption, resumption_for
 from ..network.unix import connect_to_unix
-from .compatibility import NESTED_TLS, SSLTransport
 from .connection import Connection, Cut, IoTimeouts, PhaseError, seconds_left
 
 __all__ = ["connect"]
@@ -70,6 +67,7 @@ def connect(
     # First, so that a file that cannot be used is reported before anything is done.
     context = tls.context_for((url.host, url.port)) if url.scheme == "https" else None
     path = settings.socket_path(url)
+    is_nested = isinstance(proxy, HttpProxy) and url.scheme == proxy.address.scheme == "https"
     if path is not None:
         sock = connect_to_unix(path, seconds_left(expires_at), sockets)
     elif isinstance(proxy, SocksProxy):
@@ -77,10 +75,10 @@ def connect(
     elif proxy is None:
         sock = _connect_to_any(_addresses(url, egress, expires_at), expires_at, sockets)
     else:
-        if NESTED_TLS.gone and url.scheme == proxy.address.scheme == "https":
-            raise ConfigurationError(
-                NESTED_TLS.refusal("https:// URLs cannot be requested through an https:// proxy")
-            )
+        if is_nested:
+            from .nested_tls import check_nested_tls
+
+            check_nested_tls()
         found = resolve(proxy.address.host, proxy.address.port, seconds_left(expires_at))
         sock = _connect_to_any(found, expires_at, sockets)
     try:
@@ -91,12 +89,17 @@ def connect(
                 sock = _start_tls(sock, address, outer, expires_at)
             if url.scheme == "https":
                 _open_tunnel(Connection(sock, expires_at, parser), url, proxy)
-        resumption = None
-        if context is not None and not (isinstance(proxy, HttpProxy) and proxy.address.scheme == "https"):
-            resumption = resumption_for(context, (url.host, url.port, proxy, path))
-        if context is not None:
-            sock = _start_tls(sock, url, context, expires_at, resumption)
-        connection = Connection(sock, expires_at, parser, settings.new_lifetime())
+        lifetime = settings.new_lifetime()
+        if context is None:
+            return Connection(sock, expires_at, parser, lifetime)
+        if is_nested:
+            from .nested_tls import NestedConnection, start_nested_tls
+
+            sock = start_nested_tls(sock, context, _server_name(url), expires_at)
+            return NestedConnection(sock, expires_at, parser, lifetime)
+        resumption = resumption_for(context, (url.host, url.port, proxy, path))
+        sock = _start_tls(sock, url, context, expires_at, resumption)
+        connection = Connection(sock, expires_at, parser, lifetime)
         connection.resumption = resumption
         return connection
     except BaseException:
@@ -140,34 +143,6 @@ def _connect_to_any(
     return sock
 
 
-class _OuterSocket:
-    """The TLS socket to a proxy, below TLS to the origin: one operation above takes many here.
-
-    So a timeout that is set bounds all of them together until the next one is set, not each of them.
-    """
-
-    def __init__(self, sock: ssl.SSLSocket, expires_at: float | None) -> None:
-        self.sock = sock
-        self._expires_at = expires_at
-
-    def settimeout(self, seconds: float | None) -> None:
-        self._expires_at = None if seconds is None else time.monotonic() + seconds
-
-    def recv(self, amount: int) -> bytes:
-        self.sock.settimeout(seconds_left(self._expires_at))
-        return self.sock.recv(amount)
-
-    def sendall(self, data: bytes) -> None:
-        self.sock.settimeout(seconds_left(self._expires_at))
-        self.sock.sendall(data)
-
-    def fileno(self) -> int:
-        return self.sock.fileno()
-
-    def close(self) -> None:
-        self.sock.close()
-
-
 def _start_tls(
     sock: Any,
     url: Url,
@@ -175,14 +150,11 @@ def _start_tls(
     expires_at: float | None,
     resumption: Resumption | None = None,
 ) -> Any:
-    name = url.host.rstrip(".")
     sock.settimeout(seconds_left(expires_at))  # bounds the handshake as a whole
-    if isinstance(sock, ssl.SSLSocket):  # TLS to the proxy, and within it TLS to the origin
-        return SSLTransport(_OuterSocket(sock, expires_at), context, name)
     try:
         return context.wrap_socket(
             sock,
-            server_hostname=name,
+            server_hostname=_server_name(url),
             suppress_ragged_eofs=_RESET_LOOKS_LIKE_AN_END,
             session=None if resumption is None else resumption.take(),
         )
@@ -190,6 +162,10 @@ def _start_tls(
         if resumption is not None:
             resumption.failed()
         raise
+
+
+def _server_name(url: Url) -> str:
+    return url.host.rstrip(".")
 
 
 def _open_tunnel(connection: Connection, url: Url, proxy: HttpProxy) -> None:

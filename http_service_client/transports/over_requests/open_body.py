@@ -1,48 +1,52 @@
-"""The body of a response over requests, read piece by piece."""
+"""The body of a response, read piece by piece on the calling thread."""
 
 from __future__ import annotations
 
 import time
-from typing import Any
-
-import requests
+from typing import TYPE_CHECKING
 
 from ...core.outcomes import ended_by_close
 from ...core.timeouts import Timeout
 from ...errors import Failure
+from ...http.http1.errors import NotHttpError
 from ...http.messages import HttpRequest
 from ..failures import Phase
-from .connection import IoTimeouts, OpenConnections
-from .errors import ERRORS, failure_from
-from .pool import Urllib3StyleResponse
+from .connection import IoTimeouts, OpenConnections, PhaseError
+from .errors import failure_from
 
-__all__ = ["RequestsBodySource"]
+if TYPE_CHECKING:
+    from .hooked import RequestsResponse
+    from .pool import PoolResponse
+
+__all__ = ["PooledBodySource"]
 
 _PIECE = 64 * 1024
 
 
-class RequestsBodySource:
+class PooledBodySource:
     """The body of a response of which only the head has been read."""
 
-    def __init__(self, request: HttpRequest, response: requests.Response, opened: OpenConnections) -> None:
+    def __init__(
+        self, request: HttpRequest, response: PoolResponse | RequestsResponse, opened: OpenConnections
+    ) -> None:
         self._request = request
         self._response = response
         self._opened = opened
 
     def read(self, timeout: Timeout) -> bytes | Failure:
-        raw: Any = self._response.raw
         started = time.monotonic()
-        if isinstance(raw, Urllib3StyleResponse):
-            # Bytes that only frame the body do not count as data: the read timeout bounds the whole read.
-            raw.set_timeouts(IoTimeouts.starting(timeout.within(timeout.read), started))
+        # Bytes that only frame the body do not count as data: the read timeout bounds the whole read.
+        self._response.set_timeouts(IoTimeouts.starting(timeout.within(timeout.read), started))
+        phase, error = Phase.RECEIVE, None
         try:
-            data: bytes = raw.read(_PIECE, decode_content=False)
-            return data
-        except ERRORS as failed:
-            error: BaseException = failed
+            return self._response.read(_PIECE)
+        except PhaseError as failed:
+            phase, error = failed.phase, failed.error
+        except (OSError, NotHttpError) as unread:
+            error = unread
         try:
             timeouts = IoTimeouts.starting(timeout, started)
-            failure = failure_from(Phase.RECEIVE, error, self._request, timeout, timeouts)
+            failure = failure_from(phase, error, self._request, timeout, timeouts)
             return ended_by_close(failure) if self._opened.is_cut else failure
         finally:
             del error  # its traceback holds this frame

@@ -1,8 +1,7 @@
-"""Pools of the blocking transport: a connection serves one exchange at a time, and is kept for the next.
+"""The pool of one origin: a connection serves one exchange at a time, and is kept for the next.
 
-requests uses a pool through `urlopen` only, which raises `PhaseError` and nothing else. It is neither an OSError
-nor urllib3's, so it passes through `HTTPAdapter.send` unchanged, and it names the phase. So what happened to a
-request is known, not guessed.
+A failed exchange raises `PhaseError` and nothing else, which names the phase. So what happened to a request is known, not
+guessed.
 """
 
 from __future__ import annotations
@@ -12,12 +11,11 @@ import os
 import time
 import weakref
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any
 
 from ...drivers.interruption import INTERRUPTION
-from ...http.headers import ends_connection
 from ...http.http1.errors import NotHttpError
 from ...http.http1.fast_path import FastHead
 from ...http.http1.head import Head, request_head
@@ -30,7 +28,7 @@ from ..idle import IdleConnections
 from .connection import Connection, Cut, IoTimeouts, OpenConnections, PhaseError
 from .connector import connect
 
-__all__ = ["Pool", "Urllib3StyleResponse"]
+__all__ = ["Pool", "PoolResponse"]
 
 _PIECE = 64 * 1024  # bytes passed to the kernel at a time
 
@@ -55,20 +53,21 @@ class Pool:
         self._is_closed = False
         weakref.finalize(self, _close_all, self._idle, settings.idle)
 
-    def urlopen(
+    def send(
         self,
         method: str,
-        url: str,
-        body: Any = None,
-        headers: Mapping[str, str] | None = None,
+        target: str,
+        fields: list[tuple[str, str]],
+        body: Any,
+        timeouts: IoTimeouts,
         *,
-        timeout: IoTimeouts,
-        chunked: bool = False,
-        **options: Any,
-    ) -> Urllib3StyleResponse:
-        """One exchange, up to the end of the response's headers. Raises PhaseError only.
+        is_chunked: bool = False,
+        is_last: bool = False,
+    ) -> PoolResponse:
+        """One exchange, up to the end of the response's head. Raises PhaseError only.
 
-        The signature is that of urllib3, as far as `HTTPAdapter.send` uses it.
+        fields: of the head; the pool may add to them.   body: bytes, an iterator of bytes, or None.
+        is_chunked: how the body is framed.   is_last: whether the request ends the connection.
         """
         connection = None
         phase = Phase.CONNECT if self._proxy is None else Phase.PROXY
@@ -77,29 +76,29 @@ class Pool:
         try:
             connection = self._acquire_idle()
             if connection is None:
-                connection = connect(self._url, self._proxy, self._settings, timeout, cut)
+                connection = connect(self._url, self._proxy, self._settings, timeouts, cut)
                 self._opened.add(connection)
             if cut is not None:
                 cut.watch(connection.sock, is_only=True)
                 connection.cut, cut = cut, None  # whatever closes or releases the connection ends it
-            connection.set_timeouts(timeout)
+            connection.set_timeouts(timeouts)
             connection.parser.begin(method)
             phase = Phase.SEND
-            is_sent = _send(connection, self._head(method, url, headers or {}, chunked), body, chunked)
+            is_sent = _send(connection, self._head(method, target, fields, is_chunked), body, is_chunked)
             phase = Phase.RECEIVE
-            phases = timeout.phases
+            phases = timeouts.phases
             if phases is not None:
-                connection.set_timeouts(timeout.for_head(phases))
+                connection.set_timeouts(timeouts.for_head(phases))
             head = connection.read_head()
             if phases is not None:
-                connection.set_timeouts(timeout.for_body(phases))
-            head.is_last = head.is_last or not is_sent or ends_connection(headers or {})
+                connection.set_timeouts(timeouts.for_body(phases))
+            head.is_last = head.is_last or is_last or not is_sent
             connection.served += 1
             if self._settings.parser.tolerated:
                 connection.parser.report_faults(self._settings.faults.for_origin(self._url.origin))
             if head.keep_alive is not None:
                 connection.lifetime.announce(head.keep_alive)
-            return Urllib3StyleResponse(head, connection, self)
+            return PoolResponse(head, connection, self)
         except (OSError, UnicodeError, NotHttpError, ProxyRefusedError, BodySourceError) as error:
             if connection is not None:
                 connection.close()
@@ -116,11 +115,10 @@ class Pool:
         finally:
             del failed  # its traceback holds this frame
 
-    def _head(self, method: str, target: str, headers: Mapping[str, str], chunked: bool) -> bytes:
-        fields = list(headers.items())
+    def _head(self, method: str, target: str, fields: list[tuple[str, str]], is_chunked: bool) -> bytes:
         if isinstance(self._proxy, HttpProxy) and self._url.scheme == "http":
             fields += self._proxy.fields
-        if chunked:
+        if is_chunked:
             fields.append(("Transfer-Encoding", "chunked"))
         return request_head(method, target, self._host, fields)
 
@@ -179,23 +177,23 @@ def _close_all(idle: deque[Connection], counted: IdleConnections) -> None:
         connection.close()
 
 
-def _send(connection: Connection, head: bytes, body: Any, chunked: bool) -> bool:
+def _send(connection: Connection, head: bytes, body: Any, is_chunked: bool) -> bool:
     """Send the request; whether all of it was sent."""
     try:
         if body is None:
             connection.send(head)
             return True
-        if isinstance(body, str):  # a form
-            body = body.encode("ascii")
         if isinstance(body, bytes) and len(body) <= _PIECE:
             return connection.send_unless_answered([head + body])
         connection.send(head)
-        return connection.send_unless_answered(_framed([body] if isinstance(body, bytes) else body, chunked))
+        return connection.send_unless_answered(
+            _framed([body] if isinstance(body, bytes) else body, is_chunked)
+        )
     except (BrokenPipeError, ConnectionResetError):
         return False  # the server may have responded before it closed, and the response says why
 
 
-def _framed(chunks: Iterable[bytes], chunked: bool) -> Iterator[bytes | memoryview]:
+def _framed(chunks: Iterable[bytes], is_chunked: bool) -> Iterator[bytes | memoryview]:
     source = iter(chunks)
     while True:
         try:
@@ -206,25 +204,44 @@ def _framed(chunks: Iterable[bytes], chunked: bool) -> Iterator[bytes | memoryvi
             raise BodySourceError(error) from None
         for start in range(0, len(chunk), _PIECE):  # the size of the chunks over aiohttp
             piece = chunk[start : start + _PIECE]
-            yield b"".join((b"%x\r\n" % len(piece), piece, b"\r\n")) if chunked else piece
-    if chunked:
+            yield b"".join((b"%x\r\n" % len(piece), piece, b"\r\n")) if is_chunked else piece
+    if is_chunked:
         yield b"0\r\n\r\n"
 
 
-class Urllib3StyleResponse:
-    """A response as requests expects it from urllib3: its head, and an undecoded body to read."""
+class PoolResponse:
+    """A response: its head, and an undecoded body to read. Where a library has hooked in, it is passed through requests,
+    which finds what it uses of urllib3's.
+
+    fields: the header fields, decoded when they are iterated over.
+    """
 
     version = 11
 
     def __init__(self, head: Head | FastHead, connection: Connection, pool: Pool) -> None:
         self.status = head.status
         self.reason = head.reason
-        self.headers = Headers(head)
+        self.fields: Iterable[tuple[str, str]] = head
         self._head = head
         self._is_complete = False
         self._connection: Connection | None = connection
         self._pool = pool
         self._release_if_complete()
+
+    @property
+    def headers(self) -> Headers:
+        """The header fields by name."""
+        return Headers(self.fields)
+
+    @property
+    def content_coding(self) -> str | None:
+        """The value of Content-Encoding, or None."""
+        return self.headers.get("Content-Encoding") if self._head.is_encoded else None
+
+    @property
+    def location(self) -> str | None:
+        """The value of Location, or None."""
+        return self.headers.get("Location")
 
     @property
     def ends_with_connection(self) -> bool:

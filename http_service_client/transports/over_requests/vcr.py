@@ -11,22 +11,14 @@ import time
 from typing import Any
 
 from urllib3 import PoolManager
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util import Timeout
 
 from ...http.content_codings.decoder import is_encoded
-from .compatibility import past_our_pools, recording_class
+from .compatibility import past_our_pools
 from .connection import IoTimeouts
+from .hooks import is_recorded
 
-__all__ = ["RecordedPool", "RecordingPools", "is_recorded"]
-
-_POOLS: dict[str, Any] = {"http": HTTPConnectionPool, "https": HTTPSConnectionPool}
-
-
-def is_recorded(scheme: str) -> bool:
-    """Whether a vcrpy cassette is in use. Other libraries' connections are ignored: they would bypass our limits."""
-    pools = _POOLS.get(scheme)  # none for Unix sockets
-    return pools is not None and recording_class(pools).startswith("vcr.")
+__all__ = ["RecordedPool", "RecordingPools"]
 
 
 class RecordingPools:
@@ -40,7 +32,7 @@ class RecordingPools:
         self._manager.clear()
 
     def __getattr__(self, name: str) -> Any:
-        if not any(map(is_recorded, _POOLS)):
+        if not (is_recorded("http") or is_recorded("https")):
             raise past_our_pools(name)
         return getattr(self._manager, name)
 
@@ -51,9 +43,9 @@ class RecordedPool:
     def __init__(self, pool: Any) -> None:
         self._pool = pool
 
-    def urlopen(self, *arguments: Any, timeout: IoTimeouts, **options: Any) -> Any:
-        """As urllib3's `urlopen`; it raises urllib3's errors."""
-        response: Any = self._pool.urlopen(*arguments, timeout=_for_urllib3(timeout), **options)
+    def urlopen(self, *arguments: Any, timeout: Any, **options: Any) -> Any:
+        """As urllib3's `urlopen`; it raises urllib3's errors.   timeout: `CarriedTimeouts`."""
+        response: Any = self._pool.urlopen(*arguments, timeout=_for_urllib3(timeout.limits), **options)
         if isinstance(response, http.client.HTTPResponse):  # vcrpy records a body that urllib3 has decoded
             coding = response.headers.get("Content-Encoding")
             if coding and not is_encoded(coding, response.data):  # type: ignore[attr-defined]  # its own

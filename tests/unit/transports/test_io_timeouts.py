@@ -257,7 +257,7 @@ LONG = b"x" * 65536
     ("body", "chunked", "heads", "bodies"),
     [
         (None, False, [b"HEAD"], []),
-        ("a=1", False, [], [[b"HEADa=1"]]),
+        (b"a=1", False, [], [[b"HEADa=1"]]),
         (LONG, False, [], [[b"HEAD" + LONG]]),
         (LONG + b"y", False, [b"HEAD"], [[LONG, b"y"]]),
         ([LONG + b"y", b"z"], False, [b"HEAD"], [[LONG, b"y", b"z"]]),
