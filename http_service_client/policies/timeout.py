@@ -76,7 +76,7 @@ class TimeoutPolicy(StatefulStrategy[TimeoutSettings]):
         virtual = virtual_instants(seconds) if clock is time.monotonic else None
         expires_at = clock() + seconds
         block = Deadline(expires_at, clock, outer, virtual, operation.is_paused)
-        AMBIENT_DEADLINE.set(block)
+        token = AMBIENT_DEADLINE.set(block)
         try:
             if in_thread:
                 result = yield from self._in_thread(proceed, operation, seconds)
@@ -100,8 +100,14 @@ class TimeoutPolicy(StatefulStrategy[TimeoutSettings]):
         finally:
             block.has_ended, operation.expires_at = True, None
             block.is_paused = None  # it holds a frame
-            if AMBIENT_DEADLINE.get() is block:  # else this plan is being closed from another context
-                AMBIENT_DEADLINE.set(None if outer is None else running(outer))
+            if outer is not None:
+                if AMBIENT_DEADLINE.get() is block:  # else this plan is being closed from another context
+                    AMBIENT_DEADLINE.set(running(outer))
+            else:
+                try:
+                    AMBIENT_DEADLINE.reset(token)  # quicker
+                except ValueError:
+                    pass
         if result is TIMED_OUT:
             raise self._error(operation, "abandoned" if in_thread else "cancelled", _MAYBE, seconds)
         if clock() > expires_at:

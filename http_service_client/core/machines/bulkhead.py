@@ -188,12 +188,18 @@ class BulkheadPermit(Waiter):
         if lender is not None:
             self.lender, lender.is_lent = None, False
             return
+        partition = self.partition
+        if self.stage is GRANTED:
+            # Without the lock: a caller joins the queue before it looks at the permits. Either it finds this one free, or it
+            # is found in the queue here.
+            partition.holders.discard(self)
+            self.stage = RELEASED
+            if not (partition.queue or bulkhead.partitions):  # the usual case
+                return
         with bulkhead._lock:
             partition = self.partition
             self.stage = RELEASED
             partition.holders.discard(self)
-            if not (partition.queue or bulkhead.partitions):  # the usual case
-                return
             partition.leave(self)
             granted = bulkhead._grant_locked()
         if granted:

@@ -14,7 +14,7 @@ import pytest
 
 from http_service_client import ConfigurationError, Priority
 from http_service_client.core.effects import Acquire
-from http_service_client.core.machines.bulkhead import Bulkhead
+from http_service_client.core.machines.bulkhead import Bulkhead, BulkheadPermit
 from http_service_client.core.machines.bulkhead_settings import BulkheadSettings
 from http_service_client.drivers.blocking import wait_for_grant
 from kit.bulkheads import CRITICAL, LOW, bulkhead_of, held, is_refused, waiter
@@ -52,6 +52,28 @@ def test_a_permit_is_released_once() -> None:
     for _ in range(3):
         first.release()
     assert next_one.is_granted
+    assert (bulkhead.in_use, bulkhead.waiting) == (1, 0)
+
+
+@pytest.mark.parametrize("comes", ["before", "after"])
+def test_a_caller_that_joins_during_a_release_gets_the_permit(comes: str) -> None:
+    """A release takes no lock while nobody waits. One who joins at that instant finds the permit free, or is found."""
+    bulkhead = bulkhead_of(1)
+    first = held(bulkhead)
+    joined: list[BulkheadPermit] = []
+
+    class Holders(set[BulkheadPermit]):
+        def discard(self, permit: BulkheadPermit) -> None:
+            if comes == "before" and not joined:
+                joined.append(waiter(bulkhead))
+            super().discard(permit)
+            if comes == "after" and not joined:
+                joined.append(bulkhead.permit())
+                assert joined[0].wait_later() is None
+
+    bulkhead.rest.holders = Holders(bulkhead.rest.holders)
+    first.release()
+    assert joined[0].is_granted
     assert (bulkhead.in_use, bulkhead.waiting) == (1, 0)
 
 
