@@ -375,7 +375,7 @@ def transport_settings(config: HttpClientConfig) -> TransportSettings:
             config.max_response_header_size,
             config.resolved.tolerated_faults,
         ),
-        idle=IdleConnections(idle_limit(config)),
+        idle=IdleConnections(idle_limit(config), pool.keep_alive_timeout),
         max_connection_age=pool.max_connection_age,
         http2=config.http2,
         uds=None if pool.uds is None else os.fspath(pool.uds),

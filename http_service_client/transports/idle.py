@@ -1,8 +1,9 @@
 """The idle connections of a client, over all hosts, threads and event loops together.
 
 Each idle connection costs a file descriptor here and on the server, so their number is bounded: the least recently
-used one is closed first. The pools of the transports keep the connections; this is the order in which they became
-idle, and the way to close each.
+used one is closed first. A burst of calls leaves many, and the calls after it use the latest again and again: so when
+one becomes idle, the others that were idle for too long are closed. It takes no timer. The pools of the transports
+keep the connections; this is the order in which they became idle, and the way to close each.
 
 There is no lock. Each step is one operation of an `OrderedDict`, which the interpreter does not interrupt, so a signal
 handler or a finalizer may make a call during another.
@@ -10,6 +11,7 @@ handler or a finalizer may make a call during another.
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
@@ -20,13 +22,17 @@ __all__ = ["IdleConnections"]
 class IdleConnections:
     """At most `limit` connections, the least recently used first.
 
+    max_idle: seconds that one may be idle.
+
     A pool adds a connection after it has stored it, and discards one that it hands out or closes. `close` is called
     with a connection that is too many, on any thread: it takes the connection out of its pool, if it is still there,
     and closes it. So a connection that another thread has just acquired is left alone. A connection has a `lifetime`.
     """
 
-    def __init__(self, limit: int = 100) -> None:
+    def __init__(self, limit: int = 100, max_idle: float = math.inf) -> None:
         self._limit = limit
+        self._max_idle = max_idle
+        self._sweep_at = -math.inf
         # A plain dict becomes slow when its first item is removed again and again.
         self._connections: OrderedDict[Any, tuple[float, Callable[[Any], object]]] = OrderedDict()
 
@@ -42,6 +48,9 @@ class IdleConnections:
         """A connection became idle, at this instant of `time.monotonic`."""
         self._connections[connection] = (since, close)
         self._close_surplus()
+        if len(self._connections) > 1 and since >= self._sweep_at:
+            self._sweep_at = since + self._max_idle / 4  # not at each exchange
+            self.close_older_than(since - self._max_idle)
 
     def _close_surplus(self) -> None:
         while len(self._connections) > self._limit:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+import time
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -73,6 +75,24 @@ def test_as_many_may_be_idle_as_may_be_in_use_by_default(front_end: FrontEnd, se
     client = front_end.client(**pool(max_connections=2))
     call(front_end, client, server, 1, 2, 3)
     assert server.wait_for(lambda: server.open_connections == 2)
+
+
+def test_the_connections_of_a_burst_are_closed_while_calls_go_on(
+    front_end: FrontEnd, server: LoopbackServer
+) -> None:
+    """Each call uses the latest connection, which never becomes too old; the others do."""
+    client = front_end.client(**pool(keep_alive_timeout=0.2))
+    streams = [front_end.stream(client, "GET", server.url + "/") for _ in range(3)]
+    server.script("/", respond(200, body=bytes(2_000_000)))
+    with ExitStack() as stack:
+        for response in [stack.enter_context(stream) for stream in streams]:
+            assert sum(map(len, response.iter_bytes())) == 2_000_000
+    assert server.open_connections == 3
+    server.script("/", respond(204))
+    for _ in range(8):
+        time.sleep(0.05)
+        front_end.request(client, "GET", server.url + "/")
+    assert server.wait_for(lambda: server.open_connections == 1)
 
 
 def test_a_connection_that_its_server_closed_does_not_count(server: LoopbackServer) -> None:

@@ -54,6 +54,17 @@ def test_those_that_were_idle_for_too_long_are_closed() -> None:
     assert (len(idle), closed) == (0, ["a", "b", "c"])
 
 
+def test_one_that_becomes_idle_has_those_closed_that_were_so_for_too_long() -> None:
+    """After a burst, the calls that follow use the latest connection only: nobody would look at the others."""
+    idle, closed = IdleConnections(9, max_idle=4.0), list[str]()
+    for name in ("a", "b", "c"):
+        idle.add(name, 1.0, closed.append)
+    for instant in (2.0, 4.5, 5.0, 6.5):
+        idle.discard("c")
+        idle.add("c", instant, closed.append)
+    assert (len(idle), closed) == (1, ["a", "b"])
+
+
 def test_a_connection_that_closes_another_one_does_no_harm() -> None:
     """Closing runs code of the transports, which may discard others."""
     idle, closed = IdleConnections(9), list[str]()
