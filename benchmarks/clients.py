@@ -123,5 +123,4 @@ class Forgetful(ScriptedTransport):
     """A scripted transport that does not keep a million exchanges in memory."""
 
     def _note(self, *exchange: Any) -> None:
-        super()._note(*exchange)
-        self._sent.clear()
+        pass

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..core.machines.semaphore import FairSemaphore
 from ..drivers.clocks import Clock
 from ..drivers.locks import ForkSafeLock
 from ..errors import ClientClosedError
@@ -77,7 +76,7 @@ class Assembly:
         circuits = None if settings is None else Circuits(settings, self._on_change)
         self.origins = OriginParts(config, clock, random, circuits)
         origins = self.origins.registry
-        self._connections = connections = FairSemaphore(config.pool.max_connections, lock=ForkSafeLock())
+        self._connections = connections = self.origins.connections
         self._announce(config)
         self._last_good = last_good = new_last_good(config)
         made = Interceptors(interceptor_factory)

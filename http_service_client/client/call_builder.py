@@ -6,11 +6,10 @@ All argument errors are raised here, before anything is sent.
 from __future__ import annotations
 
 import hashlib
-import inspect
 import uuid
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import IO, Any, Literal, TypedDict
+from typing import IO, Any, Literal, NamedTuple, TypedDict
 from weakref import WeakValueDictionary
 
 from ..core.call import Call, CallOptions, StreamOptions
@@ -126,6 +125,18 @@ class RequestOptions(StreamRequestOptions, total=False):
     response_type: Any
 
 
+class _Special(NamedTuple):
+    """How a call is made. Its fields are named as the keywords of calls.   has_budget: for its retries."""
+
+    options: CallOptions
+    key: str | None
+    name: str | None
+    total_timeout: float | None
+    circuit_breaker: Any
+    has_budget: bool
+    idempotent: bool | None
+
+
 class _Lifetime:
     """What a client and its views have in common for as long as it is open."""
 
@@ -180,7 +191,11 @@ class CallBuilder:
         )
         self._has_own_fallback = False  # as a view may, be it none at all
         self._state_key = resolved.state_key
+        # Read with each call.
+        self._codec = resolved.json_codec
+        self._total_timeout, self._adds_keys = config.total_timeout, config.auto_idempotency_key
         self.routes = None if resolved.routes is None else LiveRoutes(resolved.routes, clock)
+        self._asks_each_call = self.routes is not None
         self.lifetime = _Lifetime()
         # By id: policies with the same settings are equal, and have a circuit each.
         self.policies: WeakValueDictionary[int, CircuitBreakerPolicy] = WeakValueDictionary()
@@ -284,40 +299,26 @@ class CallBuilder:
         files: Mapping[str, object] | Iterable[tuple[str, object]] | None = None,
         cookies: Mapping[str, object] | None = None,
         auth: tuple[str, str] | str | AuthFlow | Literal[False] | None = CLIENT_DEFAULT,
-        timeout: float | Timeout | None = CLIENT_DEFAULT,
-        total_timeout: float | None = CLIENT_DEFAULT,
-        allow_redirects: bool = True,
-        retry_policy: RetryPolicy | bool | None = CLIENT_DEFAULT,
-        circuit_breaker: CircuitBreakerPolicy | bool | None = CLIENT_DEFAULT,
-        retry_budget: bool | None = CLIENT_DEFAULT,
-        fallback: FallbackPolicy | bool | None = CLIENT_DEFAULT,
-        hedging: HedgingPolicy | bool | None = CLIENT_DEFAULT,
-        key: str | None = None,
         idempotent: bool | None = None,
         response_type: Any = None,
-        progress: Callable[[int, int | None], object] | bool | str | None = None,
-        decompress: bool = CLIENT_DEFAULT,
-        name: str | None = None,
-        error_type: Any = None,
         _stream: StreamOptions | None = None,
         _kept: HttpRequest | None = None,
         _foreign: HttpRequest | None = None,
         _url_template: str | None = None,
-        **unknown: Any,
+        **special: Any,
     ) -> Call:
-        """Make the call of these arguments.
+        """Make the call of these arguments.   special: the keywords that say how it is made; most calls have none.
 
         Raises InvalidRequestError or ConfigurationError; TypeError for an unknown keyword; ClientClosedError.
         """
         if self.lifetime.is_closed:
             raise ClientClosedError("this HttpServiceClient was closed; make a new one")
-        if unknown:
-            raise TypeError(_about_keyword(next(iter(unknown))))
+        for keyword in special:
+            if keyword not in _SPECIAL:
+                raise TypeError(_about_keyword(keyword))
         if idempotent is not None and type(idempotent) is not bool:
             raise ConfigurationError(f"idempotent must be True, False or None, not {idempotent!r}")
-        if name is not None:
-            check_call_name(name)
-        config, flow = self._config, self._auth
+        flow = self._auth
         if _kept is not None:
             request, flow = self._of_kept(_kept, auth, idempotent)
         elif _foreign is not None:  # another library has made it
@@ -327,7 +328,7 @@ class CallBuilder:
                 merged = self._headers.copy()
             else:
                 merged, flow = self._merged(headers, cookies, auth)
-            codec = config.resolved.json_codec
+            codec = self._codec
             template = _url_template
             if path_params is not None:
                 url, template = fill_path(url, path_params)
@@ -344,81 +345,31 @@ class CallBuilder:
                 request.url_template = template
             if codec is not None:
                 request._use_codec(codec, json)
-        route = None if self.routes is None else self.routes.of(request, self._base_url)
-        if route is not None:
-            timeout = route.timeout if timeout is CLIENT_DEFAULT else timeout
-            total_timeout = route.total_timeout if total_timeout is CLIENT_DEFAULT else total_timeout
-            retry_policy = route.retry_policy if retry_policy is CLIENT_DEFAULT else retry_policy
-            circuit_breaker = route.circuit_breaker if circuit_breaker is CLIENT_DEFAULT else circuit_breaker
-            retry_budget = route.retry_budget if retry_budget is CLIENT_DEFAULT else retry_budget
-            decompress = route.decompress if decompress is CLIENT_DEFAULT else decompress
-            if idempotent is None and request.idempotent is None:
-                idempotent = request.idempotent = route.idempotent
-            key = route.key if key is None else key
-            name = route.name if name is None else name
-            error_type = route.error_type if error_type is None else error_type
-            if hedging is CLIENT_DEFAULT and _stream is None:
-                hedging = route.hedging
-        if config.auto_idempotency_key and not request.is_safe_to_repeat and idempotent is None:
-            make = _new_quoted_key if config.quote_idempotency_key else _new_key
+        options = self._options
+        key = name = None
+        total_timeout, circuit_breaker, has_budget = self._total_timeout, CLIENT_DEFAULT, True
+        if special or self._asks_each_call or _stream is not None or current_scope() is not None:
+            how = self._special(request, idempotent, _stream, **special)
+            options, key, name, total_timeout, circuit_breaker, has_budget, idempotent = how
+        if self._adds_keys and idempotent is None and not request.is_safe_to_repeat:
+            make = _new_quoted_key if self._config.quote_idempotency_key else _new_key
             request.headers["Idempotency-Key"] = _idempotency_key(request, make)
-        if decompress is not CLIENT_DEFAULT:
-            check_flag("decompress", decompress)
-            request.decompress = decompress
-            if _stream is not None:
-                _stream = _stream._replace(decompress=decompress)
         state_name = origin_of(request.url)
         if key is None and self._state_key is not None:
             key = key_of(self._state_key, request)
         if key is not None:
             state_name = state_key(state_name, parse_key(key))
+            options = options.but(key=key)
         state = self.origins.get(state_name)
         breaker = state.breaker
         if circuit_breaker is not CLIENT_DEFAULT:
             breaker = self._chosen_breaker(circuit_breaker, breaker)
-        options = self._options
-        if (
-            timeout is not CLIENT_DEFAULT
-            or allow_redirects is not True
-            or retry_policy is not CLIENT_DEFAULT
-            or circuit_breaker is not CLIENT_DEFAULT
-            or progress is not None
-            or _stream is not None
-            or current_scope() is not None
-        ):
-            options = self._special_options(
-                timeout, allow_redirects, retry_policy, circuit_breaker, progress, _stream
-            )
-            if _stream is None or _stream.download is None:
-                request.progress = options.progress
         if flow is not None:
-            options = options._replace(auth=flow)
-        if key is not None:
-            options = options._replace(key=key)
-        if fallback is not CLIENT_DEFAULT:
-            options = options._replace(fallback=self._chosen_fallback(fallback, request.method))
-        elif (
-            route is not None
-            and route.fallback is not CLIENT_DEFAULT
-            and _stream is None
-            and not self._has_own_fallback
-        ):
-            options = options._replace(fallback=chosen_fallback(route.fallback, config.resolved.fallback))
-        if hedging is not CLIENT_DEFAULT:
-            options = options._replace(hedging=chosen_hedging(hedging))
-        if total_timeout is CLIENT_DEFAULT:
-            total_timeout = config.total_timeout
-        else:
-            check_duration("total_timeout", total_timeout)
+            options = options.but(auth=flow)
         if response_type is not None:
             from .response_types import type_adapter
 
             type_adapter(response_type)
-        if error_type is not None:
-            from .response_types import type_adapter
-
-            type_adapter(error_type)
-            options = options._replace(error_type=error_type)
         deadline_at = None
         if total_timeout is not None or AMBIENT_DEADLINE.get() is not None:
             deadline_at = earliest(total_timeout, self._now)
@@ -434,11 +385,89 @@ class CallBuilder:
             CALL_IDS.new(),
             name,
         )
-        if retry_budget is not CLIENT_DEFAULT and not uses_budget(retry_budget):
+        if not has_budget:
             call.budget = None
         if self._hosts is not None and _kept is None and _foreign is None and is_relative(url):
             call.hosts = HostsOfCall(self._hosts, self.origins, key, breaker is not state.breaker)
         return call
+
+    def _special(
+        self,
+        request: HttpRequest,
+        idempotent: bool | None,
+        stream: StreamOptions | None,
+        *,
+        timeout: float | Timeout | None = CLIENT_DEFAULT,
+        total_timeout: float | None = CLIENT_DEFAULT,
+        allow_redirects: bool = True,
+        retry_policy: RetryPolicy | bool | None = CLIENT_DEFAULT,
+        circuit_breaker: CircuitBreakerPolicy | bool | None = CLIENT_DEFAULT,
+        retry_budget: bool | None = CLIENT_DEFAULT,
+        fallback: FallbackPolicy | bool | None = CLIENT_DEFAULT,
+        hedging: HedgingPolicy | bool | None = CLIENT_DEFAULT,
+        key: str | None = None,
+        progress: Callable[[int, int | None], object] | bool | str | None = None,
+        decompress: bool = CLIENT_DEFAULT,
+        name: str | None = None,
+        error_type: Any = None,
+    ) -> _Special:
+        """How a call is made that says so itself, whose route does, or that is made inside another."""
+        if name is not None:
+            check_call_name(name)
+        route = None if self.routes is None else self.routes.of(request, self._base_url)
+        route_fallback: Any = CLIENT_DEFAULT
+        if route is not None:
+            timeout = route.timeout if timeout is CLIENT_DEFAULT else timeout
+            total_timeout = route.total_timeout if total_timeout is CLIENT_DEFAULT else total_timeout
+            retry_policy = route.retry_policy if retry_policy is CLIENT_DEFAULT else retry_policy
+            circuit_breaker = route.circuit_breaker if circuit_breaker is CLIENT_DEFAULT else circuit_breaker
+            retry_budget = route.retry_budget if retry_budget is CLIENT_DEFAULT else retry_budget
+            decompress = route.decompress if decompress is CLIENT_DEFAULT else decompress
+            if idempotent is None and request.idempotent is None:
+                idempotent = request.idempotent = route.idempotent
+            key = route.key if key is None else key
+            name = route.name if name is None else name
+            error_type = route.error_type if error_type is None else error_type
+            if stream is None:
+                hedging = route.hedging if hedging is CLIENT_DEFAULT else hedging
+                route_fallback = CLIENT_DEFAULT if self._has_own_fallback else route.fallback
+        if decompress is not CLIENT_DEFAULT:
+            check_flag("decompress", decompress)
+            request.decompress = decompress
+            if stream is not None:
+                stream = stream._replace(decompress=decompress)
+        check_flag("allow_redirects", allow_redirects)
+        report = parse_progress(progress, may_be_async=stream is not None and stream.download is not None)
+        if stream is None or stream.download is None:
+            request.progress = report
+        chosen_fallback_settings = self._options.fallback
+        if fallback is not CLIENT_DEFAULT:
+            chosen_fallback_settings = self._chosen_fallback(fallback, request.method)
+        elif route_fallback is not CLIENT_DEFAULT:
+            chosen_fallback_settings = chosen_fallback(route_fallback, self._config.resolved.fallback)
+        if total_timeout is CLIENT_DEFAULT:
+            total_timeout = self._total_timeout
+        else:
+            check_duration("total_timeout", total_timeout)
+        if error_type is not None:
+            from .response_types import type_adapter
+
+            type_adapter(error_type)
+        scope = current_scope()
+        options = CallOptions(
+            timeout=self._chosen_timeout(timeout, circuit_breaker),
+            max_redirects=self._options.max_redirects if allow_redirects else 0,
+            retry=chosen("retry_policy", retry_policy, self._options.retry, RetryPolicy),
+            is_nested=scope is not None and scope.in_charge() is not None,
+            stream=stream,
+            progress=report,
+            on_finish=report.close if isinstance(report, ProgressBar) else None,
+            error_type=error_type,
+            fallback=chosen_fallback_settings,
+            hedging=True if hedging is CLIENT_DEFAULT else chosen_hedging(hedging),
+        )
+        has_budget = retry_budget is CLIENT_DEFAULT or uses_budget(retry_budget)
+        return _Special(options, key, name, total_timeout, circuit_breaker, has_budget, idempotent)
 
     def build_kept(self, request: HttpRequest, /, **options: Any) -> Call:
         """Make the call that sends a request which was kept.   options: see `SendOptions`."""
@@ -495,30 +524,6 @@ class CallBuilder:
         if idempotent is not None:
             request.idempotent = idempotent
         return request, flow
-
-    def _special_options(
-        self,
-        timeout: Any,
-        allow_redirects: bool,
-        retry_policy: Any,
-        circuit_breaker: Any,
-        progress: Any,
-        stream: StreamOptions | None,
-    ) -> CallOptions:
-        """The options of a call that sets some itself, or is made inside another."""
-        check_flag("allow_redirects", allow_redirects)
-        scope = current_scope()
-        report = parse_progress(progress, may_be_async=stream is not None and stream.download is not None)
-        return CallOptions(
-            timeout=self._chosen_timeout(timeout, circuit_breaker),
-            max_redirects=self._options.max_redirects if allow_redirects else 0,
-            retry=chosen("retry_policy", retry_policy, self._options.retry, RetryPolicy),
-            is_nested=scope is not None and scope.in_charge() is not None,
-            stream=stream,
-            progress=report,
-            on_finish=report.close if isinstance(report, ProgressBar) else None,
-            fallback=self._options.fallback,
-        )
 
     def _merged(
         self, headers: Any, cookies: Mapping[str, object] | None, auth: Any
@@ -611,6 +616,7 @@ def _hosts_of(base_url: str | None, alternate_urls: Sequence[str]) -> Hosts | No
 
 
 _IN_THE_REQUEST = set(StreamRequestOptions.__annotations__) - set(SendOptions.__annotations__)
+_SPECIAL = frozenset(SendOptions.__annotations__) - {"auth", "idempotent"}
 
 # Keywords of other clients, and of other methods.
 _RENAMED = {
@@ -644,8 +650,7 @@ _RENAMED = {
 
 
 def _about_keyword(name: str) -> str:
-    parameters = inspect.signature(CallBuilder.build).parameters.values()
-    known = [it.name for it in parameters if it.kind is it.KEYWORD_ONLY and not it.name.startswith("_")]
+    known = list(RequestOptions.__annotations__)
     elsewhere = "set it in HttpClientConfig" if name in HttpClientConfig.__dataclass_fields__ else None
     remedy = _RENAMED.get(name) or elsewhere or did_you_mean(name, known) or "see HttpServiceClient.request"
     return f"a call takes no keyword {name!r}; {remedy}"

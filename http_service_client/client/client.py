@@ -24,7 +24,7 @@ from ..drivers.clocks import Clock, SystemClock
 from ..drivers.greenlets import is_running_here
 from ..drivers.loggers import log_hook
 from ..errors import ConfigurationError, Failure
-from ..events import Event
+from ..events import AttemptFinished, CallFinished, Event
 from ..http.cookies.jar import CookieJar
 from ..http.messages import HttpContext, HttpRequest, HttpResponse
 from ..observability.collector import MetricsCollector
@@ -897,12 +897,17 @@ def _listener(
     A circuit's changes are logged where they happen, since several clients may be notified of the same change.
     It holds no reference to the client, so a client that is dropped is freed at once, and its sockets with it.
     """
-    collect, collect_recent, is_logged = collector.collect, recent.collect, IS_LOGGED
+    count_call, collect_recent, is_logged = recent.count_call, recent.collect, IS_LOGGED
 
     def notify(event: Event | StateChange) -> None:
-        collect(event)
-        collect_recent(event)
-        if is_logged[type(event)]():
+        kind = type(event)
+        if (count := collector.counting.get(kind)) is not None:
+            count(collector, event)
+        if kind is CallFinished:
+            count_call(event)  # type: ignore[arg-type]  # by its kind
+        elif kind is not AttemptFinished or event.is_trial:  # type: ignore[union-attr]
+            collect_recent(event)
+        if is_logged[kind]():
             log_event(event)  # type: ignore[arg-type]  # a StateChange is known, and not logged here
         if on_event is not None:
             try:

@@ -70,7 +70,7 @@ class OriginParts:
     """What a client keeps for each key, created on its first use, by settings which may change while it is in use.
 
     circuits: None when they are switched off.   locks: for the keys; None for locks of the client's own.
-    registry: of what was created.
+    registry: of what was created.   connections: the slots of all keys together, which have one lock with those of each.
     """
 
     def __init__(
@@ -86,6 +86,8 @@ class OriginParts:
         self._now, self._random = clock.monotonic, random
         self._wall = clock.wall
         self._locks = locks or [ForkSafeLock() for _ in range(_LOCKS)]
+        self._slots_lock = locks[0] if locks else ForkSafeLock()
+        self.connections = FairSemaphore(config.pool.max_connections, lock=self._slots_lock)
         self.registry = OriginRegistry(self._new_state, lock=ForkSafeLock(), clock=self._now)
         reset_in_forked_children(self.registry)
 
@@ -118,7 +120,7 @@ class OriginParts:
 
     def _new_state(self, key: str) -> OriginState:
         connections = self._config.pool.max_connections_per_host
-        semaphore = FairSemaphore(connections, lock=self._lock_of(key))
+        semaphore = FairSemaphore(connections, lock=self._slots_lock)
         state = OriginState(self._new_breaker(key), self._new_budget(key), semaphore)
         self._set_deadline_check(key, state)
         self._set_rate_limit(key, state)

@@ -16,6 +16,7 @@ from ..errors import ClientClosedError, ConfigurationError
 from ..http.headers import Headers
 from ..policies.cache import Cache
 from ..policies.circuit_breaker import CircuitBreakerPolicy
+from ..policies.retry import RetryPolicy
 from .call_builder import (
     CLIENT_DEFAULT,
     CallBuilder,
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from ..http.cookies.jar import CookieJar
     from ..policies.fallback import FallbackPolicy
     from ..policies.hedging import HedgingPolicy
-    from ..policies.retry import RetryPolicy
 
 __all__ = ["ViewCallBuilder", "ViewOptions", "about_assignment", "about_view", "check_view_options"]
 
@@ -148,7 +148,7 @@ class ViewCallBuilder(CallBuilder):
         self._check_defaults(**self._defaults)
         if "fallback" in options:
             fallback = chosen_fallback(options["fallback"], self._options.fallback)
-            self._options, self._has_own_fallback = self._options._replace(fallback=fallback), True
+            self._options, self._has_own_fallback = self._options.but(fallback=fallback), True
         if "cookies" in options or "cache" in options:
             cache = chosen("cache", options.get("cache", True), self.cache, Cache)
             if cache is None and options.get("cache") is True:
@@ -227,4 +227,6 @@ class ViewCallBuilder(CallBuilder):
         if name is not None:
             check_call_name(name)
         chosen("circuit_breaker", circuit_breaker, None, CircuitBreakerPolicy)
-        self._special_options(timeout, allow_redirects, retry_policy, circuit_breaker, None, None)
+        check_flag("allow_redirects", allow_redirects)
+        chosen("retry_policy", retry_policy, None, RetryPolicy)
+        self._chosen_timeout(timeout, circuit_breaker)

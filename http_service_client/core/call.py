@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Attempt", "Call", "CallBody", "CallHosts", "CallOptions", "Idle", "Saver", "StreamOptions"]
 
 _LEAST = SentState.NEVER_SENT  # enum attribute access is slow (50 ns)
+_new: Any = tuple.__new__  # the events of each call are made without a step of Python's own in between
 
 
 class Idle(NamedTuple):
@@ -110,8 +111,8 @@ class StreamOptions(NamedTuple):
     download: Saver | None = None
 
 
-class CallOptions(NamedTuple):
-    """What one call may override, resolved.
+class CallOptions:
+    """What one call may override, resolved. Shared by calls, and never changed. (No NamedTuple: its fields are slow to read.)
 
     key: has state of its own at each origin; None for the origin's.
     timeout: of each attempt.  max_redirects: 0 returns a redirect as it is.
@@ -125,18 +126,45 @@ class CallOptions(NamedTuple):
     hedging: what decides about hedges; True for that of the origin, False for none.
     """
 
-    timeout: Timeout
-    max_redirects: int
-    retry: RetrySettings | None
-    is_nested: bool
-    stream: StreamOptions | None = None
-    progress: Progress | None = None
-    on_finish: Callable[[], None] | None = None
-    auth: AuthFlow | None = None
-    key: str | None = None
-    error_type: Any = None
-    fallback: FallbackSettings | None = None
-    hedging: Hedging | bool = True
+    __slots__ = (
+        *("auth", "error_type", "fallback", "hedging", "is_nested", "key", "max_redirects", "on_finish"),
+        *("progress", "retry", "stream", "timeout"),
+    )
+
+    def __init__(
+        self,
+        timeout: Timeout,
+        max_redirects: int,
+        retry: RetrySettings | None,
+        is_nested: bool,
+        stream: StreamOptions | None = None,
+        progress: Progress | None = None,
+        on_finish: Callable[[], None] | None = None,
+        auth: AuthFlow | None = None,
+        key: str | None = None,
+        error_type: Any = None,
+        fallback: FallbackSettings | None = None,
+        hedging: Hedging | bool = True,
+    ) -> None:
+        self.timeout = timeout
+        self.max_redirects = max_redirects
+        self.retry = retry
+        self.is_nested = is_nested
+        self.stream = stream
+        self.progress = progress
+        self.on_finish = on_finish
+        self.auth = auth
+        self.key = key
+        self.error_type = error_type
+        self.fallback = fallback
+        self.hedging = hedging
+
+    def but(self, **changes: Any) -> CallOptions:
+        """The same options with other values for some."""
+        twin = CallOptions.__new__(CallOptions)
+        for name in CallOptions.__slots__:
+            setattr(twin, name, changes[name] if name in changes else getattr(self, name))
+        return twin
 
 
 class Attempt:
@@ -218,9 +246,14 @@ class Call(HttpContext):
     """
 
     __slots__ = (
-        *("breaker", "budget", "clock", "current", "events", "hops", "hosts", "listener", "options"),
-        *("origin_state", "response", "scope", "sent_state", "started_at", "telemetry"),
+        *("breaker", "budget", "clock", "current", "events", "listener", "options"),
+        *("origin_state", "response", "scope", "sent_state", "started_at"),
     )
+
+    # As attributes of the class: most calls leave them as they are.
+    hops: tuple[HttpRequest, ...] = ()
+    telemetry: CallTelemetry | None = None
+    hosts: CallHosts | None = None
 
     def __init__(
         self,
@@ -254,11 +287,8 @@ class Call(HttpContext):
         self.events: list[Event] = []
         self.current = Attempt()
         self.response: HttpResponse | None = None
-        self.hops: tuple[HttpRequest, ...] = ()
         self.scope: CallScope | None = None
         self.sent_state = _LEAST
-        self.telemetry: CallTelemetry | None = None
-        self.hosts: CallHosts | None = None
 
     @property
     def client_listener(self) -> Callable[[Event], None] | None:
@@ -283,8 +313,9 @@ class Call(HttpContext):
     def record(self, event: Event) -> None:
         """Add an event to the timeline and notify the listener."""
         self.events.append(event)
-        if self.listener is not None:
-            self.listener(event)
+        listener = self.listener
+        if listener is not None:
+            listener(event)
 
     def record_attempt(self, outcome: Outcome, began_at: float) -> None:
         """Record the end of an attempt.
@@ -292,7 +323,8 @@ class Call(HttpContext):
         After a redirect, the outcome is that of the last hop. A POST that was answered by 303 has been
         processed, even if the connection for the GET that follows is refused.
         """
-        now, attempt = self.clock(), self.current
+        clock, attempt = self.clock, self.current
+        now = clock()
         if attempt.answered_by is None:  # what an interceptor answered was never sent
             state = outcome.sent_state
             attempt.sent_state = state if attempt.sent_state is _LEAST else worst(attempt.sent_state, state)
@@ -305,10 +337,11 @@ class Call(HttpContext):
             status, error, message = None, outcome.error_type.__name__, outcome.message
             decision = getattr(attempt, "decision", None)
         self.record(
-            AttemptFinished(
+            _new(AttemptFinished, (
                 now - self.started_at, self.attempt, self.key, now - began_at, status, error, message,
                 attempt.sent_state, attempt.answered_by, attempt.is_trial, decision, self.call_id, self.call_name,
-            )
+                "attempt_finished",
+            ))
         )  # fmt: skip
 
     def merge_sent_state(self, state: SentState) -> None:
@@ -358,13 +391,14 @@ class Call(HttpContext):
             return  # the stream was closed while it was being read
         if self.options.on_finish is not None:
             self.options.on_finish()
-        request, now = self.request, self.clock()
+        request, clock = self.request, self.clock
+        now = clock()
         self.record(
-            CallFinished(
+            _new(CallFinished, (
                 now - self.started_at, request.method, redact_url(str(request.url)), self.key, self.attempt,
                 status_code, error, self.sent_state,
                 None if self.deadline_at is None else self.deadline_at - now,
                 None if self.scope is None or self.scope.outer is None else self.scope.parent_id,
-                self.url_template, self.call_id, self.call_name,
-            )
+                self.url_template, self.call_id, self.call_name, "call_finished",
+            ))
         )  # fmt: skip

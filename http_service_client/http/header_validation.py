@@ -32,10 +32,9 @@ def validate_headers(headers: Headers) -> None:
     fields = headers._fields
     # Both grammars are about single characters, so all fields are valid when their concatenation is.
     names = values = ""
-    for field in fields.values():
-        if type(field) is not _Valid:
-            names += field[0]
-            values += field[1] if len(field) == 2 else "".join(field[1:])
+    for field in [field for field in fields.values() if type(field) is not _Valid]:
+        names += field[0]
+        values += field[1] if len(field) == 2 else "".join(field[1:])
     if not names and "" not in fields:  # the usual case: all are valid already
         return
     if _ARE_TOKENS(names) is not None and _VALUE(values) is not None and "" not in fields:

@@ -185,31 +185,37 @@ class RecentCalls:
         """Count an event, which is an `Event` or a `StateChange`. Most kinds are ignored."""
         kind = type(event)
         if kind is CallFinished:
-            service, name, seconds = event.key, event.call_name or event.url_template, event.at
-            if service[-1:] == ")":
-                service = without_key(service)
-            key = service if name is None else (service, name)
-            error, status, attempts = event.error, event.status_code, event.attempts
-            with self._lock:
-                now = self._clock()
-                if now >= self._ends_at:
-                    self._begin_slot_locked(now)
-                tally = self._tallies.get(key) or self._new_tally_locked(key)
-                tally.calls += 1
-                tally.attempts += attempts
-                if attempts > 1:
-                    tally.retries += attempts - 1
-                if error is not None or status >= 400:
-                    what = error or str(status)
-                    tally.errors[what] = tally.errors.get(what, 0) + 1
-                    if error in _REFUSED:
-                        tally.refused += 1
-                        return
-                tally.buckets[_bucket(_BOUNDS, seconds)] += 1
-                if seconds > tally.slowest:
-                    tally.slowest, tally.slowest_call = seconds, event.call_id
+            self.count_call(event)
         elif kind in _FURTHER and (kind is not AttemptFinished or event.is_trial):
             self._count_further(event)
+
+    def count_call(self, event: CallFinished) -> None:
+        """Count a call that has ended."""
+        # All fields in one step: those of a named tuple are slow to read one by one.
+        seconds, _, _, service, attempts, status, error, _, _, _, template, call_id, call_name, _ = event
+        if service[-1:] == ")":
+            service = without_key(service)
+        name = call_name or template
+        key = service if name is None else (service, name)
+        clock = self._clock
+        with self._lock:
+            now = clock()
+            if now >= self._ends_at:
+                self._begin_slot_locked(now)
+            tally = self._tallies.get(key) or self._new_tally_locked(key)
+            tally.calls += 1
+            tally.attempts += attempts
+            if attempts > 1:
+                tally.retries += attempts - 1
+            if status is None or status >= 400:
+                what = error or str(status)
+                tally.errors[what] = tally.errors.get(what, 0) + 1
+                if error in _REFUSED:
+                    tally.refused += 1
+                    return
+            tally.buckets[_bucket(_BOUNDS, seconds)] += 1
+            if seconds > tally.slowest:
+                tally.slowest, tally.slowest_call = seconds, call_id
 
     def _count_further(self, event: Any) -> None:
         cause, service, name = _FURTHER[type(event)], without_key(event.key), event.call_name

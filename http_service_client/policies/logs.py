@@ -101,7 +101,7 @@ def _is_first_logged(kind: type) -> bool:
 
 
 def _is_call_logged(logger: logging.Logger) -> bool:
-    return logger.isEnabledFor(_level_of_calls(logger))
+    return logger.isEnabledFor(INFO if logger.level else DEBUG)  # as `_level_of_calls`
 
 
 def _level_of_calls(logger: logging.Logger) -> int:

@@ -25,7 +25,6 @@ from ..core.layer import Handler
 from ..core.machines.chaos import Chaos
 from ..core.machines.circuit_states import StateChange
 from ..core.machines.fallback import FallbackSettings
-from ..core.machines.semaphore import FairSemaphore
 from ..core.timeouts import Timeout
 from ..drivers.clocks import Clock
 from ..drivers.locks import ForkSafeLock
@@ -220,18 +219,18 @@ class Fleet:
         circuits = None if settings is None else QuietCircuits(settings, self._tally.count_change)
         lock = ForkSafeLock()
         for _ in range(self._clients):
-            origins = OriginParts(config, clock, random, circuits, [lock]).registry
+            parts = OriginParts(config, clock, random, circuits, [lock])
+            origins = parts.registry
             first = CallBuilder(config, config.base_url, origins, clock, _ignore).build(
                 self._method, url, **options
             )
-            connections = FairSemaphore(config.resolved.pool.max_connections, lock=lock)
             chaos = (
                 None if faults is None else _Chaos(new_chaos(faults.settings, clock.monotonic, self._chance))
             )
             make = pipelines(
                 config,
                 origins,
-                connections,
+                parts.connections,
                 Interceptors(None),
                 clock,
                 random,

@@ -34,8 +34,8 @@ class AttemptTimeoutLayer:
     def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
         attempt, deadline_at = call.current, call.deadline_at
         attempt.exchange_timeout = timeout = call.options.timeout
-        expires_at = None if timeout.total is None else call.clock() + timeout.total
-        attempt.expires_at = expires_at
+        total, clock = timeout.total, call.clock
+        attempt.expires_at = expires_at = None if total is None else clock() + total
         if deadline_at is None:
             return proceed(request, call)
         if expires_at is None or deadline_at < expires_at:

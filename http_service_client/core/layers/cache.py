@@ -220,7 +220,7 @@ class CacheLayer:
                 call.key,
                 call.origin_state,
                 call.breaker,
-                call.options._replace(on_finish=None, progress=None, is_nested=False),
+                call.options.but(on_finish=None, progress=None, is_nested=False),
                 call.clock,
                 None,
                 call.client_listener,

@@ -112,35 +112,17 @@ class Exchange:
         if call.options.key is not None:
             origin = state_key(origin, call.options.key)
         state = self._keys.get(origin)
-        host_limit = state.connections
-        held: list[Callable[[], None]] = []  # releases each slot
+        held: list[Callable[[], None]] = []  # releases the slots
         is_open = False
-        waited = 0.0  # the pool timeout is for both slots together
-        has_waited = was_queued = False
+        common = self._connections
         try:
-            for limit in () if self._connections is None else (host_limit, self._connections):
-                if limit.try_acquire():
-                    held.append(limit.release)
-                    continue
-                began, before = call.clock(), (limit.in_use, limit.waiting)
-                waiter = limit.acquire_later()
-                held.append(waiter.release)
-                if not waiter.is_granted:
-                    was_queued = attempt.is_queued = True
-                    ended_by = yield from self._wait_for_slot(waiter, limit, state, call, waited)
-                    if ended_by is not None:
-                        setting = "max_connections_per_host" if limit is host_limit else "max_connections"
-                        attempt.decision = NoConnection(setting, limit.capacity, *before)
-                        return _no_slot(origin if limit is host_limit else None, limit.capacity, ended_by)
-                    attempt.is_queued = False
-                took = call.clock() - began
-                attempt.postpone(took, call.deadline_at)
-                waited += took
-                has_waited = True
-            if has_waited:
-                state.begun += 1
-                if was_queued:
-                    self._record_wait(call, waited)
+            if common is not None:
+                if state.connections.try_acquire_with(common):
+                    held.append(partial(state.connections.release_with, common))
+                else:
+                    refusal = yield from self._acquire_slots(origin, state, common, call, held)
+                    if refusal is not None:
+                        return refusal
             timeout, attempt.exchange_timeout = attempt.exchange_timeout, None
             if timeout is None:
                 remaining = None if attempt.expires_at is None else attempt.expires_at - call.clock()
@@ -178,6 +160,46 @@ class Exchange:
             if not is_open:
                 while held:  # as `_release`, without another call
                     held.pop(0)()
+
+    def _acquire_slots(
+        self,
+        origin: str,
+        state: OriginState,
+        common: FairSemaphore,
+        call: Call,
+        held: list[Callable[[], None]],
+    ) -> Plan[Failure | None]:
+        """Acquire the slot of the host, then the client's own, and wait for them. None, or why it failed.
+
+        held: gets what releases them.
+        """
+        attempt, host_limit = call.current, state.connections
+        waited = 0.0  # the pool timeout is for both slots together
+        has_waited = was_queued = False
+        for limit in (host_limit, common):
+            if limit.try_acquire():
+                held.append(limit.release)
+                continue
+            began, before = call.clock(), (limit.in_use, limit.waiting)
+            waiter = limit.acquire_later()
+            held.append(waiter.release)
+            if not waiter.is_granted:
+                was_queued = attempt.is_queued = True
+                ended_by = yield from self._wait_for_slot(waiter, limit, state, call, waited)
+                if ended_by is not None:
+                    setting = "max_connections_per_host" if limit is host_limit else "max_connections"
+                    attempt.decision = NoConnection(setting, limit.capacity, *before)
+                    return _no_slot(origin if limit is host_limit else None, limit.capacity, ended_by)
+                attempt.is_queued = False
+            took = call.clock() - began
+            attempt.postpone(took, call.deadline_at)
+            waited += took
+            has_waited = True
+        if has_waited:
+            state.begun += 1
+            if was_queued:
+                self._record_wait(call, waited)
+        return None
 
     def _record_wait(self, call: Call, waited: float) -> None:
         """Notify the listeners, whose time is not the attempt's."""

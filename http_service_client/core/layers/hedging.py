@@ -114,7 +114,7 @@ class CallRace(Race):
         arm_call = HedgedCall(call, call.current if first is None else Attempt())
         if first is not None and (expires_at := first.call.current.expires_at) is not None:
             left = max(TIMER_SLACK, expires_at - call.clock())
-            arm_call.options = call.options._replace(timeout=call.options.timeout.within(left))
+            arm_call.options = call.options.but(timeout=call.options.timeout.within(left))
         arm = CallArm(number, arm_call, lambda: self._plan(arm))
         self._first = first or arm
         self._arms.append(arm)

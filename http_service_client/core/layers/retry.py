@@ -142,7 +142,8 @@ class RetryLayer:
                 call.current = Attempt()
                 call.current.passes_gate = call.clock() < resumes_at - TIMER_SLACK
             before = call.sent_state
-            began_at = call.clock()
+            clock = call.clock
+            began_at = clock()
             outcome = yield from proceed(request, call)
             if isinstance(outcome, Failure) and _was_not_made(outcome):
                 if withdrawal is not None:

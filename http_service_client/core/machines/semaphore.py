@@ -161,6 +161,28 @@ class FairSemaphore:
                 return
         next_waiter._wake_waiter()
 
+    def try_acquire_with(self, other: FairSemaphore) -> bool:
+        """Take a permit of this semaphore and of another one, which has the same lock, if both have one free.
+
+        The caller that got them calls `release_with`, once.
+        """
+        with self._lock:
+            if self._in_use < self._capacity and other._in_use < other._capacity:
+                self._in_use += 1
+                other._in_use += 1
+                return True
+            return False
+
+    def release_with(self, other: FairSemaphore) -> None:
+        """Release the permits of a `try_acquire_with`."""
+        with self._lock:
+            if not self._queue and not other._queue and self._in_use and other._in_use:  # the usual case
+                self._in_use -= 1
+                other._in_use -= 1
+                return
+        self.release()
+        other.release()
+
     def acquire_later(self, on_grant: Callable[[], object] | None = None) -> Waiter:
         """A waiter that is granted a permit at once if one is free, and otherwise waits in the queue.
 

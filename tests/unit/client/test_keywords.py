@@ -43,8 +43,10 @@ EXPLAINED = documented(HttpServiceClient.request)
 
 def test_the_keywords_are_written_once_and_built_as_written() -> None:
     """The record that users annotate with has those that a call is built of, and `request` explains each."""
-    parameters = inspect.signature(CallBuilder.build).parameters.values()
+    makers = (CallBuilder.build, CallBuilder._special)
+    parameters = [it for make in makers for it in inspect.signature(make).parameters.values()]
     built = [it.name for it in parameters if it.kind is it.KEYWORD_ONLY and not it.name.startswith("_")]
+    assert len(built) == len(set(built))
     assert set(built) == set(RequestOptions.__annotations__)
     assert set(built) - {"response_type"} == set(StreamRequestOptions.__annotations__)
     assert set(built) | {"method", "url"} == set(EXPLAINED)
