@@ -120,10 +120,13 @@ def test_leaving_the_block_closes_the_client() -> None:
 @pytest.mark.parametrize(
     ("entered", "imported"),
     [
-        ("with client: found = 'requests' in sys.modules, 'aiohttp' in sys.modules", "(True, False)"),
+        (
+            "with client: found = OURS.format('requests') in sys.modules, 'aiohttp' in sys.modules",
+            "(True, False)",
+        ),
         (
             "async def main():\n"
-            "    async with client: return 'requests' in sys.modules, 'aiohttp' in sys.modules\n"
+            "    async with client: return OURS.format('requests') in sys.modules, 'aiohttp' in sys.modules\n"
             "found = asyncio.run(main())",
             "(False, True)",
         ),
@@ -132,7 +135,8 @@ def test_leaving_the_block_closes_the_client() -> None:
 )
 def test_entering_imports_what_the_calls_need(entered: str, imported: str) -> None:
     """The first call of a process does not spend its deadline on it. The other side is not imported."""
-    program = f"import asyncio, sys\nfrom http_service_client import HttpServiceClient\nclient = HttpServiceClient()\n{entered}\nprint(found)"
+    ours = "OURS = 'http_service_client.transports.over_{}.transport'"
+    program = f"import asyncio, sys\nfrom http_service_client import HttpServiceClient\n{ours}\nclient = HttpServiceClient()\n{entered}\nprint(found)"
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert (ran.stdout.strip(), ran.stderr) == (imported, "")
 
