@@ -56,9 +56,8 @@ def main() -> int:
             if chosen.quick and not field.quick_rounds:
                 continue
             with field.enter(base) as contenders:
-                if chosen.quick:
-                    contenders = _compared(name, contenders)
-                samples[name] = take_turns(contenders, rounds=rounds, repeat=field.repeat)
+                turns = _compared(name, contenders) if chosen.quick else contenders
+                samples[name] = take_turns(turns, rounds=rounds, repeat=field.repeat)
             print("\n".join(field_lines(name, samples[name])), flush=True)
     judged = verdicts(samples, quick=chosen.quick)
     if not chosen.quick and not chosen.only:

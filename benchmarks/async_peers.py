@@ -6,7 +6,6 @@ import asyncio
 import json
 from collections.abc import Callable, Collection
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 import aiohttp
 import httpx
@@ -129,9 +128,8 @@ class _Bare(asyncio.Protocol):
 
 def bare_protocol(on_loop: OnLoop, scenario: Scenario) -> Call:
     """One call at a time, of which the response is short."""
-    parts = urlsplit(scenario.url)
     loop = on_loop.loop
-    transport, protocol = loop.run_until_complete(loop.create_connection(_Bare, parts.hostname, parts.port))
+    transport, protocol = loop.run_until_complete(loop.create_connection(_Bare, *scenario.address))
     on_loop.callback(transport.close)
     sent = scenario.ready
 

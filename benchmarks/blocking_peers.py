@@ -9,7 +9,6 @@ import socket
 from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 import requests
@@ -71,19 +70,17 @@ def _urllib3(stack: ExitStack, scenario: Scenario) -> Call:
 
 
 def _http_client(stack: ExitStack, scenario: Scenario) -> Call:
-    parts = urlsplit(scenario.url)
-    assert parts.hostname is not None
     if scenario.ca_file is None:
-        connection = http.client.HTTPConnection(parts.hostname, parts.port)
+        connection = http.client.HTTPConnection(*scenario.address)
     else:
-        connection = http.client.HTTPSConnection(parts.hostname, parts.port, context=scenario.tls)
+        connection = http.client.HTTPSConnection(*scenario.address, context=scenario.tls)
     stack.callback(connection.close)
 
     def call() -> Any:
         if scenario.json is None:
-            connection.request("GET", parts.path)
+            connection.request("GET", scenario.path)
         else:
-            connection.request("POST", parts.path, json.dumps(scenario.json), _JSON)
+            connection.request("POST", scenario.path, json.dumps(scenario.json), _JSON)
         return json.loads(connection.getresponse().read())
 
     return call
@@ -136,8 +133,7 @@ def _pycurl(stack: ExitStack, scenario: Scenario) -> Call | None:
 
 def raw_socket(stack: ExitStack, scenario: Scenario) -> Call:
     """The limit: `send`, `recv`, and JSON. It knows that the response is short, and reads nothing of its head."""
-    parts = urlsplit(scenario.url)
-    connection = stack.enter_context(socket.create_connection((parts.hostname, parts.port)))
+    connection = stack.enter_context(socket.create_connection(scenario.address))
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     ready = scenario.ready
 

@@ -208,7 +208,7 @@ def blocking_uploads(base: str) -> Iterator[dict[str, Work]]:
             OURS: lambda: ours.post(base, data=fields, files=files).json(),
             "requests": lambda: session.post(base, data=fields, files=files).json(),
             "httpx": lambda: client.post(base, data=fields, files=files).json(),
-            "urllib3": lambda: pool.request("POST", base, fields=fields | files).json(),
+            "urllib3": lambda: pool.request("POST", base, fields={**fields, **files}).json(),
         }
         if (module := installed("pyreqwest.client")) is not None:
             builder = stack.enter_context(module.SyncClientBuilder().build())

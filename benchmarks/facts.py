@@ -1,8 +1,8 @@
 """What each library does beside sending a request, and what it does not: the one source for the terminal and for the page.
 
 A figure says how fast a library is; this says what it does for that time. The entries are of the libraries' documentation, in
-the versions that are measured, and about what they bring themselves. Two were measured: whether a timeout bounds an attempt of
-which the body arrives byte by byte, and whether a session of TLS is resumed, as the server sees it.
+the versions that are measured, and about what they bring themselves. Two are measured, by `proofs.py`: whether a timeout bounds an
+attempt of which the body arrives byte by byte, and whether a session of TLS is resumed, as the server sees it.
 """
 
 from __future__ import annotations

@@ -12,7 +12,6 @@ import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
-from urllib.parse import urlsplit
 
 from .async_peers import async_calls
 from .blocking_peers import blocking_calls
@@ -42,30 +41,17 @@ def asynchronous(base: str) -> Iterator[dict[str, Work]]:
         yield {name: on_loop.repeated(call) for name, call in made.items()}
 
 
-def who_resumes() -> dict[str, bool]:
-    """Which clients resume a session, blocking and async, as the server sees it."""
-    with running_tls_server() as (url, ca_file), ExitStack() as stack, OnLoop() as on_loop:
-        scenario = Scenario(f"{url}/close", ca_file=ca_file)
-        seen = {}
-        for name, call in blocking_calls(stack, scenario).items():
-            seen[name] = [call() for _ in range(3)][-1]["resumed"]
-        for name, coroutine in async_calls(on_loop, scenario).items():
-            answers = [on_loop.loop.run_until_complete(coroutine()) for _ in range(3)]
-            seen[f"{name}, async"] = answers[-1]["resumed"]
-        return seen
-
-
 def _bare(scenario: Scenario, *, resume: bool) -> Call:
     """A handshake, a request, and all that comes until the server closes."""
-    parts, context = urlsplit(scenario.url), scenario.tls
+    context = scenario.tls
     assert context is not None
     session: ssl.SSLSession | None = None
 
     def call() -> Any:
         nonlocal session
         with (
-            socket.create_connection((parts.hostname, parts.port)) as plain,
-            context.wrap_socket(plain, server_hostname=parts.hostname, session=session) as secured,
+            socket.create_connection(scenario.address) as plain,
+            context.wrap_socket(plain, server_hostname=scenario.address[0], session=session) as secured,
         ):
             secured.sendall(scenario.ready)
             received = b"".join(iter(lambda: secured.recv(65536), b""))

@@ -47,6 +47,19 @@ class Scenario(NamedTuple):
         return ssl.create_default_context(cafile=self.ca_file) if self.ca_file else None
 
     @property
+    def address(self) -> tuple[str, int]:
+        """Host and port of the URL."""
+        parts = urlsplit(self.url)
+        assert parts.hostname is not None
+        assert parts.port is not None
+        return parts.hostname, parts.port
+
+    @property
+    def path(self) -> str:
+        """That of the URL."""
+        return urlsplit(self.url).path
+
+    @property
     def ready(self) -> bytes:
         """The request as bytes, for those that send it themselves."""
         parts = urlsplit(self.url)

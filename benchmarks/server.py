@@ -4,6 +4,7 @@ GET  anything            57 bytes of JSON
 GET  /bytes/N            N bytes, with a Content-Length
 GET  /json/N             a list of orders as JSON, of N bytes or a few more
 GET  /wait/MS            the 57 bytes, so many milliseconds later
+GET  /trickle            30 bytes, one every 0.1 s
 GET  /close              {"resumed": whether the TLS session was resumed}; then the connection is closed
 POST anything            reads the body, by Content-Length or in chunks, then the 57 bytes
 
@@ -29,7 +30,7 @@ JSON = b'{"id": 42, "status": "shipped", "carrier": "ACME Parcel"}'
 _HEAD = b"HTTP/1.1 200 OK\r\nDate: Mon, 23 Nov 2026 12:00:00 GMT\r\nServer: benchmark\r\nContent-Type: %b\r\nContent-Length: %d\r\n\r\n"
 _CLOSING = _HEAD.replace(b"Server:", b"Connection: close\r\nServer:")
 _ANSWER = _HEAD % (b"application/json", len(JSON)) + JSON
-_SPECIAL = re.compile(rb"GET /(bytes|json|wait|close)(?:/(\d+))? ").match
+_SPECIAL = re.compile(rb"GET /(bytes|json|wait|trickle|close)(?:/(\d+))? ").match
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE).search
 _PIECE = bytes(256 * 1024)
 
@@ -104,11 +105,19 @@ class _Connection(asyncio.Protocol):
             self._transport.write(_HEAD % (b"application/json", len(content)) + content)
         elif kind == b"wait":
             asyncio.get_running_loop().call_later(number / 1000, self._transport.write, _ANSWER)
+        elif kind == b"trickle":
+            self._transport.write(_HEAD % (b"text/plain", 30))
+            self._trickle(30)
         else:
             secured = self._transport.get_extra_info("ssl_object")
             content = json.dumps({"resumed": bool(secured and secured.session_reused)}).encode()
             self._transport.write(_CLOSING % (b"application/json", len(content)) + content)
             self._transport.close()
+
+    def _trickle(self, count: int) -> None:
+        if count and not self._transport.is_closing():
+            self._transport.write(b".")
+            asyncio.get_running_loop().call_later(0.1, self._trickle, count - 1)
 
     def _send_on(self) -> None:
         while self._to_send and self._may_write:
