@@ -51,7 +51,9 @@ _SLICE = 0.25 if os.name == "nt" else 3600.0
 # revalidation may wait for a token, whose fetch needs a thread.
 _BESIDE = DaemonThreads(256)
 _BEHIND = DaemonThreads(MOST_BEHIND)
-_BRANCHES = DaemonThreads(512)
+# Each hedged call has one, even if it needs no hedge: a thread that waits for the next costs a third of a new one. It does
+# not wait for long, since a fork may follow.
+_BRANCHES = DaemonThreads(512, idle=0.1)
 
 # Of a wait that only a branch ends.
 _NEVER = FairSemaphore(1, lock=ForkSafeLock())

@@ -13,6 +13,7 @@ Under an idempotency key, 409 may mean that the server is at work on the other o
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from ...errors import CallRefusedError, Failure, PoolTimeoutError, RequestTimeoutError, SentState, worst
@@ -50,9 +51,13 @@ class HedgedCall(Call):
     __slots__ = ("is_over", "whole")
 
     def __init__(self, whole: Call, current: Attempt) -> None:
-        for name in _OF_A_CALL:
-            if hasattr(whole, name):
-                setattr(self, name, getattr(whole, name))
+        try:
+            for name, value in zip(_OF_A_CALL, _read(whole), strict=True):
+                setattr(self, name, value)
+        except AttributeError:  # not all of them are set in every front end
+            for name in _OF_A_CALL:
+                if hasattr(whole, name):
+                    setattr(self, name, getattr(whole, name))
         vars(self).update(vars(whole))  # what interceptors have set
         self.whole = whole
         self.is_over = False
@@ -73,6 +78,7 @@ class HedgedCall(Call):
 
 
 _OF_A_CALL = [name for kind in (HttpContext, Call) for name in kind.__slots__ if name != "__dict__"]
+_read = attrgetter(*_OF_A_CALL)
 
 
 class CallArm(Arm):
