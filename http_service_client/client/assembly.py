@@ -24,13 +24,12 @@ from .origin_parts import Circuits, OriginParts
 from .views import ViewCallBuilder
 from .wiring import (
     Interceptors,
+    LastGoodResponses,
     connection_settings,
     cookie_jar,
     foreign_calls,
     idle_limit,
-    new_last_good,
     pipelines,
-    resize_last_good,
     transport_settings,
 )
 
@@ -78,7 +77,7 @@ class Assembly:
         origins = self.origins.registry
         self._connections = connections = self.origins.connections
         self._announce(config)
-        self._last_good = last_good = new_last_good(config)
+        self._last_good = last_good = LastGoodResponses(config)
         made = Interceptors(interceptor_factory)
         self._pipelines = partial(
             pipelines,
@@ -174,7 +173,7 @@ class Assembly:
             self.origins.reconfigure(config, self._on_change)
             if builder.routes is not None and before.routes is not None:
                 builder.routes.succeed(before.routes)
-            resize_last_good(self._last_good, config)
+            self._last_good.resize(config)
             chaos, chaos_before = config.resolved.chaos, before.config.resolved.chaos
             if chaos is not None and chaos_before is not None:
                 chaos.succeed(chaos_before)

@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..core.checks import check_function
-from ..core.machines.backoff import load_backoff
 from ..core.machines.semaphore import FairSemaphore
 from ..drivers.clocks import Clock, SystemClock
 from ..drivers.imports import import_apart
@@ -123,7 +122,6 @@ class Backends:
     def _make_blocking(self) -> BlockingDriver:
         self._import(_load_blocking, _load_requests)
         from ..drivers.blocking import BlockingDriver
-        from ..drivers.portal import PORTAL
 
         with self._lock:
             if self._blocking is None:
@@ -132,7 +130,7 @@ class Backends:
                     transport = self._over_requests = self._new_blocking_transport()
                 self._new_blocking = lambda: BlockingDriver(
                     transport.send,
-                    PORTAL,
+                    None,
                     None if self._is_real_time else self._clock.sleep,
                     getattr(transport, "open_response", None),
                 )
@@ -152,15 +150,14 @@ class Backends:
         """The driver for the calling thread, of calls whose exchanges another library makes."""
         driver = self._foreign_blocking
         if driver is None:
-            import_apart(load_backoff, _load_blocking)
+            import_apart(_load_blocking)
             from ..drivers.blocking import BlockingDriver
-            from ..drivers.portal import PORTAL
 
             with self._lock:
                 driver = self._foreign_blocking
                 if driver is None:
                     sleep = None if self._is_real_time else self._clock.sleep
-                    driver = self._foreign_blocking = BlockingDriver(foreign.send, PORTAL, sleep)
+                    driver = self._foreign_blocking = BlockingDriver(foreign.send, None, sleep)
             if self._has_ended:  # closed meanwhile
                 driver.end_waits()
         return driver
@@ -169,7 +166,7 @@ class Backends:
         """The driver for asyncio tasks, of calls whose exchanges another library makes."""
         driver = self._foreign_asyncio
         if driver is None:
-            import_apart(load_backoff, _load_aio)
+            import_apart(_load_aio)
             from ..drivers.aio import Aborts, AsyncioDriver
 
             with self._lock:
@@ -218,7 +215,7 @@ class Backends:
 
     def _import(self, driver: Callable[[], None], transport: Callable[[], None]) -> None:
         """Import all that calls need, so that no call has to import a module after it has begun."""
-        import_apart(load_backoff, driver)
+        import_apart(driver)
         if self._given is None:
             import_apart(_load_h2 if self._settings.http2 else transport)
             self._settings.tls.load_modules()

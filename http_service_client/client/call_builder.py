@@ -5,54 +5,50 @@ All argument errors are raised here, before anything is sent.
 
 from __future__ import annotations
 
-import hashlib
-import uuid
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import IO, Any, Literal, NamedTuple, TypedDict
+from typing import IO, TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 from weakref import WeakValueDictionary
 
+from .. import policies
+from ..core import machines
 from ..core.call import Call, CallOptions, StreamOptions
 from ..core.checks import check_call_name, check_count, check_duration, check_flag, did_you_mean
 from ..core.deadline import AMBIENT_DEADLINE, earliest
-from ..core.layer import Handler
-from ..core.layers.download import Download
-from ..core.layers.hosts import HostsOfCall
-from ..core.machines.circuit_breaker import CircuitBreaker
-from ..core.machines.fallback import FallbackSettings
-from ..core.machines.hedging import Hedging
-from ..core.machines.hosts import Hosts
 from ..core.nesting import current_scope
-from ..core.origins import OriginRegistry, parse_key, state_key
+from ..core.origins import parse_key, state_key
 from ..core.timeouts import Timeout
 from ..drivers.call_ids import CALL_IDS
-from ..drivers.clocks import Clock
+from ..drivers.imports import import_apart
 from ..drivers.locks import ForkSafeLock
 from ..errors import ClientClosedError, ConfigurationError, InvalidRequestError
-from ..events import Event
 from ..http.auth.flow import AuthFlow, parse_auth
-from ..http.auth.netrc import NetrcEntries
 from ..http.cookies.header import cookie_header
-from ..http.cookies.jar import CookieJar
 from ..http.header_validation import validate_once
 from ..http.headers import Headers, build_headers
 from ..http.messages import HttpRequest
 from ..http.path_templates import fill_path, is_of_template
 from ..http.preparation import parse_method
 from ..http.urls import is_relative, normalise_url, origin_of, redact_url
-from ..policies.cache import Cache
-from ..policies.circuit_breaker import CircuitBreakerPolicy
-from ..policies.fallback import FallbackPolicy
-from ..policies.hedging import HedgingPolicy
-from ..policies.retry import RetryPolicy
-from .backends import Backends
 from .config import HttpClientConfig
 from .defaults import CLIENT_DEFAULT
-from .progress_bar import ProgressBar, parse_progress
 from .resolved import check_alternates, of_requests, parse_base_url, standard_headers
-from .routes import LiveRoutes
-from .state_keys import key_of
-from .wiring import Pipelines
+from .wiring import load_auth, load_download, load_fallback, load_hedging
+
+if TYPE_CHECKING:
+    from ..core.layer import Handler
+    from ..core.layers.download import Download
+    from ..core.machines.circuit_breaker import CircuitBreaker
+    from ..core.machines.hosts import Hosts
+    from ..core.origins import OriginRegistry
+    from ..drivers.clocks import Clock
+    from ..events import Event
+    from ..http.auth.netrc import NetrcEntries
+    from ..http.bodies.progress import Progress
+    from ..http.cookies.jar import CookieJar
+    from .backends import Backends
+    from .routes import LiveRoutes
+    from .wiring import Pipelines
 
 __all__ = [
     "CLIENT_DEFAULT",
@@ -91,11 +87,11 @@ class SendOptions(TypedDict, total=False):
     timeout: float | Timeout | None
     total_timeout: float | None
     allow_redirects: bool
-    retry_policy: RetryPolicy | bool | None
-    circuit_breaker: CircuitBreakerPolicy | bool | None
+    retry_policy: policies.RetryPolicy | bool | None
+    circuit_breaker: policies.CircuitBreakerPolicy | bool | None
     retry_budget: bool | None
-    fallback: FallbackPolicy | bool | None
-    hedging: HedgingPolicy | bool | None
+    fallback: policies.FallbackPolicy | bool | None
+    hedging: policies.HedgingPolicy | bool | None
     key: str | None
     idempotent: bool | None
     progress: Callable[[int, int | None], object] | bool | str | None
@@ -158,7 +154,7 @@ class CallBuilder:
     """
 
     jar: CookieJar | None
-    cache: Cache | None
+    cache: policies.Cache | None
     pipelines: Pipelines
     backends: Backends
     connection_settings: tuple[object, ...]
@@ -194,11 +190,19 @@ class CallBuilder:
         # Read with each call.
         self._codec = resolved.json_codec
         self._total_timeout, self._adds_keys = config.total_timeout, config.auto_idempotency_key
-        self.routes = None if resolved.routes is None else LiveRoutes(resolved.routes, clock)
+        self.routes = None
+        if resolved.routes is not None:
+            from .routes import LiveRoutes
+
+            self.routes = LiveRoutes(resolved.routes, clock)
         self._asks_each_call = self.routes is not None
+        if resolved.fallback is not None:
+            import_apart(load_fallback)
+        if self._adds_keys:
+            import_apart(_load_keys)
         self.lifetime = _Lifetime()
         # By id: policies with the same settings are equal, and have a circuit each.
-        self.policies: WeakValueDictionary[int, CircuitBreakerPolicy] = WeakValueDictionary()
+        self.policies: WeakValueDictionary[int, policies.CircuitBreakerPolicy] = WeakValueDictionary()
         headers = standard_headers(resolved.pool)
         override(headers, resolved.headers)
         headers.secret_names = resolved.secret_names
@@ -211,9 +215,9 @@ class CallBuilder:
 
     def use(
         self,
-        pipelines_with: Callable[[CookieJar | None, Cache | None], Pipelines],
+        pipelines_with: Callable[[CookieJar | None, policies.Cache | None], Pipelines],
         jar: CookieJar | None,
-        cache: Cache | None,
+        cache: policies.Cache | None,
     ) -> None:
         """Set the layers of the calls.   pipelines_with: makes them for a cookie jar and a cache."""
         self.pipelines_with = pipelines_with
@@ -251,6 +255,8 @@ class CallBuilder:
             validate_once(self._headers)
         self._client_auth = auth
         self._auth = None if isinstance(auth, str) else auth
+        if self._auth is not None:
+            import_apart(load_auth)
 
     def total_timeout(self, options: Mapping[str, Any]) -> float | None:
         """The timeout of a whole call with these keywords. Raises ConfigurationError."""
@@ -269,11 +275,12 @@ class CallBuilder:
             raise ConfigurationError(
                 "response_type needs a response that is read whole; call request() for it"
             )
-        if isinstance(options.get("fallback"), FallbackPolicy):
+        fallback, hedging = options.get("fallback"), options.get("hedging")
+        if not _is_switch(fallback) and isinstance(fallback, policies.FallbackPolicy):
             raise ConfigurationError(
                 "fallback stands in for a response that is read whole; call request() for it, or handle the error"
             )
-        if isinstance(options.get("hedging"), HedgingPolicy):
+        if not _is_switch(hedging) and isinstance(hedging, policies.HedgingPolicy):
             raise ConfigurationError("hedging needs a response that is read whole; call request() for it")
         if max_size is not CLIENT_DEFAULT:
             if max_size is not None:
@@ -283,6 +290,8 @@ class CallBuilder:
             # Of a stream, the client's limit bounds what is kept: a stream of small items may go on for hours.
             most = self._config.max_response_size
             max_size = None if download is None else most
+        if download is not None:
+            import_apart(load_download)
         return StreamOptions(max_size, most, self._config.enable_response_decompression, download)
 
     def build(
@@ -356,6 +365,8 @@ class CallBuilder:
             request.headers["Idempotency-Key"] = _idempotency_key(request, make)
         state_name = origin_of(request.url)
         if key is None and self._state_key is not None:
+            from .state_keys import key_of
+
             key = key_of(self._state_key, request)
         if key is not None:
             state_name = state_key(state_name, parse_key(key))
@@ -388,6 +399,8 @@ class CallBuilder:
         if not has_budget:
             call.budget = None
         if self._hosts is not None and _kept is None and _foreign is None and is_relative(url):
+            from ..core.layers.hosts import HostsOfCall
+
             call.hosts = HostsOfCall(self._hosts, self.origins, key, breaker is not state.breaker)
         return call
 
@@ -400,11 +413,11 @@ class CallBuilder:
         timeout: float | Timeout | None = CLIENT_DEFAULT,
         total_timeout: float | None = CLIENT_DEFAULT,
         allow_redirects: bool = True,
-        retry_policy: RetryPolicy | bool | None = CLIENT_DEFAULT,
-        circuit_breaker: CircuitBreakerPolicy | bool | None = CLIENT_DEFAULT,
+        retry_policy: policies.RetryPolicy | bool | None = CLIENT_DEFAULT,
+        circuit_breaker: policies.CircuitBreakerPolicy | bool | None = CLIENT_DEFAULT,
         retry_budget: bool | None = CLIENT_DEFAULT,
-        fallback: FallbackPolicy | bool | None = CLIENT_DEFAULT,
-        hedging: HedgingPolicy | bool | None = CLIENT_DEFAULT,
+        fallback: policies.FallbackPolicy | bool | None = CLIENT_DEFAULT,
+        hedging: policies.HedgingPolicy | bool | None = CLIENT_DEFAULT,
         key: str | None = None,
         progress: Callable[[int, int | None], object] | bool | str | None = None,
         decompress: bool = CLIENT_DEFAULT,
@@ -437,7 +450,9 @@ class CallBuilder:
             if stream is not None:
                 stream = stream._replace(decompress=decompress)
         check_flag("allow_redirects", allow_redirects)
-        report = parse_progress(progress, may_be_async=stream is not None and stream.download is not None)
+        report, on_finish = None, None
+        if progress is not None and progress is not False:
+            report, on_finish = _progress(progress, stream is not None and stream.download is not None)
         if stream is None or stream.download is None:
             request.progress = report
         chosen_fallback_settings = self._options.fallback
@@ -457,11 +472,11 @@ class CallBuilder:
         options = CallOptions(
             timeout=self._chosen_timeout(timeout, circuit_breaker),
             max_redirects=self._options.max_redirects if allow_redirects else 0,
-            retry=chosen("retry_policy", retry_policy, self._options.retry, RetryPolicy),
+            retry=chosen("retry_policy", retry_policy, self._options.retry, "RetryPolicy"),
             is_nested=scope is not None and scope.in_charge() is not None,
             stream=stream,
             progress=report,
-            on_finish=report.close if isinstance(report, ProgressBar) else None,
+            on_finish=on_finish,
             error_type=error_type,
             fallback=chosen_fallback_settings,
             hedging=True if hedging is CLIENT_DEFAULT else chosen_hedging(hedging),
@@ -562,23 +577,22 @@ class CallBuilder:
             raise InvalidRequestError("both auth and an Authorization header are set; set only one")
         if not isinstance(parsed, str):
             merged.pop("Authorization", None)  # a default header; the flow sets it
+            import_apart(load_auth)
             return merged, parsed
         merged["Authorization"] = parsed
         return merged, None
 
     def _chosen_breaker(self, given: Any, default: CircuitBreaker | None) -> CircuitBreaker | None:
-        policy: CircuitBreakerPolicy | CircuitBreaker | None = chosen(
-            "circuit_breaker", given, default, CircuitBreakerPolicy
-        )
-        if not isinstance(policy, CircuitBreakerPolicy):
-            return policy
+        policy: Any = chosen("circuit_breaker", given, default, "CircuitBreakerPolicy")
+        if _is_switch(given):
+            return policy  # type: ignore[no-any-return]  # the default, or None
         policy.listeners.subscribe(self.lifetime, self.on_change)  # once for the client and all its views
         self.policies[id(policy)] = policy
-        return policy.breaker
+        return policy.breaker  # type: ignore[no-any-return]  # of a policy
 
-    def _chosen_fallback(self, given: Any, method: str) -> FallbackSettings | None:
+    def _chosen_fallback(self, given: Any, method: str) -> machines.FallbackSettings | None:
         chosen_one = chosen_fallback(given, self._options.fallback)
-        if isinstance(given, FallbackPolicy) and not given.settings.may_answer(method):
+        if not _is_switch(given) and not given.settings.may_answer(method):
             raise ConfigurationError(
                 f"fallback would hide that a {method} failed, and may have been processed; "
                 "if that is meant, write FallbackPolicy(…, unsafe_methods=True)"
@@ -600,7 +614,7 @@ class CallBuilder:
             timeout = Timeout(
                 total=given, connect=self._options.timeout.connect, pool=self._options.timeout.pool
             )
-        return timeout.within(breaker.timeout) if isinstance(breaker, CircuitBreakerPolicy) else timeout
+        return timeout if _is_switch(breaker) else timeout.within(breaker.timeout)
 
 
 def _hosts_of(base_url: str | None, alternate_urls: Sequence[str]) -> Hosts | None:
@@ -612,6 +626,9 @@ def _hosts_of(base_url: str | None, alternate_urls: Sequence[str]) -> Hosts | No
             f"alternate_urls is {list(alternate_urls)}, and there is no base_url for which they stand in; set base_url, too"
         )
     check_alternates([base_url, *alternate_urls])
+    from ..core.layers import hosts  # noqa: F401  # which the calls will need
+    from ..core.machines.hosts import Hosts
+
     return Hosts([base_url, *alternate_urls])
 
 
@@ -669,11 +686,21 @@ def _idempotency_key(request: HttpRequest, make: Callable[[], str]) -> str:
     boundary = (request.body.content_type or "").partition("boundary=")[2]
     if boundary:  # it is random for each request, and not part of the content
         content = content.replace(boundary.encode(), b"")
+    import hashlib  # in the body of a guarded function only
+
     digest = hashlib.sha256(content).digest()
     return keys.key_for((request.method, request.url, digest), request.headers.pairs())
 
 
+def _load_keys() -> None:
+    """Import what new keys are made with, before the first call."""
+    import hashlib  # noqa: F401
+    import uuid  # noqa: F401
+
+
 def _new_key() -> str:
+    import uuid
+
     return str(uuid.uuid4())
 
 
@@ -712,26 +739,50 @@ def uses_budget(given: object) -> bool:
     )
 
 
-def chosen(name: str, given: Any, default: Any, kind: type) -> Any:
-    """A call's policy: the given one; the client's for CLIENT_DEFAULT and True; None for False and None."""
+def _is_switch(given: object) -> bool:
+    """Whether this is no policy of the call's own: then no module of a policy is needed."""
+    return given is CLIENT_DEFAULT or given is None or isinstance(given, bool)
+
+
+def chosen(name: str, given: Any, default: Any, kind: str) -> Any:
+    """A call's policy: the given one; the client's for CLIENT_DEFAULT and True; None for False and None.
+
+    kind: its class, a name of `policies`.
+    """
     if given is CLIENT_DEFAULT or given is True:
         return default
     if given is None or given is False:
         return None
-    if not isinstance(given, kind):
-        raise ConfigurationError(f"{name} must be a {kind.__name__}, True, False or None, not {given!r}")
+    if not isinstance(given, getattr(policies, kind)):
+        raise ConfigurationError(f"{name} must be a {kind}, True, False or None, not {given!r}")
     return given
 
 
-def chosen_fallback(given: Any, default: FallbackSettings | None) -> FallbackSettings | None:
+def chosen_fallback(
+    given: Any, default: machines.FallbackSettings | None
+) -> machines.FallbackSettings | None:
     """A call's fallback: that of the given policy; the client's for CLIENT_DEFAULT and True; None for False and None."""
-    if isinstance(given, FallbackSettings):  # of a route
+    if _is_switch(given):
+        return default if given is CLIENT_DEFAULT or given is True else None
+    import_apart(load_fallback)
+    if isinstance(given, machines.FallbackSettings):  # of a route
         return given
-    policy: FallbackPolicy | FallbackSettings | None = chosen("fallback", given, default, FallbackPolicy)
-    return of_requests(policy.settings) if isinstance(policy, FallbackPolicy) else policy
+    policy: policies.FallbackPolicy = chosen("fallback", given, default, "FallbackPolicy")
+    return of_requests(policy.settings)
 
 
-def chosen_hedging(given: Any) -> Hedging | bool:
+def chosen_hedging(given: Any) -> machines.Hedging | bool:
     """What decides about a call's hedges: that of the given policy; True for the origin's own, False for none."""
-    policy: HedgingPolicy | bool | None = chosen("hedging", given, True, HedgingPolicy)
-    return policy.hedging if isinstance(policy, HedgingPolicy) else bool(policy)
+    if _is_switch(given):
+        return given is CLIENT_DEFAULT or given is True
+    import_apart(load_hedging)
+    policy: policies.HedgingPolicy = chosen("hedging", given, True, "HedgingPolicy")
+    return policy.hedging
+
+
+def _progress(given: Any, may_be_async: bool) -> tuple[Progress | None, Callable[[], None] | None]:
+    """What is called with the progress of a call, and at its end."""
+    from .progress_bar import ProgressBar, parse_progress
+
+    report = parse_progress(given, may_be_async=may_be_async)
+    return report, report.close if isinstance(report, ProgressBar) else None

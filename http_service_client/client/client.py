@@ -16,35 +16,27 @@ from functools import partial
 from types import FunctionType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
+from .. import observability, policies
 from ..core.checks import check_duration, check_flag, check_number, suggests_arguments, suggests_keywords
-from ..core.layers.download import Download
-from ..core.machines.circuit_breaker import CircuitBreaker
-from ..core.machines.circuit_states import StateChange
 from ..drivers.clocks import Clock, SystemClock
 from ..drivers.greenlets import is_running_here
+from ..drivers.imports import import_apart
 from ..drivers.loggers import log_hook
 from ..errors import ConfigurationError, Failure
-from ..events import AttemptFinished, CallFinished, Event
-from ..http.cookies.jar import CookieJar
+from ..events import AttemptFinished, CallFinished
 from ..http.messages import HttpContext, HttpRequest, HttpResponse
 from ..observability.collector import MetricsCollector
-from ..observability.health import HealthSummary, health_of
-from ..observability.load import ClientLoad, load_of_services
 from ..observability.metrics import HttpMetrics
 from ..observability.recent import LONGEST_WINDOW, RecentCalls
-from ..observability.window import window_of
-from ..policies.cache import Cache
 from ..policies.logs import IS_LOGGED, log_event
+from . import streams
 from .assembly import Assembly
 from .backends import Backends, check_parts
 from .call_builder import CLIENT_DEFAULT
 from .call_site import is_ours
-from .config import FIELDS_OF_POLICIES, RENAMED, HttpClientConfig
+from .config import FIELDS_OF_POLICIES, HttpClientConfig, renamed
 from .listening import Events
-from .part_file import PartFile
 from .results import check_download, finish, open_stream
-from .streams.context import AsyncStreamContext, StreamContext
-from .streams.response import AsyncStreamedResponse, StreamedResponse
 from .views import ViewCallBuilder, about_assignment, check_view_options
 from .wiring import cookie_jar
 
@@ -52,7 +44,12 @@ if TYPE_CHECKING:
     from typing_extensions import Self, TypeVar, Unpack
 
     from ..core.layers.telemetry import Telemetry
-    from ..core.machines.circuit_states import CircuitBreakerChanges
+    from ..core.machines.circuit_breaker import CircuitBreaker
+    from ..core.machines.circuit_states import CircuitBreakerChanges, StateChange
+    from ..events import Event
+    from ..http.cookies.jar import CookieJar
+    from ..observability.load import ClientLoad
+    from ..policies.cache import Cache
     from .call_builder import SendOptions, StreamRequestOptions
     from .views import ViewOptions
 
@@ -67,10 +64,10 @@ _SETTINGS = frozenset(item.name for item in fields(HttpClientConfig))
 
 
 def _about_setting(name: str) -> str | None:
-    return f"pass dataclasses.replace(client.config, {name}=…)" if name in _SETTINGS else RENAMED.get(name)
+    return f"pass dataclasses.replace(client.config, {name}=…)" if name in _SETTINGS else renamed().get(name)
 
 
-@suggests_keywords(RENAMED | dict.fromkeys(_SETTINGS, "set it in HttpClientConfig"))
+@suggests_keywords(lambda: renamed() | dict.fromkeys(_SETTINGS, "set it in HttpClientConfig"))
 class HttpServiceClient(Events):
     """An HTTP client for calls that matter: retries, circuit breakers, deadlines, one timeline.
 
@@ -122,7 +119,7 @@ class HttpServiceClient(Events):
             on_exchange=on_exchange,
             interceptor_factory=interceptor_factory,
         )
-        if not isinstance(cache, (Cache, type(None))):
+        if cache is not None and not isinstance(cache, policies.Cache):
             raise ConfigurationError(f"cache must be a Cache or None, not {cache!r}; write cache=Cache()")
         config = config or HttpClientConfig()
         vars(self)["config"] = config
@@ -379,7 +376,7 @@ class HttpServiceClient(Events):
         *,
         max_response_size: int | None = CLIENT_DEFAULT,
         **options: Unpack[StreamRequestOptions],
-    ) -> StreamContext:
+    ) -> streams.StreamContext:
         """Make a call and read the response's body as it arrives: ``with client.stream("GET", url) as response``.
 
         method: such as "GET"; case does not matter.   url: absolute, or relative to the client's `base_url`.
@@ -417,7 +414,8 @@ class HttpServiceClient(Events):
 
         Raises as `request`, on entering the block; `StreamedResponse` says what reading raises.
         """
-        return StreamContext(partial(self._open_stream, method, url, max_response_size, options))
+        import_apart(_load_streams)
+        return streams.StreamContext(partial(self._open_stream, method, url, max_response_size, options))
 
     def stream_async(
         self,
@@ -426,7 +424,7 @@ class HttpServiceClient(Events):
         *,
         max_response_size: int | None = CLIENT_DEFAULT,
         **options: Unpack[StreamRequestOptions],
-    ) -> AsyncStreamContext:
+    ) -> streams.AsyncStreamContext:
         """As `stream`, in an asyncio task: ``async with client.stream_async("GET", url) as response``.
 
         method: such as "GET"; case does not matter.   url: absolute, or relative to the client's `base_url`.
@@ -464,27 +462,32 @@ class HttpServiceClient(Events):
 
         Raises as `request_async`, on entering the block; `AsyncStreamedResponse` says what reading raises.
         """
-        return AsyncStreamContext(partial(self._open_stream_async, method, url, max_response_size, options))
+        import_apart(_load_streams)
+        return streams.AsyncStreamContext(
+            partial(self._open_stream_async, method, url, max_response_size, options)
+        )
 
     def _open_stream(
         self, method: str, url: str, max_size: int | None, options: StreamRequestOptions
-    ) -> StreamedResponse:
+    ) -> streams.StreamedResponse:
         builder = self._call_builder
         driver = builder.backends.blocking()
         call = builder.build(method, url, _stream=builder.streaming(max_size, options), **options)
         self._warn_inside_a_loop()
         pipeline = builder.pipelines.of(call)
-        return StreamedResponse(call, open_stream(call, driver.run(pipeline(call.request, call))), driver)
+        return streams.StreamedResponse(
+            call, open_stream(call, driver.run(pipeline(call.request, call))), driver
+        )
 
     async def _open_stream_async(
         self, method: str, url: str, max_size: int | None, options: StreamRequestOptions
-    ) -> AsyncStreamedResponse:
+    ) -> streams.AsyncStreamedResponse:
         builder = self._call_builder
         driver = builder.backends.asyncio()
         call = builder.build(method, url, _stream=builder.streaming(max_size, options), **options)
         pipeline = builder.pipelines.of(call)
         outcome = await driver.run(pipeline(call.request, call))
-        return AsyncStreamedResponse(call, open_stream(call, outcome), driver)
+        return streams.AsyncStreamedResponse(call, open_stream(call, outcome), driver)
 
     def download(
         self,
@@ -543,6 +546,10 @@ class HttpServiceClient(Events):
         check_flag("resume", resume)
         builder = self._call_builder
         driver = builder.backends.blocking()
+        import_apart(_load_download)
+        from ..core.layers.download import Download
+        from .part_file import PartFile
+
         with PartFile(path, checksum, resume) as file:
             stream = builder.streaming(max_response_size, options, Download(file))
             call = builder.build("GET", url, _stream=stream, **options)
@@ -600,6 +607,10 @@ class HttpServiceClient(Events):
         check_flag("resume", resume)
         builder = self._call_builder
         driver = builder.backends.asyncio()
+        import_apart(_load_download)
+        from ..core.layers.download import Download
+        from .part_file import PartFile
+
         with PartFile(path, checksum, resume) as file:
             stream = builder.streaming(max_response_size, options, Download(file))
             call = builder.build("GET", url, _stream=stream, **options)
@@ -702,7 +713,7 @@ class HttpServiceClient(Events):
             )
         circuits.reconfigure(changes, self._call_builder.origins)
 
-    def get_health_summary(self, *, window: float = 60.0) -> HealthSummary:
+    def get_health_summary(self, *, window: float = 60.0) -> observability.HealthSummary:
         """Totals, the error rate, the mean response time in seconds, and the state of each circuit, since the client was made.
 
         And for each origin the ``amplification``: what its calls cost in exchanges (see `MetricsCollector.amplification`);
@@ -721,7 +732,11 @@ class HttpServiceClient(Events):
         check_duration("window", window, optional=False)
         check_number("window", window, most=LONGEST_WINDOW, unit="of seconds ")
         origins = self._call_builder.origins.items()
-        return HealthSummary(
+
+        from ..observability.health import health_of
+        from ..observability.window import window_of
+
+        return observability.HealthSummary(
             **self._collector.summary(),
             window=window_of(self._recent.recall(window)),
             amplification=self._collector.amplification(),
@@ -742,6 +757,8 @@ class HttpServiceClient(Events):
         if builder.lifetime.is_closed:
             return None
         origins, backends, pool = builder.origins, builder.backends, self.config.pool
+        from ..observability.load import ClientLoad, load_of_services
+
         return ClientLoad(
             services=load_of_services(origins, most_services),
             calls_in_flight=backends.calls_in_flight,
@@ -866,6 +883,17 @@ class HttpServiceClient(Events):
         base = f" {self._call_builder.base_url}" if self._call_builder.base_url else ""
         kind = " view" if isinstance(self._call_builder, ViewCallBuilder) else ""
         return f"<HttpServiceClient{base}{kind}{' closed' if self._call_builder.is_closed else ''}>"
+
+
+def _load_streams() -> None:
+    """Import what a stream needs, before its call begins."""
+    from .streams import context, response  # noqa: F401
+
+
+def _load_download() -> None:
+    """Import what a download needs, before its call begins."""
+    from ..core.layers import download  # noqa: F401
+    from . import part_file  # noqa: F401
 
 
 def _check_config(config: object) -> None:

@@ -13,21 +13,15 @@ import copy
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from .. import policies
+from ..core import machines
 from ..core.checks import check_count, check_duration, check_flag, suggests_keywords
-from ..core.machines.adaptive_limit import AdaptiveLimitSettings
-from ..core.machines.backoff import ExponentialBackoff
-from ..core.machines.bulkhead_settings import BulkheadSettings
-from ..core.machines.chaos_settings import ChaosSettings
 from ..core.machines.circuit_states import CircuitBreakerSettings
-from ..core.machines.deadline_check import DeadlineCheckSettings
-from ..core.machines.fallback import FallbackSettings
-from ..core.machines.hedging import HedgingSettings
-from ..core.machines.load_shedding import LoadSheddingSettings
-from ..core.machines.rate_limit_settings import RateLimitSettings
-from ..core.machines.retry_budget import RetryBudgetSettings
 from ..core.machines.retry_quota import BudgetSettings, RetryQuotaSettings
+from ..core.machines.retry_settings import RetrySettings
 from ..core.timeouts import Timeout
 from ..errors import ConfigurationError
 from ..http.auth.flow import AuthFlow
@@ -38,17 +32,6 @@ from ..http.egress import EgressPolicy
 from ..http.headers import redact_headers
 from ..http.messages import HttpRequest
 from ..http.propagation import Propagation
-from ..policies.adaptive_limit import AdaptiveLimitPolicy
-from ..policies.bulkhead import BulkheadPolicy
-from ..policies.chaos import ChaosPolicy
-from ..policies.circuit_breaker import CircuitBreakerPolicy
-from ..policies.deadline_check import DeadlineCheckPolicy
-from ..policies.fallback import FallbackPolicy
-from ..policies.hedging import HedgingPolicy
-from ..policies.load_shedding import LoadSheddingPolicy
-from ..policies.rate_limit import RateLimitPolicy
-from ..policies.retry import RetryPolicy
-from .http2_config import check_http2
 from .pool_config import ConnectionPoolConfig, by_default, is_default, is_path, without_mark
 from .resolved import (
     ResolvedConfig,
@@ -75,13 +58,12 @@ from .resolved import (
     redacted_auth,
     redacted_proxy,
 )
-from .routes import parse_routes
 from .socket_config import check_no_proxy
-from .state_keys import parse_state_key
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from .routes import Routes
     from .settings.source import SupportsModelDump
 
 __all__ = ["SHARED", "ConnectionPoolConfig", "HttpClientConfig", "Timeout"]
@@ -111,44 +93,48 @@ FIELDS_OF_POLICIES = {
 }
 
 
-# Names that other clients use, and settings of another class.
-RENAMED = {
-    **{item.name: "set it in retry_budget_config" for item in fields(RetryBudgetSettings)},
-    **{item.name: "set it in retry_budget_config" for item in fields(RetryQuotaSettings)},
-    **{
-        item.name: "set it in retry_policy_config"
-        for item in (*fields(RetryPolicy), *fields(ExponentialBackoff))
-    },
-    **{item.name: "set it in circuit_breaker_config" for item in fields(CircuitBreakerSettings)},
-    **{item.name: "set it in ConnectionPoolConfig" for item in fields(ConnectionPoolConfig)},
-    **dict.fromkeys(("max_attempts", "retries", "max_retries"), "set max_attempts in retry_policy_config"),
-    "verify": "set ssl_verify in ConnectionPoolConfig",
-    "cert": "set ssl_cert_file in ConnectionPoolConfig",
-    "timeout": "set base_timeout in HttpClientConfig",
-    "headers": "set default_headers in HttpClientConfig",
-    "proxies": "set proxy in HttpClientConfig",
-    "trust_env": "set trust_env_proxy_settings or netrc in HttpClientConfig",
-    "user_agent": "set User-Agent in default_headers",
-    "interceptors": "set request_interceptors and response_interceptors in HttpClientConfig",
-    **dict.fromkeys(("http_version", "enable_http2"), "set http2=True in HttpClientConfig"),
-    **dict.fromkeys(("retry", "retry_policy"), "set retry_policy_config in HttpClientConfig"),
-    "circuit_breaker": "set circuit_breaker_config in HttpClientConfig",
-    "timeout_policy": "set base_timeout or total_timeout in HttpClientConfig",
-    **dict.fromkeys(
-        ("pipeline", "policies"),
-        "a client has a pipeline of its own: set retry_policy_config, rate_limit, bulkhead, … in HttpClientConfig",
-    ),
-    **dict.fromkeys(
-        ("cache", "transport", "metrics", "telemetry", "on_event", "on_exchange"),
-        "pass it to HttpServiceClient",
-    ),
-    **dict.fromkeys(("interceptor_factory", "clock"), "pass it to HttpServiceClient"),
-    "max_redirects": "set allowed_redirect_count in HttpClientConfig",
-    "follow_redirects": "set allowed_redirect_count in HttpClientConfig, to 0 for none",
-}
+@cache
+def renamed() -> dict[str, str]:
+    """What to write instead of keywords that other clients use, and of settings of another class."""
+    return {
+        **{item.name: "set it in retry_budget_config" for item in fields(machines.RetryBudgetSettings)},
+        **{item.name: "set it in retry_budget_config" for item in fields(RetryQuotaSettings)},
+        **{
+            item.name: "set it in retry_policy_config"
+            for item in (*fields(policies.RetryPolicy), *fields(policies.ExponentialBackoff))
+        },
+        **{item.name: "set it in circuit_breaker_config" for item in fields(CircuitBreakerSettings)},
+        **{item.name: "set it in ConnectionPoolConfig" for item in fields(ConnectionPoolConfig)},
+        **dict.fromkeys(
+            ("max_attempts", "retries", "max_retries"), "set max_attempts in retry_policy_config"
+        ),
+        "verify": "set ssl_verify in ConnectionPoolConfig",
+        "cert": "set ssl_cert_file in ConnectionPoolConfig",
+        "timeout": "set base_timeout in HttpClientConfig",
+        "headers": "set default_headers in HttpClientConfig",
+        "proxies": "set proxy in HttpClientConfig",
+        "trust_env": "set trust_env_proxy_settings or netrc in HttpClientConfig",
+        "user_agent": "set User-Agent in default_headers",
+        "interceptors": "set request_interceptors and response_interceptors in HttpClientConfig",
+        **dict.fromkeys(("http_version", "enable_http2"), "set http2=True in HttpClientConfig"),
+        **dict.fromkeys(("retry", "retry_policy"), "set retry_policy_config in HttpClientConfig"),
+        "circuit_breaker": "set circuit_breaker_config in HttpClientConfig",
+        "timeout_policy": "set base_timeout or total_timeout in HttpClientConfig",
+        **dict.fromkeys(
+            ("pipeline", "policies"),
+            "a client has a pipeline of its own: set retry_policy_config, rate_limit, bulkhead, … in HttpClientConfig",
+        ),
+        **dict.fromkeys(
+            ("cache", "transport", "metrics", "telemetry", "on_event", "on_exchange"),
+            "pass it to HttpServiceClient",
+        ),
+        **dict.fromkeys(("interceptor_factory", "clock"), "pass it to HttpServiceClient"),
+        "max_redirects": "set allowed_redirect_count in HttpClientConfig",
+        "follow_redirects": "set allowed_redirect_count in HttpClientConfig, to 0 for none",
+    }
 
 
-@suggests_keywords(RENAMED)
+@suggests_keywords(renamed)
 @dataclass(frozen=True, repr=False, eq=False)
 class HttpClientConfig:
     """The settings of a client. Durations in seconds, sizes in bytes.
@@ -245,11 +231,13 @@ class HttpClientConfig:
     request_interceptors: Sequence[object] = ()
     response_interceptors: Sequence[object] = ()
     connection_pool: ConnectionPoolConfig | None = None
-    circuit_breaker_config: Mapping[str, Any] | CircuitBreakerPolicy | CircuitBreakerSettings | None = None
-    retry_policy_config: Mapping[str, Any] | RetryPolicy | None = None
+    circuit_breaker_config: (
+        Mapping[str, Any] | policies.CircuitBreakerPolicy | CircuitBreakerSettings | None
+    ) = None
+    retry_policy_config: Mapping[str, Any] | policies.RetryPolicy | None = None
     enable_throttle_gate: bool = True
     enable_retry_budget: bool = True
-    retry_budget_config: Mapping[str, Any] | BudgetSettings | None = None
+    retry_budget_config: Mapping[str, Any] | RetryQuotaSettings | machines.RetryBudgetSettings | None = None
     total_timeout: float | None = None
     auto_idempotency_key: bool = False
     quote_idempotency_key: bool = False
@@ -277,15 +265,21 @@ class HttpClientConfig:
     json_codec: Any = None
     state_key: Callable[[HttpRequest], str | None] | str | None = None
     routes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    chaos: Mapping[str, Any] | ChaosPolicy | ChaosSettings | None = None
-    fallback: FallbackPolicy | FallbackSettings | Mapping[str, Any] | None = None
-    deadline_check: DeadlineCheckPolicy | DeadlineCheckSettings | Mapping[str, Any] | None = None
-    rate_limit: RateLimitPolicy | RateLimitSettings | Mapping[str, Any] | None = None
-    hedging: HedgingPolicy | HedgingSettings | Mapping[str, Any] | None = None
+    chaos: Mapping[str, Any] | policies.ChaosPolicy | machines.ChaosSettings | None = None
+    fallback: policies.FallbackPolicy | machines.FallbackSettings | Mapping[str, Any] | None = None
+    deadline_check: (
+        policies.DeadlineCheckPolicy | machines.DeadlineCheckSettings | Mapping[str, Any] | None
+    ) = None
+    rate_limit: policies.RateLimitPolicy | machines.RateLimitSettings | Mapping[str, Any] | None = None
+    hedging: policies.HedgingPolicy | machines.HedgingSettings | Mapping[str, Any] | None = None
     alternate_urls: Sequence[str] = ()
-    bulkhead: BulkheadPolicy | BulkheadSettings | Mapping[str, Any] | None = None
-    load_shedding: LoadSheddingPolicy | LoadSheddingSettings | Mapping[str, Any] | None = None
-    adaptive_limit: AdaptiveLimitPolicy | AdaptiveLimitSettings | Mapping[str, Any] | None = None
+    bulkhead: policies.BulkheadPolicy | machines.BulkheadSettings | Mapping[str, Any] | None = None
+    load_shedding: policies.LoadSheddingPolicy | machines.LoadSheddingSettings | Mapping[str, Any] | None = (
+        None
+    )
+    adaptive_limit: (
+        policies.AdaptiveLimitPolicy | machines.AdaptiveLimitSettings | Mapping[str, Any] | None
+    ) = None
 
     def __post_init__(self) -> None:
         set_here = {name: getattr(self, name) for name in SHARED if _is_set(getattr(self, name))}
@@ -325,8 +319,9 @@ class HttpClientConfig:
             )
         # Resolved now, not when first used: a mapping that is changed later must change nothing, and neither must a
         # policy that is reconfigured.
-        if isinstance(self.circuit_breaker_config, CircuitBreakerPolicy):
-            object.__setattr__(self, "circuit_breaker_config", self.circuit_breaker_config.settings)
+        circuit = self.circuit_breaker_config
+        if circuit is not None and isinstance(circuit, policies.CircuitBreakerPolicy):
+            object.__setattr__(self, "circuit_breaker_config", circuit.settings)
         resolved = self._resolve(set_here)
         object.__setattr__(self, "_resolved", resolved)
         object.__setattr__(self, "propagation", resolved.propagation)
@@ -352,9 +347,16 @@ class HttpClientConfig:
         secret_names = parse_secret_names(self.sensitive_headers, self.public_headers)
         chaos = parse_chaos(self.chaos)
         object.__setattr__(self, "chaos", chaos)
-        shown, routes = parse_routes(self.routes)
-        object.__setattr__(self, "routes", shown)
-        object.__setattr__(self, "state_key", parse_state_key(self.state_key, secret_names))
+        routes: Routes | None = None
+        if self.routes != {}:
+            from .routes import parse_routes
+
+            shown, routes = parse_routes(self.routes)
+            object.__setattr__(self, "routes", shown)
+        if self.state_key is not None:
+            from .state_keys import parse_state_key
+
+            object.__setattr__(self, "state_key", parse_state_key(self.state_key, secret_names))
         pool = self._shared_pool(set_here)
         proxies = parse_proxies(self.proxy)
         check_no_proxy(pool.uds, proxies)
@@ -364,6 +366,8 @@ class HttpClientConfig:
                 "set only one"
             )
         if self.http2:
+            from .http2_config import check_http2
+
             check_http2(pool, proxies)
         return ResolvedConfig(
             pool=pool,
@@ -475,17 +479,19 @@ class HttpClientConfig:
         return self.resolved.pool
 
     @property
-    def circuit_breaker(self) -> CircuitBreakerPolicy | None:
+    def circuit_breaker(self) -> policies.CircuitBreakerPolicy | None:
         """A new policy with the settings of each circuit; None when switched off. Its own circuit is not in use."""
         settings = self.resolved.circuit_breaker
         if settings is None:
             return None
-        return CircuitBreakerPolicy(**{item.name: getattr(settings, item.name) for item in fields(settings)})
+        return policies.CircuitBreakerPolicy(
+            **{item.name: getattr(settings, item.name) for item in fields(settings)}
+        )
 
     @property
-    def retry(self) -> RetryPolicy | None:
+    def retry(self) -> policies.RetryPolicy | None:
         """The retry policy; None when switched off."""
-        return self.resolved.retry
+        return _as_policy(self.resolved.retry)
 
     @property
     def budget(self) -> BudgetSettings | None:
@@ -499,10 +505,10 @@ class HttpClientConfig:
 
     def _value(self) -> tuple[Any, ...]:
         """The fields, with the policies for the mappings that stand for them."""
-        policies = ("circuit_breaker_config", "retry_policy_config", "retry_budget_config")
-        return *(getattr(self, name) for name in _DEFAULTS if name not in policies), self.__dict__[
-            "_policies"
-        ]
+        given = ("circuit_breaker_config", "retry_policy_config", "retry_budget_config")
+        breaker, retry, budget = self.__dict__["_policies"]
+        others = (getattr(self, name) for name in _DEFAULTS if name not in given)
+        return *others, breaker, _as_policy(retry), budget
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
@@ -539,6 +545,13 @@ class HttpClientConfig:
 
 
 _DEFAULTS = {item.name: {} if item.default is MISSING else item.default for item in fields(HttpClientConfig)}
+
+
+def _as_policy(settings: RetrySettings | None) -> policies.RetryPolicy | None:
+    """The policy with these settings, which are one already unless they are the default ones."""
+    if settings is None or isinstance(settings, policies.RetryPolicy):
+        return settings
+    return policies.RetryPolicy(**{item.name: getattr(settings, item.name) for item in fields(settings)})
 
 
 def _is_set(value: object) -> bool:

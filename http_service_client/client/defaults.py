@@ -1,10 +1,12 @@
-"""The default of keywords for which None means "no limit" or "none"."""
+"""Defaults of keywords: of those for which None means "no limit" or "none", and of several methods."""
 
 from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["CLIENT_DEFAULT"]
+__all__ = ["CLIENT_DEFAULT", "MAX_LENGTH"]
+
+MAX_LENGTH = 1024 * 1024  # characters of a line or an event
 
 
 class _ClientDefault:

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ..drivers.imports import import_apart
+from . import streams
 from .call_builder import CallBuilder, StreamRequestOptions
+from .defaults import MAX_LENGTH
 from .parallel import ParallelDownloads
-from .streams.base import MAX_LENGTH
-from .streams.event_source import AsyncEventSource, EventSource, Listening
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -52,7 +53,7 @@ class Events(ParallelDownloads):
         max_length: int | None = MAX_LENGTH,
         idle_timeout: float | None = None,
         **options: Unpack[StreamRequestOptions],
-    ) -> EventSource:
+    ) -> streams.EventSource:
         """Server-sent events that go on when the connection ends: ``with client.events(url) as events``.
 
         A new connection begins after the last event, by `Last-Event-ID`. 204 ends the events; another status than 200,
@@ -103,7 +104,7 @@ class Events(ParallelDownloads):
         """
         arguments = (last_event_id, reconnect_delay, max_reconnects, max_length, idle_timeout)
         listening = self._listening(method, url, arguments, options)
-        return EventSource(listening, partial(self._open_stream, method, url, None))
+        return streams.EventSource(listening, partial(self._open_stream, method, url, None))
 
     def events_async(
         self,
@@ -116,7 +117,7 @@ class Events(ParallelDownloads):
         max_length: int | None = MAX_LENGTH,
         idle_timeout: float | None = None,
         **options: Unpack[StreamRequestOptions],
-    ) -> AsyncEventSource:
+    ) -> streams.AsyncEventSource:
         """As `events`, in an asyncio task: ``async with client.events_async(url) as events``, and ``async for``.
 
         url: absolute, or relative to the client's `base_url`.
@@ -157,9 +158,17 @@ class Events(ParallelDownloads):
         """
         arguments = (last_event_id, reconnect_delay, max_reconnects, max_length, idle_timeout)
         listening = self._listening(method, url, arguments, options)
-        return AsyncEventSource(listening, partial(self._open_stream_async, method, url, None))
+        return streams.AsyncEventSource(listening, partial(self._open_stream_async, method, url, None))
 
-    def _listening(self, method: str, url: str, arguments: _Arguments, options: Any) -> Listening:
+    def _listening(self, method: str, url: str, arguments: _Arguments, options: Any) -> streams.Listening:
+        import_apart(_load_events)
         total_timeout = self._call_builder.total_timeout(options)
         build = self._call_builder.build
-        return Listening(build, method, url, self._clock, self._random, *arguments, total_timeout, options)
+        return streams.Listening(
+            build, method, url, self._clock, self._random, *arguments, total_timeout, options
+        )
+
+
+def _load_events() -> None:
+    """Import what streams of events need, before the first call begins."""
+    from .streams import event_source, response  # noqa: F401

@@ -6,14 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from ..core.machines.adaptive_limit import AdaptiveLimit
-from ..core.machines.bulkhead import Bulkhead
+from ..core import machines
 from ..core.machines.circuit_breaker import CircuitBreaker
-from ..core.machines.deadline_check import DeadlineCheck
-from ..core.machines.hedging import Hedging
-from ..core.machines.load_shedding import LoadShedder
-from ..core.machines.rate_limiter import RateLimiter
-from ..core.machines.retry_budget import RetryBudget, RetryBudgetSettings
 from ..core.machines.retry_quota import AnyBudget, BudgetSettings, RetryQuota, RetryQuotaSettings, new_budget
 from ..core.machines.semaphore import FairSemaphore
 from ..core.origins import OriginRegistry, OriginState
@@ -135,7 +129,7 @@ class OriginParts:
         if settings is None:
             state.hedging = None
         elif state.hedging is None:
-            state.hedging = Hedging(settings, clock=self._now, lock=self._lock_of(key))
+            state.hedging = machines.Hedging(settings, clock=self._now, lock=self._lock_of(key))
         else:
             state.hedging.reconfigure(settings)
 
@@ -150,7 +144,7 @@ class OriginParts:
             if bulkhead is not None:
                 bulkhead.lift()
         elif bulkhead is None:
-            state.bulkhead = Bulkhead(settings, key=key, lock=self._lock_of(key))
+            state.bulkhead = machines.Bulkhead(settings, key=key, lock=self._lock_of(key))
         elif bulkhead.settings != settings:
             bulkhead.reconfigure(settings)
 
@@ -160,7 +154,7 @@ class OriginParts:
         if settings is None:
             state.deadline_check = None
         elif check is None:
-            state.deadline_check = DeadlineCheck(settings, clock=self._now, lock=self._lock_of(key))
+            state.deadline_check = machines.DeadlineCheck(settings, clock=self._now, lock=self._lock_of(key))
         else:
             check.reconfigure(settings)
 
@@ -172,7 +166,7 @@ class OriginParts:
             if limiter is not None:
                 limiter.lift()
         elif limiter is None:
-            state.rate_limiter = RateLimiter(settings, clock=self._now, lock=self._lock_of(key))
+            state.rate_limiter = machines.RateLimiter(settings, clock=self._now, lock=self._lock_of(key))
         elif limiter.settings != settings:
             limiter.reconfigure(settings)
 
@@ -189,7 +183,7 @@ class OriginParts:
             if limit is not None:
                 limit.permits.lift()
         elif limit is None:
-            state.adaptive_limit = AdaptiveLimit(
+            state.adaptive_limit = machines.AdaptiveLimit(
                 settings, key=key, clock=self._now, wall_clock=self._wall, lock=self._lock_of(key)
             )
         elif limit.settings != settings:
@@ -201,7 +195,7 @@ class OriginParts:
         if settings is None:
             state.load_shedder = None
         elif shedder is None:
-            state.load_shedder = LoadShedder(
+            state.load_shedder = machines.LoadShedder(
                 settings, key=key, clock=self._now, random=self._random, lock=self._lock_of(key)
             )
         elif shedder.settings != settings:
@@ -233,7 +227,7 @@ def _reconfigure_budget(budget: AnyBudget | None, settings: BudgetSettings | Non
     if isinstance(budget, RetryQuota) and isinstance(settings, RetryQuotaSettings):
         budget.reconfigure(settings)
         return True
-    if isinstance(budget, RetryBudget) and isinstance(settings, RetryBudgetSettings):
+    if isinstance(settings, machines.RetryBudgetSettings) and isinstance(budget, machines.RetryBudget):
         budget.reconfigure(settings)
         return True
     return False

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import TYPE_CHECKING
 from typing import TypeVar as _TypeVar
 
+from ..drivers.imports import import_apart
 from ..errors import PaginationError
-from .pages import Next, Pages
 from .verbs import Verbs
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..drivers.clocks import Clock
     from ..http.messages import HttpResponse
     from .call_builder import CallBuilder, StreamRequestOptions
+    from .pages import Next, Pages
 
     T = TypeVar("T", default=None)  # of the data: None without a `response_type`
 
@@ -130,6 +131,9 @@ class Paging(Verbs):
         Raises as `request`, for wrong arguments at once, for a page when it is asked for: HttpStatusError if its
         status is 4xx or 5xx, PaginationError if the next URL is of another origin, or a page was requested before.
         """
+        import_apart(_load_pages)
+        from .pages import Pages
+
         pages = Pages(
             self._call_builder.base_url,
             self._call_builder.alternate_origins,
@@ -192,6 +196,9 @@ class Paging(Verbs):
 
         Raises as `paginate`.
         """
+        import_apart(_load_pages)
+        from .pages import Pages
+
         pages = Pages(
             self._call_builder.base_url,
             self._call_builder.alternate_origins,
@@ -220,3 +227,8 @@ class Paging(Verbs):
                 response = await self.request_async(*page, response_type=response_type, **pages.options)
             pages.last = response.raise_for_status()
             yield response
+
+
+def _load_pages() -> None:
+    """Import what pages need, before the first call begins."""
+    from . import pages  # noqa: F401

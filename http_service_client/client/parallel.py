@@ -7,12 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ..core.checks import check_count, check_flag
-from ..core.layers.download import Download
-from ..core.layers.part_download import PartDownload
-from ..policies.gather_in_threads import run_in_threads
+from ..drivers.imports import import_apart
 from .call_builder import CLIENT_DEFAULT, CallBuilder
-from .parallel_download import ParallelDownload, PartRefused
-from .parted_file import PartedFile
 from .polling import Polls
 
 if TYPE_CHECKING:
@@ -20,8 +16,11 @@ if TYPE_CHECKING:
 
     from ..core.call import Call
     from ..core.effects import Outcome, Plan
+    from ..core.layers.download import Download
     from ..http.messages import HttpResponse
     from .call_builder import StreamRequestOptions
+    from .parallel_download import ParallelDownload
+    from .parted_file import PartedFile
 
 __all__ = ["ParallelDownloads"]
 
@@ -92,6 +91,11 @@ class ParallelDownloads(Polls):
         check_flag("resume", resume)
         builder = self._call_builder  # all parts go by one configuration
         driver = builder.backends.blocking_apart()
+        import_apart(_load)
+        from ..policies.gather_in_threads import run_in_threads
+        from .parallel_download import PartRefused
+        from .parted_file import PartedFile
+
         self._warn_inside_a_loop()
         with PartedFile(path, checksum, resume) as file:
             download = self._parallel(builder, file, url, parts, max_response_size, options)
@@ -167,6 +171,10 @@ class ParallelDownloads(Polls):
         check_flag("resume", resume)
         builder = self._call_builder
         driver = builder.backends.asyncio()
+        import_apart(_load)
+        from .parallel_download import PartRefused
+        from .parted_file import PartedFile
+
         with PartedFile(path, checksum, resume) as file:
             download = self._parallel(builder, file, url, parts, max_response_size, options)
             with download.limits():
@@ -197,6 +205,8 @@ class ParallelDownloads(Polls):
         max_size: int | None,
         options: StreamRequestOptions,
     ) -> ParallelDownload:
+        from .parallel_download import ParallelDownload
+
         check_count("parts", parts)
         pool = builder.config.resolved.pool
         bulkhead = builder.config.resolved.bulkhead
@@ -207,9 +217,17 @@ class ParallelDownloads(Polls):
         return ParallelDownload(begin, file, parts, self._clock.monotonic, seconds, options)
 
 
+def _load() -> None:
+    """Import what a download in parts needs, before its first call begins."""
+    from ..policies import gather_in_threads  # noqa: F401
+    from . import parallel_download  # noqa: F401
+
+
 def _begin_download(
     builder: CallBuilder, url: str, max_size: int | None, saver: Download, options: StreamRequestOptions
 ) -> tuple[Call, Plan[Outcome]]:
+    from ..core.layers.part_download import PartDownload
+
     # The first part has compared the size of the whole file.
     stream = builder.streaming(None if isinstance(saver, PartDownload) else max_size, options, saver)
     call = builder.build("GET", url, _stream=stream, **options)

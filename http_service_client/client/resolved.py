@@ -11,20 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
+from .. import policies
 from .._version import __version__
+from ..core import machines
 from ..core.checks import did_you_mean, keyword_remedy
-from ..core.machines.adaptive_limit import AdaptiveLimitSettings
-from ..core.machines.backoff import ExponentialBackoff
-from ..core.machines.bulkhead_settings import BulkheadSettings
-from ..core.machines.chaos_settings import ChaosSettings
 from ..core.machines.circuit_states import CircuitBreakerSettings
-from ..core.machines.deadline_check import DeadlineCheckSettings
-from ..core.machines.fallback import FallbackSettings
-from ..core.machines.hedging import HedgingSettings
-from ..core.machines.load_shedding import LoadSheddingSettings
-from ..core.machines.rate_limit_settings import RateLimitSettings
-from ..core.machines.retry_budget import RetryBudgetSettings
 from ..core.machines.retry_quota import BudgetSettings, RetryQuotaSettings
+from ..core.machines.retry_settings import RetrySettings
 from ..core.timeouts import Timeout
 from ..errors import ConfigurationError, Failure, InvalidRequestError
 from ..http.auth.credentials import HIDDEN
@@ -41,18 +34,7 @@ from ..http.proxies.urls import read_proxy, redact_proxy
 from ..http.routes import RouteTable
 from ..http.secret_names import CREDENTIAL_HEADERS, SecretNames
 from ..http.urls import check_base_url, normalise_url, split_url
-from ..policies.adaptive_limit import AdaptiveLimitPolicy
-from ..policies.bulkhead import BulkheadPolicy
-from ..policies.chaos import ChaosPolicy
-from ..policies.circuit_breaker import CircuitBreakerPolicy
-from ..policies.deadline_check import DeadlineCheckPolicy
-from ..policies.fallback import FallbackPolicy
-from ..policies.hedging import HedgingPolicy
 from ..policies.listeners import judging
-from ..policies.load_shedding import LoadSheddingPolicy
-from ..policies.rate_limit import RateLimitPolicy
-from ..policies.retry import RetryPolicy
-from ..transports.injected import check_injectable
 from .pool_config import ConnectionPoolConfig
 from .state_keys import StateKey
 
@@ -139,7 +121,7 @@ class ResolvedConfig:
 
     pool: ConnectionPoolConfig
     circuit_breaker: CircuitBreakerSettings | None
-    retry: RetryPolicy | None
+    retry: RetrySettings | None
     retry_budget: BudgetSettings | None
     headers: Headers
     secret_names: SecretNames
@@ -149,16 +131,16 @@ class ResolvedConfig:
     propagation: Propagation | None
     json_codec: JsonCodec | None
     alternate_urls: tuple[str, ...]
-    deadline_check: DeadlineCheckSettings | None
-    load_shedding: LoadSheddingSettings | None
-    adaptive_limit: AdaptiveLimitSettings | None
+    deadline_check: machines.DeadlineCheckSettings | None
+    load_shedding: machines.LoadSheddingSettings | None
+    adaptive_limit: machines.AdaptiveLimitSettings | None
     state_key: StateKey | None
-    chaos: ChaosPolicy | None
+    chaos: policies.ChaosPolicy | None
     routes: tuple[RouteTable, tuple[Any, ...]] | None
-    fallback: FallbackSettings | None
-    rate_limit: RateLimitSettings | None
-    hedging: HedgingSettings | None
-    bulkhead: BulkheadSettings | None
+    fallback: machines.FallbackSettings | None
+    rate_limit: machines.RateLimitSettings | None
+    hedging: machines.HedgingSettings | None
+    bulkhead: machines.BulkheadSettings | None
 
     @property
     def timeout(self) -> Timeout:
@@ -172,62 +154,68 @@ class ResolvedConfig:
 
 def parse_circuit_breaker(given: object) -> CircuitBreakerSettings:
     """The settings of a policy, without its circuit, or those made of a mapping; the default ones for None."""
+    if given is None:
+        return CircuitBreakerSettings()
     if isinstance(given, CircuitBreakerSettings):
         return replace(given, is_failure=judging(given.is_failure))
-    if isinstance(given, CircuitBreakerPolicy):
+    if isinstance(given, policies.CircuitBreakerPolicy):
         return given.settings
-    arguments = _arguments("circuit_breaker_config", given, CircuitBreakerPolicy)
+    arguments = _arguments("circuit_breaker_config", given, policies.CircuitBreakerPolicy)
     if isinstance(arguments.get("shadow"), Mapping):  # all that a file can say
         arguments["shadow"] = parse_circuit_breaker(arguments["shadow"])
-    return CircuitBreakerPolicy(**arguments).settings
+    return policies.CircuitBreakerPolicy(**arguments).settings
 
 
-def parse_retry_policy(given: object) -> RetryPolicy:
-    """A policy, or one made of a mapping of its arguments and its backoff's; the default one for None."""
-    if isinstance(given, RetryPolicy):
+def parse_retry_policy(given: object) -> RetrySettings:
+    """A policy, or one made of a mapping of its arguments and its backoff's; the default settings for None."""
+    if given is None:
+        return RetrySettings()
+    if isinstance(given, policies.RetryPolicy):
         return given
-    arguments = _arguments("retry_policy_config", given, RetryPolicy, ExponentialBackoff)
-    names = [item.name for item in fields(ExponentialBackoff) if item.name in arguments]
+    arguments = _arguments("retry_policy_config", given, policies.RetryPolicy, policies.ExponentialBackoff)
+    names = [item.name for item in fields(policies.ExponentialBackoff) if item.name in arguments]
     if names and "backoff_strategy" in arguments:
         raise ConfigurationError(
             f"retry_policy_config sets backoff_strategy and {', '.join(names)}; set the latter in the strategy"
         )
     backoff = {name: arguments.pop(name) for name in names}
-    arguments.setdefault("backoff_strategy", ExponentialBackoff(**backoff))
-    return RetryPolicy(**arguments)
+    arguments.setdefault("backoff_strategy", policies.ExponentialBackoff(**backoff))
+    return policies.RetryPolicy(**arguments)
 
 
 def parse_retry_budget(given: object) -> BudgetSettings:
     """Settings, or those made of a mapping of the fields of one kind; the default ones for None."""
-    if isinstance(given, (RetryQuotaSettings, RetryBudgetSettings)):
+    if given is None:
+        return RetryQuotaSettings()
+    if isinstance(given, (RetryQuotaSettings, machines.RetryBudgetSettings)):
         return given
-    arguments = _arguments("retry_budget_config", given, RetryQuotaSettings, RetryBudgetSettings)
+    arguments = _arguments("retry_budget_config", given, RetryQuotaSettings, machines.RetryBudgetSettings)
     share, tokens = (
         {item.name for item in fields(kind)} & arguments.keys()
-        for kind in (RetryBudgetSettings, RetryQuotaSettings)
+        for kind in (machines.RetryBudgetSettings, RetryQuotaSettings)
     )
     if share and tokens:
         raise ConfigurationError(
             f"retry_budget_config mixes {min(share)!r}, of RetryBudgetSettings, with {min(tokens)!r}, of RetryQuotaSettings; "
             "choose one of them"
         )
-    return RetryBudgetSettings(**arguments) if share else RetryQuotaSettings(**arguments)
+    return machines.RetryBudgetSettings(**arguments) if share else RetryQuotaSettings(**arguments)
 
 
-def parse_fallback(given: object) -> FallbackSettings | None:
+def parse_fallback(given: object) -> machines.FallbackSettings | None:
     """The settings of a policy, or those made of a mapping; None for None."""
     if given is None:
         return None
-    if isinstance(given, FallbackSettings):
+    if isinstance(given, machines.FallbackSettings):
         settings = replace(given, is_failure=judging(given.is_failure))
-    elif isinstance(given, FallbackPolicy):
+    elif isinstance(given, policies.FallbackPolicy):
         settings = given.settings
     else:
-        settings = FallbackPolicy(**_arguments("fallback", given, FallbackPolicy)).settings
+        settings = policies.FallbackPolicy(**_arguments("fallback", given, policies.FallbackPolicy)).settings
     return of_requests(settings)
 
 
-def of_requests(settings: FallbackSettings) -> FallbackSettings:
+def of_requests(settings: machines.FallbackSettings) -> machines.FallbackSettings:
     """The settings of a fallback for calls. Raises ConfigurationError for those that are of functions alone."""
     if settings.key is not None:
         raise ConfigurationError(
@@ -237,16 +225,16 @@ def of_requests(settings: FallbackSettings) -> FallbackSettings:
     return settings
 
 
-def parse_rate_limit(given: object) -> RateLimitSettings | None:
+def parse_rate_limit(given: object) -> machines.RateLimitSettings | None:
     """Settings, those of a policy, or those made of a mapping of its arguments; None for none."""
     if given is None:
         return None
-    if isinstance(given, (RateLimitPolicy, RateLimitSettings)):
-        settings = given.settings if isinstance(given, RateLimitPolicy) else given
+    if isinstance(given, (policies.RateLimitPolicy, machines.RateLimitSettings)):
+        settings = given.settings if isinstance(given, policies.RateLimitPolicy) else given
     elif isinstance(given, Mapping):
-        arguments = _arguments("rate_limit", given, RateLimitPolicy)
+        arguments = _arguments("rate_limit", given, policies.RateLimitPolicy)
         try:
-            settings = RateLimitPolicy(**arguments).settings
+            settings = policies.RateLimitPolicy(**arguments).settings
         except ConfigurationError as error:
             raise ConfigurationError(f"rate_limit: {error}") from None
     else:
@@ -262,65 +250,75 @@ def parse_rate_limit(given: object) -> RateLimitSettings | None:
     return settings
 
 
-def parse_hedging(given: object) -> HedgingSettings | None:
+def parse_hedging(given: object) -> machines.HedgingSettings | None:
     """The settings of a policy, or those made of a mapping; None for None."""
-    if given is None or isinstance(given, HedgingSettings):
+    if given is None or isinstance(given, machines.HedgingSettings):
         return given
-    if isinstance(given, HedgingPolicy):
+    if isinstance(given, policies.HedgingPolicy):
         return given.settings
-    return HedgingSettings(**_arguments("hedging", given, HedgingSettings))
+    return machines.HedgingSettings(**_arguments("hedging", given, machines.HedgingSettings))
 
 
-def parse_bulkhead(given: object) -> BulkheadSettings | None:
+def parse_bulkhead(given: object) -> machines.BulkheadSettings | None:
     """The settings of a policy, without its permits, or those made of a mapping; None for None."""
-    if given is None or isinstance(given, BulkheadSettings):
-        return given
-    if isinstance(given, BulkheadPolicy):
+    if given is None:
+        return None
+    if isinstance(given, policies.BulkheadPolicy):
         return given.settings
+    if isinstance(given, machines.BulkheadSettings):
+        return given
     if type(given) is int:
         raise ConfigurationError(
             f"bulkhead must be a BulkheadPolicy, a mapping of its arguments or None, not {given!r}; "
             f"write BulkheadPolicy(max_concurrent={given!r})"
         )
-    arguments = _arguments("bulkhead", given, BulkheadPolicy)
+    arguments = _arguments("bulkhead", given, policies.BulkheadPolicy)
     if "max_concurrent" not in arguments:
         raise ConfigurationError(
             "bulkhead must have max_concurrent: how many calls may be in progress together"
         )
-    return BulkheadPolicy(**arguments).settings
+    return policies.BulkheadPolicy(**arguments).settings
 
 
-def parse_chaos(given: object) -> ChaosPolicy | None:
+def parse_chaos(given: object) -> policies.ChaosPolicy | None:
     """A live policy, or one made of its settings, or of a mapping of its arguments; None for none."""
     if given is None:
         return None
-    if isinstance(given, ChaosSettings):
+    from ..transports.injected import check_injectable
+
+    if isinstance(given, machines.ChaosSettings):
         given = {item.name: getattr(given, item.name) for item in fields(given)}
-    arguments = {} if isinstance(given, ChaosPolicy) else _arguments("chaos", given, ChaosPolicy)
+    arguments = (
+        {} if isinstance(given, policies.ChaosPolicy) else _arguments("chaos", given, policies.ChaosPolicy)
+    )
     try:
-        policy = given if isinstance(given, ChaosPolicy) else ChaosPolicy(**arguments)
+        policy = given if isinstance(given, policies.ChaosPolicy) else policies.ChaosPolicy(**arguments)
         check_injectable(policy.settings.errors)
     except ConfigurationError as error:
         raise ConfigurationError(f"chaos: {error}") from None
     return policy
 
 
-def parse_adaptive_limit(given: object) -> AdaptiveLimitSettings | None:
+def parse_adaptive_limit(given: object) -> machines.AdaptiveLimitSettings | None:
     """Settings, those of a policy, or those made of a mapping of its arguments; None for none."""
-    if given is None or isinstance(given, AdaptiveLimitSettings):
+    if given is None or isinstance(given, machines.AdaptiveLimitSettings):
         return given
-    if isinstance(given, AdaptiveLimitPolicy):
+    if isinstance(given, policies.AdaptiveLimitPolicy):
         return given.settings
-    return AdaptiveLimitPolicy(**_arguments("adaptive_limit", given, AdaptiveLimitPolicy)).settings
+    return policies.AdaptiveLimitPolicy(
+        **_arguments("adaptive_limit", given, policies.AdaptiveLimitPolicy)
+    ).settings
 
 
-def parse_load_shedding(given: object) -> LoadSheddingSettings | None:
+def parse_load_shedding(given: object) -> machines.LoadSheddingSettings | None:
     """Settings, those of a policy, or those made of a mapping of its arguments; None for none."""
-    if given is None or isinstance(given, LoadSheddingSettings):
+    if given is None or isinstance(given, machines.LoadSheddingSettings):
         return given
-    if isinstance(given, LoadSheddingPolicy):
+    if isinstance(given, policies.LoadSheddingPolicy):
         return given.settings
-    return LoadSheddingPolicy(**_arguments("load_shedding", given, LoadSheddingPolicy)).settings
+    return policies.LoadSheddingPolicy(
+        **_arguments("load_shedding", given, policies.LoadSheddingPolicy)
+    ).settings
 
 
 def _instead_of(field: str, given: object, kind: str) -> str:
@@ -350,7 +348,7 @@ def _arguments(field: str, given: object, *takers: Any) -> dict[str, Any]:
     if given is None:
         return {}
     if not isinstance(given, Mapping):
-        kind = "HedgingPolicy" if takers[0] is HedgingSettings else takers[0].__name__
+        kind = "HedgingPolicy" if takers[0] is machines.HedgingSettings else takers[0].__name__
         raise ConfigurationError(
             f"{field} must be {'an' if kind.startswith('A') else 'a'} {kind}, a mapping of its arguments or None, "
             f"not {given!r:.100}; {_instead_of(field, given, kind)}"
@@ -418,11 +416,11 @@ def check_alternates(base_urls: Sequence[str]) -> None:
             )
 
 
-def parse_deadline_check(given: object) -> DeadlineCheckSettings | None:
+def parse_deadline_check(given: object) -> machines.DeadlineCheckSettings | None:
     """The settings of a policy, or those made of a mapping of its arguments; None to begin every attempt."""
-    if given is None or isinstance(given, DeadlineCheckSettings):
+    if given is None or isinstance(given, machines.DeadlineCheckSettings):
         return given
-    if isinstance(given, DeadlineCheckPolicy):
+    if isinstance(given, policies.DeadlineCheckPolicy):
         return given.settings
     if isinstance(given, bool):
         remedy = (
@@ -432,7 +430,9 @@ def parse_deadline_check(given: object) -> DeadlineCheckSettings | None:
             f"deadline_check must be a DeadlineCheckPolicy, a mapping of its arguments or None, not {given}; {remedy}"
         )
     try:
-        return DeadlineCheckPolicy(**_arguments("deadline_check", given, DeadlineCheckPolicy)).settings
+        return policies.DeadlineCheckPolicy(
+            **_arguments("deadline_check", given, policies.DeadlineCheckPolicy)
+        ).settings
     except ConfigurationError as error:
         if str(error).startswith("deadline_check"):
             raise

@@ -14,9 +14,6 @@ from ..core.checks import check_call_name, check_duration, check_flag, did_you_m
 from ..core.origins import parse_key
 from ..errors import ClientClosedError, ConfigurationError
 from ..http.headers import Headers
-from ..policies.cache import Cache
-from ..policies.circuit_breaker import CircuitBreakerPolicy
-from ..policies.retry import RetryPolicy
 from .call_builder import (
     CLIENT_DEFAULT,
     CallBuilder,
@@ -35,8 +32,7 @@ if TYPE_CHECKING:
     from ..core.timeouts import Timeout
     from ..http.auth.flow import AuthFlow
     from ..http.cookies.jar import CookieJar
-    from ..policies.fallback import FallbackPolicy
-    from ..policies.hedging import HedgingPolicy
+    from ..policies import Cache, CircuitBreakerPolicy, FallbackPolicy, HedgingPolicy, RetryPolicy
 
 __all__ = ["ViewCallBuilder", "ViewOptions", "about_assignment", "about_view", "check_view_options"]
 
@@ -150,7 +146,7 @@ class ViewCallBuilder(CallBuilder):
             fallback = chosen_fallback(options["fallback"], self._options.fallback)
             self._options, self._has_own_fallback = self._options.but(fallback=fallback), True
         if "cookies" in options or "cache" in options:
-            cache = chosen("cache", options.get("cache", True), self.cache, Cache)
+            cache = chosen("cache", options.get("cache", True), self.cache, "Cache")
             if cache is None and options.get("cache") is True:
                 raise ConfigurationError(
                     "cache=True is the cache of the client, which has none; write cache=Cache()"
@@ -226,7 +222,7 @@ class ViewCallBuilder(CallBuilder):
             parse_key(key)
         if name is not None:
             check_call_name(name)
-        chosen("circuit_breaker", circuit_breaker, None, CircuitBreakerPolicy)
+        chosen("circuit_breaker", circuit_breaker, None, "CircuitBreakerPolicy")
         check_flag("allow_redirects", allow_redirects)
-        chosen("retry_policy", retry_policy, None, RetryPolicy)
+        chosen("retry_policy", retry_policy, None, "RetryPolicy")
         self._chosen_timeout(timeout, circuit_breaker)

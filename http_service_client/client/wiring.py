@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable
 from dataclasses import fields
@@ -9,17 +10,12 @@ from functools import cache as cache_of_function
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..core import layers
 from ..core.call import Call, CallOptions
-from ..core.layers.cache import CacheMembership
-from ..core.layers.chaos import HasChaos
-from ..core.layers.fallback import FallbackMembership
 from ..core.layers.interceptors import Interceptor
-from ..core.layers.signing import Signer
-from ..core.layers.tokens import Needs, Tokens
-from ..core.machines.fallback import FallbackSettings, LastGood
-from ..core.machines.semaphore import FairSemaphore
 from ..core.origins import OriginRegistry, state_key
 from ..core.pipeline import call_pipeline, foreign_pipeline
+from ..drivers.blocking import load_portal
 from ..drivers.call_ids import CALL_IDS
 from ..drivers.garbage import collect_garbage
 from ..drivers.imports import import_apart
@@ -35,7 +31,6 @@ from ..http.urls import normalise_url, origin_of
 from ..policies.listeners import ExchangeListener, report_condition
 from ..transports.base import TransportSettings
 from ..transports.idle import IdleConnections
-from ..transports.injected import INJECTED_FAULTS
 from ..transports.network.sockets import SocketSettings
 from ..transports.network.tls import TlsSettings
 from .environment import read_proxies
@@ -45,7 +40,11 @@ from .socket_config import check_no_proxy, parse_socket_options, parse_source_ad
 if TYPE_CHECKING:
     from ..core.call import Call
     from ..core.layer import Handler
+    from ..core.layers.chaos import Faults, HasChaos
     from ..core.layers.telemetry import Telemetry
+    from ..core.layers.tokens import Needs
+    from ..core.machines.fallback import LastGood
+    from ..core.machines.semaphore import FairSemaphore
     from ..drivers.clocks import Clock
     from ..errors import Failure
     from ..events import Event
@@ -59,15 +58,18 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Interceptors",
+    "LastGoodResponses",
     "Pipelines",
     "connection_settings",
     "cookie_jar",
     "foreign_calls",
     "idle_limit",
-    "new_last_good",
+    "load_auth",
+    "load_download",
+    "load_fallback",
+    "load_hedging",
     "pipelines",
     "proxy_settings",
-    "resize_last_good",
     "transport_settings",
 ]
 
@@ -75,30 +77,50 @@ TOKEN_CALL = "token request"
 """The name of the calls that fetch tokens, in events and metrics."""
 
 
-class Pipelines(NamedTuple):
-    """The layers of calls and of downloads, without and with an auth flow. Calls without one pay for none.
+def load_auth() -> None:
+    """Import the layers of calls with an auth flow, before such a call begins."""
+    from ..core.layers import auth, tokens  # noqa: F401
 
-    special: those of calls with a fallback, or with a say in hedging, made when first used. The arguments: with an auth flow,
-        with a fallback; with hedges, None for those of the client.
+
+def load_fallback() -> None:
+    """Import the layers of calls with a fallback, before such a call begins."""
+    from ..core.layers import fallback  # noqa: F401
+
+
+def load_hedging() -> None:
+    """Import the layers of calls with hedges, before such a call begins, and asyncio, whose `CancelledError` ends a hedge."""
+    import asyncio  # noqa: F401
+
+    from ..core.layers import hedging  # noqa: F401
+
+
+def load_download() -> None:
+    """Import the layers of downloads, before one begins."""
+    from ..core.layers import download  # noqa: F401
+
+
+class Pipelines(NamedTuple):
+    """The layers of each kind of call. Calls without an auth flow, say, have none for it.
+
+    call: of a call with neither auth flow nor fallback, and with the hedges of the client.
+    special: those of other calls, made when first used. The arguments: with an auth flow, with a fallback; with hedges, None for
+        those of the client; for a download, which has neither fallback nor hedges.
     """
 
     call: Handler
-    call_with_auth: Handler
-    download: Handler
-    download_with_auth: Handler
-    special: Callable[[bool, bool, bool | None], Handler]
+    special: Callable[[bool, bool, bool | None, bool], Handler]
 
     def of(self, call: Call) -> Handler:
         """The layers of this call."""
         options = call.options
-        if options.fallback is not None or options.hedging is not True:
-            hedges = None if options.hedging is True else options.hedging is not False
-            return self.special(options.auth is not None, options.fallback is not None, hedges)
-        return self[0] if options.auth is None else self[1]
+        if options.auth is None and options.fallback is None and options.hedging is True:
+            return self[0]
+        hedges = None if options.hedging is True else options.hedging is not False
+        return self.special(options.auth is not None, options.fallback is not None, hedges, False)
 
     def of_download(self, call: Call) -> Handler:
         """The layers of a download."""
-        return self[2] if call.options.auth is None else self[3]
+        return self.special(call.options.auth is not None, False, None, True)
 
 
 def pipelines(
@@ -112,7 +134,7 @@ def pipelines(
     listener: Callable[[Event], None] | None = None,
     logins: NetrcEntries | None = None,
     telemetry: Telemetry | None = None,
-    last_good: LastGood[StoredResponse] | None = None,
+    last_good: LastGoodResponses | None = None,
     chaos: HasChaos | None = None,
 ) -> Callable[[CookieJar | None, Cache | None], Pipelines]:
     """A function that makes the layers of each kind of call, for a cookie jar and a cache. They share all the rest.
@@ -151,50 +173,50 @@ def pipelines(
         sheds_load=config.resolved.load_shedding is not None,
         adapts_limits=config.resolved.adaptive_limit is not None,
         has_bulkheads=config.resolved.bulkhead is not None,
-        chaos=None if chaos is None else (chaos, INJECTED_FAULTS),
+        chaos=None if chaos is None else (chaos, _injected_faults()),
     )
-    plain = partial(pipeline, prepare=Preparation(logins))
-    # A call with an auth flow has its credentials from there: no login is taken from a netrc file.
-    headers = standard_headers(config.pool)
-    headers.secret_names = config.resolved.secret_names
-    # A call that fetches a token has nothing of the calls that need it: no interceptors, cookies or signatures. Nor does it
-    # need a permit: after a 401, those that wait for the token hold the permits, and it would wait for them.
-    fetching = partial(
-        pipeline,
-        has_bulkheads=False,
-        adapts_limits=False,
-        prepare=Preparation(),
-        interceptors=((), ()),
-        signers=(),
-        compression=None,
-        propagation=_for_named_hosts(config),
-    )
-    tokens = Tokens(
-        fetching(cookies=None),
-        partial(_token_call, config, keys, headers, clock, listener),
-        clock.monotonic,
-        clock.wall,
-        random,
-    )
-    with_auth = partial(pipeline, prepare=Preparation(), auth=(headers, tokens))
-
     has_hedges = config.resolved.hedging is not None
+    if has_hedges:
+        import_apart(load_hedging)
+
+    @cache_of_function
+    def auth() -> tuple[Headers, layers.Tokens]:
+        """What calls with an auth flow have in common."""
+        headers = standard_headers(config.pool)
+        headers.secret_names = config.resolved.secret_names
+        # A call that fetches a token has nothing of the calls that need it: no interceptors, cookies or signatures. Nor does
+        # it need a permit: after a 401, those that wait for the token hold the permits, and it would wait for them.
+        fetching = pipeline(
+            has_bulkheads=False,
+            adapts_limits=False,
+            prepare=Preparation(),
+            interceptors=((), ()),
+            signers=(),
+            compression=None,
+            propagation=_for_named_hosts(config),
+            cookies=None,
+        )
+        new_call = partial(_token_call, config, keys, headers, clock, listener)
+        return headers, layers.Tokens(fetching, new_call, clock.monotonic, clock.wall, random)
 
     def make(jar: CookieJar | None, cache: Cache | None) -> Pipelines:
-        kinds = [partial(kind, cookies=jar) for kind in (plain, with_auth)]
         part = None if cache is None else membership(config, jar, cache)
 
         @cache_of_function
-        def special(has_auth: bool, has_fallback: bool, hedges: bool | None) -> Handler:
+        def special(has_auth: bool, has_fallback: bool, hedges: bool | None, is_download: bool) -> Handler:
+            # A call with an auth flow has its credentials from there: no login is taken from a netrc file.
+            if has_auth:
+                of_kind = partial(pipeline, prepare=Preparation(), auth=auth(), cookies=jar)
+            else:
+                of_kind = partial(pipeline, prepare=Preparation(logins), cookies=jar)
+            if is_download:
+                return of_kind(is_download=True)
             own = None
             if has_fallback and last_good is not None:
-                own = fallback_membership(config, jar, last_good)
-            hedged = has_hedges if hedges is None else hedges
-            return kinds[has_auth](cache=part, fallback=own, has_hedges=hedged)
+                own = fallback_membership(config, jar, last_good.get())
+            return of_kind(cache=part, fallback=own, has_hedges=has_hedges if hedges is None else hedges)
 
-        plain_call, call_with_auth = (kind(cache=part, has_hedges=has_hedges) for kind in kinds)
-        download, download_with_auth = (kind(is_download=True) for kind in kinds)
-        return Pipelines(plain_call, call_with_auth, download, download_with_auth, special)
+        return Pipelines(special(False, False, None, False), special)
 
     return make
 
@@ -224,7 +246,7 @@ def foreign_calls(
         sheds_load=config.resolved.load_shedding is not None,
         adapts_limits=config.resolved.adaptive_limit is not None,
         has_bulkheads=config.resolved.bulkhead is not None,
-        chaos=None if chaos is None else (chaos, INJECTED_FAULTS),
+        chaos=None if chaos is None else (chaos, _injected_faults()),
     )
 
 
@@ -271,38 +293,63 @@ def _token_call(
     return call
 
 
-def membership(config: HttpClientConfig, jar: CookieJar | None, cache: Cache) -> CacheMembership:
+def membership(config: HttpClientConfig, jar: CookieJar | None, cache: Cache) -> layers.CacheMembership:
     """The part in a cache of a client with this jar."""
     adds = _adds_credentials(config, jar)
     socket, certificate = _peer_paths(config)
     decodes = config.enable_response_decompression
     signs = bool(config.request_signers)
-    return CacheMembership(cache.state, CALL_IDS.new, decodes, adds, signs, socket, certificate)
+    return layers.CacheMembership(cache.state, CALL_IDS.new, decodes, adds, signs, socket, certificate)
 
 
 def fallback_membership(
     config: HttpClientConfig, jar: CookieJar | None, responses: LastGood[StoredResponse]
-) -> FallbackMembership:
+) -> layers.FallbackMembership:
     """What the last good responses of a client with this jar depend on."""
     parts = (config.enable_response_decompression, *_peer_paths(config))
-    return FallbackMembership(responses, _adds_credentials(config, jar), bool(config.request_signers), parts)
+    return layers.FallbackMembership(
+        responses, _adds_credentials(config, jar), bool(config.request_signers), parts
+    )
 
 
-def new_last_good(config: HttpClientConfig) -> LastGood[StoredResponse]:
-    """Where the last good responses of a client are."""
-    return LastGood(*_limits_of_last_good(config), lock=ForkSafeLock())
+class LastGoodResponses:
+    """Where the last good responses of a client are. Made when the first call with a fallback needs it."""
 
+    def __init__(self, config: HttpClientConfig) -> None:
+        self._config = config
+        self._lock = ForkSafeLock()
+        self._made: LastGood[StoredResponse] | None = None
 
-def resize_last_good(responses: LastGood[StoredResponse], config: HttpClientConfig) -> None:
-    """Have them go by the limits of another configuration."""
-    responses.resize(*_limits_of_last_good(config))
+    def get(self) -> LastGood[StoredResponse]:
+        """The responses."""
+        from ..core.machines.fallback import LastGood
+
+        with self._lock:
+            if self._made is None:
+                self._made = LastGood(*_limits_of_last_good(self._config), lock=ForkSafeLock())
+            return self._made
+
+    def resize(self, config: HttpClientConfig) -> None:
+        """Go by the limits of another configuration."""
+        with self._lock:
+            self._config = config
+            if self._made is not None:
+                self._made.resize(*_limits_of_last_good(config))
 
 
 def _limits_of_last_good(config: HttpClientConfig) -> tuple[int, int]:
+    from ..core.machines.fallback import FallbackSettings
+
     settings = config.resolved.fallback
     if settings is None:  # for calls with a fallback of their own
         settings = FallbackSettings(value=None)
     return settings.max_entries, settings.max_bytes
+
+
+def _injected_faults() -> Faults:
+    from ..transports.injected import INJECTED_FAULTS
+
+    return INJECTED_FAULTS
 
 
 def _adds_credentials(config: HttpClientConfig, jar: CookieJar | None) -> bool:
@@ -395,9 +442,11 @@ class Interceptors:
     def method(self, item: Any, name: str) -> Interceptor:
         """The method of an interceptor given as a class or an object."""
         item = self._object(item)
-        return Interceptor(f"{type(item).__name__}.{name}", getattr(item, name))
+        method = getattr(item, name)
+        _prepare_for(method)
+        return Interceptor(f"{type(item).__name__}.{name}", method)
 
-    def signer(self, item: Any) -> Signer:
+    def signer(self, item: Any) -> layers.Signer:
         """A signer given as a class, an object or a function."""
         item = self._object(item)
         method = getattr(item, "sign_request", None)
@@ -406,7 +455,8 @@ class Interceptors:
             if method is None
             else f"{type(item).__name__}.sign_request"
         )
-        return Signer(
+        _prepare_for(item if method is None else method)
+        return layers.Signer(
             name, item if method is None else method, getattr(item, "signs_other_origins", False) is True
         )
 
@@ -416,3 +466,9 @@ class Interceptors:
         if item not in self._made:
             self._made[item] = self._factory(item)
         return self._made[item]
+
+
+def _prepare_for(method: Any) -> None:
+    """Import now what blocking calls run async user code with."""
+    if inspect.iscoroutinefunction(method):
+        import_apart(load_portal)

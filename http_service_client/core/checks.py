@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import math
 import sys
@@ -29,6 +28,8 @@ __all__ = [
 
 Class = TypeVar("Class", bound=type)
 Method = TypeVar("Method", bound=Callable[..., Any])
+
+Remedies = Mapping[str, str] | Callable[[], Mapping[str, str]]
 
 
 def shown(value: object) -> str:
@@ -106,35 +107,40 @@ def check_function(field: str, value: object) -> None:
 
 def did_you_mean(name: object, known: Iterable[str]) -> str | None:
     """The known name that this one may be a misspelling of, as a question; None when none is similar."""
+    import difflib  # for a mistake only
+
     near = difflib.get_close_matches(str(name), list(known), n=1)
     return f"did you mean {near[0]!r}?" if near else None
 
 
-_RENAMED: dict[type, Mapping[str, str]] = {}
+_RENAMED: dict[type, Remedies] = {}
 
 
 def keyword_remedy(name: object, known: Iterable[str], *takers: type) -> str | None:
     """What to write instead of an unknown keyword of these classes; None for no idea.   known: their keywords."""
-    remedies = (_RENAMED[taker].get(str(name)) for taker in takers if taker in _RENAMED)
+    known_remedies = (_RENAMED[taker] for taker in takers if taker in _RENAMED)
+    remedies = ((it() if callable(it) else it).get(str(name)) for it in known_remedies)
     return next(filter(None, remedies), None) or did_you_mean(name, known)
 
 
-def suggests_keywords(renamed: Mapping[str, str]) -> Callable[[Class], Class]:
+def suggests_keywords(renamed: Remedies) -> Callable[[Class], Class]:
     """A class decorator: an unknown keyword of the constructor is a TypeError that says what to write instead.
 
     So are too many arguments by position, a policy that is used as a decorator before it is made, and an assignment to a
     field of a frozen dataclass, which remains a FrozenInstanceError.
 
-    renamed: the remedies for keywords that other libraries, or other classes here, use.
+    renamed: the remedies for keywords that other libraries, or other classes here, use; or a function that knows them, called
+        when there is a mistake.
     """
 
     def decorate(kind: Class) -> Class:
         init: Any = kind.__init__  # type: ignore[misc]  # of this very class
-        taken = list(inspect.signature(init).parameters.values())[1:]  # without self
-        known = {it.name for it in taken}
-        by_name_only = [it.name for it in taken if it.kind is it.KEYWORD_ONLY]
-        most = len(taken) - len(by_name_only)
-        takes_any = any(it.kind is it.VAR_POSITIONAL for it in taken)
+        code = inspect.unwrap(
+            init
+        ).__code__  # `inspect.signature` takes a hundred times as long, and runs at each import
+        most, end = code.co_argcount - 1, code.co_argcount + code.co_kwonlyargcount
+        known, by_name_only = set(code.co_varnames[1:end]), code.co_varnames[most + 1 : end]
+        takes_any = bool(code.co_flags & inspect.CO_VARARGS)
 
         @wraps(init)
         def init_or_suggest(self: object, *values: Any, **named: Any) -> None:

@@ -1,48 +1,46 @@
-"""The table of contents of a call: its layers, outermost first. What a layer is: see `core.layer`."""
+"""The table of contents of a call: its layers, outermost first. What a layer is: see `core.layer`.
+
+Every call has the layers that are imported here by name. The others are parts of `layers`, each of which is imported when the
+first pipeline is put together that has it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
 from types import MethodType
+from typing import TYPE_CHECKING
 
-from ..http.cookies.jar import CookieJar
-from ..http.egress import EgressPolicy
-from ..http.headers import Headers
 from ..http.messages import HttpRequest
-from ..http.propagation import Propagation
-from ..http.secret_names import SecretNames
-from .call import Call
+from . import layers
 from .layer import Handler, Layer, compose
-from .layers.adaptive_limit import AdaptiveLimitLayer
 from .layers.attempt_timeout import AttemptTimeoutLayer
-from .layers.auth import AuthLayer
-from .layers.bulkhead import BulkheadLayer
-from .layers.cache import CacheLayer, CacheMembership
-from .layers.chaos import ChaosLayer, Faults, HasChaos
 from .layers.circuit_breaker import CircuitBreakerLayer
-from .layers.compression import CompressionLayer
-from .layers.cookies import CookiesLayer
-from .layers.deadline_check import DeadlineCheckLayer, LatencyLayer
-from .layers.download import DownloadLayer
-from .layers.exchange import Exchange, Observer
-from .layers.fallback import FallbackLayer, FallbackMembership
-from .layers.hedging import HedgingLayer
-from .layers.hosts import HostsLayer
-from .layers.interceptors import Interceptor, InterceptorsLayer
-from .layers.load_shedding import LoadSheddingLayer
-from .layers.propagation import PropagationLayer, Stamp
-from .layers.rate_limit import RateLimitLayer
+from .layers.exchange import Exchange
+from .layers.interceptors import InterceptorsLayer
 from .layers.redirects import RedirectsLayer
 from .layers.retry import RetryLayer
-from .layers.signing import Signer, SigningLayer
-from .layers.telemetry import Telemetry, TelemetryLayer, UnsignedHeadersLayer
-from .layers.throttle_gate import ThrottleGateLayer
-from .layers.tokens import Tokens, TokensLayer
 from .layers.whole_call import CallLayer
-from .machines.retry_conditions import RetryCondition
-from .machines.semaphore import FairSemaphore
-from .origins import OriginRegistry
+
+if TYPE_CHECKING:
+    from ..http.cookies.jar import CookieJar
+    from ..http.egress import EgressPolicy
+    from ..http.headers import Headers
+    from ..http.propagation import Propagation
+    from ..http.secret_names import SecretNames
+    from .call import Call
+    from .layers.cache import CacheMembership
+    from .layers.chaos import Faults, HasChaos
+    from .layers.exchange import Observer
+    from .layers.fallback import FallbackMembership
+    from .layers.interceptors import Interceptor
+    from .layers.propagation import Stamp
+    from .layers.signing import Signer
+    from .layers.telemetry import Telemetry
+    from .layers.tokens import Tokens
+    from .machines.retry_conditions import RetryCondition
+    from .machines.semaphore import FairSemaphore
+    from .origins import OriginRegistry
 
 __all__ = ["call_pipeline", "foreign_pipeline"]
 
@@ -112,40 +110,40 @@ def call_pipeline(
     for_telemetry = None if telemetry is None else HttpRequest.copy
     wire = (origins, connections, egress, max_size, observe, collect, gates, for_telemetry)
     whole = _disturbed(chaos, Exchange(*wire, is_whole=True))  # of requests that a flow makes
-    stamp = None if propagation is None else Stamp(propagation)
-    layers: list[Layer | None] = [
-        TelemetryLayer(telemetry) if telemetry is not None else None,  # traces and metrics, if switched on
+    stamp = None if propagation is None else layers.Stamp(propagation)
+    stack: list[Layer | None] = [
+        layers.TelemetryLayer(telemetry) if telemetry is not None else None,  # traces and metrics
         CallLayer(),  # from its first step to whatever ends it
-        FallbackLayer(fallback, wall_clock) if fallback else None,  # what stands in for a failure
-        CacheLayer(cache, wall_clock, telemetry) if cache else None,  # stored responses, shared exchanges
+        layers.FallbackLayer(fallback, wall_clock) if fallback else None,  # what stands in for a failure
+        layers.CacheLayer(cache, wall_clock, telemetry) if cache else None,  # stored responses
         RetryLayer(random, wall_clock, report),  # attempts, waits, budget
-        HedgingLayer(report) if has_hedges else None,  # several requests for one attempt
-        HostsLayer() if has_hosts else None,  # one of several base URLs
-        DeadlineCheckLayer() if checks_deadlines else None,  # no attempt that could hardly end in time
-        TokensLayer(auth[1]) if auth is not None else None,  # a token for the auth flow, if it sends one
-        ThrottleGateLayer(random) if has_gates else None,  # the pauses that services ask for
-        LoadSheddingLayer() if sheds_load else None,  # less for a service that rejects too much
-        RateLimitLayer(wall_clock) if has_rate_limit else None,  # a token for each attempt
+        layers.HedgingLayer(report) if has_hedges else None,  # several requests for one attempt
+        layers.HostsLayer() if has_hosts else None,  # one of several base URLs
+        layers.DeadlineCheckLayer() if checks_deadlines else None,  # no attempt that could hardly end in time
+        layers.TokensLayer(auth[1]) if auth is not None else None,  # a token for the auth flow
+        layers.ThrottleGateLayer(random) if has_gates else None,  # the pauses that services ask for
+        layers.LoadSheddingLayer() if sheds_load else None,  # less for a service that rejects too much
+        layers.RateLimitLayer(wall_clock) if has_rate_limit else None,  # a token for each attempt
         CircuitBreakerLayer(),  # a permit for each attempt
-        BulkheadLayer() if has_bulkheads else None,  # so many attempts at once
-        DownloadLayer() if is_download else None,  # of a download: its body, to the file
+        layers.BulkheadLayer() if has_bulkheads else None,  # so many attempts at once
+        layers.DownloadLayer() if is_download else None,  # of a download: its body, to the file
         InterceptorsLayer(*interceptors, prepare),  # user code, then the request's final form
-        AdaptiveLimitLayer() if adapts_limits else None,  # as many at once as the service can do
-        LatencyLayer() if checks_deadlines else None,  # how long the service takes
+        layers.AdaptiveLimitLayer() if adapts_limits else None,  # as many at once as the service can do
+        layers.LatencyLayer() if checks_deadlines else None,  # how long the service takes
         AttemptTimeoutLayer(),  # an attempt's end, and whose limit it was
         RedirectsLayer(secret_names, max_size),  # hops
-        CompressionLayer(origins, *compression) if compression else None,  # of the body, if switched on
-        AuthLayer(whole, prepare, *auth) if auth is not None else None,  # credentials, by an auth flow
-        CookiesLayer(cookies, wall_clock) if cookies is not None else None,  # from the jar and into it
+        layers.CompressionLayer(origins, *compression) if compression else None,  # of the body
+        layers.AuthLayer(whole, prepare, *auth) if auth is not None else None,  # credentials, by an auth flow
+        layers.CookiesLayer(cookies, wall_clock) if cookies is not None else None,  # from the jar and into it
         # Signers sign its headers. Without signers the exchange adds them, after the wait for a slot.
-        PropagationLayer(stamp) if stamp and signers else None,  # what is left of the time, for the server
-        UnsignedHeadersLayer(telemetry) if telemetry and signers else None,  # those of telemetry come later
-        SigningLayer(signers) if signers else None,  # of each exchange in its final form, if asked for
-        ChaosLayer(*chaos) if chaos else None,  # injected faults in place of the wire, if configured
+        layers.PropagationLayer(stamp) if stamp and signers else None,  # what is left of the time
+        layers.UnsignedHeadersLayer(telemetry) if telemetry and signers else None,  # of telemetry
+        layers.SigningLayer(signers) if signers else None,  # of each exchange in its final form, if asked for
+        layers.ChaosLayer(*chaos) if chaos else None,  # injected faults in place of the wire, if configured
     ]
     stamp = None if signers else stamp
     return compose(
-        layers,
+        stack,
         Exchange(*wire, stamp=stamp),  # connection slots, then the wire
     )
 
@@ -172,31 +170,32 @@ def foreign_pipeline(
     That library owns the rest: it has built the request, and will follow redirects, keep cookies, authenticate and
     decode. One call is one hop of it. Its connections are limited by its own pool. The arguments are as above.
     """
-    layers: list[Layer | None] = [
-        TelemetryLayer(telemetry) if telemetry is not None else None,
+    stack: list[Layer | None] = [
+        layers.TelemetryLayer(telemetry) if telemetry is not None else None,
         CallLayer(),
         RetryLayer(random, wall_clock, report),
-        DeadlineCheckLayer() if checks_deadlines else None,
-        ThrottleGateLayer(random) if has_gates else None,
-        LoadSheddingLayer() if sheds_load else None,
-        RateLimitLayer(wall_clock) if has_rate_limit else None,
+        layers.DeadlineCheckLayer() if checks_deadlines else None,
+        layers.ThrottleGateLayer(random) if has_gates else None,
+        layers.LoadSheddingLayer() if sheds_load else None,
+        layers.RateLimitLayer(wall_clock) if has_rate_limit else None,
         CircuitBreakerLayer(),
-        BulkheadLayer() if has_bulkheads else None,
-        AdaptiveLimitLayer() if adapts_limits else None,
-        LatencyLayer() if checks_deadlines else None,
+        layers.BulkheadLayer() if has_bulkheads else None,
+        layers.AdaptiveLimitLayer() if adapts_limits else None,
+        layers.LatencyLayer() if checks_deadlines else None,
         AttemptTimeoutLayer(),
-        ChaosLayer(*chaos, has_bodies=False) if chaos else None,
+        layers.ChaosLayer(*chaos, has_bodies=False) if chaos else None,
     ]
-    stamp = None if propagation is None else partial(_stamped, Stamp(propagation))
+    stamp = None if propagation is None else partial(_stamped, layers.Stamp(propagation))
     gates = wall_clock if has_gates else None
     seen = None if telemetry is None else _itself
     return compose(
-        layers, Exchange(origins, None, observe=observe, wall_clock=gates, stamp=stamp, for_telemetry=seen)
+        stack,
+        Exchange(origins, None, observe=observe, wall_clock=gates, stamp=stamp, for_telemetry=seen),
     )
 
 
 def _disturbed(chaos: tuple[HasChaos, Faults] | None, exchange: Handler) -> Handler:
-    return exchange if chaos is None else MethodType(ChaosLayer(*chaos).__call__, exchange)
+    return exchange if chaos is None else MethodType(layers.ChaosLayer(*chaos).__call__, exchange)
 
 
 def _stamped(stamp: Stamp, request: HttpRequest, call: Call) -> HttpRequest:

@@ -10,7 +10,7 @@ import contextvars
 import os
 import threading
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..core.effects import (
     Acquire,
@@ -33,13 +33,16 @@ from ..core.outcomes import already_closed
 from ..core.timeouts import Timeout
 from ..errors import Failure
 from ..http.messages import HttpRequest
+from .imports import import_apart
 from .interruption import INTERRUPTION, Interruption, interruptible
 from .locks import ForkSafeLock
-from .portal import Portal
 from .threads import MOST_BEHIND, DaemonThreads
 from .waits import Waits
 
-__all__ = ["BlockingDriver", "wait_for_grant"]
+if TYPE_CHECKING:
+    from .portal import Portal
+
+__all__ = ["BlockingDriver", "load_portal", "wait_for_grant"]
 
 T = TypeVar("T")
 
@@ -65,7 +68,7 @@ class BlockingDriver:
 
     send: does one exchange on the wire.  open: the same, but leaves the body of a success unread; None: `send`.
     sleep: waits for a number of seconds; None: on the system's clock, until `end_waits`.
-    portal: runs async user code; shared by all drivers of the process.
+    portal: runs async user code; None for that of all drivers of the process, imported with asyncio when the first such code comes.
     running: the ids of the plans that run now, on all threads. Not the plans: the set would keep an abandoned one alive.
     keeps: what has to live as long as the driver.
     """
@@ -75,7 +78,7 @@ class BlockingDriver:
     def __init__(
         self,
         send: Callable[[HttpRequest, Timeout], Outcome],
-        portal: Portal,
+        portal: Portal | None = None,
         sleep: Callable[[float], None] | None = None,
         open: Callable[[HttpRequest, Timeout], Outcome] | None = None,
     ) -> None:
@@ -225,11 +228,23 @@ def _refuse(*_: object) -> Failure:
     return already_closed()
 
 
-def _invoke(effect: Invoke, portal: Portal) -> Any:
+def _invoke(effect: Invoke, portal: Portal | None) -> Any:
     value = effect.function(*effect.arguments)
     if hasattr(type(value), "__await__"):
-        return portal.run(value, effect.timeout)
+        return (portal or _common_portal()).run(value, effect.timeout)
     return value
+
+
+def load_portal() -> None:
+    """Import what runs async user code, before a call needs it."""
+    from . import portal  # noqa: F401
+
+
+def _common_portal() -> Portal:
+    import_apart(load_portal)
+    from .portal import PORTAL
+
+    return PORTAL
 
 
 def _first_of(effect: FirstOf) -> int | None:

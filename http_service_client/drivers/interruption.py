@@ -10,12 +10,11 @@ The interruption of a thread is a context variable, so that it also holds for th
 from __future__ import annotations
 
 import threading
-from asyncio import CancelledError
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 
-__all__ = ["INTERRUPTION", "Interruption", "interruptible"]
+__all__ = ["INTERRUPTION", "Interruption", "cancelled", "interruptible"]
 
 
 class Interruption:
@@ -47,7 +46,7 @@ class Interruption:
             self._ends.append(end)
         if self.is_set:
             self.remove(end)
-            raise CancelledError
+            raise cancelled()
 
     def remove(self, end: Callable[[], object]) -> None:
         """The wait is over. A second time does nothing."""
@@ -57,6 +56,13 @@ class Interruption:
 
 INTERRUPTION: ContextVar[Interruption | None] = ContextVar("http_service_client.interruption", default=None)
 """Of the branch that the running code is a part of; None outside of branches."""
+
+
+def cancelled() -> BaseException:
+    """What a wait that was interrupted raises. A program whose calls are never interrupted need not import asyncio."""
+    from asyncio import CancelledError
+
+    return CancelledError()
 
 
 @contextmanager
@@ -72,4 +78,4 @@ def interruptible(end: Callable[[], object]) -> Iterator[None]:
     finally:
         interruption.remove(end)
         if interruption.is_set:  # whatever the wait came to
-            raise CancelledError from None
+            raise cancelled() from None

@@ -11,14 +11,12 @@ from typing import Any, ParamSpec, TypeVar
 
 from ..core.checks import check_function, suggests_keywords
 from ..core.effects import Plan, Sleep
-from ..core.machines.backoff import load_backoff
 from ..core.machines.retry_budget import RetryBudgetSettings
-from ..core.machines.retry_quota import BudgetSettings, RetryQuotaSettings
+from ..core.machines.retry_quota import RetryQuotaSettings
 from ..core.machines.retry_settings import IS_JUDGED, RetrySettings
 from ..core.nesting import RetryScope
 from ..core.operation import Operation, Proceed
 from ..drivers.clocks import Clock, SystemClock
-from ..drivers.imports import import_apart
 from ..errors import ConfigurationError
 from .functions import AWAITABLE, FINISHED, UNFINISHED, handled_now, not_a_function, refuse, wrap
 from .listeners import report_condition
@@ -81,7 +79,7 @@ class RetryPolicy(RetrySettings, Strategy):
 
     random: Callable[[], float] = field(default=_random.random, repr=False, compare=False)
     clock: Clock = field(default=SystemClock(), repr=False, compare=False)
-    budget: BudgetSettings | None = field(default=RetryQuotaSettings(), repr=False)
+    budget: RetryQuotaSettings | RetryBudgetSettings | None = field(default=RetryQuotaSettings(), repr=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -95,7 +93,6 @@ class RetryPolicy(RetrySettings, Strategy):
 
     @cached_property
     def _function_budget(self) -> FunctionBudget:
-        import_apart(load_backoff)  # when the policy is put around a function, not by the first retry
         return FunctionBudget(self.budget, self.clock.monotonic)
 
     def _attempts(

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from ..client.call_builder import CallBuilder
 from ..client.config import HttpClientConfig
 from ..client.origin_parts import Circuits, OriginParts
-from ..client.wiring import Interceptors, new_last_good, pipelines
+from ..client.wiring import Interceptors, LastGoodResponses, pipelines
 from ..core.call import Call
 from ..core.effects import Effect, Outcome, Plan, Send
 from ..core.layer import Handler
@@ -235,7 +235,7 @@ class Fleet:
                 clock,
                 random,
                 None,
-                last_good=new_last_good(config),
+                last_good=LastGoodResponses(config),
                 chaos=chaos,
             )
             pipeline = make(None, None).of(first)

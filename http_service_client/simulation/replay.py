@@ -27,7 +27,7 @@ from typing import Any, Literal
 from ..client.call_builder import CallBuilder
 from ..client.config import HttpClientConfig
 from ..client.origin_parts import OriginParts
-from ..client.wiring import Interceptors, new_last_good, pipelines
+from ..client.wiring import Interceptors, LastGoodResponses, pipelines
 from ..core.call import Call
 from ..core.checks import check_number
 from ..core.effects import Outcome, Plan, Send
@@ -188,7 +188,7 @@ def _plan(
     # Connections of its own: how many were in use is not recorded.
     slots, connections = FairSemaphore(1, lock=ForkSafeLock()), _origins(config, clock, random)
     parts = config, connections, slots, Interceptors(None), clock, random, None
-    pipeline = pipelines(*parts, last_good=new_last_good(config))(None, None).of(call)
+    pipeline = pipelines(*parts, last_good=LastGoodResponses(config))(None, None).of(call)
     outcome = yield from pipeline(call.request, call)
     call.finish(outcome)
     if _may_have_a_last_good_response(call, outcome):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import os
+import pickle
 import signal
 import socket
 import subprocess
@@ -16,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from http_service_client import HttpServiceClient
+from http_service_client import FibonacciBackoff, HttpServiceClient, RetryPolicy
 from http_service_client.client import backends
 from http_service_client.core.effects import Acquire
 from http_service_client.core.machines.semaphore import FairSemaphore
@@ -174,7 +175,7 @@ def test_a_call_may_interrupt_the_making_of_a_backend(server: LoopbackServer) ->
 
 SIGNAL_DURING = """
 import faulthandler, os, signal, sys
-from http_service_client import HttpServiceClient
+from http_service_client import FibonacciBackoff, HttpServiceClient, RetryPolicy
 faulthandler.dump_traceback_later(20, exit=True)
 client = HttpServiceClient()
 results = []
@@ -302,14 +303,29 @@ def test_no_call_imports_a_module_in_its_midst(server: LoopbackServer, tmp_path:
 
 def test_a_guarded_function_imports_nothing_in_its_midst() -> None:
     """Its first failure is not the time to import what computes the waits."""
-    program = (
-        "import sys; from http_service_client import RetryPolicy\n"
-        "policy = RetryPolicy()\n"
-        "assert 'backoff' not in sys.modules\n"
-        "policy.call(lambda: None)\n"
-        "assert 'backoff' in sys.modules"
-    )
-    assert run(program).returncode == 0
+    program = """
+import pickle, sys
+from http_service_client import FibonacciBackoff, RetryPolicy
+policy = RetryPolicy()
+assert "backoff" not in sys.modules
+if sys.argv[1:]:
+    policy = pickle.loads(bytes.fromhex(sys.argv[1]))
+else:
+    policy = RetryPolicy(backoff_strategy=FibonacciBackoff(0.0))
+before = {*sys.modules}
+calls = []
+def fails():
+    calls.append(None)
+    raise ConnectionError
+try:
+    policy.call(fails)
+except ConnectionError:
+    pass
+assert len(calls) == 3
+print({*sys.modules} - before)
+"""
+    kept = pickle.dumps(RetryPolicy(backoff_strategy=FibonacciBackoff(0.0)))
+    assert [run(program).stdout, run(program, kept.hex()).stdout] == ["set()\n", "set()\n"]
 
 
 def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:

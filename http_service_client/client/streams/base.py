@@ -35,9 +35,7 @@ from ..call_site import call_site
 if TYPE_CHECKING:
     from ...core.call import Call, CallBody
 
-__all__ = ["MAX_LENGTH", "Streamed"]
-
-MAX_LENGTH = 1024 * 1024  # characters of a line or an event
+__all__ = ["Streamed"]
 
 
 _RENAMED = {

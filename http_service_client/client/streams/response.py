@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from ...core.call import Idle
 from ...http.bodies.event_stream import ServerSentEvent
 from ...http.messages import HttpResponse
-from .base import MAX_LENGTH, Streamed
+from ..defaults import MAX_LENGTH
+from .base import Streamed
 from .files import AsyncBodyFile, body_file
 from .iterators import (
     AsyncChunkIterator,

@@ -12,9 +12,9 @@ AWS Architecture Blog, 2015). Where the delay of a sequence is d, capped at `max
 **Cap first, jitter after.** The other way round most clients wake at exactly the cap (54 to 97 % of
 them, measured with a popular library's formula), in step again.
 
-The sequences are those of the `backoff` package. Its import pulls in asyncio, 40 ms on its own, so it is left to the
-first call of a client, or until a policy is put around a function; not to the first retry, since nothing is imported
-during a call. The random source is an argument. A strategy is a setting: it holds no position, and each
+The Fibonacci numbers are those of the `backoff` package. Its import pulls in asyncio, 20 ms on its own, so it is left until
+such a strategy is made; not until the first retry, since nothing is imported during a call. The powers of the exponential
+strategy are computed here: a script whose calls block need not pay for asyncio. The random source is an argument. A strategy is a setting: it holds no position, and each
 call to `delays` starts a new sequence.
 """
 
@@ -41,13 +41,7 @@ __all__ = [
     "WaitSeries",
     "Waits",
     "endless_waits",
-    "load_backoff",
 ]
-
-
-def load_backoff() -> None:
-    """Import the package now, so that the first retry need not."""
-    import backoff  # noqa: F401
 
 
 @runtime_checkable
@@ -193,12 +187,16 @@ class ExponentialBackoff:
 
     def delays(self, random: Callable[[], float]) -> Iterator[float]:
         """See `BackoffStrategy.delays`."""
-        import backoff  # a third of the time of `from backoff import …`
+        return _waits(self._growing(), self.max_delay, self.jitter, random)
 
-        if self.initial_delay == 0:  # expo would never reach its maximum and would overflow
-            return _waits(_primed(backoff.constant(0)), self.max_delay, self.jitter, random)
-        growing = backoff.expo(base=self.backoff_factor, factor=self.initial_delay, max_value=self.max_delay)
-        return _waits(_primed(growing), self.max_delay, self.jitter, random)
+    def _growing(self) -> Iterator[float]:
+        longest = 0.0 if self.initial_delay == 0 else self.max_delay
+        for n in itertools.count():
+            delay = self.initial_delay * self.backoff_factor**n
+            if delay >= longest:  # before the power overflows
+                break
+            yield delay
+        yield from itertools.repeat(longest)
 
 
 @suggests_keywords({})
@@ -257,11 +255,7 @@ class ConstantBackoff:
 
     def delays(self, random: Callable[[], float]) -> Iterator[float]:
         """See `BackoffStrategy.delays`."""
-        import backoff
-
-        return _waits(
-            _primed(backoff.constant(itertools.repeat(self.delay))), self.delay, self.jitter, random
-        )
+        return _waits(itertools.repeat(self.delay), self.delay, self.jitter, random)
 
 
 @suggests_keywords({})
@@ -284,14 +278,21 @@ class FibonacciBackoff:
     jitter: Jitter | str = Jitter.FULL
 
     def __post_init__(self) -> None:
+        import backoff  # noqa: F401  # now, so that the first retry need not
+
         _check_seconds(self, "initial_delay", "max_delay")
         _check_jitter(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By its fields, so that the process that unpickles it imports the package, too.
+        return type(self), (self.initial_delay, self.max_delay, self.jitter)
 
     def delays(self, random: Callable[[], float]) -> Iterator[float]:
         """See `BackoffStrategy.delays`."""
         import backoff
 
-        numbers = _primed(backoff.fibo(max_value=10**300))  # bounded, since larger numbers do not fit a float
+        numbers = backoff.fibo(max_value=10**300)  # bounded, since larger numbers do not fit a float
+        next(numbers)  # it yields None first: it waits for a value to be sent
         return _waits((self.initial_delay * n for n in numbers), self.max_delay, self.jitter, random)
 
 
@@ -330,12 +331,6 @@ class DecorrelatedBackoff:
 _ENDLESS = frozenset(
     {ExponentialBackoff, LinearBackoff, ConstantBackoff, FibonacciBackoff, DecorrelatedBackoff}
 )
-
-
-def _primed(numbers: Iterator[float]) -> Iterator[float]:
-    """The generators of `backoff` yield None first: they wait for a value to be sent."""
-    next(numbers)
-    return numbers
 
 
 def _waits(

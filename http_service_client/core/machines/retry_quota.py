@@ -30,12 +30,14 @@ import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ...errors import ConfigurationError
 from ..checks import check_number, suggests_keywords
 from .counter import Counter
-from .retry_budget import RetryBudget, RetryBudgetSettings, Withdrawal
+
+if TYPE_CHECKING:
+    from .retry_budget import RetryBudget, RetryBudgetSettings, Withdrawal
 
 __all__ = [
     "AnyBudget",
@@ -233,9 +235,9 @@ def _capacity_of(settings: RetryQuotaSettings) -> float:
     return settings.capacity or max(_LEAST_RETRIES * settings.cost, settings.throttled_cost)
 
 
-BudgetSettings = RetryQuotaSettings | RetryBudgetSettings
-AnyBudget = RetryQuota | RetryBudget
-AnyWithdrawal = QuotaWithdrawal | Withdrawal
+BudgetSettings: TypeAlias = "RetryQuotaSettings | RetryBudgetSettings"
+AnyBudget: TypeAlias = "RetryQuota | RetryBudget"
+AnyWithdrawal: TypeAlias = "QuotaWithdrawal | Withdrawal"
 
 
 def new_budget(
@@ -246,4 +248,6 @@ def new_budget(
     """What these settings describe.   clock: monotonic seconds."""
     if isinstance(settings, RetryQuotaSettings):
         return RetryQuota(settings, clock=clock, lock=lock)
+    from .retry_budget import RetryBudget  # with its settings, it is imported
+
     return RetryBudget(settings, clock=clock, lock=lock)

@@ -6,17 +6,19 @@ that drops packets costs a quarter of a second, not its share of the connect tim
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
 import time
 from collections import deque
 from itertools import chain, zip_longest
 from selectors import EVENT_WRITE, BaseSelector, DefaultSelector
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .resolver import Address
 from .sockets import SocketSettings
+
+if TYPE_CHECKING:
+    import asyncio
 
 __all__ = ["connect_to_any", "connect_to_any_async"]
 
@@ -125,6 +127,8 @@ async def connect_to_any_async(
     addresses = sockets.usable(addresses)
     if len(addresses) == 1:
         return await _connect(addresses[0], sockets)
+    import asyncio
+
     waiting, delay = _in_turn(addresses), _delay(addresses, within)
     trying: set[asyncio.Task[socket.socket]] = set()
     error: BaseException | None = None
@@ -157,6 +161,8 @@ async def connect_to_any_async(
 
 
 async def _connect(address: Address, sockets: SocketSettings) -> socket.socket:
+    import asyncio
+
     family, kind, protocol, _, target = address
     sock = sockets.new(family, kind, protocol)
     try:

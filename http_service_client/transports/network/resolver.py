@@ -13,7 +13,6 @@ that resolved the last time.
 from __future__ import annotations
 
 import _thread
-import asyncio
 import copy
 import encodings.idna  # noqa: F401  # `getaddrinfo` encodes each host name by it, and would import it at the first one
 import ipaddress
@@ -74,6 +73,8 @@ async def resolve_async(host: str, port: int) -> list[Address]:
     """As `resolve`; the caller bounds its time."""
     if _is_address(host):
         return _look_up(host, port)
+    import asyncio
+
     loop = asyncio.get_running_loop()
     found: asyncio.Future[Result] = loop.create_future()
 

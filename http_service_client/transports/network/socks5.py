@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from collections.abc import Callable
 
@@ -63,6 +62,8 @@ async def connect_by_socks_async(
 
 
 async def _open_async(sock: socket.socket, proxy: SocksProxy, host: str, port: int) -> None:
+    import asyncio
+
     loop = asyncio.get_running_loop()
     dialogue = ask_for_connection(host, port, proxy.login)
     step: Step | None = next(dialogue)

@@ -12,7 +12,6 @@ they change again. Open connections keep the context that they were made with.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import ssl
 import weakref
@@ -95,6 +94,8 @@ class SharedContext:
         context = self.current()
         if context is not None:
             return context
+        import asyncio
+
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
         # Not in the future: this frame holds it, as an error would.

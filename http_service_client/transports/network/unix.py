@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from typing import Any
 
@@ -56,6 +55,8 @@ def connect_to_unix(path: str, within: float | None, sockets: SocketSettings) ->
 
 async def connect_to_unix_async(path: str, sockets: SocketSettings) -> socket.socket:
     """As `connect_to_unix`; the caller enforces the time."""
+    import asyncio
+
     sock = UnixSocket(path, sockets)
     try:
         sock.setblocking(False)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import time
-from asyncio import CancelledError
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,7 @@ from ...core.open_body import OpenResponse
 from ...core.outcomes import already_closed, ended_by_close
 from ...core.timeouts import Timeout
 from ...drivers.imports import import_apart
-from ...drivers.interruption import INTERRUPTION
+from ...drivers.interruption import INTERRUPTION, cancelled
 from ...errors import DecodingError, Failure, HttpClientError, ResponseError
 from ...http.content_codings.decoder import Decoder, UndecodedBody
 from ...http.http1.errors import NotHttpError
@@ -113,7 +112,7 @@ class RequestsTransport:
         try:
             interruption = INTERRUPTION.get()
             if interruption is not None and interruption.is_set:  # that is why it failed
-                raise CancelledError from None
+                raise cancelled() from None
             if isinstance(error, BodySourceError):
                 return source_failed(error.error)
             failure = failure_from(phase, error, request, timeout, timeouts, proxy)

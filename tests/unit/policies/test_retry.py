@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from http_service_client.core.machines.backoff import ExponentialBackoff, load_backoff
+from http_service_client.core.machines.backoff import ExponentialBackoff
 from http_service_client.core.machines.retry_conditions import DEFAULT_CONDITIONS, RetryCondition
 from http_service_client.errors import (
     CircuitOpenError,
 )
 from http_service_client.http.messages import HttpResponse
-from http_service_client.policies import CircuitBreakerPolicy, RetryPolicy, retry
+from http_service_client.policies import CircuitBreakerPolicy, RetryPolicy
 from http_service_client.policies.deadline import deadline
 from kit.fakes import FakeClock, Harness
 from kit.front_ends import FrontEnd
@@ -39,14 +39,6 @@ def test_the_repr_of_a_policy_shows_its_rules_alone() -> None:
     shown = repr(RetryPolicy(5))
     assert "max_attempts=5" in shown
     assert not [name for name in ("clock", "random", "budget") if f"{name}=" in shown]
-
-
-def test_a_policy_around_a_function_imports_what_its_retries_need(monkeypatch: pytest.MonkeyPatch) -> None:
-    """At once: an import on the way of a call could be interrupted by a signal handler."""
-    loaded: list[Any] = []
-    monkeypatch.setattr(retry, "import_apart", loaded.append)
-    RetryPolicy(2).apply(len)
-    assert loaded == [load_backoff]
 
 
 def test_a_function_s_retry_respects_retry_after(front_end: FrontEnd) -> None:
