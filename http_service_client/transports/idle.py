@@ -47,8 +47,10 @@ class IdleConnections:
     def add(self, connection: Any, since: float, close: Callable[[Any], object]) -> None:
         """A connection became idle, at this instant of `time.monotonic`."""
         self._connections[connection] = (since, close)
-        self._close_surplus()
-        if len(self._connections) > 1 and since >= self._sweep_at:
+        size = len(self._connections)
+        if size > self._limit:
+            self._close_surplus()
+        if size > 1 and since >= self._sweep_at:
             self._sweep_at = since + self._max_idle / 4  # not at each exchange
             self.close_older_than(since - self._max_idle)
 

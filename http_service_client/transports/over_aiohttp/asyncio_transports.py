@@ -22,7 +22,8 @@ def raw_transport(transport: Any) -> Any:
 
 def write_buffer_size(transport: Any) -> int:
     """Bytes that the kernel has not accepted yet."""
-    inner = raw_transport(transport)
+    # As `raw_transport`, without another call: each exchange asks this.
+    inner = getattr(getattr(transport, "_ssl_protocol", None), "_transport", transport)
     return 0 if inner is None else inner.get_write_buffer_size()
 
 

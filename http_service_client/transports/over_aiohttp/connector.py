@@ -230,18 +230,20 @@ class CheckedConnector(aiohttp.TCPConnector):
 
     def _release(self, key: Any, protocol: Any, *, should_close: bool = False) -> None:
         protocol.key = key
-        protocol.served += 1
+        protocol.served = served = protocol.served + 1
         protocol.is_idle = True
         if protocol.resumption is not None:
             protocol.resumption.keep()
             protocol.resumption = None
-        should_close = should_close or protocol.should_close or protocol.lifetime.is_over(protocol.served)
-        if not should_close and write_buffer_size(protocol.transport):
+        since, lifetime = monotonic(), protocol.lifetime
+        # `Lifetime.is_over`, without another look at the clock.
+        if since >= lifetime.retires_at or served >= lifetime.max_requests or protocol.should_close:
+            should_close = True
+        elif not should_close and write_buffer_size(protocol.transport):
             # The server responded early: it may never read the rest, and close_notify would wait for that.
             should_close = True
         if not should_close and self._cleanup_handle is not None and not self._closed:
             self._acquired.discard(protocol)
-            since = monotonic()
             self._conns[key].append((protocol, since))
             self._idle.add(protocol, since, self._close_idle)
             return
@@ -255,7 +257,7 @@ class CheckedConnector(aiohttp.TCPConnector):
             protocol.abort()
         super()._release(key, protocol, should_close=should_close)
         if not should_close and not self._closed:
-            self._idle.add(protocol, monotonic(), self._close_idle)
+            self._idle.add(protocol, since, self._close_idle)
 
     def abandon(self) -> None:
         """Close the sockets without the loop, which is closed and can run nothing."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
-from ...http.http1.head import request_head
+from ...http.http1.head import head_of_request, request_head
 from ...http.messages import HttpRequest
 from ...http.preparation import METHODS_WITHOUT_CONTENT
 from ...http.urls import split_url
@@ -31,23 +31,29 @@ __all__ = ["FastResponse", "is_hooked", "read_response", "request_bytes"]
 _CLIENT = sys.modules[aiohttp.ClientSession.__module__]
 
 
+_genuine: Any = None  # the `ClientSession._request` that was found to be aiohttp's own
+
+
 def is_hooked(session: aiohttp.ClientSession) -> bool:
     """Whether `ClientSession._request` is patched, traced or has middlewares."""
-    is_patched = is_replaced(aiohttp.ClientSession._request, _CLIENT)
-    return is_patched or bool(session._trace_configs or session._middlewares)
+    global _genuine
+    found = aiohttp.ClientSession._request
+    if found is not _genuine:
+        if is_replaced(found, _CLIENT):
+            return True
+        _genuine = found
+    return bool(session._trace_configs or session._middlewares)
 
 
 def request_bytes(request: HttpRequest) -> bytes:
     """A request whose body is in memory, as it is sent."""
-    fields, content = request.headers.pairs(), request.body.content
-    if (
-        not content
-        and request.method not in METHODS_WITHOUT_CONTENT
-        and "Content-Length" not in request.headers
-    ):
-        fields.append(("Content-Length", "0"))
-    head = request_head(request.method, *_target_and_host(request.url), fields)
-    return head + content if content else head
+    method, headers, content = request.method, request.headers, request.body.content
+    target, host = _target_and_host(request.url)
+    if content:
+        return head_of_request(method, target, host, headers) + content
+    if method not in METHODS_WITHOUT_CONTENT and "Content-Length" not in headers:
+        return request_head(method, target, host, [*headers.pairs(), ("Content-Length", "0")])
+    return head_of_request(method, target, host, headers)
 
 
 @lru_cache(maxsize=1024)

@@ -13,12 +13,15 @@ A plain response that is read whole needs no body stream (`request_whole`).
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
+from contextvars import Context
 from typing import Any
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 
+from ...core.effects import TIMED_OUT
 from ...http.http1.errors import NotHttpError
 from ...http.http1.fast_path import FastHead, read_fast_head
 from ...http.http1.framing import ParserSettings
@@ -34,6 +37,7 @@ from .messages import Message
 __all__ = ["StrictResponseHandler"]
 
 _DECODED_AT_ONCE = 64 * 1024  # encoded bytes; decoding more at once would stop the loop for milliseconds
+_TOLERANCE = 0.001  # seconds: a loop's timers are no more exact. The calls of one deadline share a timer
 _BUFFERED = 256 * 1024  # bytes of a body that nobody has read yet; with twice as many, the transport pauses
 
 
@@ -57,8 +61,11 @@ class StrictResponseHandler(ResponseHandler):
     _early: bytes | None = b""  # what arrived before the first exchange began; None since then
     _whole: asyncio.Future[Any] | None = None  # the whole response, for `request_whole`
     _head: FastHead | None = None  # of that response, once it has arrived
-    _pieces: list[bytes]  # of that response, head included
+    _pieces: list[bytes]  # of that response, once it is known not to come in one piece; head included
     _left = 0  # bytes of it still to come
+    _ends_at: float | None = None  # the loop's time by which that response must be complete
+    _looks_at = math.inf  # the loop's time when `_alarm` fires
+    _alarm: asyncio.TimerHandle | None = None
     _data: asyncio.Future[Any] | None = None  # for `next_data`
     _is_readable: Callable[[], object] | None = None  # polls the socket; made when first needed
 
@@ -74,21 +81,48 @@ class StrictResponseHandler(ResponseHandler):
         self.lifetime = new_lifetime()
         self._settings = settings
         self._responses = ResponseParser(settings)
+        self._pieces = []
         self._max_size = max_size  # bytes of a body
         self._on_lost = on_lost
         self._parser = _NoParser()  # type: ignore[assignment]  # duck-typed
 
-    def request_whole(self, request: bytes) -> asyncio.Future[Any]:
+    def request_whole(self, request: bytes, ends_at: float | None = None) -> asyncio.Future[Any]:
         """Send a request whose method is not HEAD.
 
-        The future's result is the FastHead and the undecoded body, or None when the response must be read in pieces.
+        ends_at: the loop's time by which the response must be complete; None for no limit.
+        The future's result is the FastHead and the undecoded body; None when the response must be read in pieces;
+        TIMED_OUT when it was not complete in time.
         """
-        self._payload = self._head = None
-        self._is_reading = False
-        self._pieces = []
+        self._payload = None
         self._whole = whole = self._loop.create_future()
+        self._ends_at = ends_at
+        if ends_at is not None and ends_at < self._looks_at - _TOLERANCE:
+            self._look_at(ends_at)
         self.transport.write(request)  # type: ignore[union-attr]  # `is_reusable` was just checked
         return whole
+
+    def _look_at(self, instant: float) -> None:
+        """Have `_look` called at this time of the loop.
+
+        The timer stays when the response is complete: it is that of the next exchange, too, so that a connection in
+        steady use needs one in the time that an attempt may take, and not one for each exchange.
+        """
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._looks_at = instant
+        # In an empty context: the timer would keep that of the present call alive until it fires.
+        self._alarm = self._loop.call_at(instant, self._look, context=Context())
+
+    def _look(self) -> None:
+        """End the exchange if its time is over; else come again when that will be."""
+        whole, ends_at, looks_at = self._whole, self._ends_at, self._looks_at
+        self._alarm, self._looks_at = None, math.inf
+        if whole is None or ends_at is None or whole.done():
+            return
+        if ends_at <= looks_at:
+            whole.set_result(TIMED_OUT)
+        else:
+            self._look_at(ends_at)
 
     def begin_parsing(self, method: str = "GET", read_timeout: float | None = None) -> None:
         """Read the response in pieces.
@@ -108,37 +142,48 @@ class StrictResponseHandler(ResponseHandler):
         self._timeout_ceil_threshold = options.get("timeout_ceil_threshold", 5)
         self.begin_parsing("HEAD" if options.get("skip_payload") else "GET", options.get("read_timeout"))
 
-    def _receive_whole(self, data: bytes) -> None:
-        self._pieces.append(data)
-        head = self._head
+    def _receive_whole(self, data: bytes, whole: asyncio.Future[Any]) -> None:
+        head, pieces = self._head, None
         if head is None:
-            self._head = head = read_fast_head(data, self._settings)
+            head = read_fast_head(data, self._settings)
             if head is None or head.length is None or not self._may_read_whole(head, head.length):
+                self._pieces = [data]
                 self._read_in_pieces()
                 return
-            self._left = head.size + head.length
             if head.keep_alive is not None:
                 self.lifetime.announce(head.keep_alive)
-        self._left -= len(data)
-        if self._left <= 0 and self._whole is not None:
-            whole, self._whole, self._head = self._whole, None, None
-            pieces, self._pieces = self._pieces, []
-            if head.is_last:
-                self.force_close()
-            if self._left:
-                if data[self._left :].strip(b"\r\n"):
-                    self.force_close()  # the response is complete; these bytes belong to no request
-                pieces[-1] = data[: self._left]
+            left = head.size + head.length - len(data)
+            if left > 0:
+                self._head, self._left, self._pieces = head, left, [data]
+                return
+        else:
+            pieces = self._pieces
+            self._left = left = self._left - len(data)
+            if left > 0:
+                pieces.append(data)
+                return
+        self._whole = self._head = None
+        if head.is_last:
+            self.force_close()
+        if left:
+            if data[left:].strip(b"\r\n"):
+                self.force_close()  # the response is complete; these bytes belong to no request
+            data = data[:left]
+        if pieces is None:
+            content = bytes(data[head.size :])  # a proactor may pass a bytearray
+        else:
+            self._pieces = []
             pieces[0] = pieces[0][head.size :]
-            if not whole.done():
-                whole.set_result((head, b"".join(pieces)))
+            pieces.append(data)
+            content = b"".join(pieces)
+        if not whole.done():
+            whole.set_result((head, content))
 
     def _may_read_whole(self, head: FastHead, length: int) -> bool:
         """A body that is too large, or slow to decode, is read in pieces; that of a redirect is hardly waited for."""
-        if head.status in REDIRECT_CODES:
+        if head.status in REDIRECT_CODES or (self._max_size is not None and length > self._max_size):
             return False
-        is_long = head.is_encoded and length > _DECODED_AT_ONCE
-        return not is_long and (self._max_size is None or length <= self._max_size)
+        return not head.is_encoded or length <= _DECODED_AT_ONCE
 
     def _read_in_pieces(self) -> None:
         whole, self._whole, self._head = self._whole, None, None
@@ -178,11 +223,11 @@ class StrictResponseHandler(ResponseHandler):
         """Data from the event loop. Data that arrives on an idle connection makes it unusable."""
         if not data:  # aiohttp calls this without data, to continue with a buffer that it has not got
             return
+        if self._whole is not None:
+            self._receive_whole(data, self._whole)
+            return
         if self.is_idle:
             self.force_close()
-        if self._whole is not None:
-            self._receive_whole(data)
-            return
         if not self._is_reading:
             self.force_close()  # nobody requested these bytes
             if self._early is not None:  # a server that speaks first, such as SSH, is no HTTP server
@@ -279,6 +324,9 @@ class StrictResponseHandler(ResponseHandler):
             self._read_in_pieces()
         if self._is_reading and self.fatal_error is None:
             self._read_end()
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
         self._on_lost(self)
         transport, payload = self.transport, self._payload
         super().connection_lost(exc)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import weakref
+from asyncio import get_running_loop
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -39,7 +40,7 @@ class LoopSessions:
 
     def here(self) -> LoopSession | None:
         """The session of this loop; None before the first `get`, and once the client is closed."""
-        return None if self.is_closed else self._sessions.get(asyncio.get_running_loop())
+        return None if self.is_closed else self._sessions.get(get_running_loop())
 
     async def get(self) -> LoopSession:
         """The session of this loop; a closed one if the client is closed at this very moment."""

@@ -49,15 +49,11 @@ class AiohttpTransport:
         if idle is None or is_bounded or request.method == "HEAD" or "Connection" in request.headers:
             return await self._exchange.send(request, timeout, idle)
         loop_session, protocol = idle
-        started = loop_session.loop.time()
+        now, total = loop_session.loop.time, timeout.total
+        started = now()
         try:
-            whole = protocol.request_whole(request_bytes(request))
-            total = timeout.total
-            due = {} if total is None else loop_session.timers.schedule(started, total, whole)
-            try:
-                result = await whole
-            finally:
-                due.pop(whole, None)
+            ends_at = None if total is None else started + total
+            result = await protocol.request_whole(request_bytes(request), ends_at)
         except BaseException:
             loop_session.connector.release(protocol, should_close=True)
             raise
@@ -77,10 +73,10 @@ class AiohttpTransport:
                 decoded = body.getvalue()
             except HttpClientError as refused:
                 if isinstance(refused, DecodingError):
-                    refused.response = _response(request, head, content, loop_session.loop.time() - started)
+                    refused.response = _response(request, head, content, now() - started)
                 return refusal_of(refused)
             content = decoded
-        return _response(request, head, content, loop_session.loop.time() - started)
+        return _response(request, head, content, now() - started)
 
     async def open_response_async(self, request: HttpRequest, timeout: Timeout) -> Outcome:
         """One exchange on the wire; the body of a success is left unread."""
@@ -94,9 +90,9 @@ class AiohttpTransport:
             or not IS_AS_EXPECTED
             or request.progress is not None
             or not is_short(request.body.content)
+            or is_hooked(loop_session.session)
+            or self._settings.proxies.proxy_for(request.url) is not None
         ):
-            return None
-        if self._settings.proxies.proxy_for(request.url) is not None or is_hooked(loop_session.session):
             return None
         protocol = loop_session.connector.acquire(split_url(request.url))
         return None if protocol is None else (loop_session, protocol)
