@@ -328,7 +328,8 @@ class Call(HttpContext):
         if attempt.answered_by is None:  # what an interceptor answered was never sent
             state = outcome.sent_state
             attempt.sent_state = state if attempt.sent_state is _LEAST else worst(attempt.sent_state, state)
-        self.merge_sent_state(attempt.sent_state)
+        before, after = self.sent_state, attempt.sent_state
+        self.sent_state = after if before is _LEAST else worst(before, after)
         decision: Decision | None = None
         if isinstance(outcome, HttpResponse):
             self.response = outcome

@@ -50,9 +50,9 @@ class Preparation:
         if type(request.headers) is not Headers:  # an interceptor may assign what a caller may pass
             request.headers = build_headers(request.headers)
         headers = request.headers
-        if request.body.charset is not None and "Content-Type" in headers:  # an interceptor may have set it
-            request.body = request.body.in_charset_of(headers["Content-Type"])
         body = request.body
+        if body.charset is not None and "Content-Type" in headers:  # an interceptor may have set it
+            request.body = body = body.in_charset_of(headers["Content-Type"])
         request._codec = opened._codec  # an interceptor may return a request of its own making
         if self._logins is not None and "Authorization" not in headers:
             login = self._logins.find(split_url(request.url).host)

@@ -291,7 +291,11 @@ class MetricsCollector:
         _, attempt, service, _, status, error, _, _, _, is_trial, *_ = event
         if service[-1:] == ")":
             service = without_key(service)
-        self._count(("http_attempts_total", service, status if error is None else error))
+        key = ("http_attempts_total", service, status if error is None else error)
+        counter = self._counters.get(key) or self._resolve_counter(key)
+        with self._metrics._lock:  # as `_count`, without another call
+            self._counted["http_attempts_total"] += 1
+            counter.value += 1
         if attempt > 1:
             self._count(("http_retries_total", service))
         if is_trial:

@@ -70,7 +70,10 @@ class CircuitBreakerLayer:
         finally:
             if scope is not None:
                 scope.breaker = None
-            breaker.settle(admission, failed)
+            if failed is False and isinstance(admission, int):  # nearly always
+                breaker.record_success(admission)
+            else:
+                breaker.settle(admission, failed)
         if failed and breaker.free_pass is None:  # it may be open
             wait = None if breaker.is_metrics_only else breaker.retry_after
             call.current.blocked_until = None if wait is None else call.clock() + wait
