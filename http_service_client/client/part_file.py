@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,13 +17,16 @@ from ..http.bodies.checksums import Checksum, parse_checksum
 from .part_names import open_new, open_resumable, read_own, unlock, write_own
 
 if TYPE_CHECKING:
+    from io import FileIO
+
     from typing_extensions import Self
 
-__all__ = ["PartFile", "Span", "record_of"]
+__all__ = ["PartFile", "Span", "record_of", "write_all"]
 
 Span = tuple[int, int]  # bytes of the file: the first, and the first one that is not of it
 
 _BLOCK = 1024 * 1024
+_MOST_AT_ONCE = 1000 if hasattr(os, "writev") else 1  # pieces; systems take 1024
 _MOVES_OPEN_FILES = os.name != "nt"
 
 
@@ -100,11 +103,11 @@ class PartFile:
     def write(self, pieces: list[bytes]) -> None:
         """Add bytes."""
         with self._using_file():
-            for piece in pieces:
-                self._file.write(piece)
-                if self._hash is not None:
+            write_all(self._file, pieces)
+            if self._hash is not None:
+                for piece in pieces:
                     self._hash.update(piece)
-                self.received += len(piece)
+            self.received += sum(map(len, pieces))
 
     def rewind(self, offset: int) -> None:
         """Discard what is beyond `offset`."""
@@ -129,7 +132,6 @@ class PartFile:
             found = f"{self._checksum.algorithm}:{self._hash.hexdigest()}"
             return f"the file has the checksum {found}, not {self._checksum}; it was discarded"
         with self._using_file():
-            self._file.flush()
             os.fsync(self._file.fileno())
             if not _MOVES_OPEN_FILES:
                 self._file.close()
@@ -169,8 +171,6 @@ class PartFile:
                     self._note_parts()
             if _MOVES_OPEN_FILES and not is_kept:
                 self._discard()
-            with suppress(OSError, ValueError):  # a full disk, which has raised already; or closed
-                self._file.flush()  # before another download may go on with it
             unlock(self._file)
             with suppress(OSError):
                 self._file.close()
@@ -186,6 +186,21 @@ class PartFile:
         self._part.unlink(missing_ok=True)
         self._record.unlink(missing_ok=True)
         self._is_gone = True  # from now on, the names may belong to the next download
+
+
+def write_all(file: FileIO, pieces: Sequence[bytes]) -> None:
+    """Write the pieces where the file is, in one system call if the system takes them: a piece may be a few KiB.
+
+    Raises OSError, for a full disk perhaps.
+    """
+    written = 0
+    if 1 < len(pieces) <= _MOST_AT_ONCE:
+        written = os.writev(file.fileno(), pieces)
+        if written == sum(map(len, pieces)):
+            return
+    left = memoryview(b"".join(pieces))[written:]
+    while left:
+        left = left[file.write(left) :]
 
 
 def record_of(url: str, version: tuple[Any, ...]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Opens the files of downloads in progress, so that other processes know them.
+"""Opens the files of downloads in progress, so that other processes know them. They have no buffer of their own.
 
 A process that is killed cannot remove its files. So their names are derived from the target's, and each file is locked
 while its download runs; the lock ends with its process. A file without a lock is an orphan: the next download to the
@@ -16,8 +16,8 @@ import os
 import secrets
 import stat
 from contextlib import suppress
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 from ..errors import InvalidRequestError
 
@@ -37,14 +37,14 @@ def _stem(target: Path) -> str:
     return f".{target.name[:40]}.{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:8]}"
 
 
-def open_new(target: Path) -> tuple[BinaryIO, Path]:
+def open_new(target: Path) -> tuple[FileIO, Path]:
     """A new file beside the target, and its path. Removes what killed processes left there."""
     number = 0
     while fcntl is not None and number < _MOST_AT_ONCE:
         path = target.with_name(f"{_stem(target)}.{number}.part")
         _remove_orphan(path)
         try:
-            file = open(path, "x+b")  # noqa: SIM115  # the caller closes it
+            file = FileIO(path, "x+b")
         except FileExistsError:  # another download is writing to it
             number += 1
             continue
@@ -57,10 +57,10 @@ def open_new(target: Path) -> tuple[BinaryIO, Path]:
             break
         number += 1  # another process took it for an orphan before it was locked
     path = target.with_name(f"{_stem(target)}.{secrets.token_hex(4)}.part")
-    return open(path, "x+b"), path
+    return FileIO(path, "x+b"), path
 
 
-def open_resumable(target: Path) -> tuple[BinaryIO, Path]:
+def open_resumable(target: Path) -> tuple[FileIO, Path]:
     """The file of a download that continues in another call, created if there is none, and its path.
 
     Raises InvalidRequestError while another download writes to it.
@@ -68,7 +68,7 @@ def open_resumable(target: Path) -> tuple[BinaryIO, Path]:
     path = target.with_name(f"{_stem(target)}.resume")
     flags = os.O_RDWR | os.O_CREAT | _NO_LINK | getattr(os, "O_BINARY", 0)
     while True:
-        file = os.fdopen(os.open(path, flags, 0o666), "r+b")
+        file = FileIO(os.open(path, flags, 0o666), "r+b")
         try:
             if not _is_ours(file.fileno()):
                 if not _is_at(file.fileno(), path):  # its download has just ended and removed it
@@ -112,7 +112,7 @@ def _try_lock(descriptor: int) -> bool | None:
     return True
 
 
-def unlock(file: BinaryIO) -> None:
+def unlock(file: FileIO) -> None:
     """Release the lock now. A child that was forked meanwhile would keep it after the file is closed."""
     if fcntl is not None and not file.closed:
         with suppress(OSError):

@@ -13,7 +13,7 @@ import shutil
 from itertools import pairwise
 from typing import Any
 
-from .part_file import PartFile, Span, record_of
+from .part_file import PartFile, Span, record_of, write_all
 
 __all__ = ["FilePart", "PartedFile"]
 
@@ -94,7 +94,6 @@ class PartedFile(PartFile):
                 for at in range(start, end, most)
             ]
             self._note_parts()  # before the size says what has not arrived
-            self._file.flush()
             _reserve(self._file.fileno(), total)
             return self._parts
 
@@ -110,10 +109,11 @@ class PartedFile(PartFile):
             if self.is_stopped:
                 raise InterruptedError("the download that this is a part of has ended")
             self._file.seek(part.received)
-            block = b"".join(pieces)[: part.end - part.received]  # more would be another part's bytes
-            self._file.write(block)
-            self._file.flush()
-            part.received += len(block)  # only now: what a full disk refused must not count as arrived
+            size, most = sum(map(len, pieces)), part.end - part.received
+            if size > most:  # the others would be another part's bytes
+                pieces, size = [b"".join(pieces)[:most]], most
+            write_all(self._file, pieces)
+            part.received += size  # only now: what a full disk refused must not count as arrived
             if self._in_parts() - self._noted >= _NOTE_EVERY:
                 self._note_parts()
 

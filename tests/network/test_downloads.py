@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import hashlib
 import os
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -396,12 +397,12 @@ def test_a_full_disk_is_an_os_error(
     monkeypatch: pytest.MonkeyPatch,
     size: int,
 ) -> None:
-    """The disk may refuse a write, or only the flush of the buffer, which closing the file tries once more."""
+    """Whether a small file is written at its end, or a large one on the way; nothing is left of it."""
 
     def open_full(target: Path) -> tuple[Any, Path]:
         part = target.with_name(".full.part")
         part.touch()
-        return open("/dev/full", "r+b"), part
+        return FileIO("/dev/full", "r+b"), part
 
     monkeypatch.setattr("http_service_client.client.part_file.open_new", open_full)
     with pytest.raises(OSError, match="No space left"):

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 __all__ = ["WRONG_LENGTH", "Download", "DownloadLayer", "DownloadSink", "with_headers"]
 
 _BLOCK = 256 * 1024  # bytes handed to the sink at a time
+_MOST_PIECES = 1000  # pieces of it; as objects of their own, tiny ones would take forty times their size
 # Bytes that are worth an attempt. With fewer, a hostile server could keep a call for days.
 _PROGRESS = 64 * 1024
 _UNREQUESTED_PART = Refuse("the server sent a part of the file although all of it was requested")
@@ -230,8 +231,9 @@ class Download:
         while True:
             piece = yield from call.current.body.next_piece()
             if isinstance(piece, bytes):
-                block.append(piece)
-                size += len(piece)
+                if piece:
+                    block.append(piece)
+                    size += len(piece)
                 received = self._sink.received + size
                 # At once: if this connection broke, the next attempt would go on after bytes that nobody vouches for.
                 if span is not None and (received > end or (not piece and received < end)):
@@ -241,7 +243,7 @@ class Download:
                     call.discard_body()
                     piece = _too_large(limit)
             has_ended = isinstance(piece, Failure) or not piece
-            if size and (has_ended or size >= _BLOCK):
+            if size and (has_ended or size >= _BLOCK or len(block) >= _MOST_PIECES):
                 failure = yield from self._write(block, call, total)
                 if failure is not None:
                     return failure

@@ -5,7 +5,10 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+from collections.abc import Sequence
+from io import FileIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,6 +42,38 @@ def test_after_a_rewind_the_checksum_starts_over(
         assert part.commit() is None
     assert path.read_bytes() == content
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("pieces", [[b"abc"], [b"ab", b"", b"c"], [b"a", b"b", b"c"] * 1000])
+@pytest.mark.parametrize("accepted", [None, 1, 2])
+@pytest.mark.parametrize("has_writev", [True, False])
+def test_all_pieces_are_written_in_order(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    pieces: list[bytes],
+    accepted: int | None,
+    has_writev: bool,
+) -> None:
+    """However many there are, and however few bytes the system accepts in one call."""
+    write, writev = os.write, getattr(os, "writev", None)
+
+    class Reluctant(FileIO):
+        def write(self, data: Any) -> int:
+            return write(self.fileno(), data[:accepted])
+
+    def writev_some(descriptor: int, buffers: Sequence[bytes]) -> int:
+        assert writev is not None
+        return int(
+            write(descriptor, b"".join(buffers)[:accepted]) if accepted else writev(descriptor, buffers)
+        )
+
+    if writev is None or not has_writev:
+        monkeypatch.setattr(part_file, "_MOST_AT_ONCE", 1)
+    else:
+        monkeypatch.setattr(part_file.os, "writev", writev_some)
+    with Reluctant(tmp_path / "file", "w") as file:
+        part_file.write_all(file, pieces)
+    assert (tmp_path / "file").read_bytes() == b"".join(pieces)
 
 
 def test_a_file_with_another_checksum_is_discarded(tmp_path: Path) -> None:

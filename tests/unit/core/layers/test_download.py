@@ -10,6 +10,7 @@ import pytest
 from http_service_client import HttpRequest, ReadTimeoutError, SentState, Timeout
 from http_service_client.core.effects import TIMED_OUT, Invoke, Work
 from http_service_client.core.layers.download import Download
+from http_service_client.core.open_body import OpenResponse
 from http_service_client.errors import AttemptTimeoutError, DeadlineExceededError, Failure
 from kit.fakes import URL
 
@@ -140,6 +141,36 @@ def test_a_dead_disk_has_the_limit_of_a_read(
     assert (failure.error_type, failure.sent_state) == (error, SentState.ABANDONED)
     words = f"within {timeout:.3g} s" if error is AttemptTimeoutError else "the deadline expired"
     assert words in failure.message
+
+
+@pytest.mark.parametrize(
+    ("pieces", "written"),
+    [
+        ([1] * 2500, [1000, 1000, 500]),
+        ([65536] * 5, [4, 1]),
+        ([100, 262144, 262144, 7], [2, 1, 1]),
+    ],
+    ids=["tiny", "usual", "large"],
+)
+def test_a_body_is_handed_over_in_blocks_of_bounded_memory(pieces: list[int], written: list[int]) -> None:
+    """A list of tiny pieces would take forty times the size of its bytes."""
+    left, blocks = list(pieces), []
+
+    class Body:
+        def next_piece(self) -> Any:
+            yield from ()
+            return bytes(left.pop(0)) if left else b""
+
+    class Counts(Sink):
+        def write(self, pieces: list[bytes]) -> None:
+            super().write(pieces)
+            blocks.append(len(pieces))
+
+    sink, call = Counts(), a_call()
+    call.current.body, call.options.stream = Body(), SimpleNamespace(max_size=None)
+    response: Any = OpenResponse(200, source=SimpleNamespace(close=lambda: None))
+    assert driven(Download(sink)._save(response, call, None, None)) is None
+    assert (blocks, sink.received) == (written, sum(pieces))
 
 
 def test_progress_is_reported_after_each_block() -> None:
