@@ -84,6 +84,19 @@ def _aiosonic(on_loop: OnLoop, scenario: Scenario) -> Call | None:
     return call
 
 
+def _httpr_async(on_loop: OnLoop, scenario: Scenario) -> Call | None:
+    module = installed("httpr")
+    if module is None:
+        return None
+    client = on_loop.enter(module.AsyncClient(ca_cert_file=scenario.ca_file))
+    url, json = scenario.url, scenario.json
+
+    async def call() -> Any:
+        return (await client.get(url) if json is None else await client.post(url, json=json)).json()
+
+    return call
+
+
 def _pyreqwest_async(on_loop: OnLoop, scenario: Scenario) -> Call | None:
     module = installed("pyreqwest.client")
     if module is None:
@@ -148,6 +161,7 @@ _ASYNC: dict[str, Callable[[OnLoop, Scenario], Call | None]] = {
     "httpx": _httpx_async,
     "httpx2": _httpx2_async,
     "aiosonic": _aiosonic,
+    "httpr": _httpr_async,
     "pyreqwest": _pyreqwest_async,
     "wreq": _wreq_async,
 }

@@ -7,6 +7,7 @@ of them is steady even where their times are not; the median over the rounds rem
 from __future__ import annotations
 
 import gc
+import random
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -44,13 +45,12 @@ Samples = dict[str, list[Sample]]
 def take_turns(contenders: Mapping[str, Work], *, rounds: int, repeat: int) -> Samples:
     """`rounds` samples of each contender, of `repeat` repetitions, after one round to warm up.
 
-    Each round starts with another contender, so that no contender always follows the same one.
+    Each round has another order, the same in each run, so that no contender always follows the same one.
     """
     samples: Samples = {name: [] for name in contenders}
-    names = list(contenders)
+    order = random.Random(0)
     for number in range(-1, rounds):
-        first = number % len(names)
-        for name in names[first:] + names[:first]:
+        for name in order.sample(list(contenders), len(contenders)):
             sample = _sample(contenders[name], repeat)
             if number >= 0:
                 samples[name].append(sample)

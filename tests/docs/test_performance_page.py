@@ -88,3 +88,24 @@ def test_figures_of_two_machines_are_not_mixed() -> None:
     with pytest.raises(SystemExit, match="not the machine of the page: measure all fields"):
         merged(kept, _run("two", blocking="new"))
     assert merged(kept, _run("two")) == {**kept, "facts": "two"}
+
+
+def test_contenders_take_turns_in_changing_order() -> None:
+    """Each once a round, after a round that does not count, and none always behind the same one."""
+    turns: list[str] = []
+    contenders = {name: (lambda times, name=name: turns.append(name)) for name in "abc"}
+    samples = load("benchmarks/measuring.py").take_turns(contenders, rounds=20, repeat=1)
+    assert {name: len(found) for name, found in samples.items()} == dict.fromkeys("abc", 20)
+    rounds = [tuple(turns[start : start + 3]) for start in range(0, len(turns), 3)]
+    assert len(rounds) == 21
+    assert all(sorted(one) == ["a", "b", "c"] for one in rounds)
+    assert {one[: one.index("b")][-1:] for one in rounds} == {(), ("a",), ("c",)}
+
+
+def test_what_is_above_the_limit_is_counted_in_units() -> None:
+    """Round by round: 5 above 1 are two units of 2."""
+    measuring = load("benchmarks/measuring.py")
+    samples = {
+        name: [measuring.Sample(cpu, 9.0)] * 3 for name, cpu in (("ours", 5.0), ("raw", 1.0), ("unit", 2.0))
+    }
+    assert measuring.above(samples, "ours", "raw", "unit") == (2.0, 2.0, 2.0)
