@@ -614,7 +614,8 @@ class CallBuilder:
             timeout = Timeout(
                 total=given, connect=self._options.timeout.connect, pool=self._options.timeout.pool
             )
-        return timeout if _is_switch(breaker) else timeout.within(breaker.timeout)
+        own = chosen("circuit_breaker", breaker, None, "CircuitBreakerPolicy")
+        return timeout if own is None else timeout.within(own.timeout)
 
 
 def _hosts_of(base_url: str | None, alternate_urls: Sequence[str]) -> Hosts | None:

@@ -15,7 +15,6 @@ from ..core.call import Call, CallOptions
 from ..core.layers.interceptors import Interceptor
 from ..core.origins import OriginRegistry, state_key
 from ..core.pipeline import call_pipeline, foreign_pipeline
-from ..drivers.blocking import load_portal
 from ..drivers.call_ids import CALL_IDS
 from ..drivers.garbage import collect_garbage
 from ..drivers.imports import import_apart
@@ -468,7 +467,11 @@ class Interceptors:
         return self._made[item]
 
 
+def _load_portal() -> None:
+    from ..drivers import portal  # noqa: F401
+
+
 def _prepare_for(method: Any) -> None:
     """Import now what blocking calls run async user code with."""
     if inspect.iscoroutinefunction(method):
-        import_apart(load_portal)
+        import_apart(_load_portal)

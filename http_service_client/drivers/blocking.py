@@ -42,7 +42,7 @@ from .waits import Waits
 if TYPE_CHECKING:
     from .portal import Portal
 
-__all__ = ["BlockingDriver", "load_portal", "wait_for_grant"]
+__all__ = ["BlockingDriver", "wait_for_grant"]
 
 T = TypeVar("T")
 
@@ -235,13 +235,12 @@ def _invoke(effect: Invoke, portal: Portal | None) -> Any:
     return value
 
 
-def load_portal() -> None:
-    """Import what runs async user code, before a call needs it."""
+def _load_portal() -> None:
     from . import portal  # noqa: F401
 
 
 def _common_portal() -> Portal:
-    import_apart(load_portal)
+    import_apart(_load_portal)
     from .portal import PORTAL
 
     return PORTAL

@@ -175,7 +175,7 @@ def test_a_call_may_interrupt_the_making_of_a_backend(server: LoopbackServer) ->
 
 SIGNAL_DURING = """
 import faulthandler, os, signal, sys
-from http_service_client import FibonacciBackoff, HttpServiceClient, RetryPolicy
+from http_service_client import HttpServiceClient
 faulthandler.dump_traceback_later(20, exit=True)
 client = HttpServiceClient()
 results = []
@@ -211,8 +211,8 @@ client.close()
 @pytest.mark.parametrize(
     ("module", "action", "printed"),
     [
-        ("requests.sessions", "calls", "[204, 204, 204]"),
-        ("urllib3.util", "raises", "['interrupted', 204]"),
+        ("http_service_client.transports.over_requests.pools", "calls", "[204, 204, 204]"),
+        ("http_service_client.drivers.blocking", "raises", "['interrupted', 204]"),
     ],
 )
 def test_a_signal_may_interrupt_the_import_of_the_first_call(
