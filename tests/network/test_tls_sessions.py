@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from http_service_client import ConnectionPoolConfig, HttpServiceClient
+from http_service_client import ConnectionPoolConfig, HttpClientConfig, HttpServiceClient
+from http_service_client.testing import LoopbackServer, respond
 from http_service_client.transports.network import tls, tls_sessions
 from http_service_client.transports.network.tls import TlsSettings
 from http_service_client.transports.network.tls_sessions import resumption_for
@@ -275,6 +276,25 @@ def test_a_context_of_the_users_own_resumes_nothing(
     assert resumptions.reused == [False] * 3
 
 
+def test_a_context_whose_class_knows_no_sessions_can_be_used(
+    tls_server: LoopbackServer, ca_file: str
+) -> None:
+    """A class of the user's own may take the arguments that it needs, and no more."""
+
+    class Plain(ssl.SSLContext):
+        def wrap_socket(  # type: ignore[override]  # as users write it
+            self, sock: socket.socket, server_hostname: str, suppress_ragged_eofs: bool
+        ) -> ssl.SSLSocket:
+            return super().wrap_socket(sock, server_hostname=server_hostname)
+
+    context = Plain(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(ca_file)
+    tls_server.script("/", respond(204))
+    with BlockingFrontEnd() as front_end:
+        client = front_end.client(connection_pool=ConnectionPoolConfig(ssl_context=context))
+        assert front_end.request(client, "GET", tls_server.url + "/").status_code == 204
+
+
 def test_a_context_that_verifies_by_itself_resumes_nothing(
     ca_file: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -371,6 +391,29 @@ def test_the_number_of_sessions_is_bounded(context: ssl.SSLContext) -> None:
     for _ in range(20):
         known(context, 1).keep(Connected())
     assert sum(known(context, 1).take() is not None for _ in range(20)) == 4
+
+
+def test_sessions_are_resumed_on_uvloop(
+    resumptions: Resumptions, certificates: Certificates, ca_file: str
+) -> None:
+    """It does its own TLS, with the same objects."""
+    uvloop = pytest.importorskip("uvloop")
+
+    async def calls(url: str) -> None:
+        async with HttpServiceClient(
+            HttpClientConfig(connection_pool=ConnectionPoolConfig(ssl_ca_file=ca_file))
+        ) as client:
+            for _ in range(3):
+                client.drop_idle_connections()
+                await client.get_async(url)
+
+    with served(resumptions.serve, tls=resumptions.context) as address:
+        loop = uvloop.new_event_loop()
+        try:
+            loop.run_until_complete(calls(f"https://{address}/"))
+        finally:
+            loop.close()
+    assert resumptions.reused == [False, False, True]
 
 
 @needs_fork

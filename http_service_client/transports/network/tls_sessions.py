@@ -17,7 +17,7 @@ A ticket of TLS 1.3 is used once (RFC 8446, C.4), so that nobody on the way can 
 client. It comes after the handshake: it is taken once the head of a response has arrived. Over TLS 1.2, one session
 serves many connections.
 
-CPython copies a session when it is read, and again when it is set, each for as much CPU time as a quarter of a handshake.
+CPython copies a session when it is read, and again when it is set, each for as much CPU time as a fifth of a handshake.
 So a session is taken only from the second connection to a peer on. Most clients need no more than one for hours.
 """
 

@@ -151,12 +151,16 @@ def _start_tls(
     resumption: Resumption | None = None,
 ) -> Any:
     sock.settimeout(seconds_left(expires_at))  # bounds the handshake as a whole
+    session = None if resumption is None else resumption.take()
+    options: dict[str, Any] = (
+        {} if session is None else {"session": session}
+    )  # a user's class may not know it
     try:
         return context.wrap_socket(
             sock,
             server_hostname=_server_name(url),
             suppress_ragged_eofs=_RESET_LOOKS_LIKE_AN_END,
-            session=None if resumption is None else resumption.take(),
+            **options,
         )
     except BaseException:
         if resumption is not None:
