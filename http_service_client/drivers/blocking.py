@@ -7,7 +7,6 @@ whether or not the calling thread has a running loop of its own.
 from __future__ import annotations
 
 import contextvars
-import os
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -35,7 +34,7 @@ from ..errors import Failure
 from ..http.messages import HttpRequest
 from .imports import import_apart
 from .interruption import INTERRUPTION, Interruption, interruptible
-from .locks import ForkSafeLock
+from .locks import ForkSafeLock, acquire_within
 from .threads import MOST_BEHIND, DaemonThreads
 from .waits import Waits
 
@@ -45,9 +44,6 @@ if TYPE_CHECKING:
 __all__ = ["BlockingDriver", "wait_for_grant"]
 
 T = TypeVar("T")
-
-# Seconds that a lock is waited for at a time. On Windows, Ctrl-C does not interrupt such a wait, but comes after it.
-_SLICE = 0.25 if os.name == "nt" else 3600.0
 
 # Of plans that run beside calls. They may wait for each other (a token's provider makes a call that needs another token),
 # so there must be more threads than such chains, and plans that nobody waits for have threads of their own: a
@@ -266,10 +262,5 @@ def wait_for_grant(effect: Acquire) -> bool:
     granted = threading.Lock()
     granted.acquire()
     effect.waiter.notify(granted.release)
-    left = effect.timeout
-    while left is None or left > _SLICE:
-        if granted.acquire(timeout=_SLICE):
-            return effect.waiter.is_granted
-        left = None if left is None else left - _SLICE
-    granted.acquire(timeout=max(0.0, left))
+    acquire_within(granted, effect.timeout)
     return effect.waiter.is_granted  # a grant may come just as the wait times out: use it

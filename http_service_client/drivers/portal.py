@@ -19,7 +19,7 @@ from typing import Any
 
 from .aio import bounded
 from .interruption import interruptible
-from .locks import ForkSafeLock
+from .locks import ForkSafeLock, acquire_within
 
 __all__ = ["PORTAL", "WIRE", "Portal"]
 
@@ -81,7 +81,7 @@ class Portal:
             # On Python 3.10 create_task takes no context: the task copies that of the callback.
             loop.call_soon_threadsafe(start, context=contextvars.copy_context())
             with interruptible(lambda: loop.call_soon_threadsafe(_cancel, tasks)):
-                is_done.acquire()
+                acquire_within(is_done, None)
         except BaseException:  # the caller was interrupted
             loop.call_soon_threadsafe(_cancel, tasks)
             raise

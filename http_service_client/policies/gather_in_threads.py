@@ -15,8 +15,7 @@ __all__ = ["gather_in_threads", "run_in_threads"]
 
 T = TypeVar("T")
 
-# Seconds of a wait at a time. On Windows, Ctrl-C does not interrupt a wait, but comes after it.
-_SLICE = 0.25 if os.name == "nt" else None
+_SLICE = 0.25 if os.name == "nt" else 1.0  # seconds of a wait at a time, as in `drivers.locks`
 
 
 @overload

@@ -18,7 +18,6 @@ import encodings.idna  # noqa: F401  # `getaddrinfo` encodes each host name by i
 import ipaddress
 import os
 import socket
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -26,6 +25,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from ...drivers.interruption import interruptible
+from ...drivers.locks import acquire_within
 from ...drivers.threads import DaemonThreads
 from ...errors import EgressRefusedError
 from ...http.egress import EgressPolicy
@@ -62,7 +62,7 @@ def resolve(host: str, port: int, within: float | None) -> list[Address]:
     look_up = _join(host, port, receive)
     try:
         with interruptible(wake):
-            if not arrived.acquire(timeout=-1 if within is None else min(within, threading.TIMEOUT_MAX)):
+            if not acquire_within(arrived, within):
                 raise TimeoutError("the host name was not resolved in time")
     finally:
         look_up.leave(receive)
