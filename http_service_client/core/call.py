@@ -179,7 +179,7 @@ class Attempt:
         outcome says nothing about the call's service.
     has_left_origin: a redirect led to another origin, so no credentials are added from then on.
     has_progressed: it failed, but a download has more of its file than before, and the next attempt continues there.
-    is_queued: it waits for a connection slot, or has given up that wait.
+    is_queued: it waits for a permit or a connection slot, or has given up that wait.
     is_trial: its outcome decides about an open circuit.
     needed: seconds that it needs at least, as its service is known; 0.0 when nothing is.
     passes_gate: the client was closed during the wait before it, so that it waits for nothing else.
@@ -309,6 +309,15 @@ class Call(HttpContext):
         It may be negative. It is what remains, less what the attempt needs, where that is known.
         """
         return None if self.deadline_at is None else self.deadline_at - self.clock() - self.current.needed
+
+    @property
+    def is_queued(self) -> bool:
+        """Of its attempt."""
+        return self.current.is_queued
+
+    @is_queued.setter
+    def is_queued(self, value: bool) -> None:
+        self.current.is_queued = value
 
     def record(self, event: Event) -> None:
         """Add an event to the timeline and notify the listener."""

@@ -26,6 +26,7 @@ class Subject(Protocol):
     attempt: int
     call_name: str | None
     clock: Callable[[], float]
+    is_queued: bool
 
     @property
     def key(self) -> str: ...
@@ -100,6 +101,7 @@ class Operation:
 
     args, kwargs: of the function.   attempt: 1-based number of the present one.
     handled: the exception that was being handled when the call began, or None (see `errors.chain`).
+    is_queued: the attempt waits for a permit, or has given up that wait: the function was not called.
     may_repeat: another attempt would begin at the beginning; not so once a generator has delivered an item.
     expires_at: the instant at which an async function is cancelled; None for no limit.
     result: of the plan of a plain function.
@@ -108,7 +110,7 @@ class Operation:
 
     __slots__ = (
         *("_events", "_id", "args", "attempt", "call_name", "clock", "expires_at", "guarded"),
-        *("handled", "is_paused", "kwargs", "may_repeat", "result", "started_at"),
+        *("handled", "is_paused", "is_queued", "kwargs", "may_repeat", "result", "started_at"),
     )
 
     result: Any  # unset at first
@@ -126,6 +128,7 @@ class Operation:
         self.handled = handled
         self.attempt = 1
         self.may_repeat = True
+        self.is_queued = False
         self.expires_at: float | None = None
         self.is_paused: Callable[[], bool] | None = None
         self.call_name: str | None = None

@@ -110,7 +110,7 @@ class RateLimitPolicy(StatefulStrategy[RateLimitSettings]):
             limiter.reset_after_fork()
 
     def guard(self, proceed: Proceed, operation: Operation) -> Plan[Any]:
-        """The plan of one token. A call that a policy further inside refuses returns it."""
+        """The plan of one token. A call that a policy further inside refuses, or that is ended while it waits there, returns it."""
         limiter, key = self._only, None
         if limiter is None:
             limiter, key = self._keyed(operation)
@@ -120,19 +120,20 @@ class RateLimitPolicy(StatefulStrategy[RateLimitSettings]):
                 raise refused.error_type(refused.message, **refused.details)
         if limiter.learns:
             return (yield from self._learning(proceed, operation, limiter))
+        attempt = operation.attempt
         try:
             return (yield from proceed(operation))
-        except CallRefusedError as error:
-            if error.request is None:  # not one of a client that the function called
+        except BaseException as error:
+            if _was_not_called(operation, attempt, error):
                 limiter.give_back()
             raise
 
     def _learning(self, proceed: Proceed, operation: Operation, limiter: RateLimiter) -> Plan[Any]:
-        began_at, wall = operation.clock(), self._clock.wall
+        began_at, wall, attempt = operation.clock(), self._clock.wall, operation.attempt
         try:
             result = yield from proceed(operation)
         except BaseException as error:
-            if isinstance(error, CallRefusedError) and error.request is None:
+            if _was_not_called(operation, attempt, error):
                 limiter.give_back()
             else:
                 learn(limiter, began_at, _outcome_of(error, operation.handled), wall)
@@ -170,6 +171,17 @@ class RateLimitPolicy(StatefulStrategy[RateLimitSettings]):
 
 def _is_at_rest(limiter: RateLimiter) -> bool:
     return limiter.is_at_rest
+
+
+def _was_not_called(operation: Operation, attempt: int, error: BaseException) -> bool:
+    """Whether the function was not called: refused by a policy of this operation, or ended in a wait for one.
+
+    attempt: the one that the token was for. If a retry inside has made another one since, the function was called before.
+    """
+    # An error with a request is of a client that the function called.
+    if isinstance(error, CallRefusedError) and error.request is None:
+        return True
+    return operation.is_queued and operation.attempt == attempt
 
 
 def _outcome_of(error: BaseException, handled: BaseException | None) -> object:

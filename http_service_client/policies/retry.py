@@ -178,6 +178,7 @@ class RetryPolicy(RetrySettings, Strategy):
                 yield from Sleep(wait)
                 attempts.begin_attempt()
                 operation.attempt += 1
+                operation.is_queued = False
         finally:
             if attempts is not None:
                 attempts.end()

@@ -118,7 +118,9 @@ def admit(
         began = subject.clock()
         remaining = subject.slack()
         ends_with_deadline = remaining is not None and (max_wait is None or remaining <= max_wait)
+        subject.is_queued = True
         may_go_on = yield from Acquire(permit, max(0.0, remaining or 0.0) if ends_with_deadline else max_wait)
+        subject.is_queued = not may_go_on
         waited = subject.clock() - began
         if not may_go_on:
             if ends_with_deadline and not permit.was_displaced:

@@ -42,7 +42,7 @@ class RateLimitLayer:
 
     The wait is no part of the attempt's time. A redirect's hop takes none: by then the server before it has acted on the
     request. An attempt that ends before anything is sent returns its token: another policy refuses it, such as an open
-    circuit, or its time is over while it waits for a permit or a connection.
+    circuit, or its time is over, or it is cancelled, while it waits for a permit or a connection.
 
     A limit that learns is shown the response of the call's own origin, not one that an interceptor made.
 
@@ -62,7 +62,12 @@ class RateLimitLayer:
                 return refused
         if limiter.learns:
             return (yield from self._learning(proceed, request, call, limiter))
-        outcome = yield from proceed(request, call)
+        try:
+            outcome = yield from proceed(request, call)
+        except BaseException:  # cancelled, say
+            if _was_queued(call):
+                limiter.give_back()
+            raise
         if isinstance(outcome, Failure) and _was_not_sent(outcome, call):
             limiter.give_back()
         return outcome
@@ -75,13 +80,22 @@ class RateLimitLayer:
         try:
             outcome = yield from proceed(request, call)
         finally:
-            if isinstance(outcome, Failure) and _was_not_sent(outcome, call):
+            if (
+                _was_queued(call)
+                if outcome is None
+                else isinstance(outcome, Failure) and _was_not_sent(outcome, call)
+            ):
                 limiter.give_back()
             else:
                 own = None if call.current.answered_by is not None else _of_own_origin(outcome, request)
                 learn(limiter, began_at, _UNKNOWN if own is None else own, self._wall_clock)
         result: Outcome = outcome
         return result
+
+
+def _was_queued(call: Call) -> bool:
+    """Whether an attempt that was ended from outside had come no further than to a wait of this client."""
+    return call.current.is_queued and call.current.sent_state is _NEVER_SENT
 
 
 def _was_not_sent(failure: Failure, call: Call) -> bool:

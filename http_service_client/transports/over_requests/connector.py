@@ -152,9 +152,8 @@ def _start_tls(
 ) -> Any:
     sock.settimeout(seconds_left(expires_at))  # bounds the handshake as a whole
     session = None if resumption is None else resumption.take()
-    options: dict[str, Any] = (
-        {} if session is None else {"session": session}
-    )  # a user's class may not know it
+    # A user's class may not know it.
+    options: dict[str, Any] = {} if session is None else {"session": session}
     try:
         return context.wrap_socket(
             sock,

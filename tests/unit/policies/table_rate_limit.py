@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from http_service_client import (
+    BulkheadPolicy,
     CircuitBreakerPolicy,
     ConstantBackoff,
     RateLimitPolicy,
@@ -126,6 +127,24 @@ ROWS = [
         lambda clock: [limit(clock), CircuitBreakerPolicy(1, 100.0, clock=clock.monotonic)],
         [Op(gives=ValueError), Op(at=1.0), Op(at=1.0), Op(at=1.25)],
         "ValueError@0 CircuitOpenError@1 CircuitOpenError@1 CircuitOpenError@1.25",
+    ),
+    Row(
+        "a call that is cancelled while it waits for a permit returns its token",
+        lambda clock: [limit(clock, burst=2), BulkheadPolicy(1, max_wait=None, clock=clock)],
+        [Op(takes=0.375), Op(cancel=0.25), Op(at=0.5)],
+        "ok@0.375 cancelled@0.25 ok@0.5",
+    ),
+    Row(
+        "a call whose deadline ends its wait for a permit returns its token",
+        lambda clock: [limit(clock, burst=2), BulkheadPolicy(1, max_wait=None, clock=clock)],
+        [Op(takes=0.375), Op(inside=lambda clock: deadline(0.25, clock=clock.monotonic)), Op(at=0.5)],
+        "ok@0.375 DeadlineExceededError@0.25 ok@0.5",
+    ),
+    Row(
+        "a call that fails after a wait for a permit has used its token",
+        lambda clock: [limit(clock, burst=2), BulkheadPolicy(1, max_wait=None, clock=clock)],
+        [Op(takes=0.25), Op(gives=ValueError), Op(at=0.5)],
+        "ok@0.25 ValueError@0.25 ok@1",
     ),
     Row(
         "each key has a limit of its own",

@@ -11,7 +11,17 @@ from typing import Any
 
 import pytest
 
-from http_service_client import ConfigurationError, RateLimitExceededError, RateLimitPolicy, deadline
+from http_service_client import (
+    BulkheadPolicy,
+    ConfigurationError,
+    ConstantBackoff,
+    RateLimitExceededError,
+    RateLimitPolicy,
+    ResiliencePipeline,
+    RetryCondition,
+    RetryPolicy,
+    deadline,
+)
 from http_service_client.policies import RateLimitSettings
 from kit.forks import in_a_child, needs_fork
 from kit.threads import run_threads, wait_until
@@ -265,3 +275,39 @@ def test_a_forked_child_waits_for_nobody_of_its_parent() -> None:
     finally:
         may_end.set()
         thread.join()
+
+
+@pytest.mark.filterwarnings("ignore:RetryPolicy inside RateLimitPolicy is an unusual order")
+def test_a_call_whose_retry_is_cancelled_in_a_wait_has_used_its_token() -> None:
+    """The token was for all its attempts, and the first of them called the function."""
+    limit = RateLimitPolicy(1, per=1000, burst=2)
+    bulkhead = BulkheadPolicy(1, max_wait=None)
+    retry = RetryPolicy(
+        2, ConstantBackoff(0.0, jitter="none"), [RetryCondition.on_exceptions([KeyError])], budget=None
+    )
+
+    async def main() -> None:
+        may_fail = asyncio.Event()
+
+        async def fails() -> None:
+            await may_fail.wait()
+            raise KeyError
+
+        async def holds() -> None:
+            await asyncio.Event().wait()
+
+        call = asyncio.ensure_future(ResiliencePipeline(limit, retry, bulkhead).call_async(fails))
+        await asyncio.sleep(0)
+        other = asyncio.ensure_future(bulkhead.call_async(holds))
+        await asyncio.sleep(0)
+        assert bulkhead.snapshot().waiting == 1
+        may_fail.set()  # the other call is next, and the second attempt waits
+        while not (bulkhead.snapshot().granted and bulkhead.snapshot().waiting) and not call.done():
+            await asyncio.sleep(0)
+        call.cancel()
+        other.cancel()
+        await asyncio.wait([call, other])
+        assert call.cancelled()
+        assert int(limit.snapshot().tokens) == 1
+
+    asyncio.run(main())

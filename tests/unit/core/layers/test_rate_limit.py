@@ -10,11 +10,15 @@ from typing import Any
 import pytest
 
 from http_service_client import (
+    AdaptiveLimitPolicy,
+    BulkheadPolicy,
     CircuitOpenError,
     ClientClosedError,
     ConfigurationError,
+    ConnectionPoolConfig,
     DeadlineExceededError,
     HttpClientConfig,
+    HttpRequest,
     HttpResponse,
     HttpServiceClient,
     PoolTimeoutError,
@@ -23,6 +27,7 @@ from http_service_client import (
     SentState,
     Timeout,
 )
+from http_service_client.core.effects import Outcome
 from http_service_client.events import LimitRefused, LimitWaited, RetryStopped, StopReason
 from http_service_client.policies import RateLimitSettings
 from http_service_client.testing import ScriptedTransport, VirtualClock
@@ -245,6 +250,54 @@ def test_a_cancelled_task_returns_its_turn() -> None:
 
     asyncio.run(main())
     assert ended == [(0, 0.0), (2, pytest.approx(1.0)), (3, pytest.approx(2.0))]
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"bulkhead": BulkheadPolicy(1, max_wait=None)},
+        {"adaptive_limit": AdaptiveLimitPolicy(initial_limit=1, min_limit=1, max_limit=1, max_wait=None)},
+        {"connection_pool": ConnectionPoolConfig(max_connections=1)},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("follows", [False, True])
+def test_a_task_that_is_cancelled_in_another_wait_returns_its_token(
+    limits: dict[str, Any], follows: bool
+) -> None:
+    """Nothing of it was sent: it waited for a permit or a connection."""
+    begun, may_end = asyncio.Event(), asyncio.Event()
+
+    class Held(ScriptedTransport):
+        async def send_async(self, request: HttpRequest, timeout: Timeout) -> Outcome:
+            begun.set()
+            await may_end.wait()
+            return await super().send_async(request, timeout)
+
+    client = HttpServiceClient(
+        HttpClientConfig(rate_limit=RateLimitPolicy(1, per=1000, burst=3, follow_headers=follows), **limits),
+        transport=Held(HttpResponse(200)),
+    )
+    limiter: Any = client._call_builder.origins.get("https://api.example.com").rate_limiter
+
+    async def main() -> None:
+        first = asyncio.ensure_future(client.get_async("https://api.example.com/"))
+        await begun.wait()
+        second = asyncio.ensure_future(client.get_async("https://api.example.com/"))
+        while limiter.snapshot().tokens >= 2:
+            await asyncio.sleep(0)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        second.cancel()
+        await asyncio.wait([second])
+        assert second.cancelled()
+        assert int(limiter.snapshot().tokens) == 2
+        first.cancel()  # it was sent
+        await asyncio.wait([first])
+        assert int(limiter.snapshot().tokens) == 2
+        await client.close_async()
+
+    asyncio.run(main())
 
 
 @needs_fork
