@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import sys
+from asyncio import get_running_loop
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
@@ -253,12 +254,27 @@ class AsyncioDriver:
             branch.end(error=asyncio.CancelledError())
 
     async def _acquire(self, effect: Acquire) -> bool:
+        """Wait until the slot is granted, by any thread; False when the timeout came first."""
+        waiter = effect.waiter
         try:
-            # After `end_waits` the answer is yes: the plan goes on to its exchange, which is refused.
-            granted = not self._waits.enter(effect.waiter) or await _wait_for_grant(self._timers, effect)
-            return granted or self._waits.are_over
+            if not self._waits.enter(waiter):
+                return True  # after `end_waits`: the plan goes on to its exchange, which is refused
+            loop = get_running_loop()
+            granted = loop.create_future()
+            waiter.notify(partial(_wake_from_anywhere, loop, granted))
+            # Not wait_for: before Python 3.12 it swallows a cancellation that arrives in the same tick as the grant.
+            due = {}
+            if effect.timeout is not None:
+                timers = self._timers.get(loop) or new_timer_wheel(self._timers)
+                due = timers.schedule(loop.time(), effect.timeout, granted)
+            try:
+                await granted
+            finally:
+                due.pop(granted, None)
+            # Granted in the same tick as the timeout: use it.
+            return waiter.is_granted or self._waits.are_over
         finally:
-            self._waits.leave(effect.waiter)
+            self._waits.leave(waiter)
 
     async def _sleep(self, effect: Sleep) -> None:
         wait = (
@@ -463,27 +479,12 @@ async def _work(known: TimerWheels, effect: Work, threads: DaemonThreads | None 
         del value, error
 
 
-async def _wait_for_grant(known: TimerWheels, effect: Acquire) -> bool:
-    """Wait until the slot is granted, by any thread; False when the timeout came first."""
-    loop = asyncio.get_running_loop()
-    granted = loop.create_future()
-
-    def on_grant() -> None:
-        # Waking a loop from outside takes two system calls.
-        if asyncio._get_running_loop() is not loop or not is_running_here(loop):
-            loop.call_soon_threadsafe(_wake, granted)
-        elif not granted.done():
-            granted.set_result(None)
-
-    effect.waiter.notify(on_grant)
-    # Not wait_for: before Python 3.12 it swallows a cancellation that arrives in the same tick as the grant.
-    timers = known.get(loop) or new_timer_wheel(known)
-    due = {} if effect.timeout is None else timers.schedule(loop.time(), effect.timeout, granted)
-    try:
-        await granted
-    finally:
-        due.pop(granted, None)
-    return effect.waiter.is_granted  # granted in the same tick as the timeout: use it
+def _wake_from_anywhere(loop: asyncio.AbstractEventLoop, waiter: asyncio.Future[None]) -> None:
+    # Waking a loop from outside takes two system calls.
+    if asyncio._get_running_loop() is not loop or not is_running_here(loop):
+        loop.call_soon_threadsafe(_wake, waiter)
+    elif not waiter.done():
+        waiter.set_result(None)
 
 
 def _wake_all(waiters: list[asyncio.Future[None]]) -> None:

@@ -23,8 +23,7 @@ from http_service_client.core.effects import Acquire, Send, Sleep
 from http_service_client.core.layers.exchange import Exchange
 from http_service_client.core.machines.circuit_states import CircuitBreakerState
 from http_service_client.core.machines.semaphore import FairSemaphore
-from http_service_client.drivers.aio import AsyncioDriver, _wait_for_grant
-from http_service_client.drivers.aio_timers import TimerWheel
+from http_service_client.drivers.aio import AsyncioDriver
 from http_service_client.drivers.blocking import BlockingDriver
 from http_service_client.drivers.simulator import Run, Simulator
 from http_service_client.errors import DeadlineExceededError, PoolTimeoutError, SentState
@@ -80,11 +79,11 @@ def test_a_finished_wait_leaves_no_entry_until_its_timeout(is_cancelled: bool) -
     limit = FairSemaphore(1, lock=threading.Lock())
 
     async def main() -> list[Any]:
-        known: dict[asyncio.AbstractEventLoop, TimerWheel] = {}
+        driver = AsyncioDriver(None)  # type: ignore[arg-type]
         holder = limit.acquire_later()
-        task = asyncio.create_task(_wait_for_grant(known, wait_for(limit, 10.0)))
+        task: Any = asyncio.ensure_future(driver.perform(wait_for(limit, 10.0)))
         await asyncio.sleep(0)
-        (timers,) = known.values()
+        (timers,) = driver._timers.values()
         assert any(timers._by_second.values())
         if is_cancelled:
             task.cancel()
@@ -101,11 +100,11 @@ def test_the_waits_of_a_loop_share_their_timers() -> None:
     limit = FairSemaphore(1, lock=threading.Lock())
 
     async def main() -> None:
-        known: dict[asyncio.AbstractEventLoop, TimerWheel] = {}
+        driver = AsyncioDriver(None)  # type: ignore[arg-type]
         holder = limit.acquire_later()
-        tasks = [asyncio.create_task(_wait_for_grant(known, wait_for(limit, 10.0))) for _ in range(2)]
+        tasks = [asyncio.create_task(driver.perform(wait_for(limit, 10.0))) for _ in range(2)]
         await asyncio.sleep(0)
-        (timers,) = known.values()
+        (timers,) = driver._timers.values()
         assert sum(map(len, timers._by_second.values())) == 2
         for task in tasks:
             task.cancel()
