@@ -22,9 +22,13 @@ from kit.front_ends import FRONT_ENDS, FrontEnd
 pytest_plugins = ["kit.metronome"]
 
 # No deadline: a shared machine may stall for longer than any of our functions takes.
-hypothesis.settings.register_profile("local", deadline=None)
+hypothesis.settings.register_profile("local", deadline=None, max_examples=50)
 # The same examples on each run, so that a build that failed fails again.
-hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, database=None, print_blob=True)
+hypothesis.settings.register_profile(
+    "ci", hypothesis.settings.get_profile("local"), derandomize=True, database=None, print_blob=True
+)
+# For a night: `pytest --hypothesis-profile=deep`.
+hypothesis.settings.register_profile("deep", deadline=None, max_examples=2000)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 PACKAGE = Path(http_service_client.__file__).resolve().parent

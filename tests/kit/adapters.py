@@ -291,10 +291,10 @@ def is_adaptable(row: Row) -> bool:
     )
 
 
-def by_client(row: Row, way: type[Way]) -> Story:
+def by_client(row: Row, plain: type[FrontEnd]) -> Story:
     """The scenario by the client itself."""
     with ExitStack() as stack:
-        front_end = stack.enter_context(way.plain())
+        front_end = stack.enter_context(plain())
 
         def call(client: HttpServiceClient, method: str, url: str, options: dict[str, Any]) -> None:
             front_end.request(client, method, url, **options)

@@ -7,59 +7,64 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
-
 from kit.metronome import Metronome
 
 HERE = Path(__file__).parent
 
 SUITE = """
+from pathlib import Path
 from kit import metronome
 import pytest
 
 RUNS = []
-metronome.Metronome.stood_still = lambda self, started, ended: {still}
 
 @pytest.fixture
 def {fixture}():
+    metronome.Metronome.stood_still = lambda self, started, ended: {still}
     RUNS.append(1)
     yield
-    print("runs:", len(RUNS))
+    Path(__file__).with_suffix(".runs").write_text(str(len(RUNS)))
 
 def test_it({fixture}):
     assert {holds}
 """
 
+# file, fixture, seconds for which the machine stood still, what the test asserts, runs, whether it passes
+CASES = [
+    ("test_it.py", "server", 0.0, "False", 1, False),
+    ("test_it.py", "server", 0.5, "True", 1, True),
+    ("test_it.py", "server", 0.5, "len(RUNS) > 1", 2, True),
+    ("test_it.py", "server", 0.5, "False", 3, False),
+    ("test_it.py", "clock", 0.5, "False", 1, False),
+    ("network/test_it.py", "clock", 0.5, "len(RUNS) > 1", 2, True),
+    ("unit/network.py", "clock", 0.5, "False", 1, False),
+]
 
-@pytest.mark.parametrize(
-    ("file", "fixture", "still", "holds", "runs", "passes"),
-    [
-        ("test_it.py", "server", 0.0, "False", 1, False),
-        ("test_it.py", "server", 0.5, "True", 1, True),
-        ("test_it.py", "server", 0.5, "len(RUNS) > 1", 2, True),
-        ("test_it.py", "server", 0.5, "False", 3, False),
-        ("test_it.py", "clock", 0.5, "False", 1, False),
-        ("network/test_it.py", "clock", 0.5, "len(RUNS) > 1", 2, True),
-        ("unit/network.py", "clock", 0.5, "False", 1, False),
-    ],
-)
-def test_a_failure_of_a_test_in_real_time_counts_only_while_the_machine_runs(
-    tmp_path: Path, file: str, fixture: str, still: float, holds: str, runs: int, passes: bool
-) -> None:
+
+def test_a_failure_of_a_test_in_real_time_counts_only_while_the_machine_runs(tmp_path: Path) -> None:
     """It is run again, three times at most, if the machine stood still; any other test is run once."""
-    path = tmp_path / file
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(SUITE.format(fixture=fixture, still=still, holds=holds))
+    files = []
+    for number, (file, fixture, still, holds, *_) in enumerate(CASES):
+        path = tmp_path / str(number) / file
+        path.parent.mkdir(parents=True)
+        path.write_text(SUITE.format(fixture=fixture, still=still, holds=holds))
+        files.append(path)
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "kit.metronome", "-p", "no:cacheprovider", "-s", file],
+        [
+            *(sys.executable, "-m", "pytest", "--import-mode=importlib", "-rA"),
+            *("-p", "kit.metronome", "-p", "no:cacheprovider"),
+            *(str(path.relative_to(tmp_path)) for path in files),
+        ],
         env={"PYTHONPATH": str(HERE.parent), "PATH": ""},
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         text=True,
     )
-    assert done.stdout.count("runs:") == runs, done.stdout
-    assert (done.returncode == 0) is passes
-    assert done.stdout.count(f"run again, since the machine stood still: {file}::test_it") == runs - 1
+    for path, (*_, runs, passes) in zip(files, CASES, strict=True):
+        name = f"{path.relative_to(tmp_path)}::test_it"
+        assert path.with_suffix(".runs").read_text() == str(runs), name
+        assert f"{'PASSED' if passes else 'FAILED'} {name}" in done.stdout
+        assert done.stdout.count(f"run again, since the machine stood still: {name}") == runs - 1
 
 
 def test_a_thread_that_keeps_all_others_waiting_is_noticed() -> None:
