@@ -16,9 +16,8 @@ from kit.front_ends import AsyncioFrontEnd, FrontEnd
 
 @pytest.fixture(autouse=True)
 def no_collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """It does not run by itself, as where threads only wait. It is quick: it looks at what the test has made."""
+    """It does not run by itself, as where threads only wait."""
     gc.collect()
-    gc.freeze()
     gc.disable()
     monkeypatch.setattr(garbage, "_last_at", None)
     yield
