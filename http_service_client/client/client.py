@@ -608,11 +608,12 @@ class HttpServiceClient(Events):
         builder = self._call_builder
         driver = builder.backends.asyncio()
         import_apart(_load_download)
-        from ..core.layers.download import Download
+        from ..core.layers.download import BLOCK_FOR_A_THREAD, Download
         from .part_file import PartFile
 
         with PartFile(path, checksum, resume) as file:
-            stream = builder.streaming(max_response_size, options, Download(file))
+            saver = Download(file, block=BLOCK_FOR_A_THREAD)
+            stream = builder.streaming(max_response_size, options, saver)
             call = builder.build("GET", url, _stream=stream, **options)
             outcome = await driver.run(builder.pipelines.of_download(call)(call.request, call))
             return check_download(finish(call, outcome, None))

@@ -179,9 +179,9 @@ def test_a_timed_out_write_in_progress_leaves_no_file(
         def __init__(self, file: Any) -> None:
             self.file = file
 
-        def write(self, data: bytes) -> None:
+        def write(self, data: bytes) -> int:
             held()
-            self.file.write(data)
+            return int(self.file.write(data))
 
         def __getattr__(self, name: str) -> Any:
             return getattr(self.file, name)

@@ -40,6 +40,7 @@ def a_call(remaining: float | None = None, progress: Any = None, **limits: float
     return SimpleNamespace(
         current=SimpleNamespace(has_progressed=None),
         remaining=lambda: remaining,
+        clock=lambda: 0.0,
         options=SimpleNamespace(timeout=Timeout(**limits), progress=progress),
     )
 
@@ -147,8 +148,8 @@ def test_a_dead_disk_has_the_limit_of_a_read(
     ("pieces", "written"),
     [
         ([1] * 2500, [1000, 1000, 500]),
-        ([65536] * 5, [4, 1]),
-        ([100, 262144, 262144, 7], [2, 1, 1]),
+        ([65536] * 9, [8, 1]),
+        ([100, 262144, 262144, 7], [3, 1]),
     ],
     ids=["tiny", "usual", "large"],
 )
@@ -171,6 +172,28 @@ def test_a_body_is_handed_over_in_blocks_of_bounded_memory(pieces: list[int], wr
     response: Any = OpenResponse(200, source=SimpleNamespace(close=lambda: None))
     assert driven(Download(sink)._save(response, call, None, None)) is None
     assert (blocks, sink.received) == (written, sum(pieces))
+
+
+def test_a_slow_body_is_handed_over_as_it_arrives() -> None:
+    """Its progress is seen, and its bytes are in the file before there are enough for a block."""
+    blocks, now = [], 0.0
+
+    class Body:
+        def next_piece(self) -> Any:
+            nonlocal now
+            yield from ()
+            now += 0.07
+            return b"x" if now < 0.6 else b""
+
+    class Counts(Sink):
+        def write(self, pieces: list[bytes]) -> None:
+            blocks.append(len(pieces))
+
+    call = a_call()
+    call.clock, call.current.body, call.options.stream = (lambda: now), Body(), SimpleNamespace(max_size=None)
+    response: Any = OpenResponse(200, source=SimpleNamespace(close=lambda: None))
+    assert driven(Download(Counts())._save(response, call, None, None)) is None
+    assert blocks == [3, 3, 2]
 
 
 def test_progress_is_reported_after_each_block() -> None:
