@@ -47,6 +47,25 @@ def test_a_server_that_takes_no_streams_gets_no_further_connection(
     assert (len(http2_server.connections), len(http2_server.exchanges)) == (1, 2)
 
 
+@pytest.mark.parametrize("ending", ["idle", "ended"])
+def test_later_connections_resume_the_session_of_an_earlier_one(
+    front_end: FrontEnd, new_client: NewClient, http2_server: Http2Server, ending: str
+) -> None:
+    """From the third one on, as over HTTP/1.1; whoever ends the connection."""
+    http2_server.on("/", *[(ok if ending == "idle" else ok_and_hang_up)] * 3)
+    client = new_client()
+    for _ in range(3):
+        assert front_end.request(client, "GET", http2_server.url + "/").text == "ok"
+        client.drop_idle_connections()
+    secured = [each.transport.get_extra_info("ssl_object") for each in http2_server.connections]
+    assert [each.session_reused for each in secured] == [False, False, True]
+
+
+def ok_and_hang_up(exchange: Exchange) -> None:
+    ok(exchange)
+    exchange.hang_up()
+
+
 def test_where_no_idle_connection_is_kept_a_new_one_serves_its_call(
     front_end: FrontEnd, new_client: NewClient, http2_server: Http2Server
 ) -> None:

@@ -45,6 +45,7 @@ from ...http.http1.framing import ParserSettings
 from ...http.http1.rules import RULES
 from ..lifetime import Lifetime
 from ..network.polling import is_readable
+from ..network.tls_sessions import Resumption
 from ..over_aiohttp.asyncio_transports import close_socket
 from .frames import FloodError, FrameSplitter, GoAway
 from .heads import Field, HeadDecoder, check_trailers, response_head
@@ -79,7 +80,10 @@ class Http2Connection(asyncio.Protocol):
     lifetime: how long it may be kept.   speaks_http2: whether the server agreed to HTTP/2, by ALPN.
     idle_since: by `time.monotonic`, while there is no stream.   heard_at: when bytes last arrived, in the loop's time.
     opened: how many streams it has had.   error: what ended it, or None.
+    resumption: keeps its TLS session; None once it has.
     """
+
+    resumption: Resumption | None = None
 
     def __init__(
         self,
@@ -127,6 +131,12 @@ class Http2Connection(asyncio.Protocol):
     @property
     def is_idle(self) -> bool:
         return not self._streams
+
+    def keep_session(self) -> None:
+        """Keep its TLS session for later connections: it has been idle, or has ended."""
+        resumption, self.resumption = self.resumption, None
+        if resumption is not None:
+            resumption.keep()
 
     def may_open_stream(self) -> bool:
         """Whether a new stream may be opened now."""

@@ -20,6 +20,7 @@ from ..base import TransportSettings
 from ..network.happy_eyeballs import connect_to_any_async
 from ..network.resolver import address_text, permitted, resolve_async
 from ..network.tls import TlsSettings
+from ..network.tls_sessions import RESUMPTION, resumption_for
 from ..over_aiohttp.asyncio_transports import close_socket
 from .connection import Http2Connection
 from .stream import NotProcessedError
@@ -158,11 +159,15 @@ class Http2Pool:
             self._became_idle,
             functools.partial(self._ended, url.origin),
         )
+        resumption = resumption_for(context, (url.host, url.port, None, None))
+        RESUMPTION.set(resumption)  # in this task alone
         try:
             await self.loop.create_connection(
                 lambda: connection, sock=sock, ssl=context, server_hostname=url.host.rstrip(".")
             )
         except BaseException:
+            if resumption is not None:
+                resumption.failed()
             # Cancelled at the end of the handshake, asyncio would still send its close_notify, on a closed socket.
             if connection.transport is not None:
                 connection.transport.abort()
@@ -171,6 +176,7 @@ class Http2Pool:
         if self.closed:
             connection.close()
         elif connection.speaks_http2:
+            connection.resumption = resumption
             self._connections.setdefault(url.origin, []).append(connection)
             # Not idle yet: where no idle connection is kept, it would be closed before it is used.
             self.loop.call_later(_UNUSED, self._check_use, connection, context=Context())
@@ -187,12 +193,14 @@ class Http2Pool:
         _close_when_idle_for_long(self.loop, weakref.ref(connection))
 
     def _became_idle(self, connection: Http2Connection) -> None:
+        connection.keep_session()
         if self._is_draining:
             connection.close()
             return
         self._settings.idle.add(connection, connection.idle_since, self._close_idle)
 
     def _ended(self, origin: str, connection: Http2Connection) -> None:
+        connection.keep_session()
         self._settings.idle.discard(connection)
         connections = self._connections.get(origin, [])
         if connection in connections:
