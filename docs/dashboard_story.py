@@ -98,7 +98,11 @@ class Story:
         self._simulator = Simulator(self._respond)
         self._random = Random(1)
         clock = SimulatedClock(self._simulator.clock)
-        limits = {"bulkhead": {"max_concurrent": 500}, "rate_limit": {"rate": 1000}}  # which nothing reaches
+        limits = {  # which nothing reaches
+            "bulkhead": {"max_concurrent": 500},
+            "adaptive_limit": {"initial_limit": 400, "min_limit": 400, "max_limit": 400},
+            "rate_limit": {"rate": 1000},
+        }
         shop = HttpServiceClient(HttpClientConfig(**limits), clock=clock, random=Random(2).random)
         batch = HttpServiceClient(
             HttpClientConfig(

@@ -306,7 +306,7 @@ PANELS = (
             ),
             Panel(
                 "Permits",
-                "Of bulkheads and other limits on calls in progress: in use, and calls that wait for one.",
+                "Of bulkheads and adaptive limits: in use, all there are, and calls that wait for one.",
                 "short",
                 (
                     Query(

@@ -242,13 +242,13 @@ GAUGES = (
         _PERMITS[0],
         ("service", "limit"),
         "sum",
-        "Permits that calls and open streams hold now, of each limit on calls in progress, such as bulkhead.",
+        "Permits that calls and open streams hold now, of each limit on calls in progress: bulkhead, adaptive limit.",
     ),
     Gauge(
         _PERMITS[1],
         ("service", "limit"),
         "sum",
-        "Permits that there are now, in all keys of a service.",
+        "Permits that there are now, in all keys of a service. Those of an adaptive limit follow the service.",
     ),
     Gauge(
         _PERMITS[2],

@@ -34,7 +34,7 @@ class ServiceLoad:
     calls_waiting: calls that wait for a slot, of this service or of the client.
     retries_left: what the retry quota pays for; the least of its keys, None without a quota.
     pause_left: seconds of the pause that the service asked for; the longest of its keys, 0.0 for none.
-    permits: of each limit on calls in progress, such as "bulkhead": those in use, all there are, and calls that wait.
+    permits: of each limit on calls in progress, "bulkhead" and "adaptive limit": those in use, all there are, and calls that wait.
     rate: calls a second that the rate limit lets pass; the least of its keys, None where nothing limits them.
     waiting_for_rate: calls that wait for it; None without a rate limit.
     """
@@ -69,6 +69,8 @@ class ServiceLoad:
             self.pause_left = max(self.pause_left, state.gate.left)
         if state.bulkhead is not None:
             self._add_permits("bulkhead", state.bulkhead)
+        if state.adaptive_limit is not None:
+            self._add_permits("adaptive limit", state.adaptive_limit.permits)
         if state.rate_limiter is not None:
             self.waiting_for_rate = (self.waiting_for_rate or 0) + state.rate_limiter.waiting
             rate = state.rate_limiter.rate

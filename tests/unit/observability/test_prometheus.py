@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +188,22 @@ def test_permits_of_a_bulkhead_are_shown_where_there_is_one(front_end: FrontEnd)
     about = f"{{limit=bulkhead,service={ORIGIN}}}"
     found = gauges(registry)
     assert {name: found[name + about] for name in PERMITS} == dict(zip(PERMITS, (2, 4, 1), strict=True))
+
+
+def test_permits_of_an_adaptive_limit_follow_it(front_end: FrontEnd) -> None:
+    """The limit as it is now, beside those of the bulkhead."""
+    settings = {"initial_limit": 3, "min_limit": 2, "max_limit": 3}
+    harness = Harness(front_end, 200, adaptive_limit=settings, bulkhead={"max_concurrent": 9})
+    registry = registry_of(PrometheusCollector(harness.client))
+    harness.request()
+    limit = harness.state.adaptive_limit
+    assert limit.permits.permit().try_acquire()
+    about = f"{{limit=adaptive limit,service={ORIGIN}}}"
+    found = gauges(registry)
+    assert {name: found[name + about] for name in PERMITS} == dict(zip(PERMITS, (1, 3, 0), strict=True))
+    assert found[f"http_client_permits_limit{{limit=bulkhead,service={ORIGIN}}}"] == 9
+    limit.reconfigure(replace(limit.settings, initial_limit=2, max_limit=2))
+    assert gauges(registry)[f"http_client_permits_limit{about}"] == 2
 
 
 def test_a_rate_limit_is_shown_where_there_is_one(front_end: FrontEnd) -> None:
