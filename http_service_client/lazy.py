@@ -8,10 +8,18 @@ and the module behind the name is imported by the line that needs it. Such a lin
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from importlib import import_module
 
-__all__ = ["lazy_names"]
+__all__ = ["is_a", "lazy_names"]
+
+
+def is_a(value: object, module: str, name: str) -> bool:
+    """As `isinstance`, for a class of a module that only programs with such values have imported."""
+    # A module that is just being imported has no values yet.
+    kind = getattr(sys.modules.get(module), name, None)
+    return kind is not None and isinstance(value, kind)
 
 
 def lazy_names(package: dict[str, object], modules: Mapping[str, str]) -> list[str]:

@@ -22,12 +22,11 @@ from ..drivers.call_ids import CALL_IDS
 from ..drivers.imports import import_apart
 from ..drivers.locks import ForkSafeLock
 from ..errors import ClientClosedError, ConfigurationError, InvalidRequestError
-from ..http.auth.flow import AuthFlow, parse_auth
 from ..http.cookies.header import cookie_header
 from ..http.header_validation import validate_once
 from ..http.headers import Headers, build_headers
+from ..http.ids import new_id
 from ..http.messages import HttpRequest
-from ..http.path_templates import fill_path, is_of_template
 from ..http.preparation import parse_method
 from ..http.urls import is_relative, normalise_url, origin_of, redact_url
 from .config import HttpClientConfig
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
     from ..core.origins import OriginRegistry
     from ..drivers.clocks import Clock
     from ..events import Event
+    from ..http.auth.flow import AuthFlow
     from ..http.auth.netrc import NetrcEntries
     from ..http.bodies.progress import Progress
     from ..http.cookies.jar import CookieJar
@@ -340,6 +340,9 @@ class CallBuilder:
             codec = self._codec
             template = _url_template
             if path_params is not None:
+                import_apart(_load_templates)
+                from ..http.path_templates import fill_path
+
                 url, template = fill_path(url, path_params)
             request = HttpRequest(
                 parse_method(method),
@@ -361,7 +364,7 @@ class CallBuilder:
             how = self._special(request, idempotent, _stream, **special)
             options, key, name, total_timeout, circuit_breaker, has_budget, idempotent = how
         if self._adds_keys and idempotent is None and not request.is_safe_to_repeat:
-            make = _new_quoted_key if self._config.quote_idempotency_key else _new_key
+            make = _new_quoted_key if self._config.quote_idempotency_key else new_id
             request.headers["Idempotency-Key"] = _idempotency_key(request, make)
         state_name = origin_of(request.url)
         if key is None and self._state_key is not None:
@@ -507,8 +510,12 @@ class CallBuilder:
         request._codec = self._config.resolved.json_codec
         request.method = parse_method(kept.method)
         request.url = normalise_url(kept.url, None, self._base_url)
-        if request.url_template is not None and not is_of_template(request.url, request.url_template):
-            request.url_template = None  # the URL was changed
+        if request.url_template is not None:
+            import_apart(_load_templates)
+            from ..http.path_templates import is_of_template
+
+            if not is_of_template(request.url, request.url_template):  # the URL was changed
+                request.url_template = None
         shown = redact_url(request.url)
         if "***" in kept.url:
             raise InvalidRequestError(
@@ -570,6 +577,9 @@ class CallBuilder:
                 merged["Cookie"] = pairs
         if auth is CLIENT_DEFAULT:
             return merged, flow
+        import_apart(_load_credentials)
+        from ..http.auth.flow import parse_auth
+
         parsed = parse_auth(auth)
         if parsed is None:
             return merged, None
@@ -693,21 +703,24 @@ def _idempotency_key(request: HttpRequest, make: Callable[[], str]) -> str:
     return keys.key_for((request.method, request.url, digest), request.headers.pairs())
 
 
+def _load_templates() -> None:
+    """Import what values in the path of a URL need, before the call begins."""
+    from ..http import path_templates  # noqa: F401
+
+
+def _load_credentials() -> None:
+    """Import what credentials of a call are parsed with, before it begins."""
+    from ..http.auth import flow  # noqa: F401
+
+
 def _load_keys() -> None:
-    """Import what new keys are made with, before the first call."""
+    """Import what keys of repeated operations are found with, before the first call."""
     import hashlib  # noqa: F401
-    import uuid  # noqa: F401
-
-
-def _new_key() -> str:
-    import uuid
-
-    return str(uuid.uuid4())
 
 
 def _new_quoted_key() -> str:
     """As an item of a structured field, which the draft standard makes of it (RFC 9651, 3.3.3)."""
-    return f'"{_new_key()}"'
+    return f'"{new_id()}"'
 
 
 _KEYS_LOCK = ForkSafeLock()  # shared by all operations: it is held for a few microseconds only

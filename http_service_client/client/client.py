@@ -33,7 +33,6 @@ from . import streams
 from .assembly import Assembly
 from .backends import Backends, check_parts
 from .call_builder import CLIENT_DEFAULT
-from .call_site import is_ours
 from .config import FIELDS_OF_POLICIES, HttpClientConfig, renamed
 from .listening import Events
 from .results import check_download, finish, open_stream
@@ -626,6 +625,8 @@ class HttpServiceClient(Events):
         if loop is None or not is_running_here(loop):
             return
         self._has_warned = True
+        from .call_site import is_ours
+
         message = "a blocking call inside a running event loop stops all of its tasks; use the *_async methods there"
         level, frame = 2, sys._getframe(1)  # up to the caller's own line, whichever method it calls
         while frame.f_back is not None and is_ours(frame.f_code.co_filename):

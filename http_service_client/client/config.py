@@ -16,7 +16,7 @@ from dataclasses import MISSING, dataclass, field, fields, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from .. import policies
+from .. import http, policies
 from ..core import machines
 from ..core.checks import check_count, check_duration, check_flag, suggests_keywords
 from ..core.machines.circuit_states import CircuitBreakerSettings
@@ -24,14 +24,8 @@ from ..core.machines.retry_quota import BudgetSettings, RetryQuotaSettings
 from ..core.machines.retry_settings import RetrySettings
 from ..core.timeouts import Timeout
 from ..errors import ConfigurationError
-from ..http.auth.flow import AuthFlow
-from ..http.bodies.json_codecs import new_codec
-from ..http.content_codings.compression import REQUEST_CODINGS, may_compress
-from ..http.cookies.jar import CookieJar
-from ..http.egress import EgressPolicy
 from ..http.headers import redact_headers
 from ..http.messages import HttpRequest
-from ..http.propagation import Propagation
 from .pool_config import ConnectionPoolConfig, by_default, is_default, is_path, without_mark
 from .resolved import (
     ResolvedConfig,
@@ -63,6 +57,7 @@ from .socket_config import check_no_proxy
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from ..http.bodies.json_codecs import JsonCodec
     from .routes import Routes
     from .settings.source import SupportsModelDump
 
@@ -248,18 +243,18 @@ class HttpClientConfig:
     request_coding: str = "gzip"
     enable_response_decompression: bool = True
     allowed_redirect_count: int = 10
-    cookies: bool | CookieJar = False
+    cookies: bool | http.CookieJar = False
     trust_env_proxy_settings: bool = True
     proxy: str | Mapping[str, str] | None = None
     default_headers: Mapping[str, str] = field(default_factory=dict)
     sensitive_headers: Sequence[str] = ()
     public_headers: Sequence[str] = ()
-    egress_policy: EgressPolicy | None = None
+    egress_policy: http.EgressPolicy | None = None
     netrc: bool | str | os.PathLike[str] = False
-    auth: tuple[str, str] | str | AuthFlow | None = None
+    auth: tuple[str, str] | str | http.AuthFlow | None = None
     request_signers: Sequence[object] = ()
     tolerated_faults: Sequence[str] = ()
-    propagation: Propagation | Mapping[str, Any] | None = None
+    propagation: http.Propagation | Mapping[str, Any] | None = None
     base_url: str | None = None
     http2: bool = False
     json_codec: Any = None
@@ -307,9 +302,9 @@ class HttpClientConfig:
         _check_signers(self.request_signers)
         _check_request_coding(self.request_coding)
         parse_base_url(self.base_url)
-        if not isinstance(self.cookies, (bool, CookieJar)):
+        if not isinstance(self.cookies, bool) and not isinstance(self.cookies, http.CookieJar):
             raise ConfigurationError(f"cookies must be True, False or a CookieJar, not {self.cookies!r}")
-        if not isinstance(self.egress_policy, (EgressPolicy, type(None))):
+        if self.egress_policy is not None and not isinstance(self.egress_policy, http.EgressPolicy):
             raise ConfigurationError(
                 f"egress_policy must be an EgressPolicy or None, not {self.egress_policy!r}"
             )
@@ -380,7 +375,7 @@ class HttpClientConfig:
             auth=parse_client_auth(self.auth, headers),
             tolerated_faults=parse_tolerated_faults(self.tolerated_faults),
             propagation=parse_propagation(self.propagation),
-            json_codec=new_codec(self.json_codec),
+            json_codec=_codec(self.json_codec),
             routes=routes,
             deadline_check=parse_deadline_check(self.deadline_check),
             load_shedding=parse_load_shedding(self.load_shedding),
@@ -583,7 +578,19 @@ def _check_signers(value: object) -> None:
             )
 
 
+def _codec(given: object) -> JsonCodec | None:
+    if given is None:
+        return None
+    from ..http.bodies.json_codecs import new_codec
+
+    return new_codec(given)
+
+
 def _check_request_coding(value: object) -> None:
+    if value == "gzip":
+        return
+    from ..http.content_codings.compression import REQUEST_CODINGS, may_compress
+
     if value not in REQUEST_CODINGS:
         raise ConfigurationError(f"request_coding must be 'gzip' or 'zstd', not {value!r}")
     if not may_compress(str(value)):

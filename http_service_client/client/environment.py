@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from ..errors import ConfigurationError
-from ..http.auth.netrc import NetrcEntries, parse_netrc
 from ..http.proxies.settings import ProxySettings
+
+if TYPE_CHECKING:
+    from ..http.auth.netrc import NetrcEntries
 
 __all__ = ["read_logins", "read_proxies"]
 
@@ -29,6 +32,9 @@ def read_logins(netrc: bool | str | os.PathLike[str]) -> NetrcEntries | None:
     path = _default_path() if netrc is True else os.fspath(netrc)
     if path is None:
         return None
+
+    from ..http.auth.netrc import parse_netrc
+
     try:
         with open(os.path.expanduser(path), encoding="utf-8") as file:
             return parse_netrc(file.read())

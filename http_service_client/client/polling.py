@@ -13,7 +13,6 @@ from ..core.deadline import AMBIENT_DEADLINE, earliest, remaining
 from ..core.effects import Sleep
 from ..errors import ConfigurationError, DeadlineExceededError, HttpClientError, PollingError
 from ..http.messages import HttpResponse
-from ..http.path_templates import fill_path
 from ..http.retry_after import requested_delay
 from ..http.urls import location_url, normalise_url, origin_of, redact_url
 from .call_builder import CLIENT_DEFAULT
@@ -180,6 +179,8 @@ class _Polling:
         if path_params is not None:
             if url is None:
                 raise ConfigurationError("path_params is for the placeholders of url; pass url=, too")
+            from ..http.path_templates import fill_path
+
             url, self._template = fill_path(url, path_params)
         self.url = ""
         self.is_over = False

@@ -16,7 +16,6 @@ from typing import Any
 
 from ..core.checks import check_count, check_duration, check_flag, suggests_keywords
 from ..errors import ConfigurationError
-from ..http.egress import host_matcher
 from .socket_config import check_source, parse_socket_options, parse_source_address
 from .tls_config import check_context
 
@@ -150,6 +149,8 @@ class ConnectionPoolConfig:
                 f"ssl_key_password must be text of 1 to 1024 bytes, or None, not {shown}"
             )
         if self.ssl_cert_hosts is not None:
+            from ..http.egress import host_matcher
+
             host_matcher("ssl_cert_hosts", self.ssl_cert_hosts)
             object.__setattr__(self, "ssl_cert_hosts", tuple(self.ssl_cert_hosts))
         if self.ssl_cert_file is None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from .. import policies
+from .. import http, policies
 from .._version import __version__
 from ..core import machines
 from ..core.checks import did_you_mean, keyword_remedy
@@ -21,22 +21,21 @@ from ..core.machines.retry_settings import RetrySettings
 from ..core.timeouts import Timeout
 from ..errors import ConfigurationError, Failure, InvalidRequestError
 from ..http.auth.credentials import HIDDEN
-from ..http.auth.flow import AuthFlow, parse_auth
-from ..http.bodies.json_codecs import JsonCodec
 from ..http.content_codings.decoder import accept_encoding
-from ..http.egress import EgressPolicy
 from ..http.header_validation import validate_headers
 from ..http.headers import Headers, build_headers
 from ..http.http1.rules import RULES, TOLERABLE
-from ..http.propagation import Propagation
 from ..http.proxies.settings import ProxySettings, unreadable_exceptions
 from ..http.proxies.urls import read_proxy, redact_proxy
-from ..http.routes import RouteTable
 from ..http.secret_names import CREDENTIAL_HEADERS, SecretNames
 from ..http.urls import check_base_url, normalise_url, split_url
 from ..policies.listeners import judging
 from .pool_config import ConnectionPoolConfig
-from .state_keys import StateKey
+
+if TYPE_CHECKING:
+    from ..http.bodies.json_codecs import JsonCodec
+    from ..http.routes import RouteTable
+    from .state_keys import StateKey
 
 __all__ = [
     "ReadOnlyMapping",
@@ -126,9 +125,9 @@ class ResolvedConfig:
     headers: Headers
     secret_names: SecretNames
     proxies: ProxySettings | None
-    auth: str | AuthFlow | None
+    auth: str | http.AuthFlow | None
     tolerated_faults: frozenset[str]
-    propagation: Propagation | None
+    propagation: http.Propagation | None
     json_codec: JsonCodec | None
     alternate_urls: tuple[str, ...]
     deadline_check: machines.DeadlineCheckSettings | None
@@ -361,11 +360,11 @@ def _arguments(field: str, given: object, *takers: Any) -> dict[str, Any]:
     return dict(given)
 
 
-def parse_propagation(given: object) -> Propagation | None:
+def parse_propagation(given: object) -> http.Propagation | None:
     """Settings, or those made of a mapping of their fields; None for none."""
     if given is None:
         return None
-    if isinstance(given, Propagation):
+    if isinstance(given, http.Propagation):
         if not given.names:
             raise ConfigurationError(
                 "propagation names no header, so that nothing would be sent; name one, or write None"
@@ -375,14 +374,16 @@ def parse_propagation(given: object) -> Propagation | None:
         remedy = "write Propagation() for headers of the default names" if given else "write None for none"
         raise ConfigurationError(f"propagation must be a Propagation or None, not {given}; {remedy}")
     try:
-        return parse_propagation(Propagation(**_arguments("propagation", given, Propagation)))
+        return parse_propagation(http.Propagation(**_arguments("propagation", given, http.Propagation)))
     except ConfigurationError as error:
         if str(error).startswith("propagation"):
             raise
         raise ConfigurationError(f"propagation: {error}") from None
 
 
-def parse_alternate_urls(given: object, base_url: str | None, egress: EgressPolicy | None) -> tuple[str, ...]:
+def parse_alternate_urls(
+    given: object, base_url: str | None, egress: http.EgressPolicy | None
+) -> tuple[str, ...]:
     """Further base URLs, each of another origin.   base_url: the first one, if it is known here."""
     if isinstance(given, (str, bytes)) or not isinstance(given, Sequence):
         raise ConfigurationError(f"alternate_urls must be a list of base URLs, not {given!r}")
@@ -459,8 +460,12 @@ def parse_default_headers(given: object) -> Headers:
     return headers
 
 
-def parse_client_auth(auth: object, default_headers: Headers) -> str | AuthFlow | None:
+def parse_client_auth(auth: object, default_headers: Headers) -> str | http.AuthFlow | None:
     """The header or the flow of the setting."""
+    if auth is None:
+        return None
+    from ..http.auth.flow import parse_auth
+
     try:
         parsed = parse_auth(auth)
     except InvalidRequestError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from functools import cache as cache_of_function
 from functools import partial
@@ -20,9 +20,6 @@ from ..drivers.garbage import collect_garbage
 from ..drivers.imports import import_apart
 from ..drivers.locks import ForkSafeLock
 from ..errors import ConfigurationError
-from ..http.cookies.jar import CookieJar
-from ..http.cookies.suffixes import load_suffixes
-from ..http.egress import host_matcher
 from ..http.http1.framing import ParserSettings
 from ..http.preparation import Preparation
 from ..http.proxies.settings import ProxySettings
@@ -49,6 +46,7 @@ if TYPE_CHECKING:
     from ..events import Event
     from ..http.auth.netrc import NetrcEntries
     from ..http.caching.stored import StoredResponse
+    from ..http.cookies.jar import CookieJar
     from ..http.headers import Headers
     from ..http.messages import HttpContext, HttpRequest, HttpResponse
     from ..http.propagation import Propagation
@@ -364,10 +362,13 @@ def _peer_paths(config: HttpClientConfig) -> list[str | None]:
 
 def cookie_jar(setting: bool | CookieJar) -> CookieJar | None:
     """The jar that a configuration or a view asks for, safe for threads."""
-    if not isinstance(setting, (bool, CookieJar)):
-        raise ConfigurationError(f"cookies must be True, False or a CookieJar, not {setting!r}")
     if setting is False:
         return None
+    from ..http.cookies.jar import CookieJar
+    from ..http.cookies.suffixes import load_suffixes
+
+    if setting is not True and not isinstance(setting, CookieJar):
+        raise ConfigurationError(f"cookies must be True, False or a CookieJar, not {setting!r}")
     import_apart(load_suffixes)  # now, and not during a call when the first cookie arrives
     jar = CookieJar() if setting is True else setting
     jar.share(ForkSafeLock())
@@ -411,7 +412,7 @@ def transport_settings(config: HttpClientConfig) -> TransportSettings:
             pool.ssl_key_file,
             pool.ssl_ca_file,
             pool.ssl_key_password,
-            None if pool.ssl_cert_hosts is None else host_matcher("ssl_cert_hosts", pool.ssl_cert_hosts),
+            None if pool.ssl_cert_hosts is None else _certificate_hosts(pool.ssl_cert_hosts),
             pool.ssl_context,
         ),
         proxies=proxy_settings(config, config.resolved.proxies),
@@ -429,6 +430,12 @@ def transport_settings(config: HttpClientConfig) -> TransportSettings:
             parse_socket_options(pool.socket_options), parse_source_address(pool.source_address)
         ),
     )
+
+
+def _certificate_hosts(hosts: Sequence[str]) -> Callable[[str, int], bool]:
+    from ..http.egress import host_matcher
+
+    return host_matcher("ssl_cert_hosts", hosts)
 
 
 class Interceptors:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import TYPE_CHECKING, Any
 
+from .ids import new_id
 from .request import HttpRequest
 
 __all__ = ["HttpContext"]
@@ -50,7 +50,7 @@ class HttpContext:
     def correlation_id(self) -> str:
         """An id for this call, the same over its attempts."""
         if self._correlation_id is None:
-            self._correlation_id = str(uuid.uuid4())
+            self._correlation_id = new_id()
         return self._correlation_id
 
     @correlation_id.setter

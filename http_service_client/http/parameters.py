@@ -11,12 +11,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, time
-from decimal import Decimal
 from enum import Enum
+from typing import Any
 from urllib.parse import quote_from_bytes
-from uuid import UUID
 
 from ..errors import InvalidRequestError
+from ..lazy import is_a
 
 __all__ = ["field_pairs", "form_text", "query_text", "scalar_bytes"]
 
@@ -79,22 +79,22 @@ def scalar_bytes(value: object, where: str, *, is_needed: bool = False) -> bytes
         raise InvalidRequestError(f"{where} is too large a number; pass it as text") from None
 
 
-def _scalar_text(value: object, where: str, is_needed: bool) -> str:
+def _scalar_text(value: Any, where: str, is_needed: bool) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
         return int.__repr__(value)
-    if isinstance(value, (float, Decimal)):
-        finite = value.is_finite() if isinstance(value, Decimal) else math.isfinite(value)
-        if not finite:
+    is_decimal = is_a(value, "decimal", "Decimal")
+    if is_decimal or isinstance(value, float):
+        if not (value.is_finite() if is_decimal else math.isfinite(value)):
             remedy = "" if is_needed else "; use None to drop it"
             raise InvalidRequestError(f"{where} is {value}, which is not a number to send{remedy}")
-        return float.__repr__(value) if isinstance(value, float) else str(value)
+        return str(value) if is_decimal else float.__repr__(value)
     if isinstance(value, (date, time)):  # a datetime is a date
         return value.isoformat()
-    if isinstance(value, UUID):
+    if is_a(value, "uuid", "UUID"):
         return str(value)
     kinds = "UUID or Enum" if is_needed else "UUID, Enum, None or a list of these"
     raise InvalidRequestError(

@@ -6,13 +6,16 @@ smuggled (RFC 9112, 6.1 and 6.3).
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ..errors import InvalidRequestError
-from .auth.basic import basic
-from .auth.netrc import NetrcEntries
 from .header_validation import check_framing, is_token, validate_headers
 from .headers import Headers, build_headers
 from .messages import HttpRequest
 from .urls import normalise_url, redact_url, split_url
+
+if TYPE_CHECKING:
+    from .auth.netrc import NetrcEntries
 
 __all__ = ["METHODS_WITHOUT_CONTENT", "Preparation", "parse_method"]
 
@@ -57,6 +60,8 @@ class Preparation:
         if self._logins is not None and "Authorization" not in headers:
             login = self._logins.find(split_url(request.url).host)
             if login is not None:
+                from .auth.basic import basic  # with the logins, it is imported
+
                 headers["Authorization"] = basic(*login)
         for name in opened.withheld:
             if name not in headers:

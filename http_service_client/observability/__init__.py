@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from .opentelemetry import instrument as instrument
     from .opentelemetry import uninstrument as uninstrument
     from .prometheus import PrometheusCollector as PrometheusCollector
+    from .samples import HistogramSample as HistogramSample
+    from .samples import MetricsSnapshot as MetricsSnapshot
+    from .samples import Sample as Sample
     from .series import Exemplar as Exemplar
-    from .series import HistogramSample as HistogramSample
-    from .series import MetricsSnapshot as MetricsSnapshot
-    from .series import Sample as Sample
     from .structlog import StructlogHandler as StructlogHandler
 
 __all__ = _lazy_names(
@@ -38,7 +38,8 @@ __all__ = _lazy_names(
         ".metrics": "DURATION_BUCKETS HttpMetrics",
         ".opentelemetry": "OpenTelemetry instrument uninstrument",
         ".prometheus": "PrometheusCollector",
-        ".series": "Exemplar HistogramSample MetricsSnapshot Sample",
+        ".samples": "HistogramSample MetricsSnapshot Sample",
+        ".series": "Exemplar",
         ".structlog": "StructlogHandler",
     },
 )

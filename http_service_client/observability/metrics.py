@@ -13,12 +13,11 @@ label sets are counted in a single series labelled ``{"overflow": "true"}``, so 
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..core.checks import did_you_mean
 from ..drivers.forks import reset_in_forked_children
@@ -30,24 +29,19 @@ from .series import (
     Distribution,
     Gauge,
     Histogram,
-    HistogramSample,
     Labels,
     Metric,
-    MetricsSnapshot,
     Number,
-    Sample,
     check_name,
-    histogram_samples,
-    number_samples,
     series_key,
 )
 
+if TYPE_CHECKING:
+    from .samples import MetricsSnapshot
+
 __all__ = [
     "DURATION_BUCKETS",
-    "HistogramSample",
     "HttpMetrics",
-    "MetricsSnapshot",
-    "Sample",
 ]
 
 # Upper bounds in seconds: those of Prometheus' clients, continued for calls with retries.
@@ -149,6 +143,8 @@ class HttpMetrics:
 
     def snapshot(self) -> MetricsSnapshot:
         """All metrics as of one instant, in the order of their first use."""
+        from .samples import MetricsSnapshot, histogram_samples, number_samples
+
         with self._lock:
             metrics = list(self._metrics.values())
             return MetricsSnapshot(
@@ -218,6 +214,8 @@ class HttpMetrics:
         metric = self._known(name, kind)
         if metric is None and (source := _source_of(name)) in self._declared:
             raise ConfigurationError(f"{name} is a name of Prometheus; here the metric is called {source!r}")
+        import difflib
+
         if metric is None and (near := difflib.get_close_matches(name, self._declared, 1, _ALIKE)):
             raise ConfigurationError(f"there is no metric {name!r}; did you mean {near[0]!r}?")
         known = self._declared.get(name)

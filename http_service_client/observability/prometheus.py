@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..core.checks import check_count, check_function
 from ..errors import ConfigurationError
-from . import series
+from . import samples, series
 from .collector import MetricsCollector
 from .exemplars import span_exemplar
 from .families import COUNTS, GAUGES, readings
@@ -166,7 +166,7 @@ class _Families:
     def all(self) -> list[Any]:
         return list(self._families.values())
 
-    def add_counts(self, snapshot: series.MetricsSnapshot, client: Mapping[str, str]) -> None:
+    def add_counts(self, snapshot: samples.MetricsSnapshot, client: Mapping[str, str]) -> None:
         """Add what was counted.   client: its label, if any."""
         for sample in snapshot.counters:
             family = self._family(sample.name, self._library.CounterMetricFamily)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from ..core.effects import Outcome
 from ..core.timeouts import Timeout
-from ..http.egress import EgressPolicy
 from ..http.http1.framing import ParserSettings
 from ..http.messages import HttpRequest
 from ..http.proxies.settings import ProxySettings
@@ -17,6 +16,9 @@ from .lifetime import Lifetime
 from .network.sockets import SocketSettings
 from .network.tls import TlsSettings
 from .tolerance import FaultLog
+
+if TYPE_CHECKING:
+    from ..http.egress import EgressPolicy
 
 __all__ = [
     "REDIRECT_BODY",

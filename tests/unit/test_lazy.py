@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from fractions import Fraction
 from types import ModuleType
 
 import pytest
 
-from http_service_client.lazy import lazy_names
+from http_service_client.lazy import is_a, lazy_names
 
 
 @pytest.fixture
@@ -39,3 +40,16 @@ def test_another_name_does_not_exist(package: ModuleType) -> None:
     """The error is that of any module, and names the package."""
     with pytest.raises(AttributeError, match=r"module 'some_package' has no attribute 'Fractions'"):
         package.Fractions  # noqa: B018
+
+
+def test_a_value_is_judged_by_the_class_of_a_module_that_may_not_be_imported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing is imported for it: without the module there are no such values."""
+    number = Fraction(1, 2)
+    assert is_a(number, "fractions", "Fraction")
+    assert not is_a("1/2", "fractions", "Fraction")
+    assert not is_a(number, "fractions", "Decimal")
+    monkeypatch.delitem(sys.modules, "fractions")
+    assert not is_a(number, "fractions", "Fraction")
+    assert "fractions" not in sys.modules

@@ -35,7 +35,6 @@ from ...errors import (
 )
 from ...events import ConnectionAwaited
 from ...http.content_codings.decoder import too_large
-from ...http.egress import EgressPolicy
 from ...http.messages import HttpRequest, HttpResponse
 from ...http.urls import origin_of, split_url
 from ..decisions import NoConnection
@@ -47,6 +46,7 @@ from ..outcomes import requested_wait
 from ..timeouts import TIMER_SLACK
 
 if TYPE_CHECKING:
+    from ...http.egress import EgressPolicy
     from ..call import Call
     from ..machines.semaphore import FairSemaphore, Waiter
     from ..origins import OriginRegistry, OriginState

@@ -14,12 +14,11 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date, time
-from decimal import Decimal
 from enum import Enum
 from typing import Any
-from uuid import UUID
 
 from ...errors import InvalidRequestError
+from ...lazy import is_a
 
 __all__ = ["decode_json", "decode_json_strictly", "encode_json", "new_encode", "plain", "refuse_constant"]
 
@@ -29,6 +28,7 @@ _MAX_DEPTH = 400  # how deep the search for an offending field goes
 def encode_json(value: object) -> bytes:
     """The value as JSON in UTF-8.
 
+    >>> from decimal import Decimal
     >>> encode_json({"price": Decimal("1.10"), "name": "Zoë"}).decode()
     '{"price":"1.10","name":"Zoë"}'
     """
@@ -49,9 +49,9 @@ def plain(value: Any) -> object:
         return value.value
     if isinstance(value, (date, time)):
         return value.isoformat()
-    if isinstance(value, UUID):
+    if is_a(value, "uuid", "UUID"):
         return str(value)
-    if isinstance(value, Decimal):
+    if is_a(value, "decimal", "Decimal"):
         if not value.is_finite():
             raise ValueError("not a finite number")
         return str(value)

@@ -22,13 +22,15 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...drivers.interruption import interruptible
 from ...drivers.locks import acquire_within
 from ...drivers.threads import DaemonThreads
 from ...errors import EgressRefusedError
-from ...http.egress import EgressPolicy
+
+if TYPE_CHECKING:
+    from ...http.egress import EgressPolicy
 
 __all__ = ["Address", "address_text", "permitted", "resolve", "resolve_async"]
 

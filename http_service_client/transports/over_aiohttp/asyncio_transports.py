@@ -7,10 +7,12 @@ what TLS has passed on already, and a socket of a loop that is closed stays open
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...errors import EgressRefusedError
-from ...http.egress import EgressPolicy
+
+if TYPE_CHECKING:
+    from ...http.egress import EgressPolicy
 
 __all__ = ["check_peer", "close_socket", "raw_transport", "write_buffer_size"]
 

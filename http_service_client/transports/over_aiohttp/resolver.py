@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import socket
+from typing import TYPE_CHECKING
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from ...http.egress import EgressPolicy
 from ..network.resolver import address_text, permitted, resolve_async
 from .exchange_timer import EXCHANGE
+
+if TYPE_CHECKING:
+    from ...http.egress import EgressPolicy
 
 __all__ = ["NO_ADDRESS", "SharedResolver", "resolved"]
 

@@ -6,9 +6,8 @@ import errno
 import os
 import socket
 import ssl
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ...http.egress import EgressPolicy
 from ...http.http1.head import request_head
 from ...http.proxies.urls import HttpProxy, Proxy, SocksProxy
 from ...http.urls import Url
@@ -21,6 +20,9 @@ from ..network.socks5 import destination, open_by_socks
 from ..network.tls_sessions import Resumption, resumption_for
 from ..network.unix import connect_to_unix
 from .connection import Connection, Cut, IoTimeouts, PhaseError, seconds_left
+
+if TYPE_CHECKING:
+    from ...http.egress import EgressPolicy
 
 __all__ = ["connect"]
 

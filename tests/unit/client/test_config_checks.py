@@ -420,7 +420,9 @@ def test_the_error_of_a_wrong_proxy_hides_its_secret(proxy: Any) -> None:
 
 def test_a_coding_without_its_library_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """When the configuration is made, not at the first long body."""
-    monkeypatch.setattr("http_service_client.client.config.may_compress", lambda coding: coding == "gzip")
+    monkeypatch.setattr(
+        "http_service_client.http.content_codings.compression.may_compress", lambda coding: coding == "gzip"
+    )
     with pytest.raises(
         ConfigurationError, match=r"request_coding is 'zstd', .* 'http-service-client\[zstd\]'"
     ):
