@@ -342,6 +342,19 @@ def context(ca_file: str) -> ssl.SSLContext:
     return TlsSettings(ca_file=ca_file).context_for(PEER)
 
 
+def test_a_session_that_would_be_too_old_for_the_next_connection_is_not_taken(
+    context: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Taking it costs a fifth of a handshake, which a client that calls once in a quarter of an hour would pay for nothing."""
+    now = 0.0
+    monkeypatch.setattr(tls_sessions, "monotonic", lambda: now)
+    for seconds, is_kept in ((0.0, False), (900.0, False), (900.0, False), (500.0, True)):
+        now += seconds
+        resumption: Any = resumption_for(context, PEER)
+        resumption.keep(Connected())
+        assert bool(resumption.take()) == is_kept
+
+
 def test_a_ticket_of_tls_1_3_is_used_once(context: ssl.SSLContext) -> None:
     """RFC 8446, C.4. The newest one is used first."""
     tickets: Any = [Session(), Session()]

@@ -9,20 +9,22 @@ would resume a session of one host with another. So a session is used for
     ten minutes at most                  after the handshake that verified the certificate. What was resumed of it, and
                                          resumed again, counts from there, too
 
-and not in a forked child. A context that is not ours has no sessions: its owner may
-change it at any time, and a resumed connection would not notice; or it verifies by itself, as `truststore` does, what
-a resumed connection does not have. A server that does not accept a session makes a full handshake instead.
+and not in a forked child. A context that is not ours has no sessions: its owner may change it at any time, and a resumed
+connection would not notice; or it verifies by itself, as `truststore` does, what a resumed connection does not have. A
+server that does not accept a session makes a full handshake instead.
 
 A ticket of TLS 1.3 is used once (RFC 8446, C.4), so that nobody on the way can tell that two connections have the same
 client. It comes after the handshake: it is taken once the head of a response has arrived. Over TLS 1.2, one session
 serves many connections.
 
 CPython copies a session when it is read, and again when it is set, each for as much CPU time as a fifth of a handshake.
-So a session is taken only from the second connection to a peer on. Most clients need no more than one for hours.
+So a session is taken only where another connection to the same peer was made less than ten minutes before. Most clients
+need one in hours, and one that calls every quarter of an hour would never resume what it has kept.
 """
 
 from __future__ import annotations
 
+import math
 import ssl
 from collections import OrderedDict, deque
 from collections.abc import Hashable
@@ -136,12 +138,15 @@ class _Kept:
 
 
 class _Peer:
-    """connections: made so far.   kept: their sessions, the newest last."""
+    """connected_at: when a connection was made last.   is_frequent: when there was another one not long before.
+    kept: their sessions, the newest last.
+    """
 
-    __slots__ = ("connections", "kept")
+    __slots__ = ("connected_at", "is_frequent", "kept")
 
     def __init__(self) -> None:
-        self.connections = 0
+        self.connected_at = -math.inf
+        self.is_frequent = False
         self.kept: deque[_Kept] = deque(maxlen=_TICKETS)
 
 
@@ -163,7 +168,9 @@ class _Sessions:
                     self._peers.popitem(last=False)
             else:
                 self._peers.move_to_end(key)
-            peer.connections += 1
+            now = monotonic()
+            peer.is_frequent = now - peer.connected_at <= _LONGEST
+            peer.connected_at = now
             return peer
 
     def take(self, peer: _Peer) -> tuple[ssl.SSLSession | None, float]:
@@ -181,7 +188,7 @@ class _Sessions:
 
     def wants_more(self, peer: _Peer) -> bool:
         """Whether another session of this peer would be kept."""
-        return peer.connections > 1 and len(peer.kept) < _TICKETS
+        return peer.is_frequent and len(peer.kept) < _TICKETS
 
     def add(self, peer: _Peer, kept: _Kept) -> None:
         """Keep a session."""
