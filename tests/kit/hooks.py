@@ -9,14 +9,14 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import TracebackType
 from typing import Any
 
 import pytest
 import requests
 from requests.adapters import HTTPAdapter
 
-from kit.front_ends import BlockingFrontEnd, FrontEnd
+from http_service_client import HttpResponse, HttpServiceClient
+from kit.front_ends import BlockingFrontEnd
 
 __all__ = ["HOOKS", "HookedFrontEnd", "hooked"]
 
@@ -49,20 +49,28 @@ def _noting(function: Any, name: str, called: list[str]) -> Any:
 
 
 class HookedFrontEnd(BlockingFrontEnd):
-    """The blocking front end while something is hooked into requests, for all clients of the process."""
+    """The blocking front end, whose calls go through requests: something is hooked in for as long as each lasts.
 
-    name = "hooked"
+    called: the hooks that were called so far.
+    """
 
-    def __enter__(self) -> FrontEnd:
-        self._hooks = hooked()
-        self._called = self._hooks.__enter__()
-        return super().__enter__()
+    def __init__(self) -> None:
+        super().__init__()
+        self.called: set[str] = set()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        try:
-            super().__exit__(kind, error, traceback)
-        finally:
-            self._hooks.__exit__(kind, error, traceback)
-        assert error is not None or {*self._called} in (set(), {*HOOKS}), "some exchanges bypassed requests"
+    @contextmanager
+    def _hooked(self) -> Iterator[None]:
+        with hooked() as called:
+            try:
+                yield
+            finally:
+                self.called.update(called)
+
+    def request(self, client: HttpServiceClient, method: str, url: str, **options: Any) -> HttpResponse:
+        with self._hooked():
+            return super().request(client, method, url, **options)
+
+    @contextmanager
+    def stream(self, client: HttpServiceClient, method: str, url: str, **options: Any) -> Iterator[Any]:
+        with self._hooked(), super().stream(client, method, url, **options) as response:
+            yield response

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd
+from kit.hooks import HookedFrontEnd
 from wire.requests.recorder import Recorder
 from wire.requests.runner import Runner, all_names_are_loopback
 
@@ -22,12 +23,13 @@ def recorder() -> Iterator[Recorder]:
 
 @pytest.fixture(scope="module")
 def runners(recorder: Recorder) -> Iterator[list[Runner]]:
-    """Both front ends; asyncio on kept connections, and on a new one for each request; and both with streams."""
-    with BlockingFrontEnd() as blocking, AsyncioFrontEnd() as asynchronous:
+    """Both front ends; asyncio on kept connections, and on a new one for each request; both with streams; through requests."""
+    with BlockingFrontEnd() as blocking, AsyncioFrontEnd() as asynchronous, HookedFrontEnd() as hooked:
         yield [
             Runner(blocking, recorder),
             Runner(asynchronous, recorder),
             Runner(asynchronous, recorder, keeps_connections=False),
             Runner(blocking, recorder, streams=True),
             Runner(asynchronous, recorder, streams=True),
+            Runner(hooked, recorder),
         ]

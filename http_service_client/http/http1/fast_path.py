@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from ..header_validation import TOKEN_CHARACTER
 from .framing import ParserSettings, field_text
 
-__all__ = ["FastHead", "read_fast_head"]
+__all__ = ["FastHead", "read_fast_head", "read_fast_response"]
 
 _HEAD = re.compile(
     rb"HTTP/1\.1 ([2-5][0-9][0-9])(?: ([\t -~]*))?((?:\r\n%b+:[\t -~\x80-\xff]*)*)\r\n\r\n"
@@ -26,6 +26,8 @@ _FRAMING = re.compile(  # the fields that say how the body ends, or the connecti
     re.IGNORECASE,
 ).findall
 _LENGTH = re.compile(rb"[0-9]{1,18}").fullmatch
+_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,7})\r\n").match
+_LAST_CHUNK = b"\r\n0\r\n\r\n"
 _WITHOUT_BODY = (b"204", b"304")  # whatever their fields say
 
 
@@ -111,3 +113,21 @@ def read_fast_head(data: bytes | bytearray, settings: ParserSettings, at: int = 
         return None
     text = (reason or b"").decode("ascii")
     return FastHead(size, int(status), text, bytes(fields), length, is_encoded, is_last, keep_alive)
+
+
+def read_fast_response(data: bytes, settings: ParserSettings, method: str) -> tuple[FastHead, bytes] | None:
+    """The head and the body of a response to this method; None unless these bytes are all of it, and in the subset.
+
+    A body in chunks is taken if it has one chunk and no trailers.
+    """
+    head = read_fast_head(data, settings)
+    if head is None:
+        return None
+    start, end = head.size, len(data)
+    length = 0 if method == "HEAD" else head.length
+    if length is None:
+        chunk = _CHUNK(data, start)
+        if chunk is None or data[-len(_LAST_CHUNK) :] != _LAST_CHUNK:
+            return None
+        start, end, length = chunk.end(), end - len(_LAST_CHUNK), int(chunk[1], 16)
+    return (head, data[start:end]) if end - start == length else None

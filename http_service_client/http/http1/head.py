@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import product
 
 from ..headers import Headers, connection_options
 from .faults import CODING, LENGTH
@@ -14,14 +13,14 @@ __all__ = ["Head", "head_of_request", "request_head"]
 
 def request_head(method: str, target: str, host: str, fields: Iterable[tuple[str, str]]) -> bytes:
     """The head of a request. Host comes first (RFC 9112, 3.2); a Host among the fields replaces ours."""
-    first = f"Host: {host}\r\n"
     lines = [f"{name}: {value}\r\n" for name, value in fields]
-    for line in lines:
-        if line[:5] in _HOST:
-            first = line
-            lines.remove(line)
-            break
-    return f"{method} {target} HTTP/1.1\r\n{first}{''.join(lines)}\r\n".encode()
+    text = "".join(lines)
+    if "host: " in text.lower():  # perhaps
+        first = next((line for line in lines if line[:5].lower() == "host:"), None)
+        if first is not None:
+            lines.remove(first)
+            return f"{method} {target} HTTP/1.1\r\n{first}{''.join(lines)}\r\n".encode()
+    return f"{method} {target} HTTP/1.1\r\nHost: {host}\r\n{text}\r\n".encode()
 
 
 def head_of_request(method: str, target: str, host: str, headers: Headers) -> bytes:
@@ -34,9 +33,6 @@ def head_of_request(method: str, target: str, host: str, headers: Headers) -> by
     except ValueError:  # a name with several values
         return request_head(method, target, host, headers.pairs())
     return f"{method} {target} HTTP/1.1\r\nHost: {host}\r\n{lines}\r\n".encode()
-
-
-_HOST = frozenset(map("".join, product("hH", "oO", "sS", "tT", ":")))  # in any letter case
 
 
 class Head:

@@ -7,9 +7,20 @@ import os
 import select
 from collections.abc import Callable
 from functools import partial
+from types import BuiltinFunctionType
 from typing import Any
 
-__all__ = ["is_readable", "readability_check", "wait_until_usable"]
+__all__ = [
+    "LONGEST",
+    "is_readable",
+    "must_wait_itself",
+    "read_waiter",
+    "readability_check",
+    "wait_until_usable",
+]
+
+LONGEST = 2_000_000.0
+"""Seconds that `poll` can wait, about: it takes milliseconds, as a C int. A longer wait ends then."""
 
 if hasattr(select, "poll"):
 
@@ -19,7 +30,19 @@ if hasattr(select, "poll"):
             poll.register(sock, select.POLLIN | (select.POLLOUT if to_write else 0))
         except ValueError:
             raise _closed() from None
-        return bool(poll.poll(None if within is None else within * 1000))
+        return bool(poll.poll(None if within is None else min(within, LONGEST) * 1000))
+
+    def read_waiter(sock: Any) -> Callable[[float | None], object]:
+        """A function that waits so many milliseconds until bytes, or their end, can be read; whether they can.
+
+        For one thread at a time, and for a socket that is not closed.   None: it waits without end.
+        """
+        if not isinstance(select.poll, BuiltinFunctionType):  # gevent's, which belongs to one event loop
+            return partial(_wait_milliseconds, sock)
+        poll: Any = select.poll()
+        poll.register(sock, select.POLLIN)
+        wait: Callable[[float | None], object] = poll.poll
+        return wait
 
     def readability_check(sock: Any) -> Callable[[], object]:
         """A function whose result is true if bytes, or their end, can be read; for one thread at a time."""
@@ -35,8 +58,21 @@ else:  # Windows
         except ValueError:
             raise _closed() from None
 
+    def read_waiter(sock: Any) -> Callable[[float | None], object]:
+        return partial(_wait_milliseconds, sock)
+
     def readability_check(sock: Any) -> Callable[[], object]:
         return partial(is_readable, sock)
+
+
+def must_wait_itself(sock: Any) -> bool:
+    """Whether only the socket's own methods let others run meanwhile: it is gevent's, and `select` is still Python's."""
+    wait = getattr(select, "poll", select.select)
+    return isinstance(wait, BuiltinFunctionType) and type(sock).__module__ not in ("socket", "ssl")
+
+
+def _wait_milliseconds(sock: Any, within: float | None) -> bool:
+    return _wait(sock, False, None if within is None else within / 1000)
 
 
 def _closed() -> OSError:

@@ -12,22 +12,30 @@ import socket
 import ssl
 import time
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ...core.timeouts import Timeout
 from ...drivers.interruption import Interruption
 from ...drivers.locks import ForkSafeLock
-from ...http.http1.fast_path import FastHead
+from ...http.http1.fast_path import FastHead, read_fast_response
 from ...http.http1.framing import ParserSettings
 from ...http.http1.head import Head
 from ...http.http1.parser import ResponseParser
 from ..failures import Phase
 from ..lifetime import Lifetime
-from ..network.polling import is_readable, wait_until_usable
+from ..network.polling import LONGEST, is_readable, read_waiter, wait_until_usable
 from ..network.tls_sessions import Resumption
 
-__all__ = ["Connection", "Cut", "IoTimeouts", "OpenConnections", "PhaseError", "seconds_left"]
+__all__ = [
+    "Connection",
+    "Cut",
+    "IoTimeouts",
+    "OpenConnections",
+    "PhaseError",
+    "SelfWaitingConnection",
+    "seconds_left",
+]
 
 _PIECE = 64 * 1024  # bytes requested from the kernel at a time
 # The same while so many do arrive. A long body then takes a third less CPU, for fewer system calls here and where it is
@@ -54,8 +62,7 @@ class IoTimeouts:
     sent_at: the instant at which the request was sent; None if nobody needs it.
     """
 
-    phases: Timeout | None = None
-    sent_at: float | None = None
+    __slots__ = ("connect_expires_at", "expires_at", "phases", "read_within", "sent_at", "write_within")
 
     def __init__(
         self,
@@ -68,6 +75,8 @@ class IoTimeouts:
         self.connect_expires_at = connect_expires_at
         self.read_within = read_within
         self.write_within = write_within
+        self.phases: Timeout | None = None
+        self.sent_at: float | None = None
 
     @classmethod
     def starting(cls, timeout: Timeout, started: float) -> IoTimeouts:
@@ -77,7 +86,7 @@ class IoTimeouts:
         if connect_expires_at is None or (expires_at is not None and expires_at < connect_expires_at):
             connect_expires_at = expires_at
         timeouts = cls(expires_at, connect_expires_at, timeout.read, timeout.write)
-        if timeout.has_phases:
+        if timeout.first_byte is not None or timeout.between is not None:
             timeouts.phases = timeout
         return timeouts
 
@@ -154,6 +163,9 @@ class Cut:
 class Connection:
     """One socket, and the parser of the bytes that are received from it.
 
+    No operation of the socket waits. What cannot be done at once is waited for by `poll`, so that an exchange of a small
+    request and a small response takes one `send`, one wait and one `recv`, and no call to set a timeout.
+
     served: exchanges so far.   idle_since: the instant at which the last one ended.
     cut: of the exchange that uses it; None unless another thread may end that.
     resumption: takes its TLS session when the first response arrives; None without TLS, and from then on.
@@ -166,7 +178,13 @@ class Connection:
         self, sock: Any, expires_at: float | None, settings: ParserSettings, lifetime: Lifetime | None = None
     ) -> None:
         self.sock = sock
+        self._wait_to_read = self._polled(sock)
+        # Bytes that TLS has read and decrypted already: `poll` does not see them.
+        self._pending: Callable[[], int] | None = getattr(sock, "pending", None)
+        self._settings = settings
         self.parser = ResponseParser(settings)
+        self._method = "GET"
+        self._has_fed = False
         self.lifetime: Any = lifetime  # None while a tunnel is opened
         self.served = 0
         self.idle_since = 0.0
@@ -177,18 +195,39 @@ class Connection:
         self._is_aborted = False
         self._piece = _PIECE
 
+    def _polled(self, sock: Any) -> Callable[[float | None], object]:
+        sock.settimeout(0.0)
+        return read_waiter(sock)
+
+    def begin(self, method: str, timeouts: IoTimeouts) -> None:
+        """A request with this method is about to be sent, within these limits."""
+        self.set_timeouts(timeouts)
+        self.parser.begin(method)
+        self._method = method
+        self._has_fed = False  # no bytes of this exchange have gone to the parser
+
     def set_timeouts(self, timeouts: IoTimeouts) -> None:
         """Use these limits from now on."""
         self._expires_at = timeouts.expires_at
         self._read_within, self._write_within = timeouts.read_within, timeouts.write_within
 
-    def read_head(self) -> Head | FastHead:
-        """The head of the response. Raises as `ResponseParser.read_head`."""
-        while (head := self.parser.read_head()) is None:
-            self.parser.feed(self.receive())
+    def read_response(self) -> tuple[Head | FastHead, bytes | None]:
+        """The head of the response, and its body if that came with it; else None. Raises as `ResponseParser.read_head`."""
+        data = None if self._has_fed else self.receive()
         if self.resumption is not None:
             self.resumption.keep(self.sock)
             self.resumption = None
+        if data is not None:
+            whole = read_fast_response(data, self._settings, self._method)
+            if whole is not None:
+                return whole
+            self.parser.feed(data)
+        return self.read_head(), None
+
+    def read_head(self) -> Head | FastHead:
+        """The head of the response, by the parser. Raises as `ResponseParser.read_head`."""
+        while (head := self.parser.read_head()) is None:
+            self.parser.feed(self.receive())
         return head
 
     def read_body(self) -> bytes:
@@ -199,16 +238,38 @@ class Connection:
 
     def receive(self) -> bytes:
         """Some bytes, within the limits of the exchange; b"" once the server has closed the connection."""
-        self.sock.settimeout(seconds_left(self._expires_at, self._read_within))
-        return self._receive_some()
+        within = seconds_left(self._expires_at, self._read_within)
+        if self._pending is None or not self._pending():
+            if self._is_aborted:  # the number of the socket may be that of another one by now
+                raise _aborted()
+            milliseconds = None if within is None else min(within, LONGEST) * 1000
+            if not self._wait_to_read(milliseconds):
+                raise TimeoutError("timed out")
+        try:
+            return self._receive_some()
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            pass
+        return self._receive_later(within)  # not in the handler: its error would have this one as its context
+
+    def _receive_later(self, within: float | None) -> bytes:
+        """As `receive`, after a record of the TLS protocol itself, or a part of one."""
+        ends_at = None if within is None else time.monotonic() + within
+        while True:
+            try:
+                return self._receive_some()
+            except (BlockingIOError, ssl.SSLWantReadError):
+                to_write = False
+            except ssl.SSLWantWriteError:
+                to_write = True
+            wait_until_usable(self.sock, seconds_left(ends_at), to_write=to_write)
 
     def _receive_some(self) -> bytes:
         try:
-            # urllib3's SSLTransport returns the number 0 at an end without close_notify.
+            # A `NestedConnection`'s socket returns the number 0 at an end without close_notify.
             data: bytes = self.sock.recv(self._piece) or b""
             self._piece = _PIECE if len(data) < _PIECE else _LONG_PIECE
             if not data and self._was_cut():  # by another thread: this is not the end of a body
-                raise ConnectionAbortedError(errno.ECONNABORTED, os.strerror(errno.ECONNABORTED))
+                raise _aborted()
             return data
         except ssl.SSLEOFError as error:
             # Without close_notify, which many servers omit.
@@ -219,24 +280,25 @@ class Connection:
     def _was_cut(self) -> bool:
         return self._is_aborted or (self.cut is not None and self.cut.is_made)
 
-    def send(self, data: bytes | memoryview) -> None:
-        """Send bytes. The write timeout applies to each part that the kernel accepts."""
-        view = memoryview(data)
-        while view:
-            self.sock.settimeout(seconds_left(self._expires_at, self._write_within))
-            view = view[self.sock.send(view) :]
+    def send(self, data: bytes) -> bool:
+        """Send the beginning of an exchange, as `send_all`. The kernel nearly always accepts it at once."""
+        try:
+            sent = self.sock.send(data)
+        except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
+            sent = 0
+        return sent == len(data) or self.send_all([memoryview(data)[sent:]])
 
-    def send_unless_answered(self, chunks: Iterable[bytes | memoryview]) -> bool:
-        """Send a body while listening; False when a response came before all of it was sent.
+    def send_all(self, chunks: Iterable[bytes | memoryview]) -> bool:
+        """Send bytes while listening; False when a response came before all of them were sent.
 
-        A server that rejects an upload responds and stops reading: a client that only writes would wait forever.
+        A server that rejects an upload responds and stops reading: a client that only writes would wait forever. The write
+        timeout applies to each part that the kernel accepts.
         """
-        self.sock.settimeout(0.0)
         for chunk in chunks:
             view = memoryview(chunk)
             while view:
                 within = seconds_left(self._expires_at, self._write_within)
-                if is_readable(self.sock) and self._is_answered():
+                if self._wait_to_read(0) and self._is_answered():
                     return False
                 try:
                     view = view[self.sock.send(view) :]
@@ -254,6 +316,7 @@ class Connection:
         except (BlockingIOError, ssl.SSLWantReadError):  # only a record of the TLS protocol itself
             return False
         self.parser.feed(data)
+        self._has_fed = True
         if data:
             self.parser.read_head()  # removes interim responses, which do not count
         return not data or self.parser.has_begun
@@ -262,7 +325,7 @@ class Connection:
         """Whether it may serve another exchange: young enough, and nothing has arrived since the last one."""
         if not self.lifetime.allows(self.idle_since):
             return False
-        return not is_readable(self.sock)  # readable: closed by the server, or bytes outside any exchange
+        return not self._wait_to_read(0)  # readable: closed by the server, or bytes outside any exchange
 
     def end_exchange(self) -> bool:
         """The exchange that used it is over. Whether another one may use it: not if it was cut, even at the last moment."""
@@ -295,6 +358,27 @@ class Connection:
         return self.sock
 
 
+class SelfWaitingConnection(Connection):
+    """A connection over a socket that waits itself (see `must_wait_itself`): each operation gets its timeout."""
+
+    def _polled(self, sock: Any) -> Callable[[float | None], object]:
+        return lambda milliseconds: is_readable(sock)  # only looks
+
+    def receive(self) -> bytes:
+        """Some bytes, within the limits of the exchange; b"" once the server has closed the connection."""
+        self.sock.settimeout(seconds_left(self._expires_at, self._read_within))
+        return self._receive_some()
+
+    def send(self, data: bytes) -> bool:
+        """Send the beginning of an exchange."""
+        self.sock.settimeout(0.0)
+        return super().send(data)
+
+
+def _aborted() -> ConnectionAbortedError:
+    return ConnectionAbortedError(errno.ECONNABORTED, os.strerror(errno.ECONNABORTED))
+
+
 class OpenConnections:
     """The connections of a transport, idle and in use, so that another thread can cut them.
 
@@ -312,7 +396,7 @@ class OpenConnections:
         with self._lock:
             self._all.add(connection)
         if self.is_cut:
-            raise ConnectionAbortedError(errno.ECONNABORTED, os.strerror(errno.ECONNABORTED))
+            raise _aborted()
 
     def cut(self) -> None:
         """Close them all in the middle of whatever they do."""

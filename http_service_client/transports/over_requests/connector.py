@@ -14,12 +14,13 @@ from ...http.urls import Url
 from ..base import TransportSettings
 from ..failures import Phase, ProxyRefusedError
 from ..network.happy_eyeballs import connect_to_any
+from ..network.polling import must_wait_itself
 from ..network.resolver import Address, address_text, permitted, resolve
 from ..network.sockets import SocketSettings
 from ..network.socks5 import destination, open_by_socks
 from ..network.tls_sessions import Resumption, resumption_for
 from ..network.unix import connect_to_unix
-from .connection import Connection, Cut, IoTimeouts, PhaseError, seconds_left
+from .connection import Connection, Cut, IoTimeouts, PhaseError, SelfWaitingConnection, seconds_left
 
 if TYPE_CHECKING:
     from ...http.egress import EgressPolicy
@@ -90,10 +91,10 @@ def connect(
                 outer = tls.context_for((address.host, address.port))
                 sock = _start_tls(sock, address, outer, expires_at)
             if url.scheme == "https":
-                _open_tunnel(Connection(sock, expires_at, parser), url, proxy)
+                _open_tunnel(_kind(sock)(sock, expires_at, parser), url, proxy)
         lifetime = settings.new_lifetime()
         if context is None:
-            return Connection(sock, expires_at, parser, lifetime)
+            return _kind(sock)(sock, expires_at, parser, lifetime)
         if is_nested:
             from .nested_tls import NestedConnection, start_nested_tls
 
@@ -101,12 +102,16 @@ def connect(
             return NestedConnection(sock, expires_at, parser, lifetime)
         resumption = resumption_for(context, (url.host, url.port, proxy, path))
         sock = _start_tls(sock, url, context, expires_at, resumption)
-        connection = Connection(sock, expires_at, parser, lifetime)
+        connection = _kind(sock)(sock, expires_at, parser, lifetime)
         connection.resumption = resumption
         return connection
     except BaseException:
         sock.close()
         raise
+
+
+def _kind(sock: Any) -> type[Connection]:
+    return SelfWaitingConnection if must_wait_itself(sock) else Connection
 
 
 def _addresses(url: Url, egress: EgressPolicy | None, expires_at: float | None) -> list[Address]:

@@ -71,6 +71,9 @@ class RequestsExchanges:
 class RequestsResponse:
     """A response of requests, ours or a mock's, with the interface of `PoolResponse`."""
 
+    content = None
+    is_encoded = True  # for all that is known
+
     def __init__(self, response: requests.Response) -> None:
         self._response = response
         self._raw: Any = response.raw

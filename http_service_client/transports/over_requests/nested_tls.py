@@ -18,7 +18,7 @@ import urllib3
 
 from ...errors import ConfigurationError
 from ..seams import SeamNotice, names_used_by
-from .connection import Connection, seconds_left
+from .connection import SelfWaitingConnection, seconds_left
 
 __all__ = ["NESTED_TLS", "NestedConnection", "check_nested_tls", "start_nested_tls"]
 
@@ -88,13 +88,20 @@ def start_nested_tls(
     return _SSLTransport(_OuterSocket(sock, expires_at), context, name)
 
 
-class NestedConnection(Connection):
-    """A connection over a socket of `start_nested_tls`."""
+class NestedConnection(SelfWaitingConnection):
+    """A connection over a socket of `start_nested_tls`, which loses bytes when it is not allowed to wait."""
 
-    def send_unless_answered(self, chunks: Iterable[bytes | memoryview]) -> bool:
-        """Send a body without listening: the socket loses bytes when it is not allowed to wait."""
+    def send(self, data: bytes) -> bool:
+        """Send the beginning of an exchange."""
+        return self.send_all([data])
+
+    def send_all(self, chunks: Iterable[bytes | memoryview]) -> bool:
+        """Send bytes without listening."""
         for chunk in chunks:
-            self.send(chunk)
+            view = memoryview(chunk)
+            while view:
+                self.sock.settimeout(seconds_left(self._expires_at, self._write_within))
+                view = view[self.sock.send(view) :]
         return True
 
     def is_reusable(self) -> bool:

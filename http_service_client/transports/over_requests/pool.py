@@ -60,7 +60,6 @@ class Pool:
         fields: list[tuple[str, str]],
         body: Any,
         timeouts: IoTimeouts,
-        *,
         is_chunked: bool = False,
         is_last: bool = False,
     ) -> PoolResponse:
@@ -81,15 +80,14 @@ class Pool:
             if cut is not None:
                 cut.watch(connection.sock, is_only=True)
                 connection.cut, cut = cut, None  # whatever closes or releases the connection ends it
-            connection.set_timeouts(timeouts)
-            connection.parser.begin(method)
+            connection.begin(method, timeouts)
             phase = Phase.SEND
             is_sent = _send(connection, self._head(method, target, fields, is_chunked), body, is_chunked)
             phase = Phase.RECEIVE
             phases = timeouts.phases
             if phases is not None:
                 connection.set_timeouts(timeouts.for_head(phases))
-            head = connection.read_head()
+            head, content = connection.read_response()
             if phases is not None:
                 connection.set_timeouts(timeouts.for_body(phases))
             head.is_last = head.is_last or is_last or not is_sent
@@ -98,7 +96,7 @@ class Pool:
                 connection.parser.report_faults(self._settings.faults.for_origin(self._url.origin))
             if head.keep_alive is not None:
                 connection.lifetime.announce(head.keep_alive)
-            return PoolResponse(head, connection, self)
+            return PoolResponse(head, content, connection, self)
         except (OSError, UnicodeError, NotHttpError, ProxyRefusedError, BodySourceError) as error:
             if connection is not None:
                 connection.close()
@@ -141,7 +139,8 @@ class Pool:
         if not is_usable or connection.lifetime.is_over(connection.served):
             connection.close()
             return
-        connection.parser.forget()
+        if connection.parser.head is not None:
+            connection.parser.forget()
         connection.idle_since = time.monotonic()
         self._idle.append(connection)
         self._settings.idle.add(connection, connection.idle_since, self._close_idle)
@@ -181,12 +180,10 @@ def _send(connection: Connection, head: bytes, body: Any, is_chunked: bool) -> b
     """Send the request; whether all of it was sent."""
     try:
         if body is None:
-            connection.send(head)
-            return True
+            return connection.send(head)
         if isinstance(body, bytes) and len(body) <= _PIECE:
-            return connection.send_unless_answered([head + body])
-        connection.send(head)
-        return connection.send_unless_answered(
+            return connection.send(head + body)
+        return connection.send(head) and connection.send_all(
             _framed([body] if isinstance(body, bytes) else body, is_chunked)
         )
     except (BrokenPipeError, ConnectionResetError):
@@ -213,15 +210,23 @@ class PoolResponse:
     """A response: its head, and an undecoded body to read. Where a library has hooked in, it is passed through requests,
     which finds what it uses of urllib3's.
 
-    fields: the header fields, decoded when they are iterated over.
+    fields: the header fields, decoded when they are iterated over.   is_encoded: it has a content coding.
+    content: the body, if it came with the head, and is not read yet; else None.
     """
 
+    __slots__ = (
+        "_connection", "_head", "_is_complete", "_pool", "content", "fields", "is_encoded", "reason", "status",
+    )  # fmt: skip
     version = 11
 
-    def __init__(self, head: Head | FastHead, connection: Connection, pool: Pool) -> None:
+    def __init__(
+        self, head: Head | FastHead, content: bytes | None, connection: Connection, pool: Pool
+    ) -> None:
         self.status = head.status
         self.reason = head.reason
         self.fields: Iterable[tuple[str, str]] = head
+        self.is_encoded = head.is_encoded
+        self.content = content
         self._head = head
         self._is_complete = False
         self._connection: Connection | None = connection
@@ -236,7 +241,7 @@ class PoolResponse:
     @property
     def content_coding(self) -> str | None:
         """The value of Content-Encoding, or None."""
-        return self.headers.get("Content-Encoding") if self._head.is_encoded else None
+        return self.headers.get("Content-Encoding") if self.is_encoded else None
 
     @property
     def location(self) -> str | None:
@@ -258,7 +263,8 @@ class PoolResponse:
         connection = self._connection
         if connection is None:
             if self._is_complete:
-                return b""
+                piece, self.content = self.content or b"", None
+                return piece
             raise _closed_during_read()
         try:
             piece = connection.read_body()
@@ -292,7 +298,7 @@ class PoolResponse:
 
     def _release_if_complete(self) -> None:
         connection = self._connection
-        if connection is None or not connection.parser.is_complete:
+        if connection is None or (self.content is None and not connection.parser.is_complete):
             return
         self._is_complete = True
         if self._head.is_last:

@@ -11,7 +11,7 @@ from ...http.headers import ends_connection
 from ...http.messages import HttpRequest
 from ...http.preparation import METHODS_WITHOUT_CONTENT
 from ...http.proxies.urls import HttpProxy, read_proxy
-from ...http.urls import Url, split_url
+from ...http.urls import Url, origin_of, split_url
 from ..base import TransportSettings
 from .connection import IoTimeouts, OpenConnections
 from .pool import Pool, PoolResponse
@@ -52,18 +52,20 @@ class Pools:
 
         body: of the request, by `wire_body`.   proxy: a usable URL, or None.
         """
-        url, headers = split_url(request.url), request.headers
+        headers = request.headers
         fields, has_length = headers.pairs(), "Content-Length" in headers
         if body is None and not has_length and request.method not in METHODS_WITHOUT_CONTENT:
             fields.append(("Content-Length", "0"))
-        return self.get(url, proxy).send(
+        url = split_url(request.url)
+        pool = self._pools.get((origin_of(request.url), proxy))
+        return (pool or self._add(url, proxy)).send(
             request.method,
-            target_of(request.url, url, proxy),
+            url.target if proxy is None else target_of(request.url, url, proxy),
             fields,
             body,
             timeouts,
-            is_chunked=body is not None and not has_length,
-            is_last=ends_connection(headers),
+            body is not None and not has_length,
+            ends_connection(headers),
         )
 
     def get(self, url: Url, proxy: str | None) -> Pool:

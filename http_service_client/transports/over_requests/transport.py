@@ -165,8 +165,12 @@ class RequestsTransport:
         self, request: HttpRequest, response: Response, started: float, most: int | None = None
     ) -> bytes:
         """The decoded body, read no further than the size limit, or `most` bytes."""
+        limit = smaller(most, self._settings.max_response_size)
+        whole = response.content
+        if whole is not None and not response.is_encoded and (limit is None or len(whole) <= limit):
+            return whole
         coding = response.content_coding if self._settings.decompresses(request) else None
-        decoder = Decoder(coding, smaller(most, self._settings.max_response_size))
+        decoder = Decoder(coding, limit)
         undecoded = UndecodedBody(decoder)
         # No list: as objects of their own, pieces of two bytes would take fifty times their size.
         body = BytesIO()

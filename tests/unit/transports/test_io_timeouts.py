@@ -99,18 +99,21 @@ def test_nothing_is_left_at_the_very_instant(clock: Any) -> None:
 
 
 class Socket:
-    """Takes at most so many bytes at once, and gives what it was filled with."""
+    """Takes at most so many bytes at once, and gives what it was filled with; it never waits."""
 
     def __init__(self, *received: Any, takes: int = 1000) -> None:
         self.received, self.takes = list(received), takes
         self.sent: list[bytes] = []
         self.timeouts: list[float | None] = []
-        self.is_closed = False
+        self.decrypted = 0  # bytes of TLS that were not given yet
 
     def settimeout(self, seconds: float | None) -> None:
         self.timeouts.append(seconds)
 
-    def send(self, data: memoryview) -> int:
+    def pending(self) -> int:
+        return self.decrypted
+
+    def send(self, data: Any) -> int:
         self.sent.append(bytes(data[: self.takes]))
         return min(self.takes, len(data))
 
@@ -121,59 +124,128 @@ class Socket:
             raise piece
         return piece
 
-    def close(self) -> None:
-        self.is_closed = True
+
+class Waits:
+    """The waits of connections for their sockets: in milliseconds to read; in seconds to be usable.
+
+    readable: what a look, or a wait, finds.   to_read, usable: those made so far.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.readable: list[bool] = []
+        self.to_read: list[float | None] = []
+        self.usable: list[tuple[float | None, bool]] = []
+        monkeypatch.setattr(connection, "read_waiter", lambda sock: self._wait)
+        monkeypatch.setattr(connection, "wait_until_usable", self._wait_until_usable)
+
+    def _wait(self, milliseconds: float | None) -> bool:
+        if milliseconds != 0:
+            self.to_read.append(milliseconds)
+            return self.readable.pop(0) if self.readable else True
+        return bool(self.readable) and self.readable.pop(0)
+
+    def _wait_until_usable(self, sock: Any, within: float | None, *, to_write: bool) -> None:
+        self.usable.append((within, to_write))
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> Waits:
+    """The waits of the connections that a test makes."""
+    return Waits(monkeypatch)
 
 
 def connected(sock: Any, expires_at: float | None = None) -> Connection:
     return Connection(sock, expires_at, ParserSettings())
 
 
-def test_each_operation_gets_what_is_left_of_the_time(clock: Any) -> None:
-    """A server that accepts a few bytes at a time is cut on time."""
-    sock = Socket(b"x", takes=4)
+def test_no_operation_waits_beyond_what_is_left(clock: Any, waits: Waits) -> None:
+    """The socket itself never waits; a wait to read gets what is left, or the limit of a read if that is shorter."""
+    sock = Socket(b"x", b"y", b"z")
     opened = connected(sock, 110.0)
-    opened.send(b"abcdefghij")
-    assert sock.sent == [b"abcd", b"efgh", b"ij"]
+    assert sock.timeouts == [0.0]
+    assert opened.send(b"abc")
     assert opened.receive() == b"x"
-    assert sock.timeouts == [10.0] * 4
+    clock.now = 104.0
+    assert opened.receive() == b"y"
     opened.set_timeouts(IoTimeouts(120.0, None, 3.0, 4.0))
-    sock.received, sock.timeouts = [b"y"], []
-    opened.send(b"k")
-    opened.receive()
-    assert sock.timeouts == [4.0, 3.0]
+    assert opened.receive() == b"z"
+    assert waits.to_read == [10_000.0, 6_000.0, 3_000.0]
+    assert (waits.usable, sock.timeouts) == ([], [0.0])
 
 
-def test_an_end_without_close_notify_is_an_end() -> None:
-    """Many servers omit it; but not when another thread has cut the connection."""
+def test_a_wait_in_vain_is_a_timeout(waits: Waits) -> None:
+    """Nothing is read then."""
+    waits.readable = [False]
+    with pytest.raises(TimeoutError, match="timed out"):
+        connected(Socket()).receive()
+
+
+def test_a_wait_is_no_longer_than_the_system_can_count(clock: Any, waits: Waits) -> None:
+    """`poll` takes its milliseconds as a C int."""
+    connected(Socket(b"x"), 1e9).receive()
+    assert waits.to_read == [2e9]
+
+
+def test_what_tls_has_decrypted_is_not_waited_for(waits: Waits) -> None:
+    """The socket beneath is not readable any more."""
+    sock = Socket(b"x")
+    sock.decrypted = 1
+    assert connected(sock).receive() == b"x"
+    assert waits.to_read == []
+
+
+def test_a_record_of_tls_itself_does_not_begin_the_wait_again(
+    clock: Any, waits: Waits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that sends such records now and then is cut on time. TLS may have to write in order to read."""
+    sock = Socket(ssl.SSLWantReadError(), ssl.SSLWantReadError(), ssl.SSLWantWriteError(), b"x")
+    opened = connected(sock, 200.0)
+    opened.set_timeouts(IoTimeouts(200.0, None, 5.0, None))
+    usable = waits._wait_until_usable
+
+    def pass_time(*given: Any, **options: Any) -> None:
+        usable(*given, **options)
+        clock.now += 2.0
+
+    monkeypatch.setattr(connection, "wait_until_usable", pass_time)
+    assert opened.receive() == b"x"
+    assert waits.to_read == [5_000.0]
+    assert waits.usable == [(5.0, False), (3.0, True)]
+    sock.received = [ssl.SSLWantReadError()] * 9
+    with pytest.raises(TimeoutError):
+        opened.receive()
+
+
+def test_a_connection_that_another_thread_has_closed_is_not_waited_for(waits: Waits) -> None:
+    """The number of its socket may be that of another one by now."""
+    cut = connected(Socket(b"x"))
+    cut._is_aborted = True
+    with pytest.raises(ConnectionAbortedError) as raised:
+        cut.receive()
+    assert raised.value.args == (errno.ECONNABORTED, os.strerror(errno.ECONNABORTED))
+    assert waits.to_read == []
+
+
+def test_an_end_without_close_notify_is_an_end(waits: Waits) -> None:
+    """Many servers omit it; but not when another thread has cut the connection during the wait."""
     unexpected = ssl.SSLEOFError(8, "EOF")
     unexpected.reason = "UNEXPECTED_EOF_WHILE_READING"
     other = ssl.SSLEOFError(8, "EOF")
     other.reason = "OTHER"
-    for piece in (b"", unexpected, 0):
+    for piece in (b"", unexpected):
         assert connected(Socket(piece)).receive() == b""
     with pytest.raises(ssl.SSLEOFError):
         connected(Socket(other)).receive()
     for piece, error in ((b"", ConnectionAbortedError), (unexpected, ssl.SSLEOFError)):
         cut = connected(Socket(piece))
-        cut._is_aborted = True
-        with pytest.raises(error) as raised:
+
+        def abort(milliseconds: float | None, cut: Connection = cut) -> bool:
+            cut._is_aborted = True
+            return True
+
+        cut._wait_to_read = abort
+        with pytest.raises(error):
             cut.receive()
-        if error is ConnectionAbortedError:
-            assert raised.value.args == (errno.ECONNABORTED, os.strerror(errno.ECONNABORTED))
-
-
-class Listening:
-    """What a connection finds when it looks at its socket before each piece."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *readable: bool) -> None:
-        self._readable = iter(readable)
-        self.waits: list[tuple[float | None, bool]] = []
-        monkeypatch.setattr(connection, "is_readable", lambda sock: next(self._readable, False))
-        monkeypatch.setattr(connection, "wait_until_usable", self._wait)
-
-    def _wait(self, sock: Any, within: float | None, *, to_write: bool) -> None:
-        self.waits.append((within, to_write))
 
 
 @pytest.mark.parametrize(
@@ -186,34 +258,66 @@ class Listening:
         (ssl.SSLWantReadError(), False),
     ],
 )
-def test_an_upload_stops_when_the_server_responds(
-    piece: Any, is_answer: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_upload_stops_when_the_server_responds(piece: Any, is_answer: bool, waits: Waits) -> None:
     """An interim response does not stop it, nor does a record of TLS itself."""
-    Listening(monkeypatch, False, True)
+    waits.readable = [False, True]
     sock = Socket(piece, takes=2)
-    assert connected(sock).send_unless_answered([b"abcd", b"ef"]) is not is_answer
+    assert connected(sock).send_all([b"abcd", b"ef"]) is not is_answer
     assert b"".join(sock.sent) == (b"ab" if is_answer else b"abcdef")
-    assert sock.timeouts == [0.0]
 
 
-def test_an_upload_waits_for_a_socket_that_takes_nothing(clock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """To write, or to read what TLS needs first; within the limit of a write."""
-    listening = Listening(monkeypatch)
-    errors: list[Any] = [BlockingIOError(), ssl.SSLWantWriteError(), ssl.SSLWantReadError(), None]
+def test_the_beginning_of_an_exchange_is_sent_without_a_look(waits: Waits) -> None:
+    """The connection has just been looked at. What the kernel does not accept at once is sent while listening."""
+    sock = Socket(takes=4)
+    assert connected(sock).send(b"abcd")
+    waits.readable = [True]
+    assert connected(sock).send(b"efgh")
+    assert waits.readable == [True]
+    sock.received = [b"HTTP/1.1 413 Too Large\r\n"]
+    assert not connected(sock).send(b"ijklmn")
+    assert b"".join(sock.sent) == b"abcdefghijkl"
+
+
+def test_an_upload_waits_for_a_socket_that_takes_nothing(clock: Any, waits: Waits) -> None:
+    """To write, or to read what TLS needs first; within the limit of a write, for each part that is accepted."""
+    errors: list[Any] = [
+        BlockingIOError(),
+        BlockingIOError(),
+        ssl.SSLWantWriteError(),
+        ssl.SSLWantReadError(),
+    ]
 
     class Stalling(Socket):
-        def send(self, data: memoryview) -> int:
-            if (error := errors.pop(0)) is not None:
-                raise error
+        def send(self, data: Any) -> int:
+            if errors:
+                raise errors.pop(0)
             return super().send(data)
 
-    sock = Stalling()
+    sock = Stalling(takes=2)
     opened = connected(sock, 110.0)
     opened.set_timeouts(IoTimeouts(110.0, None, None, 4.0))
-    assert opened.send_unless_answered([b"abc"])
-    assert listening.waits == [(4.0, True), (4.0, True), (4.0, False)]
-    assert sock.sent == [b"abc"]
+    assert opened.send(b"abc")
+    assert waits.usable == [(4.0, True), (4.0, True), (4.0, False)]
+    assert sock.sent == [b"ab", b"c"]
+
+
+def test_a_response_that_arrives_whole_needs_no_parser(waits: Waits) -> None:
+    """The parser has not seen it. One in pieces, or after bytes that came during the upload, is read by the parser."""
+    whole = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+    opened = connected(Socket(whole, whole[:-1], whole[-1:]))
+    for content in (b"hi", None):
+        opened.begin("GET", IoTimeouts(None, None, None, None))
+        head, found = opened.read_response()
+        assert (head.status, found) == (200, content)
+        assert (opened.parser.head is head) is (content is None)
+    assert opened.read_body() == b"h"
+    assert opened.read_body() == b"i"
+    early = connected(Socket(whole))
+    early.begin("POST", IoTimeouts(None, None, None, None))
+    waits.readable = [True]
+    assert not early.send_all([b"body"])
+    head, found = early.read_response()
+    assert (head.status, found, early.read_body()) == (200, None, b"hi")
 
 
 def test_connections_are_cut_once_and_for_all() -> None:
@@ -242,10 +346,11 @@ class Recording:
         self.heads: list[bytes] = []
         self.bodies: list[list[bytes]] = []
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes) -> bool:
         self.heads.append(data)
+        return True
 
-    def send_unless_answered(self, chunks: Any) -> bool:
+    def send_all(self, chunks: Any) -> bool:
         self.bodies.append([bytes(chunk) for chunk in chunks])
         return True
 
@@ -257,8 +362,8 @@ LONG = b"x" * 65536
     ("body", "chunked", "heads", "bodies"),
     [
         (None, False, [b"HEAD"], []),
-        (b"a=1", False, [], [[b"HEADa=1"]]),
-        (LONG, False, [], [[b"HEAD" + LONG]]),
+        (b"a=1", False, [b"HEADa=1"], []),
+        (LONG, False, [b"HEAD" + LONG], []),
         (LONG + b"y", False, [b"HEAD"], [[LONG, b"y"]]),
         ([LONG + b"y", b"z"], False, [b"HEAD"], [[LONG, b"y", b"z"]]),
         (
@@ -284,7 +389,7 @@ def test_a_server_that_closes_may_have_responded(error: type[Exception]) -> None
     """The response is read then; any other error of the connection is raised."""
     recording: Any = Recording()
 
-    def fail(data: Any) -> None:
+    def fail(data: Any) -> bool:
         raise error
 
     recording.send = fail

@@ -21,6 +21,7 @@ from http_service_client.errors import HttpClientError, ProtocolError, RequestTi
 from http_service_client.http.content_codings.decoder import Decoder
 from http_service_client.testing.server import LoopbackServer, raw
 from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd
+from kit.hooks import HookedFrontEnd
 from wire.responses.table_contents import BROTLI, GZIP, RAW_DEFLATE, ZLIB, ZSTD, coded
 from wire.responses.test_response_parity import TABLES
 
@@ -66,12 +67,12 @@ def server() -> Iterator[LoopbackServer]:
 
 @pytest.fixture(scope="module")
 def callers() -> Iterator[list[tuple[FrontEnd, HttpServiceClient]]]:
-    """Both front ends, each with a client that makes one attempt."""
+    """Both front ends, and blocking calls through requests, each with a client that makes one attempt."""
     settings = {"enable_retry_policy": False, "enable_circuit_breaker": False, "base_timeout": 10.0}
-    with BlockingFrontEnd() as blocking, AsyncioFrontEnd() as asynchronous:
+    with BlockingFrontEnd() as blocking, AsyncioFrontEnd() as asynchronous, HookedFrontEnd() as hooked:
         yield [
             (front_end, front_end.client(max_response_size=LIMIT, **settings))
-            for front_end in (blocking, asynchronous)
+            for front_end in (blocking, asynchronous, hooked)
         ]
 
 
@@ -98,14 +99,14 @@ def outcome(front_end: FrontEnd, client: HttpServiceClient, method: str, url: st
 def test_both_front_ends_read_a_mutated_response_alike(
     server: LoopbackServer, callers: list[tuple[FrontEnd, HttpServiceClient]], data: bytes, method: str
 ) -> None:
-    """A mutated response has the same outcome in both."""
+    """A mutated response has the same outcome in both, and through requests."""
     server.script("/", raw(data))
     results = []
     for front_end, client in callers:
         results.append(outcome(front_end, client, method, server.url + "/"))
         # Otherwise the next request might use a connection that is being closed.
         assert server.wait_for(lambda: server.open_connections == 0)
-    assert results[0] == results[1]
+    assert results[0] == results[1] == results[2]
 
 
 CODERS: dict[str, Callable[[bytes], bytes]] = {

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from http_service_client.http.http1.fast_path import FastHead, read_fast_head
+from http_service_client.http.http1.fast_path import FastHead, read_fast_head, read_fast_response
 from http_service_client.http.http1.framing import ParserSettings
 from http_service_client.http.http1.head import Head
 from http_service_client.http.http1.parser import ResponseParser
@@ -87,6 +87,7 @@ def test_the_parsers_agree_on_random_changes_of_them(response: bytes) -> None:
     head = read_fast_head(response, LIMITS)
     if head is not None:
         check(response, head)
+        check_whole(response, "GET")
 
 
 @pytest.mark.parametrize(
@@ -118,3 +119,56 @@ def test_other_heads_are_left_to_the_parsers(old: bytes, new: bytes) -> None:
     """Every head that has, or might have, another reading."""
     assert old in ORDINARY
     assert read_fast_head(ORDINARY.replace(old, new, 1), LIMITS) is None
+
+
+def by_the_parser(data: bytes, method: str) -> tuple[object, ...] | None:
+    """What the full parser reads, if these bytes are exactly one response; else None."""
+    parser = ResponseParser(LIMITS)
+    parser.begin(method)
+    parser.feed(data)
+    head, content = parser.read_head(), b""
+    while head is not None and (piece := parser.read_body()):
+        content += piece
+    if head is None or not parser.is_complete or parser.rest:
+        return None
+    return head.status, head.is_last, list(head), content
+
+
+def check_whole(data: bytes, method: str) -> None:
+    """If a response is taken whole, the parser reads the same."""
+    found = read_fast_response(data, LIMITS, method)
+    if found is not None:
+        head, content = found
+        assert (head.status, head.is_last, list(head), content) == by_the_parser(data, method)
+
+
+WHOLE = [
+    ORDINARY,
+    b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\nhello, world",
+    b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0005\r\n0\r\n\r\n\r\n0\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n3\r\nhum\r\n0\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX: y\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;a=b\r\nhi\r\n0\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("response", WHOLE)
+def test_a_whole_response_is_read_as_by_the_parser(response: bytes, method: str) -> None:
+    """At any length, also one that is too long: what is not exactly one response is left to the parser."""
+    for data in [response[:end] for end in range(len(response) + 1)] + [response + b"\r\n", response * 2]:
+        check_whole(data, method)
+
+
+@pytest.mark.parametrize(
+    ("response", "method"), [(each, "GET") for each in WHOLE[1:5]] + [(WHOLE[9], "HEAD")]
+)
+def test_the_usual_responses_are_read_whole(response: bytes, method: str) -> None:
+    """With a length, without a body, or in one chunk; one byte less is not whole."""
+    assert read_fast_response(response, LIMITS, method) is not None
+    assert read_fast_response(response[:-1], LIMITS, method) is None
+    assert read_fast_response(response + b"\n", LIMITS, method) is None
