@@ -28,6 +28,12 @@ def field_pairs(source: object, where: str) -> list[tuple[bytes, bytes]]:
     """
     pairs: list[tuple[bytes, bytes]] = []
     for key, value in _items(source, where):
+        if type(key) is str and type(value) is str:  # as most are; an error is described below
+            try:
+                pairs.append((key.encode(), value.encode()))
+                continue
+            except UnicodeEncodeError:
+                pass
         name = scalar_bytes(key, f"a key of {where}")
         if name is None:
             raise InvalidRequestError(f"a key of {where} is None; a key must be text")
@@ -47,7 +53,11 @@ def _several(value: object) -> Sequence[object]:
 
 def query_text(pairs: list[tuple[bytes, bytes]]) -> str:
     """Percent-encoded for a query: all but RFC 3986's unreserved characters is escaped; a space is %20."""
-    return "&".join([f"{quote_from_bytes(key, '')}={quote_from_bytes(value, '')}" for key, value in pairs])
+    return "&".join([f"{_quoted(key)}={_quoted(value)}" for key, value in pairs])
+
+
+def _quoted(text: bytes) -> str:
+    return text.decode() if text.isalnum() else quote_from_bytes(text, "")
 
 
 def form_text(pairs: list[tuple[bytes, bytes]]) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from ...errors import InvalidRequestError
@@ -132,6 +133,10 @@ def _part_head(
     if filename is not None:
         disposition += b'; filename="' + filename + b'"'
     lines = [b"--" + boundary.encode("ascii"), disposition]
+    if not headers:
+        if content_type is not None:
+            lines.append(_type_field(content_type))
+        return b"\r\n".join(lines) + b"\r\n\r\n"
     extra = build_headers(headers)
     if "Content-Disposition" in extra:
         raise InvalidRequestError(
@@ -142,6 +147,13 @@ def _part_head(
     validate_headers(extra)
     lines.extend(f"{key}: {value}".encode() for key, value in extra.multi_items())
     return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
+@lru_cache(maxsize=64)
+def _type_field(content_type: str) -> bytes:
+    """The Content-Type of a part, validated. Most uploads have few types of parts."""
+    validate_headers(build_headers({"Content-Type": content_type}))
+    return f"Content-Type: {content_type}".encode()
 
 
 def _quoted(name: bytes) -> bytes:
