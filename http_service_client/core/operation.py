@@ -7,11 +7,14 @@ and what is left of the deadlines around them. So a plan that waits for a limit 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..events import Event
 from .deadline import AMBIENT_DEADLINE, remaining
 from .effects import Effect, Plan
+
+if TYPE_CHECKING:
+    from .machines.retry_quota import AnyBudget
 
 __all__ = ["Body", "GuardedFunction", "Operation", "Proceed", "Stopped", "Subject", "shown"]
 
@@ -75,9 +78,10 @@ class GuardedFunction:
     function: None for a block.   is_plain: it runs where it is called and cannot be interrupted; else it is async.
     key: the name of the pipeline or policy.   clock: monotonic seconds.
     listener: called with each event; must not raise.   new_id: makes the id of a call.
+    budget: returns what pays for further calls of the function, None for no limit.
     """
 
-    __slots__ = ("clock", "function", "is_plain", "key", "listener", "new_id")
+    __slots__ = ("budget", "clock", "function", "is_plain", "key", "listener", "new_id")
 
     def __init__(
         self,
@@ -87,7 +91,9 @@ class GuardedFunction:
         clock: Callable[[], float],
         listener: Callable[[Event], None],
         new_id: Callable[[], str],
+        budget: Callable[[], AnyBudget | None],
     ) -> None:
+        self.budget = budget
         self.function = function
         self.is_plain = is_plain
         self.key = key

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Arm", "Race"]
 
-_WON, _LOST, _FAILED, _ = HedgeResult  # enum attribute access is slow (50 ns)
+_WON, _LOST, _FAILED, _REFUSED = HedgeResult  # enum attribute access is slow (50 ns)
 _SLACK = 0.001  # seconds: the first wait begins a moment before the request is sent
 
 
@@ -157,7 +157,7 @@ class Race(ABC):
                 self._lose(running.pop())
             return arm
         self._is_closed = True
-        if arm.sent_at is None:
+        if arm.sent_at is None or result is _REFUSED:
             arm.refund()
         if result is _FAILED:
             failed.append(arm)

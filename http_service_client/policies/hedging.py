@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core.checks import check_flag, suggests_keywords
 from ..core.effects import Plan
@@ -17,6 +17,9 @@ from ..errors import CallRefusedError, ConfigurationError, SentState
 from ..events import HedgeResult
 from .items import is_step
 from .strategy import StatefulStrategy
+
+if TYPE_CHECKING:
+    from ..core.machines.retry_quota import AnyWithdrawal
 
 __all__ = ["HedgingPolicy"]
 
@@ -130,6 +133,21 @@ class _FunctionRace(Race):
         _ = operation.call_id, operation.events
         own = copy.copy(operation)
         return Arm(number, partial(self._proceed, own), own.clock())
+
+    def try_withdraw(self) -> AnyWithdrawal | str | None:
+        budget = self._operation.guarded.budget()
+        if budget is None:
+            return None
+        return budget.try_withdraw() or "the retry budget is spent"
+
+    @property
+    def budget_left(self) -> float | None:
+        budget = self._operation.guarded.budget()
+        return None if budget is None else budget.balance
+
+    def budget_shortfall(self) -> float:
+        budget = self._operation.guarded.budget()
+        return 0.0 if budget is None else budget.shortfall()
 
     def judge(self, arm: Arm) -> HedgeResult:
         error = arm.branch.error

@@ -23,6 +23,8 @@ from .strategy import Strategy
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from ..core.machines.retry_quota import AnyBudget
+
 __all__ = ["PipelineRegistry", "ResiliencePipeline"]
 
 
@@ -92,11 +94,11 @@ class ResiliencePipeline(Strategy):
         self._strategies = _flat(strategies)
         self._clock = _common_clock(self._strategies, clock)
         check_order(self._strategies)
-        self._runner = Runner(self._around, name, self._clock, self._notify)
+        self._runner = Runner(self._around, name, self._clock, self._notify, self._live_budget)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self._runner = Runner(self._around, self._name, self._clock, self._notify)
+        self._runner = Runner(self._around, self._name, self._clock, self._notify, self._live_budget)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         twin = copy.copy(self)  # the clock and the listener are not its own
@@ -132,6 +134,11 @@ class ResiliencePipeline(Strategy):
 
     def _parts(self) -> tuple[Strategy, ...]:
         return self._strategies
+
+    def _live_budget(self) -> AnyBudget | None:
+        """That of its retry policy, which pays for hedges, too; of several, the innermost."""
+        budgets = (each._live_budget() for each in reversed(self._strategies))
+        return next((budget for budget in budgets if budget is not None), None)
 
     def guard(self, proceed: Proceed, operation: Operation) -> Plan[Any]:
         """The plan of all its policies."""

@@ -7,7 +7,7 @@ import random as _random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from ..core.checks import check_function, suggests_keywords
 from ..core.effects import Plan, Sleep
@@ -22,6 +22,9 @@ from .functions import AWAITABLE, FINISHED, UNFINISHED, handled_now, not_a_funct
 from .listeners import report_condition
 from .retry_attempts import Attempts, FunctionBudget
 from .strategy import Strategy
+
+if TYPE_CHECKING:
+    from ..core.machines.retry_quota import AnyBudget
 
 __all__ = ["RetryPolicy"]
 
@@ -61,7 +64,7 @@ class RetryPolicy(RetrySettings, Strategy):
     random: uniform in [0, 1), for jitter.   clock: the clock for the waits.
     budget: how much of the guarded functions' calls may be repeated; None for no limit. It is for functions in which
         no client's call is made: otherwise the budget of the client whose call failed last counts, or made the last
-        one; if that client has none, there is no limit.
+        one; if that client has none, there is no limit. In a pipeline it pays for hedges of any function, too.
 
     In a client's call, an unsafe request is repeated only when it cannot have been processed. Around a
     function, the conditions alone decide: by guarding it, you vouch that it may be repeated. Both respect an
@@ -113,6 +116,9 @@ class RetryPolicy(RetrySettings, Strategy):
 
     def __deepcopy__(self, memo: object) -> RetryPolicy:
         return copy.copy(self)  # settings do not change, and the clock is not its own
+
+    def _live_budget(self) -> AnyBudget | None:
+        return self._function_budget.up_to_date()
 
     @property
     def used_clock(self) -> Clock:

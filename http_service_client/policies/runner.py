@@ -25,6 +25,7 @@ from .generators import pause_of
 from .items import guarded_async_items, guarded_items
 
 if TYPE_CHECKING:
+    from ..core.machines.retry_quota import AnyBudget
     from ..drivers.aio import AsyncioDriver
     from ..drivers.on_trio import TrioDriver
     from ..drivers.simulated_functions import EffectAwaiter
@@ -38,7 +39,7 @@ class Runner:
     """Puts strategies around functions.
 
     around: the strategies around what comes next.   name: the key of events.
-    listener: called with each event; must not raise.
+    listener: called with each event; must not raise.   budget: see `GuardedFunction`.
     """
 
     def __init__(
@@ -47,7 +48,9 @@ class Runner:
         name: str,
         clock: Clock,
         listener: Callable[[Event], None],
+        budget: Callable[[], AnyBudget | None],
     ) -> None:
+        self._budget = budget
         self._name = name
         self._clock = clock
         self._listener = listener
@@ -102,7 +105,7 @@ class Runner:
 
     def _about(self, function: Callable[..., Any] | None, is_plain: bool) -> GuardedFunction:
         return GuardedFunction(
-            function, is_plain, self._name, self._clock.monotonic, self._listener, CALL_IDS.new
+            function, is_plain, self._name, self._clock.monotonic, self._listener, CALL_IDS.new, self._budget
         )
 
     def guarded(self, function: Callable[..., Any], proceed: Proceed | None = None) -> Callable[..., Any]:

@@ -25,6 +25,8 @@ from .runner import Runner
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from ..core.machines.retry_quota import AnyBudget
+
 __all__ = ["StatefulStrategy", "Strategy"]
 
 P = ParamSpec("P")
@@ -65,7 +67,12 @@ class Strategy(ABC):
             getattr(self, "name", ""),
             clock if isinstance(clock, Clock) else SystemClock(),
             log_event,
+            self._live_budget,
         )
+
+    def _live_budget(self) -> AnyBudget | None:
+        """What pays for repeated calls of a function; None where they are free."""
+        return None
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name not in _OF_THIS_OBJECT}

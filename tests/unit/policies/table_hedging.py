@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from http_service_client import (
+    BulkheadPolicy,
     CircuitBreakerPolicy,
     ConstantBackoff,
     HedgingPolicy,
@@ -12,6 +13,7 @@ from http_service_client import (
     RetryPolicy,
     deadline,
 )
+from http_service_client.core.machines.retry_quota import RetryQuotaSettings
 from kit.strategies import Act, Op, Row
 
 __all__ = ["ROWS"]
@@ -24,6 +26,13 @@ def hedging(clock: Any, delay: float | None = 1.0, **settings: Any) -> HedgingPo
 def retry(clock: Any) -> RetryPolicy:
     conditions = [RetryCondition.on_exceptions([OSError])]
     return RetryPolicy(3, ConstantBackoff(1.0, jitter="none"), conditions, clock=clock, budget=None)
+
+
+def paying_retry(clock: Any) -> RetryPolicy:
+    """One with a budget of a single token, and with nothing that earns another."""
+    budget = RetryQuotaSettings(capacity=1.0, earned=0.0)
+    conditions = [RetryCondition.on_exceptions([OSError])]
+    return RetryPolicy(3, ConstantBackoff(1.0, jitter="none"), conditions, clock=clock, budget=budget)
 
 
 ROWS = [
@@ -62,6 +71,31 @@ ROWS = [
         [Op(takes=(2.0, 0.5), gives=(OSError, KeyError))],
         "OSError@2",
         "HedgeStarted HedgeFinished HedgeFinished",
+    ),
+    Row(
+        "the budget of the retry policy pays for hedges; without a token, the first call simply goes on",
+        lambda clock: [paying_retry(clock), hedging(clock, max_share=1.0)],
+        [Op(takes=(1.5, 9.0)), Op(at=10.0, takes=(1.5, 9.0))],
+        "ok@1.5 ok@11.5",
+        "HedgeStarted HedgeFinished HedgeFinished HedgeDenied",
+    ),
+    Row(
+        "hedges leave nothing in the budget for a retry",
+        lambda clock: [paying_retry(clock), hedging(clock, max_share=1.0)],
+        [Op(takes=(1.5, 2.0), gives=OSError)],
+        "OSError@3",
+        "HedgeStarted HedgeFinished HedgeFinished RetryStopped",
+    ),
+    Row(
+        "a hedge that a bulkhead refuses is paid back",
+        lambda clock: [
+            paying_retry(clock),
+            hedging(clock, max_share=1.0),
+            BulkheadPolicy(1, 0, clock=clock),
+        ],
+        [Op(takes=1.5), Op(at=10.0, takes=1.5)],
+        "ok@1.5 ok@11.5",
+        "HedgeStarted LimitRefused HedgeFinished HedgeFinished HedgeStarted LimitRefused HedgeFinished HedgeFinished",
     ),
     Row(
         "each attempt of a retry is hedged",
