@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import shutil
 import socket
@@ -155,6 +156,21 @@ def test_a_session_is_not_used_over_another_route(
         connect(front_end, direct, address, times=3)
         through = front_end.client(connection_pool=pool, proxy=f"http://{proxy.address}")
         connect(front_end, through, address, times=3)
+    assert resumptions.reused == [False, False, True] * 2
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="there are no Unix sockets here")
+def test_a_session_is_not_used_over_a_unix_socket(
+    front_end: FrontEnd, resumptions: Resumptions, pool: ConnectionPoolConfig, tmp_path: Path
+) -> None:
+    """Whoever listens there is verified, though the URL is the same."""
+    with (
+        served(resumptions.serve, tls=resumptions.context) as address,
+        served(resumptions.serve, tls=resumptions.context, path=tmp_path / "socket") as path,
+    ):
+        connect(front_end, front_end.client(connection_pool=pool), address, times=3)
+        local = front_end.client(connection_pool=dataclasses.replace(pool, uds=path))
+        connect(front_end, local, address, times=3)
     assert resumptions.reused == [False, False, True] * 2
 
 
