@@ -1,4 +1,4 @@
-"""Names of a package that are imported when they are first used, so that a program pays for what it uses only.
+"""What is made when it is first used, so that a program pays for what it uses only: names of packages, and patterns.
 
 A package that is made so says twice where its names are: for type checkers, under `if TYPE_CHECKING`, and in the table
 that it passes to `lazy_names`. Code in this library then writes `policies.HedgingPolicy` for a part that few clients use,
@@ -8,11 +8,13 @@ and the module behind the name is imported by the line that needs it. Such a lin
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
 from importlib import import_module
+from typing import Any, AnyStr
 
-__all__ = ["is_a", "lazy_names"]
+__all__ = ["is_a", "lazy_names", "lazy_pattern"]
 
 
 def is_a(value: object, module: str, name: str) -> bool:
@@ -45,3 +47,18 @@ def lazy_names(package: dict[str, object], modules: Mapping[str, str]) -> list[s
 
     package.update(__getattr__=__getattr__, __dir__=__dir__)
     return sorted(module_of)
+
+
+def lazy_pattern(text: AnyStr, flags: int = 0) -> re.Pattern[AnyStr]:
+    """As `re.compile`, of a pattern for what happens rarely: it is compiled when it is first used."""
+    return _LazyPattern(text, flags)  # type: ignore[return-value]  # it has all methods of one
+
+
+class _LazyPattern:
+    def __init__(self, text: str | bytes, flags: int) -> None:
+        self._made_of: Any = (text, flags)
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(re.compile(*self._made_of), name)
+        setattr(self, name, value)  # the next time it is found without this function
+        return value

@@ -13,6 +13,8 @@ from __future__ import annotations
 import re
 from datetime import datetime, timezone
 
+from ..lazy import lazy_pattern
+
 __all__ = ["parse_http_date", "parse_imf_fixdate"]
 
 _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
@@ -20,12 +22,12 @@ _MONTH = f"(?P<month>{'|'.join(_MONTHS)})"
 _TIME = r"(?P<hour>[01][0-9]|2[0-3]):(?P<minute>[0-5][0-9]):(?P<second>[0-5][0-9]|60)"  # 60: a leap second
 _IMF_FIXDATE = rf"[A-Z][a-z]{{2}}, (?P<day>[0-9]{{2}}) {_MONTH} (?P<year>[0-9]{{4}}) {_TIME}"
 
-_is_imf_fixdate = re.compile(f"{_IMF_FIXDATE} GMT").fullmatch
+_IMF_DATE = lazy_pattern(f"{_IMF_FIXDATE} GMT")
 _FORMS = [
     # PHP's date("r") writes +0000, which is not an HTTP-date but is clear.
-    re.compile(rf"{_IMF_FIXDATE} (GMT|UTC|\+0000)"),
-    re.compile(rf"[A-Z][a-z]{{5,8}}, (?P<day>[0-9]{{2}})-{_MONTH}-(?P<year>[0-9]{{2}}) {_TIME} GMT"),
-    re.compile(rf"[A-Z][a-z]{{2}} {_MONTH} (?P<day>[ 0-9][0-9]) {_TIME} (?P<year>[0-9]{{4}})"),
+    lazy_pattern(rf"{_IMF_FIXDATE} (GMT|UTC|\+0000)"),
+    lazy_pattern(rf"[A-Z][a-z]{{5,8}}, (?P<day>[0-9]{{2}})-{_MONTH}-(?P<year>[0-9]{{2}}) {_TIME} GMT"),
+    lazy_pattern(rf"[A-Z][a-z]{{2}} {_MONTH} (?P<day>[ 0-9][0-9]) {_TIME} (?P<year>[0-9]{{4}})"),
 ]
 
 
@@ -47,7 +49,7 @@ def parse_imf_fixdate(text: str) -> float | None:
     >>> parse_imf_fixdate("Sun, 06 Nov 1994 08:49:37 GMT")
     784111777.0
     """
-    match = _is_imf_fixdate(text)
+    match = _IMF_DATE.fullmatch(text)
     return None if match is None else _instant(match)
 
 

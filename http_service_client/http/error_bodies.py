@@ -17,6 +17,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from ..lazy import lazy_pattern
 from .media_types import charset_of, parse_content_type
 
 __all__ = ["quote_error"]
@@ -56,12 +57,12 @@ _NO_CODES = frozenset({"error", "fail", "failure", "failed"})
 _NAME_ENDS = str.maketrans("", "", "_-")
 _TAG = r"<(?:[\w.-]{{1,40}}:)?(?:{0})(?:\s[^<>]{{0,200}})?>\s{{0,100}}"
 _TEXT = r"(?:<!\[CDATA\[)?([^<>]{1,2000})"
-_REASON = re.compile(_TAG.format("Reason") + _TAG.format("Text") + _TEXT, re.I)  # SOAP 1.2
-_FAULT = re.compile(_TAG.format("faultstring") + _TEXT, re.I)  # SOAP 1.1
-_MESSAGE = re.compile(_TAG.format("message|errormessage|description|detail") + _TEXT, re.I)
-_CODE = re.compile(_TAG.format("code|errorcode") + _TEXT, re.I)
-_TITLE = re.compile(_TAG.format("title") + _TEXT, re.I)
-_IS_HTML = re.compile(r"<(?:!doctype\s{1,20})?html\b", re.I)
+_REASON = lazy_pattern(_TAG.format("Reason") + _TAG.format("Text") + _TEXT, re.I)  # SOAP 1.2
+_FAULT = lazy_pattern(_TAG.format("faultstring") + _TEXT, re.I)  # SOAP 1.1
+_MESSAGE = lazy_pattern(_TAG.format("message|errormessage|description|detail") + _TEXT, re.I)
+_CODE = lazy_pattern(_TAG.format("code|errorcode") + _TEXT, re.I)
+_TITLE = lazy_pattern(_TAG.format("title") + _TEXT, re.I)
+_IS_HTML = lazy_pattern(r"<(?:!doctype\s{1,20})?html\b", re.I)
 
 
 def quote_error(content_type: str | None, content: bytes) -> str:

@@ -11,9 +11,11 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from ..lazy import lazy_pattern
+
 __all__ = ["announced_keep_alive"]
 
-_PARAMETER = re.compile(
+_PARAMETER = lazy_pattern(
     r'(?:^|[,;])[ \t]*(timeout|max)[ \t]*=[ \t]*"?([0-9]{1,9})(?![0-9.])', re.IGNORECASE
 ).findall
 

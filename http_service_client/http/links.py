@@ -5,16 +5,16 @@ Parsed leniently, as servers write it: malformed links are skipped, and nothing 
 
 from __future__ import annotations
 
-import re
 from urllib.parse import urljoin
 
+from ..lazy import lazy_pattern
 from .media_types import unquoted
 
 __all__ = ["parse_links"]
 
 # link-value = "<" URI-Reference ">" *( OWS ";" OWS [ link-param ] )              RFC 8288 3
-_TARGET = re.compile(r"<([^<>]*)>")
-_PARAMETER = re.compile(r'\s*;\s*([^\s=;,"<>]+)(?:\s*=\s*("(?:[^"\\]|\\.)*"|[^\s;,"]*))?|\s*;')
+_TARGET = lazy_pattern(r"<([^<>]*)>")
+_PARAMETER = lazy_pattern(r'\s*;\s*([^\s=;,"<>]+)(?:\s*=\s*("(?:[^"\\]|\\.)*"|[^\s;,"]*))?|\s*;')
 
 
 def parse_links(value: str, base_url: str = "") -> dict[str, dict[str, str]]:

@@ -18,6 +18,7 @@ import re
 from typing import NamedTuple
 
 from ..errors import InvalidRequestError, UnsafeRedirectError
+from ..lazy import lazy_pattern
 from .headers import Headers, Latin1Text
 from .request import HttpRequest
 from .secret_names import SECRET_NAMES, SecretNames
@@ -57,10 +58,12 @@ BODY_HEADERS: frozenset[str] = frozenset(
 """Headers that describe a body and are wrong once it is dropped (RFC 9110 15.4, step 1.4)."""
 
 # reference = [ scheme ":" ] [ "//" authority ] path [ "?" query ]                 RFC 3986 appendix B
-_REFERENCE = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.\-]*):)?(?://([^/?#]*))?([^?#]*)(?:\?([^#]*))?", re.DOTALL)
+_REFERENCE = lazy_pattern(
+    r"(?:([A-Za-z][A-Za-z0-9+.\-]*):)?(?://([^/?#]*))?([^?#]*)(?:\?([^#]*))?", re.DOTALL
+)
 
 
-_NOT_ASCII = re.compile(r"[^\x00-\x7f]").sub
+_NOT_ASCII = lazy_pattern(r"[^\x00-\x7f]")
 
 
 class Hop(NamedTuple):
@@ -86,7 +89,7 @@ def next_hop(method: str, url: str, status: int, location: str | None) -> Hop | 
     if status not in REDIRECT_CODES or not location:
         return None
     if isinstance(location, Latin1Text):
-        location = _NOT_ASCII(lambda found: f"%{ord(found[0]):02X}", location)
+        location = _NOT_ASCII.sub(lambda found: f"%{ord(found[0]):02X}", location)
     reference = location.strip(" \t")
     if not reference:
         return None

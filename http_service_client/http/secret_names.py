@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
+from ..lazy import lazy_pattern
+
 __all__ = ["CREDENTIAL_HEADERS", "SECRET_NAMES", "SecretNames"]
 
 CREDENTIAL_HEADERS: frozenset[str] = frozenset(
@@ -20,18 +22,18 @@ CREDENTIAL_HEADERS: frozenset[str] = frozenset(
 """Headers that are secret whatever the settings say."""
 
 # Anywhere in a name.
-_WORDS = re.compile(
+_WORDS = lazy_pattern(
     r"access[-_]?code|assertion|authentication|authori[sz]ation|bearer|cookie|credential|hmac|jwt|key|macaroon|oidc-data"
     r"|passcode|passphrase|passw|saml|secret|sessid|session|signature|token"
 )
 # As a whole part of a name.
-_PARTS = re.compile(
+_PARTS = lazy_pattern(
     r"(?<![^-_.])(?:auth|creds|dpop|mfa|otp|pass|pin|psk|pw|pwd|sid|sig|sign|totp|wsse)(?![^-_.])"
 )
 _OTHERS = frozenset({"x-honeycomb-team", "x-jfrog-art-api"})  # API keys by other names
 # Words of well-known names that hold no secret. An idempotency key must go along with a redirected request: without it
 # the next server would take a repeat for a new order.
-_PLAIN = re.compile(
+_PLAIN = lazy_pattern(
     r"(?:cache|idempotency|partition|public|sort|surrogate|websocket)[-_]?key"
     r"|(?:completion|input|limit|max|output|prompt|remaining|reset|total|used)[-_]?tokens"
     r"|tokens[-_](?:limit|remaining|reset|used)"

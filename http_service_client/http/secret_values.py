@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
+from ..lazy import lazy_pattern
 from .secret_names import SECRET_NAMES, SecretNames
 
 if TYPE_CHECKING:
@@ -29,15 +30,15 @@ _SHORTEST_ANYWHERE = 8  # a shorter value is hidden as a word of its own
 _MOST_VALUES = 100
 
 _UUID = r"[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}(?![\w+=-])"  # it names a request, say
-_TOKEN = re.compile(
+_TOKEN = lazy_pattern(
     r"(?<![\w-])(?:sk|pk|rk|gh[opsur]|glpat|xox[a-z]|shp[a-z]{2}|whsec|github_pat)[-_][\w-]{8,}"  # by its prefix
     r"|(?<!\w)(?:AKIA|ASIA)[0-9A-Z]{12,}|(?<!\w)AIza[\w-]{30,}|(?<!\w)ya29\.[\w-]{8,}"
     r"|(?<!\w)eyJ[\w-]{5,}(?:\.[\w-]*){1,4}"  # a JWT
     r"|(?<=://)[^/\s@]{1,200}@"  # user information
     rf"|(?<![\w+=-])(?!{_UUID})(?=[\w+=-]{{0,200}}?[0-9])(?=[\w+=-]{{0,200}}?[A-Za-z])[\w+=-]{{32,}}"  # by its look
 )
-_SCHEME = re.compile(r"\b(Bearer|Basic|Token|Digest)\s{1,5}(?=[^\s,;]{0,200}?[0-9=])[^\s,;]{6,}", re.I)
-_PAIR = re.compile(r"""([A-Za-z][\w.-]{0,63})(["']?\s{0,3}([=:])\s{0,3}["']?)([^\s"'&;,<>]{1,400})""")
+_SCHEME = lazy_pattern(r"\b(Bearer|Basic|Token|Digest)\s{1,5}(?=[^\s,;]{0,200}?[0-9=])[^\s,;]{6,}", re.I)
+_PAIR = lazy_pattern(r"""([A-Za-z][\w.-]{0,63})(["']?\s{0,3}([=:])\s{0,3}["']?)([^\s"'&;,<>]{1,400})""")
 
 
 def hide_secrets(text: str, known: tuple[str, ...], names: SecretNames) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from fractions import Fraction
 from types import ModuleType
 
 import pytest
 
-from http_service_client.lazy import is_a, lazy_names
+from http_service_client.lazy import is_a, lazy_names, lazy_pattern
+
+_compile = re.compile
 
 
 @pytest.fixture
@@ -53,3 +56,17 @@ def test_a_value_is_judged_by_the_class_of_a_module_that_may_not_be_imported(
     monkeypatch.delitem(sys.modules, "fractions")
     assert not is_a(number, "fractions", "Fraction")
     assert "fractions" not in sys.modules
+
+
+def test_a_pattern_is_compiled_when_it_is_first_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It then has the methods of any pattern, found as fast as those."""
+    pattern = lazy_pattern(rb"(A)b", re.IGNORECASE)
+    compiled: list[object] = []
+    monkeypatch.setattr(re, "compile", lambda *made_of: compiled.append(made_of) or _compile(*made_of))
+    assert (pattern.fullmatch(b"ab"), pattern.search(b"c")) != (None, None)
+    assert pattern.sub(b"x", b"cAB") == b"cx"
+    found = pattern.fullmatch(b"AB")
+    assert found is not None
+    assert found[1] == b"A"
+    assert {*compiled} == {(rb"(A)b", re.IGNORECASE)}
+    assert "fullmatch" in vars(pattern)

@@ -6,11 +6,11 @@ for the wait for a connection (see `exchange`).
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from ...errors import DeadlineExceededError, Failure, RequestTimeoutError, SentState
 from ...http.messages import HttpRequest
+from ...lazy import lazy_pattern
 from ..effects import Outcome, Plan
 from ..timeouts import TIMER_SLACK
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["AttemptTimeoutLayer", "with_limit"]
 
 # At the end of a message of `transports.failures`.
-_LIMIT = re.compile(r"(?: within|: [a-z ]+ for) [0-9.e+-]+ s$")
+_LIMIT = lazy_pattern(r"(?: within|: [a-z ]+ for) [0-9.e+-]+ s$")
 
 
 class AttemptTimeoutLayer:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from ...errors import InvalidRequestError
+from ...lazy import lazy_pattern
 from ..header_validation import is_token
 from ..parameters import scalar_bytes
 
@@ -16,8 +17,8 @@ __all__ = ["cookie_header", "cookie_names", "parse_set_cookie"]
 
 # Wider than cookie-octet (4.1.1): spaces, commas, quotes and backslashes are common, and servers accept
 # them. A character that ends a cookie or the header is refused.
-_VALUE = re.compile(r"(?:[!-:<-~](?:[ -:<-~]*[!-:<-~])?)?").fullmatch
-_REMOVES = re.compile(r";[ \t]*max-age[ \t]*=[ \t]*(?:0+|-[0-9]+)[ \t]*(?:;|$)", re.IGNORECASE).search
+_VALUE = lazy_pattern(r"(?:[!-:<-~](?:[ -:<-~]*[!-:<-~])?)?")
+_REMOVES = lazy_pattern(r";[ \t]*max-age[ \t]*=[ \t]*(?:0+|-[0-9]+)[ \t]*(?:;|$)", re.IGNORECASE)
 
 
 def parse_set_cookie(values: Iterable[str]) -> dict[str, str]:
@@ -33,7 +34,7 @@ def parse_set_cookie(values: Iterable[str]) -> dict[str, str]:
         name = name.strip(" \t")
         if not equals or not name:
             continue
-        if _REMOVES(line):
+        if _REMOVES.search(line):
             cookies.pop(name, None)
         else:
             cookies[name] = value.strip(" \t")
@@ -56,7 +57,7 @@ def cookie_header(cookies: Mapping[str, object]) -> str:
         if raw is None:
             continue
         text = raw.decode("latin-1")
-        if _VALUE(text) is None:
+        if _VALUE.fullmatch(text) is None:
             raise InvalidRequestError(
                 f"cookie {name!r} has a character in its value that a cookie cannot hold; "
                 "encode it, for example by urllib.parse.quote"

@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from ...lazy import lazy_pattern
 from ..header_validation import TOKEN_CHARACTER
 from .rules import RULES, Rule
 
@@ -47,7 +48,7 @@ def excerpt(line: bytes, fault: Fault) -> str:
     value_at = line.find(b":", 0, fault.start) + 1
     if fault.rule.name in _WITHIN_VALUE and (value_at or line[0] in b" \t"):
         shown = line[:value_at][-_MOST_SHOWN:] + b"..." + line[fault.start : fault.end]
-    elif fault.rule.name in _MAYBE_A_VALUE and _LETTERS(line, 0, fault.start or fault.end) is None:
+    elif fault.rule.name in _MAYBE_A_VALUE and _LETTERS.fullmatch(line, 0, fault.start or fault.end) is None:
         shown = b"..." + (line[fault.start : fault.end] if fault.start else b"")
     else:
         first = max(0, fault.end - _MOST_SHOWN)
@@ -58,42 +59,42 @@ def excerpt(line: bytes, fault: Fault) -> str:
 _WITHIN_VALUE = ("nul-in-value", "bare-cr")
 # A server that breaks a value over two lines sends the rest of a secret where a name should be.
 _MAYBE_A_VALUE = ("missing-colon", "invalid-header-name", "bare-cr", "nul-in-value")
-_LETTERS = re.compile(rb"[A-Za-z-]*").fullmatch
+_LETTERS = lazy_pattern(rb"[A-Za-z-]*")
 
 _TOKEN = rb"%b+" % TOKEN_CHARACTER.encode()
 LENGTH, CODING = b"content-length", b"transfer-encoding"
 
 _VERSION = rb"(?:0\.9|1\.[01]|2\.0)"
-_STATUS_PREFIX = re.compile(  # the longest beginning that a valid line may have
+_STATUS_PREFIX = lazy_pattern(  # the longest beginning that a valid line may have
     rb"(?:H(?:T(?:T(?:P(?:/(?:%b(?: (?:[1-9](?:[0-9](?:[0-9](?: [^\r\n]*)?\r?\n?)?)?)?)?|(?:[01]\.?|2\.?)?))?)?)?)?)?"
     % _VERSION
-).match
-_ANY_CASE = re.compile(rb"h(?:t(?:t(?:p/?)?)?)?", re.IGNORECASE).fullmatch
+)
+_ANY_CASE = lazy_pattern(rb"h(?:t(?:t(?:p/?)?)?)?", re.IGNORECASE)
 
-_NAME_PREFIX = re.compile(rb"(?:%b)?" % _TOKEN).match
-_SPACED_COLON = re.compile(rb"[ \t]+:").match
-_VALUE_PREFIX = re.compile(rb"[^\0\r\n]*(?:\r?\n?)").match
-_LENGTH_PREFIX = re.compile(rb"[ \t]*(?:[0-9]{1,18}[ \t]*(?:\r?\n?))?").match
-_LENGTHS = re.compile(rb"[0-9]{1,18}(?:[ \t]*,[ \t]*[0-9]{1,18})*").fullmatch
-_NO_LETTER = re.compile(rb"[^a-z-]+").sub
+_NAME_PREFIX = lazy_pattern(rb"(?:%b)?" % _TOKEN)
+_SPACED_COLON = lazy_pattern(rb"[ \t]+:")
+_VALUE_PREFIX = lazy_pattern(rb"[^\0\r\n]*(?:\r?\n?)")
+_LENGTH_PREFIX = lazy_pattern(rb"[ \t]*(?:[0-9]{1,18}[ \t]*(?:\r?\n?))?")
+_LENGTHS = lazy_pattern(rb"[0-9]{1,18}(?:[ \t]*,[ \t]*[0-9]{1,18})*")
+_NO_LETTER = lazy_pattern(rb"[^a-z-]+")
 
 # chunk-ext = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] ), where a name or a value may be empty, too
 _QUOTED = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*'
-_CHUNK_PREFIX = re.compile(
+_CHUNK_PREFIX = lazy_pattern(
     rb"(?:(?:0+(?:[1-9A-Fa-f][0-9A-Fa-f]{0,15})?|[1-9A-Fa-f][0-9A-Fa-f]{0,15})[ \t]*"
     rb'(?:;[ \t]*(?:%b[ \t]*)?(?:=[ \t]*(?:%b(?:"[ \t]*|\\?\Z)|%b[ \t]*)?)?)*\r?)?'
     % (_TOKEN, _QUOTED, _TOKEN)
-).match
+)
 
 
 def fault_in_status_line(line: bytes) -> Fault | None:
     """The first fault in a status line."""
-    match = _STATUS_PREFIX(line)
+    match = _STATUS_PREFIX.match(line)
     at = 0 if match is None else match.end()
     if at == len(line):
         return None
     if at < 5:
-        name = "unknown-version" if _ANY_CASE(line[: at + 1]) else "not-http"
+        name = "unknown-version" if _ANY_CASE.fullmatch(line[: at + 1]) else "not-http"
     elif at < 9:
         name = "unknown-version"
     elif at < 13:
@@ -114,7 +115,7 @@ def fault_in_field(line: bytes, before: Sequence[tuple[bytes, bytes]], is_traile
         if before[-1][0].lower() in (LENGTH, CODING):
             return Fault(RULES["folded-framing-header"], 0, 1)
         return _fault_in_value(line, 0)
-    match = _NAME_PREFIX(line)
+    match = _NAME_PREFIX.match(line)
     at = 0 if match is None else match.end()
     if at == len(line) or line[at:] in (b"\r", b"\r\n", b"\n"):
         # An empty line ends the head; a name alone is a fault once its line is complete.
@@ -122,7 +123,7 @@ def fault_in_field(line: bytes, before: Sequence[tuple[bytes, bytes]], is_traile
     if line[at] in b" \t":  # the rest of the line tells which rule this breaks
         if line[-1:] != b"\n":
             return None
-        if spaced := _SPACED_COLON(line, at):
+        if spaced := _SPACED_COLON.match(line, at):
             return Fault(RULES["space-before-colon"], at, spaced.end())
         return Fault(RULES["invalid-header-name" if b":" in line else "missing-colon"], 0, at)
     if line[at] != 0x3A or not at:
@@ -138,7 +139,7 @@ def fault_in_field(line: bytes, before: Sequence[tuple[bytes, bytes]], is_traile
 
 
 def _fault_in_value(line: bytes, start: int) -> Fault | None:
-    match = _VALUE_PREFIX(line, start)
+    match = _VALUE_PREFIX.match(line, start)
     at = start if match is None else match.end()
     if at == len(line):
         return None
@@ -161,7 +162,7 @@ def _fault_in_length(
         return Fault(RULES["length-and-transfer-encoding"], 0, start)
     if LENGTH in names:
         return Fault(RULES["repeated-content-length"], 0, start)
-    match = _LENGTH_PREFIX(line, start)
+    match = _LENGTH_PREFIX.match(line, start)
     at = start if match is None else match.end()
     if at == len(line):
         return None
@@ -194,7 +195,7 @@ def _fault_in_coding(
 def equal_lengths(line: bytes, before: Sequence[tuple[bytes, bytes]]) -> bytes | None:
     """The one length that a complete Content-Length line and those before it give; None if there is not exactly one."""
     value = line.partition(b":")[2].strip(b" \t\r\n")
-    if not _LENGTHS(value):
+    if not _LENGTHS.fullmatch(value):
         return None
     values = [each.strip(b" \t") for each in value.split(b",")]
     values += [value for name, value in before if name.lower() == LENGTH]
@@ -203,13 +204,13 @@ def equal_lengths(line: bytes, before: Sequence[tuple[bytes, bytes]]) -> bytes |
 
 def may_frame(line: bytes) -> bool:
     """Whether a malformed line may have been meant to frame the body: such a line is never skipped."""
-    name = _NO_LETTER(b"", line.partition(b":")[0].lower())
+    name = _NO_LETTER.sub(b"", line.partition(b":")[0].lower())
     return name.startswith((LENGTH, CODING))
 
 
 def fault_in_chunk_line(line: bytes) -> Fault | None:
     """The first fault in the line that begins a chunk."""
-    match = _CHUNK_PREFIX(line)
+    match = _CHUNK_PREFIX.match(line)
     at = 0 if match is None else match.end()
     if at == len(line) or line[at - 1 :] == b"\r\n":
         return None
