@@ -23,6 +23,7 @@ from http_service_client.simulation import Errors, Fault, Outage, Service, simul
 from http_service_client.testing import Action, LoopbackServer, answer, respond, stall
 
 RATE, SECONDS, LATENCY = 80.0, 3.0, 0.02
+RUNS, LATE = 4, 0.05  # at most; seconds
 CONFIG = HttpClientConfig(
     base_timeout=0.5,
     max_connections_per_host=100,
@@ -43,10 +44,10 @@ def down(action: Action, *, start: float, seconds: float) -> Callable[[float], A
     return lambda now: action if start <= now < start + seconds else respond(delay=LATENCY)
 
 
-async def really(decide: Callable[[float], Action]) -> Counter[str]:
-    """The calls of a simulation's client, at the same instants, to a server on loopback."""
+async def really(decide: Callable[[float], Action]) -> tuple[Counter[str], float]:
+    """The calls of a simulation's client, at the same instants, to a server on loopback; and how late the latest was."""
     found: Counter[str] = Counter()
-    started = time.monotonic()
+    late = 0.0
 
     async def call(client: HttpServiceClient, url: str) -> None:
         try:
@@ -62,18 +63,22 @@ async def really(decide: Callable[[float], Action]) -> Counter[str]:
         found["attempts"] += 1
 
     with LoopbackServer() as server:
+        async with HttpServiceClient() as other:
+            await other.get_async(server.url)  # it imports what a first call needs, which takes a while
+        started = time.monotonic()
         server.script("*", answer(lambda request: decide(time.monotonic() - started)))
         async with HttpServiceClient(CONFIG, on_exchange=count) as client:
             arrivals = Random("arrivals 0")  # as the simulation draws them
             at, calls = arrivals.expovariate(RATE), []
             while at < SECONDS:
                 await asyncio.sleep(max(0.0, started + at - time.monotonic()))
+                late = max(late, time.monotonic() - started - at)
                 calls.append(asyncio.ensure_future(call(client, server.url)))
                 arrivals.random()
                 at += arrivals.expovariate(RATE)
             await asyncio.gather(*calls)
             found["calls"] = len(calls)
-    return found
+    return found, late
 
 
 def simulated(fault: Fault) -> Counter[str]:
@@ -101,8 +106,12 @@ def simulated(fault: Fault) -> Counter[str]:
 async def test_a_simulation_agrees_with_reality(
     serving: Callable[[], Callable[[float], Action]], fault: Fault
 ) -> None:
-    """One scenario at a time: together, they need most of a processor, and their calls would be late on a busy machine."""
-    found, expected = await really(serving()), simulated(fault)
+    """One scenario at a time, and again if a busy machine made calls late: it was another scenario then."""
+    expected = simulated(fault)
+    for _ in range(RUNS):
+        found, late = await really(serving())
+        if late <= LATE:
+            break
     assert found["calls"] == expected["calls"]
     for figure in ("attempts", "refusals", "successes"):
         assert found[figure] == pytest.approx(expected[figure], rel=0.1, abs=6), (figure, found)
