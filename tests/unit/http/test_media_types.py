@@ -38,9 +38,9 @@ def test_of_several_content_types_the_last_counts(value: str, expected: tuple[st
 def test_a_list_of_content_types_is_read_in_linear_time() -> None:
     """A header of 64 KiB takes no longer than another one of its size."""
     for item in (",", '"', '",', "a/b,", 'a/b;x="\\'):
-        began = time.perf_counter()
+        began = time.process_time()
         parse_content_type(item * (65_536 // len(item)))
-        assert time.perf_counter() - began < 1.0
+        assert time.process_time() - began < 5.0
 
 
 LATIN_XML = b"<?xml version='1.0' encoding=\"ISO-8859-1\"?><n>\xfc</n>"

@@ -192,7 +192,7 @@ def test_a_closed_server_waits_for_nothing(action: kit.Action) -> None:
         assert server.wait_for(lambda: len(server.requests) == 1)
         started = time.monotonic()
         server.close()
-        assert time.monotonic() - started < 1.0
+        assert time.monotonic() - started < 8.0  # each of the actions would take longer
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("LoopbackServer")]
 
 
