@@ -22,7 +22,7 @@ AIOHTTP = {name for _, names in over_aiohttp._SEAMS for name in names}
 LISTED = {
     # The last one is private by its name only: asyncio exports it.
     "transports/over_aiohttp": AIOHTTP
-    | {"_closed", "_sock", "_ssl_protocol", "_transport", "_get_running_loop"},
+    | {"_callbacks", "_closed", "_sock", "_ssl_protocol", "_transport", "_get_running_loop"},
     "transports/over_requests": {"_cookies"},
 }
 # Modules that no documentation of theirs names.

@@ -1,12 +1,15 @@
-"""What the asyncio transport asks of asyncio's transports and sockets.
+"""What the asyncio transport asks of asyncio's transports, sockets and futures.
 
 What is private to asyncio here: `_ssl_protocol` of a TLS transport, `_transport` of that protocol, `_closed` and
-`_sock` of a transport. Each is done without where it is missing, as on uvloop: then the write timeout does not see
-what TLS has passed on already, and a socket of a loop that is closed stays open until it is garbage-collected.
+`_sock` of a transport, `_callbacks` of a future. Each is done without where it is missing, as on uvloop: then the write
+timeout does not see what TLS has passed on already, a socket of a loop that is closed stays open until it is
+garbage-collected, and a task that has its response runs in the loop's next iteration.
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ...errors import EgressRefusedError
@@ -14,7 +17,9 @@ from ...errors import EgressRefusedError
 if TYPE_CHECKING:
     from ...http.egress import EgressPolicy
 
-__all__ = ["check_peer", "close_socket", "raw_transport", "write_buffer_size"]
+__all__ = ["check_peer", "close_socket", "raw_transport", "resolver_for", "write_buffer_size"]
+
+Resolver = Callable[[asyncio.Future[Any], Any], None]
 
 
 def raw_transport(transport: Any) -> Any:
@@ -49,3 +54,41 @@ def check_peer(egress: EgressPolicy, host: str, transport: Any) -> None:
         message = f"egress to {host!r} is refused: the address of its connection cannot be known"
         raise EgressRefusedError(message, host=host, address=None)
     egress.check_address(host, peer[0], peer[1])
+
+
+def resolver_for(loop: asyncio.AbstractEventLoop) -> Resolver:
+    """A function that sets the result of a pending future, from within a callback of this loop.
+
+    Other loops than asyncio's own may treat what a callback of theirs raises in another way. In debug mode, asyncio
+    reports a callback that takes long, and a task is easier to find by its own.
+    """
+    if type(loop) is asyncio.SelectorEventLoop and not loop.get_debug():
+        return _resolve_at_once
+    return _resolve
+
+
+def _resolve(future: asyncio.Future[Any], result: Any) -> None:
+    future.set_result(result)
+
+
+def _resolve_at_once(future: asyncio.Future[Any], result: Any) -> None:
+    """Run the one task that waits for the future within this callback, and not in the loop's next iteration.
+
+    That saves a handle, and a look at all sockets. It is a future like any other until now: a task that is cancelled
+    before is woken by asyncio.
+    """
+    waiting = getattr(future, "_callbacks", None)
+    if not waiting or len(waiting) > 1:
+        future.set_result(result)
+        return
+    [(wake, context)] = waiting
+    if type(getattr(wake, "__self__", None)) is not asyncio.Task:
+        future.set_result(result)
+        return
+    future.remove_done_callback(wake)
+    future.set_result(result)
+    try:
+        context.run(wake, future)
+    except RuntimeError:
+        # The callback runs in the task's context, or within a task: this one has not been run.
+        future.get_loop().call_soon(wake, future, context=context)

@@ -31,7 +31,7 @@ from ...http.redirects import REDIRECT_CODES
 from ..lifetime import Lifetime
 from ..network.polling import readability_check
 from ..network.tls_sessions import Resumption
-from .asyncio_transports import write_buffer_size
+from .asyncio_transports import resolver_for, write_buffer_size
 from .messages import Message
 
 __all__ = ["StrictResponseHandler"]
@@ -82,6 +82,7 @@ class StrictResponseHandler(ResponseHandler):
         self._settings = settings
         self._responses = ResponseParser(settings)
         self._pieces = []
+        self._resolve = resolver_for(loop)
         self._max_size = max_size  # bytes of a body
         self._on_lost = on_lost
         self._parser = _NoParser()  # type: ignore[assignment]  # duck-typed
@@ -177,7 +178,7 @@ class StrictResponseHandler(ResponseHandler):
             pieces.append(data)
             content = b"".join(pieces)
         if not whole.done():
-            whole.set_result((head, content))
+            self._resolve(whole, (head, content))  # last: the task may begin its next exchange here
 
     def _may_read_whole(self, head: FastHead, length: int) -> bool:
         """A body that is too large, or slow to decode, is read in pieces; that of a redirect is hardly waited for."""
