@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import ssl
 import subprocess
 import sys
 import threading
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,8 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 
 from http_service_client import ConfigurationError, ConnectionPoolConfig
-from http_service_client.testing.server import LoopbackServer, respond
+from http_service_client.testing import LoopbackServer, hang_up, reset, respond
+from http_service_client.testing.actions import Action
 from http_service_client.transports.network import tls
 from kit.front_ends import FrontEnd
 from network.faults import Certificates, failing, served
@@ -30,6 +33,43 @@ def test_our_own_authority_is_trusted(
     for _ in range(2):
         assert front_end.request(client, "GET", tls_server.url + "/").status_code == 204
     assert tls_server.connection_count == 1
+
+
+@pytest.mark.parametrize("is_chunked", [False, True])
+def test_bodies_of_any_number_of_records_are_whole(
+    front_end: FrontEnd,
+    tls_server: LoopbackServer,
+    certificates: Certificates,
+    tmp_path: Path,
+    is_chunked: bool,
+) -> None:
+    """In memory, as a stream and as a file; then the connection serves another call."""
+    client = front_end.client(connection_pool=certificates.pool())
+    for size in (1, 1023, 16384, 16385, 300_000, 1_000_000):
+        content = random.Random(size).randbytes(size)
+        tls_server.script(f"/{size}", respond(body=content, chunked=is_chunked))
+        url = f"{tls_server.url}/{size}"
+        assert front_end.request(client, "GET", url).content == content
+        with front_end.stream(client, "GET", url) as response:
+            assert b"".join(response.iter_bytes()) == content
+        front_end.download(client, url, tmp_path / "file")
+        assert (tmp_path / "file").read_bytes() == content
+    assert tls_server.connection_count == 1
+
+
+@pytest.mark.parametrize("end", [hang_up, reset])
+@pytest.mark.parametrize("size", [1000, 16384, 100_000])
+def test_a_body_that_is_cut_short_is_an_error(
+    front_end: FrontEnd,
+    tls_server: LoopbackServer,
+    certificates: Certificates,
+    end: Callable[[bytes], Action],
+    size: int,
+) -> None:
+    """Also where its last record and the end arrive together."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 100001\r\n\r\n"
+    tls_server.script("/", end(head + bytes(size)))
+    failing(front_end, front_end.client(connection_pool=certificates.pool()), "POST", tls_server.url + "/")
 
 
 def test_an_unknown_authority_is_refused(front_end: FrontEnd, tls_server: LoopbackServer) -> None:

@@ -41,6 +41,8 @@ _PIECE = 64 * 1024  # bytes requested from the kernel at a time
 # The same while so many do arrive. A long body then takes a third less CPU, for fewer system calls here and where it is
 # written to a file; for a short one, memory for so many bytes would cost more than the call.
 _LONG_PIECE = 256 * 1024
+_RECORD = 16 * 1024  # bytes that a record of TLS has at most (RFC 8446, 5.1); `recv` returns one at a time
+_SHORT_RECORD = 1024  # no other is worth looking for one more: it may be an event of a stream
 
 
 class PhaseError(Exception):
@@ -194,6 +196,8 @@ class Connection:
         self._write_within: float | None = None
         self._is_aborted = False
         self._piece = _PIECE
+        # That a look for more records found, after what it has returned: the next receipt.
+        self._found: OSError | bytes | None = None
 
     def _polled(self, sock: Any) -> Callable[[float | None], object]:
         sock.settimeout(0.0)
@@ -233,13 +237,33 @@ class Connection:
     def read_body(self) -> bytes:
         """The next piece of the body; b"" at its end. Raises as `ResponseParser.read_body`."""
         while (piece := self.parser.read_body()) is None:
-            self.parser.feed(self.receive())
+            data = self.receive()
+            if self._pending is not None and _SHORT_RECORD <= len(data) <= _RECORD:
+                data = self._with_next_records(data)
+            self.parser.feed(data)
         return piece
+
+    def _with_next_records(self, first: bytes) -> bytes:
+        """A record of TLS with those after it, as far as they have arrived: a step for each takes longer than to decrypt it."""
+        records, size = [first], len(first)
+        try:
+            while size < _LONG_PIECE:
+                data = self.sock.recv(_RECORD)
+                if not data:
+                    self._found = data
+                    break
+                records.append(data)
+                size += len(data)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            pass
+        except OSError as error:  # such as a reset; what came before it is valid
+            self._found = error.with_traceback(None)
+        return b"".join(records)
 
     def receive(self) -> bytes:
         """Some bytes, within the limits of the exchange; b"" once the server has closed the connection."""
         within = seconds_left(self._expires_at, self._read_within)
-        if self._pending is None or not self._pending():
+        if self._pending is None or (self._found is None and not self._pending()):
             if self._is_aborted:  # the number of the socket may be that of another one by now
                 raise _aborted()
             milliseconds = None if within is None else min(within, LONGEST) * 1000
@@ -265,8 +289,11 @@ class Connection:
 
     def _receive_some(self) -> bytes:
         try:
-            # A `NestedConnection`'s socket returns the number 0 at an end without close_notify.
-            data: bytes = self.sock.recv(self._piece) or b""
+            if self._found is not None:
+                data = self._take_found()
+            else:
+                # A `NestedConnection`'s socket returns the number 0 at an end without close_notify.
+                data = self.sock.recv(self._piece) or b""
             self._piece = _PIECE if len(data) < _PIECE else _LONG_PIECE
             if not data and self._was_cut():  # by another thread: this is not the end of a body
                 raise _aborted()
@@ -276,6 +303,12 @@ class Connection:
             if not self._was_cut() and error.reason == "UNEXPECTED_EOF_WHILE_READING":
                 return b""
             raise  # a reset
+
+    def _take_found(self) -> bytes:
+        found, self._found = self._found, None
+        if isinstance(found, OSError):
+            raise found
+        return found or b""
 
     def _was_cut(self) -> bool:
         return self._is_aborted or (self.cut is not None and self.cut.is_made)
@@ -325,6 +358,8 @@ class Connection:
         """Whether it may serve another exchange: young enough, and nothing has arrived since the last one."""
         if not self.lifetime.allows(self.idle_since):
             return False
+        if self._found is not None:
+            return False
         return not self._wait_to_read(0)  # readable: closed by the server, or bytes outside any exchange
 
     def end_exchange(self) -> bool:
@@ -368,6 +403,9 @@ class SelfWaitingConnection(Connection):
         """Some bytes, within the limits of the exchange; b"" once the server has closed the connection."""
         self.sock.settimeout(seconds_left(self._expires_at, self._read_within))
         return self._receive_some()
+
+    def _with_next_records(self, first: bytes) -> bytes:
+        return first  # to look for more of them is to wait
 
     def send(self, data: bytes) -> bool:
         """Send the beginning of an exchange."""
