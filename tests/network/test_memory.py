@@ -1,16 +1,21 @@
-"""A decompression bomb costs no more memory than the limit. `benchmarks/memory.py` measures it at full size."""
+"""A decompression bomb costs no more memory than the limit, as `benchmarks/memory.py` measures at full size; an idle
+connection costs little.
+"""
 
 from __future__ import annotations
 
+import gc
 import gzip
 import subprocess
 import sys
 import tracemalloc
 import zlib
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from http_service_client.http.http1.buffer import ReceiveBuffer
 from http_service_client.testing.server import LoopbackServer, raw, respond
 from kit.front_ends import FrontEnd
 
@@ -89,3 +94,23 @@ def test_a_body_in_tiny_chunks_costs_little_more_than_its_size(
         tracemalloc.stop()
     assert content == b"xy" * 40_000
     assert peak < 3_000_000  # most of it what was received at once, and parsed by aiohttp
+
+
+def receive_buffers() -> list[ReceiveBuffer]:
+    return [found for found in gc.get_objects() if type(found) is ReceiveBuffer]
+
+
+def test_an_idle_connection_does_not_keep_the_end_of_its_last_body(
+    front_end: FrontEnd, server: LoopbackServer
+) -> None:
+    """A thousand of them would keep 64 MB."""
+    server.script("/", respond(body=bytes(3_000_000)))
+    client, of_others = front_end.client(), receive_buffers()
+    with ExitStack() as stack:
+        streams = [front_end.stream(client, "GET", server.url + "/") for _ in range(3)]
+        for response in [stack.enter_context(stream) for stream in streams]:
+            assert sum(map(len, response.iter_bytes())) == 3_000_000
+    buffers = [buffer for buffer in receive_buffers() if all(buffer is not other for other in of_others)]
+    assert server.connection_count == 3
+    assert len(buffers) >= 3
+    assert max(len(buffer.data) for buffer in buffers) < 1000

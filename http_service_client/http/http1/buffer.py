@@ -44,6 +44,13 @@ class ReceiveBuffer:
             self.data = bytearray(self.data)
             self.data += data
 
+    def free_taken(self) -> None:
+        """Free the bytes that were taken, if these are all: an idle connection would keep its last 64 KB."""
+        if self.at == len(self.data):
+            self._offset += self.at
+            self.data = b""
+            self.at = self._searched = self._judge_at = 0
+
     def _drop_taken(self) -> None:
         self._offset += self.at
         self._searched = max(0, self._searched - self.at)

@@ -104,6 +104,7 @@ class ResponseParser:
 
     def forget(self) -> None:
         """Free the last response."""
+        self._buffer.free_taken()
         self.head: Head | FastHead | None = None
         self.is_complete = False
         self._closes = False  # an interim response said so, or a fault was tolerated

@@ -32,6 +32,19 @@ def test_a_body_is_taken_in_pieces_of_at_most_so_many_bytes() -> None:
     assert buffer.take() is data
 
 
+def test_bytes_that_were_taken_are_freed_once_they_are_all() -> None:
+    """The count goes on. Bytes that were not taken stay."""
+    buffer = filled(b"ab\ncd")
+    assert buffer.take_line() == b"ab\n"
+    buffer.free_taken()
+    assert (buffer.rest, buffer.offset) == (b"cd", 3)
+    assert buffer.take() == b"cd"
+    buffer.free_taken()
+    assert (buffer.data, buffer.rest, buffer.offset, buffer.is_drained) == (b"", b"", 5, True)
+    buffer.feed(b"ef\n")
+    assert (buffer.take_line(), buffer.offset) == (b"ef\n", 8)
+
+
 def test_offsets_are_counted_from_the_last_restart() -> None:
     """However the bytes came and were taken."""
     buffer = filled(b"ab\nc", b"d\ne")
