@@ -328,6 +328,78 @@ print({*sys.modules} - before)
     assert [run(program).stdout, run(program, kept.hex()).stdout] == ["set()\n", "set()\n"]
 
 
+EVERYTHING = """
+import asyncio, sys
+from http_service_client import (
+    FallbackPolicy, HedgingPolicy, HttpClientConfig, HttpServiceClient
+)
+from http_service_client.auth import Digest
+from http_service_client.core.pipeline import CallLayer  # the outermost layer
+from http_service_client.policies import BulkheadSettings, Cache, RateLimitSettings
+
+url, kind = sys.argv[1:]
+imported = set()
+call_layer = CallLayer.__call__
+
+def watch(*arguments):
+    before = set(sys.modules)
+    outcome = yield from call_layer(*arguments)
+    imported.update(set(sys.modules) - before)
+    return outcome
+
+CallLayer.__call__ = watch
+config = HttpClientConfig(
+    base_url=url, alternate_urls=[url.replace("localhost", "127.0.0.1")], chaos={"latency": 0.001, "latency_rate": 0.5},
+    rate_limit=RateLimitSettings(rate=1000), bulkhead=BulkheadSettings(max_concurrent=5), adaptive_limit={},
+    load_shedding={}, deadline_check={}, hedging={"delay": 0.05}, fallback={"last_good": 60.0}, cookies=True,
+    propagation={}, request_signers=[lambda request, context: None], auth=Digest("user", "secret"),
+    routes={"GET /orders/{id}": {"timeout": 5}}, state_key="by_route", total_timeout=20,
+    retry_policy_config={"initial_delay": 0.001}, enable_request_compression=True,
+)
+plain = HttpClientConfig(base_url=url, retry_policy_config={"initial_delay": 0.001})
+kept = HttpServiceClient(plain), HttpServiceClient(config, cache=Cache())
+options = [
+    {"auth": Digest("user", "secret")}, {"fallback": FallbackPolicy(value="none")}, {"auth": "token"},
+    {"hedging": HedgingPolicy(delay=0.05)}, {"path_params": {"id": "1"}}, {"timeout": 5, "name": "look up"},
+]
+
+def blocking():
+    for client in kept:
+        for each in options:
+            client.get("orders/{id}" if "path_params" in each else "orders/1", **each)
+        client.get("flaky")
+        with client.stream("GET", "orders/1") as response:
+            list(response.iter_lines())
+        client.with_options(auth=Digest("other", "secret"), cookies=True).get("orders/1")
+        client.close()
+
+async def awaiting():
+    for client in kept:
+        for each in options:
+            await client.get_async("orders/{id}" if "path_params" in each else "orders/1", **each)
+        await client.get_async("flaky")
+        async with client.stream_async("GET", "orders/1") as response:
+            async for line in response.iter_lines():
+                pass
+        await client.with_options(auth=Digest("other", "secret"), cookies=True).get_async("orders/1")
+        await client.close_async()
+
+blocking() if kind == "blocking" else asyncio.run(awaiting())
+print(sorted(imported))
+"""
+
+
+@pytest.mark.parametrize("kind", ["blocking", "asyncio"])
+def test_no_call_of_a_client_with_everything_set_imports_a_module_in_its_midst(
+    server: LoopbackServer, kind: str
+) -> None:
+    """What a setting or a keyword needs is imported with it, and before the call begins."""
+    server.script("/orders/1", respond(200, body="text", headers={"Cache-Control": "no-store"}))
+    server.script("/flaky", respond(503), respond(204))
+    ended = run(textwrap.dedent(EVERYTHING), f"http://localhost:{server.port}/", kind)
+    assert (ended.returncode, ended.stdout) == (0, "[]\n"), ended.stderr  # which says that chaos is on
+
+
 def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", program, *arguments],

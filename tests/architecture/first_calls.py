@@ -1,0 +1,81 @@
+"""The modules that a first call imports: plain data, which test_first_call.py compares with what a fresh process loads.
+
+A first call pays for each of them, about a quarter of a millisecond. A module that only some calls need does not belong here: import
+it where a setting or a call needs it, and before the call begins (docs/architecture.md).
+"""
+
+from __future__ import annotations
+
+
+def _names(table: dict[str, str]) -> frozenset[str]:
+    return frozenset(f"{room}.{name}".lstrip(".") for room, names in table.items() for name in names.split())
+
+
+IMPORT = frozenset({"_version", "lazy"})
+"""By `import http_service_client`."""
+
+ANY = IMPORT | _names(
+    {
+        "": "client core drivers errors events http observability policies transports",
+        "client": (
+            "assembly backends call_builder client config defaults environment listening origin_parts paging parallel "
+            "polling pool_config resolved results socket_config streams tls_config verbs views wiring"
+        ),
+        "core": (
+            "call checks deadline decisions effects layer layers machines nesting open_body origins outcomes pipeline "
+            "timeouts"
+        ),
+        "core.layers": (
+            "attempt_timeout circuit_breaker deadline_check exchange interceptors redirects retry throttle_gate whole_call"
+        ),
+        "core.machines": (
+            "backoff circuit_breaker circuit_states counter failure_detector failure_kinds operation_keys other_libraries "
+            "recovery rejection_cap retry_conditions retry_decision retry_quota retry_settings semaphore throttle_gate "
+            "windows"
+        ),
+        "drivers": "call_ids clocks forks garbage greenlets imports interruption locks loggers threads waits",
+        "http": (
+            "auth bodies content_codings context cookies dates error_bodies header_validation headers hosts http1 ids "
+            "keep_alive links media_types meshes messages parameters preparation printable problems proxies redirects "
+            "renamed request response retry_after secret_names secret_values unix_sockets urls"
+        ),
+        "http.auth": "basic credentials",
+        "http.bodies": "body encoding json json_codecs multipart progress",
+        "http.content_codings": "codecs decoder libraries",
+        "http.cookies": "header",
+        "http.http1": "buffer errors fast_path faults framing head parser rules",
+        "http.proxies": "settings socks5 urls",
+        "observability": "collector metrics recent series telemetry",
+        "policies": "listeners logs",
+        "transports": "base failures foreign idle lifetime network seams tolerance",
+        "transports.network": "happy_eyeballs polling resolver sockets socks5 tls tls_contexts tls_sessions unix",
+    }
+)
+"""By a first GET of either front end."""
+
+BLOCKING = ANY | _names(
+    {
+        "drivers": "blocking",
+        "transports": "over_requests",
+        "transports.over_requests": "connection connector errors hooks open_body pool pools transport",
+    }
+)
+
+ASYNCIO = ANY | _names(
+    {
+        "drivers": "aio aio_timers",
+        "transports": "over_aiohttp",
+        "transports.over_aiohttp": (
+            "asyncio_transports compatibility connector decoding errors exchange_timer fast_path messages mocks open_body "
+            "protocol public_connector resolver selection session_exchange sessions transport"
+        ),
+    }
+)
+
+SLOW_IN_BLOCKING = frozenset(
+    {
+        *("requests", "urllib3", "aiohttp", "asyncio", "backoff"),
+        *("concurrent.futures", "decimal", "email", "http.client", "shutil", "uuid"),
+    }
+)
+"""Modules of others, slow to import, that a first blocking GET does without."""
