@@ -70,6 +70,8 @@ def test_a_hanging_server_leaves_no_thread_and_no_socket(
         front_end.request(client, "GET", f"{used.url}/")  # what a client starts once
         client.drop_idle_connections()
         wait_until(lambda: not client._backends.idle_connections)
+        # That of the first call waits for work for a moment.
+        wait_until(lambda: not blocking._BRANCHES._workers)
         threading.Event().wait(0.05)
         files, tasks = len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))
         for _ in range(3):  # the retry quota has four tokens
@@ -80,7 +82,7 @@ def test_a_hanging_server_leaves_no_thread_and_no_socket(
         client.drop_idle_connections()
         wait_until(lambda: len(os.listdir("/proc/self/task")) <= tasks)
         wait_until(lambda: len(os.listdir("/proc/self/fd")) <= files)
-        assert not blocking._BRANCHES._workers
+        wait_until(lambda: not blocking._BRANCHES._workers)
         assert [limit.in_use for limit in client._backends._limits()] == [0, 0]
     finally:
         front_end.close(client)

@@ -98,6 +98,8 @@ def test_an_exchange_is_cut_in_each_phase(
     with client_for(certificates) as client:
         # These servers keep a thread and a connection until their end.
         kept = 2 if phase in ("TLS handshake", "upload") else 0
+        # Those of the test before wait for work for a moment.
+        wait_until(lambda: not blocking._BRANCHES._workers)
         files, tasks = open_files() + kept, threads() + kept
         for _ in range(2):  # the second time with an idle connection
             ends_at = time.monotonic() + 0.1
@@ -108,7 +110,7 @@ def test_an_exchange_is_cut_in_each_phase(
         client.drop_idle_connections()
         # The servers' side of each connection is in this process, too.
         wait_until(lambda: open_files() <= files and threads() <= tasks)
-        assert not blocking._BRANCHES._workers
+        wait_until(lambda: not blocking._BRANCHES._workers)
 
 
 def test_a_look_up_of_a_name_is_abandoned(
