@@ -1,8 +1,9 @@
-"""How much memory one response can cost: `python -m benchmarks.memory`. Each line runs in a separate interpreter.
+"""How much memory a response or a connection can cost: `python -m benchmarks.memory`. Each line runs in a separate interpreter.
 
 A bomb of 200 MB under a limit of 10 MiB must make the process grow by less than 40 MB, a stream of 1 GiB, read
 piece by piece, by less than 8 MB. Growth means the peak of resident memory, after a first call (only Linux
-reports it).
+reports it). A thousand more idle connections, each of which has served 2 MB, must take less than 12 MB of the memory that
+Python's objects have.
 """
 
 from __future__ import annotations
@@ -72,6 +73,44 @@ async def asynchronous():
 print(blocking() if mode == "blocking" else asyncio.run(asynchronous()))
 """
 
+_IDLE = """
+import asyncio, gc, tracemalloc
+from contextlib import AsyncExitStack, ExitStack
+from http_service_client import ConnectionPoolConfig, HttpClientConfig, HttpServiceClient
+
+def used():
+    gc.collect()
+    return tracemalloc.get_traced_memory()[0] / 1e6
+
+pool = ConnectionPoolConfig(max_connections=1000, max_connections_per_host=1000, keep_alive_timeout=300.0)
+config = HttpClientConfig(connection_pool=pool, base_timeout=60.0)
+url, mode = {base!r} + "/bytes/2000000", {mode!r}  # larger than all buffers: a stream of it keeps its connection
+
+def blocking():
+    with HttpServiceClient(config) as client:
+        def connect(count):
+            with ExitStack() as stack:
+                for response in [stack.enter_context(client.stream("GET", url)) for _ in range(count)]:
+                    sum(map(len, response.iter_bytes()))
+            return used()
+        return 10 * (-connect(50) + connect(150))
+
+async def asynchronous():
+    async with HttpServiceClient(config) as client:
+        async def connect(count):
+            async with AsyncExitStack() as stack:
+                for response in [
+                    await stack.enter_async_context(client.stream_async("GET", url)) for _ in range(count)
+                ]:
+                    async for piece in response.iter_bytes():
+                        pass
+            return used()
+        return 10 * (-await connect(50) + await connect(150))
+
+tracemalloc.start()
+print(blocking() if mode == "blocking" else asyncio.run(asynchronous()))
+"""
+
 
 def bombs() -> dict[str, bytes]:
     """Content codings, and 200 MB of zeros in each."""
@@ -105,6 +144,11 @@ def growth(base: str, path: str, mode: str, size: int | None = None) -> float:
     return run(_CALL.format(base=base, path=path, mode=mode, size=size, limit=LIMIT))[0]
 
 
+def idle(base: str, mode: str) -> float:
+    """Megabytes that a thousand more idle connections take."""
+    return run(_IDLE.format(base=base, mode=mode))[0]
+
+
 def main() -> int:
     """Measure and print; the exit code says whether all growth stayed below its limit."""
     is_met = True
@@ -122,6 +166,7 @@ def main() -> int:
             check(f"200 MB of {coding}", partial(growth, base, f"/{number}"), 40.0)
     with running_server() as base:
         check("1 GiB streamed", partial(growth, base, f"/bytes/{STREAMED}", size=STREAMED), 8.0)
+        check("1,000 idle connections", partial(idle, base), 12.0)
     return 0 if is_met else 1
 
 
