@@ -210,7 +210,10 @@ class HttpxWay(Way):
 
     def __init__(self, client: HttpServiceClient, idempotent: bool | None, stack: ExitStack) -> None:
         library = importlib.import_module(self.library)
-        transport = ResilientTransport(client=client, idempotent=idempotent, read_bodies=True)
+        sends = library.HTTPTransport(verify=False)  # to read the authorities takes longer than a scenario
+        transport = ResilientTransport(
+            client=client, transport=sends, idempotent=idempotent, read_bodies=True
+        )
         self._client = stack.enter_context(library.Client(transport=transport, timeout=None))
 
     def request(self, method: str, url: str, **parts: Any) -> None:
@@ -233,7 +236,10 @@ class AsyncHttpxWay(Way):
         stack.callback(loop.close)
         self._wait = loop.run_until_complete
         library = importlib.import_module(self.library)
-        transport = AsyncResilientTransport(client=client, idempotent=idempotent, read_bodies=True)
+        sends = library.AsyncHTTPTransport(verify=False)
+        transport = AsyncResilientTransport(
+            client=client, transport=sends, idempotent=idempotent, read_bodies=True
+        )
         self._client = library.AsyncClient(transport=transport, timeout=None)
         stack.callback(lambda: self._wait(self._client.aclose()))
 
