@@ -162,9 +162,9 @@ class RawServer:
             self._changed.notify_all()
 
     def wait_for(self, condition: Callable[[], bool]) -> bool:
-        """Whether it becomes true within 5 s."""
+        """Whether it becomes true within 20 s."""
         with self._changed:
-            return self._changed.wait_for(condition, 5.0)
+            return self._changed.wait_for(condition, 20.0)
 
 
 class Servers(ExitStack):
@@ -278,7 +278,7 @@ def run_once(
     if next_call.status_code != 204:
         left_over.append(f"the next call ends with {next_call.status_code}")
     server, kept = target.server, 0 if target.healthy is None else 1
-    if server is not None and not server.wait_for(lambda: server.open_connections <= kept):
+    if server is not None and not server.wait_for(lambda: server.open_connections <= kept, 20.0):
         left_over.append(f"{server.open_connections} connections")
     if slots := slots_in_use(client):
         left_over.append(f"{slots} slots after the next call")

@@ -61,7 +61,7 @@ def used_before(first: Action, *actions: Action, closes: bool = False) -> Setup:
         def prepare(front_end: FrontEnd, client: HttpServiceClient) -> None:
             front_end.request(client, "GET", target.url.replace("/fault", "/before"))
             # By then the action has done to the connection what it does after the response.
-            is_closed = server.wait_for(lambda: server.open_connections == 0, 5.0 if closes else 0.06)
+            is_closed = server.wait_for(lambda: server.open_connections == 0, 20.0 if closes else 0.06)
             assert is_closed or not closes
 
         target.prepare = prepare
