@@ -70,13 +70,18 @@ print(tracemalloc.get_traced_memory()[0] / 1e6)
 """
 
 _CALLS = """
-import gc
+import gc, time
 from http_service_client import HttpResponse, HttpServiceClient, NetworkError
-from http_service_client.drivers.clocks import SystemClock
 from benchmarks.clients import our_config, Forgetful
 
-class Impatient(SystemClock):
+class Impatient:  # no SystemClock: waits on that one can be ended by closing the client, and do not call its `sleep`
+    monotonic = staticmethod(time.monotonic)
+    wall = staticmethod(time.time)
+
     def sleep(self, seconds):
+        pass
+
+    async def sleep_async(self, seconds):
         pass
 
 def resident():
