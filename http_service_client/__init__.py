@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from .client.streams.response import StreamedResponse as StreamedResponse
     from .core.layers.interceptors import RequestInterceptor as RequestInterceptor
     from .core.layers.interceptors import ResponseInterceptor as ResponseInterceptor
-    from .core.machines.backoff import ConstantBackoff as ConstantBackoff
-    from .core.machines.backoff import DecorrelatedBackoff as DecorrelatedBackoff
     from .core.machines.backoff import ExponentialBackoff as ExponentialBackoff
-    from .core.machines.backoff import FibonacciBackoff as FibonacciBackoff
-    from .core.machines.backoff import LinearBackoff as LinearBackoff
     from .core.machines.circuit_states import CircuitBreakerState as CircuitBreakerState
     from .core.machines.circuit_states import StateChange as StateChange
+    from .core.machines.other_backoffs import ConstantBackoff as ConstantBackoff
+    from .core.machines.other_backoffs import DecorrelatedBackoff as DecorrelatedBackoff
+    from .core.machines.other_backoffs import FibonacciBackoff as FibonacciBackoff
+    from .core.machines.other_backoffs import LinearBackoff as LinearBackoff
     from .core.machines.retry_budget import RetryBudgetSettings as RetryBudgetSettings
     from .core.machines.retry_conditions import RetryCondition as RetryCondition
     from .core.machines.retry_quota import RetryQuotaSettings as RetryQuotaSettings
@@ -129,7 +129,8 @@ __all__ = _lazy_names(
         ".client.config": "ConnectionPoolConfig HttpClientConfig Timeout",
         ".client.pages": "next_by_field",
         ".client.state_keys": "by_header by_route",
-        ".core.machines.backoff": "ConstantBackoff DecorrelatedBackoff ExponentialBackoff FibonacciBackoff LinearBackoff",
+        ".core.machines.backoff": "ExponentialBackoff",
+        ".core.machines.other_backoffs": "ConstantBackoff DecorrelatedBackoff FibonacciBackoff LinearBackoff",
         ".core.machines.retry_budget": "RetryBudgetSettings",
         ".core.machines.retry_quota": "RetryQuotaSettings",
         ".core.machines.retry_conditions": "RetryCondition",

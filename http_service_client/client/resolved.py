@@ -94,7 +94,7 @@ def frozen(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class ResolvedConfig:
     """What a client uses. Made once by `HttpClientConfig`, which holds what its user set.
 

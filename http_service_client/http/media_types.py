@@ -10,23 +10,23 @@ charset is ignored, an invalid byte becomes U+FFFD.
 from __future__ import annotations
 
 import codecs
-import re
 from encodings import normalize_encoding
 from encodings.aliases import aliases
 
+from ..lazy import lazy_pattern
 from .header_validation import TOKEN_CHARACTER
 
 __all__ = ["BYTE_ORDER_MARKS", "charset_of", "decode_text", "parse_content_type", "unquoted"]
 
 # parameter = token "=" ( token / quoted-string ), parsed leniently              RFC 9110 5.6.6
-_PARAMETER = re.compile(r';[ \t]*([^\s=;"]+)[ \t]*=[ \t]*("(?:[^"\\]|\\.)*"|[^;]*)')
+_PARAMETER = lazy_pattern(r';[ \t]*([^\s=;"]+)[ \t]*=[ \t]*("(?:[^"\\]|\\.)*"|[^;]*)')
 # An encoding declaration stands in the first line, in ASCII                     XML 1.0 4.3.3
-_XML_ENCODING = re.compile(
+_XML_ENCODING = lazy_pattern(
     rb"""<\?xml[ \t\r\n][^>]*?\bencoding[ \t\r\n]*=[ \t\r\n]*["']([A-Za-z][\w.\-]*)["']"""
 )
-_ITEM = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+')  # of a list: a comma in quotes belongs to its item
-_MEDIA_TYPE = re.compile(rf"{TOKEN_CHARACTER}+/{TOKEN_CHARACTER}+").fullmatch
-_QUOTED_PAIR = re.compile(r"\\(.)")
+_ITEM = lazy_pattern(r'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+')  # of a list: a comma in quotes belongs to its item
+_MEDIA_TYPE = lazy_pattern(rf"{TOKEN_CHARACTER}+/{TOKEN_CHARACTER}+")
+_QUOTED_PAIR = lazy_pattern(r"\\(.)")
 
 # Longest first: the mark of UTF-32 LE starts with that of UTF-16 LE.
 BYTE_ORDER_MARKS = (
@@ -71,7 +71,7 @@ def parse_content_type(value: str) -> tuple[str, dict[str, str]]:
     last, parameters = "", dict[str, str]()
     for item in _ITEM.findall(value):
         media_type, given = _parse_one(item)
-        if _MEDIA_TYPE(media_type) is None or media_type == "*/*":
+        if _MEDIA_TYPE.fullmatch(media_type) is None or media_type == "*/*":
             continue
         if media_type == last and "charset" in parameters:
             given.setdefault("charset", parameters["charset"])

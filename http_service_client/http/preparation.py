@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..errors import InvalidRequestError
+from .auth.credentials import basic
 from .header_validation import check_framing, is_token, validate_headers
 from .headers import Headers, build_headers
 from .messages import HttpRequest
@@ -60,8 +61,6 @@ class Preparation:
         if self._logins is not None and "Authorization" not in headers:
             login = self._logins.find(split_url(request.url).host)
             if login is not None:
-                from .auth.basic import basic  # with the logins, it is imported
-
                 headers["Authorization"] = basic(*login)
         for name in opened.withheld:
             if name not in headers:

@@ -20,6 +20,7 @@ from typing import NamedTuple
 from urllib.parse import quote_from_bytes, unquote
 
 from ..errors import InvalidRequestError
+from ..lazy import lazy_pattern
 from .hosts import normalise_host
 from .parameters import field_pairs, query_text
 from .secret_names import SECRET_NAMES
@@ -51,7 +52,7 @@ _ABSOLUTE = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)://([^/?#]*)([^?#]*)(?:\?([^#
 _PORT = re.compile(r"0*([0-9]{1,5})").fullmatch
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]").search
 _NORMAL = re.compile(r"(https?)://(\[[0-9a-f:]+\]|[a-z0-9_\-.]+)(?::([0-9]+))?(/[!-~]*)").fullmatch
-_NORMAL_UNIX = re.compile(r"http\+unix://(%2F(?:[A-Za-z0-9_.~\-]|%[0-9A-F]{2})*)(/[!-~]*)").fullmatch
+_NORMAL_UNIX = lazy_pattern(r"http\+unix://(%2F(?:[A-Za-z0-9_.~\-]|%[0-9A-F]{2})*)(/[!-~]*)")
 
 # pchar = unreserved / pct-encoded / sub-delims / ":" / "@"                         RFC 3986 3.3
 _PATH_SAFE = "/:@!$&'()*+,;="
@@ -61,8 +62,8 @@ _IS_NORMAL_QUERY = re.compile(r"(?:[A-Za-z0-9\-._~/:@!$&'()*+,;=?]|%[0-9A-Fa-f]{
 # The characters that browsers send as they are, "%" among them (WHATWG URL, percent-encode sets).
 _BROWSER_QUERY_SAFE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"#<>')
 _BROWSER_PATH_SAFE = "".join(character for character in _BROWSER_QUERY_SAFE if character not in "?^`{}")
-_NOT_PRINTABLE = re.compile(r"[^!-~]").search
-_ESCAPE = re.compile(r"(%[0-9A-Fa-f]{2})")
+_NOT_PRINTABLE = lazy_pattern(r"[^!-~]")
+_ESCAPE = lazy_pattern(r"(%[0-9A-Fa-f]{2})")
 _ONE_DOT = frozenset({".", "%2E"})
 # In a query: OAuth's code and CAS's ticket buy a token and a session. `hide_parameter` adds names of the user's.
 _VOUCHERS = {"code", "ticket"}
@@ -187,7 +188,7 @@ def split_url(url: str) -> Url:
     match = _NORMAL(url)
     if match is None:
         url = normalise_url(url)
-        unix = _NORMAL_UNIX(url)
+        unix = _NORMAL_UNIX.fullmatch(url)
         if unix is not None:
             return Url(UNIX, unix[1], DEFAULT_PORTS["http"], unix[2])
         match = _NORMAL(url)
@@ -270,7 +271,7 @@ def _normalise(url: str) -> str:
 def _as_written(url: RawUrl) -> str:
     start, path, query = _parts(url)
     target = (path or "/") if query is None else f"{path or '/'}?{query}"
-    odd = _NOT_PRINTABLE(target)
+    odd = _NOT_PRINTABLE.search(target)
     if odd is not None:
         raise InvalidRequestError(
             f"the RawUrl {show_url(url)} has the character {odd.group()!r} in it, which cannot be sent as it is; "

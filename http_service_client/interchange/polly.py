@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core.machines.backoff import ConstantBackoff, LinearBackoff
+from ..core.machines.other_backoffs import ConstantBackoff, LinearBackoff
 from .durations import parse_time_span, time_span_text
 from .notes import Export, Import
 from .reader import Reader

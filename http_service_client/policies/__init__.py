@@ -11,12 +11,8 @@ if TYPE_CHECKING:
     from ..core.machines.adaptive_limit import AdaptiveLimitSettings as AdaptiveLimitSettings
     from ..core.machines.adaptive_limit import AdaptiveLimitSnapshot as AdaptiveLimitSnapshot
     from ..core.machines.backoff import BackoffStrategy as BackoffStrategy
-    from ..core.machines.backoff import ConstantBackoff as ConstantBackoff
-    from ..core.machines.backoff import DecorrelatedBackoff as DecorrelatedBackoff
     from ..core.machines.backoff import ExponentialBackoff as ExponentialBackoff
-    from ..core.machines.backoff import FibonacciBackoff as FibonacciBackoff
     from ..core.machines.backoff import Jitter as Jitter
-    from ..core.machines.backoff import LinearBackoff as LinearBackoff
     from ..core.machines.bulkhead_settings import BulkheadSettings as BulkheadSettings
     from ..core.machines.bulkhead_settings import BulkheadSnapshot as BulkheadSnapshot
     from ..core.machines.chaos import ChaosSnapshot as ChaosSnapshot
@@ -32,6 +28,10 @@ if TYPE_CHECKING:
     from ..core.machines.hedging import HedgingSnapshot as HedgingSnapshot
     from ..core.machines.load_shedding import LoadSheddingSettings as LoadSheddingSettings
     from ..core.machines.load_shedding import LoadSheddingSnapshot as LoadSheddingSnapshot
+    from ..core.machines.other_backoffs import ConstantBackoff as ConstantBackoff
+    from ..core.machines.other_backoffs import DecorrelatedBackoff as DecorrelatedBackoff
+    from ..core.machines.other_backoffs import FibonacciBackoff as FibonacciBackoff
+    from ..core.machines.other_backoffs import LinearBackoff as LinearBackoff
     from ..core.machines.rate_limit_settings import RateLimitSettings as RateLimitSettings
     from ..core.machines.rate_limiter import RateLimitSnapshot as RateLimitSnapshot
     from ..core.machines.response_cache import CacheStorage as CacheStorage
@@ -62,7 +62,8 @@ __all__ = _lazy_names(
     globals(),
     {
         "..core.machines.adaptive_limit": "AdaptiveLimitSettings AdaptiveLimitSnapshot",
-        "..core.machines.backoff": "BackoffStrategy ConstantBackoff DecorrelatedBackoff ExponentialBackoff FibonacciBackoff Jitter LinearBackoff",
+        "..core.machines.backoff": "BackoffStrategy ExponentialBackoff Jitter",
+        "..core.machines.other_backoffs": "ConstantBackoff DecorrelatedBackoff FibonacciBackoff LinearBackoff",
         "..core.machines.bulkhead_settings": "BulkheadSettings BulkheadSnapshot",
         "..core.machines.chaos": "ChaosSnapshot",
         "..core.machines.chaos_settings": "ChaosSettings",

@@ -71,7 +71,7 @@ class AsyncTransport(Protocol):
     # Optional: `open_response_async`, in the same way.
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class TransportSettings:
     """The settings that both transports share.
 

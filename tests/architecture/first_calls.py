@@ -39,7 +39,7 @@ ANY = IMPORT | _names(
             "keep_alive links media_types meshes messages parameters preparation printable problems proxies redirects "
             "renamed request response retry_after secret_names secret_values unix_sockets urls"
         ),
-        "http.auth": "basic credentials",
+        "http.auth": "credentials",
         "http.bodies": "body encoding json json_codecs multipart progress",
         "http.content_codings": "codecs decoder libraries",
         "http.cookies": "header",

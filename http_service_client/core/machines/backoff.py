@@ -12,10 +12,8 @@ AWS Architecture Blog, 2015). Where the delay of a sequence is d, capped at `max
 **Cap first, jitter after.** The other way round most clients wake at exactly the cap (54 to 97 % of
 them, measured with a popular library's formula), in step again.
 
-The Fibonacci numbers are those of the `backoff` package. Its import pulls in asyncio, 20 ms on its own, so it is left until
-such a strategy is made; not until the first retry, since nothing is imported during a call. The powers of the exponential
-strategy are computed here: a script whose calls block need not pay for asyncio. The random source is an argument. A strategy is a setting: it holds no position, and each
-call to `delays` starts a new sequence.
+The usual strategy is here, the others are in `other_backoffs`. The random source is an argument. A strategy is a setting:
+it holds no position, and each call to `delays` starts a new sequence.
 """
 
 from __future__ import annotations
@@ -31,16 +29,16 @@ from ...errors import ConfigurationError
 from ..checks import check_number, suggests_keywords
 
 __all__ = [
+    "ENDLESS",
     "BackoffStrategy",
-    "ConstantBackoff",
-    "DecorrelatedBackoff",
     "ExponentialBackoff",
-    "FibonacciBackoff",
     "Jitter",
-    "LinearBackoff",
     "WaitSeries",
     "Waits",
+    "check_jitter",
+    "check_seconds",
     "endless_waits",
+    "spread_waits",
 ]
 
 
@@ -62,7 +60,7 @@ def endless_waits(strategy: BackoffStrategy, random: Callable[[], float]) -> Ite
     Raises ConfigurationError for a run without any wait, or for one that is no number of seconds, 0 or more.
     """
     delays = strategy.delays(random)
-    return delays if type(strategy) in _ENDLESS else _checked_and_repeated(strategy, delays)
+    return delays if type(strategy) in ENDLESS else _checked_and_repeated(strategy, delays)
 
 
 def _checked_and_repeated(strategy: BackoffStrategy, delays: Iterator[float]) -> Iterator[float]:
@@ -129,7 +127,7 @@ class WaitSeries(Iterator[float]):
         For an explanation. It draws no random number, which would change the waits of other calls of a simulation,
         and runs no strategy of a user's own.
         """
-        if self.taken is not None or type(self._strategy) not in _ENDLESS:
+        if self.taken is not None or type(self._strategy) not in ENDLESS:
             return self.taken
         return next(itertools.islice(self._strategy.delays(lambda: 1.0), self._count, None))
 
@@ -177,9 +175,9 @@ class ExponentialBackoff:
     jitter: Jitter | str = Jitter.FULL
 
     def __post_init__(self) -> None:
-        _check_seconds(self, "initial_delay", "max_delay")
+        check_seconds(self, "initial_delay", "max_delay")
         check_number("backoff_factor", self.backoff_factor, least=1)
-        _check_jitter(self)
+        check_jitter(self)
         if self.initial_delay and math.isinf(self.max_delay / self.initial_delay * self.backoff_factor):
             raise ConfigurationError(
                 f"initial_delay must be 0, or larger in proportion to max_delay, not {self.initial_delay!r}"
@@ -187,7 +185,7 @@ class ExponentialBackoff:
 
     def delays(self, random: Callable[[], float]) -> Iterator[float]:
         """See `BackoffStrategy.delays`."""
-        return _waits(self._growing(), self.max_delay, self.jitter, random)
+        return spread_waits(self._growing(), self.max_delay, self.jitter, random)
 
     def _growing(self) -> Iterator[float]:
         longest = 0.0 if self.initial_delay == 0 else self.max_delay
@@ -199,154 +197,24 @@ class ExponentialBackoff:
         yield from itertools.repeat(longest)
 
 
-@suggests_keywords({})
-@dataclass(frozen=True)
-class LinearBackoff:
-    """Each delay is `increment` longer than the one before.
-
-        d(n) = min(max_delay, initial_delay + (n - 1) * increment)
-
-    initial_delay, increment, max_delay: seconds, 0 or more.
-    jitter: "full", "equal" or "none".
-
-    >>> waits = LinearBackoff(1.0, increment=2.0, max_delay=6.0, jitter="none").delays(lambda: 0.5)
-    >>> list(itertools.islice(waits, 5))
-    [1.0, 3.0, 5.0, 6.0, 6.0]
-    """
-
-    initial_delay: float = 1.0
-    increment: float = 1.0
-    max_delay: float = 60.0
-    jitter: Jitter | str = Jitter.FULL
-
-    def __post_init__(self) -> None:
-        _check_seconds(self, "initial_delay", "increment", "max_delay")
-        _check_jitter(self)
-
-    def delays(self, random: Callable[[], float]) -> Iterator[float]:
-        """See `BackoffStrategy.delays`."""
-        growing = (self.initial_delay + n * self.increment for n in itertools.count())
-        return _waits(growing, self.max_delay, self.jitter, random)
+ENDLESS: set[type] = {ExponentialBackoff}
+"""Strategies whose waits are numbers, and have no end."""
 
 
-@suggests_keywords({})
-@dataclass(frozen=True)
-class ConstantBackoff:
-    """Every delay is the same. With jitter "none" the wait is exactly `delay`; with "full", up to that.
-
-    delay: seconds, 0 or more.
-    jitter: "full", "equal" or "none".
-
-    >>> list(itertools.islice(ConstantBackoff(2.5, jitter="none").delays(lambda: 0.5), 3))
-    [2.5, 2.5, 2.5]
-    """
-
-    delay: float = 1.0
-    jitter: Jitter | str = Jitter.FULL
-
-    def __post_init__(self) -> None:
-        _check_seconds(self, "delay")
-        _check_jitter(self)
-
-    @property
-    def max_delay(self) -> float:
-        """The longest wait in seconds, also for a Retry-After: 60, or `delay` if that is longer."""
-        return max(60.0, self.delay)
-
-    def delays(self, random: Callable[[], float]) -> Iterator[float]:
-        """See `BackoffStrategy.delays`."""
-        return _waits(itertools.repeat(self.delay), self.delay, self.jitter, random)
-
-
-@suggests_keywords({})
-@dataclass(frozen=True)
-class FibonacciBackoff:
-    """Each delay is the sum of the two before: it grows by a factor of about 1.6, more gently than doubling.
-
-        d(n) = min(max_delay, initial_delay * fib(n)),  fib = 1, 1, 2, 3, 5, 8, ...
-
-    initial_delay, max_delay: seconds, 0 or more.
-    jitter: "full", "equal" or "none".
-
-    >>> waits = FibonacciBackoff(0.5, max_delay=2.0, jitter="none").delays(lambda: 0.5)
-    >>> list(itertools.islice(waits, 6))
-    [0.5, 0.5, 1.0, 1.5, 2.0, 2.0]
-    """
-
-    initial_delay: float = 1.0
-    max_delay: float = 60.0
-    jitter: Jitter | str = Jitter.FULL
-
-    def __post_init__(self) -> None:
-        import backoff  # noqa: F401  # now, so that the first retry need not
-
-        _check_seconds(self, "initial_delay", "max_delay")
-        _check_jitter(self)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # By its fields, so that the process that unpickles it imports the package, too.
-        return type(self), (self.initial_delay, self.max_delay, self.jitter)
-
-    def delays(self, random: Callable[[], float]) -> Iterator[float]:
-        """See `BackoffStrategy.delays`."""
-        import backoff
-
-        numbers = backoff.fibo(max_value=10**300)  # bounded, since larger numbers do not fit a float
-        next(numbers)  # it yields None first: it waits for a value to be sent
-        return _waits((self.initial_delay * n for n in numbers), self.max_delay, self.jitter, random)
-
-
-@suggests_keywords({})
-@dataclass(frozen=True)
-class DecorrelatedBackoff:
-    """Each wait is drawn between the first delay and three times the wait before ("decorrelated jitter").
-
-        w(0) = initial_delay,   w(n) = uniform(initial_delay, min(max_delay, 3 * w(n - 1)))
-
-    AWS writes min(max_delay, uniform(initial_delay, 3 * w(n - 1))), which caps after the jitter: once
-    at the cap, two thirds of the clients stay there, in step. Here too the cap comes first.
-
-    initial_delay, max_delay: seconds, 0 or more.
-
-    >>> list(itertools.islice(DecorrelatedBackoff(1.0, max_delay=5.0).delays(lambda: 0.5), 4))
-    [2.0, 3.0, 3.0, 3.0]
-    """
-
-    initial_delay: float = 1.0
-    max_delay: float = 60.0
-
-    def __post_init__(self) -> None:
-        _check_seconds(self, "initial_delay", "max_delay")
-
-    def delays(self, random: Callable[[], float]) -> Iterator[float]:
-        """See `BackoffStrategy.delays`."""
-        shortest = wait = min(self.initial_delay, self.max_delay)
-        while True:
-            longest = min(self.max_delay, 3 * wait)
-            wait = shortest + (longest - shortest) * random()
-            yield wait
-
-
-# The waits of these are numbers, and have no end.
-_ENDLESS = frozenset(
-    {ExponentialBackoff, LinearBackoff, ConstantBackoff, FibonacciBackoff, DecorrelatedBackoff}
-)
-
-
-def _waits(
+def spread_waits(
     delays: Iterable[float], max_delay: float, jitter: Jitter | str, random: Callable[[], float]
 ) -> Iterator[float]:
-    assert isinstance(jitter, Jitter)  # since `_check_jitter`
+    assert isinstance(jitter, Jitter)  # since `check_jitter`
     spread = jitter.spread
     return (spread(min(delay, max_delay), random()) for delay in delays)
 
 
-def _check_seconds(strategy: Any, *names: str) -> None:
+def check_seconds(strategy: Any, *names: str) -> None:
     for name in names:
         check_number(name, getattr(strategy, name), unit="of seconds ")
 
 
-def _check_jitter(strategy: Any) -> None:
+def check_jitter(strategy: Any) -> None:
     try:
         object.__setattr__(strategy, "jitter", Jitter(strategy.jitter))
     except ValueError:

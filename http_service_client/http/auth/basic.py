@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .credentials import HIDDEN, check_user, secret_bytes
+from .credentials import HIDDEN, basic
 
 if TYPE_CHECKING:
     from ..messages import HttpRequest, HttpResponse
 
-__all__ = ["Basic", "basic"]
-
-
-def basic(user: str | bytes, password: str | bytes) -> str:
-    """The header value for a user and password, in UTF-8.
-
-    >>> basic("Aladdin", "open sesame")
-    'Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=='
-    """
-    login, secret = secret_bytes(user, "user name"), secret_bytes(password, "password")
-    return "Basic " + b64encode(check_user(login, "Basic") + b":" + secret).decode("ascii")
+__all__ = ["Basic"]
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -1,12 +1,13 @@
-"""Checks of credentials. Errors never show the value: it is the secret."""
+"""Checks of credentials, and the header of a user and password. Errors never show the value: it is the secret."""
 
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 
 from ...errors import InvalidRequestError
 
-__all__ = ["HIDDEN", "check_user", "secret_bytes"]
+__all__ = ["HIDDEN", "basic", "check_user", "secret_bytes"]
 
 HIDDEN = "***"
 """What a repr shows in place of a secret."""
@@ -34,3 +35,13 @@ def check_user(user: bytes, scheme: str) -> bytes:
             f"the user name in auth has a colon, which {scheme} authentication cannot express; remove it"
         )
     return user
+
+
+def basic(user: str | bytes, password: str | bytes) -> str:
+    """The header value for a user and password, in UTF-8.
+
+    >>> basic("Aladdin", "open sesame")
+    'Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=='
+    """
+    login, secret = secret_bytes(user, "user name"), secret_bytes(password, "password")
+    return "Basic " + b64encode(check_user(login, "Basic") + b":" + secret).decode("ascii")

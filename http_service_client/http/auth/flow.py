@@ -12,8 +12,9 @@ from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from ...errors import InvalidRequestError
-from .basic import Basic, basic
+from .basic import Basic
 from .bearer import Bearer, bearer
+from .credentials import basic
 
 if TYPE_CHECKING:
     from ..messages import HttpRequest, HttpResponse

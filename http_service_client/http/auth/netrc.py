@@ -16,7 +16,6 @@ import re
 from dataclasses import dataclass, field
 
 from ...errors import ConfigurationError
-from . import basic  # noqa: F401  # which requests with these logins need
 
 __all__ = ["NetrcEntries", "parse_netrc"]
 

@@ -19,6 +19,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import NamedTuple
 
 from ...errors import InvalidRequestError
 from ..hosts import normalise_host, split_port
@@ -29,8 +30,7 @@ from .urls import redact_proxy
 __all__ = ["NoProxyEntry", "ProxySettings", "unreadable_exceptions"]
 
 
-@dataclass(frozen=True, slots=True)
-class NoProxyEntry:
+class NoProxyEntry(NamedTuple):
     """One parsed entry of NO_PROXY. Exactly one of `network`, `domain` and `matches_all` is set."""
 
     domain: str = ""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from ...errors import Failure, ProxyError, SentState
-from ..auth.basic import basic
+from ..auth.credentials import basic
 from ..hosts import normalise_host
 from ..urls import DEFAULT_PORTS, Url, redact_url
 from .socks5 import Login

@@ -22,10 +22,11 @@ from http_service_client.core.decisions import (
     smallest_changes,
     would_have_been,
 )
-from http_service_client.core.machines.backoff import ConstantBackoff, ExponentialBackoff, Waits
+from http_service_client.core.machines.backoff import ExponentialBackoff, Waits
 from http_service_client.core.machines.circuit_breaker import Permit
 from http_service_client.core.machines.circuit_states import Refusal
 from http_service_client.core.machines.hedging import HedgeRefusal
+from http_service_client.core.machines.other_backoffs import ConstantBackoff
 from http_service_client.core.machines.rate_limit_settings import LateTurn
 from http_service_client.core.machines.retry_decision import NoRetry, Situation, next_wait
 from http_service_client.core.machines.retry_settings import RetrySettings

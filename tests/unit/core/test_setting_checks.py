@@ -18,8 +18,8 @@ from http_service_client import (
     RetryPolicy,
     RetryQuotaSettings,
 )
-from http_service_client.core.machines.backoff import DecorrelatedBackoff
 from http_service_client.core.machines.circuit_states import CircuitBreakerSettings
+from http_service_client.core.machines.other_backoffs import DecorrelatedBackoff
 from http_service_client.simulation import (
     Bursts,
     Constant,

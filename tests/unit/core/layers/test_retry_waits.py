@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from http_service_client.core.machines.backoff import ConstantBackoff, ExponentialBackoff, LinearBackoff
+from http_service_client.core.machines.backoff import ExponentialBackoff
+from http_service_client.core.machines.other_backoffs import ConstantBackoff, LinearBackoff
 from http_service_client.errors import (
     ConfigurationError,
     ConnectionLostError,

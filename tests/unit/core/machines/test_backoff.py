@@ -16,13 +16,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from http_service_client.core.machines.backoff import (
-    BackoffStrategy,
+from http_service_client.core.machines.backoff import BackoffStrategy, ExponentialBackoff, Jitter
+from http_service_client.core.machines.other_backoffs import (
     ConstantBackoff,
     DecorrelatedBackoff,
-    ExponentialBackoff,
     FibonacciBackoff,
-    Jitter,
     LinearBackoff,
 )
 from http_service_client.errors import ConfigurationError
@@ -257,7 +255,7 @@ def test_a_short_constant_delay_still_allows_a_longer_retry_after() -> None:
 def test_the_backoff_package_is_imported_only_with_a_strategy_that_needs_it() -> None:
     """It imports asyncio, which takes 20 ms; a script with the usual strategy does not pay them."""
     code = (
-        "import sys; from http_service_client.core.machines.backoff import ExponentialBackoff, FibonacciBackoff;"
+        "import sys; from http_service_client import ExponentialBackoff, FibonacciBackoff;"
         "next(ExponentialBackoff().delays(lambda: 0.5)); assert not {'asyncio', 'backoff'} & {*sys.modules};"
         "strategy = FibonacciBackoff(); assert 'backoff' in sys.modules"
     )

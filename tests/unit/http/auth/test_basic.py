@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from http_service_client.errors import InvalidRequestError
-from http_service_client.http.auth.basic import basic
 from http_service_client.http.auth.bearer import bearer
+from http_service_client.http.auth.credentials import basic
 from http_service_client.http.auth.flow import parse_auth
 
 
