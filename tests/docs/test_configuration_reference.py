@@ -180,8 +180,11 @@ def parameters(heading: str) -> dict[str, Any]:
         chaos: package.ChaosPolicy,
     }.get(TAKERS[heading], TAKERS[heading])
     found = dict(inspect.signature(taker).parameters)
+    if taker is CallBuilder.build:  # the other keywords are looked at only where there are any
+        for name, parameter in inspect.signature(CallBuilder._special).parameters.items():
+            found.setdefault(name, parameter)
     private = [name for name in found if name.startswith("_")]
-    for name in ("self", "method", "url", "path", "options", "unknown", *private):
+    for name in ("self", "method", "url", "path", "options", "special", "request", "stream", *private):
         found.pop(name, None)
     factories = {
         field.name: field.default_factory
