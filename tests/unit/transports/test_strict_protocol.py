@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import tracemalloc
 from typing import Any
 from unittest.mock import Mock
 
+import aiohttp
 import pytest
 
 from http_service_client.core.effects import TIMED_OUT
@@ -136,5 +138,41 @@ def test_a_whole_response_is_the_same_in_pieces(cuts: list[int], after: bytes) -
             return
         assert (result[1], type(result[1])) == (b"ok", bytes)
         assert exchanges.protocol.should_close is (after == b"junk")
+
+    run_task(run())
+
+
+def test_a_body_in_tiny_pieces_takes_the_memory_of_its_bytes() -> None:
+    """As objects of their own, they would take fifty times as much."""
+
+    async def run() -> None:
+        exchanges = Exchanges()
+        whole = exchanges.begin(None)
+        exchanges.protocol.data_received(HEAD.replace(b": 2", b": 40000"))
+        tracemalloc.start()
+        for _ in range(20_000):
+            exchanges.protocol.data_received(bytes(bytearray(b"ab")))
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert whole.result()[1] == b"ab" * 20_000
+        assert peak < 150_000
+
+    run_task(run())
+
+
+def test_a_body_that_is_lost_on_the_way_is_read_as_far_as_it_came() -> None:
+    """Its reader gets the head, what has arrived of the body, and then the error."""
+
+    async def run() -> None:
+        exchanges = Exchanges()
+        whole = exchanges.begin(None)
+        for data in (HEAD.replace(b": 2", b": 9"), b"abc", b"def"):
+            exchanges.protocol.data_received(data)
+        exchanges.protocol.connection_lost(ConnectionResetError())
+        assert whole.result() is None
+        message, payload = await exchanges.protocol.read()
+        assert (message.code, payload._read_nowait(-1)) == (200, b"abcdef")
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await payload.read()
 
     run_task(run())
