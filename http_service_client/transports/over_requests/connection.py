@@ -195,6 +195,9 @@ class Connection:
         self._read_within: float | None = None
         self._write_within: float | None = None
         self._is_aborted = False
+        # A thread uses the socket, which no other one closes meanwhile: its number could be that of another connection's
+        # socket by the time of the next system call, whose wait, or bytes, would then be the wrong ones.
+        self._is_busy = False
         self._piece = _PIECE
         # That a look for more records found, after what it has returned: the next receipt.
         self._found: OSError | bytes | None = None
@@ -204,7 +207,10 @@ class Connection:
         return read_waiter(sock)
 
     def begin(self, method: str, timeouts: IoTimeouts) -> None:
-        """A request with this method is about to be sent, within these limits."""
+        """A request with this method is about to be sent, within these limits. Raises ConnectionAbortedError."""
+        self._is_busy = True
+        if self._is_aborted:
+            raise _aborted()
         self.set_timeouts(timeouts)
         self.parser.begin(method)
         self._method = method
@@ -216,7 +222,15 @@ class Connection:
         self._read_within, self._write_within = timeouts.read_within, timeouts.write_within
 
     def read_response(self) -> tuple[Head | FastHead, bytes | None]:
-        """The head of the response, and its body if that came with it; else None. Raises as `ResponseParser.read_head`."""
+        """The head of the response, and its body if that came with it; else None. Raises as `ResponseParser.read_head`.
+
+        The connection is not busy then.
+        """
+        response = self._read_response()
+        self._rest()
+        return response
+
+    def _read_response(self) -> tuple[Head | FastHead, bytes | None]:
         data = None if self._has_fed else self.receive()
         if self.resumption is not None:
             self.resumption.keep(self.sock)
@@ -236,12 +250,22 @@ class Connection:
 
     def read_body(self) -> bytes:
         """The next piece of the body; b"" at its end. Raises as `ResponseParser.read_body`."""
-        while (piece := self.parser.read_body()) is None:
-            data = self.receive()
-            if self._pending is not None and _SHORT_RECORD <= len(data) <= _RECORD:
-                data = self._with_next_records(data)
-            self.parser.feed(data)
-        return piece
+        self._is_busy = True
+        try:
+            while (piece := self.parser.read_body()) is None:
+                data = self.receive()
+                if self._pending is not None and _SHORT_RECORD <= len(data) <= _RECORD:
+                    data = self._with_next_records(data)
+                self.parser.feed(data)
+            return piece
+        finally:
+            self._rest()
+
+    def _rest(self) -> None:
+        """The thread has stopped using the socket. Close it if another one aborted it meanwhile."""
+        self._is_busy = False
+        if self._is_aborted:
+            self.sock.close()
 
     def _with_next_records(self, first: bytes) -> bytes:
         """A record of TLS with those after it, as far as they have arrived: a step for each takes longer than to decrypt it."""
@@ -264,7 +288,7 @@ class Connection:
         """Some bytes, within the limits of the exchange; b"" once the server has closed the connection."""
         within = seconds_left(self._expires_at, self._read_within)
         if self._pending is None or (self._found is None and not self._pending()):
-            if self._is_aborted:  # the number of the socket may be that of another one by now
+            if self._is_aborted:
                 raise _aborted()
             milliseconds = None if within is None else min(within, LONGEST) * 1000
             if not self._wait_to_read(milliseconds):
@@ -377,7 +401,7 @@ class Connection:
         self.sock.close()
 
     def abort(self) -> None:
-        """Close the socket in mid-response, and wake another thread that is reading from it."""
+        """Close the socket in mid-response; if a thread uses it, wake that thread, which closes it."""
         self._is_aborted = True
         if self.cut is not None:
             self.end_exchange()
@@ -387,7 +411,8 @@ class Connection:
                 socket.socket.shutdown(lowest, socket.SHUT_RDWR)  # an SSLSocket's own drops its TLS state
             except OSError:  # the server closed it first
                 pass
-        self.sock.close()
+        if not self._is_busy:
+            self.sock.close()
 
     def _lowest_socket(self) -> Any:
         return self.sock

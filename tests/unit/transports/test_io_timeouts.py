@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 import ssl
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -19,6 +20,7 @@ from http_service_client.transports.over_requests.connection import (
     Connection,
     IoTimeouts,
     OpenConnections,
+    SelfWaitingConnection,
     seconds_left,
 )
 from kit.fakes import URL
@@ -416,3 +418,52 @@ def test_a_failure_of_a_phase_names_both() -> None:
     cause = OSError(1, "x")
     error = connection.PhaseError(Phase.SEND, cause)
     assert (error.args, error.phase, error.error) == ((Phase.SEND, cause), Phase.SEND, cause)
+
+
+def test_a_socket_that_waits_itself_is_not_asked_for_more_than_has_arrived(waits: Waits) -> None:
+    """A look for more records of TLS would wait for them: this body is complete."""
+    body = b"x" * 10_000
+    sock = Socket(b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n", body)
+    opened = SelfWaitingConnection(sock, None, ParserSettings())
+    opened.begin("GET", IoTimeouts(None, None, 5.0, None))
+    assert opened.send(b"GET")
+    opened.read_response()
+    assert opened.read_body() == body
+    assert sock.timeouts == [0.0, 5.0, 5.0]
+
+
+@pytest.mark.parametrize("reads_body", [False, True])
+def test_a_socket_in_use_is_closed_by_the_thread_that_uses_it(reads_body: bool) -> None:
+    """Another one only shuts it down, which ends the wait: its number must not become that of another socket."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        opened = connected(ours)
+        opened.begin("GET", IoTimeouts(None, None, None, None))
+        if reads_body:
+            theirs.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
+            opened.read_response()
+        wait, numbers = opened._wait_to_read, []
+
+        def wait_and_be_aborted(milliseconds: float | None) -> object:
+            opened.abort()
+            numbers.append(ours.fileno())
+            return wait(milliseconds)
+
+        opened._wait_to_read = wait_and_be_aborted
+        with pytest.raises(ConnectionAbortedError):
+            opened.read_body() if reads_body else opened.read_response()
+        assert numbers[0] >= 0
+        if not reads_body:
+            opened.close()  # by the pool, as after any error of the exchange
+        assert ours.fileno() == -1
+
+
+def test_a_socket_that_no_thread_uses_is_closed_at_once() -> None:
+    """It serves no other exchange."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        opened = connected(ours)
+        opened.abort()
+        assert ours.fileno() == -1
+        with pytest.raises(ConnectionAbortedError):
+            opened.begin("GET", IoTimeouts(None, None, None, None))
