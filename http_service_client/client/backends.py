@@ -58,8 +58,8 @@ class Backends:
         self._settings = settings
         self._given = transport
         self._clock = clock
-        # Then a driver sleeps by itself, and `close` can end that.
-        self._is_real_time = isinstance(clock, SystemClock)
+        # Then a driver sleeps by itself, and `close` can end that. Another kind of clock may sleep in its own way.
+        self._is_real_time = type(clock) is SystemClock
         self._limits = limits
         self._common = common
         self._lock = ForkSafeLock()

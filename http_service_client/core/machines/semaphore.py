@@ -38,6 +38,7 @@ class Stage(Enum):
 
 _MISSING = object()
 WAITING, GRANTED, RELEASED = Stage  # enum attribute access is slow (50 ns)
+_NOBODY: OrderedDict[Waiter, None] = OrderedDict()  # the queue of all semaphores for which nobody has waited
 
 
 class Limit(Protocol):
@@ -140,8 +141,8 @@ class FairSemaphore:
         self._lock = lock
         self._in_use = self.grants = 0
         # An ordered set: a waiter can leave from the middle in constant time. (A deque would have to search; a
-        # plain dict becomes slow when its first item is removed again and again.)
-        self._queue: OrderedDict[Waiter, None] = OrderedDict()
+        # plain dict becomes slow when its first item is removed again and again.) Most semaphores never have a queue.
+        self._queue = _NOBODY
 
     def try_acquire(self) -> bool:
         """Take a permit if one is free. The caller that got one calls `release()`, once."""
@@ -197,6 +198,10 @@ class FairSemaphore:
             # It joins the queue first. The collector may run here, close an abandoned stream and so release a permit:
             # after a look at the permits, this waiter would miss it, and wait though nothing is in use.
             waiter = Waiter(self, WAITING, on_grant)
+            if self._queue is _NOBODY:
+                queue: OrderedDict[Waiter, None] = OrderedDict()
+                if self._queue is _NOBODY:  # still: see above
+                    self._queue = queue
             self._queue[waiter] = None
             if self._in_use < self._capacity and self._queue.pop(waiter, _MISSING) is not _MISSING:
                 self._in_use += 1
@@ -241,7 +246,7 @@ class FairSemaphore:
         """
         with self._lock:
             self._in_use = 0
-            self._queue.clear()
+            self._queue = _NOBODY
 
     def __repr__(self) -> str:
         return f"<FairSemaphore {self._in_use} of {self._capacity} in use, {len(self._queue)} waiting>"
