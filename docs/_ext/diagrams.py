@@ -98,7 +98,11 @@ def _stage(node: ast.expr, comments: dict[int, str], module: ModuleType) -> Stag
     # A layer that is left out when it is not needed.
     made = node.body if isinstance(node, ast.IfExp) else node
     shown = ast.unparse(made)
-    made_by = getattr(module, str(_called(made)), None) if isinstance(made, ast.Call) else None
+    # By its name, or as a part of a package whose names are imported when they are used.
+    names = ast.unparse(made.func).split(".") if isinstance(made, ast.Call) else [""]
+    made_by: object = module
+    for name in names:
+        made_by = getattr(made_by, name, None)
     if made_by is None or not inspect.isclass(made_by):
         raise StaleDiagramError(f"{shown} in call_pipeline is not the name of a layer")
     comment = comments.get(node.end_lineno or 0)

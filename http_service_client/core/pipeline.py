@@ -132,12 +132,12 @@ def call_pipeline(
         layers.LatencyLayer() if checks_deadlines else None,  # how long the service takes
         AttemptTimeoutLayer(),  # an attempt's end, and whose limit it was
         RedirectsLayer(secret_names, max_size),  # hops
-        layers.CompressionLayer(origins, *compression) if compression else None,  # of the body
+        layers.CompressionLayer(origins, *compression) if compression else None,  # of the body, if set
         layers.AuthLayer(whole, prepare, *auth) if auth is not None else None,  # credentials, by an auth flow
         layers.CookiesLayer(cookies, wall_clock) if cookies is not None else None,  # from the jar and into it
         # Signers sign its headers. Without signers the exchange adds them, after the wait for a slot.
         layers.PropagationLayer(stamp) if stamp and signers else None,  # what is left of the time
-        layers.UnsignedHeadersLayer(telemetry) if telemetry and signers else None,  # of telemetry
+        layers.UnsignedHeadersLayer(telemetry) if telemetry and signers else None,  # those of telemetry
         layers.SigningLayer(signers) if signers else None,  # of each exchange in its final form, if asked for
         layers.ChaosLayer(*chaos) if chaos else None,  # injected faults in place of the wire, if configured
     ]
