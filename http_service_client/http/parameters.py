@@ -98,7 +98,7 @@ def _scalar_text(value: Any, where: str, is_needed: bool) -> str:
         return int.__repr__(value)
     is_decimal = is_a(value, "decimal", "Decimal")
     if is_decimal or isinstance(value, float):
-        if not (value.is_finite() if is_decimal else math.isfinite(value)):
+        if not (math.isfinite(value) if isinstance(value, float) else value.is_finite()):
             remedy = "" if is_needed else "; use None to drop it"
             raise InvalidRequestError(f"{where} is {value}, which is not a number to send{remedy}")
         return str(value) if is_decimal else float.__repr__(value)
