@@ -119,7 +119,7 @@ def test_a_file_that_shrinks_is_refused(front_end: FrontEnd, server: LoopbackSer
         def read(self, size: int | None = -1) -> bytes:
             return super().read(size) if self.tell() < 65536 else b""
 
-    caught = failing(front_end, client, "POST", server.url + "/", data=Shrinking(b"x" * 200_000))
+    caught = failing(front_end, client, "POST", server.url + "/", data=Shrinking(b"x" * 600_000))
     assert caught.type == "InvalidRequestError"
     assert "shorter" in caught.message
 

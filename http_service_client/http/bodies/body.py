@@ -20,7 +20,9 @@ from ..media_types import charset_of, parse_content_type
 
 __all__ = ["EMPTY", "RequestBody", "stream_body"]
 
-READ_SIZE = 64 * 1024
+# Bytes read from a file at a time. Of unknown length may be a pipe, whose read waits until there are so many.
+_READ_SIZE = 256 * 1024
+_UNKNOWN_READ_SIZE = 64 * 1024
 
 
 class RequestBody:
@@ -225,7 +227,7 @@ def _remaining(file: Any, start: int) -> int | None:
 def _read(file: Any, length: int | None) -> Iterator[bytes]:
     left = length
     while left is None or left > 0:
-        chunk = file.read(READ_SIZE if left is None else min(READ_SIZE, left))
+        chunk = file.read(_UNKNOWN_READ_SIZE if left is None else min(_READ_SIZE, left))
         if chunk is None:
             raise InvalidRequestError("the body's file is non-blocking and has no data now; read it first")
         if not chunk:

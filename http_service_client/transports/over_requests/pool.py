@@ -30,7 +30,8 @@ from .connector import connect
 
 __all__ = ["Pool", "PoolResponse"]
 
-_PIECE = 64 * 1024  # bytes passed to the kernel at a time
+_PIECE = 64 * 1024  # bytes of a chunk, as over aiohttp, and of a body that is sent with its head
+_LONG_PIECE = 256 * 1024  # bytes of any other body passed to the kernel at a time
 
 
 class Pool:
@@ -191,7 +192,7 @@ def _send(connection: Connection, head: bytes, body: Any, is_chunked: bool) -> b
 
 
 def _framed(chunks: Iterable[bytes], is_chunked: bool) -> Iterator[bytes | memoryview]:
-    source = iter(chunks)
+    source, size = iter(chunks), _PIECE if is_chunked else _LONG_PIECE
     while True:
         try:
             chunk = memoryview(next(source))
@@ -199,8 +200,8 @@ def _framed(chunks: Iterable[bytes], is_chunked: bool) -> Iterator[bytes | memor
             break
         except Exception as error:
             raise BodySourceError(error) from None
-        for start in range(0, len(chunk), _PIECE):  # the size of the chunks over aiohttp
-            piece = chunk[start : start + _PIECE]
+        for start in range(0, len(chunk), size):
+            piece = chunk[start : start + size]
             yield b"".join((b"%x\r\n" % len(piece), piece, b"\r\n")) if is_chunked else piece
     if is_chunked:
         yield b"0\r\n\r\n"

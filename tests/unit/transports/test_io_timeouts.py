@@ -358,6 +358,7 @@ class Recording:
 
 
 LONG = b"x" * 65536
+LONGEST_PIECE = LONG * 4
 
 
 @pytest.mark.parametrize(
@@ -366,8 +367,14 @@ LONG = b"x" * 65536
         (None, False, [b"HEAD"], []),
         (b"a=1", False, [b"HEADa=1"], []),
         (LONG, False, [b"HEAD" + LONG], []),
-        (LONG + b"y", False, [b"HEAD"], [[LONG, b"y"]]),
-        ([LONG + b"y", b"z"], False, [b"HEAD"], [[LONG, b"y", b"z"]]),
+        (LONG + b"y", False, [b"HEAD"], [[LONG + b"y"]]),
+        ([LONGEST_PIECE + b"y", b"z"], False, [b"HEAD"], [[LONGEST_PIECE, b"y", b"z"]]),
+        (
+            [LONG + b"y"],
+            True,
+            [b"HEAD"],
+            [[b"10000\r\n" + LONG + b"\r\n", b"1\r\ny\r\n", b"0\r\n\r\n"]],
+        ),
         (
             [b"y" * 16, b"z"],
             True,
@@ -375,7 +382,7 @@ LONG = b"x" * 65536
             [[b"10\r\n" + b"y" * 16 + b"\r\n", b"1\r\nz\r\n", b"0\r\n\r\n"]],
         ),
     ],
-    ids=["none", "form", "short", "long", "stream", "chunks"],
+    ids=["none", "form", "short", "long", "stream", "long chunk", "chunks"],
 )
 def test_a_short_body_goes_out_with_its_head(
     body: Any, chunked: bool, heads: list[bytes], bodies: list[list[bytes]]

@@ -202,3 +202,23 @@ def test_a_repr_shows_the_state_and_no_content() -> None:
     """A body may contain secrets."""
     assert repr(RequestBody(b"secret")) == "<RequestBody 6 bytes, replayable>"
     assert repr(encode_body(data=letters())) == "<RequestBody unknown length, one-shot>"
+
+
+@pytest.mark.parametrize(("is_seekable", "sizes"), [(True, [256, 44]), (False, [64] * 6)])
+def test_a_file_is_read_in_larger_pieces_than_a_pipe(is_seekable: bool, sizes: list[int]) -> None:
+    """A read of a pipe waits until it has all of its bytes."""
+    asked: list[int] = []
+
+    class Source(io.BytesIO):
+        def seek(self, *to: int) -> int:
+            if not is_seekable:
+                raise io.UnsupportedOperation
+            return super().seek(*to)
+
+        def read(self, size: int | None = -1) -> bytes:
+            asked.append((size or 0) // 1024)
+            return super().read(size)
+
+    content = bytes(range(256)) * 1200  # 300 KiB
+    assert b"".join(encode_body(content=Source(content)).chunks()) == content
+    assert asked == sizes
