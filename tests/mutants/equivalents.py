@@ -176,9 +176,9 @@ EQUIVALENTS = [
     ),
     Equivalent(
         "transports/over_requests/connector.py",
-        "_start_tls",
-        'name = url.host.rstrip(".")',
-        'name = url.host.rstrip(".XX")',
+        "_server_name",
+        'return url.host.rstrip(".")',
+        'return url.host.rstrip(".XX")',
         "the host is in lower case by then, and has no X",
     ),
     Equivalent(

@@ -18,7 +18,7 @@ from typing import Any
 from ...drivers.interruption import INTERRUPTION
 from ...http.http1.errors import NotHttpError
 from ...http.http1.fast_path import FastHead
-from ...http.http1.head import Head, request_head
+from ...http.http1.head import Head, head_of_request, request_head
 from ...http.messages import Headers
 from ...http.proxies.urls import HttpProxy, Proxy
 from ...http.urls import Url
@@ -58,7 +58,7 @@ class Pool:
         self,
         method: str,
         target: str,
-        fields: list[tuple[str, str]],
+        fields: Headers | list[tuple[str, str]],
         body: Any,
         timeouts: IoTimeouts,
         is_chunked: bool = False,
@@ -66,7 +66,7 @@ class Pool:
     ) -> PoolResponse:
         """One exchange, up to the end of the response's head. Raises PhaseError only.
 
-        fields: of the head; the pool may add to them.   body: bytes, an iterator of bytes, or None.
+        fields: of the head.   body: bytes, an iterator of bytes, or None.
         is_chunked: how the body is framed.   is_last: whether the request ends the connection.
         """
         connection = None
@@ -114,12 +114,19 @@ class Pool:
         finally:
             del failed  # its traceback holds this frame
 
-    def _head(self, method: str, target: str, fields: list[tuple[str, str]], is_chunked: bool) -> bytes:
-        if isinstance(self._proxy, HttpProxy) and self._url.scheme == "http":
-            fields += self._proxy.fields
+    def _head(
+        self, method: str, target: str, fields: Headers | list[tuple[str, str]], is_chunked: bool
+    ) -> bytes:
+        added: list[tuple[str, str]] = []
+        if self._proxy is not None and isinstance(self._proxy, HttpProxy) and self._url.scheme == "http":
+            added += self._proxy.fields
         if is_chunked:
-            fields.append(("Transfer-Encoding", "chunked"))
-        return request_head(method, target, self._host, fields)
+            added.append(("Transfer-Encoding", "chunked"))
+        if type(fields) is not Headers:
+            return request_head(method, target, self._host, [*fields, *added])
+        if not added:
+            return head_of_request(method, target, self._host, fields)
+        return request_head(method, target, self._host, fields.pairs() + added)
 
     def _acquire_idle(self) -> Connection | None:
         """A reusable idle connection: the most recently used one, since it is the likeliest to be alive."""

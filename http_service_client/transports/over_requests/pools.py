@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from ...drivers.locks import ForkSafeLock
 from ...errors import Failure
-from ...http.headers import ends_connection
+from ...http.headers import Headers, ends_connection
 from ...http.messages import HttpRequest
 from ...http.preparation import METHODS_WITHOUT_CONTENT
 from ...http.proxies.urls import HttpProxy, read_proxy
@@ -53,9 +53,12 @@ class Pools:
         body: of the request, by `wire_body`.   proxy: a usable URL, or None.
         """
         headers = request.headers
-        fields, has_length = headers.pairs(), "Content-Length" in headers
-        if body is None and not has_length and request.method not in METHODS_WITHOUT_CONTENT:
-            fields.append(("Content-Length", "0"))
+        fields: Headers | list[tuple[str, str]] = headers
+        is_chunked = False
+        if body is not None:
+            is_chunked = "Content-Length" not in headers
+        elif request.method not in METHODS_WITHOUT_CONTENT and "Content-Length" not in headers:
+            fields = [*headers.pairs(), ("Content-Length", "0")]
         url = split_url(request.url)
         pool = self._pools.get((origin_of(request.url), proxy))
         return (pool or self._add(url, proxy)).send(
@@ -64,7 +67,7 @@ class Pools:
             fields,
             body,
             timeouts,
-            body is not None and not has_length,
+            is_chunked,
             ends_connection(headers),
         )
 
