@@ -183,7 +183,7 @@ def test_an_interrupted_blocking_call_cancels_its_async_interceptor(monkeypatch:
     class InterruptedLock:
         is_taken = False
 
-        def acquire(self) -> None:
+        def acquire(self, **limits: Any) -> None:
             if self.is_taken:  # the wait for the interceptor
                 assert started.wait(timeout=20)
                 raise KeyboardInterrupt
