@@ -56,13 +56,18 @@ def check_peer(egress: EgressPolicy, host: str, transport: Any) -> None:
     egress.check_address(host, peer[0], peer[1])
 
 
-def resolver_for(loop: asyncio.AbstractEventLoop) -> Resolver:
-    """A function that sets the result of a pending future, from within a callback of this loop.
+def resolver_for(loop: asyncio.AbstractEventLoop, transport: asyncio.BaseTransport) -> Resolver:
+    """A function that sets the result of a pending future, from within `data_received` of this transport.
+
+    A task may run there only if no more data is on its way to `data_received`: it may use the connection again at once,
+    and would take that data for its next response. TLS holds such data, which no look at the socket shows: another
+    record (on Python 3.10), or the close_notify that follows the response.
 
     Other loops than asyncio's own may treat what a callback of theirs raises in another way. In debug mode, asyncio
     reports a callback that takes long, and a task is easier to find by its own.
     """
-    if type(loop) is asyncio.SelectorEventLoop and not loop.get_debug():
+    is_plain = transport.get_extra_info("sslcontext") is None
+    if is_plain and type(loop) is asyncio.SelectorEventLoop and not loop.get_debug():
         return _resolve_at_once
     return _resolve
 

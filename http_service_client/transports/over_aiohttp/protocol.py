@@ -85,10 +85,14 @@ class StrictResponseHandler(ResponseHandler):
         self.lifetime = new_lifetime()
         self._settings = settings
         self._responses = ResponseParser(settings)
-        self._resolve = resolver_for(loop)
         self._max_size = max_size  # bytes of a body
         self._on_lost = on_lost
         self._parser = _NoParser()  # type: ignore[assignment]  # duck-typed
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """From the event loop: the transport is there, after the handshake of TLS."""
+        super().connection_made(transport)
+        self._resolve = resolver_for(self._loop, transport)
 
     def request_whole(self, request: bytes, ends_at: float | None = None) -> asyncio.Future[Any]:
         """Send a request whose method is not HEAD.

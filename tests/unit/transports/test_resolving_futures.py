@@ -26,13 +26,13 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 class Waiting:
     """A task that waits for a future, and notes what happens, and in which order."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, context: object = None) -> None:
         self.loop = loop
         self.future: asyncio.Future[Any] = loop.create_future()
         self.happened: list[Any] = []
         self.task = loop.create_task(self._wait())
         self.idle()
-        self.resolve = resolver_for(loop)
+        self.resolve = resolver_for(loop, asyncio.Transport({"sslcontext": context}))
 
     async def _wait(self) -> str:
         NAME.set("the task's own")
@@ -93,7 +93,7 @@ def test_a_cancellation_after_the_result_comes_at_the_next_wait(loop: asyncio.Ab
     loop.run_until_complete(asyncio.sleep(0))
 
     def callback() -> None:
-        resolver_for(loop)(future, None)
+        resolver_for(loop, asyncio.Transport())(future, None)
         task.cancel()
 
     loop.call_soon(callback)
@@ -101,9 +101,9 @@ def test_a_cancellation_after_the_result_comes_at_the_next_wait(loop: asyncio.Ab
         loop.run_until_complete(task)
 
 
-@pytest.mark.parametrize("kind", ["debug", "another loop", "two waiters", "a callback", "nobody"])
+@pytest.mark.parametrize("kind", ["TLS", "debug", "another loop", "two waiters", "a callback", "nobody"])
 def test_otherwise_the_loop_runs_what_waits(kind: str, loop: asyncio.AbstractEventLoop) -> None:
-    """In debug mode, on loops that are not asyncio's own, and where not a task alone waits."""
+    """With TLS, in debug mode, on loops that are not asyncio's own, and where not a task alone waits."""
 
     class AnotherLoop(asyncio.SelectorEventLoop):
         pass
@@ -113,7 +113,7 @@ def test_otherwise_the_loop_runs_what_waits(kind: str, loop: asyncio.AbstractEve
     if kind == "another loop":
         loop.close()
         loop = AnotherLoop()
-    waiting = Waiting(loop)
+    waiting = Waiting(loop, context=object() if kind == "TLS" else None)
     if kind == "two waiters":
         waiting.future.add_done_callback(waiting.happened.append)
     if kind in ("a callback", "nobody"):
@@ -126,7 +126,7 @@ def test_otherwise_the_loop_runs_what_waits(kind: str, loop: asyncio.AbstractEve
     assert waiting.future.result() == "result"
     if kind in ("two waiters", "a callback"):
         assert waiting.future in waiting.happened
-    if kind in ("debug", "another loop", "two waiters"):
+    if kind in ("TLS", "debug", "another loop", "two waiters"):
         assert waiting.task.result() == "the task's own"
     else:
         waiting.task.cancel()
@@ -171,7 +171,7 @@ def test_an_interrupt_in_the_task_ends_the_loop(
 
     task = loop.create_task(interrupted())
     loop.run_until_complete(asyncio.sleep(0))
-    loop.call_soon(resolver_for(loop), future, None)
+    loop.call_soon(resolver_for(loop, asyncio.Transport()), future, None)
     with pytest.raises(interrupt):
         loop.run_forever()
     assert isinstance(task.exception(), interrupt)
