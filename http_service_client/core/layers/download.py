@@ -48,6 +48,9 @@ __all__ = ["BLOCK_FOR_A_THREAD", "WRONG_LENGTH", "Download", "DownloadLayer", "D
 BLOCK = 512 * 1024  # bytes handed to the sink at a time: with half as many, a download takes a tenth more CPU
 BLOCK_FOR_A_THREAD = 1024 * 1024  # to hand them to a thread and wait for it takes as long as to write 256 KiB
 _MOST_PIECES = 1000  # pieces of a block; as objects of their own, tiny ones would take forty times their size
+# Bytes of the first block. The next ones have no more than the file has by then: a process that is killed while the server
+# is silent loses half of what has arrived at most.
+_LEAST = 64 * 1024
 _LONGEST = 0.2  # seconds; of a slow body, less than a block is handed over, and reported as progress
 # Bytes that are worth an attempt. With fewer, a hostile server could keep a call for days.
 _PROGRESS = 64 * 1024
@@ -249,7 +252,7 @@ class Download:
             has_ended = isinstance(piece, Failure) or not piece
             if size and (
                 has_ended
-                or size >= self._block
+                or size >= min(self._block, max(_LEAST, self._sink.received))
                 or len(block) >= _MOST_PIECES
                 or call.clock() - began >= _LONGEST
             ):

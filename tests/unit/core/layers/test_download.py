@@ -148,13 +148,13 @@ def test_a_dead_disk_has_the_limit_of_a_read(
     ("pieces", "written"),
     [
         ([1] * 2500, [1000, 1000, 500]),
-        ([65536] * 9, [8, 1]),
-        ([100, 262144, 262144, 7], [3, 1]),
+        ([65536] * 18, [1, 1, 2, 4, 8, 2]),
+        ([100, 262144, 262144, 7, 262144, 262144], [2, 3, 1]),
     ],
     ids=["tiny", "usual", "large"],
 )
 def test_a_body_is_handed_over_in_blocks_of_bounded_memory(pieces: list[int], written: list[int]) -> None:
-    """A list of tiny pieces would take forty times the size of its bytes."""
+    """A list of tiny pieces would take forty times its bytes; and at first, a process that is killed would lose all of them."""
     left, blocks = list(pieces), []
 
     class Body:
