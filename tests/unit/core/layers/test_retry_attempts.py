@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from http_service_client.core.machines.backoff import ConstantBackoff, ExponentialBackoff
+from http_service_client.core.machines.backoff import ExponentialBackoff
+from http_service_client.core.machines.other_backoffs import ConstantBackoff
 from http_service_client.core.machines.retry_conditions import RETRYABLE_STATUSES, RetryCondition
 from http_service_client.errors import (
     AttemptTimeoutError,

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from http_service_client.core.machines.backoff import ConstantBackoff, ExponentialBackoff
+from http_service_client.core.machines.backoff import ExponentialBackoff
+from http_service_client.core.machines.other_backoffs import ConstantBackoff
 from http_service_client.errors import (
     CircuitOpenError,
     ConnectionLostError,
