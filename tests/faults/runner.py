@@ -161,10 +161,10 @@ class RawServer:
             self.open_connections += step
             self._changed.notify_all()
 
-    def wait_for(self, condition: Callable[[], bool]) -> bool:
-        """Whether it becomes true within 20 s."""
+    def wait_for(self, condition: Callable[[], bool], timeout: float = 20.0) -> bool:
+        """Whether it becomes true within so many seconds."""
         with self._changed:
-            return self._changed.wait_for(condition, 20.0)
+            return self._changed.wait_for(condition, timeout)
 
 
 class Servers(ExitStack):
