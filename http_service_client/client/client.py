@@ -228,7 +228,8 @@ class HttpServiceClient(Events):
         carries the timeline.
         """
         builder = self._call_builder  # all of one configuration
-        driver = builder.backends.blocking()  # the first time imports the transport, before the call's time starts
+        # The first time imports the transport, before the call's time starts.
+        driver = builder.backends.blocking()
         call = builder.build(method, url, response_type=response_type, **options)
         self._warn_inside_a_loop()
         pipeline = builder.pipelines.of(call)
