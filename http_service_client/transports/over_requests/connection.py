@@ -287,6 +287,7 @@ class Connection:
     def receive(self) -> bytes:
         """Some bytes, within the limits of the exchange; b"" once the server has closed the connection."""
         within = seconds_left(self._expires_at, self._read_within)
+        ends_at = None if within is None else time.monotonic() + within
         if self._pending is None or (self._found is None and not self._pending()):
             if self._is_aborted:
                 raise _aborted()
@@ -297,11 +298,12 @@ class Connection:
             return self._receive_some()
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             pass
-        return self._receive_later(within)  # not in the handler: its error would have this one as its context
+        return self._receive_later(
+            ends_at
+        )  # not in the handler: its error would have this one as its context
 
-    def _receive_later(self, within: float | None) -> bytes:
+    def _receive_later(self, ends_at: float | None) -> bytes:
         """As `receive`, after a record of the TLS protocol itself, or a part of one."""
-        ends_at = None if within is None else time.monotonic() + within
         while True:
             try:
                 return self._receive_some()

@@ -218,6 +218,19 @@ def test_a_record_of_tls_itself_does_not_begin_the_wait_again(
         opened.receive()
 
 
+def test_a_part_of_a_record_does_not_begin_the_wait_again(clock: Any, waits: Waits) -> None:
+    """It may arrive at the last moment: the whole attempt would take twice as long as it may."""
+    opened = connected(Socket(ssl.SSLWantReadError(), ssl.SSLWantReadError(), b"x"), 110.0)
+
+    def arrive(milliseconds: float | None) -> bool:
+        clock.now += 9.0
+        return True
+
+    opened._wait_to_read = arrive
+    assert opened.receive() == b"x"
+    assert waits.usable == [(1.0, False)]
+
+
 def test_a_connection_that_another_thread_has_closed_is_not_waited_for(waits: Waits) -> None:
     """The number of its socket may be that of another one by now."""
     cut = connected(Socket(b"x"))
