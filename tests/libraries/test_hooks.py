@@ -64,18 +64,6 @@ def test_a_wrapper_that_claims_to_be_what_it_wraps_is_seen(
     assert seen == [server.url + "/"]
 
 
-def test_a_session_class_that_was_replaced_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As requests-cache does."""
-
-    class Cached(requests.Session):
-        def send(self, *given: Any, **options: Any) -> Any:
-            return super().send(*given, **options)
-
-    assert not is_hooked()
-    monkeypatch.setattr(requests.sessions, "Session", Cached)
-    assert is_hooked()
-
-
 def test_a_change_in_requests_is_announced_by_the_first_exchange_through_it(
     server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,4 +155,37 @@ def test_a_hook_that_comes_after_calls_is_seen(server: LoopbackServer) -> None:
         print(client.get(sys.argv[1]).status_code)
     """
     assert run(CALLS.format(before="", after=after), server.url + "/") == ["204", "seen", "204"]
+    assert server.connection_count == 1
+
+
+def test_classes_in_the_place_of_those_of_requests_are_not_ours(server: LoopbackServer) -> None:
+    """As requests-cache puts there; nor later, if they are there while the first exchange goes through requests."""
+    server.script("/", respond(204))
+    after = """
+        import requests.adapters
+        from unittest import mock
+
+        class Cached(requests.Session):
+            def send(self, *given, **options):
+                print("cached")
+
+        real = requests.adapters.HTTPAdapter.send
+        with (
+            mock.patch("requests.Session", Cached),
+            mock.patch("requests.sessions.Session", Cached),
+            mock.patch("requests.adapters.HTTPAdapter"),
+        ):
+            print(client.get(sys.argv[1]).status_code)
+            requests.adapters.BaseAdapter.__subclasses__()[0].send = lambda *given, **options: print("seen") or real(*given, **options)
+            print(client.get(sys.argv[1]).status_code)
+        print(client.get(sys.argv[1]).status_code)
+    """
+    assert run(CALLS.format(before="", after=after), server.url + "/") == [
+        "204",
+        "204",
+        "seen",
+        "204",
+        "seen",
+        "204",
+    ]
     assert server.connection_count == 1

@@ -8,10 +8,9 @@ what is not documented.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import requests
-import requests.adapters
 import requests.cookies
 from requests.structures import CaseInsensitiveDict
 from urllib3.util import Retry
@@ -25,12 +24,19 @@ from ...http.urls import split_url
 from ..base import TransportSettings
 from .compatibility import is_adapter_replaced, past_our_pools
 from .connection import IoTimeouts
-from .hooks import is_recorded
+from .hooks import is_recorded, own_classes
 from .pool import Pool, PoolResponse
 from .pools import Pools, WireBody, target_of
 from .vcr import RecordedPool, RecordingPools
 
 __all__ = ["CarriedTimeouts", "PlainSession", "PooledAdapter", "prepare"]
+
+if TYPE_CHECKING:
+    from requests import Session
+    from requests.adapters import HTTPAdapter
+else:
+    # Other classes may be in their place at this moment: what hooks in comes before the first exchange through requests.
+    Session, HTTPAdapter = own_classes()
 
 _NO_RETRIES = Retry(0, read=False)
 
@@ -61,7 +67,7 @@ class CarriedTimeouts(Urllib3Timeout):
         self.limits = limits
 
 
-class PlainSession(requests.Session):
+class PlainSession(Session):
     """A session that stores no cookies, reads no environment and follows no redirects."""
 
     def __init__(self) -> None:
@@ -82,7 +88,7 @@ class _NoCookies(requests.cookies.RequestsCookieJar):
         pass
 
 
-class PooledAdapter(requests.adapters.HTTPAdapter):
+class PooledAdapter(HTTPAdapter):
     """`HTTPAdapter` over our own pools."""
 
     def __init__(self, settings: TransportSettings, pools: Pools) -> None:

@@ -18,21 +18,23 @@ import requests.adapters
 
 from ...errors import ConfigurationError
 from ..seams import SeamNotice, is_replaced, names_used_by
+from .hooks import own_classes
 
 __all__ = ["ADAPTER", "is_adapter_replaced", "past_our_pools"]
 
+_, _Adapter = own_classes()
 _ADAPTER_CALLS = {"get_connection_with_tls_context", "cert_verify", "request_url", "urlopen"}
 
 
 def is_adapter_replaced() -> bool:
     """Whether another library has replaced `HTTPAdapter.send`."""
-    return is_replaced(requests.adapters.HTTPAdapter.send, requests.adapters)
+    return is_replaced(_Adapter.send, requests.adapters)
 
 
 def _gone_from_the_adapter() -> list[str]:
     if is_adapter_replaced():
         return []  # what is below cannot be seen; `RefusingPools` judges each call
-    used = names_used_by(requests.adapters.HTTPAdapter.send)
+    used = names_used_by(_Adapter.send)
     return [f"HTTPAdapter.{name}" for name in sorted(_ADAPTER_CALLS - used)]
 
 

@@ -298,9 +298,8 @@ class Connection:
             return self._receive_some()
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             pass
-        return self._receive_later(
-            ends_at
-        )  # not in the handler: its error would have this one as its context
+        # Not in the handler: its error would have this one as its context.
+        return self._receive_later(ends_at)
 
     def _receive_later(self, ends_at: float | None) -> bytes:
         """As `receive`, after a record of the TLS protocol itself, or a part of one."""

@@ -5,10 +5,12 @@ must see our exchanges, too. So each exchange looks here first, and goes through
 
     replaced                                       for example by
     Session.send                                   requests-mock, OpenTelemetry, Datadog, Elastic APM
-    Session                                        requests-cache
     HTTPAdapter.send                               responses
     Session.get_adapter, HTTPAdapter.build_response    a user's own tests
     ConnectionCls of urllib3's pools               vcrpy; the connections of others are ignored: they bypass our limits
+
+Another class in the place of `Session` or `HTTPAdapter`, such as that of requests-cache, is for the sessions that are made
+by that name. Ours derives from requests' own, also if it is made meanwhile.
 
 Where requests was never imported, nothing can have hooked in, and it is not imported for our sake. Some instrumentation
 waits for the import in order to hook in, by a finder in `sys.meta_path`: where one does, requests is imported.
@@ -22,23 +24,42 @@ from typing import Any
 from ...drivers.imports import import_apart
 from ..seams import is_replaced
 
-__all__ = ["is_hooked", "is_recorded"]
+__all__ = ["is_hooked", "is_recorded", "own_classes"]
 
 _WAITING = ("ddtrace", "newrelic", "wrapt")  # packages with such finders
 _POOLS = {"http": "HTTPConnectionPool", "https": "HTTPSConnectionPool"}
+_classes: tuple[Any, Any] | None = None  # requests' own, once they have been found
 _own: tuple[Any, ...] = (None,) * 4  # requests' own functions, once they have been seen
+
+
+def own_classes() -> tuple[Any, Any]:
+    """requests' own `Session` and `HTTPAdapter`, whatever is in their place; None for one that is not imported."""
+    session = _own_class("requests.sessions", "SessionRedirectMixin", "Session")
+    return session, _own_class("requests.adapters", "BaseAdapter", "HTTPAdapter")
+
+
+def _own_class(module: str, base: str, name: str) -> Any:
+    found = sys.modules.get(module)
+    parent = getattr(found, base, None)
+    for kind in () if parent is None else parent.__subclasses__():
+        if kind.__module__ == module and kind.__name__ == name:
+            return kind
+    return getattr(found, name, None)
 
 
 def is_hooked() -> bool:
     """Whether exchanges go through requests. It is asked in each exchange."""
+    global _classes
     modules = sys.modules
     sessions, adapters = modules.get("requests.sessions"), modules.get("requests.adapters")
     if sessions is None or adapters is None:
         return any(name in modules for name in _WAITING) and _is_hooked_by_import()
-    try:
-        session, adapter = sessions.Session, adapters.HTTPAdapter
-    except AttributeError:  # another thread is importing it at this moment
-        return False
+    if _classes is None:
+        found = own_classes()
+        if None in found:  # another thread is importing them at this moment
+            return False
+        _classes = found
+    session, adapter = _classes
     send, get_adapter, adapter_send, build_response = _own
     # By identity: a wrapper may claim to equal what it wraps.
     are_own = (
@@ -47,14 +68,13 @@ def is_hooked() -> bool:
         and adapter.send is adapter_send
         and adapter.build_response is build_response
     )
-    if not are_own and not _are_own(sessions, adapters):
+    if not are_own and not _are_own(session, adapter, sessions, adapters):
         return True
     return "vcr" in modules and any(map(is_recorded, _POOLS))
 
 
-def _are_own(sessions: Any, adapters: Any) -> bool:
+def _are_own(session: Any, adapter: Any, sessions: Any, adapters: Any) -> bool:
     global _own
-    session, adapter = sessions.Session, adapters.HTTPAdapter
     found = session.send, session.get_adapter, adapter.send, adapter.build_response
     if any(is_replaced(function, sessions) for function in found[:2]):
         return False
