@@ -29,7 +29,12 @@ class Subject(Protocol):
     attempt: int
     call_name: str | None
     clock: Callable[[], float]
-    is_queued: bool
+
+    @property
+    def is_queued(self) -> bool: ...
+
+    @is_queued.setter
+    def is_queued(self, value: bool) -> None: ...
 
     @property
     def key(self) -> str: ...

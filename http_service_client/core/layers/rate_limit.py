@@ -76,9 +76,10 @@ class RateLimitLayer:
         self, proceed: Handler, request: HttpRequest, call: Call, limiter: RateLimiter
     ) -> Plan[Outcome]:
         began_at = call.clock()
-        outcome: Any = None
+        outcome: Outcome | None = None
         try:
             outcome = yield from proceed(request, call)
+            return outcome
         finally:
             if (
                 _was_queued(call)
@@ -89,8 +90,6 @@ class RateLimitLayer:
             else:
                 own = None if call.current.answered_by is not None else _of_own_origin(outcome, request)
                 learn(limiter, began_at, _UNKNOWN if own is None else own, self._wall_clock)
-        result: Outcome = outcome
-        return result
 
 
 def _was_queued(call: Call) -> bool:

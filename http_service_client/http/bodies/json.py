@@ -98,7 +98,7 @@ def new_encode(c_encoder: Any) -> Callable[[object], str]:
         pieces = c_encoder(None, plain, quote, None, ":", ",", False, False, False)
         is_known = "".join(pieces({"a": [1, None]}, 0)) == '{"a":[1,null]}'
     except (AttributeError, TypeError):  # PyPy has none; another Python may call it otherwise
-        is_known = False
+        return documented
     return (lambda value: "".join(pieces(value, 0))) if is_known else documented
 
 

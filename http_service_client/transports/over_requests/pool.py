@@ -122,7 +122,7 @@ class Pool:
             added += self._proxy.fields
         if is_chunked:
             added.append(("Transfer-Encoding", "chunked"))
-        if type(fields) is not Headers:
+        if not isinstance(fields, Headers):
             return request_head(method, target, self._host, [*fields, *added])
         if not added:
             return head_of_request(method, target, self._host, fields)
