@@ -19,7 +19,7 @@ from ..failures import failure_of
 from .errors import ERRORS, translate_error
 from .exchange_timer import ExchangeTimer
 from .fast_path import FastResponse
-from .mocks import MockedResponse
+from .mocks import BufferedResponse
 from .selection import IS_AS_EXPECTED
 from .sessions import LoopSessions
 
@@ -32,7 +32,7 @@ class AiohttpBodySource:
     def __init__(
         self,
         request: HttpRequest,
-        response: aiohttp.ClientResponse | FastResponse | MockedResponse,
+        response: aiohttp.ClientResponse | FastResponse | BufferedResponse,
         connection: Any,
         timers: TimerWheel,
         sessions: LoopSessions,
@@ -137,7 +137,7 @@ def _shorter(one: float | None, other: float | None) -> float | None:
     return min(one, other)
 
 
-def ends_with_the_connection(response: aiohttp.ClientResponse | FastResponse | MockedResponse) -> bool:
+def ends_with_the_connection(response: aiohttp.ClientResponse | FastResponse | BufferedResponse) -> bool:
     """Whether only the end of the connection ends the body (RFC 9112, 6.3)."""
     coding = response.headers.get("Transfer-Encoding", "identity")
     return "Content-Length" not in response.headers and coding.lower() == "identity"

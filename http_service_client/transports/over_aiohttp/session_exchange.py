@@ -46,7 +46,7 @@ from .decoding import decode_into
 from .errors import ERRORS, translate_error
 from .exchange_timer import EXCHANGE, ExchangeTimer, leave_exchange
 from .fast_path import FastResponse, read_response
-from .mocks import MockedResponse, without_false_coding
+from .mocks import BufferedResponse, as_unread, without_false_coding
 from .open_body import AiohttpBodySource, closed_in_mid_body, ends_with_the_connection
 from .public_connector import watch_body
 from .selection import IS_AS_EXPECTED
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SessionExchange", "is_short", "yarl_url"]
 
-AnyResponse = aiohttp.ClientResponse | FastResponse | MockedResponse
+AnyResponse = aiohttp.ClientResponse | FastResponse | BufferedResponse
 
 _DIRECT_BODY = 64 * 1024  # bytes; a larger body is sent in pieces, each with the write timeout
 
@@ -139,9 +139,14 @@ class SessionExchange:
                     and "Content-Encoding" in response.headers
                 ):
                     response = await without_false_coding(response)  # of a mock
-                elif not IS_AS_EXPECTED:
-                    watch_body(response, exchange.connection)
+                else:
+                    if not IS_AS_EXPECTED:
+                        watch_body(response, exchange.connection)
+                    if idle is None:
+                        response = await as_unread(response)
                 if leaves_open and 200 <= response.status <= 299:
+                    if isinstance(response, BufferedResponse):
+                        _check_end(response, exchange)
                     return _open_response(request, response, exchange, loop_session.timers, self._sessions)
                 try:
                     if leads_on(request, response.status, response.headers.get("Location")):
@@ -267,8 +272,7 @@ class SessionExchange:
             async for chunk in pieces if within is None else exchange.pieces(pieces, within):
                 undecoded.add(chunk)
                 await decode_into(body, decoder, chunk)
-            if exchange.connection_error is not None and ends_with_the_connection(response):
-                raise exchange.connection_error  # aiohttp takes a reset for the end of such a body
+            _check_end(response, exchange)
             decoder.finish()
         except DecodingError as error:
             async for chunk in response.content.iter_any():
@@ -276,6 +280,12 @@ class SessionExchange:
             error.response = _response(request, response, undecoded.content, exchange.elapsed())
             raise
         return body.getvalue()
+
+
+def _check_end(response: AnyResponse, exchange: ExchangeTimer) -> None:
+    """Raises the connection's error where aiohttp takes a reset for the end of the body."""
+    if exchange.connection_error is not None and ends_with_the_connection(response):
+        raise exchange.connection_error
 
 
 def yarl_url(url: str) -> URL:
@@ -321,9 +331,10 @@ def _open_response(
     timers: TimerWheel,
     sessions: LoopSessions,
 ) -> OpenResponse:
+    connection = None if isinstance(response, BufferedResponse) else exchange.connection
     return OpenResponse(
         response.status,
-        source=AiohttpBodySource(request, response, exchange.connection, timers, sessions),
+        source=AiohttpBodySource(request, response, connection, timers, sessions),
         waited=exchange.waited(),
         headers=_fields(response),
         reason_phrase=_reason_phrase(response),

@@ -20,13 +20,14 @@ from ...http.bodies.encoding import FORM
 from ...http.headers import ends_connection
 from ...http.messages import HttpRequest
 from ...http.preparation import METHODS_WITHOUT_CONTENT
-from ...http.urls import split_url
+from ...http.urls import Url, split_url
 from ..base import TransportSettings
 from .compatibility import is_adapter_replaced, past_our_pools
 from .connection import IoTimeouts
 from .hooks import is_recorded, own_classes
-from .pool import Pool, PoolResponse
+from .pool import Pool
 from .pools import Pools, WireBody, target_of
+from .urllib3_style import Urllib3StyleResponse
 from .vcr import RecordedPool, RecordingPools
 
 __all__ = ["CarriedTimeouts", "PlainSession", "PooledAdapter", "prepare"]
@@ -102,7 +103,7 @@ class PooledAdapter(HTTPAdapter):
         if is_adapter_replaced() or is_recorded(url.scheme):
             return super().send(request, *arguments, **options)
         proxies = options["proxies"]
-        pool = _RequestsPool(self._pools.get(url, proxies.get(url.scheme)))
+        pool = self._pool_for(url, proxies)
         raw = pool.urlopen(
             request.method or "",
             self.request_url(request, proxies),
@@ -130,7 +131,11 @@ class PooledAdapter(HTTPAdapter):
         url = split_url(request.url or "")
         if is_recorded(url.scheme):
             return RecordedPool(super().get_connection_with_tls_context(request, verify, proxies, cert))
-        return _RequestsPool(self._pools.get(url, proxies.get(url.scheme) if proxies else None))
+        return self._pool_for(url, proxies)
+
+    def _pool_for(self, url: Url, proxies: Mapping[str, str] | None) -> _RequestsPool:
+        pool = self._pools.get(url, proxies.get(url.scheme) if proxies else None)
+        return _RequestsPool(pool, self._transport_settings.max_response_size)
 
     def build_connection_pool_key_attributes(
         self, request: requests.PreparedRequest, verify: Any, cert: Any = None
@@ -152,10 +157,11 @@ class PooledAdapter(HTTPAdapter):
 
 
 class _RequestsPool:
-    """One of our pools, as requests uses those of urllib3."""
+    """One of our pools, as requests uses those of urllib3.   limit: that of `Urllib3StyleResponse`."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, limit: int | None) -> None:
         self._pool = pool
+        self._limit = limit
 
     def urlopen(
         self,
@@ -167,9 +173,12 @@ class _RequestsPool:
         timeout: CarriedTimeouts,
         chunked: bool = False,
         **options: Any,
-    ) -> PoolResponse:
+    ) -> Urllib3StyleResponse:
         """One exchange. Raises PhaseError only, which `HTTPAdapter.send` lets through: it is no error of urllib3."""
         if isinstance(body, str):  # a form
             body = body.encode("ascii")
         fields, is_last = list((headers or {}).items()), ends_connection(headers or {})
-        return self._pool.send(method, url, fields, body, timeout.limits, is_chunked=chunked, is_last=is_last)
+        response = self._pool.send(
+            method, url, fields, body, timeout.limits, is_chunked=chunked, is_last=is_last
+        )
+        return Urllib3StyleResponse(response, self._limit)

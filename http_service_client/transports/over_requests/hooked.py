@@ -9,11 +9,12 @@ Mocks raise the errors of requests and urllib3. They are translated here, so tha
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import requests
 
+from ...http.headers import Headers
 from ...http.http1.framing import field_text
 from ...http.messages import HttpRequest
 from ...http.urls import split_url
@@ -23,10 +24,12 @@ from .adapter import CarriedTimeouts, PlainSession, PooledAdapter, prepare
 from .compatibility import ADAPTER
 from .connection import IoTimeouts, PhaseError
 from .foreign_errors import FOREIGN, translate_error
-from .pool import PoolResponse
 from .pools import Pools, WireBody
+from .urllib3_style import Urllib3StyleResponse
 
 __all__ = ["RequestsExchanges", "RequestsResponse"]
+
+_PIECE = 64 * 1024
 
 
 class RequestsExchanges:
@@ -69,28 +72,42 @@ class RequestsExchanges:
 
 
 class RequestsResponse:
-    """A response of requests, ours or a mock's, with the interface of `PoolResponse`."""
+    """A response of requests, ours or a mock's, with the interface of `PoolResponse`.
+
+    A hook may have read the body, or a part of it, before the exchange does. The body of ours is kept by
+    `Urllib3StyleResponse`, and that of a mock by requests, decoded.
+    """
 
     content = None
     is_encoded = True  # for all that is known
 
     def __init__(self, response: requests.Response) -> None:
+        headers = getattr(response, "headers", None)
+        if not isinstance(headers, Mapping):
+            raise TypeError(
+                f"what has hooked into requests returned a {type(response).__name__}, which is no response of requests; "
+                "return a requests.Response, or mock requests by a library such as responses or requests-mock"
+            )
+        raw: Any = response.raw
         self._response = response
-        self._raw: Any = response.raw
+        self._ours: Urllib3StyleResponse | None = raw if isinstance(raw, Urllib3StyleResponse) else None
         self.status = response.status_code
         self.reason = response.reason or ""
-
-    @property
-    def fields(self) -> Iterable[tuple[str, str]]:
-        """The header fields."""
-        if isinstance(self._raw, PoolResponse):
-            return self._raw.fields
-        return _mocked_fields(getattr(self._raw, "headers", None) or self._response.headers)
+        self.fields: Iterable[tuple[str, str]]
+        if self._ours is not None:
+            self.fields = self._ours.own.fields
+            return
+        self.fields = _mocked_fields(getattr(raw, "headers", None) or headers)
+        self._first = self._read_mock()
+        if not self._first:  # there was none, or it has been read
+            self._first = response.content or b""
+            if self._first:
+                self.fields = [field for field in self.fields if field[0].lower() != "content-encoding"]
 
     @property
     def content_coding(self) -> str | None:
         """The value of Content-Encoding, or None."""
-        return self._response.headers.get("Content-Encoding")
+        return Headers(self.fields).get("Content-Encoding")
 
     @property
     def location(self) -> str | None:
@@ -100,18 +117,29 @@ class RequestsResponse:
     @property
     def ends_with_connection(self) -> bool:
         """Whether nothing but the end of the connection ends the body."""
-        return isinstance(self._raw, PoolResponse) and self._raw.ends_with_connection
+        return self._ours is not None and self._ours.own.ends_with_connection
 
     def set_timeouts(self, timeouts: IoTimeouts) -> None:
         """Use these limits for the next reads; a mock has none."""
-        if isinstance(self._raw, PoolResponse):
-            self._raw.set_timeouts(timeouts)
+        if self._ours is not None:
+            self._ours.own.set_timeouts(timeouts)
 
     def read(self, amount: int) -> bytes:
         """The next piece of the body, undecoded; b"" at its end."""
+        if self._ours is not None:
+            return self._ours.next_piece()
+        first, self._first = self._first, b""
+        return first or self._read_mock()
+
+    def _read_mock(self) -> bytes:
+        raw: Any = self._response.raw
+        if raw is None:
+            return b""
+        # requests takes any file for a body; of them, only those of urllib3 decode.
+        options = {"decode_content": False} if hasattr(raw, "stream") else {}
         error: BaseException
         try:
-            data: bytes = self._raw.read(amount, decode_content=False)
+            data: bytes = raw.read(_PIECE, **options)
             return data
         except FOREIGN as failed:
             error = failed
@@ -122,7 +150,8 @@ class RequestsResponse:
 
     def close(self) -> None:
         """Close the connection, unless it is back in the pool."""
-        self._response.close()
+        if self._response.raw is not None:
+            self._response.close()
 
 
 def _mocked_fields(headers: Any) -> list[tuple[str, str]]:

@@ -215,8 +215,7 @@ def _framed(chunks: Iterable[bytes], is_chunked: bool) -> Iterator[bytes | memor
 
 
 class PoolResponse:
-    """A response: its head, and an undecoded body to read. Where a library has hooked in, it is passed through requests,
-    which finds what it uses of urllib3's.
+    """A response: its head, and an undecoded body to read.
 
     fields: the header fields, decoded when they are iterated over.   is_encoded: it has a content coding.
     content: the body, if it came with the head, and is not read yet; else None.
@@ -225,7 +224,6 @@ class PoolResponse:
     __slots__ = (
         "_connection", "_head", "_is_complete", "_pool", "content", "fields", "is_encoded", "reason", "status",
     )  # fmt: skip
-    version = 11
 
     def __init__(
         self, head: Head | FastHead, content: bytes | None, connection: Connection, pool: Pool
@@ -266,7 +264,7 @@ class PoolResponse:
         if self._connection is not None:
             self._connection.set_timeouts(timeouts)
 
-    def read(self, amount: int | None = None, decode_content: bool = False) -> bytes:
+    def read(self, amount: int | None = None) -> bytes:
         """The next piece, of any size; b"" at the end."""
         connection = self._connection
         if connection is None:
@@ -289,20 +287,11 @@ class PoolResponse:
         self._release_if_complete()
         return piece
 
-    def stream(self, amount: int | None = None, decode_content: bool = False) -> Iterator[bytes]:
-        """All pieces."""
-        while piece := self.read():
-            yield piece
-
     def close(self) -> None:
         """Close the connection, unless it is back in the pool."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.abort()
-
-    def release_conn(self) -> None:
-        """As `close`: a connection whose response was not read to the end cannot be reused."""
-        self.close()
 
     def _release_if_complete(self) -> None:
         connection = self._connection
