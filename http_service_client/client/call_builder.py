@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import IO, TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 from weakref import WeakValueDictionary
 
-from .. import policies
+from .. import http, policies
 from ..core import machines
 from ..core.call import Call, CallOptions, StreamOptions
 from ..core.checks import check_call_name, check_count, check_duration, check_flag, did_you_mean
@@ -83,7 +83,7 @@ Data = (
 class SendOptions(TypedDict, total=False):
     """The keywords of `send`: those of a call that are not about what is in the request."""
 
-    auth: tuple[str, str] | str | AuthFlow | Literal[False] | None
+    auth: tuple[str, str] | str | http.AuthFlow | Literal[False] | None
     timeout: float | Timeout | None
     total_timeout: float | None
     allow_redirects: bool

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 
@@ -128,3 +128,9 @@ def test_no_public_method_shows_a_private_marker() -> None:
             if name == "__init__" or not name.startswith("_"):
                 assert "UNSET" not in str(inspect.signature(method))
     assert repr(CLIENT_DEFAULT) == "<the client's>"
+
+
+def test_the_types_of_the_options_can_be_asked_for() -> None:
+    """As libraries do that check the arguments of a user's own function by them."""
+    for options in (RequestOptions, SendOptions, StreamRequestOptions):
+        assert get_type_hints(options).keys() == options.__annotations__.keys()
