@@ -475,9 +475,14 @@ class HttpServiceClient(Events):
         call = builder.build(method, url, _stream=builder.streaming(max_size, options), **options)
         self._warn_inside_a_loop()
         pipeline = builder.pipelines.of(call)
-        return streams.StreamedResponse(
-            call, open_stream(call, driver.run(pipeline(call.request, call))), driver
-        )
+        try:
+            outcome = driver.run(pipeline(call.request, call))
+            return streams.StreamedResponse(call, open_stream(call, outcome), driver)
+        except Exception:
+            raise
+        except BaseException as error:  # Ctrl-C: the body may be open, and nobody owns it yet
+            call.abort(error)
+            raise
 
     async def _open_stream_async(
         self, method: str, url: str, max_size: int | None, options: StreamRequestOptions

@@ -94,11 +94,13 @@ class Scope:
         return self._token is None
 
     def leave(self) -> None:
-        """Return to the enclosing scope."""
+        """Return to the enclosing scope. A second time does nothing."""
         token, self._token = self._token, None
         self.last_call = None  # a task that outlives the scope would keep it alive
+        if token is None:
+            return
         try:
-            _CURRENT.reset(token)  # type: ignore[arg-type]  # left once
+            _CURRENT.reset(token)
         except ValueError:
             pass  # the coroutine is being closed from another context, whose scope must stay as it is
 
@@ -186,14 +188,19 @@ class Scope:
 
 
 class CallScope(Scope):
-    """The scope of a client's call.
+    """The scope of a client's call, from `_begin` until `leave()`.
 
-    call_id: of the call; set after it was made, to save each call another `__init__`.
+    It is made first, and begins in the `try` block that leaves it: if Ctrl-C came between the two, all later calls of the
+    thread would be inside this one.
+
+    call_id: of the call.
     """
 
     __slots__ = ("call_id",)
 
-    call_id: str
+    def __init__(self, call_id: str) -> None:
+        self.call_id = call_id
+        self.outer = self._token = None
 
     @property
     def parent_id(self) -> str | None:

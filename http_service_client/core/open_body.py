@@ -98,7 +98,7 @@ def _head_only(status_code: int, head: dict[str, Any]) -> HttpResponse:
 class OpenBody:
     """The body of a call's response. Take `next_piece` until it is empty, and `close` it in any case.
 
-    slots: functions that release the connection slots.
+    slots: functions that release the connection slots, each of which may be called twice.
     is_complete: it has been read to its end.
     """
 
@@ -238,12 +238,14 @@ class OpenBody:
 
     def release_slots(self) -> None:
         """Release only the slots: a finalizer must not touch the connection."""
-        while True:
-            try:
-                release = self._slots.pop()
-            except IndexError:  # no check beforehand: another thread may be closing it, too
-                return
-            release()
+        # To release one twice does nothing: another thread may be closing it, too.
+        try:
+            for release in self._slots:
+                release()
+        except BaseException:  # Ctrl-C in between
+            for release in self._slots:
+                release()
+            raise
 
 
 class BufferedBody:

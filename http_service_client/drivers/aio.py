@@ -148,9 +148,10 @@ class AsyncioDriver:
 
         is_call: it is no part of another one that runs.   effect: the one that the plan waits for, if it has begun.
         """
-        if is_call:
-            self.running.add(id(plan))
+        number = id(plan)
         try:
+            if is_call:
+                self.running.add(number)
             effect = effect or next(plan)
             while True:
                 try:
@@ -172,7 +173,7 @@ class AsyncioDriver:
                 raise RuntimeError(_NEEDS_ASYNCIO) from error
             raise
         finally:
-            self.running.discard(id(plan))
+            self.running.discard(number)
             plan.close()
             del plan
             effect = answer = None  # type: ignore[assignment]  # an error's traceback holds this frame

@@ -98,8 +98,9 @@ class BlockingDriver:
 
         effect: the one that the plan waits for, if it has begun.
         """
-        self.running.add(id(plan))
+        number = id(plan)
         try:
+            self.running.add(number)
             effect = effect or next(plan)
             while True:
                 try:
@@ -117,7 +118,7 @@ class BlockingDriver:
             result: T = stop.value
             return result
         finally:
-            self.running.discard(id(plan))
+            self.running.discard(number)
             plan.close()  # a KeyboardInterrupt may have come between two steps: release what the plan holds
             del plan
             effect = answer = None  # type: ignore[assignment]  # an error's traceback holds this frame

@@ -59,8 +59,8 @@ class AdaptiveLimitLayer:
                 evidence = evidence_of(outcome, limit.settings.overloads)
             body = attempt.body
             if isinstance(body, OpenBody):
-                is_kept = True
                 body.keep(permit.release)  # the body owns it from here on
+                is_kept = True
             return outcome
         finally:
             try:

@@ -62,8 +62,8 @@ class BulkheadLayer:
             outcome = yield from proceed(request, call)
             body = call.current.body
             if isinstance(body, OpenBody):
-                is_kept = True
                 body.keep(permit.release)  # the body owns it from here on
+                is_kept = True
             return outcome
         finally:
             leave(permit, token)

@@ -39,6 +39,7 @@ from ...http.messages import HttpRequest, HttpResponse
 from ...http.urls import origin_of, split_url
 from ..decisions import NoConnection
 from ..effects import Acquire, Open, Outcome, Plan, Send
+from ..machines.semaphore import PermitPair
 from ..machines.throttle_gate import ThrottleGate
 from ..open_body import OpenBody, OpenResponse
 from ..origins import state_key
@@ -117,9 +118,9 @@ class Exchange:
         common = self._connections
         try:
             if common is not None:
-                if state.connections.try_acquire_with(common):
-                    held.append(partial(state.connections.release_with, common))
-                else:
+                pair = PermitPair(state.connections, common)
+                held.append(pair.release)  # before it is acquired
+                if not pair.try_acquire():
                     refusal = yield from self._acquire_slots(origin, state, common, call, held)
                     if refusal is not None:
                         return refusal
@@ -158,8 +159,12 @@ class Exchange:
             return outcome
         finally:
             if not is_open:
-                while held:  # as `_release`, without another call
-                    held.pop(0)()
+                try:
+                    for release in held:
+                        release()
+                except BaseException:
+                    _release(held)
+                    raise
 
     def _acquire_slots(
         self,
@@ -175,30 +180,25 @@ class Exchange:
         """
         attempt, host_limit = call.current, state.connections
         waited = 0.0  # the pool timeout is for both slots together
-        has_waited = was_queued = False
+        has_waited = False
         for limit in (host_limit, common):
-            if limit.try_acquire():
-                held.append(limit.release)
-                continue
             began, before = call.clock(), (limit.in_use, limit.waiting)
-            waiter = limit.acquire_later()
-            held.append(waiter.release)
-            if not waiter.is_granted:
-                was_queued = attempt.is_queued = True
-                ended_by = yield from self._wait_for_slot(waiter, limit, state, call, waited)
-                if ended_by is not None:
-                    setting = "max_connections_per_host" if limit is host_limit else "max_connections"
-                    attempt.decision = NoConnection(setting, limit.capacity, *before)
-                    return _no_slot(origin if limit is host_limit else None, limit.capacity, ended_by)
-                attempt.is_queued = False
+            waiter = limit.acquire_later(held=held)
+            if waiter.is_granted:
+                continue
+            has_waited = attempt.is_queued = True
+            ended_by = yield from self._wait_for_slot(waiter, limit, state, call, waited)
+            if ended_by is not None:
+                setting = "max_connections_per_host" if limit is host_limit else "max_connections"
+                attempt.decision = NoConnection(setting, limit.capacity, *before)
+                return _no_slot(origin if limit is host_limit else None, limit.capacity, ended_by)
+            attempt.is_queued = False
             took = call.clock() - began
             attempt.postpone(took, call.deadline_at)
             waited += took
-            has_waited = True
         if has_waited:
             state.begun += 1
-            if was_queued:
-                self._record_wait(call, waited)
+            self._record_wait(call, waited)
         return None
 
     def _record_wait(self, call: Call, waited: float) -> None:
@@ -316,9 +316,15 @@ def _nothing(*_: object) -> None:
 
 
 def _release(held: list[Callable[[], None]]) -> None:
-    """Release slots one by one: an interrupt may come in between, and each must be released once."""
-    while held:
-        held.pop(0)()
+    """Release the slots. Ctrl-C meanwhile must not cost one, and to release one twice does nothing."""
+    try:
+        for release in held:
+            release()
+    except BaseException:
+        for release in held:
+            release()
+        raise
+    held.clear()
 
 
 def _no_slot(origin: str | None, capacity: int, ended_by: str) -> Failure:

@@ -129,10 +129,10 @@ class CallRace(Race):
     def _plan(self, arm: CallArm) -> Plan[Outcome | None]:
         """The layers of an arm, in a scope of its own: its permit of the circuit is not that of the others."""
         call = arm.call
-        call.scope = scope = CallScope()
-        scope.call_id = call.call_id
+        call.scope = scope = CallScope(call.call_id)
         plan = self._proceed(self._request, call)
         try:
+            scope._begin()
             effect = next(plan)
             while True:
                 if isinstance(effect, Send):

@@ -24,9 +24,9 @@ class CallLayer:
     """
 
     def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
-        call.scope = scope = CallScope()
-        scope.call_id = call.call_id
+        call.scope = scope = CallScope(call.call_id)
         try:
+            scope._begin()
             if call.deadline_at is not None and (late := call.clock() - call.deadline_at) >= 0:
                 outcome = _too_late(late)
             else:
@@ -35,7 +35,11 @@ class CallLayer:
             call.abort(error)
             raise
         finally:
-            scope.leave()
+            try:
+                scope.leave()
+            except BaseException:  # Ctrl-C came just before
+                scope.leave()
+                raise
         if scope.outer is not None:
             scope.outer.record(
                 EndedCall(

@@ -27,7 +27,17 @@ from typing import Any, Protocol
 
 from ..checks import check_count
 
-__all__ = ["GRANTED", "RELEASED", "WAITING", "FairSemaphore", "Latch", "Limit", "Stage", "Waiter"]
+__all__ = [
+    "GRANTED",
+    "RELEASED",
+    "WAITING",
+    "FairSemaphore",
+    "Latch",
+    "Limit",
+    "PermitPair",
+    "Stage",
+    "Waiter",
+]
 
 
 class Stage(Enum):
@@ -162,29 +172,9 @@ class FairSemaphore:
                 return
         next_waiter._wake_waiter()
 
-    def try_acquire_with(self, other: FairSemaphore) -> bool:
-        """Take a permit of this semaphore and of another one, which has the same lock, if both have one free.
-
-        The caller that got them calls `release_with`, once.
-        """
-        with self._lock:
-            if self._in_use < self._capacity and other._in_use < other._capacity:
-                self._in_use += 1
-                other._in_use += 1
-                return True
-            return False
-
-    def release_with(self, other: FairSemaphore) -> None:
-        """Release the permits of a `try_acquire_with`."""
-        with self._lock:
-            if not self._queue and not other._queue and self._in_use and other._in_use:  # the usual case
-                self._in_use -= 1
-                other._in_use -= 1
-                return
-        self.release()
-        other.release()
-
-    def acquire_later(self, on_grant: Callable[[], object] | None = None) -> Waiter:
+    def acquire_later(
+        self, on_grant: Callable[[], object] | None = None, held: list[Callable[[], None]] | None = None
+    ) -> Waiter:
         """A waiter that is granted a permit at once if one is free, and otherwise waits in the queue.
 
         on_grant: called once, when a waiter that had to wait is granted, by the thread that released the
@@ -192,12 +182,16 @@ class FairSemaphore:
             raises, the waiter counts as gone, and the permit goes to the next one. None: the caller looks at
             `is_granted`, or calls `Waiter.notify` later.
 
+        held: gets the waiter's `release` before anything else happens, so that Ctrl-C cannot cost a permit.
+
         To try without waiting, `release()` a waiter that is not granted.
         """
+        waiter = Waiter(self, WAITING, on_grant)
+        if held is not None:
+            held.append(waiter.release)
         with self._lock:
             # It joins the queue first. The collector may run here, close an abandoned stream and so release a permit:
             # after a look at the permits, this waiter would miss it, and wait though nothing is in use.
-            waiter = Waiter(self, WAITING, on_grant)
             if self._queue is _NOBODY:
                 queue: OrderedDict[Waiter, None] = OrderedDict()
                 if self._queue is _NOBODY:  # still: see above
@@ -284,6 +278,50 @@ class FairSemaphore:
         next_waiter.stage = GRANTED
         self.grants += 1
         return next_waiter
+
+
+class PermitPair:
+    """A permit of each of two semaphores, which have the same lock: acquired together, and released together.
+
+    Whatever came of `try_acquire`, `release` ends it, and a second time does nothing. So neither an acquisition nor a release
+    that Ctrl-C interrupts costs a permit, if the pair is made first and its release is tried again.
+    """
+
+    __slots__ = ("_first", "_is_held", "_second", "_waiters")
+
+    def __init__(self, first: FairSemaphore, second: FairSemaphore) -> None:
+        self._first = first
+        self._second = second
+        self._is_held = False
+        self._waiters: tuple[Waiter, ...] = ()
+
+    def try_acquire(self) -> bool:
+        """Take both permits if both are free."""
+        first, second = self._first, self._second
+        with first._lock:
+            if first._in_use < first._capacity and second._in_use < second._capacity:
+                # A signal's handler runs where a function is called or returns, so not between these.
+                first._in_use += 1
+                second._in_use += 1
+                self._is_held = True
+                return True
+            return False
+
+    def release(self) -> None:
+        """Pass each permit to the first in its queue, if there is one."""
+        first, second = self._first, self._second
+        with first._lock:
+            if self._is_held:
+                # The usual case first.
+                if not first._queue and not second._queue and first._in_use and second._in_use:
+                    first._in_use -= 1
+                    second._in_use -= 1
+                    self._is_held = False
+                    return
+                self._waiters = Waiter(first, GRANTED), Waiter(second, GRANTED)
+                self._is_held = False
+        for waiter in self._waiters:
+            waiter.release()
 
 
 class Latch:

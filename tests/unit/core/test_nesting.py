@@ -400,6 +400,5 @@ def test_each_kind_of_scope_has_code_of_its_own() -> None:
     """The interpreter adapts code to one class. What a kind does when it is left, those derived from it do, too."""
     codes = [each.__code__ for kind in (Scope, CallScope, RetryScope) for each in (kind._begin, kind._end)]
     assert len({id(code) for code in codes}) == len(codes)
-    assert CallScope.__init__ is CallScope._begin
     assert CallScope.leave is CallScope._end
     assert InboundScope.leave is RetryScope.leave

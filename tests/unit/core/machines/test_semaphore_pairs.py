@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from http_service_client.core.machines.semaphore import FairSemaphore
+from http_service_client.core.machines.semaphore import FairSemaphore, PermitPair
 from http_service_client.drivers.locks import ForkSafeLock
 
 
@@ -20,10 +20,11 @@ def pair(host: int, all_hosts: int) -> tuple[FairSemaphore, FairSemaphore]:
 def test_both_or_none_are_acquired(host_limit: int, common_limit: int) -> None:
     """When one of them has no free permit, the other one keeps its own."""
     host, common = pair(host_limit, common_limit)
-    assert host.try_acquire_with(common)
-    assert not host.try_acquire_with(common)
+    both = PermitPair(host, common)
+    assert both.try_acquire()
+    assert not PermitPair(host, common).try_acquire()
     assert (host.in_use, common.in_use) == (1, 1)
-    host.release_with(common)
+    both.release()
     assert (host.in_use, common.in_use) == (0, 0)
 
 
@@ -31,22 +32,39 @@ def test_both_or_none_are_acquired(host_limit: int, common_limit: int) -> None:
 def test_a_released_pair_goes_to_whoever_waits_for_either(waits_for: str) -> None:
     """The permit that somebody waits for passes on; the other one becomes free."""
     host, common = pair(1, 1)
-    assert host.try_acquire_with(common)
+    both = PermitPair(host, common)
+    assert both.try_acquire()
     waited, other = (host, common) if waits_for == "host" else (common, host)
     told: list[str] = []
     waiter = waited.acquire_later(lambda: told.append("granted"))
-    host.release_with(common)
+    both.release()
     assert (waiter.is_granted, told) == (True, ["granted"])
     assert (waited.in_use, other.in_use) == (1, 0)
+
+
+@pytest.mark.parametrize("somebody_waits", [False, True])
+def test_a_second_release_does_nothing(somebody_waits: bool) -> None:
+    """The permits may be others' by then. Nor does a release of a pair that was not acquired."""
+    host, common = pair(2, 2)
+    both, others = PermitPair(host, common), PermitPair(host, common)
+    both.release()
+    assert both.try_acquire()
+    assert others.try_acquire()
+    if somebody_waits:
+        host.acquire_later()
+    both.release()
+    both.release()
+    assert (host.in_use, common.in_use) == (1 + somebody_waits, 1)
 
 
 def test_a_release_after_a_fork_adds_no_permit() -> None:
     """The child frees all permits; an object that it inherited may still release its pair."""
     host, common = pair(1, 1)
-    assert host.try_acquire_with(common)
+    both = PermitPair(host, common)
+    assert both.try_acquire()
     for semaphore in (host, common):
         semaphore.reset_after_fork()
-    host.release_with(common)
+    both.release()
     assert (host.in_use, common.in_use) == (0, 0)
 
 
@@ -60,14 +78,15 @@ def test_threads_never_hold_more_than_either_limit() -> None:
     def work(number: int) -> None:
         host = hosts[number]
         for _ in range(500):
-            if host.try_acquire_with(common):
+            both = PermitPair(host, common)
+            if both.try_acquire():
                 with counting:
                     held[number] += 1
                     most[:] = max(most[0], held[0]), max(most[1], held[1]), max(most[2], sum(held))
                 time.sleep(0)
                 with counting:
                     held[number] -= 1
-                host.release_with(common)
+                both.release()
 
     threads = [threading.Thread(target=work, args=(number % 2,)) for number in range(8)]
     for thread in threads:

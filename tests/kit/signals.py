@@ -1,0 +1,82 @@
+"""Ctrl-C at each point of some work where CPython looks for signals: where a function begins or returns, or a loop repeats.
+
+Between other steps no handler runs, so that plain assignments in a row cannot be interrupted. Python 3.10 looks more often.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import dis
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import http_service_client
+
+__all__ = ["interrupted_at_each_point"]
+
+_ROOT = str(Path(http_service_client.__file__).parent)
+_LOOKS = {
+    code for name, code in dis.opmap.items() if name.startswith("CALL") or name in ("RESUME", "JUMP_BACKWARD")
+}
+
+
+def interrupted_at_each_point(
+    work: Callable[[], object], check: Callable[[], object]
+) -> Iterator[tuple[str, BaseException | None]]:
+    """The place of each point, and the exception that the work raised when it was interrupted there.
+
+    check: called after each, in the context of the work, to which later work of the thread belongs, too.
+    """
+    number = 0
+    while True:
+        number += 1
+        found = contextvars.Context().run(_interrupted, work, check, number)
+        if found is None:
+            return
+        yield found
+
+
+def _interrupted(
+    work: Callable[[], object], check: Callable[[], object], number: int
+) -> tuple[str, BaseException | None] | None:
+    place: str | None = None
+    left = number
+    latest: dict[FrameType, int] = {}
+
+    def enter(frame: FrameType, event: str, argument: Any) -> Any:
+        if not frame.f_code.co_filename.startswith(_ROOT):
+            return None
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        latest.pop(frame, None)  # it begins, or goes on after a `yield`
+        return step
+
+    def step(frame: FrameType, event: str, argument: Any) -> Any:
+        nonlocal place, left
+        if event == "opcode":
+            before = latest.get(frame)
+            latest[frame] = frame.f_code.co_code[frame.f_lasti]
+            left -= before is None or before in _LOOKS
+            if not left:
+                sys.settrace(None)
+                place = f"{frame.f_code.co_filename[len(_ROOT) + 1 :]}:{frame.f_lineno}"
+                raise KeyboardInterrupt
+        return step
+
+    error: BaseException | None = None
+    tracing = sys.gettrace()
+    sys._getframe().f_trace_opcodes = True  # Python 3.12 looks at it only where tracing begins
+    sys.settrace(enter)
+    try:
+        work()
+    except BaseException as raised:
+        error = raised.with_traceback(None)
+    finally:
+        sys.settrace(tracing)
+        latest.clear()
+    if place is None:
+        return None
+    check()
+    return place, error

@@ -1,0 +1,100 @@
+"""Ctrl-C at any point of a blocking call: it is raised, and the call leaves nothing behind."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from http_service_client import HttpClientConfig, HttpRequest, HttpResponse, HttpServiceClient, Timeout
+from http_service_client.core.effects import Outcome
+from http_service_client.core.nesting import current_scope
+from http_service_client.core.open_body import OpenResponse
+from kit.signals import interrupted_at_each_point
+
+pytestmark = pytest.mark.skipif(
+    sys.version_info < (3, 11), reason="Python 3.10 looks for signals between more steps than can be known"
+)
+
+
+class Body:
+    """Of one piece."""
+
+    def __init__(self) -> None:
+        self._pieces = [b"", b"{}"]
+
+    def read(self, timeout: Timeout) -> bytes:
+        return self._pieces.pop()
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class Immediate:
+    """A transport that answers at once, in few steps: they are not the subject."""
+
+    def send(self, request: HttpRequest, timeout: Timeout) -> Outcome:
+        return HttpResponse(200, content=b"{}", url=request.url, request=request)
+
+    def open_response(self, request: HttpRequest, timeout: Timeout) -> Outcome:
+        return OpenResponse(200, source=Body(), url=request.url, request=request)
+
+    async def send_async(self, request: HttpRequest, timeout: Timeout) -> Outcome:
+        raise NotImplementedError
+
+
+@pytest.fixture
+def client() -> Iterator[HttpServiceClient]:
+    """A client with limits of each kind, which has made a call and opened a stream."""
+    config = HttpClientConfig(
+        max_connections=2, bulkhead={"max_concurrent": 2}, adaptive_limit={}, trust_env_proxy_settings=False
+    )
+    with HttpServiceClient(config, base_url="https://x.test", transport=Immediate()) as client:
+        client.get("/")
+        with client.stream("GET", "/") as response:
+            response.read()
+        yield client
+
+
+def left_behind(client: HttpServiceClient) -> list[object]:
+    """All that is still in use, as far as there is anything."""
+    gc.collect(0)  # streams that nobody can close any more
+    ((_, state),) = client._call_builder.origins.items()
+    limits = [state.bulkhead, None if state.adaptive_limit is None else state.adaptive_limit.permits]
+    found = [
+        ("host", state.connections.in_use),
+        ("client", client._backends._common.in_use),
+        ("calls", client._backends.calls_in_flight),
+        *((str(limit), 1) for limit in limits if limit is not None and not limit.is_idle),
+        ("scope", current_scope() is not None and not current_scope().has_ended),  # type: ignore[union-attr]
+    ]
+    return [name for name, number in found if number]
+
+
+def call(client: HttpServiceClient) -> None:
+    client.get("/")
+
+
+def stream(client: HttpServiceClient) -> None:
+    with client.stream("GET", "/") as response:
+        response.read()
+
+
+# For the points between the opening of a stream and its block.
+@pytest.mark.filterwarnings("ignore:the stream of:ResourceWarning")
+@pytest.mark.parametrize("work", [call, stream])
+def test_a_call_that_is_interrupted_anywhere_leaves_nothing_behind(
+    client: HttpServiceClient, work: Callable[[HttpServiceClient], None]
+) -> None:
+    """No connection, permit or scope; and KeyboardInterrupt is raised, or the call was over."""
+    left: list[list[object]] = []
+    points = 0
+    for place, error in interrupted_at_each_point(
+        lambda: work(client), lambda: left.append(left_behind(client))
+    ):
+        assert isinstance(error, KeyboardInterrupt), place
+        assert left.pop() == [], place
+        points += 1
+    assert points > 100
