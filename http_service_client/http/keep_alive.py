@@ -17,7 +17,7 @@ __all__ = ["announced_keep_alive"]
 
 _PARAMETER = lazy_pattern(
     r'(?:^|[,;])[ \t]*(timeout|max)[ \t]*=[ \t]*"?([0-9]{1,9})(?![0-9.])', re.IGNORECASE
-).findall
+)
 
 
 @lru_cache(maxsize=256)
@@ -30,7 +30,7 @@ def announced_keep_alive(value: str) -> tuple[int | None, int | None]:
     (5, 100)
     """
     found: dict[str, int] = {}
-    for name, digits in _PARAMETER(value):
+    for name, digits in _PARAMETER.findall(value):
         key, number = name.lower(), int(digits)
         found[key] = min(number, found.get(key, number))
     return found.get("timeout"), found.get("max")

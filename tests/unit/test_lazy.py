@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import sys
 from fractions import Fraction
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+import http_service_client
 from http_service_client.lazy import is_a, lazy_names, lazy_pattern
 
 _compile = re.compile
@@ -70,3 +73,15 @@ def test_a_pattern_is_compiled_when_it_is_first_used(monkeypatch: pytest.MonkeyP
     assert found[1] == b"A"
     assert {*compiled} == {(rb"(A)b", re.IGNORECASE)}
     assert "fullmatch" in vars(pattern)
+
+
+def test_no_lazy_pattern_is_compiled_where_it_is_made() -> None:
+    """`lazy_pattern(…).findall` would compile it at once: a method is looked up where it is used."""
+    wrong = [
+        f"{path.name}:{node.lineno}"
+        for path in Path(http_service_client.__file__).parent.rglob("*.py")
+        if "lazy_pattern(" in (text := path.read_text(encoding="utf-8"))
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Attribute) and "lazy_pattern(" in ast.unparse(node.value)
+    ]
+    assert wrong == []
