@@ -10,13 +10,18 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from .facts import facts_lines
-from .measuring import Work, take_turns
-from .page import update_page
-from .plots import write_plots
-from .report import amounts, as_json, field_lines, verdicts
-from .server import raise_file_limit, running_server
-from .targets import FIELDS, TARGETS
+try:
+    from .facts import facts_lines
+    from .measuring import Work, take_turns
+    from .page import update_page
+    from .plots import write_plots
+    from .report import amounts, as_json, field_lines, verdicts
+    from .server import raise_file_limit, running_server
+    from .targets import FIELDS, TARGETS
+except ModuleNotFoundError as missing:  # a contender
+    sys.exit(
+        f"{missing}; `tox -e bench` installs all that is compared, and takes the same options after `--`"
+    )
 
 
 def main() -> int:

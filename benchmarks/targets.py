@@ -74,7 +74,7 @@ FIELDS = {
     "large json": Field("GET + json() of 1 MB", bodies.large_json, 11, 4, 0),
     "handshakes": Field("GET over a new TLS connection", handshakes.blocking, 11, 20, 0),
     "async handshakes": Field("GET over a new TLS connection, async", handshakes.asynchronous, 11, 20, 0),
-    "core": Field("A call over the scripted transport", scripted.drivers, 21, 500, 5),
+    "core": Field("A call over the scripted transport, beside GETs over a connection", scripted.drivers, 21, 500, 5),
     "promises": Field("A scripted call, by what is promised", scripted.promises, 15, 500, 0),
     "plain guards": Field("Guarding a function that does nothing", guards.plain, 15, 2000, 5),
     "async guards": Field("Guarding an async function that does nothing", guards.asynchronous, 15, 2000, 5),
