@@ -135,9 +135,8 @@ def suggests_keywords(renamed: Remedies) -> Callable[[Class], Class]:
 
     def decorate(kind: Class) -> Class:
         init: Any = kind.__init__  # type: ignore[misc]  # of this very class
-        code = inspect.unwrap(
-            init
-        ).__code__  # `inspect.signature` takes a hundred times as long, and runs at each import
+        # `inspect.signature` takes a hundred times as long, at each import.
+        code = inspect.unwrap(init).__code__
         most, end = code.co_argcount - 1, code.co_argcount + code.co_kwonlyargcount
         known, by_name_only = set(code.co_varnames[1:end]), code.co_varnames[most + 1 : end]
         takes_any = bool(code.co_flags & inspect.CO_VARARGS)

@@ -6,18 +6,14 @@ trickles a byte at a time is cut on time.
 
 from __future__ import annotations
 
-import errno
 import os
 import socket
 import ssl
 import time
-import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from ...core.timeouts import Timeout
-from ...drivers.interruption import Interruption
-from ...drivers.locks import ForkSafeLock
 from ...http.http1.fast_path import FastHead, read_fast_response
 from ...http.http1.framing import ParserSettings
 from ...http.http1.head import Head
@@ -26,12 +22,11 @@ from ..failures import Phase
 from ..lifetime import Lifetime
 from ..network.polling import LONGEST, is_readable, read_waiter, wait_until_usable
 from ..network.tls_sessions import Resumption
+from .cutting import Cut, aborted
 
 __all__ = [
     "Connection",
-    "Cut",
     "IoTimeouts",
-    "OpenConnections",
     "PhaseError",
     "SelfWaitingConnection",
     "seconds_left",
@@ -117,51 +112,6 @@ def seconds_left(expires_at: float | None, within: float | None = None) -> float
     return left if within is None or left < within else within
 
 
-class Cut:
-    """Lets another thread end an exchange of this one, in any phase of it: of a branch that may be cancelled.
-
-    It shuts down duplicates of the exchange's sockets, which no other code closes. To shut down a socket itself would be a race
-    with its owner: once that has closed it, its number may be that of another connection.
-
-    is_made: the exchange was ended, and what its connection reads and writes means nothing.
-    Raises CancelledError if the branch was cancelled before.
-    """
-
-    def __init__(self, interruption: Interruption) -> None:
-        self._interruption = interruption
-        self._twins: list[socket.socket] = []
-        interruption.add(self._shut_down)
-
-    @property
-    def is_made(self) -> bool:
-        return self._interruption.is_set
-
-    def watch(self, sock: Any, *, is_only: bool = False) -> None:
-        """Shut down this socket, too.   is_only: and none of the others from now on."""
-        # Its real family does not matter here, and asking for it takes system calls.
-        twin = socket.fromfd(sock.fileno(), socket.AF_INET, socket.SOCK_STREAM)
-        with self._interruption.lock:
-            others = self._twins if is_only else []
-            self._twins = [twin] if is_only else [*self._twins, twin]
-            for other in others:
-                other.close()
-        if self.is_made:  # by another thread, which may not have seen this one
-            self._shut_down()
-
-    def end(self) -> None:
-        """The exchange has ended: from now on its connection cannot be cut. A second time does nothing."""
-        self._interruption.remove(self._shut_down)
-        while self._twins:
-            self._twins.pop().close()
-
-    def _shut_down(self) -> None:
-        for twin in list(self._twins):
-            try:
-                twin.shutdown(socket.SHUT_RDWR)
-            except OSError:  # it is not connected yet, or no longer
-                pass
-
-
 class Connection:
     """One socket, and the parser of the bytes that are received from it.
 
@@ -210,7 +160,7 @@ class Connection:
         """A request with this method is about to be sent, within these limits. Raises ConnectionAbortedError."""
         self._is_busy = True
         if self._is_aborted:
-            raise _aborted()
+            raise aborted()
         self.set_timeouts(timeouts)
         self.parser.begin(method)
         self._method = method
@@ -290,7 +240,7 @@ class Connection:
         ends_at = None if within is None else time.monotonic() + within
         if self._pending is None or (self._found is None and not self._pending()):
             if self._is_aborted:
-                raise _aborted()
+                raise aborted()
             milliseconds = None if within is None else min(within, LONGEST) * 1000
             if not self._wait_to_read(milliseconds):
                 raise TimeoutError("timed out")
@@ -321,7 +271,7 @@ class Connection:
                 data = self.sock.recv(self._piece) or b""
             self._piece = _PIECE if len(data) < _PIECE else _LONG_PIECE
             if not data and self._was_cut():  # by another thread: this is not the end of a body
-                raise _aborted()
+                raise aborted()
             return data
         except ssl.SSLEOFError as error:
             # Without close_notify, which many servers omit.
@@ -437,35 +387,3 @@ class SelfWaitingConnection(Connection):
         """Send the beginning of an exchange."""
         self.sock.settimeout(0.0)
         return super().send(data)
-
-
-def _aborted() -> ConnectionAbortedError:
-    return ConnectionAbortedError(errno.ECONNABORTED, os.strerror(errno.ECONNABORTED))
-
-
-class OpenConnections:
-    """The connections of a transport, idle and in use, so that another thread can cut them.
-
-    is_cut: they have been; a new one is refused.
-    """
-
-    def __init__(self) -> None:
-        self.is_cut = False
-        self._all: weakref.WeakSet[Connection] = weakref.WeakSet()
-        # Taken once for each connection. Reentrant: a signal handler may cut the connections during an `add`.
-        self._lock = ForkSafeLock()
-
-    def add(self, connection: Connection) -> None:
-        """Note a new connection. Raises ConnectionAbortedError once they are cut: nothing was sent on it."""
-        with self._lock:
-            self._all.add(connection)
-        if self.is_cut:
-            raise _aborted()
-
-    def cut(self) -> None:
-        """Close them all in the middle of whatever they do."""
-        self.is_cut = True
-        with self._lock:
-            connections = list(self._all)
-        for connection in connections:
-            connection.abort()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import socket
 import ssl
 from typing import TYPE_CHECKING, Any
@@ -20,7 +18,8 @@ from ..network.sockets import SocketSettings
 from ..network.socks5 import destination, open_by_socks
 from ..network.tls_sessions import Resumption, resumption_for
 from ..network.unix import connect_to_unix
-from .connection import Connection, Cut, IoTimeouts, PhaseError, SelfWaitingConnection, seconds_left
+from .connection import Connection, IoTimeouts, PhaseError, SelfWaitingConnection, seconds_left
+from .cutting import Cut, aborted
 
 if TYPE_CHECKING:
     from ...http.egress import EgressPolicy
@@ -44,7 +43,7 @@ class _CuttableSockets(SocketSettings):
         try:
             cut.watch(sock)
             if cut.is_made:
-                raise ConnectionAbortedError(errno.ECONNABORTED, os.strerror(errno.ECONNABORTED))
+                raise aborted()
             return sock
         except BaseException:
             sock.close()

@@ -11,7 +11,8 @@ from ...errors import Failure
 from ...http.http1.errors import NotHttpError
 from ...http.messages import HttpRequest
 from ..failures import Phase
-from .connection import IoTimeouts, OpenConnections, PhaseError
+from .connection import IoTimeouts, PhaseError
+from .cutting import OpenConnections
 from .errors import failure_from
 
 if TYPE_CHECKING:

@@ -6,8 +6,6 @@ guessed.
 
 from __future__ import annotations
 
-import errno
-import os
 import time
 import weakref
 from collections import deque
@@ -25,8 +23,9 @@ from ...http.urls import Url
 from ..base import TransportSettings
 from ..failures import BodySourceError, Phase, ProxyRefusedError
 from ..idle import IdleConnections
-from .connection import Connection, Cut, IoTimeouts, OpenConnections, PhaseError
+from .connection import Connection, IoTimeouts, PhaseError
 from .connector import connect
+from .cutting import Cut, OpenConnections, aborted
 
 __all__ = ["Pool", "PoolResponse"]
 
@@ -271,19 +270,19 @@ class PoolResponse:
             if self._is_complete:
                 piece, self.content = self.content or b"", None
                 return piece
-            raise _closed_during_read()
+            raise aborted()
         try:
             piece = connection.read_body()
         except (OSError, NotHttpError):
             if self._connection is None:
-                raise _closed_during_read() from None
+                raise aborted() from None
             self.close()
             raise
         except BaseException:
             self.close()
             raise
         if self._connection is None:  # closed by another thread: this is not the end of the body
-            raise _closed_during_read()
+            raise aborted()
         self._release_if_complete()
         return piece
 
@@ -303,7 +302,3 @@ class PoolResponse:
         else:
             self._connection = None
             self._pool.release(connection)
-
-
-def _closed_during_read() -> ConnectionAbortedError:
-    return ConnectionAbortedError(errno.ECONNABORTED, os.strerror(errno.ECONNABORTED))

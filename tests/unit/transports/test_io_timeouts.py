@@ -19,10 +19,10 @@ from http_service_client.transports.over_requests import connection, errors, poo
 from http_service_client.transports.over_requests.connection import (
     Connection,
     IoTimeouts,
-    OpenConnections,
     SelfWaitingConnection,
     seconds_left,
 )
+from http_service_client.transports.over_requests.cutting import OpenConnections
 from kit.fakes import URL
 
 
