@@ -400,6 +400,19 @@ def test_no_call_of_a_client_with_everything_set_imports_a_module_in_its_midst(
     assert (ended.returncode, ended.stdout) == (0, "[]\n"), ended.stderr  # which says that chaos is on
 
 
+def test_a_call_through_a_proxy_with_tls_imports_nothing_in_its_midst() -> None:
+    """TLS within TLS is that of urllib3, which takes longer to import than a call does."""
+    program = """
+        import sys
+        from http_service_client import HttpClientConfig, HttpServiceClient
+        for proxy in ("http://127.0.0.1:1", "https://127.0.0.1:1"):
+            with HttpServiceClient(HttpClientConfig(proxy=proxy)):
+                print("urllib3" in sys.modules)
+    """
+    ended = run(textwrap.dedent(program))
+    assert (ended.returncode, ended.stdout) == (0, "False\nTrue\n"), ended.stderr
+
+
 def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", program, *arguments],

@@ -20,7 +20,7 @@ from ...errors import DecodingError, Failure, HttpClientError, ResponseError
 from ...http.content_codings.decoder import Decoder, UndecodedBody
 from ...http.http1.errors import NotHttpError
 from ...http.messages import HttpRequest, HttpResponse
-from ...http.proxies.urls import read_proxy
+from ...http.proxies.urls import HttpProxy, read_proxy
 from ...http.redirects import REDIRECT_CODES, leads_on
 from ..base import REDIRECT_BODY, REDIRECT_WAIT, TransportSettings, smaller
 from ..failures import BodySourceError, Phase, refusal_of, source_failed
@@ -49,8 +49,11 @@ class RequestsTransport:
         self._is_closed = False
         self._pools = Pools(settings)
         self._through_requests: RequestsExchanges | None = None
+        # Both import urllib3, which no call may do on its way.
         if is_hooked():
             import_apart(_load_requests)
+        if _has_tls_within_tls(settings):
+            import_apart(_load_nested_tls)
 
     def close(self) -> None:
         """Close every idle connection; one in use is closed after its exchange."""
@@ -199,5 +202,15 @@ def _response(request: HttpRequest, response: Response, content: bytes, elapsed:
     )
 
 
+def _has_tls_within_tls(settings: TransportSettings) -> bool:
+    proxy = settings.proxies.https
+    found = None if proxy is None else read_proxy(proxy)
+    return isinstance(found, HttpProxy) and found.address.scheme == "https"
+
+
 def _load_requests() -> None:
     from . import hooked  # noqa: F401
+
+
+def _load_nested_tls() -> None:
+    from . import nested_tls  # noqa: F401
