@@ -191,16 +191,8 @@ class Attempt:
 
     __slots__ = (
         *("answered_by", "blocked_until", "body", "decision", "ends_with_deadline", "exchange_timeout"),
-        *(
-            "expires_at",
-            "has_left_origin",
-            "has_progressed",
-            "is_queued",
-            "is_trial",
-            "needed",
-            "passes_gate",
-        ),
-        *("sent_state", "waited"),
+        *("expires_at", "has_left_origin", "has_progressed", "is_queued", "is_trial", "needed"),
+        *("passes_gate", "sent_state", "waited"),
     )
 
     decision: Decision | None  # unset for most

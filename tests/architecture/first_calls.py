@@ -57,7 +57,7 @@ BLOCKING = ANY | _names(
     {
         "drivers": "blocking",
         "transports": "over_requests",
-        "transports.over_requests": "connection connector cutting errors hooks open_body pool pools transport",
+        "transports.over_requests": "connection connector cutting errors hooks io_timeouts open_body pool pools transport",
     }
 )
 

@@ -23,8 +23,8 @@ from ...http.preparation import METHODS_WITHOUT_CONTENT
 from ...http.urls import Url, split_url
 from ..base import TransportSettings
 from .compatibility import is_adapter_replaced, past_our_pools
-from .connection import IoTimeouts
 from .hooks import is_recorded, own_classes
+from .io_timeouts import IoTimeouts
 from .pool import Pool
 from .pools import Pools, WireBody, target_of
 from .urllib3_style import Urllib3StyleResponse

@@ -13,24 +13,17 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ...core.timeouts import Timeout
 from ...http.http1.fast_path import FastHead, read_fast_response
 from ...http.http1.framing import ParserSettings
 from ...http.http1.head import Head
 from ...http.http1.parser import ResponseParser
-from ..failures import Phase
 from ..lifetime import Lifetime
 from ..network.polling import LONGEST, is_readable, read_waiter, wait_until_usable
 from ..network.tls_sessions import Resumption
 from .cutting import Cut, aborted
+from .io_timeouts import IoTimeouts, seconds_left
 
-__all__ = [
-    "Connection",
-    "IoTimeouts",
-    "PhaseError",
-    "SelfWaitingConnection",
-    "seconds_left",
-]
+__all__ = ["Connection", "SelfWaitingConnection"]
 
 _PIECE = 64 * 1024  # bytes requested from the kernel at a time
 # The same while so many do arrive. A long body then takes a third less CPU, for fewer system calls here and where it is
@@ -38,78 +31,6 @@ _PIECE = 64 * 1024  # bytes requested from the kernel at a time
 _LONG_PIECE = 256 * 1024
 _RECORD = 16 * 1024  # bytes that a record of TLS has at most (RFC 8446, 5.1); `recv` returns one at a time
 _SHORT_RECORD = 1024  # no other is worth looking for one more: it may be an event of a stream
-
-
-class PhaseError(Exception):
-    """An exchange failed in this phase, with this error."""
-
-    def __init__(self, phase: Phase, error: BaseException) -> None:
-        super().__init__(phase, error)
-        self.phase = phase
-        self.error = error
-
-
-class IoTimeouts:
-    """The limits of one exchange.
-
-    expires_at: the instant by which the exchange must be over, or None.
-    connect_expires_at: the instant by which it must be connected, or None.
-    read_within, write_within: seconds that one read or one write may wait, or None.
-    phases: the timeout, if it has other limits for the head and the body of the response; else None.
-    sent_at: the instant at which the request was sent; None if nobody needs it.
-    """
-
-    __slots__ = ("connect_expires_at", "expires_at", "phases", "read_within", "sent_at", "write_within")
-
-    def __init__(
-        self,
-        expires_at: float | None,
-        connect_expires_at: float | None,
-        read_within: float | None,
-        write_within: float | None,
-    ) -> None:
-        self.expires_at = expires_at
-        self.connect_expires_at = connect_expires_at
-        self.read_within = read_within
-        self.write_within = write_within
-        self.phases: Timeout | None = None
-        self.sent_at: float | None = None
-
-    @classmethod
-    def starting(cls, timeout: Timeout, started: float) -> IoTimeouts:
-        """The limits of an exchange that began at the instant `started`."""
-        expires_at = None if timeout.total is None else started + timeout.total
-        connect_expires_at = None if timeout.connect is None else started + timeout.connect
-        if connect_expires_at is None or (expires_at is not None and expires_at < connect_expires_at):
-            connect_expires_at = expires_at
-        timeouts = cls(expires_at, connect_expires_at, timeout.read, timeout.write)
-        if timeout.first_byte is not None or timeout.between is not None:
-            timeouts.phases = timeout
-        return timeouts
-
-    def for_head(self, phases: Timeout) -> IoTimeouts:
-        """The limits of the wait for the head of the response: the request was sent just now."""
-        self.sent_at = time.monotonic()
-        if phases.first_byte is None:
-            return self
-        expires_at = self.sent_at + phases.first_byte
-        if self.expires_at is not None and self.expires_at < expires_at:
-            expires_at = self.expires_at
-        return IoTimeouts(expires_at, None, None, None)
-
-    def for_body(self, phases: Timeout) -> IoTimeouts:
-        """The limits of the body, whose head has arrived."""
-        return IoTimeouts(self.expires_at, None, phases.in_body().read, None)
-
-
-def seconds_left(expires_at: float | None, within: float | None = None) -> float | None:
-    """The seconds that an operation may take, or None. Raises TimeoutError when none are left."""
-    if expires_at is None:
-        return within
-    left = expires_at - time.monotonic()
-    if left <= 0:
-        raise TimeoutError("timed out")
-    return left if within is None or left < within else within
 
 
 class Connection:

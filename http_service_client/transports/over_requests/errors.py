@@ -1,4 +1,4 @@
-"""From an error of a connection to a failure."""
+"""From an error of a connection, in some phase of its exchange, to a failure."""
 
 from __future__ import annotations
 
@@ -9,9 +9,18 @@ from ...errors import Failure, innermost
 from ...http.http1.errors import NotHttpError
 from ...http.messages import HttpRequest
 from ..failures import Phase, failure_of
-from .connection import IoTimeouts
+from .io_timeouts import IoTimeouts
 
-__all__ = ["failure_from"]
+__all__ = ["PhaseError", "failure_from"]
+
+
+class PhaseError(Exception):
+    """An exchange failed in this phase, with this error."""
+
+    def __init__(self, phase: Phase, error: BaseException) -> None:
+        super().__init__(phase, error)
+        self.phase = phase
+        self.error = error
 
 
 def failure_from(

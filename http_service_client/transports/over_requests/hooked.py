@@ -22,8 +22,9 @@ from ..base import TransportSettings
 from ..failures import Phase
 from .adapter import CarriedTimeouts, PlainSession, PooledAdapter, prepare
 from .compatibility import ADAPTER
-from .connection import IoTimeouts, PhaseError
+from .errors import PhaseError
 from .foreign_errors import FOREIGN, translate_error
+from .io_timeouts import IoTimeouts
 from .pools import Pools, WireBody
 from .urllib3_style import Urllib3StyleResponse
 

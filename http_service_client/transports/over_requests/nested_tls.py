@@ -18,7 +18,8 @@ import urllib3
 
 from ...errors import ConfigurationError
 from ..seams import SeamNotice, names_used_by
-from .connection import SelfWaitingConnection, seconds_left
+from .connection import SelfWaitingConnection
+from .io_timeouts import seconds_left
 
 __all__ = ["NESTED_TLS", "NestedConnection", "check_nested_tls", "start_nested_tls"]
 

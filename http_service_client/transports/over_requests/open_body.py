@@ -11,9 +11,9 @@ from ...errors import Failure
 from ...http.http1.errors import NotHttpError
 from ...http.messages import HttpRequest
 from ..failures import Phase
-from .connection import IoTimeouts, PhaseError
 from .cutting import OpenConnections
-from .errors import failure_from
+from .errors import PhaseError, failure_from
+from .io_timeouts import IoTimeouts
 
 if TYPE_CHECKING:
     from .hooked import RequestsResponse

@@ -13,8 +13,8 @@ from ...http.preparation import METHODS_WITHOUT_CONTENT
 from ...http.proxies.urls import HttpProxy, read_proxy
 from ...http.urls import Url, origin_of, split_url
 from ..base import TransportSettings
-from .connection import IoTimeouts
 from .cutting import OpenConnections
+from .io_timeouts import IoTimeouts
 from .pool import Pool, PoolResponse
 
 __all__ = ["Pools", "WireBody", "target_of", "wire_body"]

@@ -15,8 +15,8 @@ from urllib3.util import Timeout
 
 from ...http.content_codings.decoder import is_encoded
 from .compatibility import past_our_pools
-from .connection import IoTimeouts
 from .hooks import is_recorded
+from .io_timeouts import IoTimeouts
 
 __all__ = ["RecordedPool", "RecordingPools"]
 

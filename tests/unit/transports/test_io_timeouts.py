@@ -15,14 +15,10 @@ import pytest
 from http_service_client import AttemptTimeoutError, HttpRequest, ReadTimeoutError, Timeout
 from http_service_client.http.http1.framing import ParserSettings
 from http_service_client.transports.failures import Phase
-from http_service_client.transports.over_requests import connection, errors, pool
-from http_service_client.transports.over_requests.connection import (
-    Connection,
-    IoTimeouts,
-    SelfWaitingConnection,
-    seconds_left,
-)
+from http_service_client.transports.over_requests import connection, errors, io_timeouts, pool
+from http_service_client.transports.over_requests.connection import Connection, SelfWaitingConnection
 from http_service_client.transports.over_requests.cutting import OpenConnections
+from http_service_client.transports.over_requests.io_timeouts import IoTimeouts, seconds_left
 from kit.fakes import URL
 
 
@@ -30,7 +26,8 @@ from kit.fakes import URL
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """An instant that a test sets."""
     made = SimpleNamespace(now=100.0)
-    monkeypatch.setattr(connection, "time", SimpleNamespace(monotonic=lambda: made.now))
+    for module in (connection, io_timeouts):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: made.now))
     return made
 
 
@@ -436,7 +433,7 @@ def test_a_timer_may_end_a_tick_before_its_instant(
 def test_a_failure_of_a_phase_names_both() -> None:
     """In its arguments too, which a log of an unexpected one shows."""
     cause = OSError(1, "x")
-    error = connection.PhaseError(Phase.SEND, cause)
+    error = errors.PhaseError(Phase.SEND, cause)
     assert (error.args, error.phase, error.error) == ((Phase.SEND, cause), Phase.SEND, cause)
 
 
