@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BufferedBody", "OpenBody", "OpenResponse"]
 
+_NO_LIMIT = "raise it, or use None for no limit"
 _SHORTEST = 0.001  # seconds: the head came just before `first_byte` ran out
 
 
@@ -178,7 +179,10 @@ class OpenBody:
                     self._pieces = self._decoder.pieces(data)
         except HttpClientError as error:  # of the decoder
             self.close()
-            return self._failed(type(error), str(error), SentState.ANSWERED)
+            message, limit = str(error), self._decoder.limit
+            if limit is not None and isinstance(error, ResponseTooLargeError):
+                message = too_large(limit, _NO_LIMIT)
+            return self._failed(type(error), message, SentState.ANSWERED)
 
     def _timed_out(self, began: float) -> Failure | None:
         """The failure of a wait for a piece that has gone on since `began`, if it has been too long."""
@@ -262,7 +266,7 @@ class BufferedBody:
         """All of it, then b""."""
         piece, self._left = self._left, b""
         if self._limit is not None and len(piece) > self._limit:
-            return Failure(ResponseTooLargeError, too_large(self._limit), SentState.ANSWERED)
+            return Failure(ResponseTooLargeError, too_large(self._limit, _NO_LIMIT), SentState.ANSWERED)
         return piece
         yield  # makes this a plan, like the other
 

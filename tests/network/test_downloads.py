@@ -289,7 +289,7 @@ def test_a_name_may_be_as_long_as_the_file_system_allows(
 def test_the_size_limit_applies(front_end: FrontEnd, server: LoopbackServer, path: Path) -> None:
     """The configuration's limit, unless the call has its own."""
     client = front_end.client(max_response_size=100_000)
-    with pytest.raises(ResponseTooLargeError):
+    with pytest.raises(ResponseTooLargeError, match="use None for no limit"):
         fetch(front_end, client, server, File(), path)
     assert nothing_left(client, path)
     fetch(front_end, client, server, File(), path, max_response_size=None)

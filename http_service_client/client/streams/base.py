@@ -216,7 +216,7 @@ class Streamed(HttpResponse[None]):
         options = self._call.options.stream
         limit = None if options is None else options.max_read
         if limit is not None and body.tell() + len(piece) > limit:
-            message = f"{too_large(limit)}, or read the body in pieces"
+            message = too_large(limit, "raise it, or read the body in pieces")
             self._raise_if_failed(Failure(ResponseTooLargeError, message, SentState.ANSWERED))
         body.write(piece)
 

@@ -132,7 +132,7 @@ class RedirectsLayer:
 
 
 def _too_large(limit: float, response: HttpResponse) -> Failure:
-    return _stopped(ResponseTooLargeError, f"with its redirects, {too_large(limit)}", response)
+    return _stopped(ResponseTooLargeError, f"with its redirects, {too_large(limit, 'raise it')}", response)
 
 
 def _stopped(error_type: type[HttpClientError], message: str, response: HttpResponse) -> Failure:

@@ -141,9 +141,9 @@ class UndecodedBody:
         return b"" if self._pieces is None else self._pieces.getvalue()
 
 
-def too_large(limit: float) -> str:
+def too_large(limit: float, remedy: str = "raise it, or use client.stream or client.download") -> str:
     """The message of a ResponseTooLargeError."""
-    return f"the response is larger than max_response_size ({limit} bytes); raise it"
+    return f"the response is larger than max_response_size ({limit} bytes); {remedy}"
 
 
 def content_codings(content_encoding: str) -> list[str]:

@@ -24,7 +24,7 @@ ZSTD_MEGABYTE = bytes.fromhex(
 GZIP_CUT = "the response's gzip content is cut short"
 CORRUPT = "the response's gzip content is corrupt: Error -3 while decompressing data: "
 AFTER_END = "the response's {} content has bytes after its end"
-TOO_LARGE = "the response is larger than max_response_size (100000 bytes); raise it"
+TOO_LARGE = "the response is larger than max_response_size (100000 bytes); raise it, or use client.stream or client.download"
 
 
 def coded(coding: str, body: bytes) -> bytes:

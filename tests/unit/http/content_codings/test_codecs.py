@@ -273,7 +273,9 @@ class TestUndecodedBody:
         kept.add(bytes(8000 + 1000 + 4096))
         with pytest.raises(decoder.ResponseTooLargeError) as raised:
             kept.add(b"x")
-        assert str(raised.value) == "the response is larger than max_response_size (8000 bytes); raise it"
+        assert str(raised.value) == (
+            "the response is larger than max_response_size (8000 bytes); raise it, or use client.stream or client.download"
+        )
 
 
 def test_a_name_does_not_make_bytes_encoded() -> None:
