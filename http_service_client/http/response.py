@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Generic
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn
 
 from ..errors import HttpStatusError, ResponseValidationError, SentState
 from .bodies.encoding import UNSET
@@ -16,7 +16,6 @@ from .links import parse_links
 from .media_types import decode_text
 from .printable import printable
 from .problems import Problem, parse_problem
-from .renamed import names_of, suggests_attributes
 from .request import HttpRequest
 from .retry_after import requested_delay
 from .secret_values import hide_secrets, secrets_of
@@ -25,7 +24,7 @@ from .urls import redact_url
 if TYPE_CHECKING:
     from ..events import Timeline
 
-__all__ = ["RESPONSE_RENAMED", "HttpResponse"]
+__all__ = ["HttpResponse"]
 
 _ANSWERED = SentState.ANSWERED  # enum attribute access is slow (50 ns)
 _PHRASE_SIZE = 200
@@ -42,23 +41,6 @@ else:
     Data = TypeVar("Data", covariant=True)
 
 
-RESPONSE_RENAMED = {  # names from other clients
-    "ok": "is_success",
-    "is_error": "is_success",
-    "status": "status_code",
-    "reason": "reason_phrase",
-    **dict.fromkeys(("encoding", "charset"), "text, or content.decode(...)"),
-    **dict.fromkeys(("read", "aread"), "content, which is here"),
-    **dict.fromkeys(
-        ("raw", "iter_content", "iter_bytes", "iter_text", "iter_lines", "aiter_bytes", "aiter_lines"),
-        "client.stream(...) to take the body in pieces",
-    ),
-    **dict.fromkeys(("iter_json", "iter_events"), "client.stream(...) to take the body in pieces"),
-    "as_file": "io.BytesIO(content)",
-}
-
-
-@suggests_attributes(RESPONSE_RENAMED)
 class HttpResponse(Generic[Data]):
     """A complete response. It is plain data: no connection stays open for it.
 
@@ -245,8 +227,30 @@ class HttpResponse(Generic[Data]):
         """What happened in the call, in plain words, one line for each event.   why: see `Timeline.explain`."""
         return self.timeline.explain(why=why) if self.timeline is not None else f"{self!r}"
 
-    def __dir__(self) -> list[str]:
-        return names_of(self)
+    if not TYPE_CHECKING:  # a type checker must still report unknown attributes
+
+        def __getattr__(self, name: str) -> NoReturn:
+            if name.startswith("__"):  # Python itself looks for these, and often: for "__await__", say
+                raise AttributeError(name, name=name, obj=self)
+            kind = type(self)
+            remedy = f"; use {kind._RENAMED[name]}" if name in kind._RENAMED else ""
+            message = f"{kind.__name__!r} object has no attribute {name!r}{remedy}"
+            raise AttributeError(message, name=name, obj=self)
+
+    _RENAMED: ClassVar[Mapping[str, str]] = {  # names from other clients
+        "ok": "is_success",
+        "is_error": "is_success",
+        "status": "status_code",
+        "reason": "reason_phrase",
+        **dict.fromkeys(("encoding", "charset"), "text, or content.decode(...)"),
+        **dict.fromkeys(("read", "aread"), "content, which is here"),
+        **dict.fromkeys(
+            ("raw", "iter_content", "iter_bytes", "iter_text", "iter_lines", "aiter_bytes", "aiter_lines"),
+            "client.stream(...) to take the body in pieces",
+        ),
+        **dict.fromkeys(("iter_json", "iter_events"), "client.stream(...) to take the body in pieces"),
+        "as_file": "io.BytesIO(content)",
+    }
 
     def _quotation(self) -> str:
         """What the body says, for an error message; "" if it says no more than the status does."""

@@ -37,7 +37,7 @@ ANY = IMPORT | _names(
         "http": (
             "auth bodies content_codings context cookies dates error_bodies header_validation headers hosts http1 ids "
             "keep_alive links media_types meshes messages parameters preparation printable problems proxies redirects "
-            "renamed request response retry_after secret_names secret_values unix_sockets urls"
+            "request response retry_after secret_names secret_values unix_sockets urls"
         ),
         "http.auth": "credentials",
         "http.bodies": "body encoding json json_codecs multipart progress",

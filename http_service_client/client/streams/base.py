@@ -27,8 +27,6 @@ from ...http.bodies.lines import LineDecoder, TextDecoder
 from ...http.content_codings.decoder import too_large
 from ...http.media_types import charset_of, parse_content_type
 from ...http.messages import HttpResponse
-from ...http.renamed import suggests_attributes
-from ...http.response import RESPONSE_RENAMED
 from ...http.urls import redact_url
 from ..call_site import call_site
 
@@ -38,21 +36,6 @@ if TYPE_CHECKING:
 __all__ = ["Streamed"]
 
 
-_RENAMED = {
-    **RESPONSE_RENAMED,
-    **dict.fromkeys(("raw", "iter_content", "iter_raw", "iter_any", "aiter_bytes"), "iter_bytes()"),
-    **dict.fromkeys(("aiter_text", "iter_str"), "iter_text()"),
-    "aiter_lines": "iter_lines()",
-    **dict.fromkeys(
-        ("readable", "readinto", "read1", "readline", "readlines", "seek", "tell"),
-        "as_file(), which is a file",
-    ),
-    "aread": "read()",
-    "aclose": "close()",
-}
-
-
-@suggests_attributes(_RENAMED)
 class Streamed(HttpResponse[None]):
     """What the sync and the async response share."""
 
@@ -122,6 +105,19 @@ class Streamed(HttpResponse[None]):
     @content.setter
     def content(self, value: bytes) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
         self._content = value
+
+    _RENAMED = {
+        **HttpResponse._RENAMED,
+        **dict.fromkeys(("raw", "iter_content", "iter_raw", "iter_any", "aiter_bytes"), "iter_bytes()"),
+        **dict.fromkeys(("aiter_text", "iter_str"), "iter_text()"),
+        "aiter_lines": "iter_lines()",
+        **dict.fromkeys(
+            ("readable", "readinto", "read1", "readline", "readlines", "seek", "tell"),
+            "as_file(), which is a file",
+        ),
+        "aread": "read()",
+        "aclose": "close()",
+    }
 
     def explain(self, *, why: bool = False) -> str:
         """What has happened in the call so far, in plain words.   why: see `Timeline.explain`."""
