@@ -144,5 +144,7 @@ class AdaptiveLimitPolicy(StatefulStrategy[AdaptiveLimitSettings]):
                 leave(permit, token)
                 if began_at is not None and permit.lender is None:
                     limit.record(began_at, evidence)
-            finally:  # Ctrl-C meanwhile must not cost a permit
                 permit.release()
+            except BaseException:  # Ctrl-C meanwhile must not cost a permit
+                permit.release()
+                raise

@@ -110,5 +110,9 @@ class BulkheadPolicy(StatefulStrategy[BulkheadSettings]):
                     )
             return (yield from proceed(operation))
         finally:
-            leave(permit, token)
-            permit.release()
+            try:
+                leave(permit, token)
+                permit.release()
+            except BaseException:  # Ctrl-C meanwhile must not cost a permit
+                permit.release()
+                raise

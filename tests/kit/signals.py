@@ -18,6 +18,7 @@ import http_service_client
 __all__ = ["interrupted_at_each_point"]
 
 _ROOT = str(Path(http_service_client.__file__).parent)
+_MISSES = 50  # in a row, then it is over: the work need not take the same steps each time
 _LOOKS = {
     code for name, code in dis.opmap.items() if name.startswith("CALL") or name in ("RESUME", "JUMP_BACKWARD")
 }
@@ -30,12 +31,14 @@ def interrupted_at_each_point(
 
     check: called after each, in the context of the work, to which later work of the thread belongs, too.
     """
-    number = 0
-    while True:
+    number = misses = 0
+    while misses < _MISSES:
         number += 1
         found = contextvars.Context().run(_interrupted, work, check, number)
         if found is None:
-            return
+            misses += 1
+            continue
+        misses = 0
         yield found
 
 

@@ -67,9 +67,12 @@ class AdaptiveLimitLayer:
                 leave(permit, token)
                 if began_at is not None and permit.lender is None:
                     limit.record(began_at, evidence, attempt.waited - waited)
-            finally:  # Ctrl-C meanwhile must not cost a permit
                 if not is_kept:
                     permit.release()
+            except BaseException:  # Ctrl-C meanwhile must not cost a permit
+                if not is_kept:
+                    permit.release()
+                raise
 
 
 def wait_for_permit(limit: AdaptiveLimit, permit: BulkheadPermit, subject: Subject) -> Plan[Failure | None]:

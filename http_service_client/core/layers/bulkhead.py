@@ -66,9 +66,14 @@ class BulkheadLayer:
                 is_kept = True
             return outcome
         finally:
-            leave(permit, token)
-            if not is_kept:
-                permit.release()
+            try:
+                leave(permit, token)
+                if not is_kept:
+                    permit.release()
+            except BaseException:  # Ctrl-C meanwhile must not cost a permit
+                if not is_kept:
+                    permit.release()
+                raise
 
 
 def enter(bulkhead: Bulkhead, subject: Subject) -> tuple[BulkheadPermit, Token[BulkheadPermit | None]]:

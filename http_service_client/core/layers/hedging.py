@@ -225,6 +225,8 @@ class CallRace(Race):
     def adopt(self, arm: Arm | None) -> None:
         """Have the call continue with what this arm has: the first one, if none has won."""
         chosen: Any = arm or self._first
+        if chosen is None:  # Ctrl-C came before there was any
+            return
         call, of = self._call, chosen.call
         call.current, call.request, call.hops = of.current, of.request, of.hops
         call.key, call.origin_state, call.breaker = of.key, of.origin_state, of.breaker  # of its host

@@ -8,10 +8,18 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from http_service_client import HttpClientConfig, HttpRequest, HttpResponse, HttpServiceClient, Timeout
+from http_service_client import (
+    HttpClientConfig,
+    HttpRequest,
+    HttpResponse,
+    HttpServiceClient,
+    ResiliencePipeline,
+    Timeout,
+)
 from http_service_client.core.effects import Outcome
 from http_service_client.core.nesting import current_scope
 from http_service_client.core.open_body import OpenResponse
+from http_service_client.policies import AdaptiveLimitPolicy, BulkheadPolicy
 from kit.signals import interrupted_at_each_point
 
 pytestmark = pytest.mark.skipif(
@@ -98,3 +106,29 @@ def test_a_call_that_is_interrupted_anywhere_leaves_nothing_behind(
         assert left.pop() == [], place
         points += 1
     assert points > 100
+
+
+def guarded() -> tuple[BulkheadPolicy, AdaptiveLimitPolicy, Callable[[], object]]:
+    bulkhead, limit = BulkheadPolicy(max_concurrent=2), AdaptiveLimitPolicy()
+    return bulkhead, limit, ResiliencePipeline(bulkhead, limit).apply(lambda: 1)
+
+
+def test_a_guarded_function_that_is_interrupted_anywhere_leaves_no_permit_behind() -> None:
+    """Nor does the permit that was the current one count as one that inner calls may use."""
+    bulkhead, limit, function = guarded()
+    function()
+    points = 0
+    for place, error in interrupted_at_each_point(function, lambda: None):
+        assert isinstance(error, KeyboardInterrupt), place
+        assert (bulkhead.snapshot().in_use, limit.snapshot().in_use) == (0, 0), place
+        points += 1
+    assert points > 30
+
+
+def test_a_hedged_call_that_is_interrupted_before_its_first_request_raises_just_that() -> None:
+    """No error of our own takes the place of Ctrl-C."""
+    config = HttpClientConfig(hedging={"delay": 60.0}, trust_env_proxy_settings=False)
+    with HttpServiceClient(config, base_url="https://x.test", transport=Immediate()) as client:
+        client.get("/")
+        for place, error in interrupted_at_each_point(lambda: client.get("/"), lambda: None):
+            assert isinstance(error, KeyboardInterrupt), place
