@@ -4,6 +4,8 @@ A call must not import anything on its way. An exception that a signal handler r
 limit) would leave modules half-imported, or an import lock taken forever. And a handler that makes a call itself would
 find the half-imported modules of the code that it interrupted. So what calls need is imported before the first one,
 and on another thread, where no handler runs: whatever interrupts the waiting thread, the import goes on.
+
+A fork waits for an import to end. A child has no thread that would go on with it, and would wait for the module for ever.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import _thread
 from collections.abc import Callable
 
+from .forks import ForkBarrier
 from .threads import DaemonThreads
 
 __all__ = ["import_apart"]
@@ -24,6 +27,7 @@ the other thread needs that module, it waits for this one. Python resolves such 
 thread then imports, too."""
 _DONE: set[Loader] = set()
 _IMPORTING: set[int] = set()  # the threads that do it
+_IMPORTS = ForkBarrier()
 
 
 def import_apart(*loaders: Loader) -> None:
@@ -42,7 +46,8 @@ def import_apart(*loaders: Loader) -> None:
         thread = _thread.get_ident()
         _IMPORTING.add(thread)
         try:
-            _load(left)
+            with _IMPORTS:
+                _load(left)
         except BaseException as error:
             errors.append(error)
         finally:

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from http_service_client.drivers import imports
+from kit.forks import in_a_child, needs_fork
+from kit.threads import wait_until
 
 CALLER = """
 from http_service_client.drivers.imports import import_apart
@@ -111,3 +113,26 @@ def test_an_import_that_hangs_is_done_here(monkeypatch: pytest.MonkeyPatch) -> N
     may_end.set()
     assert len(ran) == 2
     assert ran[1] == caller
+
+
+@needs_fork
+@pytest.mark.usefixtures("fresh")
+def test_a_fork_waits_for_an_import_on_another_thread() -> None:
+    """Or the child, which has no such thread, would wait for the module for ever: its lock is inherited, too."""
+    has_begun, imported = threading.Event(), list[str]()
+
+    def loader() -> None:
+        has_begun.set()
+        wait_until(lambda: imports._IMPORTS._forks)
+        imported.append("module")
+
+    importing = threading.Thread(target=imports.import_apart, args=(loader,), daemon=True)
+    importing.start()
+    assert has_begun.wait(20)
+
+    def child() -> None:
+        assert imported == ["module"]
+
+    assert in_a_child(child) == 0
+    importing.join(20)
+    assert not importing.is_alive()
