@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .connector import CheckedConnector
     from .protocol import StrictResponseHandler
 
-__all__ = ["FastResponse", "is_hooked", "read_response", "request_bytes"]
+__all__ = ["FastResponse", "is_hooked", "is_patched", "read_response", "request_bytes"]
 
 _CLIENT = sys.modules[aiohttp.ClientSession.__module__]
 
@@ -34,15 +34,20 @@ _CLIENT = sys.modules[aiohttp.ClientSession.__module__]
 _genuine: Any = None  # the `ClientSession._request` that was found to be aiohttp's own
 
 
-def is_hooked(session: aiohttp.ClientSession) -> bool:
-    """Whether `ClientSession._request` is patched, traced or has middlewares."""
+def is_patched() -> bool:
+    """Whether another library, such as a mock, has replaced `ClientSession._request`."""
     global _genuine
     found = aiohttp.ClientSession._request
     if found is not _genuine:
         if is_replaced(found, _CLIENT):
             return True
         _genuine = found
-    return bool(session._trace_configs or session._middlewares)
+    return False
+
+
+def is_hooked(session: aiohttp.ClientSession) -> bool:
+    """Whether `ClientSession._request` is patched, traced or has middlewares."""
+    return is_patched() or bool(session._trace_configs or session._middlewares)
 
 
 def request_bytes(request: HttpRequest) -> bytes:

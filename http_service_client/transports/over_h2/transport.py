@@ -1,6 +1,7 @@
 """The transports that speak HTTP/2 where the server agrees, one for each front end. All else goes over HTTP/1.1.
 
-An exchange is for HTTP/2 if its URL is https and no proxy leads to it; whether the server agrees is known by the TLS
+An exchange is for HTTP/2 if its URL is https and no proxy leads to it, and if nothing has hooked into the library below,
+which may be a mock: it must see the exchange, and the server must not. Whether the server agrees is known by the TLS
 handshake (ALPN, RFC 9113, 3.2). Where it does not, the connection is closed unused, and the origin goes over the
 HTTP/1.1 transport of the front end for some minutes.
 
@@ -25,8 +26,10 @@ from ...errors import ClientClosedError, Failure, HttpClientError, SentState
 from ...http.messages import HttpRequest
 from ..base import TransportSettings
 from ..failures import source_failed
+from ..over_aiohttp.fast_path import is_patched
 from ..over_aiohttp.sessions import LoopSessions
 from ..over_aiohttp.transport import AiohttpTransport
+from ..over_requests.hooks import is_hooked
 from ..over_requests.transport import RequestsTransport
 from .exchange import Http2BodySource, Http2Exchange
 from .pool import Http2Pool
@@ -134,7 +137,7 @@ class AsyncHttp2Transport:
         over_http1: Callable[[HttpRequest, Timeout], Awaitable[Outcome]],
         leaves_open: bool = False,
     ) -> Outcome:
-        if not self._http2.takes(request):
+        if not self._http2.takes(request) or is_patched():
             return await over_http1(request, timeout)
         if self._http2.sessions.is_closed:
             return already_closed()
@@ -179,7 +182,7 @@ class BlockingHttp2Transport:
         over_http1: Callable[[HttpRequest, Timeout], Outcome],
         leaves_open: bool = False,
     ) -> Outcome:
-        if not self._http2.takes(request):
+        if not self._http2.takes(request) or is_hooked():
             return over_http1(request, timeout)
         if self._is_closed:
             return already_closed()
