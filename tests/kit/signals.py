@@ -19,9 +19,8 @@ __all__ = ["interrupted_at_each_point"]
 
 _ROOT = str(Path(http_service_client.__file__).parent)
 _MISSES = 50  # in a row, then it is over: the work need not take the same steps each time
-_LOOKS = {
-    code for name, code in dis.opmap.items() if name.startswith("CALL") or name in ("RESUME", "JUMP_BACKWARD")
-}
+_LOOKS = {code for name, code in dis.opmap.items() if name.startswith("CALL") or name == "JUMP_BACKWARD"}
+_BEGINS = dis.opmap.get("RESUME")  # tracing does not show it
 
 
 def interrupted_at_each_point(
@@ -53,15 +52,14 @@ def _interrupted(
         if not frame.f_code.co_filename.startswith(_ROOT):
             return None
         frame.f_trace_opcodes, frame.f_trace_lines = True, False
-        latest.pop(frame, None)  # it begins, or goes on after a `yield`
         return step
 
     def step(frame: FrameType, event: str, argument: Any) -> Any:
         nonlocal place, left
-        if event == "opcode":
-            before = latest.get(frame)
-            latest[frame] = frame.f_code.co_code[frame.f_lasti]
-            left -= before is None or before in _LOOKS
+        if event == "opcode" and frame.f_lineno is not None:  # not in a generator that is freed
+            code, at = frame.f_code.co_code, frame.f_lasti
+            left -= latest.get(frame) in _LOOKS or code[at - 2] == _BEGINS
+            latest[frame] = code[at]
             if not left:
                 sys.settrace(None)
                 place = f"{frame.f_code.co_filename[len(_ROOT) + 1 :]}:{frame.f_lineno}"

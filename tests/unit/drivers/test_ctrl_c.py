@@ -53,12 +53,10 @@ class Immediate:
         raise NotImplementedError
 
 
-@pytest.fixture
-def client() -> Iterator[HttpServiceClient]:
-    """A client with limits of each kind, which has made a call and opened a stream."""
-    config = HttpClientConfig(
-        max_connections=2, bulkhead={"max_concurrent": 2}, adaptive_limit={}, trust_env_proxy_settings=False
-    )
+@pytest.fixture(params=[{"bulkhead": {"max_concurrent": 2}}, {"adaptive_limit": {}}], ids=list)
+def client(request: pytest.FixtureRequest) -> Iterator[HttpServiceClient]:
+    """A client with one more limit than that of its connections, which has made a call and opened a stream."""
+    config = HttpClientConfig(max_connections=2, trust_env_proxy_settings=False, **request.param)
     with HttpServiceClient(config, base_url="https://x.test", transport=Immediate()) as client:
         client.get("/")
         with client.stream("GET", "/") as response:
