@@ -182,15 +182,15 @@ def test_a_cancellation_at_the_same_instant_is_not_swallowed(order: str) -> None
             await asyncio.sleep(60)
 
         async def call() -> None:
-            await TimeoutPolicy(0.05).call_async(work)
+            await TimeoutPolicy(0.3).call_async(work)
 
         task = asyncio.ensure_future(call())
         await begun
         if order == "timeout first":
-            loop.call_later(0.045, lambda: time.sleep(0.02))  # the loop is busy while the time runs out
-            loop.call_later(0.0501, task.cancel)
+            loop.call_later(0.15, lambda: time.sleep(0.2))  # the loop is busy while the time runs out
+            loop.call_later(0.3001, task.cancel)
         else:
-            loop.call_later(0.045, lambda: (time.sleep(0.02), task.cancel()))
+            loop.call_later(0.15, lambda: (time.sleep(0.2), task.cancel()))
         await asyncio.wait([task])
         assert task.cancelled()
 
