@@ -11,7 +11,6 @@ from http_service_client.testing.server import LoopbackServer, raw
 from kit.front_ends import AsyncioFrontEnd
 from network.public_path import use_public_connector
 from wire.responses.rows import Row
-from wire.responses.table_contents import LIMIT
 from wire.responses.test_response_parity import TABLES, result
 from wire.responses.test_tolerated_faults import TOLERATED
 
@@ -25,19 +24,6 @@ def front_end() -> Iterator[AsyncioFrontEnd]:
         use_public_connector(patch)
         with AsyncioFrontEnd() as front_end:
             yield front_end
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[LoopbackServer]:
-    """One server for the whole table."""
-    with LoopbackServer() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def client(front_end: AsyncioFrontEnd) -> HttpServiceClient:
-    """One client for the whole table. It makes one attempt."""
-    return front_end.client(max_response_size=LIMIT, enable_retry_policy=False, enable_circuit_breaker=False)
 
 
 @pytest.mark.parametrize("row", ROWS[::3], ids=repr)

@@ -45,24 +45,6 @@ def front_end(request: pytest.FixtureRequest) -> Iterator[FrontEnd]:
         yield front_end
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[LoopbackServer]:
-    """One server for the whole table."""
-    with LoopbackServer() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def client(front_end: FrontEnd) -> HttpServiceClient:
-    """One client for the whole table. It makes one attempt."""
-    return front_end.client(
-        max_response_size=table_contents.LIMIT,
-        enable_retry_policy=False,
-        enable_circuit_breaker=False,
-        base_timeout=10.0,
-    )
-
-
 def result(front_end: FrontEnd, client: HttpServiceClient, method: str, url: str) -> Read | Rejected:
     """The response or the error that a caller gets."""
     try:

@@ -10,7 +10,6 @@ from http_service_client import HttpServiceClient
 from http_service_client.testing.server import LoopbackServer, raw
 from kit.hooks import HOOKS, HookedFrontEnd
 from wire.responses.rows import Row
-from wire.responses.table_contents import LIMIT
 from wire.responses.test_response_parity import IN_CHUNKS, LOST, TABLES, WHOLE, Read, Rejected, result
 from wire.responses.test_tolerated_faults import TOLERATED
 
@@ -23,19 +22,6 @@ def front_end() -> Iterator[HookedFrontEnd]:
     with HookedFrontEnd() as front_end:
         yield front_end
     assert front_end.called == {*HOOKS}
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[LoopbackServer]:
-    """One server for the whole table."""
-    with LoopbackServer() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def client(front_end: HookedFrontEnd) -> HttpServiceClient:
-    """One client for the whole table. It makes one attempt."""
-    return front_end.client(max_response_size=LIMIT, enable_retry_policy=False, enable_circuit_breaker=False)
 
 
 @pytest.mark.parametrize("row", ROWS[1::3], ids=repr)
