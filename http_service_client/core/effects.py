@@ -99,6 +99,9 @@ class BodySource(Protocol):
 
     A blocking source has `read(timeout)`, an asyncio one `await read_async(timeout)`: some bytes, b"" at the end, or
     a Failure. timeout: `read` is the longest time without bytes, `total` what is left in all.
+
+    A source may have `prefer_long_pieces()`, called before the first read by a reader to which fewer, longer pieces
+    are worth the memory.
     """
 
     def close(self) -> None:

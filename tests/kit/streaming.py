@@ -11,7 +11,7 @@ from http_service_client.core.timeouts import Timeout
 from http_service_client.errors import Failure
 from http_service_client.http.messages import HttpRequest
 
-__all__ = ["StreamingTransport"]
+__all__ = ["ScriptedSource", "StreamingTransport"]
 
 
 class ScriptedSource:

@@ -233,6 +233,9 @@ class Download:
             if span is not None and len(response.content) != span.length:
                 return (yield from self._refuse_body(span, call))
             return (yield from self._write([response.content], call, total))
+        prefer_long_pieces = getattr(response.source, "prefer_long_pieces", None)
+        if prefer_long_pieces is not None:
+            prefer_long_pieces()
         block: list[bytes] = []
         size, began = 0, call.clock()
         while True:

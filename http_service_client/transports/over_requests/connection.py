@@ -29,6 +29,7 @@ _PIECE = 64 * 1024  # bytes requested from the kernel at a time
 # The same while so many do arrive. A long body then takes a third less CPU, for fewer system calls here and where it is
 # written to a file; for a short one, memory for so many bytes would cost more than the call.
 _LONG_PIECE = 256 * 1024
+_LONGEST_PIECE = 1024 * 1024  # for a reader that wants as much: see `prefer_long_pieces`
 _RECORD = 16 * 1024  # bytes that a record of TLS has at most (RFC 8446, 5.1); `recv` returns one at a time
 _SHORT_RECORD = 1024  # no other is worth looking for one more: it may be an event of a stream
 
@@ -70,6 +71,7 @@ class Connection:
         # socket by the time of the next system call, whose wait, or bytes, would then be the wrong ones.
         self._is_busy = False
         self._piece = _PIECE
+        self._longest = _LONG_PIECE
         # That a look for more records found, after what it has returned: the next receipt.
         self._found: OSError | bytes | None = None
 
@@ -84,6 +86,7 @@ class Connection:
             raise aborted()
         self.set_timeouts(timeouts)
         self.parser.begin(method)
+        self._longest = _LONG_PIECE
         self._method = method
         self._has_fed = False  # no bytes of this exchange have gone to the parser
 
@@ -119,6 +122,10 @@ class Connection:
             self.parser.feed(self.receive())
         return head
 
+    def prefer_long_pieces(self) -> None:
+        """Until the exchange ends, receive up to 1 MiB at a time while so much arrives."""
+        self._longest = _LONGEST_PIECE
+
     def read_body(self) -> bytes:
         """The next piece of the body; b"" at its end. Raises as `ResponseParser.read_body`."""
         self._is_busy = True
@@ -142,7 +149,7 @@ class Connection:
         """A record of TLS with those after it, as far as they have arrived: a step for each takes longer than to decrypt it."""
         records, size = [first], len(first)
         try:
-            while size < _LONG_PIECE:
+            while size < self._longest:
                 data = self.sock.recv(_RECORD)
                 if not data:
                     self._found = data
@@ -190,7 +197,8 @@ class Connection:
             else:
                 # A `NestedConnection`'s socket returns the number 0 at an end without close_notify.
                 data = self.sock.recv(self._piece) or b""
-            self._piece = _PIECE if len(data) < _PIECE else _LONG_PIECE
+            size = len(data)
+            self._piece = _PIECE if size < _PIECE else _LONG_PIECE if size < _LONG_PIECE else self._longest
             if not data and self._was_cut():  # by another thread: this is not the end of a body
                 raise aborted()
             return data

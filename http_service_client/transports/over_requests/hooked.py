@@ -125,6 +125,11 @@ class RequestsResponse:
         if self._ours is not None:
             self._ours.own.set_timeouts(timeouts)
 
+    def prefer_long_pieces(self) -> None:
+        """See `Connection.prefer_long_pieces`; a mock has no connection."""
+        if self._ours is not None:
+            self._ours.own.prefer_long_pieces()
+
     def read(self, amount: int) -> bytes:
         """The next piece of the body, undecoded; b"" at its end."""
         if self._ours is not None:

@@ -52,5 +52,8 @@ class PooledBodySource:
         finally:
             del error  # its traceback holds this frame
 
+    def prefer_long_pieces(self) -> None:
+        self._response.prefer_long_pieces()
+
     def close(self) -> None:
         self._response.close()

@@ -265,6 +265,11 @@ class PoolResponse:
         if self._connection is not None:
             self._connection.set_timeouts(timeouts)
 
+    def prefer_long_pieces(self) -> None:
+        """See `Connection.prefer_long_pieces`."""
+        if self._connection is not None:
+            self._connection.prefer_long_pieces()
+
     def read(self, amount: int | None = None) -> bytes:
         """The next piece, of any size; b"" at the end."""
         connection = self._connection

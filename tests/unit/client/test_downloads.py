@@ -9,7 +9,7 @@ import pytest
 
 from http_service_client import ResponseTooLargeError
 from kit.front_ends import FrontEnd
-from kit.streaming import StreamingTransport
+from kit.streaming import ScriptedSource, StreamingTransport
 
 URL = "https://api.example.com/file"
 SIZE = 200
@@ -44,3 +44,22 @@ def test_a_file_of_one_byte_more_is_refused(front_end: FrontEnd, tmp_path: Path,
     with pytest.raises(ResponseTooLargeError, match=f"max_response_size \\({SIZE} bytes\\)"):
         front_end.download(client, URL, tmp_path / "file")
     assert os.listdir(tmp_path) == []
+
+
+def test_a_download_prefers_long_pieces(
+    front_end: FrontEnd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a source that has them, before the first read. A stream does not: its reader may keep each piece."""
+    preferred: list[int] = []
+    monkeypatch.setattr(
+        ScriptedSource,
+        "prefer_long_pieces",
+        lambda source: preferred.append(len(source._script)),
+        raising=False,
+    )
+    client = front_end.client(transport=StreamingTransport(b"one", b"two"))
+    with front_end.stream(client, "GET", URL) as response:
+        assert response.read() == b"onetwo"
+    assert preferred == []
+    front_end.download(client, URL, tmp_path / "file")
+    assert preferred == [2]

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from http_service_client import Timeout
 from http_service_client.http.http1.framing import ParserSettings
 from http_service_client.http.http1.parser import ResponseParser
 from http_service_client.transports.over_requests import connection
 from http_service_client.transports.over_requests.connection import Connection, SelfWaitingConnection
+from http_service_client.transports.over_requests.io_timeouts import IoTimeouts
 
 KIB = 1024
 RECORD = 16 * KIB
@@ -69,6 +71,17 @@ def test_a_body_that_fills_its_pieces_is_received_in_larger_ones(looks: list[flo
     received = [len(opened.receive()) // KIB for _ in range(7)]
     assert received == [64, 256, 256, 100, 10, 10, 0]
     assert [size // KIB for size in wire.requested] == [64, 256, 256, 256, 256, 64, 64]
+
+
+def test_a_reader_that_prefers_long_pieces_gets_them_in_this_exchange_alone(
+    looks: list[float | None],
+) -> None:
+    """They are worth the memory where they go to a file; the next exchange may be a stream."""
+    opened = in_a_body(Wire(*[2 * KIB * KIB] * 8))
+    opened.prefer_long_pieces()
+    assert [len(opened.receive()) // KIB for _ in range(4)] == [64, 256, 1024, 1024]
+    opened.begin("GET", IoTimeouts.starting(Timeout(), 0.0))
+    assert [len(opened.receive()) // KIB for _ in range(3)] == [1024, 256, 256]
 
 
 def test_records_that_are_here_are_one_piece(looks: list[float | None]) -> None:
