@@ -23,8 +23,8 @@ from ..drivers.greenlets import is_running_here
 from ..drivers.imports import import_apart
 from ..drivers.loggers import log_hook
 from ..errors import ConfigurationError, Failure
-from ..events import AttemptFinished, CallFinished
 from ..http.messages import HttpContext, HttpRequest, HttpResponse
+from ..observability.accounts import MOST_WAITING, ClientAccount
 from ..observability.collector import MetricsCollector
 from ..observability.metrics import HttpMetrics
 from ..observability.recent import LONGEST_WINDOW, RecentCalls
@@ -126,14 +126,14 @@ class HttpServiceClient(Events):
         self._collector = metrics if isinstance(metrics, MetricsCollector) else MetricsCollector(metrics)
         clock, random = clock or SystemClock(), random or _random.random
         self._clock, self._random = clock, random
-        self._recent = RecentCalls(clock.monotonic)
+        self._recent = RecentCalls(clock.monotonic, self.metrics._lock)
         self._assembly = Assembly(
             config,
             base_url,
             transport=transport,
             clock=clock,
             random=random,
-            listener=_listener(self._collector, self._recent, on_event),
+            listener=_listener(self._collector, self._recent, clock.monotonic, on_event),
             interceptor_factory=interceptor_factory,
             on_exchange=on_exchange,
             cache=cache,
@@ -740,6 +740,7 @@ class HttpServiceClient(Events):
         check_duration("window", window, optional=False)
         check_number("window", window, most=LONGEST_WINDOW, unit="of seconds ")
         origins = self._call_builder.origins.items()
+        self.metrics.catch_up()
 
         from ..observability.health import health_of
         from ..observability.window import window_of
@@ -926,6 +927,7 @@ def _check_config(config: object) -> None:
 def _listener(
     collector: MetricsCollector,
     recent: RecentCalls,
+    clock: Callable[[], float],
     on_event: Callable[[Event | StateChange], None] | None,
 ) -> Callable[[Event | StateChange], None]:
     """Feeds the metrics and the log, then calls the user's listener, whose errors must not fail the call.
@@ -933,17 +935,17 @@ def _listener(
     A circuit's changes are logged where they happen, since several clients may be notified of the same change.
     It holds no reference to the client, so a client that is dropped is freed at once, and its sockets with it.
     """
-    count_call, collect_recent, is_logged = recent.count_call, recent.collect, IS_LOGGED
+    account, metrics, is_logged = ClientAccount(collector, recent), collector.metrics, IS_LOGGED
+    waiting = metrics._waiting
 
     def notify(event: Event | StateChange) -> None:
-        kind = type(event)
-        if (count := collector.counting.get(kind)) is not None:
-            count(collector, event)
-        if kind is CallFinished:
-            count_call(event)  # type: ignore[arg-type]  # by its kind
-        elif kind is not AttemptFinished or event.is_trial:  # type: ignore[union-attr]
-            collect_recent(event)
-        if is_logged[kind]():
+        if collector.counts_at_once:
+            account.count(event, clock())
+        else:
+            waiting.append((account, event, clock()))
+            if len(waiting) >= MOST_WAITING:
+                metrics.catch_up()
+        if is_logged[type(event)]():
             log_event(event)  # type: ignore[arg-type]  # a StateChange is known, and not logged here
         if on_event is not None:
             try:

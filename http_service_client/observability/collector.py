@@ -135,6 +135,8 @@ class MetricsCollector:
     `path_params` has `url_template` there, such as ``/orders/{order_id}``. A call that a circuit refused counts as a call
     and as an error, with a very short duration.
 
+    counts_at_once: each event has to be counted as it comes, on its thread or in its task.
+
     Raises ConfigurationError when `metrics` has one of these names with another kind.
     """
 
@@ -146,6 +148,7 @@ class MetricsCollector:
         self._calls: dict[_CallKey, tuple[Number, Distribution, Number | None]] = {}
         self._counters: dict[tuple[object, ...], Number] = {}
         self.counting: Mapping[type, _Counting] = _COUNT
+        self.counts_at_once = False
         self._find_exemplar: Callable[[], Mapping[str, str] | None] | None = None
         self._reset_after_fork()
         reset_in_forked_children(self)
@@ -184,6 +187,7 @@ class MetricsCollector:
 
             return count_and_pass_on
 
+        self._count_at_once()
         # Another table, so that a collector without followers pays nothing.
         self.counting = {kind: followed(count) for kind, count in self.counting.items()}
 
@@ -193,13 +197,19 @@ class MetricsCollector:
         find: returns the labels of an exemplar when a call ends, on its thread or in its task, such as the ids of the
             trace that the call belongs to; None for no exemplar.
         """
+        self._count_at_once()
         self._find_exemplar = find
+
+    def _count_at_once(self) -> None:
+        self.counts_at_once = True
+        self._metrics.catch_up()
 
     def summary(self) -> dict[str, Any]:
         """Totals of this collector: calls, errors, the error rate, mean seconds of a call, retries, refusals.
 
         Refusals are attempts that a circuit, the throttle gate, a limit or the deadline check refused.
         """
+        self._metrics.catch_up()
         with self._metrics._lock:
             counted, seconds = self._counted.copy(), self._seconds
         requests, errors = counted["http_requests_total"], counted["http_errors_total"]
@@ -244,6 +254,7 @@ class MetricsCollector:
     def errors(self) -> dict[str, dict[str, int]]:
         """For each origin, how many of its calls ended with which status of 400 or above, or with which class of error."""
         found: dict[str, dict[str, int]] = {}
+        self._metrics.catch_up()
         with self._metrics._lock:
             for key, number in self._metrics._counter("http_errors_total").series.items():
                 labels = dict(key)
@@ -254,6 +265,7 @@ class MetricsCollector:
 
     def _by_service(self, name: str) -> dict[str, float]:
         sums: dict[str, float] = {}
+        self._metrics.catch_up()
         with self._metrics._lock:
             for key, number in self._metrics._counter(name).series.items():
                 service = dict(key).get("service", "")
@@ -411,6 +423,7 @@ class MetricsCollector:
         return self._metrics._counter(name).at(series_key({**labels, **further}))
 
     def __repr__(self) -> str:
+        self._metrics.catch_up()
         return f"<MetricsCollector {self._counted['http_requests_total']} requests>"
 
 

@@ -9,15 +9,19 @@ filter: it covers all series that contain them. So `total(name)` covers everythi
 
 The number of series is bounded, as label values may come from user input: a metric holds `max_series`. Further
 label sets are counted in a single series labelled ``{"overflow": "true"}``, so totals stay correct.
+
+The events of calls are counted when somebody reads the numbers, or when some have come: a call only puts its events into
+a queue. Counting many in a row takes less than half of the time, since code and data are in the processor's caches then.
 """
 
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ..core.checks import did_you_mean
 from ..drivers.forks import reset_in_forked_children
@@ -41,6 +45,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DURATION_BUCKETS",
+    "Account",
     "HttpMetrics",
 ]
 
@@ -58,6 +63,14 @@ def _source_of(name: str) -> str | None:
     from .families import COUNTS  # for an error: most applications have no PrometheusCollector
 
     return next((count.source for count in COUNTS if count.name == name.removesuffix("_total")), None)
+
+
+class Account(Protocol):
+    """Counts events."""
+
+    def count(self, event: Any, now: float) -> None:
+        """Count an event that came at `now`."""
+        ...
 
 
 class HttpMetrics:
@@ -94,6 +107,8 @@ class HttpMetrics:
         # Reentrant: between any two steps of a thread that holds it, the garbage collector may end an
         # abandoned call, which is counted then.
         self._lock = ForkSafeLock()
+        # Events to count: what counts them, the event, and when it came. Anyone may append; `catch_up` counts them.
+        self._waiting: deque[tuple[Account, Any, float]] = deque()
         reset_in_forked_children(self)
 
     # Plain.
@@ -136,6 +151,7 @@ class HttpMetrics:
         """The mean of a histogram over all series that contain the labels; 0.0 without a value."""
         key = series_key(labels)
         with self._lock:
+            self.catch_up()
             metric = self._for_reading(name, "histogram", key)
             found = [] if metric is None else [(one.sum, one.count) for one in metric.containing(key)]
         count = sum(count for _, count in found)
@@ -146,6 +162,7 @@ class HttpMetrics:
         from .samples import MetricsSnapshot, histogram_samples, number_samples
 
         with self._lock:
+            self.catch_up()
             metrics = list(self._metrics.values())
             return MetricsSnapshot(
                 counters=number_samples(metric for metric in metrics if metric.kind == "counter"),
@@ -181,6 +198,19 @@ class HttpMetrics:
         if metric is None or metric.kind == "histogram":
             return self.mean(name, labels)
         return self.value(name, labels)
+
+    # Events of calls.
+
+    def catch_up(self) -> None:
+        """Count the events that wait for it."""
+        waiting = self._waiting
+        with self._lock:
+            while waiting:
+                try:
+                    account, event, now = waiting.popleft()
+                except IndexError:  # a call that the garbage collector ended just now has counted them
+                    break
+                account.count(event, now)
 
     # Metrics by name and kind. Called with the lock held.
 
@@ -235,10 +265,12 @@ class HttpMetrics:
     def _sum(self, name: str, kind: str, labels: Mapping[str, object] | None) -> float:
         key = series_key(labels)
         with self._lock:
+            self.catch_up()
             metric = self._for_reading(name, kind, key)
             return 0 if metric is None else sum(number.value for number in metric.containing(key))
 
     def _reset_after_fork(self) -> None:
+        self._waiting.clear()
         for metric in self._metrics.values():
             for state in metric.series.values():  # in place, since others keep them
                 state.reset()

@@ -165,13 +165,15 @@ class RecentCalls:
     """Counts the events of one client, for as long as they are recent.
 
     clock: monotonic seconds, such as the client's.
+    lock: reentrant, and the same for all that counts the same events; None for one of its own. With two, a thread that
+        counts and one that reads could wait for each other, if the garbage collector ends a call on either.
 
     Threads may share it. A forked child starts without calls: those of its parent are the parent's to report.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], lock: ForkSafeLock | None = None) -> None:
         self._clock = clock
-        self._lock = ForkSafeLock()
+        self._lock = lock or ForkSafeLock()
         self._reset_after_fork()
         reset_in_forked_children(self)
 
@@ -181,25 +183,22 @@ class RecentCalls:
         self._slots: deque[_Slot] = deque()
         self._size = 0  # tallies in all slots but the newest
 
-    def collect(self, event: Any) -> None:
-        """Count an event, which is an `Event` or a `StateChange`. Most kinds are ignored."""
+    def collect(self, event: Any, now: float) -> None:
+        """Count an event that came at `now`. It is an `Event` or a `StateChange`; most kinds are ignored."""
         kind = type(event)
         if kind is CallFinished:
-            self.count_call(event)
+            self._count_call(event, now)
         elif kind in _FURTHER and (kind is not AttemptFinished or event.is_trial):
-            self._count_further(event)
+            self._count_further(event, now)
 
-    def count_call(self, event: CallFinished) -> None:
-        """Count a call that has ended."""
+    def _count_call(self, event: CallFinished, now: float) -> None:
         # All fields in one step: those of a named tuple are slow to read one by one.
         seconds, _, _, service, attempts, status, error, _, _, _, template, call_id, call_name, _ = event
         if service[-1:] == ")":
             service = without_key(service)
         name = call_name or template
         key = service if name is None else (service, name)
-        clock = self._clock
         with self._lock:
-            now = clock()
             if now >= self._ends_at:
                 self._begin_slot_locked(now)
             tally = self._tallies.get(key) or self._new_tally_locked(key)
@@ -217,11 +216,10 @@ class RecentCalls:
             if seconds > tally.slowest:
                 tally.slowest, tally.slowest_call = seconds, call_id
 
-    def _count_further(self, event: Any) -> None:
+    def _count_further(self, event: Any, now: float) -> None:
         cause, service, name = _FURTHER[type(event)], without_key(event.key), event.call_name
         key = service if name is None else (service, name)
         with self._lock:
-            now = self._clock()
             if now >= self._ends_at:
                 self._begin_slot_locked(now)
             tally = self._tallies.get(key) or self._new_tally_locked(key)

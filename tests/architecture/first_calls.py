@@ -45,7 +45,7 @@ ANY = IMPORT | _names(
         "http.cookies": "header",
         "http.http1": "buffer errors fast_path faults framing head parser rules",
         "http.proxies": "settings socks5 urls",
-        "observability": "collector metrics recent series telemetry",
+        "observability": "accounts collector metrics recent series telemetry",
         "policies": "listeners logs",
         "transports": "base failures foreign idle lifetime network seams tolerance",
         "transports.network": "happy_eyeballs polling resolver sockets socks5 tls tls_contexts tls_sessions unix",

@@ -72,7 +72,7 @@ class Bench:
 
     def count(self, *events: Any) -> None:
         for event in events:
-            self.recent.collect(event)
+            self.recent.collect(event, self.clock.monotonic())
 
     def calls(self, window: float = 60.0) -> int:
         return sum(tally.calls for tally in self.recent.recall(window).window.values())
@@ -273,8 +273,9 @@ def test_counting_a_call_takes_less_than_a_microsecond(bench: Bench) -> None:
     tried, ended = attempt(), call()
 
     def count() -> None:
-        bench.recent.collect(tried)
-        bench.recent.collect(ended)
+        now = bench.clock.monotonic()
+        bench.recent.collect(tried, now)
+        bench.recent.collect(ended, now)
 
     seconds = min(timeit.repeat(count, timer=time.thread_time, number=2000, repeat=10)) / 2000
     assert seconds < 10e-6
