@@ -275,7 +275,7 @@ class Exchange:
         try:
             if self._collect is not None and self._keys.open_bodies:
                 limits = [bound for bound in (patience, call.slack()) if bound is not None]
-                pause = max(0.0, min(_SUSPICIOUS, *(bound / 2 for bound in limits)))
+                pause = max(0.0, min((_SUSPICIOUS, *(bound / 2 for bound in limits))))
                 if (yield from Acquire(waiter, pause)):
                     return None
                 self._collect()

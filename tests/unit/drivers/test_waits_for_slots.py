@@ -22,7 +22,7 @@ from http_service_client.auth import Bearer
 from http_service_client.core.effects import Acquire, Send, Sleep
 from http_service_client.core.layers.exchange import Exchange
 from http_service_client.core.machines.circuit_states import CircuitBreakerState
-from http_service_client.core.machines.semaphore import FairSemaphore
+from http_service_client.core.machines.semaphore import FairSemaphore, PermitPair
 from http_service_client.drivers.aio import AsyncioDriver
 from http_service_client.drivers.blocking import BlockingDriver
 from http_service_client.drivers.simulator import Run, Simulator
@@ -194,6 +194,36 @@ def test_a_slot_that_is_not_free_in_time_is_a_pool_timeout(front_end: FrontEnd) 
     assert harness.request("POST").status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("timeout", "options", "wait"),
+    [
+        (Timeout(pool=None), {}, None),
+        (Timeout(total=6.0, pool=None), {}, 16.0),
+        (Timeout(total=6.0, pool=2.0), {}, 2.0),
+        (Timeout(total=2.0, pool=6.0), {}, 6.0),
+        (Timeout(pool=2.0), {}, 2.0),
+        (Timeout(pool=None), {"total_timeout": 1.0}, 1.0),
+        (Timeout(pool=2.0), {"total_timeout": 1.0}, 1.0),
+        (Timeout(total=6.0, pool=None), {"total_timeout": 7.0}, 7.0),
+        (6.0, {}, 16.0),
+    ],
+    ids=str,
+)
+def test_a_wait_for_a_slot_ends_with_the_nearest_limit(
+    timeout: Timeout | float, options: dict[str, Any], wait: float | None
+) -> None:
+    """The pool timeout or the deadline; without the former, ten seconds longer than an attempt may take."""
+    harness = Harness(BlockingFrontEnd(), max_connections_per_host=1)
+    holder = harness.state.connections.acquire_later()
+    call = harness.client._call_builder.build("GET", URL, timeout=timeout, **options)
+    plan = harness.client._call_builder.pipelines.call(call.request, call)
+    acquire: Any = next(plan)
+    assert (type(acquire), acquire.timeout) == (Acquire, wait)
+    holder.release()
+    assert type(plan.send(True)) is Send
+    plan.close()
+
+
 def test_both_slots_share_one_pool_timeout() -> None:
     """After a wait for the host's slot, only the rest is left for the client's."""
     harness = Harness(BlockingFrontEnd(), max_connections=1, max_connections_per_host=1)
@@ -306,33 +336,51 @@ def test_many_calls_cancelled_at_random_leave_nothing_behind() -> None:
 
 
 @pytest.mark.parametrize(
-    ("timeout", "options", "wait"),
+    ("options", "waits"),
     [
-        (Timeout(pool=None), {}, None),
-        (Timeout(total=6.0, pool=None), {}, 16.0),
-        (Timeout(total=6.0, pool=2.0), {}, 2.0),
-        (Timeout(total=2.0, pool=6.0), {}, 6.0),
-        (Timeout(pool=2.0), {}, 2.0),
-        (Timeout(pool=None), {"total_timeout": 1.0}, 1.0),
-        (Timeout(pool=2.0), {"total_timeout": 1.0}, 1.0),
-        (Timeout(total=6.0, pool=None), {"total_timeout": 7.0}, 7.0),
-        (6.0, {}, 16.0),
+        ({"timeout": Timeout(pool=10.0)}, [2.0, 8.0]),
+        ({"timeout": Timeout(pool=3.0)}, [1.5, 1.5]),
+        ({"timeout": Timeout(pool=None)}, [2.0, None]),
+        ({"timeout": Timeout(total=6.0, pool=None)}, [2.0, 16.0]),
+        ({"timeout": Timeout(pool=10.0), "total_timeout": 3.0}, [1.5, 1.5]),
     ],
     ids=str,
 )
-def test_a_wait_for_a_slot_ends_with_the_nearest_limit(
-    timeout: Timeout | float, options: dict[str, Any], wait: float | None
+def test_a_wait_that_collects_garbage_ends_with_the_same_limit(
+    options: dict[str, Any], waits: list[float | None]
 ) -> None:
-    """The pool timeout or the deadline; without the former, ten seconds longer than an attempt may take."""
-    harness = Harness(BlockingFrontEnd(), max_connections_per_host=1)
+    """While a stream is open, it is interrupted once: after two seconds, or in the midst of a shorter one."""
+    harness, collections = Harness(BlockingFrontEnd(), max_connections_per_host=1), []
+    origins = harness.client._call_builder.origins
+    exchange = Exchange(origins, harness.limits[0], collect=lambda: collections.append(harness.clock.now))
     holder = harness.state.connections.acquire_later()
-    call = harness.client._call_builder.build("GET", URL, timeout=timeout, **options)
-    plan = harness.client._call_builder.pipelines.call(call.request, call)
-    acquire: Any = next(plan)
-    assert (type(acquire), acquire.timeout) == (Acquire, wait)
+    origins.open_bodies.add(object())
+    call = harness.client._call_builder.build("GET", URL, **options)
+    plan = exchange(call.request, call)
+    first: Any = next(plan)
+    harness.clock.now += first.timeout
+    second: Any = plan.send(False)
+    assert ([first.timeout, second.timeout], len(collections)) == (waits, 1)
     holder.release()
-    assert type(plan.send(True)) is Send
     plan.close()
+
+
+def test_ctrl_c_while_slots_are_released_costs_none(
+    front_end: FrontEnd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The release is tried again."""
+    release, interruptions = PermitPair.release, [KeyboardInterrupt()]
+
+    def interrupted(pair: PermitPair) -> None:
+        if interruptions:
+            raise interruptions.pop()
+        release(pair)
+
+    monkeypatch.setattr(PermitPair, "release", interrupted)
+    harness = Harness(front_end)
+    with pytest.raises(KeyboardInterrupt):
+        harness.request()
+    assert [limit.in_use for limit in harness.limits] == [0, 0]
 
 
 def in_virtual_time(
