@@ -74,7 +74,7 @@ class CircuitBreakerLayer:
                 breaker.record_success(admission)
             else:
                 breaker.settle(admission, failed)
-        if failed and breaker.free_pass is None:  # it may be open
+        if breaker.free_pass is None:  # it may be open: other calls may have failed meanwhile
             wait = None if breaker.is_metrics_only else breaker.retry_after
             call.current.blocked_until = None if wait is None else call.clock() + wait
         return outcome

@@ -15,6 +15,7 @@ from http_service_client.errors import (
     SentState,
 )
 from http_service_client.events import RetryStopped, StopReason
+from http_service_client.http.messages import HttpRequest
 from http_service_client.policies import RetryPolicy
 from kit.fakes import REFUSED, RESET, Harness, isolate_while_sleeping, short
 from kit.front_ends import FrontEnd
@@ -37,6 +38,19 @@ def test_a_circuit_that_opens_ends_the_retries(front_end: FrontEnd, first: Any) 
     else:
         error = harness.error(first.error_type)
         assert type(error) is first.error_type
+    assert (harness.sends, harness.sleeps) == (1, [])
+    assert stop_reason(harness) is StopReason.CIRCUIT_OPEN
+
+
+def test_a_circuit_that_other_calls_opened_ends_the_retries(front_end: FrontEnd) -> None:
+    """Also after a 429, which is no failure of the service: that retry would be refused after its wait, too."""
+
+    def throttled(request: HttpRequest) -> int:
+        harness.state.breaker.try_acquire().record_failure()
+        return 429
+
+    harness = Harness(front_end, throttled, circuit_breaker_config={"failure_threshold": 1})
+    assert harness.request().status_code == 429
     assert (harness.sends, harness.sleeps) == (1, [])
     assert stop_reason(harness) is StopReason.CIRCUIT_OPEN
 
