@@ -51,13 +51,8 @@ class HedgedCall(Call):
     __slots__ = ("is_over", "whole")
 
     def __init__(self, whole: Call, current: Attempt) -> None:
-        try:
-            for name, value in zip(_OF_A_CALL, _read(whole), strict=True):
-                setattr(self, name, value)
-        except AttributeError:  # not all of them are set in every front end
-            for name in _OF_A_CALL:
-                if hasattr(whole, name):
-                    setattr(self, name, getattr(whole, name))
+        for name, value in zip(_OF_A_CALL, _read(whole), strict=True):
+            setattr(self, name, value)
         vars(self).update(vars(whole))  # what interceptors have set
         self.whole = whole
         self.is_over = False
