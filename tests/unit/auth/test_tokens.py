@@ -26,6 +26,7 @@ from http_service_client.auth import BearerToken, OAuth2ClientCredentials
 from http_service_client.events import TokenAwaited
 from kit.fakes import READ_TIMEOUT, REFUSED, URL, Harness
 from kit.front_ends import FrontEnd
+from kit.interceptors import on_request
 
 TOKEN_URL = "https://id.example.com/token"
 RETRIES = RetryPolicy(3, ConstantBackoff(0.1, jitter="none"))
@@ -226,6 +227,22 @@ def test_a_failing_token_service_fails_the_call_and_nothing_is_sent(front_end: F
     assert isinstance(error.__cause__, HttpStatusError)
     assert error.__cause__.status_code == 503
     assert f"there is no token from {TOKEN_URL}: POST {TOKEN_URL} answered 503" in str(error)
+
+
+def test_a_call_gets_its_token_before_its_attempt_begins(front_end: FrontEnd) -> None:
+    """No interceptor runs before, and a call without a token is not counted by the circuit."""
+    service = Service(503, 503, 503)
+    seen: list[int] = []
+
+    def look(request: HttpRequest, _: object) -> HttpRequest:
+        seen.append(len(service.accepted))
+        return request
+
+    client = harness(front_end, service, request_interceptors=[on_request(look)])
+    client.error(TokenError)
+    assert (seen, client.state.breaker.snapshot().abandoned) == ([], 0)
+    client.request()
+    assert seen == [1]
 
 
 def test_a_token_service_that_cannot_be_reached_fails_the_call(front_end: FrontEnd) -> None:

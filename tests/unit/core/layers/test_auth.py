@@ -30,9 +30,10 @@ from http_service_client.core.call import Call
 from http_service_client.core.effects import Outcome, Plan
 from http_service_client.core.layers.redirects import RedirectsLayer
 from http_service_client.core.timeouts import Timeout
+from http_service_client.errors import Failure
 from http_service_client.events import AuthContinued
 from http_service_client.http.secret_names import SECRET_NAMES
-from kit.fakes import ORIGIN, READ_TIMEOUT, REFUSED, SLOW, URL, Harness
+from kit.fakes import ORIGIN, READ_TIMEOUT, REFUSED, URL, Harness
 from kit.front_ends import FrontEnd, run_task
 from kit.streaming import StreamingTransport
 
@@ -396,9 +397,19 @@ def test_the_exchanges_of_a_flow_share_the_attempts_timeout(front_end: FrontEnd)
         harness.clock.now += 4.0
         return HttpResponse(401, url=request.url)
 
-    harness = Harness(front_end, slowly, TOKEN, SLOW, base_timeout=10.0, retry_policy_config=RetryPolicy(1))
-    harness.error(AttemptTimeoutError, "POST", auth=Refreshing())
+    cut = Failure(AttemptTimeoutError, f"no response from {URL} within 6 s", SentState.MAYBE_PROCESSED)
+    harness = Harness(front_end, slowly, TOKEN, cut, base_timeout=10.0, retry_policy_config=RetryPolicy(1))
+    error = harness.error(AttemptTimeoutError, "POST", auth=Refreshing())
     assert [timeout.total for timeout in harness.transport.timeouts] == [10.0, 6.0, 6.0]
+    assert str(error).startswith(f"no response from {URL} within 10 s")
+
+
+def test_a_timeout_of_the_only_exchange_keeps_its_message(front_end: FrontEnd) -> None:
+    """It says which limit expired, which need not be the attempt's."""
+    idle = Failure(AttemptTimeoutError, f"{URL}: nothing arrived for 2 s", SentState.MAYBE_PROCESSED)
+    harness = Harness(front_end, idle, base_timeout=10.0, retry_policy_config=RetryPolicy(1))
+    error = harness.error(AttemptTimeoutError, "POST", auth=flow_of(None))
+    assert str(error).startswith(f"{URL}: nothing arrived for 2 s")
 
 
 def test_a_flow_is_closed_when_the_exchange_fails(front_end: FrontEnd) -> None:

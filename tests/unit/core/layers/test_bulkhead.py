@@ -263,7 +263,7 @@ def test_each_origin_and_key_has_a_bulkhead(front_end: FrontEnd) -> None:
 
 
 def test_partitions_by_the_name_of_a_call(front_end: FrontEnd) -> None:
-    """Each has its share of the queue."""
+    """Each has its share of the queue; a name without a partition, and a call without a name, are of the rest."""
     harness = harness_of(
         front_end, bulkhead={"max_waiting": 1, "max_wait": 0.01, "partitions": {"pay": 0.5, "sync": 0.5}}
     )
@@ -273,7 +273,9 @@ def test_partitions_by_the_name_of_a_call(front_end: FrontEnd) -> None:
     error = harness.error(BulkheadFullError, name="sync")
     assert (error.reason, "partition 'sync'" in str(error)) == ("full", True)
     assert harness.error(BulkheadFullError, name="pay").reason == "max_wait"
-    assert harness.error(BulkheadFullError, name="unknown").reason == "max_wait"
+    for options in ({"name": "unknown"}, {}):
+        error = harness.error(BulkheadFullError, **options)
+        assert (error.reason, "partition" in str(error)) == ("max_wait", False)
 
 
 def _by_method(context: HttpContext) -> str:

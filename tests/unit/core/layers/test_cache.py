@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from http_service_client import Cache, ConnectionLostError, HttpRequest, HttpResponse, MemoryStorage
-from http_service_client.events import CacheResult
+from http_service_client.events import CacheResult, CallFinished
 from http_service_client.policies import StoredResponse
 from kit.caches import URL, Cached, cached_for, failed, used
 from kit.front_ends import BlockingFrontEnd, FrontEnd
+from kit.interceptors import on_request
 
 
 def test_a_fresh_response_is_used_without_an_exchange(front_end: FrontEnd) -> None:
@@ -64,6 +65,28 @@ def test_a_304_about_another_response_is_not_believed(front_end: FrontEnd) -> No
     cached.clock.advance(10.0)
     assert cached.get().text == "new"
     assert "If-None-Match" not in cached.transport.requests[2].headers
+
+
+@pytest.mark.parametrize("by", ["an interceptor", "the target of a redirect"])
+def test_only_the_service_confirms_a_response(front_end: FrontEnd, by: str) -> None:
+    """A 304 of an interceptor, or about another URL, says nothing about the stored response."""
+
+    def respond(request: HttpRequest) -> HttpResponse:
+        if request.url != URL:
+            return HttpResponse(304)
+        if by != "an interceptor" and "If-None-Match" in request.headers:
+            return HttpResponse(307, headers={"Location": "/elsewhere"})
+        return cached_for(1, str(len(cached.transport.sent)), ETag='"1"')
+
+    def confirm(request: HttpRequest, _: object) -> HttpRequest | HttpResponse:
+        return HttpResponse(304) if "If-None-Match" in request.headers else request
+
+    interceptors = [on_request(confirm)] if by == "an interceptor" else []
+    cached = Cached(front_end, respond, request_interceptors=interceptors)
+    first = cached.get().text
+    cached.clock.advance(10.0)
+    response = cached.get()
+    assert (response.from_cache, response.text != first) == (False, True)
 
 
 def test_no_cache_in_a_response_means_revalidate(front_end: FrontEnd) -> None:
@@ -392,6 +415,30 @@ def test_a_stale_response_is_used_and_revalidated_behind_the_call(front_end: Fro
     assert (response.text, response.attempts, used(response).result) == ("old", 0, CacheResult.STALE)
     following = next(found for _ in range(10_000) if (found := cached.get()).text != "old")
     assert (following.text, following.from_cache, cached.sends) == ("new", True, 2)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "end"),
+    [(HttpResponse(201), (201, None)), (ConnectionResetError(), (None, "ConnectionLostError"))],
+    ids=["response", "error"],
+)
+def test_a_revalidation_behind_a_call_is_a_call_of_its_own(
+    front_end: FrontEnd, outcome: Any, end: tuple[int | None, str | None]
+) -> None:
+    """The listener sees how it ended, under an id of its own."""
+    events: list[Any] = []
+    stale = cached_for(10, "old", "stale-while-revalidate=600")
+    cached = Cached(front_end, stale, outcome, on_event=events.append)
+    own = {used(cached.get()).call_id}
+    cached.clock.advance(20.0)
+    own.add(used(cached.get()).call_id)
+
+    def behind() -> list[CallFinished]:
+        own.add(used(cached.get()).call_id)  # which lets the event loop go on
+        return [event for event in events if isinstance(event, CallFinished) and event.call_id not in own]
+
+    ended, *_ = next(filter(None, (behind() for _ in range(10_000))))
+    assert (ended.status_code, ended.error, ended.attempts) == (*end, 1)
 
 
 def test_a_head_request_revalidates_nothing(front_end: FrontEnd) -> None:

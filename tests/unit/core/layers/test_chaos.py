@@ -199,6 +199,28 @@ def test_a_response_is_cut_short(front_end: FrontEnd) -> None:
         assert harness.request(allow_redirects=False).status_code == status
 
 
+@pytest.mark.parametrize(
+    ("method", "status", "is_cut"),
+    [
+        ("GET", 299, True),
+        ("GET", 300, False),
+        ("GET", 399, False),
+        ("GET", 400, True),
+        ("HEAD", 200, False),
+        ("GET", 204, False),
+    ],
+)
+def test_only_a_body_that_is_read_is_cut(front_end: FrontEnd, method: str, status: int, is_cut: bool) -> None:
+    """That of a redirect is not; and a HEAD or a 204 has none, whatever its headers say."""
+    outcome = HttpResponse(status, content=b"x" * 1000, headers={"Content-Length": "1000"}, url=URL)
+    harness = Harness(front_end, outcome, chaos=ChaosPolicy(truncation_rate=1, seed=7))
+    if is_cut:
+        harness.error(ProtocolError, method, retry_policy=False)
+    else:
+        assert harness.request(method, allow_redirects=False).status_code == status
+    assert bool(injected(harness)) is is_cut
+
+
 def test_it_is_bounded_in_calls(front_end: FrontEnd) -> None:
     """However many attempts they make; then nothing is injected."""
     harness = harness_of(front_end, errors=[ConnectError], error_rate=1, max_calls=2)

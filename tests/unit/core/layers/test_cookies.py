@@ -58,6 +58,20 @@ def test_cookies_of_the_call_take_precedence_over_the_jar(front_end: FrontEnd) -
     assert cookies_sent(it) == [None, "b=mine; c=3; a=1", "a=by-hand; b=2", "a=1; b=2"]
 
 
+@pytest.mark.parametrize(("own_size", "is_sent"), [(7186, True), (7187, False)])
+def test_a_header_has_no_more_bytes_than_servers_take(
+    front_end: FrontEnd, own_size: int, is_sent: bool
+) -> None:
+    """Those of the call come first, then what of the jar has room: 8190 bytes, with the separator between the two."""
+    it = Harness(front_end, cookies=True)
+    it.client.cookies.set(A, "jar", "j" * 998)  # type: ignore[union-attr]  # there is one
+    own = "own=".ljust(own_size, "x")
+    it.request(url=A, headers={"Cookie": own})
+    sent = cookies_sent(it)[0]
+    assert (sent == f"{own}; jar={'j' * 998}") is is_sent
+    assert len(sent or "") == (8190 if is_sent else own_size)
+
+
 def test_each_hop_of_a_redirect_gets_the_cookies_of_the_jar(front_end: FrontEnd) -> None:
     """Each hop gets what the jar has for its URL at that moment, and no cookie of the previous hop."""
     it = Harness(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import pickle
 import re
+from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +14,8 @@ import pytest
 from http_service_client import (
     CallRefusedError,
     ConfigurationError,
+    ConnectionLostError,
+    ConnectTimeoutError,
     ConstantBackoff,
     DeadlineCheckPolicy,
     DeadlineExceededError,
@@ -19,12 +23,17 @@ from http_service_client import (
     HttpClientConfig,
     HttpResponse,
     HttpServiceClient,
+    PoolTimeoutError,
     RetryPolicy,
+    SentState,
     deadline,
 )
+from http_service_client.core.call import Attempt
+from http_service_client.core.layers.deadline_check import LatencyLayer
 from http_service_client.events import DeadlineRefused, RetryStopped, StopReason
 from http_service_client.http.messages import HttpRequest
 from http_service_client.testing import Late, ScriptedTransport, VirtualClock, late
+from kit.fakes import READ_TIMEOUT, RESET, FakeClock, failure, short
 from kit.front_ends import FrontEnd
 
 URL = "https://api.example.com/items"
@@ -162,6 +171,59 @@ def test_attempts_that_timed_out_are_evidence(front_end: FrontEnd) -> None:
     bench.latency = 2.5
     bench.error(Exception, total_timeout=0.9)
     bench.error(total_timeout=0.9)
+
+
+def test_quick_failures_are_no_evidence(front_end: FrontEnd) -> None:
+    """Twenty attempts are few if most of them say nothing about how long the service takes."""
+    bench = Bench(front_end, enable_circuit_breaker=False)
+    bench.learn(10)
+    bench.outcomes = [late(0.01, ConnectionResetError()) for _ in range(20)]
+    for _ in range(20):
+        bench.error(ConnectionLostError, retry_policy=False)
+    for _ in range(3):
+        bench.error(DeadlineExceededError, total_timeout=0.9)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "is_queued", "learned"),
+    [
+        (HttpResponse(200), False, (0.5, False)),
+        (HttpResponse(404), False, (0.5, False)),
+        (HttpResponse(503), False, None),
+        (READ_TIMEOUT, False, (0.5, True)),
+        (READ_TIMEOUT, True, None),
+        (failure(ConnectTimeoutError, SentState.NEVER_SENT), False, (0.5, True)),
+        (failure(PoolTimeoutError, SentState.NEVER_SENT), False, None),
+        (RESET, False, None),
+        (KeyboardInterrupt(), False, (0.5, True)),
+        (KeyboardInterrupt(), True, None),
+    ],
+    ids=short,
+)
+def test_what_an_attempt_shows_of_the_service(
+    outcome: Any, is_queued: bool, learned: tuple[float, bool] | None
+) -> None:
+    """How long it took, or that it takes longer; the waits for limits of our own are none of it."""
+    recorded: list[tuple[float, bool]] = []
+    clock, attempt = FakeClock(), Attempt()
+    sketch = SimpleNamespace(record=lambda seconds, is_cut=False: recorded.append((seconds, is_cut)))
+    check = SimpleNamespace(latencies=sketch)
+    call: Any = SimpleNamespace(
+        current=attempt, clock=clock.monotonic, origin_state=SimpleNamespace(deadline_check=check)
+    )
+
+    def proceed(request: HttpRequest, call: Any) -> Any:
+        yield from ()
+        clock.now += 2.0
+        attempt.postpone(1.5, None)
+        attempt.is_queued = is_queued
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+    with suppress(StopIteration, KeyboardInterrupt):
+        next(LatencyLayer()(proceed, HttpRequest("GET", URL), call))
+    assert recorded == ([] if learned is None else [learned])
 
 
 def test_no_lock_out(bench: Bench) -> None:

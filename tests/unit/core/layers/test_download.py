@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from http_service_client import HttpRequest, ReadTimeoutError, SentState, Timeout
+from http_service_client import HttpRequest, HttpResponse, ReadTimeoutError, SentState, Timeout
 from http_service_client.core.effects import TIMED_OUT, Invoke, Work
 from http_service_client.core.layers.download import Download
 from http_service_client.core.open_body import OpenResponse
@@ -35,6 +35,9 @@ class Sink:
     def write(self, pieces: list[bytes]) -> None:
         self.received += sum(map(len, pieces))
 
+    def rewind(self, offset: int) -> None:
+        self.received = offset
+
 
 def a_call(remaining: float | None = None, progress: Any = None, **limits: float) -> Any:
     return SimpleNamespace(
@@ -42,6 +45,7 @@ def a_call(remaining: float | None = None, progress: Any = None, **limits: float
         remaining=lambda: remaining,
         clock=lambda: 0.0,
         options=SimpleNamespace(timeout=Timeout(**limits), progress=progress),
+        discard_body=lambda: None,
     )
 
 
@@ -75,6 +79,21 @@ def test_an_earlier_download_is_restored_once() -> None:
     for _ in range(3):
         assert attempted(download, call, sink, 10) is LOST
     assert sink.restored == [URL]
+
+
+def test_of_a_file_that_had_arrived_whole_the_last_byte_is_requested_again() -> None:
+    """There must be a response to return."""
+    sink, requested = Sink(), []
+    sink.received = 10
+    answers: list[Any] = [HttpResponse(416, headers={"Content-Range": "bytes */10"}), LOST]
+
+    def proceed(request: Any, call: Any) -> Any:
+        yield from ()
+        requested.append(request.headers["Range"])
+        return answers.pop(0)
+
+    assert driven(Download(sink).attempt(proceed, HttpRequest("GET", URL), a_call())) is LOST
+    assert requested == ["bytes=10-", "bytes=9-"]
 
 
 @pytest.mark.parametrize(
@@ -150,8 +169,9 @@ def test_a_dead_disk_has_the_limit_of_a_read(
         ([1] * 2500, [1000, 1000, 500]),
         ([65536] * 18, [1, 1, 2, 4, 8, 2]),
         ([100, 262144, 262144, 7, 262144, 262144], [2, 3, 1]),
+        ([1048576, 524287, 1, 524288], [1, 2, 1]),
     ],
-    ids=["tiny", "usual", "large"],
+    ids=["tiny", "usual", "large", "half a MiB"],
 )
 def test_a_body_is_handed_over_in_blocks_of_bounded_memory(pieces: list[int], written: list[int]) -> None:
     """A list of tiny pieces would take forty times its bytes; and at first, a process that is killed would lose all of them."""

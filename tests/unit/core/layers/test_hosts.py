@@ -232,6 +232,9 @@ def test_a_move_before_anything_was_processed_costs_no_retry(front_end: FrontEnd
     assert bench.hosts == "ab" * 5 + "ab"
     bench.error(ConnectionError)
     assert bench.hosts == "ab" * 6 + "a"
+    bench.down(A)
+    bench.up(B)
+    assert bench.request().status_code == 200  # with the budget spent
 
 
 def test_what_the_client_has_goes_along(front_end: FrontEnd) -> None:

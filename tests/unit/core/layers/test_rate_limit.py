@@ -28,6 +28,7 @@ from http_service_client import (
     Timeout,
 )
 from http_service_client.core.effects import Outcome
+from http_service_client.core.layers.rate_limit import wait_for_turn
 from http_service_client.events import LimitRefused, LimitWaited, RetryStopped, StopReason
 from http_service_client.policies import RateLimitSettings
 from http_service_client.testing import ScriptedTransport, VirtualClock
@@ -164,6 +165,22 @@ def test_the_limit_follows_a_reconfiguration(front_end: FrontEnd) -> None:
     for _ in range(3):
         harness.request()
     assert harness.sleeps == [pytest.approx(50.0)]
+
+
+def test_a_turn_that_gets_too_late_is_refused(front_end: FrontEnd) -> None:
+    """When the limit becomes slower than a call may wait, it leaves the queue, and counts as refused."""
+    harness = Harness(front_end, 200, rate_limit=RateLimitPolicy(0.1, max_wait=30))
+    harness.request()
+    limiter = harness.state.rate_limiter
+    call = harness.client._call_builder.build("GET", "https://api.example.com/")
+    plan = wait_for_turn(limiter, call, "the key")
+    next(plan)
+    limiter.reconfigure(RateLimitSettings(rate=0.01, max_wait=30))
+    harness.clock.now += 10.0
+    with pytest.raises(StopIteration) as ended:
+        plan.send(False)
+    assert ended.value.value.error_type is RateLimitExceededError
+    assert (limiter.snapshot().waiting, limiter.snapshot().refused) == (0, 1)
 
 
 @pytest.mark.parametrize("after", [RateLimitPolicy(1000), None], ids=["faster", "off"])
