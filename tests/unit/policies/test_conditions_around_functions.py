@@ -20,9 +20,9 @@ from http_service_client.errors import (
     ReadTimeoutError,
     TlsVerificationError,
 )
-from kit.fakes import URL, FakeClock, Harness, short
+from kit.fakes import RESET, URL, FakeClock, Harness, short
 from kit.front_ends import AsyncioFrontEnd, FrontEnd, run_task
-from kit.guarded import Failing, PaymentError, raising_on, retrying
+from kit.guarded import Failing, PaymentError, policy_of, raising_on, retrying
 
 OPEN, CLOSED, HALF_OPEN = CircuitBreakerState.OPEN, CircuitBreakerState.CLOSED, CircuitBreakerState.HALF_OPEN
 
@@ -78,6 +78,35 @@ def test_a_function_s_error_is_retried_because_of_the_status_inside(front_end: F
     policy = retrying(retry_conditions=[RetryCondition.on_status_codes([503])])
     assert front_end.run(policy.apply(raising_on(503, harness, front_end))).status_code == 200
     assert harness.sends == 3
+
+
+@pytest.mark.parametrize(("outcome", "sends"), [(RESET, 3), (200, 1)], ids=short)
+def test_a_function_s_error_is_retried_because_of_the_failure_inside(
+    front_end: FrontEnd, outcome: Any, sends: int
+) -> None:
+    """Also if it hides that failure from its caller; its error after a call that succeeded is no reason."""
+    harness = Harness(front_end, outcome, enable_retry_policy=False, enable_circuit_breaker=False)
+
+    def body() -> None:
+        try:
+            front_end.request(harness.client, "GET", URL)
+        except ConnectionError:
+            pass
+        raise PaymentError
+
+    with pytest.raises(PaymentError):
+        policy_of(3).call(body)
+    assert harness.sends == sends
+
+
+def test_a_function_s_error_before_any_call_is_judged_by_itself_alone(front_end: FrontEnd) -> None:
+    """No condition is asked about an outcome that there is not."""
+    asked: list[object] = []
+    conditions = RetryCondition.on_result(lambda value: asked.append(value) is None)
+    body = Failing(9)
+    with pytest.raises(PaymentError):
+        front_end.run(policy_of(3, conditions).apply(front_end.function(body)))
+    assert (body.calls, asked) == (1, [])
 
 
 def test_a_status_of_an_earlier_attempt_does_not_count(front_end: FrontEnd) -> None:

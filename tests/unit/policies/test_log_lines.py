@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -19,7 +20,8 @@ from http_service_client import (
     RetryPolicy,
     StateChange,
 )
-from http_service_client.events import Event
+from http_service_client.events import CallFinished, Event, RetryScheduled
+from http_service_client.policies import logs
 from http_service_client.policies.logs import IS_LOGGED
 from http_service_client.testing import ScriptedTransport, VirtualClock, late
 from kit.fakes import FakeClock
@@ -213,6 +215,18 @@ def test_a_guarded_function(front_end: FrontEnd, everything: pytest.LogCaptureFi
 def test_every_kind_of_event_has_a_logger() -> None:
     """A listener asks for each event whether it is logged; an unknown kind would fail its call."""
     assert set(get_args(Event)) | {StateChange} == set(IS_LOGGED)
+
+
+def test_the_logger_of_a_kind_of_event_is_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the first one comes, so that `logging.config` may run before; each call has several events."""
+    looked_up: list[str] = []
+    monkeypatch.setitem(IS_LOGGED, CallFinished, partial(logs._is_first_logged, CallFinished))
+    monkeypatch.setitem(IS_LOGGED, RetryScheduled, partial(logs._is_first_logged, RetryScheduled))
+    monkeypatch.setattr(logs, "branch", lambda name: looked_up.append(name) or logging.getLogger(name))
+    for _ in range(3):
+        IS_LOGGED[CallFinished]()
+        IS_LOGGED[RetryScheduled]()
+    assert looked_up == ["call", "retry"]
 
 
 def test_a_record_is_one_line(front_end: FrontEnd, everything: pytest.LogCaptureFixture) -> None:

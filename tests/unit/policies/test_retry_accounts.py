@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import pickle
 from typing import Any
 
@@ -11,13 +12,16 @@ import pytest
 from http_service_client import (
     ConnectionLostError,
     ConstantBackoff,
+    HttpRequest,
     RetryBudgetSettings,
     RetryPolicy,
+    SentState,
 )
+from http_service_client.core.nesting import EndedCall, current_scope
 from http_service_client.events import RetryScheduled, RetryStopped, StopReason
-from kit.fakes import RESET, FakeClock, Harness, LockWithQueue
+from kit.fakes import ORIGIN, RESET, URL, FakeClock, Harness, LockWithQueue
 from kit.front_ends import FrontEnd
-from kit.guarded import policy_of
+from kit.guarded import PaymentError, policy_of
 
 
 def test_retries_of_functions_have_a_budget(front_end: FrontEnd) -> None:
@@ -182,6 +186,27 @@ def test_the_client_s_listener_and_metrics_see_the_retries(front_end: FrontEnd) 
         (2, "https://api.example.com", "status 503"),
     ]
     assert of_the_policy[-1].reason is StopReason.EXHAUSTED  # type: ignore[union-attr]
+
+
+def test_the_log_has_the_retries_of_a_call_that_nobody_listens_to(
+    front_end: FrontEnd, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its key is theirs, as if its client had a listener."""
+    caplog.set_level(logging.INFO, "http_service_client.retry")
+    request = HttpRequest("GET", URL)
+    call = EndedCall(RESET, SentState.MAYBE_PROCESSED, ORIGIN, "c1", "look up", request, None, None)
+
+    def failing() -> None:
+        scope = current_scope()
+        assert scope is not None
+        scope.record(call)
+        raise PaymentError
+
+    with pytest.raises(PaymentError):
+        front_end.run(policy_of(2).apply(front_end.function(failing)))
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{ORIGIN} (look up): retry in 0.000 s because of PaymentError"
+    ]
 
 
 def test_a_policy_is_pickled_without_its_live_budget() -> None:
