@@ -20,7 +20,7 @@ from http_service_client.errors import (
     ReadTimeoutError,
     TlsVerificationError,
 )
-from kit.fakes import RESET, URL, FakeClock, Harness, short
+from kit.fakes import RESET, URL, FakeClock, Harness, failure, short
 from kit.front_ends import AsyncioFrontEnd, FrontEnd, run_task
 from kit.guarded import Failing, PaymentError, policy_of, raising_on, retrying
 
@@ -80,17 +80,19 @@ def test_a_function_s_error_is_retried_because_of_the_status_inside(front_end: F
     assert harness.sends == 3
 
 
-@pytest.mark.parametrize(("outcome", "sends"), [(RESET, 3), (200, 1)], ids=short)
+@pytest.mark.parametrize(
+    ("outcome", "sends"), [(RESET, 3), (failure(TlsVerificationError), 1), (200, 1)], ids=short
+)
 def test_a_function_s_error_is_retried_because_of_the_failure_inside(
     front_end: FrontEnd, outcome: Any, sends: int
 ) -> None:
-    """Also if it hides that failure from its caller; its error after a call that succeeded is no reason."""
+    """Also if it hides that failure from its caller. Its error after another end of the call is no reason."""
     harness = Harness(front_end, outcome, enable_retry_policy=False, enable_circuit_breaker=False)
 
     def body() -> None:
         try:
             front_end.request(harness.client, "GET", URL)
-        except ConnectionError:
+        except OSError:
             pass
         raise PaymentError
 
