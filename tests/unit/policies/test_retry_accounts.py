@@ -13,15 +13,17 @@ from http_service_client import (
     ConnectionLostError,
     ConstantBackoff,
     HttpRequest,
+    ResiliencePipeline,
     RetryBudgetSettings,
     RetryPolicy,
+    RetryQuotaSettings,
     SentState,
 )
 from http_service_client.core.nesting import EndedCall, current_scope
 from http_service_client.events import RetryScheduled, RetryStopped, StopReason
 from kit.fakes import ORIGIN, RESET, URL, FakeClock, Harness, LockWithQueue
 from kit.front_ends import FrontEnd
-from kit.guarded import PaymentError, policy_of
+from kit.guarded import Failing, PaymentError, policy_of
 
 
 def test_retries_of_functions_have_a_budget(front_end: FrontEnd) -> None:
@@ -130,6 +132,22 @@ def test_a_repeated_call_pays_for_no_retry(front_end: FrontEnd) -> None:
     with pytest.raises(ConnectionLostError):
         front_end.run(policy_of(20).apply(harness.calling()))
     assert harness.sends == 2
+
+
+@pytest.mark.parametrize("is_piped", [False, True], ids=["alone", "in a pipeline"])
+def test_a_retry_that_succeeds_costs_nothing(front_end: FrontEnd, is_piped: bool) -> None:
+    """A quota is for what fails again and again. One token mends any number of calls, one after the other."""
+    quota = RetryQuotaSettings(capacity=1.0, throttled_cost=1.0, earned=0.0)
+    policy: RetryPolicy | ResiliencePipeline = policy_of(3, budget=quota)
+    if is_piped:
+        policy = ResiliencePipeline(policy)
+    for _ in range(3):
+        mended = Failing(1, ConnectionError())
+        assert front_end.run(policy.apply(front_end.function(mended))) == "done"
+    failing = Failing(9, ConnectionError())
+    with pytest.raises(ConnectionError):
+        front_end.run(policy.apply(front_end.function(failing)))
+    assert failing.calls == 2
 
 
 def test_a_refused_repetition_is_refunded(front_end: FrontEnd) -> None:
