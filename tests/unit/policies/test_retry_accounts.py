@@ -13,6 +13,7 @@ from http_service_client import (
     ConnectionLostError,
     ConstantBackoff,
     HttpRequest,
+    HttpResponse,
     ResiliencePipeline,
     RetryBudgetSettings,
     RetryPolicy,
@@ -132,6 +133,24 @@ def test_a_repeated_call_pays_for_no_retry(front_end: FrontEnd) -> None:
     with pytest.raises(ConnectionLostError):
         front_end.run(policy_of(20).apply(harness.calling()))
     assert harness.sends == 2
+
+
+@pytest.mark.parametrize("is_piped", [False, True], ids=["alone", "in a pipeline"])
+@pytest.mark.parametrize("result", ["done", HttpResponse(200)], ids=["any result", "a response"])
+def test_calls_that_succeed_at_once_pay_for_retries(
+    front_end: FrontEnd, is_piped: bool, result: object
+) -> None:
+    """One for two calls here. The quickest way to a result counts them as the others do."""
+    clock = FakeClock()
+    policy = policy_of(2, clock=clock, budget=RetryBudgetSettings(ratio=0.5, min_per_second=0.0))
+    guard = ResiliencePipeline(policy) if is_piped else policy
+    guarded = guard.apply(front_end.function(lambda: result))
+    for _ in range(10):
+        front_end.run(guarded)
+        clock.now += 0.1
+    budget = policy._function_budget.up_to_date()
+    assert budget is not None
+    assert budget.balance == 5
 
 
 @pytest.mark.parametrize("is_piped", [False, True], ids=["alone", "in a pipeline"])
