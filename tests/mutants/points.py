@@ -15,9 +15,9 @@
     except       a type that is no longer caught
 
 Not mutated, because behaviour would not change or should not be pinned: annotations, `TYPE_CHECKING` blocks,
-docstrings, assertions, `__all__`, `__slots__`, the size of a cache, `__repr__`, and prose. Prose is a string with two
-lower-case words in it, and any string in a `raise` or in the call of an error, a warning or a logger: messages have
-tests of their own.
+docstrings, assertions, `__all__`, `__slots__`, the size of a cache, `__repr__`, what stands behind a function's return,
+and prose. Prose is a string with two lower-case words in it, and any string in a `raise` or in the call of an error, a
+warning or a logger: messages have tests of their own.
 
 A mutant replaces a few bytes of the source and keeps its comments and layout, so its diff is easy to read.
 """
@@ -209,7 +209,7 @@ class _Finder(ast.NodeVisitor):
             return
         around, self._function = self._function, node
         self._scope.append(node.name)
-        self._visit_all(node.body)
+        self._visit_all(_reached(node.body))
         self._scope.pop()
         self._function = around
 
@@ -417,6 +417,12 @@ def _normalised(lines: bytes) -> str:
 def _name(node: ast.expr) -> str:
     """The last part of a dotted name, "" for anything else."""
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+
+
+def _reached(body: Sequence[ast.stmt]) -> Sequence[ast.stmt]:
+    """Without what stands behind a return or a raise: a `yield` there makes a function a generator, and never runs."""
+    ends = (at for at, statement in enumerate(body, 1) if isinstance(statement, (ast.Return, ast.Raise)))
+    return body[: next(ends, None)]
 
 
 def _is_kept_elsewhere(target: ast.expr) -> bool:

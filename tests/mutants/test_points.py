@@ -107,6 +107,7 @@ def test_a_generator_stays_a_generator() -> None:
     assert in_function("yield a") == ["yield from ()"]
     assert in_function("yield from a\nyield b") == ["pass", "pass"]
     assert in_function("return (yield a)") == ["return (((yield a), None)[1])"]
+    assert in_function("return a\nyield") == ["return None"]  # the yield is never reached
 
 
 def test_a_dropped_operand_takes_its_parentheses_along() -> None:
