@@ -59,9 +59,8 @@ class Project:
 
         Another path whenever that may have changed.
         """
-        digest = hashlib.sha256(self._shared + module.encode() + (self.root / module).read_bytes())
         kind = "lines" if lines else "seconds"
-        return self.root / _RECORDS / f"{Path(module).stem}-{digest.hexdigest()[:16]}.{kind}.json"
+        return self.root / _RECORDS / f"{Path(module).stem}-{self._digests[module]}.{kind}.json"
 
     def forget_old_records(self) -> None:
         """Delete those of another state of the checkout."""
@@ -71,6 +70,16 @@ class Project:
         for path in (self.root / _RECORDS).glob("*.json"):
             if path not in kept:
                 path.unlink()
+
+    @cached_property
+    def _digests(self) -> dict[str, str]:
+        """Of each module of tests. Read once: a run records the copies that it made, while the originals may be edited."""
+        return {
+            module: hashlib.sha256(
+                self._shared + module.encode() + (self.root / module).read_bytes()
+            ).hexdigest()[:16]
+            for module in self.test_modules
+        }
 
     @cached_property
     def _shared(self) -> bytes:

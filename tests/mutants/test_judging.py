@@ -228,6 +228,15 @@ def test_an_area_is_judged_by_what_counts() -> None:
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="processes are killed by group")
 
 
+def test_a_record_is_of_the_tests_that_were_copied(project: Project) -> None:
+    """Those that are edited during a run get none of their own by it."""
+    module = "tests/test_rules.py"
+    path = project.record_path(module, lines=False)
+    (project.root / module).write_text("")
+    assert project.record_path(module, lines=False) == path
+    assert Project(project.root, "toy").record_path(module, lines=False) != path
+
+
 @posix_only
 def test_a_test_that_hangs_is_named(project: Project) -> None:
     """Its process is killed, here when all is to stop, and nothing has failed."""
