@@ -45,7 +45,7 @@ def check_order(strategies: Sequence[Strategy]) -> None:
                 _check_timeouts(outer.settings.seconds, inner.settings.seconds)
                 continue
             is_inverted = outer.rank is not None and inner.rank is not None and outer.rank > inner.rank
-            if is_inverted or (names in _WHY and names[0] == names[1]):
+            if is_inverted or names in _WHY:
                 why = _WHY.get(names, _DEFAULT)
                 remedy = (
                     "leave one of them out" if names[0] == names[1] else f"put {names[1]} before {names[0]}"

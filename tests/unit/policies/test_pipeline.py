@@ -6,8 +6,6 @@ import asyncio
 import copy
 import pickle
 import threading
-import warnings
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -134,27 +132,6 @@ def test_a_pipeline_is_made_of_policies(wrong: tuple[Any, ...]) -> None:
     """Anything else is said to be wrong at once."""
     with pytest.raises(ConfigurationError, match="ResiliencePipeline"):
         ResiliencePipeline(*wrong)
-
-
-@pytest.mark.parametrize(
-    ("make", "why"),
-    [
-        (lambda: (CircuitBreakerPolicy(), RetryPolicy()), "the circuit counts a call once"),
-        (lambda: (RetryPolicy(), RetryPolicy()), "multiply"),
-    ],
-)
-def test_an_unusual_order_is_said_to_be_one(make: Callable[[], tuple[Any, ...]], why: str) -> None:
-    """With the reason, as a warning that names the line."""
-    with pytest.warns(UserWarning, match=why) as caught:
-        ResiliencePipeline(*make())
-    assert caught[0].filename == __file__
-
-
-def test_the_usual_order_is_quiet() -> None:
-    """Retry, then breaker."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        ResiliencePipeline(RetryPolicy(), CircuitBreakerPolicy())
 
 
 def test_a_pipeline_in_a_pipeline_stands_for_its_policies() -> None:
