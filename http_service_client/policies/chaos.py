@@ -160,7 +160,7 @@ class ChaosPolicy(StatefulStrategy[ChaosSettings]):
 
     def succeed(self, before: ChaosPolicy) -> None:
         """Go on with the switch, the time and the count of another policy, unless this one has injected something itself."""
-        if self is before or self._is_announced:
+        if self._is_announced:
             return
         self._chaos = before._chaos
         self._chaos.reconfigure(self._settings)

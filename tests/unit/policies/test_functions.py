@@ -30,6 +30,7 @@ from http_service_client.errors import (
 from kit.fakes import short
 from kit.front_ends import FrontEnd, run_task
 from kit.guarded import Failing, PaymentError, breaking, call, retrying
+from kit.policies import MAKERS
 
 OPEN, CLOSED, HALF_OPEN = CircuitBreakerState.OPEN, CircuitBreakerState.CLOSED, CircuitBreakerState.HALF_OPEN
 
@@ -199,6 +200,28 @@ def test_a_plain_function_that_returns_an_awaitable_is_rejected(make: Any) -> No
     run_task(main())
     if isinstance(policy, CircuitBreakerPolicy):
         assert policy.snapshot().successes == 0
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+@pytest.mark.parametrize("how", ["future", "object", "value"])
+def test_whatever_can_be_awaited_is_awaited(kind: str, how: str) -> None:
+    """What a function under `call_async` returns need not be a coroutine, nor an awaitable at all."""
+
+    class Later:
+        def __await__(self) -> Any:
+            yield from asyncio.sleep(0).__await__()
+            return "done"
+
+    returned: dict[str, Callable[[], Any]] = {
+        "future": lambda: asyncio.ensure_future(Later()),
+        "object": Later,
+        "value": lambda: "done",
+    }
+
+    async def main() -> Any:
+        return await MAKERS[kind]().call_async(returned[how])
+
+    assert run_task(main()) == "done"
 
 
 class Methods:

@@ -243,6 +243,22 @@ def test_a_record_is_one_line(front_end: FrontEnd, everything: pytest.LogCapture
     )
 
 
+@pytest.mark.parametrize(("first", "length"), [("Of", 1000), ("A", 999)])
+def test_a_record_of_a_text_that_has_to_be_cleaned_is_cut(
+    front_end: FrontEnd, everything: pytest.LogCaptureFixture, first: str, length: int
+) -> None:
+    """At a word, to at most 1,000 characters: nobody reads more of what is perhaps an attack."""
+
+    class Broken(MemoryStorage):
+        def get(self, *_: object) -> Any:
+            raise OSError(f"\n{first}{' a' * 2000}")
+
+    log = Log(front_end, everything, OK, cache=Cache(storage=Broken()))
+    front_end.request(log.client, "GET", URL)
+    _, _, text = log.lines()[0].partition("https://api.test: ")
+    assert (len(text), text[-5:]) == (length, "a ...")
+
+
 def test_each_branch_can_be_set_alone(front_end: FrontEnd, caplog: pytest.LogCaptureFixture) -> None:
     """A level for one of them leaves the others as they are."""
     caplog.set_level(logging.WARNING, "http_service_client")

@@ -3,42 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from itertools import combinations
 from typing import Any
 
 import pytest
 
 from http_service_client import (
-    AdaptiveLimitPolicy,
     BulkheadPolicy,
-    ChaosPolicy,
     CircuitBreakerPolicy,
-    DeadlineCheckPolicy,
-    FallbackPolicy,
-    HedgingPolicy,
-    LoadSheddingPolicy,
-    RateLimitPolicy,
     ResiliencePipeline,
-    ResultCachePolicy,
     RetryPolicy,
     TimeoutPolicy,
 )
-
-MAKERS: dict[str, Callable[[], Any]] = {
-    "FallbackPolicy": lambda: FallbackPolicy(value=None),
-    "ResultCachePolicy": lambda: ResultCachePolicy(60.0),
-    "RetryPolicy": RetryPolicy,
-    "HedgingPolicy": lambda: HedgingPolicy(delay=1.0),
-    "LoadSheddingPolicy": LoadSheddingPolicy,
-    "RateLimitPolicy": lambda: RateLimitPolicy(5.0),
-    "CircuitBreakerPolicy": CircuitBreakerPolicy,
-    "BulkheadPolicy": lambda: BulkheadPolicy(4),
-    "AdaptiveLimitPolicy": AdaptiveLimitPolicy,
-    "DeadlineCheckPolicy": DeadlineCheckPolicy,
-    "ChaosPolicy": lambda: ChaosPolicy(errors=[OSError], error_rate=0.1),
-}
-"""Each policy that has a place, the outermost first."""
+from kit.policies import IN_ORDER
 
 # Of the outer and the inner one.
 REASONS = [
@@ -69,16 +46,16 @@ def warnings_of(*policies: Any) -> list[str]:
 @pytest.mark.parametrize(("outer", "inner", "why"), REASONS)
 def test_an_unusual_order_is_said_to_be_one(outer: str, inner: str, why: str) -> None:
     """With the reason and the remedy, as a warning that names the line."""
-    (warning,) = warnings_of(MAKERS[outer](), MAKERS[inner]())
+    (warning,) = warnings_of(IN_ORDER[outer](), IN_ORDER[inner]())
     assert warning.startswith(f"{inner} inside {outer} is an unusual order: ")
     assert why in warning
     assert f"; put {inner} before {outer}, or filter this warning" in warning
 
 
-@pytest.mark.parametrize(("outer", "inner"), list(combinations(MAKERS, 2)))
+@pytest.mark.parametrize(("outer", "inner"), list(combinations(IN_ORDER, 2)))
 def test_the_usual_order_is_quiet_and_its_reverse_is_not(outer: str, inner: str) -> None:
     """Of all pairs. The limit and the deadline check may stand in either order."""
-    policies = MAKERS[outer](), MAKERS[inner]()
+    policies = IN_ORDER[outer](), IN_ORDER[inner]()
     assert warnings_of(*policies) == []
     either = (outer, inner) == ("AdaptiveLimitPolicy", "DeadlineCheckPolicy")
     assert len(warnings_of(*reversed(policies))) == (0 if either else 1)

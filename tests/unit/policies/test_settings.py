@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import threading
+from dataclasses import MISSING, fields
+from inspect import Parameter
 from typing import Any
 
 import pytest
@@ -24,6 +27,7 @@ from http_service_client.errors import (
 from kit.fakes import FakeClock, short
 from kit.front_ends import FrontEnd
 from kit.guarded import Failing, PaymentError, breaking, retrying
+from kit.policies import MAKERS
 
 OPEN, CLOSED, HALF_OPEN = CircuitBreakerState.OPEN, CircuitBreakerState.CLOSED, CircuitBreakerState.HALF_OPEN
 
@@ -72,6 +76,19 @@ def test_a_refusal_names_the_circuit_and_the_next_trial(front_end: FrontEnd) -> 
         front_end.run(guarded)
     assert (raised.value.key, raised.value.retry_after) == ("mail", 20.0)
     assert raised.value.sent_state is SentState.NEVER_SENT
+
+
+@pytest.mark.parametrize("kind", sorted(set(MAKERS) - {"RetryPolicy"}))
+def test_the_defaults_of_a_policy_are_those_of_its_settings(kind: str) -> None:
+    """It writes them out for the reader of its signature. Its name is empty by default."""
+    policy = MAKERS[kind]()
+    parameters = inspect.signature(type(policy)).parameters
+    for item in fields(policy.settings):
+        default = item.default
+        if default is MISSING:
+            default = Parameter.empty if item.default_factory is MISSING else item.default_factory()
+        assert parameters[item.name].default == default, item.name
+    assert parameters["name"].default == ""
 
 
 BAD_POLICIES = [

@@ -100,6 +100,21 @@ def test_a_decorated_context_manager_is_refused() -> None:
     assert breaking().apply(functools.wraps(pages)(lambda: list(pages())))() == [1]
 
 
+class GeneratorContextManager:
+    """Of an application's own. Only those of contextlib run a generator's code."""
+
+
+@pytest.mark.parametrize("make", [retrying, breaking])
+@pytest.mark.parametrize(
+    "value", [contextlib.nullcontext(), contextlib.ExitStack(), GeneratorContextManager()]
+)
+def test_a_context_manager_without_a_generator_is_a_result(
+    front_end: FrontEnd, make: Any, value: object
+) -> None:
+    """Nothing of the function runs when it is entered."""
+    assert front_end.run(make().apply(front_end.function(lambda: value))) is value
+
+
 class Row(dict[str, Any]):
     def __getattr__(self, name: str) -> Any:
         return self.get(name)

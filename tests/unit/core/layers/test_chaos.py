@@ -409,6 +409,16 @@ def test_a_reload_goes_on_with_the_count_and_the_switch(front_end: FrontEnd) -> 
     assert harness.client.get_health_summary()["chaos"] is None
 
 
+def test_a_reload_brings_a_policy_in_use_along_as_it_is(front_end: FrontEnd) -> None:
+    """It has a count of its own, which the one before must not replace."""
+    settings: dict[str, Any] = {"statuses": [503], "status_rate": 1.0, "max_calls": 1}
+    shared = ChaosPolicy(**settings)
+    harness, other = harness_of(front_end, **settings), Harness(front_end, 200, chaos=shared)
+    assert other.request(**ONCE).status_code == 503
+    harness.client.reconfigure(HttpClientConfig(chaos=shared))
+    assert harness.request(**ONCE).status_code == 200
+
+
 def test_clients_that_share_a_policy_share_its_bound(front_end: FrontEnd) -> None:
     """It is live, as a jar is."""
     policy = ChaosPolicy(statuses=[503], status_rate=1, max_calls=1)
