@@ -104,10 +104,8 @@ class RetryPolicy(RetrySettings, Strategy):
         return Attempts(self, self.random, self.clock, self._function_budget, scope, handled, operation)
 
     def __getstate__(self) -> dict[str, Any]:
-        state = dict(self.__dict__)
+        state = super().__getstate__()
         state.pop("_function_budget", None)  # live, and of this process
-        for name in ("_blocks", "_runner"):
-            state.pop(name, None)
         if self.random == _random.random:
             # A method, whose pickle would hold the generator's state: each process that received the policy would
             # draw the same jitter, and all would come back at the same instants. The class has it as its default.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import pickle
 from collections.abc import Callable
@@ -12,18 +13,26 @@ import pytest
 from http_service_client import (
     CircuitBreakerPolicy,
     CircuitOpenError,
+    ConfigurationError,
     ConstantBackoff,
     HttpClientConfig,
+    HttpResponse,
+    HttpServiceClient,
     RetryPolicy,
     StateChange,
 )
-from http_service_client.testing import VirtualClock
+from http_service_client.testing import ScriptedTransport, VirtualClock
+from kit.front_ends import run_task
+from kit.policies import MAKERS
 
 SEEN: list[StateChange] = []
 
 
 def note(change: StateChange) -> None:
     SEEN.append(change)
+
+
+async def nothing() -> None: ...
 
 
 def pickled(value: Any) -> Any:
@@ -55,6 +64,39 @@ def test_a_copied_circuit_has_the_settings_and_begins_closed(how: Callable[[Any]
 def test_a_copied_circuit_of_a_subclass_keeps_its_attributes(how: Callable[[Any], Any]) -> None:
     """Whatever its `__init__` asks for."""
     assert how(Tagged("eu")).tag == "eu"
+
+
+@HOW
+@pytest.mark.parametrize("kind", MAKERS)
+def test_a_copy_of_a_policy_in_use_guards_by_itself(how: Callable[[Any], Any], kind: str) -> None:
+    """Nothing of what the policy made for its own calls is shared."""
+    policy = MAKERS[kind]()
+    policy.apply(nothing)
+    run_task(policy.call_async(nothing))
+    with contextlib.suppress(TypeError, ConfigurationError), policy:  # not all of them guard blocks
+        pass
+    names = ("_blocks", "_function_budget", "_runner", "_scopes")
+    live = {name: value for name, value in vars(policy).items() if name in names}
+    twin = how(policy)
+    run_task(twin.call_async(nothing))
+    assert twin == policy
+    assert live
+    assert [name for name, value in live.items() if vars(twin).get(name) is value] == []
+
+
+@HOW
+def test_a_copied_circuit_does_not_notify_the_clients_of_the_other(how: Callable[[Any], Any]) -> None:
+    """They are of this process, and have their calls guarded by that one."""
+    changes: list[StateChange] = []
+    policy = CircuitBreakerPolicy()
+    transport = ScriptedTransport([HttpResponse(200)])
+    with HttpServiceClient(transport=transport, on_event=changes.append) as client:
+        client.get("https://api.test/", circuit_breaker=policy)
+        changes.clear()
+        how(policy).isolate()
+        assert changes == []
+        policy.isolate()
+    assert len(changes) == 1
 
 
 class Tagged(CircuitBreakerPolicy):

@@ -14,9 +14,11 @@ from http_service_client import (
     ConfigurationError,
     HedgingPolicy,
     ResiliencePipeline,
+    SentState,
 )
-from http_service_client.events import Event
+from http_service_client.events import Event, HedgeFinished
 from kit.forks import in_a_child, needs_fork
+from kit.front_ends import run_task
 from kit.threads import wait_until
 
 
@@ -151,3 +153,43 @@ def test_the_calls_of_a_function_are_one_operation() -> None:
         asyncio.run(pipeline.call_async(fail))
     assert {"HedgeStarted", "LimitWaited"} <= {type(each).__name__ for each in events}
     assert len({each.call_id for each in events}) == 1
+
+
+def test_an_event_says_what_became_of_each_call() -> None:
+    """The one that was cancelled may have done its work; the one that returned has."""
+    events: list[Event] = []
+    pipeline = ResiliencePipeline(HedgingPolicy(delay=0.01), on_event=events.append)
+    seconds = iter((60.0, 0.0))
+
+    async def work() -> None:
+        await asyncio.sleep(next(seconds))
+
+    asyncio.run(pipeline.call_async(work))
+    assert [(each.hedge, each.sent_state) for each in events if isinstance(each, HedgeFinished)] == [
+        (1, SentState.ANSWERED),
+        (0, SentState.MAYBE_PROCESSED),
+    ]
+
+
+def test_an_event_names_the_error_of_a_call() -> None:
+    """Of which nobody knows what was done before it."""
+    events: list[Event] = []
+    pipeline = ResiliencePipeline(HedgingPolicy(delay=0.01), on_event=events.append)
+    hedged, failed = asyncio.Event(), asyncio.Event()
+    numbers = iter((1, 2))
+
+    async def work() -> None:
+        if next(numbers) == 1:
+            await hedged.wait()
+            failed.set()
+            raise ConnectionError
+        hedged.set()
+        await failed.wait()
+        raise LookupError
+
+    with pytest.raises((ConnectionError, LookupError)):
+        run_task(pipeline.call_async(work))
+    assert [(each.error, each.sent_state) for each in events if isinstance(each, HedgeFinished)] == [
+        ("ConnectionError", SentState.MAYBE_PROCESSED),
+        ("LookupError", SentState.MAYBE_PROCESSED),
+    ]

@@ -12,6 +12,7 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -30,6 +31,7 @@ from http_service_client import (
     RetryPolicy,
     SentState,
     TimeoutPolicy,
+    deadline,
 )
 from http_service_client.core.deadline import AMBIENT_DEADLINE, remaining
 from http_service_client.drivers import functions
@@ -270,8 +272,6 @@ def test_a_circuit_outside_sees_a_service_that_hangs(front_end: FrontEnd) -> Non
 
 def test_a_deadline_around_it_is_the_callers_own(front_end: FrontEnd) -> None:
     """A call that ends by an earlier deadline has not used up this limit."""
-    from http_service_client import deadline
-
     clock = VirtualClock()
     client = front_end.client(
         transport=ScriptedTransport([late(60.0, HttpResponse(200))], clock=clock),
@@ -435,6 +435,53 @@ def test_each_step_of_a_generator_has_the_whole_time() -> None:
             await hangs().__anext__()
 
     asyncio.run(main())
+
+
+def test_a_block_that_took_too_long_ends_with_the_policys_error(front_end: FrontEnd) -> None:
+    """In place of the deadline's, which is its cause. Another error of the block passes as it is."""
+    clock, error = VirtualClock(), KeyError("mine")
+    pipeline = ResiliencePipeline(TimeoutPolicy(2.0), clock=clock)
+
+    def block(raised: Exception) -> None:
+        with pipeline:
+            clock.advance(3.0)
+            raise raised
+
+    async def block_async(raised: Exception) -> None:
+        async with pipeline:
+            clock.advance(3.0)
+            raise raised
+
+    function: Any = block if front_end.name == "blocking" else block_async
+    late = DeadlineExceededError("late")
+    with pytest.raises(OperationTimeoutError) as caught:
+        front_end.run(partial(function, late))
+    assert caught.value.__cause__ is late
+    with pytest.raises(KeyError) as passed:
+        front_end.run(partial(function, error))
+    assert passed.value is error
+
+
+def test_the_deadline_around_a_call_is_in_force_again_after_it(front_end: FrontEnd) -> None:
+    """Itself: a chain of ended ones would keep each other alive."""
+    clock = VirtualClock()
+    guarded = ResiliencePipeline(TimeoutPolicy(2.0), clock=clock).apply(front_end.function(lambda: None))
+    found: list[bool] = []
+
+    def work() -> None:
+        with deadline(30.0):
+            outer = AMBIENT_DEADLINE.get()
+            guarded()
+            found.append(AMBIENT_DEADLINE.get() is outer)
+
+    async def work_async() -> None:
+        with deadline(30.0):
+            outer = AMBIENT_DEADLINE.get()
+            await guarded()
+            found.append(AMBIENT_DEADLINE.get() is outer)
+
+    front_end.run(work if front_end.name == "blocking" else work_async)
+    assert found == [True]
 
 
 def test_a_block_is_bounded_by_a_deadline() -> None:
