@@ -38,6 +38,7 @@ from ..http.urls import redact_url, split_url
 __all__ = [
     "BodySourceError",
     "Phase",
+    "PhaseError",
     "ProxyRefusedError",
     "UnsendableError",
     "failure_of",
@@ -53,6 +54,15 @@ class Phase(Enum):
     CONNECT = "connect"  # nothing was sent
     SEND = "send"  # some bytes of the request may have left
     RECEIVE = "receive"  # the whole request was sent
+
+
+class PhaseError(Exception):
+    """An exchange failed in this phase, with this error."""
+
+    def __init__(self, phase: Phase, error: BaseException) -> None:
+        super().__init__(phase, error)
+        self.phase = phase
+        self.error = error
 
 
 class ProxyRefusedError(Exception):

@@ -9,12 +9,13 @@ holds only while the library's own code uses the name.
 from __future__ import annotations
 
 import inspect
+import sys
 import warnings
 from collections.abc import Iterable, Iterator
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
-__all__ = ["SeamNotice", "is_replaced", "names_used_by", "parameters_of"]
+__all__ = ["SeamNotice", "is_replaced", "names_used_by", "parameters_of", "waits_for_imports"]
 
 
 def names_used_by(*owners: Any) -> frozenset[str]:
@@ -64,6 +65,17 @@ def parameters_of(function: Any) -> tuple[str, ...]:
 def is_replaced(function: object, module: ModuleType) -> bool:
     """Whether another library has put a function of its own where the module's own one was."""
     return type(function) is not FunctionType or function.__globals__ is not vars(module)
+
+
+_WAITING = ("ddtrace", "newrelic", "wrapt")  # packages whose finders change a library as it is imported
+
+
+def waits_for_imports() -> bool:
+    """Whether instrumentation waits for the import of libraries, in order to hook into them."""
+    modules = sys.modules
+    return any(name in modules for name in _WAITING) and any(
+        type(finder).__module__.partition(".")[0] in _WAITING for finder in sys.meta_path
+    )
 
 
 class SeamNotice:

@@ -66,8 +66,7 @@ ASYNCIO = ANY | _names(
         "drivers": "aio aio_timers",
         "transports": "over_aiohttp",
         "transports.over_aiohttp": (
-            "asyncio_transports compatibility connector decoding errors exchange_timer fast_path messages mocks open_body "
-            "protocol public_connector resolver selection session_exchange sessions transport"
+            "asyncio_transports connection connector decoding exchange hooks pool sessions transport"
         ),
     }
 )

@@ -8,21 +8,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 
 import http_service_client
-from http_service_client.transports.over_aiohttp import compatibility as over_aiohttp
 from http_service_client.transports.seams import names_used_by
 
 PACKAGE = Path(http_service_client.__file__).parent
 FOREIGN = ("aiohttp", "requests", "urllib3")
 
-AIOHTTP = {name for _, names in over_aiohttp._SEAMS for name in names}
 LISTED = {
-    # The last one is private by its name only: asyncio exports it.
-    "transports/over_aiohttp": AIOHTTP
-    | {"_callbacks", "_closed", "_sock", "_ssl_protocol", "_transport", "_get_running_loop"},
+    # The last one is private by its name only: asyncio exports it. Those of aiohttp are looked at, and not used.
+    "transports/over_aiohttp": {
+        *("_request", "_resolve_host"),
+        *("_callbacks", "_closed", "_sock", "_ssl_protocol", "_transport", "_get_running_loop"),
+    },
     "transports/over_requests": {"_cookies"},
 }
 # Modules that no documentation of theirs names.
@@ -109,16 +108,3 @@ def test_every_undocumented_module_of_another_library_is_listed() -> None:
                 imported |= {alias.name for alias in node.names}
     foreign = {name for name in imported if name.partition(".")[0] in ("aiohttp", "requests", "urllib3")}
     assert foreign - PUBLIC_MODULES <= MODULES
-
-
-def test_a_name_of_ours_that_becomes_one_of_aiohttp_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both would use the attribute for something else."""
-    from http_service_client.transports.over_aiohttp.connector import CheckedConnector
-
-    assert not [*over_aiohttp.collisions(CheckedConnector)]
-
-    def upgraded(self: Any) -> None:
-        self._close_idle = 1
-
-    monkeypatch.setattr(aiohttp.TCPConnector, "upgraded", upgraded, raising=False)
-    assert [*over_aiohttp.collisions(CheckedConnector)] == ["CheckedConnector._close_idle"]

@@ -1,7 +1,8 @@
 """Runs clients over libraries that have been upgraded: names in their source are renamed.
 
-    python tests/kit/upgraded.py asyncio aiohttp:_resolve_host aiohttp:_conns,add_callback
+    python tests/kit/upgraded.py aiohttp aiohttp:_resolve_host aiohttp:_conns,add_callback
 
+`blocking` and `asyncio` are the front ends; `aiohttp` is that of asyncio, through aiohttp, as if something had hooked in. It
 runs the scenarios for one front end, in a process for each case, since our modules look for the names when they are
 imported. It prints what they came to, one line of JSON for each case. A name is a regular expression, or a module. It is
 renamed everywhere in the library, so the library itself works as before. `-` renames nothing.
@@ -177,6 +178,14 @@ def scenarios(is_async: bool) -> dict[str, Any]:
     return seen
 
 
+def hook_into_aiohttp() -> None:
+    """Wrap `ClientSession.__init__`, as instrumentation does, in a function that changes nothing."""
+    import aiohttp
+
+    real: Any = aiohttp.ClientSession.__init__
+    aiohttp.ClientSession.__init__ = lambda *given, **options: real(*given, **options)  # type: ignore[assignment, misc, method-assign]
+
+
 def run(front_end: str, case: str) -> None:
     """Print the outcome of one case."""
     library, _, names = case.partition(":")
@@ -184,7 +193,10 @@ def run(front_end: str, case: str) -> None:
         sys.meta_path.insert(0, Renaming(library, names.split(",")))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        seen = scenarios(front_end == "asyncio")
+        if front_end == "aiohttp":
+            hook_into_aiohttp()
+        seen = scenarios(front_end != "blocking")
+        seen["aiohttp"] = "aiohttp" in sys.modules
     seen["warnings"] = [f"{warning.category.__name__}: {warning.message}" for warning in caught]
     print(json.dumps(seen), flush=True)
 

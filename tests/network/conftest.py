@@ -11,7 +11,7 @@ from http_service_client import HttpServiceClient
 from http_service_client.testing.server import LoopbackServer, respond
 from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd
 from network.faults import Certificates, served, swallowing
-from network.public_path import use_public_connector
+from network.hooked_path import go_through_aiohttp
 
 if TYPE_CHECKING:
     from kit.http2_server import Http2Server, NewClient
@@ -59,11 +59,11 @@ def big(server: LoopbackServer) -> bytes:
     return content
 
 
-@pytest.fixture(params=["blocking", "asyncio", "asyncio, public path"])
+@pytest.fixture(params=["blocking", "asyncio", "asyncio, through aiohttp"])
 def each_path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[FrontEnd]:
-    """Both front ends, and asyncio once more over aiohttp's public interface alone."""
-    if request.param.endswith("public path"):
-        use_public_connector(monkeypatch)
+    """Both front ends, and asyncio once more through aiohttp, as if something had hooked in."""
+    if request.param.endswith("through aiohttp"):
+        go_through_aiohttp(monkeypatch)
     with (BlockingFrontEnd if request.param == "blocking" else AsyncioFrontEnd)() as front_end:
         yield front_end
 

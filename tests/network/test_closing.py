@@ -17,7 +17,8 @@ from http_service_client.client.streams.base import Streamed
 from http_service_client.errors import StreamError
 from http_service_client.events import CallFinished, RetryScheduled
 from http_service_client.testing.server import Action, LoopbackServer, hang_up, raw, reset, respond, stall
-from http_service_client.transports.over_aiohttp import sessions as over_aiohttp_sessions
+from http_service_client.transports.over_aiohttp import transport as over_aiohttp
+from http_service_client.transports.over_aiohttp.pool import Pool
 from kit.front_ends import AsyncioFrontEnd, FrontEnd
 from kit.stopwatch import Stopwatch
 from network.faults import Certificates, failing, slots_in_use
@@ -124,18 +125,17 @@ def test_a_session_created_during_close_is_closed_too(
 ) -> None:
     """The call raises ClientClosedError and sends nothing."""
     server.script("/", respond(204))
-    make = over_aiohttp_sessions.new_session
 
     def make_late(settings: Any) -> Any:
         client.close()
-        return make(settings)
+        return Pool(settings)
 
-    monkeypatch.setattr(over_aiohttp_sessions, "new_session", make_late)
+    monkeypatch.setattr(over_aiohttp, "Pool", make_late)
     with AsyncioFrontEnd() as front_end:
         client = front_end.client()
         with pytest.raises(ClientClosedError):
             front_end.request(client, "GET", server.url + "/")
-        assert not client._backends._over_aiohttp._sessions._sessions
+        assert not client._backends._over_aiohttp._pools.all()
     assert not server.requests
 
 

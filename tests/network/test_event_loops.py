@@ -282,9 +282,9 @@ def test_a_call_may_be_cancelled_at_every_step(
                 assert slots_in_use(client) == 0
                 response = await client.get_async(server.url + "/", params={"step": steps})
                 assert response.text == f"/?step={steps}" * 1000  # not what was left on an earlier connection
-                assert not client._backends._over_aiohttp._sessions._sessions[
-                    asyncio.get_running_loop()
-                ].session.connector._acquired
+                (pool,) = client._backends._over_aiohttp._pools.all()
+                assert all(connection.is_idle for connection in pool._open)
+                assert not pool._connecting
 
     in_a_loop(calls(), eager)
 

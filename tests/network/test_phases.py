@@ -24,14 +24,14 @@ from kit.fakes import URL
 from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd
 from kit.stopwatch import Stopwatch
 from network.faults import slots_in_use
-from network.public_path import use_public_connector
+from network.hooked_path import go_through_aiohttp
 
 
 @pytest.fixture(params=["blocking", "asyncio", "public asyncio"])
 def front_end(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[FrontEnd]:
     """Both front ends, and that of asyncio without aiohttp's private parts, too."""
     if request.param == "public asyncio":
-        use_public_connector(monkeypatch)
+        go_through_aiohttp(monkeypatch)
     with BlockingFrontEnd() if request.param == "blocking" else AsyncioFrontEnd() as front_end:
         yield front_end
 

@@ -11,8 +11,8 @@ import pytest
 
 from http_service_client import HttpServiceClient
 from http_service_client.testing import LoopbackServer, raw, respond
-from http_service_client.transports.over_aiohttp import session_exchange
-from http_service_client.transports.over_aiohttp.session_exchange import SessionExchange
+from http_service_client.transports.over_aiohttp import exchange as over_aiohttp
+from http_service_client.transports.over_aiohttp.hooked import AiohttpExchanges
 from http_service_client.transports.over_requests import transport as requests_transport
 from kit.front_ends import FrontEnd, run_task
 from kit.stopwatch import Stopwatch
@@ -36,7 +36,7 @@ UNREADABLE = {
 @pytest.fixture(autouse=True)
 def short_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     """A tenth of the usual wait."""
-    for transport in (requests_transport, session_exchange):
+    for transport in (requests_transport, over_aiohttp):
         monkeypatch.setattr(transport, "REDIRECT_WAIT", 0.1)
 
 
@@ -94,7 +94,7 @@ def test_the_wait_for_a_body_leaves_time_to_follow_the_redirect(
     front_end: FrontEnd, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A short attempt spends no more than half of its time on it."""
-    for transport in (requests_transport, session_exchange):
+    for transport in (requests_transport, over_aiohttp):
         monkeypatch.setattr(transport, "REDIRECT_WAIT", 60.0)
     server.script("/from", raw(HEAD + b"Content-Length: 5\r\n\r\nmov", close=False))
     server.script("/to", respond(body=b"here"))
@@ -110,7 +110,7 @@ def test_a_cancellation_that_comes_with_the_body_is_not_swallowed(ticks: int) ->
 
     async def main() -> None:
         arrived: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        exchange: Any = SessionExchange.__new__(SessionExchange)
+        exchange: Any = AiohttpExchanges.__new__(AiohttpExchanges)
         exchange._read = lambda *about: arrived
         timer = SimpleNamespace(connection=None, seconds_left=math.inf)
         task = asyncio.create_task(exchange._read_redirect(None, None, timer))

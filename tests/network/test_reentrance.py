@@ -13,6 +13,7 @@ import sys
 import textwrap
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ from http_service_client.transports.base import TransportSettings
 from http_service_client.transports.network import resolver, tls
 from http_service_client.transports.network.tls import TlsSettings
 from http_service_client.transports.over_aiohttp import sessions
+from http_service_client.transports.over_aiohttp.pool import Pool
 from http_service_client.transports.over_requests import pools
 from kit.reentry import interrupt_each_line
 from network.faults import Certificates
@@ -79,9 +81,8 @@ def test_a_handler_may_close_the_client_while_a_loop_opens_or_closes_its_session
     no_proxies: Any = None
 
     def work() -> None:
-        made.append(
-            sessions.LoopSessions(TransportSettings(75.0, 1000, None, True, TlsSettings(), no_proxies))
-        )
+        settings = TransportSettings(75.0, 1000, None, True, TlsSettings(), no_proxies)
+        made.append(sessions.LoopSessions(partial(Pool, settings)))
 
         async def main() -> None:
             await made[-1].get()

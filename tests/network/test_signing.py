@@ -13,7 +13,7 @@ import requests
 from http_service_client.auth import SignableRequest
 from http_service_client.testing import LoopbackServer, respond
 from kit.front_ends import FrontEnd
-from network.public_path import use_public_connector
+from network.hooked_path import go_through_aiohttp
 
 
 @pytest.fixture(params=["fast", "patched", "public"])
@@ -31,7 +31,7 @@ def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
         monkeypatch.setattr(requests.Session, "send", noted)
         monkeypatch.setattr(aiohttp.ClientSession, "_request", noted_async)
     elif request.param == "public":
-        use_public_connector(monkeypatch)
+        go_through_aiohttp(monkeypatch)
 
 
 @pytest.mark.parametrize(

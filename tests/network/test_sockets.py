@@ -12,11 +12,11 @@ import pytest
 from http_service_client import ConnectionPoolConfig, HttpServiceClient
 from http_service_client.testing import LoopbackServer, respond
 from http_service_client.transports.network import sockets
-from http_service_client.transports.over_aiohttp import public_connector, session_exchange
+from http_service_client.transports.over_aiohttp import aiohttp_connector, hooked
 from kit.front_ends import AsyncioFrontEnd, FrontEnd
 from network.faults import failing
+from network.hooked_path import go_through_aiohttp
 from network.proxy_server import running_proxy
-from network.public_path import use_public_connector
 from network.socks_server import running_socks
 from network.test_keep_alive import idle_connections
 
@@ -138,10 +138,10 @@ def test_a_source_address_that_cannot_be_used_is_named(
 def test_settings_that_an_upgraded_aiohttp_cannot_keep_are_refused(
     server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The public path needs a documented keyword of aiohttp. A call from another address might be let in nowhere."""
-    use_public_connector(monkeypatch)
-    monkeypatch.setattr(public_connector, "MAKES_SOCKETS", False)
-    monkeypatch.setattr(session_exchange, "MAKES_SOCKETS", False)
+    """A call that something has hooked into needs a documented keyword of aiohttp. A call from another address might be let in nowhere."""
+    go_through_aiohttp(monkeypatch)
+    monkeypatch.setattr(aiohttp_connector, "MAKES_SOCKETS", False)
+    monkeypatch.setattr(hooked, "MAKES_SOCKETS", False)
     server.script("/", respond(204))
     with AsyncioFrontEnd() as front_end:
         assert front_end.request(front_end.client(), "GET", server.url + "/").status_code == 204

@@ -26,7 +26,7 @@ from http_service_client import (
 )
 from http_service_client.events import CallFinished
 from http_service_client.testing import LoopbackServer, ScriptedTransport, drip, raw, respond
-from http_service_client.transports.over_aiohttp.protocol import StrictResponseHandler
+from http_service_client.transports.over_aiohttp.connection import Connection
 from kit.front_ends import FrontEnd
 from network.faults import served, slots_in_use
 
@@ -236,10 +236,8 @@ def test_a_chunk_is_returned_before_its_line_end_arrives(front_end: FrontEnd) ->
 
 def test_a_loop_that_passes_bytearrays(server: LoopbackServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """As that of Windows did before Python 3.10.9: the pieces are bytes nevertheless."""
-    receive = StrictResponseHandler.data_received
-    monkeypatch.setattr(
-        StrictResponseHandler, "data_received", lambda self, data: receive(self, bytearray(data))
-    )
+    receive = Connection.data_received
+    monkeypatch.setattr(Connection, "data_received", lambda self, data: receive(self, bytearray(data)))
     server.script("/", raw(HEAD % 6, b"abc", b"def", every=0.05, close=False))
 
     async def read() -> list[bytes]:

@@ -18,7 +18,7 @@ from requests.adapters import HTTPAdapter
 
 from http_service_client import ConfigurationError, HttpServiceClient, SentState
 from http_service_client.testing import LoopbackServer, respond
-from http_service_client.transports.over_aiohttp.compatibility import _SEAMS, AIOHTTP
+from http_service_client.transports.over_aiohttp.compatibility import AIOHTTP
 from http_service_client.transports.over_requests.compatibility import ADAPTER
 from http_service_client.transports.over_requests.nested_tls import NESTED_TLS
 from kit.front_ends import BlockingFrontEnd
@@ -43,14 +43,40 @@ ORDINARY: dict[str, Any] = {
     "bypassed": [1, 0],
     "proxied": "http://nowhere.test/",
     "warnings": [],
+    "aiohttp": False,  # whether it was imported
 }
+HOOKED = ORDINARY | {"aiohttp": True}
 REFUSED = ["ConfigurationError", "never_sent", True]  # and the message names the version
-PUBLIC = ORDINARY | {"socks": REFUSED}
 
 # Those without an underscore cannot be renamed so simply: they are names of functions and of a compiled parser too.
-PRIVATE = sorted({name for _, names in _SEAMS for name in names if name.startswith("_")})
+PRIVATE_TO_AIOHTTP = [
+    "_acquired",
+    "_cleanup_handle",
+    "_closed",
+    "_conns",
+    "_create_connection",
+    "_drop_timeout",
+    "_factory",
+    "_get",
+    "_key",
+    "_loop",
+    "_middlewares",
+    "_parser",
+    "_payload",
+    "_read_nowait",
+    "_read_timeout",
+    "_reading_paused",
+    "_release",
+    "_request",
+    "_reschedule_timeout",
+    "_resolve_host",
+    "_retry_connection",
+    "_trace_configs",
+    "_update_proxy_auth_header_and_build_proxy_req",
+    "_wrap_create_connection",
+    "_wrap_existing_connection",
+]
 PRIVATE_TO_ASYNCIO = ["_closed", "_sock", "_ssl_protocol", "_transport"]
-MODULES = ["client_proto"]
 CONNECT = r"(?<=_connector\.)connect,(?<=async def )connect"
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="each case is a forked process")
@@ -73,27 +99,37 @@ def outcomes(front_end: str, *cases: str) -> dict[str, Any]:
 @needs_fork
 @pytest.mark.parametrize("part", range(4))
 def test_aiohttp_may_rename_any_private_name(part: int) -> None:
-    """Calls go by its public interface; one warning names the version, and SOCKS proxies are refused."""
-    names = [*PRIVATE, *MODULES][part::4]
-    for case, seen in outcomes("asyncio", *[f"aiohttp:{name}" for name in names]).items():
-        (warning,) = seen.pop("warnings")
-        assert f"RuntimeWarning: aiohttp {__import__('aiohttp').__version__} is not as" in warning, case
-        keeps_alive = case != "aiohttp:client_proto"
-        expected = PUBLIC | {"connections": 1 if keeps_alive else 3}
-        assert seen == {name: value for name, value in expected.items() if name != "warnings"}, case
+    """Exchanges that something has hooked into go by its public interface."""
+    for case, seen in outcomes(
+        "aiohttp", *[f"aiohttp:{name}" for name in PRIVATE_TO_AIOHTTP[part::4]]
+    ).items():
+        assert seen == HOOKED, case
 
 
 @needs_fork
-def test_aiohttp_may_rename_what_the_public_connector_uses() -> None:
+def test_aiohttp_may_rename_what_exchanges_through_it_use() -> None:
     """Without a notice at the end of an exchange, connections are not kept; unseen ones go nowhere under a policy."""
-    forgetful, unseen, _ = cases = "aiohttp:_conns,add_callback", f"aiohttp:{CONNECT}", "-"
-    seen = outcomes("asyncio", *cases)
+    forgetful, unseen, _ = cases = "aiohttp:client_proto", f"aiohttp:{CONNECT}", "-"
+    seen = outcomes("aiohttp", *cases)
     for case in (forgetful, unseen):
-        assert len(seen[case].pop("warnings")) == 1
-    once = {name: value for name, value in (PUBLIC | {"connections": 3}).items() if name != "warnings"}
+        (warning,) = seen[case].pop("warnings")
+        assert f"RuntimeWarning: aiohttp {__import__('aiohttp').__version__} is not as" in warning, case
+    once = {name: value for name, value in (HOOKED | {"connections": 3}).items() if name != "warnings"}
     assert seen[forgetful] == once
-    assert seen[unseen] == once | {"egress": REFUSED, "egress allowed": REFUSED, "bypassed": [0, 0]}
-    assert seen["-"] == ORDINARY
+    assert seen[unseen] == once | {
+        "egress": REFUSED,
+        "egress allowed": REFUSED,
+        "bypassed": [0, 0],
+        "socks": REFUSED,
+    }
+    assert seen["-"] == HOOKED
+
+
+@needs_fork
+def test_other_calls_do_not_notice_a_change_of_aiohttp() -> None:
+    """They do not import it."""
+    for case, seen in outcomes("asyncio", "aiohttp:client_proto", f"aiohttp:{CONNECT}").items():
+        assert seen == ORDINARY, case
 
 
 @needs_fork

@@ -9,15 +9,18 @@ garbage-collected, and a task that has its response runs in the loop's next iter
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ...drivers.greenlets import is_running_here
 from ...errors import EgressRefusedError
 
 if TYPE_CHECKING:
     from ...http.egress import EgressPolicy
 
-__all__ = ["check_peer", "close_socket", "raw_transport", "resolver_for", "write_buffer_size"]
+__all__ = ["check_peer", "close_socket", "idle_closer", "raw_transport", "resolver_for", "write_buffer_size"]
 
 Resolver = Callable[[asyncio.Future[Any], Any], None]
 
@@ -45,6 +48,27 @@ def close_socket(transport: Any) -> None:
     if sock is not None:
         sock.close()
         inner._sock = None
+
+
+def idle_closer(pool: Any) -> Callable[[Any], None]:
+    """A function that closes an idle connection of the pool on the pool's loop, from whatever thread or loop calls it.
+
+    pool: has `loop` and `close_idle`. The function does not keep it alive.
+    """
+    return partial(_close_idle, weakref.ref(pool))
+
+
+def _close_idle(reference: weakref.ref[Any], connection: Any) -> None:
+    pool = reference()
+    if pool is None:
+        return
+    if asyncio._get_running_loop() is pool.loop and is_running_here(pool.loop):
+        pool.close_idle(connection)
+        return
+    try:
+        pool.loop.call_soon_threadsafe(pool.close_idle, connection)
+    except RuntimeError:  # the loop was closed without a shutdown
+        close_socket(connection.transport)
 
 
 def check_peer(egress: EgressPolicy, host: str, transport: Any) -> None:

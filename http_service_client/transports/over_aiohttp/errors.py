@@ -11,7 +11,7 @@ import aiohttp
 
 from ...errors import innermost
 from ...http.http1.errors import CutShortError, NotHttpError
-from ..failures import Phase, ProxyRefusedError, UnsendableError
+from ..failures import Phase, PhaseError, ProxyRefusedError, UnsendableError
 
 __all__ = ["ERRORS", "NotRepeatedError", "translate_error"]
 
@@ -27,7 +27,7 @@ _ParserError: type[Exception] = getattr(
 
 ERRORS = (
     *(aiohttp.ClientError, _ParserError, asyncio.TimeoutError, OSError, UnicodeError),
-    *(NotHttpError, ProxyRefusedError),
+    *(NotHttpError, PhaseError, ProxyRefusedError),
 )
 
 
@@ -40,6 +40,8 @@ def translate_error(
     """
     if isinstance(error, NotRepeatedError):
         error = error.args[0]
+    if isinstance(error, PhaseError):
+        return error.phase, error.error
     root = innermost(error)
     if isinstance(error, ProxyRefusedError):
         return Phase.PROXY, error

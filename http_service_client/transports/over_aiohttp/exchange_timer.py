@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-import ssl
-from collections.abc import AsyncIterator, Hashable
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import ContextVar, Token
 from functools import lru_cache
 from types import TracebackType
@@ -42,7 +42,8 @@ class ExchangeTimer:
     connection: the aiohttp protocol in use, or None before there is one.
     proxy: the proxy in use, or None.   host: the URL's host.   method: of the request.
     socket_path: of the Unix socket in use, or None.
-    tls: the context of a new connection, and whose sessions it may resume; None for no resumption.
+    open_socket: opens a socket to the SOCKS proxy in use.   ready_socket: one that it opened, for the connector.
+    needs_socket: the connector had none.
     head_within: seconds that the head may take once the request is sent; None if aiohttp bounds that.
     is_answered: the head of the response has arrived.
     started: the loop's time when the exchange began; None for now.
@@ -62,7 +63,9 @@ class ExchangeTimer:
         self.host = ""
         self.method = "GET"
         self.socket_path: str | None = None
-        self.tls: tuple[ssl.SSLContext, Hashable] | None = None
+        self.open_socket: Callable[[], Awaitable[socket.socket]]  # where a SOCKS proxy is in use
+        self.ready_socket: socket.socket | None = None
+        self.needs_socket = False
         self.head_within: float | None = None
         self.phase = Phase.RECEIVE
         self.client_timeout = _client_timeout(timeout.read)

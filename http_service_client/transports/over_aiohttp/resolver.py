@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from ...http.proxies.urls import SocksProxy
 from ..network.resolver import address_text, permitted, resolve_async
 from .exchange_timer import EXCHANGE
 
 if TYPE_CHECKING:
     from ...http.egress import EgressPolicy
 
-__all__ = ["NO_ADDRESS", "SharedResolver", "resolved"]
+__all__ = ["SharedResolver"]
 
-NO_ADDRESS = "0.0.0.0"  # for aiohttp, where the connection leads to a Unix socket
+_NO_ADDRESS = "0.0.0.0"  # for aiohttp, where the connection leads to a Unix socket, or to a SOCKS proxy
 
 
 class SharedResolver(AbstractResolver):
@@ -31,18 +32,20 @@ class SharedResolver(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
         exchange = EXCHANGE.get()
-        if exchange is not None and exchange.socket_path is not None:
-            return [resolved(host, port, NO_ADDRESS)]
+        if exchange is not None and (
+            exchange.socket_path is not None or isinstance(exchange.proxy, SocksProxy)
+        ):
+            return [_resolved(host, port, _NO_ADDRESS)]
         is_checked = exchange is None or exchange.proxy is None  # the operator chose the proxy
         found = await resolve_async(host, port)
         allowed = permitted(found, address_text, host, port, self._egress if is_checked else None)
-        return [resolved(host, address[1], address[0]) for _, _, _, _, address in allowed]
+        return [_resolved(host, address[1], address[0]) for _, _, _, _, address in allowed]
 
     async def close(self) -> None:
         pass
 
 
-def resolved(host: str, port: int, address: str) -> ResolveResult:
+def _resolved(host: str, port: int, address: str) -> ResolveResult:
     """An address in aiohttp's form."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     return ResolveResult(

@@ -1,25 +1,16 @@
-"""The aiohttp sessions of a client: one for each event loop, closed with it.
-
-`compatibility` lists what is private to aiohttp here.
-"""
+"""What a client has on each event loop, such as its connections: made when first used, closed with the loop."""
 
 from __future__ import annotations
 
 import asyncio
 import weakref
 from asyncio import get_running_loop
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
-import aiohttp
-
 from ...drivers.aio import wake_loop
-from ...drivers.aio_timers import TimerWheel
 from ...drivers.greenlets import is_running_here
 from ...drivers.locks import ForkSafeLock
-from ..base import TransportSettings
-from .public_connector import send_once
-from .selection import IS_AS_EXPECTED, Connector
 
 __all__ = ["LoopSession", "LoopSessions"]
 
@@ -27,40 +18,44 @@ __all__ = ["LoopSession", "LoopSessions"]
 class LoopSessions:
     """One session for each running loop.
 
+    new: makes a session on the running loop: a pool of connections, say. It has `close`, a coroutine function, and
+        `abandon`, which closes its sockets without the loop.
     is_closed: no new session is opened.
     """
 
-    def __init__(self, settings: TransportSettings) -> None:
-        self._settings = settings
+    def __init__(self, new: Callable[[], Any]) -> None:
+        self._new = new
         self._sessions: dict[asyncio.AbstractEventLoop, LoopSession] = {}
         self._lock = ForkSafeLock()  # loops run in several threads, and a signal handler may close the client
         self.is_closed = False
         # Not `__del__`: when the interpreter ends, the collector may free the sockets first, with a warning for each.
         weakref.finalize(self, _abandon_left, self._sessions)
 
-    def here(self) -> LoopSession | None:
+    def here(self) -> Any:
         """The session of this loop; None before the first `get`, and once the client is closed."""
-        return None if self.is_closed else self._sessions.get(get_running_loop())
+        found = self._sessions.get(get_running_loop())
+        return None if found is None or self.is_closed else found.session
 
-    async def get(self) -> LoopSession:
+    async def get(self) -> Any:
         """The session of this loop; a closed one if the client is closed at this very moment."""
         loop = asyncio.get_running_loop()
         loop_session = self._sessions.get(loop)
         if loop_session is None:
-            loop_session = LoopSession(self._new_session())
+            loop_session = LoopSession(self._new())
             with self._lock:
                 if not self.is_closed:
                     self._sessions[loop] = loop_session
             if self.is_closed:
                 await loop_session.session.close()
-                return loop_session
+                return loop_session.session
             self._abandon_the_dead()
             await loop_session.open()
-        return loop_session
+        return loop_session.session
 
-    def _new_session(self) -> Any:
-        """A session for this loop. Another kind needs `connector`, `close` and `detach` as aiohttp's has them."""
-        return new_session(self._settings)
+    def all(self) -> list[Any]:
+        """The sessions of all loops."""
+        with self._lock:
+            return [each.session for each in self._sessions.values()]
 
     async def close_async(self) -> None:
         """Close the session of this loop, and from here those of the others."""
@@ -94,14 +89,14 @@ class LoopSessions:
         with self._lock:
             dead = [self._sessions.pop(loop) for loop in list(self._sessions) if loop.is_closed()]
         for loop_session in dead:
-            loop_session.abandon()
+            loop_session.session.abandon()
 
 
 def _abandon_left(sessions: dict[asyncio.AbstractEventLoop, LoopSession]) -> None:
     """Nobody closed the client. Open loops close their sessions themselves; those of closed loops are closed here."""
     for loop, loop_session in list(sessions.items()):
         if loop.is_closed():
-            loop_session.abandon()
+            loop_session.session.abandon()
 
 
 class LoopSession:
@@ -110,15 +105,10 @@ class LoopSession:
     `asyncio.run`, pytest-asyncio and the web servers end a loop with `shutdown_asyncgens()`, which closes
     every async generator started on it, and the one here closes the session in its `finally`. The same happens
     when the client is garbage-collected unclosed.
-
-    timers: the timeouts of the session's exchanges.
     """
 
     def __init__(self, session: Any) -> None:
         self.session = session
-        self.connector: Any = session.connector
-        self.loop = asyncio.get_running_loop()
-        self.timers = TimerWheel(self.loop)
         self._lifetime = _close_on_shutdown(session)
 
     async def open(self) -> None:
@@ -129,17 +119,12 @@ class LoopSession:
         """Close the session now."""
         await self._lifetime.aclose()
 
-    def abandon(self) -> None:
-        """The loop was closed without a shutdown: close the sockets without it."""
-        self.session.detach()
-        self.connector.abandon()
-
 
 def _close_from_outside(loop: asyncio.AbstractEventLoop, loop_session: LoopSession) -> None:
     try:
         loop.call_soon_threadsafe(_close_soon, loop, loop_session)
     except RuntimeError:  # the loop was closed at this very moment
-        loop_session.abandon()
+        loop_session.session.abandon()
 
 
 def _close_soon(loop: asyncio.AbstractEventLoop, loop_session: LoopSession) -> None:
@@ -159,22 +144,3 @@ async def _close_on_shutdown(session: Any) -> AsyncGenerator[None, None]:
             await session.close()
         finally:
             _CLOSING.pop(session, None)
-
-
-def new_session(settings: TransportSettings) -> aiohttp.ClientSession:
-    # Retries are the core's decision, and never silent.
-    options: Any = {} if IS_AS_EXPECTED else {"middlewares": [send_once]}
-    session = aiohttp.ClientSession(
-        connector=Connector(settings),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        auto_decompress=False,
-        trust_env=False,
-        raise_for_status=False,
-        max_line_size=settings.parser.size,
-        max_field_size=settings.parser.size,
-        max_headers=settings.parser.fields,
-        **options,
-    )
-    if IS_AS_EXPECTED:
-        session._retry_connection = False
-    return session

@@ -1,118 +1,104 @@
-"""The asyncio transport: a plain response on an idle connection is read here, any other by `session_exchange`.
+"""The asyncio transport: one exchange over our own connections, or through aiohttp if something has hooked in there.
 
-Mocks and instrumentation hook into `ClientSession._request`, so every exchange that they must see goes through
-it. An exchange for which a connection is idle, while nothing is hooked in, skips it (`fast_path`).
+`hooks` decides which, in each exchange. The outcome is the same.
 """
 
 from __future__ import annotations
 
-from io import BytesIO
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ...core.effects import TIMED_OUT, Outcome
 from ...core.timeouts import Timeout
-from ...errors import DecodingError, HttpClientError
-from ...http.content_codings.decoder import Decoder
-from ...http.headers import Headers
-from ...http.http1.fast_path import FastHead
-from ...http.messages import HttpRequest, HttpResponse
-from ...http.urls import split_url
+from ...drivers.imports import import_apart
+from ...http.messages import HttpRequest
+from ...http.urls import origin_of
 from ..base import TransportSettings
-from ..failures import Phase, failure_of, refusal_of
-from .compatibility import AIOHTTP
-from .decoding import decode_into
-from .fast_path import is_hooked, request_bytes
-from .selection import IS_AS_EXPECTED
-from .session_exchange import SessionExchange, is_short
-from .sessions import LoopSession, LoopSessions
+from ..failures import Phase, failure_of
+from .exchange import Exchange, may_go_whole, request_bytes, response_of, whole_response
+from .hooks import is_hooked
+from .pool import Pool
+from .sessions import LoopSessions
 
 if TYPE_CHECKING:
-    from .protocol import StrictResponseHandler
+    from .hooked import AiohttpExchanges
 
 __all__ = ["AiohttpTransport"]
 
 
 class AiohttpTransport:
-    """One session for each running loop, closed with it."""
+    """One pool of connections for each running loop, closed with it."""
 
     def __init__(self, settings: TransportSettings) -> None:
-        AIOHTTP.warn()
         self._settings = settings
-        self._sessions = LoopSessions(settings)
-        self._exchange = SessionExchange(settings, self._sessions)
+        self._pools = LoopSessions(partial(Pool, settings))
+        self._through_aiohttp: AiohttpExchanges | None = None
+        if is_hooked():  # no call may import a module on its way
+            import_apart(_load_hooked)
 
     async def send_async(self, request: HttpRequest, timeout: Timeout) -> Outcome:
         """One exchange on the wire, the body read whole."""
-        idle = self._idle_connection(request)
-        # These need more timers than the total one, or a response that ends in another way.
-        is_bounded = timeout.read or timeout.write or timeout.first_byte or timeout.between
-        if idle is None or is_bounded or request.method == "HEAD" or "Connection" in request.headers:
-            return await self._exchange.send(request, timeout, idle)
-        loop_session, protocol = idle
-        now, total = loop_session.loop.time, timeout.total
-        started = now()
+        if is_hooked():
+            return await self._hooked().send(request, timeout)
+        # What `Exchange` does, for nearly all exchanges: a small one, on a connection that waits for it.
+        pool: Pool | None = self._pools.here()
+        connection = None
+        if (
+            pool is not None
+            and may_go_whole(request, timeout)
+            and self._settings.proxies.proxy_for(request.url) is None
+        ):
+            connection = pool.acquire(origin_of(request.url))
+        if pool is None or connection is None:
+            return await Exchange(request, timeout, self._settings, self._pools).run()
+        began, total = pool.loop.time(), timeout.total
         try:
-            ends_at = None if total is None else started + total
-            result = await protocol.request_whole(request_bytes(request), ends_at)
+            ends_at = None if total is None else began + total
+            result = await connection.request_whole(request_bytes(request), ends_at)
         except BaseException:
-            loop_session.connector.release(protocol, should_close=True)
+            connection.abort()
             raise
         if result is None:
-            return await self._exchange.send(request, timeout, idle, started)
+            exchange = Exchange(request, timeout, self._settings, self._pools)
+            return await exchange.run(pool, connection, began)
         if result is TIMED_OUT:
-            loop_session.connector.release(protocol, should_close=True)
+            connection.abort()
             return failure_of(Phase.RECEIVE, TimeoutError(), request, timeout, timed_out=True)
-        loop_session.connector.release(protocol)
+        pool.release(connection)
         head, content = result
-        if head.is_encoded and self._settings.decompresses(request):
-            try:
-                decoder = Decoder(Headers(head)["Content-Encoding"], self._settings.max_response_size)
-                body = BytesIO()
-                await decode_into(body, decoder, content)
-                decoder.finish()
-                decoded = body.getvalue()
-            except HttpClientError as refused:
-                if isinstance(refused, DecodingError):
-                    refused.response = _response(request, head, content, now() - started)
-                return refusal_of(refused)
-            content = decoded
-        return _response(request, head, content, now() - started)
+        if head.is_encoded:
+            return await whole_response(self._settings, request, head, content, began)
+        return response_of(request, head, content, pool.loop.time() - began)
 
     async def open_response_async(self, request: HttpRequest, timeout: Timeout) -> Outcome:
         """One exchange on the wire; the body of a success is left unread."""
-        return await self._exchange.send(request, timeout, self._idle_connection(request), leaves_open=True)
+        if is_hooked():
+            return await self._hooked().send(request, timeout, leaves_open=True)
+        return await Exchange(request, timeout, self._settings, self._pools).run(leaves_open=True)
 
-    def _idle_connection(self, request: HttpRequest) -> tuple[LoopSession, StrictResponseHandler] | None:
-        """An idle connection acquired for this request; None if there is none, or the request needs the session."""
-        loop_session = self._sessions.here()
-        if (
-            loop_session is None
-            or not IS_AS_EXPECTED
-            or request.progress is not None
-            or not is_short(request.body.content)
-            or is_hooked(loop_session.session)
-            or self._settings.proxies.proxy_for(request.url) is not None
-        ):
-            return None
-        protocol = loop_session.connector.acquire(split_url(request.url))
-        return None if protocol is None else (loop_session, protocol)
+    def _hooked(self) -> AiohttpExchanges:
+        exchanges = self._through_aiohttp
+        if exchanges is None:
+            import_apart(_load_hooked)
+            from .hooked import AiohttpExchanges
+
+            exchanges = self._through_aiohttp = AiohttpExchanges(self._settings)
+            if self._pools.is_closed:
+                exchanges.close()
+        return exchanges
 
     async def close_async(self) -> None:
-        """Close the session of this loop, and from here those of the others."""
-        await self._sessions.close_async()
+        """Close the connections of this loop, and from here those of the others."""
+        await self._pools.close_async()
+        if self._through_aiohttp is not None:
+            await self._through_aiohttp.close_async()
 
     def close(self) -> None:
-        """Close every session from outside its loop: immediately if the loop is not running, else on the loop."""
-        self._sessions.close()
+        """Close every connection from outside its loop: immediately if the loop is not running, else on the loop."""
+        self._pools.close()
+        if self._through_aiohttp is not None:
+            self._through_aiohttp.close()
 
 
-def _response(request: HttpRequest, head: FastHead, content: bytes, elapsed: float) -> HttpResponse:
-    return HttpResponse(
-        head.status,
-        headers=head,
-        content=content,
-        reason_phrase=head.reason,
-        url=request.url,
-        request=request,
-        elapsed=elapsed,
-    )
+def _load_hooked() -> None:
+    from . import hooked  # noqa: F401

@@ -70,7 +70,7 @@ class Http2Exchange:
         """Have a connection, and send the head of the request."""
         url = split_url(self._request.url)
         try:
-            pool: Http2Pool = (await self._sessions.get()).session
+            pool: Http2Pool = await self._sessions.get()
             while True:
                 connection = await pool.acquire(url, self._timeout.connect, self._left(None))
                 if connection is None:

@@ -14,14 +14,13 @@ from contextvars import Context
 from typing import Any
 
 from ...drivers.aio_timers import TimerWheel
-from ...drivers.greenlets import is_running_here
 from ...http.urls import Url
 from ..base import TransportSettings
 from ..network.happy_eyeballs import connect_to_any_async
 from ..network.resolver import address_text, permitted, resolve_async
 from ..network.tls import TlsSettings
 from ..network.tls_sessions import RESUMPTION, resumption_for
-from ..over_aiohttp.asyncio_transports import close_socket
+from ..over_aiohttp.asyncio_transports import close_socket, idle_closer
 from .connection import Http2Connection
 from .stream import NotProcessedError
 
@@ -40,13 +39,12 @@ class ConnectingTimeoutError(Exception):
 
 
 class Http2Pool:
-    """The connections of one loop. It has what `LoopSession` needs of a session.
+    """The connections of one loop.
 
     tls: offers HTTP/2.
     """
 
     def __init__(self, settings: TransportSettings, tls: TlsSettings) -> None:
-        self.connector = self
         self.closed = False
         self.loop = asyncio.get_running_loop()
         self.timers = TimerWheel(self.loop)
@@ -56,7 +54,7 @@ class Http2Pool:
         self._attempts: dict[str, _Attempt] = {}
         self._only_http1: dict[str, float] = {}  # until an instant of the loop's time
         self._is_draining = False
-        self._close_idle = functools.partial(_close_idle, weakref.ref(self))
+        self._close_idle = idle_closer(self)
 
     def avoids(self, origin: str) -> bool:
         """Whether the origin did not agree to HTTP/2 a short time ago."""
@@ -213,7 +211,7 @@ class Http2Pool:
 
     async def close(self) -> None:
         """Close every connection."""
-        self.detach()
+        self.closed = True
         for attempt in list(self._attempts.values()):
             attempt.task.cancel()
         for connections in list(self._connections.values()):
@@ -228,11 +226,9 @@ class Http2Pool:
             for connection in list(connections):
                 connection.drain()
 
-    def detach(self) -> None:
-        self.closed = True
-
     def abandon(self) -> None:
         """Close the sockets without the loop, which is closed and can run nothing."""
+        self.closed = True
         for connections in self._connections.values():
             for connection in connections:
                 self._settings.idle.discard(connection)
@@ -246,20 +242,6 @@ class _Attempt:
     def __init__(self, task: asyncio.Task[Http2Connection | None]) -> None:
         self.task = task
         self.waiting = 0
-
-
-def _close_idle(reference: weakref.ref[Http2Pool], connection: Any) -> None:
-    """Close an idle connection on its event loop, from whatever thread or loop this is."""
-    pool = reference()
-    if pool is None:
-        return
-    if asyncio._get_running_loop() is pool.loop and is_running_here(pool.loop):
-        pool.close_idle(connection)
-        return
-    try:
-        pool.loop.call_soon_threadsafe(pool.close_idle, connection)
-    except RuntimeError:  # the loop was closed without a shutdown
-        close_socket(connection.transport)
 
 
 def _close_when_idle_for_long(

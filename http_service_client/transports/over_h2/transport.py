@@ -15,6 +15,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import CancelledError
+from functools import partial
 from typing import Any
 
 from ...core.effects import Outcome
@@ -26,7 +27,7 @@ from ...errors import ClientClosedError, Failure, HttpClientError, SentState
 from ...http.messages import HttpRequest
 from ..base import TransportSettings
 from ..failures import source_failed
-from ..over_aiohttp.fast_path import is_patched
+from ..over_aiohttp.hooks import is_hooked as is_hooked_async
 from ..over_aiohttp.sessions import LoopSessions
 from ..over_aiohttp.transport import AiohttpTransport
 from ..over_requests.hooks import is_hooked
@@ -40,35 +41,22 @@ _ALPN = ("h2", "http/1.1")
 _LEAST = 0.001  # seconds for the exchange over HTTP/1.1, where the handshake took all
 
 
-class Http2Sessions(LoopSessions):
-    """A pool of HTTP/2 connections for each running loop."""
-
-    def __init__(self, settings: TransportSettings) -> None:
-        super().__init__(settings)
-        self._tls = settings.tls.offering(*_ALPN)
-
-    def _new_session(self) -> Http2Pool:
-        return Http2Pool(self._settings, self._tls)
-
-    def drain(self) -> None:
-        """Have each connection close after the exchanges that use it."""
-        with self._lock:
-            sessions = list(self._sessions.values())
-        for session in sessions:
-            session.connector.drain()
-
-
 class _Http2:
     """Exchanges over HTTP/2, on the running loop."""
 
     def __init__(self, settings: TransportSettings) -> None:
         self._settings = settings
-        self.sessions = Http2Sessions(settings)
+        self.sessions = LoopSessions(partial(Http2Pool, settings, settings.tls.offering(*_ALPN)))
 
     def takes(self, request: HttpRequest) -> bool:
         """Whether the exchange is for HTTP/2, as far as this side knows."""
         url = request.url
         return url.startswith("https:") and self._settings.proxies.proxy_for(url) is None
+
+    def drain(self) -> None:
+        """Have each connection close after the exchanges that use it."""
+        for pool in self.sessions.all():
+            pool.drain()
 
     async def begin(self, request: HttpRequest, timeout: Timeout) -> Http2Exchange | Failure | None:
         """An exchange whose head was sent; None where it is for HTTP/1.1."""
@@ -137,7 +125,7 @@ class AsyncHttp2Transport:
         over_http1: Callable[[HttpRequest, Timeout], Awaitable[Outcome]],
         leaves_open: bool = False,
     ) -> Outcome:
-        if not self._http2.takes(request) or is_patched():
+        if not self._http2.takes(request) or is_hooked_async():
             return await over_http1(request, timeout)
         if self._http2.sessions.is_closed:
             return already_closed()
@@ -220,7 +208,7 @@ class BlockingHttp2Transport:
     def close(self) -> None:
         """Close every connection that is idle; one in use is closed after its exchanges."""
         self._is_closed = True
-        WIRE.post(self._http2.sessions.drain)
+        WIRE.post(self._http2.drain)
         self._http1.close()
 
     def abort(self) -> None:

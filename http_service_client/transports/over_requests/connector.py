@@ -10,7 +10,7 @@ from ...http.http1.head import request_head
 from ...http.proxies.urls import HttpProxy, Proxy, SocksProxy
 from ...http.urls import Url
 from ..base import TransportSettings
-from ..failures import Phase, ProxyRefusedError
+from ..failures import Phase, PhaseError, ProxyRefusedError
 from ..network.happy_eyeballs import connect_to_any
 from ..network.polling import must_wait_itself
 from ..network.resolver import Address, address_text, permitted, resolve
@@ -20,7 +20,6 @@ from ..network.tls_sessions import Resumption, resumption_for
 from ..network.unix import connect_to_unix
 from .connection import Connection, SelfWaitingConnection
 from .cutting import Cut, aborted
-from .errors import PhaseError
 from .io_timeouts import IoTimeouts, seconds_left
 
 if TYPE_CHECKING:

@@ -11,16 +11,7 @@ from ...http.messages import HttpRequest
 from ..failures import Phase, failure_of
 from .io_timeouts import IoTimeouts
 
-__all__ = ["PhaseError", "failure_from"]
-
-
-class PhaseError(Exception):
-    """An exchange failed in this phase, with this error."""
-
-    def __init__(self, phase: Phase, error: BaseException) -> None:
-        super().__init__(phase, error)
-        self.phase = phase
-        self.error = error
+__all__ = ["failure_from"]
 
 
 def failure_from(

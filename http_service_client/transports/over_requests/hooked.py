@@ -19,10 +19,9 @@ from ...http.http1.framing import field_text
 from ...http.messages import HttpRequest
 from ...http.urls import split_url
 from ..base import TransportSettings
-from ..failures import Phase
+from ..failures import Phase, PhaseError
 from .adapter import CarriedTimeouts, PlainSession, PooledAdapter, prepare
 from .compatibility import ADAPTER
-from .errors import PhaseError
 from .foreign_errors import FOREIGN, translate_error
 from .io_timeouts import IoTimeouts
 from .pools import Pools, WireBody

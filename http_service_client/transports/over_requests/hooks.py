@@ -22,11 +22,10 @@ import sys
 from typing import Any
 
 from ...drivers.imports import import_apart
-from ..seams import is_replaced
+from ..seams import is_replaced, waits_for_imports
 
 __all__ = ["is_hooked", "is_recorded", "own_classes"]
 
-_WAITING = ("ddtrace", "newrelic", "wrapt")  # packages with such finders
 _POOLS = {"http": "HTTPConnectionPool", "https": "HTTPSConnectionPool"}
 _classes: tuple[Any, Any] | None = None  # requests' own, once they have been found
 _own: tuple[Any, ...] = (None,) * 4  # requests' own functions, once they have been seen
@@ -53,7 +52,7 @@ def is_hooked() -> bool:
     modules = sys.modules
     sessions, adapters = modules.get("requests.sessions"), modules.get("requests.adapters")
     if sessions is None or adapters is None:
-        return any(name in modules for name in _WAITING) and _is_hooked_by_import()
+        return waits_for_imports() and _is_hooked_by_import()
     if _classes is None:
         found = own_classes()
         if None in found:  # another thread is importing them at this moment
@@ -85,8 +84,6 @@ def _are_own(session: Any, adapter: Any, sessions: Any, adapters: Any) -> bool:
 
 
 def _is_hooked_by_import() -> bool:
-    if not any(type(finder).__module__.partition(".")[0] in _WAITING for finder in sys.meta_path):
-        return False
     import_apart(_load_requests)
     return "requests.sessions" in sys.modules and is_hooked()
 

@@ -10,9 +10,9 @@ from ...core.timeouts import Timeout
 from ...errors import Failure
 from ...http.http1.errors import NotHttpError
 from ...http.messages import HttpRequest
-from ..failures import Phase
+from ..failures import Phase, PhaseError
 from .cutting import OpenConnections
-from .errors import PhaseError, failure_from
+from .errors import failure_from
 from .io_timeouts import IoTimeouts
 
 if TYPE_CHECKING:

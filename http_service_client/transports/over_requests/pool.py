@@ -21,12 +21,11 @@ from ...http.messages import Headers
 from ...http.proxies.urls import HttpProxy, Proxy
 from ...http.urls import Url
 from ..base import TransportSettings
-from ..failures import BodySourceError, Phase, ProxyRefusedError
+from ..failures import BodySourceError, Phase, PhaseError, ProxyRefusedError
 from ..idle import IdleConnections
 from .connection import Connection
 from .connector import connect
 from .cutting import Cut, OpenConnections, aborted
-from .errors import PhaseError
 from .io_timeouts import IoTimeouts
 
 __all__ = ["Pool", "PoolResponse"]

@@ -23,8 +23,8 @@ from ...http.messages import HttpRequest, HttpResponse
 from ...http.proxies.urls import HttpProxy, read_proxy
 from ...http.redirects import REDIRECT_CODES, leads_on
 from ..base import REDIRECT_BODY, REDIRECT_WAIT, TransportSettings, smaller
-from ..failures import BodySourceError, Phase, refusal_of, source_failed
-from .errors import PhaseError, failure_from
+from ..failures import BodySourceError, Phase, PhaseError, refusal_of, source_failed
+from .errors import failure_from
 from .hooks import is_hooked
 from .io_timeouts import IoTimeouts
 from .open_body import PooledBodySource

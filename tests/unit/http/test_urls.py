@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from http_service_client.errors import InvalidRequestError
 from http_service_client.http.urls import RawUrl, Url, check_base_url, normalise_url, redact_url, split_url
-from http_service_client.transports.over_aiohttp.session_exchange import yarl_url
+from http_service_client.transports.over_aiohttp.hooked import yarl_url
 
 
 class Colour(str, enum.Enum):

@@ -14,7 +14,7 @@ import pytest
 
 from http_service_client import AttemptTimeoutError, HttpRequest, ReadTimeoutError, Timeout
 from http_service_client.http.http1.framing import ParserSettings
-from http_service_client.transports.failures import Phase
+from http_service_client.transports.failures import Phase, PhaseError
 from http_service_client.transports.over_requests import connection, errors, io_timeouts, pool
 from http_service_client.transports.over_requests.connection import Connection, SelfWaitingConnection
 from http_service_client.transports.over_requests.cutting import OpenConnections
@@ -433,7 +433,7 @@ def test_a_timer_may_end_a_tick_before_its_instant(
 def test_a_failure_of_a_phase_names_both() -> None:
     """In its arguments too, which a log of an unexpected one shows."""
     cause = OSError(1, "x")
-    error = errors.PhaseError(Phase.SEND, cause)
+    error = PhaseError(Phase.SEND, cause)
     assert (error.args, error.phase, error.error) == ((Phase.SEND, cause), Phase.SEND, cause)
 
 

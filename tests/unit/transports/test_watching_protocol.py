@@ -15,10 +15,9 @@ import pytest
 from http_service_client.http.http1.framing import ParserSettings
 from http_service_client.transports.idle import IdleConnections
 from http_service_client.transports.lifetime import Lifetime
-from http_service_client.transports.over_aiohttp import public_connector
+from http_service_client.transports.over_aiohttp import aiohttp_connector
+from http_service_client.transports.over_aiohttp.aiohttp_connector import WatchingProtocol, send_once
 from http_service_client.transports.over_aiohttp.errors import NotRepeatedError
-from http_service_client.transports.over_aiohttp.protocol import StrictResponseHandler
-from http_service_client.transports.over_aiohttp.public_connector import WatchingProtocol, send_once
 from kit.front_ends import run_task
 
 
@@ -158,7 +157,7 @@ def test_only_an_intact_connection_is_used_again(
     spoil: Callable[[Setup], None] | None, is_readable: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Any single fault is enough, and so is a byte that has arrived."""
-    monkeypatch.setattr(public_connector, "is_readable", lambda sock: is_readable)
+    monkeypatch.setattr(aiohttp_connector, "is_readable", lambda sock: is_readable)
 
     def test() -> None:
         setup = Setup()
@@ -213,7 +212,7 @@ def test_a_connection_is_kept_after_a_whole_exchange(
 def test_a_forked_child_closes_the_socket_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """To abort it would take it from the parent's loop."""
     closed: list[Any] = []
-    monkeypatch.setattr(public_connector, "close_socket", closed.append)
+    monkeypatch.setattr(aiohttp_connector, "close_socket", closed.append)
 
     def test() -> None:
         setup = Setup()
@@ -376,7 +375,7 @@ def test_a_body_is_not_left_waiting_when_the_connection_goes(is_over: bool, has_
 def test_the_idle_are_closed_on_their_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that was acquired meanwhile is left alone; without a loop its socket is closed."""
     closed: list[Any] = []
-    monkeypatch.setattr(public_connector, "close_socket", closed.append)
+    monkeypatch.setattr(aiohttp_connector, "close_socket", closed.append)
 
     async def run() -> Setup:
         setup = Setup()
@@ -436,43 +435,3 @@ def test_aiohttp_repeats_no_request(error: Exception, expected: type[Exception])
         run_task(send_once(None, handler))
     assert type(raised.value) is expected
     assert run_task(send_once("response", responds)) == "response"
-
-
-def test_an_exchange_that_timed_out_is_not_read_to_its_end() -> None:
-    """When its connection goes, what has arrived of the response is no fault of the server."""
-
-    async def run() -> StrictResponseHandler:
-        loop = asyncio.get_running_loop()
-        lifetime = Lifetime(60.0, 10, None)
-        lost: list[Any] = []
-        made = StrictResponseHandler(loop, ParserSettings(), None, lost.append, lambda: lifetime)
-        made.transport = SimpleNamespace(write=lambda data: None, close=lambda: None)  # type: ignore[assignment]
-        whole = made.request_whole(b"GET / HTTP/1.1\r\n\r\n")
-        made.data_received(WHOLE[:-1])
-        whole.set_result("timed out")
-        made.connection_lost(None)
-        assert lost == [made]
-        return made
-
-    assert run_task(run()).fatal_error is None
-
-
-@pytest.mark.parametrize(
-    ("status", "is_encoded", "max_size", "length", "is_whole"),
-    [
-        (200, False, None, 10**9, True),
-        (200, True, None, 65536, True),
-        (200, True, None, 65537, False),
-        (200, False, 100, 100, True),
-        (200, False, 100, 101, False),
-        (302, False, None, 1, False),
-        (304, False, None, 0, True),
-    ],
-)
-def test_a_plain_body_of_a_usual_size_is_read_whole(
-    status: int, is_encoded: bool, max_size: int | None, length: int, is_whole: bool
-) -> None:
-    """Not one that is too large, that takes long to decode, or that belongs to a redirect."""
-    handler: Any = SimpleNamespace(_max_size=max_size)
-    head: Any = SimpleNamespace(status=status, is_encoded=is_encoded)
-    assert StrictResponseHandler._may_read_whole(handler, head, length) is is_whole

@@ -9,7 +9,7 @@ import pytest
 from http_service_client import HttpServiceClient
 from http_service_client.testing.server import LoopbackServer, raw
 from kit.front_ends import AsyncioFrontEnd
-from network.public_path import use_public_connector
+from network.hooked_path import go_through_aiohttp
 from wire.responses.rows import Row
 from wire.responses.test_response_parity import TABLES, result
 from wire.responses.test_tolerated_faults import TOLERATED
@@ -21,7 +21,7 @@ ROWS = [row for table in TABLES.values() for row in table if len(row.pieces) == 
 def front_end() -> Iterator[AsyncioFrontEnd]:
     """The asyncio front end, over the public connector."""
     with pytest.MonkeyPatch.context() as patch:
-        use_public_connector(patch)
+        go_through_aiohttp(patch)
         with AsyncioFrontEnd() as front_end:
             yield front_end
 

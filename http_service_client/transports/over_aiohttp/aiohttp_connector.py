@@ -1,9 +1,8 @@
-"""The connector that takes the place of `CheckedConnector` when aiohttp is not as that one needs it.
+"""The connector of a session of aiohttp, which other libraries have hooked into. It uses what aiohttp and asyncio document.
 
-It uses what aiohttp and asyncio document. Between the transport of a connection and aiohttp's protocol stands a
-protocol of ours (`transport.set_protocol`), which reads the responses, and notices what aiohttp lets pass: bytes on an
-idle connection, the error that ended a connection, and a body whose reader would wait forever. See `compatibility` for
-what is kept.
+Between the transport of a connection and aiohttp's protocol stands a protocol of ours (`transport.set_protocol`), which
+reads the responses, and notices what aiohttp lets pass: bytes on an idle connection, the error that ended a connection, and
+a body whose reader would wait forever. See `compatibility` for what is kept.
 """
 
 from __future__ import annotations
@@ -26,6 +25,7 @@ from ...http.http1.framing import ParserSettings
 from ...http.http1.head import Head
 from ...http.http1.parser import ResponseParser
 from ...http.http1.rules import Rule
+from ...http.proxies.urls import SocksProxy
 from ..base import TransportSettings
 from ..idle import IdleConnections
 from ..lifetime import Lifetime
@@ -38,10 +38,10 @@ from .errors import NotRepeatedError
 from .exchange_timer import EXCHANGE
 from .resolver import SharedResolver
 
-__all__ = ["PublicConnector", "WatchingProtocol", "send_once", "watch_body"]
+__all__ = ["WatchingConnector", "WatchingProtocol", "send_once", "watch_body"]
 
 
-class PublicConnector(aiohttp.TCPConnector):
+class WatchingConnector(aiohttp.TCPConnector):
     """A connector that checks a connection before it is used."""
 
     def __init__(self, settings: TransportSettings) -> None:
@@ -70,7 +70,7 @@ class PublicConnector(aiohttp.TCPConnector):
         if exchange is not None:
             exchange.connecting()
         while True:
-            connection = await super().connect(*arguments, **options)
+            connection = await self.__connect(exchange, arguments, options)
             try:
                 watching = self.__watch(connection)
                 if watching.served and not watching.is_reusable():
@@ -92,6 +92,22 @@ class PublicConnector(aiohttp.TCPConnector):
             if exchange is not None:
                 exchange.connected(watching)
             return connection
+
+    async def __connect(self, exchange: Any, arguments: Any, options: Any) -> Any:
+        """aiohttp's connection. Where it needs one through a SOCKS proxy, and has none, the socket is made here."""
+        try:
+            return await super().connect(*arguments, **options)
+        except aiohttp.ClientConnectorError:
+            if exchange is None or not exchange.needs_socket:
+                raise
+        exchange.needs_socket = False
+        exchange.ready_socket = await exchange.open_socket()
+        try:
+            return await super().connect(*arguments, **options)
+        finally:
+            sock, exchange.ready_socket = exchange.ready_socket, None
+            if sock is not None:  # another exchange's connection has become idle meanwhile
+                sock.close()
 
     def __watch(self, connection: Any) -> WatchingProtocol:
         transport = connection.transport
@@ -128,7 +144,29 @@ def _new_socket(sockets: SocketSettings, address: Any) -> socket.socket:
     exchange = EXCHANGE.get()
     if exchange is not None and exchange.socket_path is not None:
         return UnixSocket(exchange.socket_path, sockets)
+    if exchange is not None and isinstance(exchange.proxy, SocksProxy):
+        sock, exchange.ready_socket = exchange.ready_socket, None
+        if sock is None:
+            exchange.needs_socket = True
+            raise ConnectionError("the connection through the SOCKS proxy is to be made first")
+        return _ConnectedSocket(sock)
     return sockets.new(*address[:3])
+
+
+class _ConnectedSocket(socket.socket):
+    """A socket that is connected already, whatever address it is given."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__(fileno=sock.detach())
+        self.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    @property
+    def family(self) -> socket.AddressFamily:
+        """Of no address: asyncio looks none up then, as it does for one that is not of the socket's family."""
+        return socket.AF_UNIX
+
+    def connect(self, address: object = None) -> None:
+        """Nothing."""
 
 
 class WatchingProtocol(asyncio.Protocol):

@@ -1,15 +1,16 @@
-"""One exchange whose response aiohttp parses: through `ClientSession._request`, or on an idle connection.
+"""Exchanges through aiohttp, for the libraries that have hooked in there (see `hooks`).
 
 Everything that aiohttp would decide on its own (redirects, cookies, a silent retry, default headers, decoding) is
-switched off, here and in `sessions`.
+switched off here. `compatibility` says what is used of aiohttp, and what is kept if a part of it is gone.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from functools import partial
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import aiohttp
 from multidict import CIMultiDict
@@ -20,7 +21,6 @@ from ...core.open_body import OpenResponse
 from ...core.outcomes import already_closed, ended_by_close
 from ...core.timeouts import Timeout
 from ...drivers.aio import bounded
-from ...drivers.aio_timers import TimerWheel
 from ...errors import (
     ConfigurationError,
     DecodingError,
@@ -41,51 +41,37 @@ from ...http.unix_sockets import UNIX
 from ...http.urls import Url, split_url
 from ..base import REDIRECT_BODY, REDIRECT_WAIT, TransportSettings, smaller
 from ..failures import Phase, failure_of, refusal_of, source_failed
+from .aiohttp_body import AiohttpBodySource, closed_in_mid_body, ends_with_the_connection
+from .aiohttp_connector import WatchingConnector, send_once, watch_body
 from .compatibility import AIOHTTP, MAKES_SOCKETS, SEES_CONNECTIONS
+from .connector import open_socket
 from .decoding import decode_into
 from .errors import ERRORS, translate_error
+from .exchange import is_short
 from .exchange_timer import EXCHANGE, ExchangeTimer, leave_exchange
-from .fast_path import FastResponse, read_response
+from .hooks import own_session_class
 from .mocks import BufferedResponse, as_unread, without_false_coding
-from .open_body import AiohttpBodySource, closed_in_mid_body, ends_with_the_connection
-from .public_connector import watch_body
-from .selection import IS_AS_EXPECTED
-from .sessions import LoopSession, LoopSessions
+from .sessions import LoopSessions
 
-if TYPE_CHECKING:
-    from .protocol import StrictResponseHandler
+__all__ = ["AiohttpExchanges", "yarl_url"]
 
-__all__ = ["SessionExchange", "is_short", "yarl_url"]
-
-AnyResponse = aiohttp.ClientResponse | FastResponse | BufferedResponse
-
-_DIRECT_BODY = 64 * 1024  # bytes; a larger body is sent in pieces, each with the write timeout
+AnyResponse = aiohttp.ClientResponse | BufferedResponse
 
 _TYPED_BY_AIOHTTP = frozenset({"POST", "PUT", "PATCH"})  # with a body or without
 _ADDED_BY_AIOHTTP = ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
 
 
-class SessionExchange:
-    """Performs exchanges on the sessions of a client."""
+class AiohttpExchanges:
+    """One session of aiohttp for each running loop."""
 
-    def __init__(self, settings: TransportSettings, sessions: LoopSessions) -> None:
+    def __init__(self, settings: TransportSettings) -> None:
+        AIOHTTP.warn()
         self._settings = settings
-        self._sessions = sessions
+        self._sessions = LoopSessions(partial(_Session, settings))
 
-    async def send(
-        self,
-        request: HttpRequest,
-        timeout: Timeout,
-        idle: tuple[LoopSession, StrictResponseHandler] | None = None,
-        started: float | None = None,
-        leaves_open: bool = False,
-    ) -> Outcome:
-        """One exchange.
-
-        idle: a connection that was acquired for it.   started: when the request was written to it; None if it was not.
-        leaves_open: leave the body of a success unread.
-        """
-        if self._sessions.is_closed and started is None:
+    async def send(self, request: HttpRequest, timeout: Timeout, *, leaves_open: bool = False) -> Outcome:
+        """One exchange.   leaves_open: leave the body of a success unread."""
+        if self._sessions.is_closed:
             return already_closed()
         proxy_url = self._settings.proxies.proxy_for(request.url)
         proxy = None if proxy_url is None else read_proxy(proxy_url)
@@ -93,41 +79,34 @@ class SessionExchange:
             return proxy
         if sys.version_info < (3, 11) and request.url.startswith("https") and _uses_tls(proxy):
             return _no_tls_in_tls(request)
-        if not IS_AS_EXPECTED and (refused := self._refused(proxy, split_url(request.url))):
-            return Failure(ConfigurationError, AIOHTTP.refusal(refused), SentState.NEVER_SENT)
-        loop_session = await self._sessions.get() if idle is None else idle[0]
-        session = loop_session.session
-        exchange = ExchangeTimer(timeout, proxy, started)
+        if unsafe := self._unsafe(proxy, split_url(request.url)):
+            return Failure(ConfigurationError, AIOHTTP.refusal(unsafe), SentState.NEVER_SENT)
+        session = (await self._sessions.get()).current()
+        if session is None:
+            return already_closed()
+        exchange = ExchangeTimer(timeout, proxy)
         url = split_url(request.url)
         exchange.host, exchange.socket_path = url.host, self._settings.socket_path(url)
         exchange.method = request.method
-        if not IS_AS_EXPECTED:
-            exchange.share_bounds(SEES_CONNECTIONS, leaves_open)
+        exchange.open_socket = partial(open_socket, url, proxy, self._settings, exchange.time_to_connect())
+        exchange.share_bounds(SEES_CONNECTIONS, leaves_open)
         error: BaseException
         try:
             with exchange:
                 response: Any
-                if idle is not None:
-                    _, protocol = idle
-                    exchange.connected(protocol)
-                    unsent = request if started is None else None
-                    response = await read_response(
-                        loop_session.connector, protocol, unsent, exchange.client_timeout.sock_read
+                options = await self._options(request, proxy, exchange)
+                token = EXCHANGE.set(exchange)
+                try:
+                    response = await session.request(
+                        request.method,
+                        yarl_url(request.url),
+                        data=_body(request.outgoing_body, exchange),
+                        allow_redirects=False,
+                        timeout=exchange.client_timeout,
+                        **options,
                     )
-                else:
-                    options = await self._options(request, proxy, exchange)
-                    token = EXCHANGE.set(exchange)
-                    try:
-                        response = await session.request(
-                            request.method,
-                            yarl_url(request.url),
-                            data=_body(request.outgoing_body, exchange),
-                            allow_redirects=False,
-                            timeout=exchange.client_timeout,
-                            **options,
-                        )
-                    finally:
-                        leave_exchange(token)
+                finally:
+                    leave_exchange(token)
                 exchange.answered()
                 if self._settings.parser.tolerated and exchange.connection is not None:
                     exchange.connection.report_faults(self._settings.faults.for_origin(url.origin))
@@ -140,14 +119,12 @@ class SessionExchange:
                 ):
                     response = await without_false_coding(response)  # of a mock
                 else:
-                    if not IS_AS_EXPECTED:
-                        watch_body(response, exchange.connection)
-                    if idle is None:
-                        response = await as_unread(response)
+                    watch_body(response, exchange.connection)
+                    response = await as_unread(response)
                 if leaves_open and 200 <= response.status <= 299:
                     if isinstance(response, BufferedResponse):
                         _check_end(response, exchange)
-                    return _open_response(request, response, exchange, loop_session.timers, self._sessions)
+                    return _open_response(request, response, exchange, self._sessions)
                 try:
                     if leads_on(request, response.status, response.headers.get("Location")):
                         content = await self._read_redirect(request, response, exchange)
@@ -165,7 +142,7 @@ class SessionExchange:
         except ERRORS as failed:
             error = failed
         except RuntimeError:
-            if session.closed:  # at this very moment
+            if session.closed or self._sessions.is_closed:  # at this very moment
                 return already_closed()
             raise
         try:
@@ -179,9 +156,17 @@ class SessionExchange:
         finally:
             del error, exchange  # a traceback holds this frame
 
-    def _refused(self, proxy: Proxy | None, url: Url) -> str | None:
+    async def close_async(self) -> None:
+        """Close the session of this loop, and from here those of the others."""
+        await self._sessions.close_async()
+
+    def close(self) -> None:
+        """Close every session from outside its loop."""
+        self._sessions.close()
+
+    def _unsafe(self, proxy: Proxy | None, url: Url) -> str | None:
         """What cannot be done safely without the private parts of aiohttp, or None."""
-        if isinstance(proxy, SocksProxy):
+        if isinstance(proxy, SocksProxy) and not (MAKES_SOCKETS and SEES_CONNECTIONS):
             return "a SOCKS proxy cannot be used in asyncio"
         if self._settings.egress is not None and proxy is None and not SEES_CONNECTIONS:
             return "an egress policy cannot be kept in asyncio"
@@ -222,8 +207,6 @@ class SessionExchange:
                 *[(peer.host, peer.port) for peer in peers]
             )
             exchange.phase = worst
-            if len(peers) == 1 and is_secure:  # not where TLS to the proxy comes before TLS to the origin
-                exchange.tls = options["ssl"], (url.host, url.port, proxy, exchange.socket_path)
         if http_proxy is not None:
             options["proxy"] = URL(http_proxy.address.origin, encoded=True)
             if is_secure:
@@ -282,6 +265,55 @@ class SessionExchange:
         return body.getvalue()
 
 
+class _Session:
+    """The session of one loop."""
+
+    def __init__(self, settings: TransportSettings) -> None:
+        self._settings = settings
+        self._made: list[tuple[Any, aiohttp.ClientSession]] = []  # each with the `__init__` that made it
+        self._is_closed = False
+
+    def current(self) -> aiohttp.ClientSession | None:
+        """The session. Where instrumentation has come or gone since it was made, another one. None once it is closed."""
+        if self._is_closed:
+            return None
+        init = vars(own_session_class())["__init__"]
+        for made_by, session in self._made:
+            if made_by is init:  # by identity: a wrapper may claim to equal what it wraps
+                return session
+        session = _new_session(self._settings)
+        self._made.append((init, session))
+        return session
+
+    async def close(self) -> None:
+        self._is_closed = True
+        for _, session in self._made:
+            await session.close()
+
+    def abandon(self) -> None:
+        """The loop was closed without a shutdown: close the sockets without it."""
+        self._is_closed = True
+        for _, session in self._made:
+            connector: Any = session.connector
+            session.detach()
+            connector.abandon()
+
+
+def _new_session(settings: TransportSettings) -> aiohttp.ClientSession:
+    session: aiohttp.ClientSession = own_session_class()(
+        connector=WatchingConnector(settings),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        trust_env=False,
+        raise_for_status=False,
+        max_line_size=settings.parser.size,
+        max_field_size=settings.parser.size,
+        max_headers=settings.parser.fields,
+        middlewares=[send_once],  # retries are the core's decision, and never silent
+    )
+    return session
+
+
 def _check_end(response: AnyResponse, exchange: ExchangeTimer) -> None:
     """Raises the connection's error where aiohttp takes a reset for the end of the body."""
     if exchange.connection_error is not None and ends_with_the_connection(response):
@@ -319,22 +351,16 @@ def _body(body: RequestBody, exchange: ExchangeTimer) -> Any:
     return body.content if is_short(body.content) else exchange.upload(body.async_chunks())
 
 
-def is_short(content: bytes | None) -> bool:
-    """Whether a body is in memory and short enough to be sent at once."""
-    return content is not None and len(content) <= _DIRECT_BODY
-
-
 def _open_response(
     request: HttpRequest,
     response: AnyResponse,
     exchange: ExchangeTimer,
-    timers: TimerWheel,
     sessions: LoopSessions,
 ) -> OpenResponse:
     connection = None if isinstance(response, BufferedResponse) else exchange.connection
     return OpenResponse(
         response.status,
-        source=AiohttpBodySource(request, response, connection, timers, sessions),
+        source=AiohttpBodySource(request, response, connection, sessions),
         waited=exchange.waited(),
         headers=_fields(response),
         reason_phrase=_reason_phrase(response),

@@ -1,4 +1,4 @@
-"""Over aiohttp's public interface alone, calls keep their promises; and both connectors judge where they lead."""
+"""Calls that a library has hooked into go through aiohttp, and keep their promises."""
 
 from __future__ import annotations
 
@@ -15,16 +15,13 @@ from multidict import CIMultiDict
 from http_service_client import ClientClosedError, ConnectionPoolConfig, EgressPolicy, Timeout
 from http_service_client.http.http1.errors import NotHttpError
 from http_service_client.testing import LoopbackServer, answer, raw, reset, respond, stall, stall_reading
-from http_service_client.transports.over_aiohttp import (
-    connector,
-    resolver,
-    session_exchange,
-)
-from http_service_client.transports.over_aiohttp.public_connector import watch_body
+from http_service_client.transports.over_aiohttp import hooked, resolver
+from http_service_client.transports.over_aiohttp.aiohttp_connector import watch_body
 from kit.front_ends import AsyncioFrontEnd
 from network.faults import Certificates, failing, slots_in_use
+from network.hooked_path import go_through_aiohttp
 from network.proxy_server import running_proxy
-from network.public_path import use_public_connector
+from network.socks_server import running_socks
 
 HEAD = b"HTTP/1.1 200 OK\r\n\r\n"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -43,60 +40,45 @@ def names(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def public(monkeypatch: pytest.MonkeyPatch) -> Iterator[AsyncioFrontEnd]:
-    """The asyncio front end, over the public connector."""
-    use_public_connector(monkeypatch)
+    """The asyncio front end, through aiohttp."""
+    go_through_aiohttp(monkeypatch)
     with AsyncioFrontEnd() as front_end:
         yield front_end
 
 
-@pytest.fixture(params=["private", "public"])
+@pytest.fixture(params=["own connections", "through aiohttp"])
 def either(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[AsyncioFrontEnd]:
-    """The asyncio front end, over each of the connectors."""
-    if request.param == "public":
-        use_public_connector(monkeypatch)
+    """The asyncio front end, in each of the two ways."""
+    if request.param == "through aiohttp":
+        go_through_aiohttp(monkeypatch)
     with AsyncioFrontEnd() as front_end:
         yield front_end
 
 
 def test_a_socket_that_leads_elsewhere_carries_no_request(
-    either: AsyncioFrontEnd, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
+    public: AsyncioFrontEnd, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The peer's address is judged, whatever chose it."""
 
     def all_of_them(found: Any, *about: Any) -> Any:
         return found
 
-    for module in (connector, resolver):
-        monkeypatch.setattr(module, "permitted", all_of_them)
+    monkeypatch.setattr(resolver, "permitted", all_of_them)
     server.script("/", respond(200))
-    client = either.client(egress_policy=EgressPolicy())
-    caught = failing(either, client, "GET", f"http://app.test:{server.port}/")
+    client = public.client(egress_policy=EgressPolicy())
+    caught = failing(public, client, "GET", f"http://app.test:{server.port}/")
     assert (caught.type, caught.sent) == ("EgressRefusedError", "never_sent")
     assert caught.message.startswith("egress to 'app.test' is refused: 127.0.0.1 is loopback")
     assert not server.requests
     assert slots_in_use(client) == 0
 
 
-def test_a_socks_proxy_that_aiohttp_leaves_out_is_noticed(
-    server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("gone", ["SEES_CONNECTIONS", "MAKES_SOCKETS"])
+def test_a_socks_proxy_is_refused_where_its_socket_cannot_be_passed_on(
+    public: AsyncioFrontEnd, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch, gone: str
 ) -> None:
-    """Nothing is sent on a connection that we did not make through the proxy."""
-    monkeypatch.setattr(
-        connector.CheckedConnector,
-        "_wrap_create_connection",
-        aiohttp.TCPConnector._wrap_create_connection,  # type: ignore[attr-defined]
-    )
-    server.script("/", respond(200))
-    with AsyncioFrontEnd() as front_end:
-        client = front_end.client(proxy="socks5://127.0.0.1:9")
-        caught = failing(front_end, client, "GET", server.url + "/")
-    assert (caught.type, caught.sent) == ("ConfigurationError", "never_sent")
-    assert f"a SOCKS proxy cannot be used with aiohttp {aiohttp.__version__}" in caught.message
-    assert not server.requests
-
-
-def test_a_socks_proxy_is_refused(public: AsyncioFrontEnd, server: LoopbackServer) -> None:
     """Once, with the version; the server sees nothing."""
+    monkeypatch.setattr(hooked, gone, False)
     client = public.client(proxy="socks5://127.0.0.1:9")
     caught = failing(public, client, "GET", server.url + "/")
     assert (caught.type, caught.sent) == ("ConfigurationError", "never_sent")
@@ -104,11 +86,43 @@ def test_a_socks_proxy_is_refused(public: AsyncioFrontEnd, server: LoopbackServe
     assert not server.requests
 
 
+@pytest.mark.parametrize("is_named", [False, True], ids=["address", "name"])
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+def test_calls_go_through_a_socks_proxy(
+    public: AsyncioFrontEnd,
+    server: LoopbackServer,
+    tls_server: LoopbackServer,
+    certificates: Certificates,
+    secure: bool,
+    is_named: bool,
+) -> None:
+    """One connection, made there, serves them one after the other; several at once have one each."""
+    server = tls_server if secure else server
+    server.script("/", respond(200, body="hello"))
+    url = server.url.replace("127.0.0.1", "localhost") if is_named else server.url
+
+    async def at_once(count: int) -> list[str]:
+        return [
+            each.text for each in await asyncio.gather(*[client.get_async(url + "/") for _ in range(count)])
+        ]
+
+    with running_socks() as proxy:
+        client = public.client(
+            proxy=f"socks5h://{proxy.address}", connection_pool=certificates.pool(), base_timeout=10.0
+        )
+        for _ in range(3):
+            assert public.request(client, "GET", url + "/").text == "hello"
+        assert server.connection_count == len(proxy.requests) == 1
+        assert public.loop.run_until_complete(at_once(5)) == ["hello"] * 5
+        assert server.connection_count == len(proxy.requests)
+        assert {request.host for request in proxy.requests} == {"localhost" if is_named else "127.0.0.1"}
+
+
 def test_an_egress_policy_needs_a_connector_that_is_called(
     public: AsyncioFrontEnd, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a look at the socket, a call under a policy is refused, and one through a proxy is not."""
-    monkeypatch.setattr(session_exchange, "SEES_CONNECTIONS", False)
+    monkeypatch.setattr(hooked, "SEES_CONNECTIONS", False)
     server.script("/", respond(200))
     client = public.client(egress_policy=EgressPolicy(allow_loopback=True))
     caught = failing(public, client, "GET", server.url + "/")
@@ -255,7 +269,7 @@ def test_sockets_of_a_loop_that_was_closed_without_a_shutdown_are_closed(
     server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When the client is closed later, without the loop."""
-    use_public_connector(monkeypatch)
+    go_through_aiohttp(monkeypatch)
     server.script("/", respond(200, body="hello"))
     front_end = AsyncioFrontEnd()
     client = front_end.client()

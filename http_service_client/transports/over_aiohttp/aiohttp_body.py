@@ -1,7 +1,4 @@
-"""The body of a response over aiohttp, read piece by piece.
-
-`compatibility` lists what is private to aiohttp here.
-"""
+"""The body of a response over aiohttp, read piece by piece."""
 
 from __future__ import annotations
 
@@ -9,18 +6,14 @@ from typing import Any
 
 import aiohttp
 
-from ...core.effects import TIMED_OUT
 from ...core.outcomes import ended_by_close
 from ...core.timeouts import Timeout
-from ...drivers.aio_timers import TimerWheel
 from ...errors import Failure
 from ...http.messages import HttpRequest
 from ..failures import failure_of
 from .errors import ERRORS, translate_error
 from .exchange_timer import ExchangeTimer
-from .fast_path import FastResponse
 from .mocks import BufferedResponse
-from .selection import IS_AS_EXPECTED
 from .sessions import LoopSessions
 
 __all__ = ["AiohttpBodySource", "closed_in_mid_body", "ends_with_the_connection"]
@@ -32,29 +25,21 @@ class AiohttpBodySource:
     def __init__(
         self,
         request: HttpRequest,
-        response: aiohttp.ClientResponse | FastResponse | BufferedResponse,
+        response: aiohttp.ClientResponse | BufferedResponse,
         connection: Any,
-        timers: TimerWheel,
         sessions: LoopSessions,
     ) -> None:
         self._request = request
         self._response = response
         self._connection = connection
-        self._timers = timers
         self._sessions = sessions
-        if connection is not None and IS_AS_EXPECTED:  # None: a mock's response
-            # aiohttp's timer also runs while nobody reads; ours bounds each wait.
-            connection.read_timeout = None
-            connection._drop_timeout()
 
     async def read_async(self, timeout: Timeout) -> bytes | Failure:
         error: BaseException
         timed_out = False
         longest_wait = _shorter(timeout.read, timeout.total)
         try:
-            if IS_AS_EXPECTED and self._connection is not None:
-                return await self._read(longest_wait)
-            return await self._read_by_aiohttp(longest_wait)
+            return await self._read(longest_wait)
         except _WaitedTooLongError:
             timed_out = timeout.total == longest_wait
             error = TimeoutError()
@@ -71,32 +56,6 @@ class AiohttpBodySource:
             del error  # a traceback holds this frame
 
     async def _read(self, longest_wait: float | None) -> bytes:
-        content: Any = self._response.content
-        protocol = self._connection
-        # For the whole wait, even if data arrives that is not part of the body.
-        expires_at: float | None = None
-        while not content.is_eof() and not content._buffer and content.exception() is None:
-            if protocol.transport is None:
-                raise closed_in_mid_body()
-            now = self._timers.loop.time()
-            if expires_at is None and longest_wait is not None:
-                expires_at = now + longest_wait
-            waiter = protocol.next_data()
-            due = {} if expires_at is None else self._timers.schedule(now, expires_at - now, waiter)
-            try:
-                result = await waiter
-            finally:
-                due.pop(waiter, None)
-            if result is TIMED_OUT:
-                raise _WaitedTooLongError
-        if isinstance(content.exception(), aiohttp.ClientPayloadError) and content._buffer:
-            return content._read_nowait(-1)  # type: ignore[no-any-return]  # it arrived before the error, which the next read raises
-        data: bytes = content.read_nowait()
-        if not data:
-            self._check_end()
-        return data
-
-    async def _read_by_aiohttp(self, longest_wait: float | None) -> bytes:
         timer = ExchangeTimer(Timeout(total=longest_wait), proxy=None)
         try:
             with timer:
@@ -137,7 +96,7 @@ def _shorter(one: float | None, other: float | None) -> float | None:
     return min(one, other)
 
 
-def ends_with_the_connection(response: aiohttp.ClientResponse | FastResponse | BufferedResponse) -> bool:
+def ends_with_the_connection(response: aiohttp.ClientResponse | BufferedResponse) -> bool:
     """Whether only the end of the connection ends the body (RFC 9112, 6.3)."""
     coding = response.headers.get("Transfer-Encoding", "identity")
     return "Content-Length" not in response.headers and coding.lower() == "identity"

@@ -1,4 +1,4 @@
-"""The fast path around `ClientSession._request`: a call on a kept connection is cheaper, and otherwise the same."""
+"""The two ways of an asyncio exchange, over our own connections and through aiohttp: the same to the server and the caller."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import gzip
 import random
 from collections.abc import Iterator
 from typing import Any
-from unittest.mock import AsyncMock, Mock
+from unittest.mock import AsyncMock
 
 import aiohttp
 import pytest
@@ -25,37 +25,19 @@ from http_service_client import (
     Timeout,
 )
 from http_service_client.http.content_codings.decoder import Decoder
-from http_service_client.http.http1.errors import NotHttpError
 from http_service_client.http.http1.fast_path import FastHead
-from http_service_client.http.http1.framing import ParserSettings
 from http_service_client.testing.server import Action, LoopbackServer, hang_up, raw, reset, respond, stall
-from http_service_client.transports.over_aiohttp import connector
-from http_service_client.transports.over_aiohttp.protocol import StrictResponseHandler
-from http_service_client.transports.over_aiohttp.session_exchange import SessionExchange
 from kit.front_ends import AsyncioFrontEnd
+from network.hooked_path import go_through_aiohttp
 
 Urls = list[str]
 
 
 @pytest.fixture
 def asyncio_front_end() -> Any:
-    """The front end with the fast path."""
+    """The asyncio front end."""
     with AsyncioFrontEnd() as front_end:
         yield front_end
-
-
-@pytest.fixture
-def sent_by_session(monkeypatch: pytest.MonkeyPatch) -> Urls:
-    """The URLs that the transport sent through `ClientSession._request`."""
-    urls: Urls = []
-    real = SessionExchange._options
-
-    def noted(self: Any, request: Any, *others: Any) -> Any:
-        urls.append(request.url)
-        return real(self, request, *others)
-
-    monkeypatch.setattr(SessionExchange, "_options", noted)
-    return urls
 
 
 @pytest.mark.parametrize(
@@ -75,20 +57,18 @@ def sent_by_session(monkeypatch: pytest.MonkeyPatch) -> Urls:
     ],
     ids=repr,
 )
-def test_both_paths_send_the_same_request(
-    asyncio_front_end: AsyncioFrontEnd,
-    server: LoopbackServer,
-    sent_by_session: Urls,
-    method: str,
-    options: dict[str, Any],
+def test_both_ways_send_the_same_request(
+    asyncio_front_end: AsyncioFrontEnd, server: LoopbackServer, method: str, options: dict[str, Any]
 ) -> None:
-    """Request line, header fields and body are the same, whether aiohttp built the request or we did."""
+    """Request line, header fields and body are the same, whether aiohttp wrote the request or we did."""
     server.script("/", respond(200))
     client = asyncio_front_end.client()
-    for _ in range(2):
+    asyncio_front_end.request(client, method, server.url + "/", **options)
+    with pytest.MonkeyPatch.context() as patch:
+        go_through_aiohttp(patch)
         asyncio_front_end.request(client, method, server.url + "/", **options)
     first, second = server.requests
-    assert (first.connection, second.connection, len(sent_by_session)) == (1, 1, 1)
+    assert (first.connection, second.connection) == (1, 2)
     assert (first.method, first.target, first.body) == (second.method, second.target, second.body)
     assert sorted((name.lower(), value) for name, value in first.headers) == sorted(
         (name.lower(), value) for name, value in second.headers
@@ -143,21 +123,19 @@ def outcome(
     ids=repr,
 )
 @pytest.mark.parametrize("timeout", [Timeout(total=5, read=0.3), Timeout(total=0.4)], ids=["read", "total"])
-def test_both_paths_read_the_same_response(
-    asyncio_front_end: AsyncioFrontEnd,
-    server: LoopbackServer,
-    sent_by_session: Urls,
-    action: Action,
-    timeout: Timeout,
+def test_a_response_is_the_same_in_each_way(
+    asyncio_front_end: AsyncioFrontEnd, server: LoopbackServer, action: Action, timeout: Timeout
 ) -> None:
-    """The same response, or the same error with the same message and sent-state."""
-    server.script("/", action, respond(204), action)
-    by_aiohttp = outcome(asyncio_front_end, asyncio_front_end.client(), server.url + "/", timeout)
+    """Through aiohttp, on a new connection and on a kept one: the same error with the same message and sent-state, too."""
+    server.script("/", action, action, respond(204), action)
+    with pytest.MonkeyPatch.context() as patch:
+        go_through_aiohttp(patch)
+        by_aiohttp = outcome(asyncio_front_end, asyncio_front_end.client(), server.url + "/", timeout)
+    new = outcome(asyncio_front_end, asyncio_front_end.client(), server.url + "/", timeout)
     client = asyncio_front_end.client()
     asyncio_front_end.request(client, "GET", server.url + "/")
-    sent_by_session.clear()
-    assert outcome(asyncio_front_end, client, server.url + "/", timeout) == by_aiohttp
-    assert sent_by_session == []
+    assert outcome(asyncio_front_end, client, server.url + "/", timeout) == new == by_aiohttp
+    assert server.requests[-1].connection == server.requests[-2].connection
 
 
 def replaced(calls: Urls) -> Any:
@@ -313,57 +291,6 @@ def test_a_request_in_flight_during_close_is_abandoned(
     )
     assert kept == fresh
     assert kept[:2] == (ClientClosedError, SentState.ABANDONED)
-
-
-def test_a_new_origin_gets_the_fast_path_however_many_there_were(
-    asyncio_front_end: AsyncioFrontEnd, server: LoopbackServer, sent_by_session: Urls, monkeypatch: Any
-) -> None:
-    """Of too many origins, the oldest one is forgotten, and learned again when it is called."""
-    monkeypatch.setattr(connector, "_MAX_ORIGINS", 1)
-    server.script("/", respond(204))
-    client = asyncio_front_end.client()
-    other = server.url.replace("127.0.0.1", "localhost")
-    for url in (server.url, other, other, server.url, server.url):
-        asyncio_front_end.request(client, "GET", url + "/")
-    assert sent_by_session == [server.url + "/", other + "/", server.url + "/"]
-    assert server.connection_count == 2
-
-
-@pytest.mark.parametrize("first", [1, 100_000, 1_000_000], ids=["little", "more", "too much at once"])
-def test_a_body_that_arrives_faster_than_it_is_read_is_complete(first: int) -> None:
-    """The transport pauses, and no byte is lost."""
-    body = random.Random(1).randbytes(3_000_000)
-
-    async def read_slowly() -> bytes:
-        protocol = StrictResponseHandler(asyncio.get_running_loop(), ParserSettings(), None, Mock(), Mock())
-        protocol.connection_made(Mock(asyncio.Transport, get_extra_info=lambda name, default=None: default))
-        protocol.begin_parsing()
-        protocol.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n" + body[:first])
-        _, content = await protocol.read()
-        pieces = []
-        for at in range(first, len(body), 200_000):
-            protocol.data_received(body[at : at + 200_000])
-            pieces.append(await content.readany())
-        pieces.append(await content.read())
-        return b"".join(pieces)
-
-    assert asyncio.run(read_slowly()) == body
-
-
-@pytest.mark.parametrize("banner", [b"SSH-2.0-OpenSSH_9.6\r\n", b"220 mail.example ESMTP\r\n"])
-def test_a_server_that_speaks_first_is_no_http_server(banner: bytes) -> None:
-    """Its greeting arrives before the request is written, and is refused at once: no response will follow."""
-
-    async def exchange() -> None:
-        protocol = StrictResponseHandler(asyncio.get_running_loop(), ParserSettings(), None, Mock(), Mock())
-        protocol.connection_made(Mock(asyncio.Transport, get_extra_info=lambda name, default=None: default))
-        protocol.data_received(banner)
-        protocol.begin_parsing()
-        with pytest.raises(NotHttpError, match="not-http"):
-            await protocol.read()
-        assert protocol.should_close
-
-    asyncio.run(exchange())
 
 
 def test_an_idle_connection_keeps_no_response(

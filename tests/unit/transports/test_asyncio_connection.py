@@ -1,0 +1,242 @@
+"""A connection of the asyncio transport, without a network."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import random
+import tracemalloc
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+
+from http_service_client.core.effects import TIMED_OUT
+from http_service_client.http.http1.errors import NotHttpError
+from http_service_client.http.http1.framing import ParserSettings
+from http_service_client.transports.over_aiohttp.connection import Connection
+from kit.front_ends import run_task
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
+
+
+def connection_on(loop: asyncio.AbstractEventLoop, on_lost: Any = None) -> Connection:
+    """A connection over a transport that does nothing."""
+    made = Connection(loop, ParserSettings(), None, Mock(), on_lost or Mock())
+    made.connection_made(
+        Mock(asyncio.Transport, get_extra_info=lambda name, default=None: default, is_closing=lambda: False)
+    )
+    return made
+
+
+class Exchanges:
+    """Whole exchanges on one connection, in a loop whose time stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.now = 100.0
+        self.loop.time = lambda: self.now  # type: ignore[method-assign]
+        self.connection = connection_on(self.loop)
+
+    def begin(self, seconds: float | None) -> asyncio.Future[Any]:
+        ends_at = None if seconds is None else self.now + seconds
+        return self.connection.request_whole(b"GET / HTTP/1.1\r\n\r\n", ends_at)
+
+    async def move(self, seconds: float) -> None:
+        self.now += seconds
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+    def timers(self) -> list[asyncio.TimerHandle]:
+        found: list[Any] = [thing for thing in gc.get_objects() if type(thing) is asyncio.TimerHandle]
+        return [handle for handle in found if getattr(handle._callback, "__self__", None) is self.connection]
+
+
+def test_each_exchange_ends_at_its_own_time() -> None:
+    """A shorter time than that of the exchange before is kept, and so is a longer one."""
+
+    async def run() -> None:
+        exchanges = Exchanges()
+        for seconds in (30.0, 1.0, None, 10.0):
+            whole = exchanges.begin(seconds)
+            exchanges.connection.data_received(HEAD + b"ok")
+            assert whole.result()[1] == b"ok"
+        await exchanges.move(0.5)
+        whole = exchanges.begin(10.0)
+        await exchanges.move(0.6)  # the time of the second one
+        await exchanges.move(9.3)
+        assert not whole.done()
+        await exchanges.move(0.2)
+        assert whole.result() is TIMED_OUT
+
+    run_task(run())
+
+
+def test_an_exchange_without_a_limit_is_not_cut_by_the_timer_of_another() -> None:
+    """The timer of an earlier exchange is still there."""
+
+    async def run() -> None:
+        exchanges = Exchanges()
+        exchanges.begin(1.0)
+        exchanges.connection.data_received(HEAD + b"ok")
+        whole = exchanges.begin(None)
+        await exchanges.move(1000.0)
+        assert not whole.done()
+
+    run_task(run())
+
+
+def test_the_exchanges_of_a_connection_share_a_timer() -> None:
+    """Also those of one deadline, each of which has a little less time. A lost connection leaves none."""
+
+    async def run() -> None:
+        exchanges = Exchanges()
+        seen = []
+        for number in range(100):
+            exchanges.begin(30.0 - number * 1e-6)
+            exchanges.connection.data_received(HEAD + b"ok")
+            seen += exchanges.timers()
+        assert len(seen) == 100
+        assert len({id(timer) for timer in seen}) == 1
+        exchanges.connection.connection_lost(None)
+        assert exchanges.timers() == []
+
+    run_task(run())
+
+
+@pytest.mark.parametrize("after", [b"", b"\r\n", b"junk"])
+@pytest.mark.parametrize(
+    "cuts", [[], [3], [len(HEAD)], [len(HEAD) + 1], [len(HEAD), len(HEAD) + 1]], ids=repr
+)
+def test_a_whole_response_is_the_same_in_pieces(cuts: list[int], after: bytes) -> None:
+    """Its body is bytes, whatever the loop passes. A connection on which more follows is not used again."""
+
+    async def run() -> None:
+        exchanges = Exchanges()
+        whole = exchanges.begin(None)
+        data = bytearray(HEAD + b"ok" + after)
+        for start, end in zip([0, *cuts], [*cuts, len(data)], strict=True):
+            exchanges.connection.data_received(data[start:end])
+        result = whole.result()
+        if cuts == [3]:
+            assert result is None  # an incomplete head is read in pieces
+            return
+        assert (result[1], type(result[1])) == (b"ok", bytes)
+        assert exchanges.connection.must_close is (after == b"junk")
+
+    run_task(run())
+
+
+def test_a_body_in_tiny_pieces_takes_the_memory_of_its_bytes() -> None:
+    """As objects of their own, they would take fifty times as much."""
+
+    async def run() -> None:
+        exchanges = Exchanges()
+        whole = exchanges.begin(None)
+        exchanges.connection.data_received(HEAD.replace(b": 2", b": 40000"))
+        tracemalloc.start()
+        for _ in range(20_000):
+            exchanges.connection.data_received(bytes(bytearray(b"ab")))
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert whole.result()[1] == b"ab" * 20_000
+        assert peak < 150_000
+
+    run_task(run())
+
+
+def test_a_body_that_is_lost_on_the_way_is_read_as_far_as_it_came() -> None:
+    """Its reader gets the head, what has arrived of the body, and then the error."""
+
+    async def run() -> None:
+        exchanges = Exchanges()
+        whole = exchanges.begin(None)
+        for data in (HEAD.replace(b": 2", b": 9"), b"abc", b"def"):
+            exchanges.connection.data_received(data)
+        exchanges.connection.connection_lost(ConnectionResetError())
+        assert whole.result() is None
+        parser = exchanges.connection.parser
+        head = parser.read_head()
+        assert head is not None
+        assert (head.status, parser.read_body(), parser.read_body()) == (200, b"abcdef", None)
+        assert isinstance(exchanges.connection.error, ConnectionResetError)
+
+    run_task(run())
+
+
+@pytest.mark.parametrize("first", [1, 100_000, 1_000_000], ids=["little", "more", "too much at once"])
+def test_a_body_that_arrives_faster_than_it_is_read_is_complete(first: int) -> None:
+    """The transport pauses where too much waits for the reader, goes on when the reader does, and no byte is lost."""
+    body = random.Random(1).randbytes(3_000_000)
+
+    async def read_slowly() -> bytes:
+        connection = connection_on(asyncio.get_running_loop())
+        connection.begin("GET")
+        connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n" + body[:first])
+        assert connection.parser.read_head() is not None
+        pieces = []
+        for at in range(first, len(body), 200_000):
+            while piece := connection.parser.read_body():
+                pieces.append(piece)
+            changed = connection.changed()
+            connection.data_received(body[at : at + 200_000])
+            await changed
+        while piece := connection.parser.read_body():
+            pieces.append(piece)
+        is_paused = connection.transport.pause_reading.called
+        assert is_paused == connection.transport.resume_reading.called == (first == 1_000_000)
+        return b"".join(pieces)
+
+    assert run_task(read_slowly()) == body
+
+
+@pytest.mark.parametrize("banner", [b"SSH-2.0-OpenSSH_9.6\r\n", b"220 mail.example ESMTP\r\n"])
+def test_a_server_that_speaks_first_is_no_http_server(banner: bytes) -> None:
+    """Its greeting arrives before the request is written, and is no response to it: no other will follow."""
+
+    async def exchange() -> None:
+        connection = connection_on(asyncio.get_running_loop())
+        connection.data_received(banner)
+        assert connection.request_whole(b"GET / HTTP/1.1\r\n\r\n").result() is None
+        with pytest.raises(NotHttpError, match="not-http"):
+            connection.parser.read_head()
+
+    run_task(exchange())
+
+
+def test_an_exchange_that_timed_out_is_not_read_to_its_end() -> None:
+    """When its connection goes, what has arrived of the response is no fault of the server."""
+
+    async def run() -> Connection:
+        lost: list[Any] = []
+        made = connection_on(asyncio.get_running_loop(), lost.append)
+        whole = made.request_whole(b"GET / HTTP/1.1\r\n\r\n")
+        made.data_received(HEAD + b"o")
+        whole.set_result("timed out")
+        made.connection_lost(None)
+        assert lost == [made]
+        return made
+
+    assert run_task(run()).error is None
+
+
+@pytest.mark.parametrize(
+    ("status", "is_encoded", "max_size", "length", "is_whole"),
+    [
+        (200, False, None, 10**9, True),
+        (200, True, None, 65536, True),
+        (200, True, None, 65537, False),
+        (200, False, 100, 100, True),
+        (200, False, 100, 101, False),
+        (302, False, None, 1, False),
+        (304, False, None, 0, True),
+    ],
+)
+def test_a_plain_body_of_a_usual_size_is_read_whole(
+    status: int, is_encoded: bool, max_size: int | None, length: int, is_whole: bool
+) -> None:
+    """Not one that is too large, that takes long to decode, or that belongs to a redirect."""
+    handler: Any = SimpleNamespace(_max_size=max_size)
+    head: Any = SimpleNamespace(status=status, is_encoded=is_encoded)
+    assert Connection._may_read_whole(handler, head, length) is is_whole
