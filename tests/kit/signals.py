@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextvars
 import dis
+import gc
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -68,6 +69,8 @@ def _interrupted(
 
     error: BaseException | None = None
     tracing = sys.gettrace()
+    was_enabled = gc.isenabled()
+    gc.disable()  # it would run finalizers of other tests, and they would be interrupted
     sys._getframe().f_trace_opcodes = True  # Python 3.12 looks at it only where tracing begins
     sys.settrace(enter)
     try:
@@ -77,6 +80,8 @@ def _interrupted(
     finally:
         sys.settrace(tracing)
         latest.clear()
+        if was_enabled:
+            gc.enable()
     if place is None:
         return None
     check()
