@@ -338,6 +338,14 @@ def test_what_a_flow_may_not_do(
     assert (error.sent_state, ("POST", URL) in sent(harness)) == (SentState.NEVER_SENT, False)
 
 
+@pytest.mark.parametrize("status", [201, 500])
+def test_a_flow_may_end_with_a_request_of_its_own(front_end: FrontEnd, status: int) -> None:
+    """Such as one that returns a lease: it repeats nothing, whatever became of the call's own."""
+    harness = Harness(front_end, status, TOKEN)
+    response = harness.request("POST", auth=flow_of(None, HttpRequest("POST", TOKEN_URL)), retry_policy=False)
+    assert (response.status_code, sent(harness)) == (status, [("POST", URL), ("POST", TOKEN_URL)])
+
+
 def test_a_flow_must_be_a_generator(front_end: FrontEnd) -> None:
     """One that returns the request would never see a response."""
 

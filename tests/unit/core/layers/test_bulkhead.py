@@ -26,7 +26,7 @@ from http_service_client import (
     SentState,
     priority,
 )
-from http_service_client.core.layers.bulkhead import BulkheadLayer
+from http_service_client.core.layers.bulkhead import BulkheadLayer, admit
 from http_service_client.core.machines.bulkhead import Bulkhead, BulkheadPermit
 from http_service_client.events import LimitRefused, LimitWaited, RetryStopped, StopReason
 from http_service_client.policies import BulkheadSettings
@@ -162,6 +162,38 @@ def test_the_deadline_ends_a_wait(front_end: FrontEnd) -> None:
     assert "waited for a permit of the bulkhead for https://api.example.com" in str(error)
     assert (error.sent_state, harness.sends) == (SentState.NEVER_SENT, 0)
     assert harness.state.bulkhead.waiting == 0
+
+
+@pytest.mark.parametrize(
+    ("max_wait", "total_timeout", "wait"),
+    [
+        (None, None, None),
+        (5.0, None, 5.0),
+        (None, 3.0, 3.0),
+        (5.0, 3.0, 3.0),
+        (3.0, 5.0, 3.0),
+    ],
+)
+def test_the_nearer_limit_ends_a_wait(
+    front_end: FrontEnd, max_wait: float | None, total_timeout: float | None, wait: float | None
+) -> None:
+    """That of the queue, or the deadline, and the error says which."""
+    harness = harness_of(front_end, bulkhead={"max_waiting": 1, "max_wait": max_wait})
+    taken(harness)
+    call = harness.client._call_builder.build("GET", URL, total_timeout=total_timeout)
+    permit = harness.state.bulkhead.permit()
+    plan = admit(permit, call)
+    acquire: Any = next(plan)
+    assert acquire.timeout == wait
+    if wait is None:
+        plan.close()
+    else:
+        with pytest.raises(StopIteration) as ended:
+            plan.send(False)
+        assert ended.value.value.error_type is (
+            BulkheadFullError if wait == max_wait else DeadlineExceededError
+        )
+    permit.release()
 
 
 def test_a_waiter_is_displaced_by_a_more_important_call(front_end: FrontEnd) -> None:

@@ -145,6 +145,15 @@ def test_a_head_request_is_answered_by_a_stored_get(front_end: FrontEnd) -> None
     assert (response.content, response.headers["ETag"], cached.sends) == (b"", '"1"', 1)
 
 
+def test_a_failed_head_request_ends_nothing(front_end: FrontEnd) -> None:
+    """Its headers are those of an error page."""
+    tag = {"ETag": '"1"'}
+    cached = Cached(front_end, cached_for(60, "body", **tag), HttpResponse(404, headers={"ETag": '"2"'}))
+    cached.get()
+    assert cached.request("HEAD", headers={"Cache-Control": "no-cache"}).status_code == 404
+    assert cached.get().text == "body"
+
+
 def test_a_head_response_that_differs_ends_the_stored_one(front_end: FrontEnd) -> None:
     """It shows that the resource has changed (RFC 9111, 4.3.5)."""
     cached = Cached(front_end, cached_for(60, ETag='"1"'), cached_for(60, ETag='"2"'))
@@ -223,6 +232,24 @@ def test_a_change_that_may_have_happened_ends_what_was_stored(front_end: FrontEn
     except ConnectionLostError:
         pass
     assert cached.get().text == "new"
+
+
+@pytest.mark.parametrize(("lost", "status", "text"), [
+    (1, 204, "new"), (1, 400, "new"), (1, 404, "new"), (1, 499, "new"), (0, 400, "old"), (0, 499, "old"),
+])  # fmt: skip
+def test_a_refusal_after_a_lost_attempt_is_that_of_a_change_that_may_have_happened(
+    front_end: FrontEnd, lost: int, status: int, text: str
+) -> None:
+    """A repeated DELETE is answered by 404 when the lost one was processed."""
+    cached = Cached(
+        front_end,
+        *(cached_for(60, "old"), *[ConnectionResetError()] * lost, HttpResponse(status)),
+        cached_for(60, "new"),
+        enable_retry_policy=True,
+    )
+    cached.get()
+    assert cached.request("DELETE").attempts == 1 + lost
+    assert cached.get().text == text
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,18 @@ def test_a_response_that_is_not_stored_is_not_shared() -> None:
     assert (len(network.transport.sent), network.clock.monotonic()) == (6, 3.0)
 
 
+def test_a_response_that_is_confirmed_is_shared_again() -> None:
+    """When the service says that it stays fresh, requests that come later wait for the one exchange."""
+    tag = {"ETag": '"1"'}
+    once = HttpResponse(200, content="x", headers={"Cache-Control": "no-cache", **tag})
+    network = Async(once, late(1.0, HttpResponse(304, headers={"Cache-Control": "max-age=5", **tag})))
+    network.gather({})
+    network.gather({})
+    network.clock.advance(10.0)
+    assert [response.text for response in network.gather({}, {}, {})] == ["x"] * 3
+    assert len(network.transport.sent) == 3
+
+
 def test_it_can_be_switched_off() -> None:
     """coalesce=False."""
     network = Async(late(1.0, cached_for(60)), coalesce=False)

@@ -31,10 +31,12 @@ from http_service_client import (
 from http_service_client.auth import AuthFlow
 from http_service_client.core.layers.chaos import ChaosLayer
 from http_service_client.core.open_body import OpenResponse
+from http_service_client.errors import Failure
 from http_service_client.events import AttemptFinished, ChaosInjected, Timeline
 from http_service_client.transports.injected import _FAULTS, INJECTED_FAULTS
-from kit.fakes import ORIGIN, RESET, URL, Harness
+from kit.fakes import ORIGIN, RESET, URL, FakeClock, Harness
 from kit.front_ends import FrontEnd, run_task
+from kit.streaming import ScriptedSource, StreamingTransport
 
 ONCE: dict[str, Any] = {"retry_policy": False}
 
@@ -119,6 +121,39 @@ def test_a_latency_before_connecting_ends_with_the_connect_timeout(front_end: Fr
     assert (harness.sends, len([each for each in injected(harness) if each[0] == "latency"])) == (0, 3)
 
 
+def test_what_is_injected_into_a_stream_is_seen_as_that_of_the_wire(front_end: FrontEnd) -> None:
+    """The latency is part of the time to the first byte, and the body breaks off; the events say both."""
+    limits: list[float | None] = []
+
+    class Source(ScriptedSource):
+        def read(self, timeout: Timeout) -> bytes | Failure:
+            limits.append(timeout.read)
+            return super().read(timeout)
+
+    class Streaming(StreamingTransport):
+        def open_response(self, request: HttpRequest, timeout: Timeout) -> OpenResponse:
+            source = Source((b"x" * 500, b"x" * 500))
+            return OpenResponse(200, source=source, headers={"Content-Length": "1000"}, url=request.url)
+
+        async def open_response_async(self, request: HttpRequest, timeout: Timeout) -> OpenResponse:
+            return self.open_response(request, timeout)
+
+    events: list[Any] = []
+    client = front_end.client(
+        chaos=ChaosPolicy(latency=2.0, latency_rate=1, truncation_rate=1, seed=7),
+        transport=Streaming(),
+        clock=FakeClock(),
+        on_event=events.append,
+    )
+    with (
+        front_end.stream(client, "GET", URL, timeout=Timeout(first_byte=5.0)) as response,
+        pytest.raises(ProtocolError, match="was cut short after"),
+    ):
+        list(response.iter_bytes())
+    assert limits[0] == 3.0
+    assert [event.kind for event in events if isinstance(event, ChaosInjected)] == ["latency", "truncation"]
+
+
 def test_a_cancelled_delay_releases_everything() -> None:
     """The response that was held back is closed, with its connection and its slots."""
     closed: list[str] = []
@@ -158,15 +193,21 @@ def test_closing_the_client_ends_a_delay(front_end: FrontEnd) -> None:
         (ChaosPolicy(latency=600, latency_rate=1), 200),
         (ChaosPolicy(latency=600, latency_rate=1, errors=[ConnectError], error_rate=1), ClientClosedError),
     ]:
-        client = HttpServiceClient(HttpClientConfig(chaos=chaos), transport=_Answering())
-        timer = threading.Timer(0.02, client.close)
-        timer.start()
+        timers: list[threading.Timer] = []
+
+        def close_soon(event: object) -> None:
+            if isinstance(event, ChaosInjected) and not timers:
+                timers.append(threading.Timer(0.01, client.close))
+                timers[0].start()
+
+        config = HttpClientConfig(chaos=chaos)
+        client = HttpServiceClient(config, transport=_Answering(), on_event=close_soon)
         result: Any
         try:
             result = front_end.run(front_end.calling(client, "GET", URL, timeout=None)).status_code
         except ClientClosedError as error:
             result = type(error)
-        timer.join()
+        timers[0].join()
         assert result == expected
 
 

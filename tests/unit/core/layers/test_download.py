@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from http_service_client import HttpRequest, HttpResponse, ReadTimeoutError, SentState, Timeout
+from http_service_client import HttpRequest, HttpResponse, ProtocolError, ReadTimeoutError, SentState, Timeout
 from http_service_client.core.effects import TIMED_OUT, Invoke, Work
 from http_service_client.core.layers.download import Download
 from http_service_client.core.open_body import OpenResponse
@@ -15,6 +15,7 @@ from http_service_client.errors import AttemptTimeoutError, DeadlineExceededErro
 from kit.fakes import URL
 
 LOST = Failure(ReadTimeoutError, "slow", SentState.MAYBE_PROCESSED)
+VALIDATOR = {"ETag": '"v1"'}
 VERSION = ('"v1"', None, None, None)  # an ETag, by which another attempt can ask for the rest
 
 
@@ -35,6 +36,12 @@ class Sink:
     def write(self, pieces: list[bytes]) -> None:
         self.received += sum(map(len, pieces))
 
+    def remember(self, url: str, version: Any) -> None:
+        pass
+
+    def commit(self) -> None:
+        pass
+
     def rewind(self, offset: int) -> None:
         self.received = offset
 
@@ -44,7 +51,9 @@ def a_call(remaining: float | None = None, progress: Any = None, **limits: float
         current=SimpleNamespace(has_progressed=None),
         remaining=lambda: remaining,
         clock=lambda: 0.0,
-        options=SimpleNamespace(timeout=Timeout(**limits), progress=progress),
+        options=SimpleNamespace(
+            timeout=Timeout(**limits), progress=progress, stream=SimpleNamespace(max_size=None)
+        ),
         discard_body=lambda: None,
     )
 
@@ -59,6 +68,19 @@ def driven(plan: Any) -> Any:
             value = effect.function(*effect.arguments)
     except StopIteration as stop:
         return stop.value
+
+
+class Exchanges:
+    """The layers below, with a response for each request; one more request fails the test."""
+
+    def __init__(self, *outcomes: Any) -> None:
+        self._outcomes = list(outcomes)
+        self.ranges: list[str | None] = []
+
+    def __call__(self, request: HttpRequest, call: Any) -> Any:
+        yield from ()
+        self.ranges.append(request.headers.get("Range"))
+        return self._outcomes.pop(0)
 
 
 def attempted(download: Download, call: Any, sink: Sink, arrived: int) -> Any:
@@ -81,19 +103,63 @@ def test_an_earlier_download_is_restored_once() -> None:
     assert sink.restored == [URL]
 
 
-def test_of_a_file_that_had_arrived_whole_the_last_byte_is_requested_again() -> None:
-    """There must be a response to return."""
-    sink, requested = Sink(), []
-    sink.received = 10
-    answers: list[Any] = [HttpResponse(416, headers={"Content-Range": "bytes */10"}), LOST]
+@pytest.mark.parametrize(
+    ("headers", "total"),
+    [
+        ({"Content-Length": "10"}, 10),
+        ({"Content-Length": "10", "Content-Encoding": "gzip"}, None),
+        ({"Content-Length": "\u0661\u0660"}, None),
+        ({"Content-Length": "10,10"}, None),
+        ({}, None),
+    ],
+)
+def test_progress_knows_the_total_if_the_headers_say_it(headers: dict[str, str], total: int | None) -> None:
+    """The length of an encoded body is not that of the file."""
+    progress: list[tuple[int, int | None]] = []
+    call = a_call(progress=lambda done, total: progress.append((done, total)))
+    exchanges = Exchanges(HttpResponse(200, content=b"0123456789", headers=headers))
+    assert driven(Download(Sink()).attempt(exchanges, HttpRequest("GET", URL), call)).status_code == 200
+    assert (progress, exchanges.ranges) == ([(10, total)], [None])
 
-    def proceed(request: Any, call: Any) -> Any:
-        yield from ()
-        requested.append(request.headers["Range"])
-        return answers.pop(0)
 
-    assert driven(Download(sink).attempt(proceed, HttpRequest("GET", URL), a_call())) is LOST
-    assert requested == ["bytes=10-", "bytes=9-"]
+# The bytes that the sink has, the first part to request, the responses, the requested ranges, and the end.
+PART = {"Content-Range": "bytes 0-9/30"}
+EXCHANGES: dict[str, tuple[int, int | None, list[Any], list[str | None], Any]] = {
+    "whole": (10, None, [(416, {"Content-Range": "bytes */10"}), LOST], ["bytes=10-", "bytes=9-"], LOST),
+    "a gap": (10, None, [(206, {"Content-Range": "bytes 12-19/20"})], ["bytes=10-"], ProtocolError),
+    "busy": (10, None, [(503, {})], ["bytes=10-"], 503),
+    "a first part": (0, 10, [(206, PART)], ["bytes=0-9"], 206),
+    "a first part without a range": (0, 10, [(206, {}), (200, {})], ["bytes=0-9", None], 200),
+    "a first part of another length": (0, 10, [(206, {**PART, "Content-Length": "9"}), LOST], ["bytes=0-9", None], LOST),
+    "no parts": (0, 10, [(200, {})], ["bytes=0-9"], 200),
+    "busy with a first part": (0, 10, [(503, {})], ["bytes=0-9"], 503),
+    "an empty file": (0, 10, [(416, {}), (200, {})], ["bytes=0-9", None], 200),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("received", "first_part", "responses", "ranges", "end"), EXCHANGES.values(), ids=EXCHANGES
+)
+def test_the_exchanges_of_an_attempt(
+    received: int, first_part: int | None, responses: list[Any], ranges: list[str | None], end: Any
+) -> None:
+    """Another one follows only where the response says that it would bring the file."""
+    sink = Sink()
+    sink.received = received
+    content = b"0123456789"
+    exchanges = Exchanges(
+        *(
+            HttpResponse(each[0], content=content, headers=each[1] | VALIDATOR)
+            if isinstance(each, tuple)
+            else each
+            for each in responses
+        )
+    )
+    outcome = driven(Download(sink, first_part).attempt(exchanges, HttpRequest("GET", URL), a_call()))
+    assert exchanges.ranges == ranges
+    assert getattr(outcome, "status_code", getattr(outcome, "error_type", None)) == getattr(
+        end, "error_type", end
+    )
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,9 @@ from http_service_client import (
     HttpResponse,
     RetryCondition,
     RetryPolicy,
+    SentState,
     ThrottledError,
+    TransportError,
     deadline,
 )
 from http_service_client.errors import CallRefusedError, TlsVerificationError
@@ -98,6 +100,8 @@ ROWS: list[tuple[list[Any], dict[str, Any], dict[str, Any], str, dict[str, Any],
         {},
         {},
     ),
+    # The client was closed meanwhile, say.
+    ([failure(TransportError, SentState.ABANDONED)], {}, {"method": "POST"}, "", {}, {}),
     (
         [READ_TIMEOUT],
         {},
@@ -199,22 +203,24 @@ def test_a_rate_limit_says_when_the_turn_would_come(
     assert line == f"would have been sent with {said}"
 
 
-def test_a_call_without_a_connection_says_how_many_it_needed(front_end: FrontEnd) -> None:
+@pytest.mark.parametrize("limit", ["max_connections_per_host", "max_connections"])
+def test_a_call_without_a_connection_says_how_many_it_needed(front_end: FrontEnd, limit: str) -> None:
     """When one would have become free, nobody knows; with one for each call before it, it had not waited."""
+    pool: dict[str, Any] = {limit: 1}
     harness = Harness(
         front_end,
         200,
-        connection_pool=ConnectionPoolConfig(max_connections_per_host=1, pool_timeout=0.01),
+        connection_pool=ConnectionPoolConfig(**pool, pool_timeout=0.01),
         retry_policy_config=policy(max_attempts=1),
     )
     harness.request()
-    held = harness.state.connections
+    held = harness.limits[0] if limit == "max_connections" else harness.state.connections
     assert held.try_acquire()
     waiter = held.acquire_later()
     said = reasons(harness, "GET")
     waiter.release()
     held.release()
-    assert "would have been sent at once with max_connections_per_host=3" in said
+    assert f"would have been sent at once with {limit}=3" in said
 
 
 def test_a_call_after_its_deadline_says_by_how_much(front_end: FrontEnd) -> None:

@@ -117,6 +117,27 @@ def test_a_function_gets_the_error_and_the_request(front_end: FrontEnd) -> None:
     assert all(each[3] for each in seen)
 
 
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (DOWN, f"GET {URL} answered 503"),
+        (202, "the response 202 counts as a failure"),
+    ],
+)
+def test_the_error_of_a_response_says_what_it_was(front_end: FrontEnd, status: int, message: str) -> None:
+    """That of `raise_for_status`, or if that raises none, what the policy thinks of it."""
+    seen: list[Any] = []
+
+    def stand_in(error: Any) -> Any:
+        seen.append((str(error).partition(";")[0].strip(), error.status_code, error.response.status_code))
+        return []
+
+    fallback = {"function": stand_in, "failures": [DOWN, 202]}
+    harness = Harness(front_end, status, fallback=fallback)
+    harness.request(retry_policy=False)
+    assert seen == [(message, status, status)]
+
+
 def test_an_async_function_is_awaited(front_end: FrontEnd) -> None:
     """Also for a blocking call."""
 

@@ -18,6 +18,7 @@ from http_service_client import (
     ConnectionPoolConfig,
     DeadlineExceededError,
     HttpClientConfig,
+    HttpClientError,
     HttpRequest,
     HttpResponse,
     HttpServiceClient,
@@ -29,10 +30,11 @@ from http_service_client import (
 )
 from http_service_client.core.effects import Outcome
 from http_service_client.core.layers.rate_limit import wait_for_turn
+from http_service_client.errors import Failure
 from http_service_client.events import LimitRefused, LimitWaited, RetryStopped, StopReason
 from http_service_client.policies import RateLimitSettings
 from http_service_client.testing import ScriptedTransport, VirtualClock
-from kit.fakes import Harness
+from kit.fakes import READ_TIMEOUT, REFUSED, RESET, Harness, short
 from kit.forks import in_a_child, needs_fork
 from kit.front_ends import FrontEnd
 from kit.threads import wait_until
@@ -104,6 +106,18 @@ def test_an_attempt_that_a_circuit_refuses_returns_its_token(front_end: FrontEnd
     harness.request(**ONCE)
     for _ in range(5):
         harness.error(CircuitOpenError, **ONCE)
+    assert harness.state.rate_limiter.snapshot().tokens == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("learning", [{}, {"follow_headers": True}], ids=repr)
+@pytest.mark.parametrize("outcome", [REFUSED, RESET, READ_TIMEOUT], ids=short)
+def test_a_lost_attempt_keeps_its_token(
+    front_end: FrontEnd, learning: dict[str, Any], outcome: Failure
+) -> None:
+    """The service, or what stands before it, may have counted it."""
+    limit = RateLimitPolicy(0.01, burst=2, max_wait=0, **learning)
+    harness = Harness(front_end, outcome, rate_limit=limit)
+    harness.error(HttpClientError, **ONCE)
     assert harness.state.rate_limiter.snapshot().tokens == pytest.approx(1.0)
 
 

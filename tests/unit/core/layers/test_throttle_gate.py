@@ -14,11 +14,13 @@ from http_service_client import (
     RetryPolicy,
     ThrottledError,
 )
+from http_service_client.core.effects import Sleep
+from http_service_client.core.layers.throttle_gate import ThrottleGateLayer
 from http_service_client.core.machines.throttle_gate import ThrottleGate
 from http_service_client.events import RetryStopped, StopReason, ThrottleRefused, ThrottleWaited
 from http_service_client.http.messages import HttpRequest
 from http_service_client.testing import ScriptedTransport, VirtualClock
-from kit.fakes import Harness
+from kit.fakes import URL, Harness
 from kit.front_ends import FrontEnd
 
 BUSY = (429, {"Retry-After": "5"})
@@ -175,6 +177,24 @@ def test_twenty_callers_of_a_service_that_asks_for_a_pause() -> None:
         assert len(arrivals) <= 23
 
     asyncio.run(main())
+
+
+def test_a_wait_that_the_end_of_the_client_cut_short_is_not_begun_again(front_end: FrontEnd) -> None:
+    """The call goes on, and its exchange says that the client was closed."""
+    harness = Harness(front_end, BUSY, 200)
+    harness.request(**ONCE)
+    call = harness.client._call_builder.build("GET", URL, timeout=20.0)
+    outcomes = [HttpResponse(200)]
+
+    def proceed(request: HttpRequest, call: Any) -> Any:
+        yield from ()
+        return outcomes.pop()
+
+    plan = ThrottleGateLayer(lambda: 0.5)(proceed, call.request, call)
+    assert isinstance(next(plan), Sleep)
+    with pytest.raises(StopIteration):
+        plan.send(None)
+    assert outcomes == []
 
 
 def test_a_cancelled_wait_leaves_nothing_behind() -> None:
