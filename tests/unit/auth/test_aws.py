@@ -21,11 +21,12 @@ from http_service_client import (
     RetryPolicy,
     TokenError,
 )
-from http_service_client.auth import AwsSigV4, SignableRequest
+from http_service_client.auth import AwsSigV4, SignableRequest, aws
 from http_service_client.drivers.aio import WORKERS
 from kit.fakes import FakeTransport, Harness
 from kit.front_ends import FrontEnd
 from kit.sigv4 import is_signed
+from kit.threads import wait_until
 
 botocore = pytest.importorskip("botocore", reason="an extra that is not installed here")
 
@@ -147,6 +148,14 @@ def test_what_is_signed_is_what_is_sent(front_end: FrontEnd, service: str, optio
     assert not is_signed(request, body, S3["secret_key"])
 
 
+def test_a_plus_in_a_query_is_a_space() -> None:
+    """As AWS reads it, and signs it by its escape."""
+    plus, escaped = (
+        sign(SUITE, "GET", f"https://example.amazonaws.com/?q={q}") for q in ("a+b+c", "a%20b%20c")
+    )
+    assert plus["Authorization"] == escaped["Authorization"]
+
+
 def test_each_attempt_is_signed_again(front_end: FrontEnd, times: Times) -> None:
     """AWS refuses signatures that are five minutes old."""
     times.now = [datetime.datetime(2026, 1, 1), datetime.datetime(2026, 1, 1, 0, 10)]
@@ -206,6 +215,20 @@ def test_credentials_are_fetched_in_a_thread(front_end: FrontEnd, monkeypatch: p
     assert fetched_on is not threading.main_thread()
     assert used_on is threading.main_thread()
     assert is_signed(*last(harness), S3["secret_key"])
+
+
+def test_eight_threads_may_wait_for_credentials() -> None:
+    """No more: a metadata service that hangs must not fill the process with threads."""
+    begun: list[int] = []
+    may_end = threading.Event()
+    for number in range(8):
+        assert not aws._THREADS.is_full
+        aws._THREADS.start(lambda number=number: (begun.append(number), may_end.wait(20)))  # type: ignore[misc]
+    try:
+        wait_until(lambda: len(begun) == 8)
+        assert aws._THREADS.is_full
+    finally:
+        may_end.set()
 
 
 def test_botocore_finds_credentials(front_end: FrontEnd, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import copy
 import hashlib
 import hmac
 import io
+import math
 import pickle
 from typing import Any
 
@@ -196,10 +197,40 @@ def test_a_key_can_be_replaced() -> None:
     assert not signer("new", **STRIPE).verify(old, b"{}")
 
 
+@pytest.mark.parametrize(
+    ("payload", "url", "signed"),
+    [
+        ("{path}", "https://h", b"/"),
+        ("{path}", "https://h/a?b=c", b"/a"),
+        ("{target}", "https://h", b"/"),
+        ("{target}", "https://h?b=c", b"/?b=c"),
+        ("{target}", "https://h/a", b"/a"),
+        ("{query}", "https://h/a?b=c", b"b=c"),
+        ("{query}", "https://h/a", b""),
+        ("{url}", "https://h", b"https://h"),
+        ("{method}", "", b"PUT"),
+        ("{host}", "https://other", b"h:8443"),
+        ("{header:X-Id}", "", b"7"),
+    ],
+)
+def test_what_a_field_stands_for_in_a_check(payload: str, url: str, signed: bytes) -> None:
+    """Of the URL as its receiver has put it together; an empty path is /, as it is sent."""
+    signature = hmac.new(b"k", signed, hashlib.sha256).hexdigest()
+    headers = {"X-Signature": signature, "Host": "h:8443", "X-Id": "7"}
+    assert signer("k", payload=payload).verify(headers, b"{}", method="put", url=url)
+
+
 @pytest.mark.parametrize(("payload", "url"), [("{header:X-Id}", ""), ("{path}", "https://[bad")])
 def test_a_header_or_url_that_cannot_be_read_fails_a_check(payload: str, url: str) -> None:
     """Such as bytes that are not UTF-8: a stranger sent them, and the receiver must not raise."""
     assert not signer(payload=payload).verify({"X-Signature": "0" * 64, "X-Id": "\udcff"}, b"", url=url)
+
+
+@pytest.mark.parametrize("tolerance", [None, 0, -1, math.nan, "300"])
+def test_a_wrong_tolerance_is_refused(tolerance: Any) -> None:
+    """A check without one would accept replays for ever."""
+    with pytest.raises(ConfigurationError, match="tolerance must be"):
+        signer("k", **STRIPE).verify({}, b"", tolerance=tolerance)
 
 
 def test_a_body_that_was_decoded_is_refused() -> None:

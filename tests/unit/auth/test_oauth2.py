@@ -273,7 +273,9 @@ def test_the_token_request_takes_no_longer_than_its_timeout(front_end: FrontEnd)
         {"scope": ["read", 5]},
         {"parameters": 5},
         {"timeout": 0},
+        {"timeout": None},
         {"refresh_ahead": -1},
+        {"refresh_ahead": None},
     ],
 )
 def test_wrong_settings_are_refused(settings: dict[str, Any]) -> None:
@@ -424,6 +426,15 @@ def test_a_copy_of_a_provider_s_token_has_its_settings_alone() -> None:
     assert auth not in (BearerToken(os.getcwd), BearerToken(os.getpid, refresh_ahead=5.0, timeout=7.0), None)
     assert HttpClientConfig(auth=auth) == HttpClientConfig(auth=twin)
     assert repr(twin) == "BearerToken(getcwd)"
+
+
+@pytest.mark.parametrize(
+    "settings", [{"timeout": 0}, {"timeout": None}, {"refresh_ahead": -1}, {"refresh_ahead": None}]
+)
+def test_wrong_settings_of_a_provider_are_refused(settings: dict[str, Any]) -> None:
+    """With the name of the setting."""
+    with pytest.raises(ConfigurationError, match=f"{next(iter(settings))} must be"):
+        BearerToken(os.getcwd, **settings)
 
 
 def test_a_provider_must_be_a_function() -> None:
