@@ -100,7 +100,7 @@ class AwsSigV4:
             and name.lower() != _HASH.lower()
         }
         is_s3 = self.service in _S3
-        if hashed == _UNSIGNED and not is_s3:
+        if hashed == _UNSIGNED:
             headers[_HASH] = _UNSIGNED
         parts = urlsplit(request.url)
         path = parts.path

@@ -357,6 +357,8 @@ def test_reprs_show_no_secret() -> None:
     [
         (100, 100.0),
         (100.5, 100.5),
+        (0.5, 0.5),
+        (999_999_999, 999_999_999.0),
         (NOW + datetime.timedelta(seconds=100), 100.0),
         (NOW.timestamp() + 100, None),  # 1994: taken for seconds from now
     ],
@@ -405,6 +407,11 @@ def test_an_expiry_of_a_provider_may_count_from_the_epoch(front_end: FrontEnd) -
         (None, "it must return a token, or (token, expiry), not NoneType"),
         (("t", "soon"), "its expiry must be seconds or a datetime, not str"),
         (("t", -5), "its token has expired already"),
+        (("t", 0), "its token has expired already"),
+        (("t", True), "its expiry must be seconds or a datetime, not bool"),
+        (("t", NOW), "its token has expired already"),
+        (("t", 5, 5), "it must return a token, or (token, expiry), not tuple"),
+        ((5, 5), "it must return a token, or (token, expiry), not tuple"),
         (("t", math.nan), "its expiry must be seconds or a datetime, not nan"),
         (("t", NOW.replace(tzinfo=None)), "its expiry is a datetime without a time zone"),
         ("Bearer t", "leave out its 'Bearer '"),
