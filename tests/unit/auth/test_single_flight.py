@@ -24,7 +24,9 @@ from http_service_client import (
 from http_service_client.auth import BearerToken, OAuth2ClientCredentials
 from http_service_client.core.machines.semaphore import Latch
 from http_service_client.core.timeouts import Timeout
-from kit.front_ends import FrontEnd, run_task
+from kit.fakes import Harness
+from kit.forks import in_a_child, needs_fork
+from kit.front_ends import BlockingFrontEnd, FrontEnd, run_task
 
 TOKEN_URL = "https://id.example.com/token"
 API = "https://api.example.com/charges"
@@ -348,3 +350,23 @@ def test_a_loop_that_ends_before_the_fetch_has_begun_leaves_none_behind() -> Non
     asyncio.run(run())
     assert tasks[0].cancelled()
     assert source.cache._fetch is None
+
+
+@needs_fork
+def test_a_forked_child_does_not_wait_for_the_fetch_of_its_parent() -> None:
+    """Which does not exist there. It makes one of its own."""
+    codes: list[int] = []
+    is_forked: list[bool] = []
+
+    def call() -> None:
+        assert Harness(BlockingFrontEnd(), 200, auth=auth).request(total_timeout=5).status_code == 200
+
+    def provide() -> str:
+        if not is_forked:
+            is_forked.append(True)
+            codes.append(in_a_child(call))
+        return "t1"
+
+    auth = BearerToken(provide)
+    call()
+    assert codes == [0]
