@@ -559,4 +559,68 @@ EQUIVALENTS = [
         "self._judge_at = 1",
         "an empty line is not judged either way",
     ),
+    Equivalent(
+        "policies/runner.py",
+        "Runner.guarded_async.guarded",
+        "if type(answer) is CoroutineType or UNFINISHED[type(answer)] is AWAITABLE:",
+        "if UNFINISHED[type(answer)] is AWAITABLE:",
+        "a coroutine is an awaitable, too: the type is asked first since that is quicker",
+    ),
+    Equivalent(
+        "policies/priority.py",
+        "priority.__exit__",
+        "if token is not None and _is_left_where_it_began(block, token):",
+        "if _is_left_where_it_began(block, token):",
+        "a block that was entered has a token; the check is for the type checker",
+    ),
+    Equivalent(
+        "auth/aws.py",
+        "AwsSigV4._sign",
+        'path = quote(unquote_to_bytes(path), safe="/-_.~")',
+        'path = quote(unquote_to_bytes(path), safe="/-_.~XX")',
+        "a letter is never escaped",
+    ),
+    Equivalent(
+        "auth/aws.py",
+        "_escaped_query",
+        '[quote(unquote_to_bytes(part), safe="-_.~") for part in (name, value)] for name, _, value in pairs',
+        '[quote(unquote_to_bytes(part), safe="-_.~XX") for part in (name, value)] for name, _, value in pairs',
+        "a letter is never escaped",
+    ),
+    *(
+        Equivalent(
+            "policies/gather_in_threads.py",
+            "",
+            '_SLICE = 0.25 if os.name == "nt" else 1.0',
+            after,
+            "a wait goes on after each slice, and on other systems than Windows a signal interrupts it in any case",
+        )
+        for after in (
+            '_SLICE = 0.25 if os.name == "nt" else 2.0',
+            '_SLICE = 0.5 if os.name == "nt" else 1.0',
+            '_SLICE = 0.25 if os.name != "nt" else 1.0',
+            '_SLICE = 0.25 if os.name == "ntXX" else 1.0',
+        )
+    ),
+    *(
+        Equivalent(
+            f"policies/{module}.py",
+            kind,
+            f"{left} = {rank}",
+            f"{left} = {rank + step}",
+            "ranks are only compared, and between two of them there is room",
+        )
+        for module, kind, left, rank in (
+            ("bulkhead", "BulkheadPolicy", "rank: ClassVar[int | None]", 80),
+            ("chaos", "ChaosPolicy", "rank", 100),
+            ("circuit_breaker", "CircuitBreakerPolicy", "rank", 70),
+            ("fallback", "FallbackPolicy", "rank", 10),
+            ("hedging", "HedgingPolicy", "rank", 35),
+            ("load_shedding", "LoadSheddingPolicy", "rank: ClassVar[int | None]", 50),
+            ("rate_limit", "RateLimitPolicy", "rank", 60),
+            ("result_cache", "ResultCachePolicy", "rank", 20),
+            ("retry", "RetryPolicy", "rank", 30),
+        )
+        for step in (1, -1)
+    ),
 ]
