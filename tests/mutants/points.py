@@ -15,7 +15,7 @@
     except       a type that is no longer caught
 
 Not mutated, because behaviour would not change or should not be pinned: annotations, `TYPE_CHECKING` blocks,
-docstrings, assertions, `__all__`, `__slots__`, the size of a cache, `__repr__`, what stands behind a function's return,
+overloads, docstrings, assertions, `__all__`, `__slots__`, the size of a cache, `__repr__`, what stands behind a return,
 and prose. Prose is a string with two lower-case words in it, and any string in a `raise` or in the call of an error, a
 warning or a logger: messages have tests of their own.
 
@@ -203,6 +203,8 @@ class _Finder(ast.NodeVisitor):
         self._is_prose = was
 
     def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        if any(_name(decorator) == "overload" for decorator in node.decorator_list):
+            return  # for type checkers
         # Run when the function is made, which is in the scope around it.
         self._visit_all([*node.decorator_list, *node.args.defaults, *node.args.kw_defaults])
         if node.name == "__repr__":

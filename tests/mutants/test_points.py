@@ -83,6 +83,7 @@ def test_each_operator_makes_the_changes_of_its_row(line: str, changed: list[str
         "X = A | B",
         "def f():\n    return",
         "def f():\n    x = None",
+        "@overload\ndef f(x=1): ...",
     ],
 )
 def test_what_is_no_behaviour_is_not_mutated(source: str) -> None:
