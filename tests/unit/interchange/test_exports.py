@@ -55,6 +55,34 @@ HEDGES: dict[str, Any] = {
     "bulkhead": {"max_concurrent": 8},
     "enable_throttle_gate": False,
 }
+OWN: dict[str, Any] = {
+    "base_url": "https://api.test",
+    "alternate_urls": ["https://other.test"],
+    "max_response_size": None,
+    "connection_pool": ConnectionPoolConfig(keep_alive_timeout=7.0),
+    "retry_policy_config": RetryPolicy(
+        3,
+        retry_conditions=[*RetryCondition.defaults(), RetryCondition.on_timeout()],
+        nested=True,
+        throttled_backoff=ConstantBackoff(1.0),
+    ),
+    "hedging": {"max_hedges": 2, "max_share": 0.5},
+    "bulkhead": {"max_concurrent": 8, "max_wait": 2.0},
+    "rate_limit": {"rate": 5.0},
+    "cookies": True,
+}
+CIRCUIT: dict[str, Any] = {
+    "enable_retry_policy": False,
+    "circuit_breaker_config": {
+        "failure_threshold": 7,
+        "slow_call_rate": 0.5,
+        "slow_call_duration": 2.0,
+        "recovery_timeout": 4.0,
+        "success_threshold": 3,
+        "ramp": [0.5],
+    },
+    "enable_throttle_gate": False,
+}
 ROWS: list[tuple[str, dict[str, Any]]] = [
     ("envoy: everything", EVERYTHING),
     ("envoy: nothing", NOTHING),
@@ -236,6 +264,83 @@ ROWS: list[tuple[str, dict[str, Any]]] = [
             retry_budget_config={"ratio": 1.5, "min_per_second": 0.0},
             **NO_CIRCUIT,
         ),
+    ),
+    *((f"{to}: what has no equal", OWN) for to in ("envoy", "polly", "grpc", "gateway-api")),
+    *((f"{to}: a circuit of its own", CIRCUIT) for to in ("envoy", "polly", "grpc", "gateway-api")),
+    (
+        "grpc: every status that has a code",
+        {
+            "retry_policy_config": {
+                "max_attempts": 5,
+                "retry_conditions": [
+                    TRANSPORT,
+                    RetryCondition.on_status_codes([400, 401, 403, 404, 409, 429, 499, 500, 501, 503, 504]),
+                ],
+            },
+            "retry_budget_config": {"capacity": 500.0, "earned": 0.001, "throttled_cost": 1.0},
+            **NO_CIRCUIT,
+        },
+    ),
+    (
+        "grpc: too many tokens",
+        {
+            "retry_policy_config": {"max_attempts": 2},
+            "retry_budget_config": {"capacity": 500.5},
+            **NO_CIRCUIT,
+        },
+    ),
+    (
+        "grpc: too few earned",
+        {
+            "retry_policy_config": {"max_attempts": 2},
+            "retry_budget_config": {"capacity": 5.0, "earned": 0.0001},
+            **NO_CIRCUIT,
+        },
+    ),
+    (
+        "gateway-api: one retry an hour",
+        {
+            "retry_policy_config": {"max_attempts": 2, "initial_delay": 0.0},
+            "retry_budget_config": {"ratio": 1.0, "min_per_second": 1 / 3600, "window": 1.25},
+            **NO_CIRCUIT,
+        },
+    ),
+    (
+        "gateway-api: more than a million retries a second",
+        {
+            "total_timeout": 3.0,
+            "base_timeout": 3.0,
+            "retry_policy_config": {"max_attempts": 2},
+            "retry_budget_config": {"ratio": 0.01, "min_per_second": 1_000_001.0},
+            **NO_CIRCUIT,
+        },
+    ),
+    (
+        "polly: a window of two attempts",
+        {
+            "total_timeout": 86400.0,
+            "base_timeout": 15.0,
+            "circuit_breaker_config": {"failure_rate": 0.5, "window": 30.0},
+            **NO_BUDGET,
+        },
+    ),
+    (
+        "polly: a window of less than two attempts",
+        {
+            "total_timeout": 90000.0,
+            "base_timeout": 15.5,
+            "circuit_breaker_config": {"failure_rate": 0.5, "window": 30.0},
+            **NO_BUDGET,
+        },
+    ),
+    (
+        "polly: an attempt without a limit",
+        {
+            "connection_pool": ConnectionPoolConfig(request_timeout=None),
+            "total_timeout": 60.0,
+            "circuit_breaker_config": {"failure_rate": 0.5, "window": 15.0},
+            **NO_BUDGET,
+        },
     ),
 ]
 
