@@ -94,7 +94,6 @@ class _AnyKey(dict[str, Any]):
     """One value for all keys."""
 
     def __init__(self, value: Any) -> None:
-        super().__init__()
         self._value = value
 
     def __contains__(self, key: object) -> bool:
