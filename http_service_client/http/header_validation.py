@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from ..errors import InvalidRequestError
+from ..lazy import lazy_pattern
 from .headers import Headers
 
 __all__ = ["TOKEN_CHARACTER", "check_framing", "is_token", "validate_headers", "validate_once"]
@@ -24,7 +25,7 @@ _ARE_TOKENS = re.compile(f"{TOKEN_CHARACTER}*").fullmatch
 _VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]*").fullmatch
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]").search
 # uri-host [ ":" port ], and nothing that starts a path, a list or another field     RFC 9112 3.2
-_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_\-.]+)(?::[0-9]{1,5})?").fullmatch
+_HOST = lazy_pattern(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_\-.]+)(?::[0-9]{1,5})?")
 
 
 def validate_headers(headers: Headers) -> None:
@@ -76,7 +77,7 @@ def check_framing(headers: Headers, length: int | None, has_body: bool) -> None:
         raise InvalidRequestError(
             "header Expect must not be set; leave it out; the body is sent without waiting for a 100"
         )
-    if "host" in fields and _HOST(headers["host"]) is None:
+    if "host" in fields and _HOST.fullmatch(headers["host"]) is None:
         raise InvalidRequestError(
             f"header Host is {headers['host'][:80]!r}; it must be one host, with or without a port"
         )

@@ -12,8 +12,7 @@ Whether the wait is worth while is decided elsewhere.
 
 from __future__ import annotations
 
-import re
-
+from ..lazy import lazy_pattern
 from .dates import parse_http_date
 from .headers import Headers
 
@@ -30,7 +29,7 @@ LONGEST_DELAY = 2.0**31
 """Seconds (68 years). A larger number counts as this one (RFC 9111, 1.2.2)."""
 
 # delay-seconds = 1*DIGIT. Some servers send a fraction; ignoring "1.5" would mean coming back too early.
-_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?").fullmatch
+_NUMBER = lazy_pattern(r"[0-9]+(\.[0-9]+)?")
 _IN_MILLISECONDS = ("retry-after-ms", "x-ms-retry-after-ms")
 WAIT_HEADERS = frozenset({*_IN_MILLISECONDS, "retry-after"})  # without one of these, it finds nothing
 _BOOLEANS = {"true": True, "false": False}
@@ -53,7 +52,7 @@ def requested_delay(headers: Headers, wall_now: float) -> float | None:
     if not headers.has_any(WAIT_HEADERS):  # the usual case; a failed attempt asks several times
         return None
     for name in _IN_MILLISECONDS:
-        if name in headers and _NUMBER(milliseconds := headers[name].strip(" \t")):
+        if name in headers and _NUMBER.fullmatch(milliseconds := headers[name].strip(" \t")):
             return min(float(milliseconds) / 1000.0, LONGEST_DELAY)
     if "Retry-After" not in headers:
         return None
@@ -78,7 +77,7 @@ def parse_retry_after(value: str | None, wall_now: float) -> float | None:
     if value is None:
         return None
     value = value.strip(" \t")
-    if _NUMBER(value):
+    if _NUMBER.fullmatch(value):
         return min(float(value), LONGEST_DELAY)  # float() of too many digits is inf, where int() would raise
     at = parse_http_date(value, wall_now)
     return None if at is None else min(max(at - wall_now, 0.0), LONGEST_DELAY)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from base64 import b64encode
 
 from ...errors import InvalidRequestError
+from ...lazy import lazy_pattern
 
 __all__ = ["HIDDEN", "basic", "check_user", "secret_bytes"]
 
@@ -13,7 +13,7 @@ HIDDEN = "***"
 """What a repr shows in place of a secret."""
 
 # A user-id and a password have no control characters (RFC 7617 2).
-_CONTROL = re.compile(rb"[\x00-\x1f\x7f]").search
+_CONTROL = lazy_pattern(rb"[\x00-\x1f\x7f]")
 
 
 def secret_bytes(value: object, name: str) -> bytes:
@@ -23,7 +23,7 @@ def secret_bytes(value: object, name: str) -> bytes:
             value = value.encode("utf-8")
         except UnicodeEncodeError:
             value = None
-    if not isinstance(value, bytes) or _CONTROL(value):
+    if not isinstance(value, bytes) or _CONTROL.search(value):
         raise InvalidRequestError(f"the {name} in auth must be text without control characters")
     return value
 

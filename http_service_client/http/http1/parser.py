@@ -20,6 +20,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from ...lazy import lazy_pattern
 from ..header_validation import TOKEN_CHARACTER
 from .buffer import ReceiveBuffer
 from .errors import CutShortError, NotHttpError
@@ -42,12 +43,12 @@ from .rules import RULES, Rule
 __all__ = ["ResponseParser"]
 
 _STATUS_LINE = re.compile(rb"HTTP/(0\.9|1\.[01]|2\.0) ([1-9][0-9]{2})(?: ([^\r\n]*))?\r?\n").fullmatch
-_OTHER_VERSION = re.compile(
+_OTHER_VERSION = lazy_pattern(
     rb"HTTP/[0-9](?:\.[0-9]{1,2})?[ \t]+([1-9][0-9]{2})(?: ([^\r\n]*))?\r?\n", re.IGNORECASE
-).fullmatch
+)
 _FIELD = re.compile(rb"(%b+):([^\0\r\n]*)\r?\n" % TOKEN_CHARACTER.encode()).fullmatch
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,7})\r\n").match  # as servers write it
-_SPACE_BEFORE_VALUE = re.compile(rb"[^:]+:([ \t]+)").match
+_SPACE_BEFORE_VALUE = lazy_pattern(rb"[^:]+:([ \t]+)")
 _SIZE = re.compile(rb"[0-9A-Fa-f]+").match
 _MOST_CHUNKS = 1000  # taken at once; each costs much more memory than a tiny chunk has
 _BEFORE_REASON = len("HTTP/1.1 200 ")
@@ -197,7 +198,7 @@ class ResponseParser:
         version = match[1] if match else b""
         if match is None:
             fault = fault_in_status_line(line)
-            match = _OTHER_VERSION(line)
+            match = _OTHER_VERSION.fullmatch(line)
             if fault is None or fault.rule.name != "unknown-version" or match is None:
                 raise self._error(line, fault or Fault(RULES["not-http"], 0, 1))
             self._tolerate(line, fault)
@@ -229,7 +230,7 @@ class ResponseParser:
     def _judge(self, line: bytes, most: int, room: int) -> None:
         """Raises the first fault in a line that is incomplete or too long, unless it is tolerated."""
         text = line.rstrip(b"\r\n")
-        if len(text) > most and (space := _SPACE_BEFORE_VALUE(text)):
+        if len(text) > most and (space := _SPACE_BEFORE_VALUE.match(text)):
             most += len(space[1])
         is_long = len(text) > most or len(line) > room
         if is_long:
