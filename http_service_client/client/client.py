@@ -44,7 +44,8 @@ if TYPE_CHECKING:
 
     from ..core.layers.telemetry import Telemetry
     from ..core.machines.circuit_breaker import CircuitBreaker
-    from ..core.machines.circuit_states import CircuitBreakerChanges, StateChange
+    from ..core.machines.circuit_changes import CircuitBreakerChanges
+    from ..core.machines.circuit_states import StateChange
     from ..events import Event
     from ..http.cookies.jar import CookieJar
     from ..observability.load import ClientLoad

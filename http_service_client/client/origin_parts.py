@@ -17,7 +17,8 @@ from ..policies.listeners import judging, notify
 from ..policies.logs import log_change
 
 if TYPE_CHECKING:
-    from ..core.machines.circuit_states import CircuitBreakerChanges, CircuitBreakerSettings, StateChange
+    from ..core.machines.circuit_changes import CircuitBreakerChanges
+    from ..core.machines.circuit_states import CircuitBreakerSettings, StateChange
     from ..drivers.clocks import Clock
     from .config import HttpClientConfig
 

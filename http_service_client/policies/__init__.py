@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from ..core.machines.chaos import ChaosSnapshot as ChaosSnapshot
     from ..core.machines.chaos_settings import ChaosSettings as ChaosSettings
     from ..core.machines.circuit_breaker import CircuitBreaker as CircuitBreaker
+    from ..core.machines.circuit_snapshot import CircuitBreakerSnapshot as CircuitBreakerSnapshot
     from ..core.machines.circuit_states import CircuitBreakerSettings as CircuitBreakerSettings
-    from ..core.machines.circuit_states import CircuitBreakerSnapshot as CircuitBreakerSnapshot
     from ..core.machines.circuit_states import CircuitBreakerState as CircuitBreakerState
     from ..core.machines.circuit_states import StateChange as StateChange
     from ..core.machines.deadline_check import DeadlineCheckSettings as DeadlineCheckSettings
@@ -68,7 +68,8 @@ __all__ = _lazy_names(
         "..core.machines.chaos": "ChaosSnapshot",
         "..core.machines.chaos_settings": "ChaosSettings",
         "..core.machines.circuit_breaker": "CircuitBreaker",
-        "..core.machines.circuit_states": "CircuitBreakerSettings CircuitBreakerSnapshot CircuitBreakerState StateChange",
+        "..core.machines.circuit_snapshot": "CircuitBreakerSnapshot",
+        "..core.machines.circuit_states": "CircuitBreakerSettings CircuitBreakerState StateChange",
         "..core.machines.deadline_check": "DeadlineCheckSettings",
         "..core.machines.fallback": "FallbackSettings",
         "..core.machines.hedging": "HedgingSettings HedgingSnapshot",

@@ -22,9 +22,7 @@ from ..core.layers.circuit_breaker import refused
 from ..core.machines.circuit_breaker import CircuitBreaker, Permit
 from ..core.machines.circuit_states import (
     CIRCUIT_RENAMED,
-    CircuitBreakerChanges,
     CircuitBreakerSettings,
-    CircuitBreakerSnapshot,
     CircuitBreakerState,
     Refusal,
     StateChange,
@@ -65,6 +63,9 @@ from .strategy import Strategy
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+    from ..core.machines.circuit_changes import CircuitBreakerChanges
+    from ..core.machines.circuit_snapshot import CircuitBreakerSnapshot
 
 __all__ = ["CircuitBreakerPolicy"]
 

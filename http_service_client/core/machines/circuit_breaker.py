@@ -37,19 +37,16 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .circuit_states import (
-    CircuitBreakerChanges,
-    CircuitBreakerSettings,
-    CircuitBreakerSnapshot,
-    CircuitBreakerState,
-    Refusal,
-    StateChange,
-)
+from .circuit_states import CircuitBreakerSettings, CircuitBreakerState, Refusal, StateChange
 from .failure_detector import FailureDetector, Watched
 from .recovery import Admission, Recovery
 from .rejection_cap import RejectionCap
+
+if TYPE_CHECKING:
+    from .circuit_changes import CircuitBreakerChanges
+    from .circuit_snapshot import CircuitBreakerSnapshot
 
 __all__ = ["CircuitBreaker", "Permit"]
 
@@ -290,6 +287,8 @@ class CircuitBreaker:
 
     def snapshot(self) -> CircuitBreakerSnapshot:
         """State and counts at one instant."""
+        from .circuit_snapshot import CircuitBreakerSnapshot
+
         with self._lock:
             return CircuitBreakerSnapshot(
                 key=self._key,

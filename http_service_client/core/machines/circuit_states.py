@@ -1,14 +1,14 @@
-"""The settings and states of a circuit breaker, and the records that it reports.
+"""The settings and states of a circuit breaker, and what it reports of a change or a refusal.
 
 Plain records; the machine is in `core.machines.circuit_breaker`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Any, Literal, NamedTuple, TypedDict
+from typing import Any, Literal, NamedTuple
 
 from ...errors import ConfigurationError
 from ..checks import check_count, check_duration, check_flag, check_function, check_number, suggests_keywords
@@ -16,9 +16,7 @@ from .failure_kinds import is_among, parse_kinds
 
 __all__ = [
     "CIRCUIT_RENAMED",
-    "CircuitBreakerChanges",
     "CircuitBreakerSettings",
-    "CircuitBreakerSnapshot",
     "CircuitBreakerState",
     "Refusal",
     "StateChange",
@@ -59,38 +57,6 @@ CIRCUIT_RENAMED = {
     **dict.fromkeys(("exclude_exceptions", "ignore", "ignore_exceptions"), "it is called exclude"),
     **dict.fromkeys(("listener", "listeners", "on_state_change"), "it is called on_change"),
 }
-
-
-class CircuitBreakerChanges(TypedDict, total=False):
-    """The keywords of `reconfigure`: see `CircuitBreakerSettings`."""
-
-    failure_threshold: int | None
-    recovery_timeout: float
-    success_threshold: int
-    timeout: float | None
-    failure_duration: float
-    failure_rate: float | None
-    slow_call_rate: float | None
-    slow_call_duration: float | None
-    window: float
-    window_calls: int | None
-    minimum_calls: int
-    opens_when: Literal["any", "all"]
-    recovery_multiplier: float
-    max_recovery_timeout: float
-    recovery_jitter: float
-    trial_lease: float
-    trial_count: int
-    trials_at_once: int
-    ramp: Sequence[float]
-    ramp_step: float
-    max_rejected: float
-    metrics_only: bool
-    shadow: CircuitBreakerSettings | None
-    failures: Iterable[int | range | type[BaseException]] | None
-    is_failure: Callable[[Any], bool | None] | None
-    exclude: Iterable[type[BaseException]]
-    on_change: Callable[[StateChange], None] | None
 
 
 # Chosen by simulation: see the decision record on the defaults of the circuit breaker.
@@ -286,8 +252,8 @@ class CircuitBreakerSettings:
                 f"recovery_multiplier is above 1, not {self.max_recovery_timeout!r}"
             )
 
-    def changed(self, changes: CircuitBreakerChanges) -> CircuitBreakerSettings:
-        """These settings but for the changes.   Raises TypeError for an unknown name."""
+    def changed(self, changes: Mapping[str, object]) -> CircuitBreakerSettings:
+        """These settings but for the changes, `CircuitBreakerChanges`.   Raises TypeError for an unknown name."""
         given: dict[str, Any] = dict(changes)
         # What followed from a setting that changes follows from the new one.
         if self.failure_threshold is None or (
@@ -376,30 +342,3 @@ class StateChange(NamedTuple):
     open_for: float | None
     is_shadow: bool = False
     is_metrics_only: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CircuitBreakerSnapshot:
-    """A breaker at one instant, for health reports and metrics.
-
-    consecutive_failures: failures in a row while closed; when not closed, those that opened it.
-    trial_successes: successful trials in this half-open span.
-    successes, failures, abandoned, late, refused: totals since the breaker was made; `reset()` keeps
-        them. Each settled permit is counted in exactly one of the first four.
-    opened_at: when the circuit last left CLOSED or was opened again; None while closed.
-    retry_after: see `CircuitBreaker.retry_after`.
-    """
-
-    key: str
-    state: CircuitBreakerState
-    is_isolated: bool
-    generation: int
-    consecutive_failures: int
-    trial_successes: int
-    successes: int
-    failures: int
-    abandoned: int
-    late: int
-    refused: int
-    opened_at: float | None
-    retry_after: float | None
