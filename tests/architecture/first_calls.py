@@ -66,7 +66,7 @@ ASYNCIO = ANY | _names(
         "drivers": "aio aio_timers",
         "transports": "over_aiohttp",
         "transports.over_aiohttp": (
-            "asyncio_transports connection connector decoding exchange hooks pool sessions transport"
+            "asyncio_transports connection connector decoding exchange heads hooks limits pool sessions transport upload"
         ),
     }
 )

@@ -13,6 +13,7 @@ from ...http.messages import HttpRequest
 from ..failures import failure_of
 from .errors import ERRORS, translate_error
 from .exchange_timer import ExchangeTimer
+from .limits import shorter
 from .mocks import BufferedResponse
 from .sessions import LoopSessions
 
@@ -37,7 +38,7 @@ class AiohttpBodySource:
     async def read_async(self, timeout: Timeout) -> bytes | Failure:
         error: BaseException
         timed_out = False
-        longest_wait = _shorter(timeout.read, timeout.total)
+        longest_wait = shorter(timeout.read, timeout.total)
         try:
             return await self._read(longest_wait)
         except _WaitedTooLongError:
@@ -87,13 +88,6 @@ class _WaitedTooLongError(Exception):
 def closed_in_mid_body() -> ConnectionResetError:
     """The connection was closed on this side, by `close_async` or from another task."""
     return ConnectionResetError("closed in mid-body")
-
-
-def _shorter(one: float | None, other: float | None) -> float | None:
-    """The shorter of two durations; None is no limit."""
-    if one is None or other is None:
-        return one or other
-    return min(one, other)
 
 
 def ends_with_the_connection(response: aiohttp.ClientResponse | BufferedResponse) -> bool:

@@ -47,11 +47,11 @@ from .compatibility import AIOHTTP, MAKES_SOCKETS, SEES_CONNECTIONS
 from .connector import open_socket
 from .decoding import decode_into
 from .errors import ERRORS, translate_error
-from .exchange import is_short
 from .exchange_timer import EXCHANGE, ExchangeTimer, leave_exchange
 from .hooks import own_session_class
 from .mocks import BufferedResponse, as_unread, without_false_coding
 from .sessions import LoopSessions
+from .upload import is_short
 
 __all__ = ["AiohttpExchanges", "yarl_url"]
 

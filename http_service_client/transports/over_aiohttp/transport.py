@@ -15,7 +15,8 @@ from ...http.messages import HttpRequest
 from ...http.urls import origin_of
 from ..base import TransportSettings
 from ..failures import Phase, failure_of
-from .exchange import Exchange, may_go_whole, request_bytes, response_of, whole_response
+from .exchange import Exchange, may_go_whole, response_of, whole_response
+from .heads import request_bytes
 from .hooks import is_hooked
 from .pool import Pool
 from .sessions import LoopSessions
