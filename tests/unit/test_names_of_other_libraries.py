@@ -8,20 +8,27 @@ from typing import Any
 import pytest
 
 from http_service_client import (
+    AdaptiveLimitPolicy,
     BulkheadPolicy,
     Cache,
+    ChaosPolicy,
     CircuitBreakerPolicy,
     ConnectionPoolConfig,
+    DeadlineCheckPolicy,
     EgressPolicy,
     FallbackPolicy,
+    HedgingPolicy,
     HttpClientConfig,
     HttpResponse,
     HttpServiceClient,
+    LoadSheddingPolicy,
     Propagation,
     RateLimitPolicy,
+    ResultCachePolicy,
     RetryPolicy,
     RetryQuotaSettings,
     Timeout,
+    TimeoutPolicy,
 )
 from http_service_client.auth import OAuth2ClientCredentials
 from http_service_client.integrations import AsyncResilientTransport, ResilientAdapter, ResilientTransport
@@ -55,6 +62,7 @@ KEYWORDS: list[tuple[type, dict[str, str]]] = [
             "it is called slow_call_rate, a share such as 0.5": "slow_call_rate_threshold",
             "it is called slow_call_duration": "slow_call_duration_threshold",
             "it is called window_calls, or window for seconds": "sliding_window_size",
+            "it is called window": "sampling_duration",
             "make a policy for each key": "key",
             "it is called minimum_calls": "minimum_number_of_calls minimum_throughput",
             "it is called trial_count": "permitted_number_of_calls_in_half_open_state",
@@ -66,19 +74,98 @@ KEYWORDS: list[tuple[type, dict[str, str]]] = [
     (
         RateLimitPolicy,
         {
-            "it is called rate": "max_calls limit permit_limit limit_for_period",
-            "it is called per": "period window time_period",
+            "it is called rate": "max_calls limit permit_limit limit_for_period max_rate calls permits_per_second",
+            "it is called per": "period window time_period interval limit_refresh_period",
+            "it is called burst": "max_burst capacity bucket_size",
+            "it is called max_wait": "timeout timeout_duration max_delay",
         },
     ),
     (
         BulkheadPolicy,
         {
-            "it is called max_concurrent": "max_parallelization max_calls permits",
-            "it is called max_waiting": "max_queuing_actions queue_limit",
+            "it is called max_concurrent": "max_parallelization max_calls permits max_concurrent_calls max_concurrency"
+            " max_connections permit_limit",
+            "it is called max_waiting": "max_queuing_actions queue_limit max_queue max_pending",
+            "it is called max_wait": "max_wait_duration timeout",
             "make a policy for each key, or share one by partitions": "key",
         },
     ),
-    (FallbackPolicy, {"it is called function": "fallback_action", "it is called failures": "handle"}),
+    (
+        FallbackPolicy,
+        {
+            "it is called function": "fallback_action handler fallback fallback_function callback",
+            "it is called failures": "handle exceptions on statuses",
+            "it is called value": "default result fallback_value",
+            "it is called last_good": "stale max_age ttl",
+            "it is called is_failure": "condition should_handle predicate",
+        },
+    ),
+    (
+        AdaptiveLimitPolicy,
+        {
+            "it is called initial_limit": "limit",
+            "it is called max_limit; a limit that does not change is a bulkhead": "max_concurrent",
+            "it is called max_limit": "max_concurrency",
+            "it is called min_limit": "min_concurrency",
+            "it is called max_waiting": "queue_size",
+            "it is called max_wait, or slow_call_duration": "timeout",
+        },
+    ),
+    (
+        DeadlineCheckPolicy,
+        {
+            "it is called min_chance, such as 0.02": "percentile quantile chance",
+            "it is called min_samples": "samples min_calls",
+            "set deadline_check=None to switch it off": "enabled",
+        },
+    ),
+    (
+        ResultCachePolicy,
+        {
+            "it is called seconds": "ttl expire expires_in max_age",
+            "it is called max_entries": "maxsize max_size size",
+            "it is called stale_on_error": "stale_ttl stale_if_error stale",
+            "it is called cache_errors": "negative_ttl error_ttl",
+            "it is called key": "key_builder key_func key_maker",
+        },
+    ),
+    (
+        TimeoutPolicy,
+        {
+            "it is called seconds": "timeout duration delay timeout_seconds limit",
+            "it is called in_thread": "use_thread threaded strategy",
+        },
+    ),
+    (
+        LoadSheddingPolicy,
+        {
+            "it is called multiplier": "k overload_factor",
+            "it is called max_shed": "max_rejection_rate max_rejection_probability",
+            "it is called min_rate": "rps_threshold",
+            "write multiplier=1/(1-rate): with 2.0, calls are shed above a failure rate of 0.5": "failure_rate_threshold",
+        },
+    ),
+    (
+        HedgingPolicy,
+        {
+            "it is called delay": "after hedging_delay wait seconds",
+            "it is called quantile, such as 0.95": "percentile q",
+            "it is called max_hedges": "max_hedged_attempts max_attempts hedges",
+            "it is called max_share, such as 0.05": "budget max_ratio ratio",
+        },
+    ),
+    (
+        ChaosPolicy,
+        {
+            "each fault has a rate of its own: latency_rate, error_rate, status_rate, truncation_rate": "rate"
+            " injection_rate",
+            "it is called latency": "delay",
+            "it is called errors, and takes a list": "error",
+            "it is called statuses, and takes a list": "status",
+            "it is called origins": "hosts",
+            "it is called ends_after": "duration",
+        },
+    ),
     (RetryQuotaSettings, {"it is called capacity": "max_tokens", "it is called earned": "token_ratio"}),
     (
         Timeout,

@@ -18,8 +18,18 @@ from http_service_client import (
     RetryPolicy,
     RetryQuotaSettings,
 )
+from http_service_client.core.machines.adaptive_limit import AdaptiveLimitSettings
+from http_service_client.core.machines.bulkhead_settings import BulkheadSettings
+from http_service_client.core.machines.chaos_settings import ChaosSettings
 from http_service_client.core.machines.circuit_states import CircuitBreakerSettings
+from http_service_client.core.machines.deadline_check import DeadlineCheckSettings
+from http_service_client.core.machines.fallback import FallbackSettings
+from http_service_client.core.machines.hedging import HedgingSettings
+from http_service_client.core.machines.load_shedding import LoadSheddingSettings
 from http_service_client.core.machines.other_backoffs import DecorrelatedBackoff
+from http_service_client.core.machines.rate_limit_settings import RateLimitSettings
+from http_service_client.core.machines.result_cache import ResultCacheSettings
+from http_service_client.core.machines.timeout import TimeoutSettings
 from http_service_client.simulation import (
     Bursts,
     Constant,
@@ -38,11 +48,20 @@ from http_service_client.simulation import (
 
 DURATION = "a positive, finite number of seconds"
 OPTIONAL = (DURATION, "; use None for no limit")
+WAITS = "; use None for as long as the deadline allows, or max_waiting=0 for no queue"
 TINY = 1e-300
 
 CIRCUIT = CircuitBreakerSettings(
     failure_threshold=5, recovery_timeout=1.0, slow_call_rate=0.5, slow_call_duration=1.0, trial_count=9
 )
+BULKHEAD = BulkheadSettings(max_concurrent=1)
+ADAPTIVE = AdaptiveLimitSettings(initial_limit=5, max_limit=9)
+SHEDDING = LoadSheddingSettings()
+HEDGING, LEARNING = HedgingSettings(delay=1.0), HedgingSettings(quantile=0.9)
+RATE = RateLimitSettings(rate=1.0)
+RESULTS = ResultCacheSettings(seconds=1.0)
+FALLBACK = FallbackSettings(value=None, last_good=1.0)
+CHAOS = ChaosSettings(latency=1.0, latency_rate=0.5)
 SERVICE = Service(workers=5)
 
 # The settings; then the name, the values that are refused, what it must be (and what is written after the value), the values
@@ -89,6 +108,56 @@ RANGES: list[tuple[Any, str, list[Any], str | tuple[str, str], list[Any]]] = [
     (FibonacciBackoff(), "max_delay", [-TINY], "a finite number of seconds of 0 or more", [0]),
     (DecorrelatedBackoff(), "initial_delay", [-TINY], "a finite number of seconds of 0 or more", [0]),
     (DecorrelatedBackoff(), "max_delay", [-TINY], "a finite number of seconds of 0 or more", [0]),
+    (BULKHEAD, "max_concurrent", [0, 1.0], "a whole number of 1 or more", [1]),
+    (BULKHEAD, "max_waiting", [-1, 1.0], "a whole number of 0 or more", [0, None]),
+    (BULKHEAD, "max_wait", [0, -1], (DURATION, WAITS), [TINY, None]),
+    (ADAPTIVE, "min_limit", [0, 1.0], "a whole number of 1 or more", [1, 2]),
+    (ADAPTIVE, "initial_limit", [0, 5.0], "a whole number of 1 or more", [1, 9]),
+    (ADAPTIVE, "max_limit", [0, 9.0], "a whole number of 1 or more", [5]),
+    (ADAPTIVE, "max_waiting", [-1, 1.0], "a whole number of 0 or more", [0, None]),
+    (ADAPTIVE, "max_wait", [0, -1], (DURATION, WAITS), [TINY, None]),
+    (ADAPTIVE, "slow_call_duration", [0, -1], OPTIONAL, [TINY, None]),
+    (SHEDDING, "multiplier", [1.09, 101], "a finite number from 1.1 to 100", [1.1, 100]),
+    (SHEDDING, "window", [0, None], DURATION, [1, 3600]),
+    (SHEDDING, "window", [0.9, 3601], "a finite number of seconds from 1 to 3600", [1, 3600]),
+    (SHEDDING, "min_rate", [-TINY, math.inf], "a finite number of calls a second of 0 or more", [0, 1e9]),
+    (SHEDDING, "max_shed", [-TINY, 1.1], "a finite number from 0 to 1", [0, 0.99]),
+    (HEDGING, "delay", [0, -1], (DURATION, "; use None to learn it"), [TINY]),
+    (LEARNING, "quantile", [0.49, 1], "a finite number from 0.5 to 0.999", [0.5, 0.999]),
+    (HEDGING, "max_hedges", [0, 1.0], "a whole number of 1 or more", [1]),
+    (HEDGING, "max_share", [0.0009, 1.001], "a finite number from 0.001 to 1", [0.001, 1]),
+    (HEDGING, "min_delay", [0, None], DURATION, [TINY]),
+    (HEDGING, "min_calls", [0, 20.0], "a whole number of 1 or more", [1]),
+    (DeadlineCheckSettings(), "min_chance", [0.00009, 0.51], "a finite number from 0.0001 to 0.5", [0.0001, 0.5]),
+    (DeadlineCheckSettings(), "min_samples", [9, 50.0], "a whole number of 10 or more", [10]),
+    (DeadlineCheckSettings(), "probe_interval", [0, None], DURATION, [TINY]),
+    (RATE, "rate", [-TINY, math.inf], "a finite number of 0 or more", [0.001]),
+    (RATE, "per", [0, None], DURATION, [1, 60]),
+    (RATE, "burst", [0, 1.0], "a whole number of 1 or more", [1]),
+    (RATE, "max_wait", [-TINY, math.inf], "a finite number of seconds of 0 or more", [0, None]),
+    (RATE, "max_keys", [0, None], "a whole number of 1 or more", [1]),
+    (RATE, "follow_headers", [1, None], "True or False", [True]),
+    (RESULTS, "seconds", [0, None], DURATION, [TINY]),
+    (RESULTS, "max_entries", [0, None], "a whole number of 1 or more", [1]),
+    (RESULTS, "stale_on_error", [-TINY, None], "a finite number of seconds of 0 or more", [0]),
+    (RESULTS, "cache_errors", [-TINY, None], "a finite number of seconds of 0 or more", [0]),
+    (FALLBACK, "last_good", [0, -1], (DURATION, "; leave it out to keep no results"), [TINY]),
+    (FALLBACK, "unsafe_methods", [1, None], "True or False", [True]),
+    (FALLBACK, "single_user", [1, None], "True or False", [True]),
+    (FALLBACK, "max_entries", [0, None], "a whole number of 1 or more", [1]),
+    (FALLBACK, "max_bytes", [0, None], "a whole number of 1 or more", [1]),
+    (TimeoutSettings(seconds=1), "seconds", [0, None], DURATION, [TINY]),
+    (TimeoutSettings(seconds=1), "in_thread", [1, None], "True or False", [True]),
+    *(
+        (CHAOS, name, [-TINY, 1.001], "a finite number from 0 to 1", [0])
+        for name in ("error_rate", "status_rate", "truncation_rate")
+    ),
+    (CHAOS, "latency_rate", [-TINY, 1.001], "a finite number from 0 to 1", [0.001, 1]),
+    (CHAOS, "latency", [-TINY, math.inf], "a finite number of seconds of 0 or more", []),
+    (CHAOS, "begins_after", [-TINY, None], "a finite number of seconds of 0 or more", [0, 1e9]),
+    (CHAOS, "ends_after", [-TINY, math.inf], "a finite number of seconds of 0 or more", [TINY, None]),
+    (CHAOS, "max_calls", [0, 1.0], "a whole number of 1 or more", [1, None]),
+    (CHAOS, "enabled", [1, None], "True or False", [False]),
     (SERVICE, "latency", [0, -1], DURATION, [TINY]),
     (SERVICE, "workers", [0], "a whole number of 1 or more", [1]),
     (SERVICE, "queue", [-1], "a whole number of 0 or more", [0]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from http_service_client import (
     ExponentialBackoff,
     HttpClientError,
     HttpResponse,
+    PoolTimeoutError,
     RetryCondition,
     RetryPolicy,
     SentState,
@@ -22,11 +24,20 @@ from http_service_client import (
     TransportError,
     deadline,
 )
+from http_service_client.core.layers.retry import _overrun
 from http_service_client.errors import CallRefusedError, TlsVerificationError
-from http_service_client.events import RetryStopped, Timeline
+from http_service_client.events import (
+    AttemptFinished,
+    ConnectionAwaited,
+    LimitWaited,
+    RetryStopped,
+    ThrottleWaited,
+    Timeline,
+    TokenAwaited,
+)
 from http_service_client.simulation import replay
 from http_service_client.testing import ScriptedTransport, VirtualClock
-from kit.fakes import READ_TIMEOUT, REFUSED, URL, Harness, failure
+from kit.fakes import ORIGIN, READ_TIMEOUT, REFUSED, URL, Harness, failure
 from kit.front_ends import FrontEnd
 from kit.hedged_calls import OK, WORLDS, play
 
@@ -99,6 +110,15 @@ ROWS: list[tuple[list[Any], dict[str, Any], dict[str, Any], str, dict[str, Any],
         "",
         {},
         {},
+    ),
+    # A retry that adds no load is not paid for.
+    (
+        [failure(PoolTimeoutError, SentState.NEVER_SENT)],
+        {"retry_budget_config": NONE_LEFT},
+        {"retry_policy": policy(max_attempts=1)},
+        "max_attempts=2",
+        {},
+        {"retry_policy": policy(max_attempts=2)},
     ),
     # The client was closed meanwhile, say.
     ([failure(TransportError, SentState.ABANDONED)], {}, {"method": "POST"}, "", {}, {}),
@@ -334,3 +354,35 @@ def test_a_guarded_function_says_it_too(front_end: FrontEnd, caplog: pytest.LogC
         front_end.run(lambda: guard.apply(fails_async if front_end.name == "asyncio" else fails)())
     (record,) = [each for each in caplog.records if each.http_event == "retry_stopped"]  # type: ignore[attr-defined]
     assert record.http_why == "would have been retried with max_attempts=3"  # type: ignore[attr-defined]
+
+
+def finished(duration: float) -> AttemptFinished:
+    return AttemptFinished(9.0, 2, ORIGIN, duration, None, "DeadlineExceededError", "", SentState.ABANDONED)
+
+
+WAITS: list[Any] = [
+    LimitWaited(0.0, 1, ORIGIN, "rate limit", 5.0),
+    ThrottleWaited(0.0, 1, ORIGIN, 5.0),
+    LimitWaited(0.0, 2, ORIGIN, "rate limit", 1.0),
+    ConnectionAwaited(0.0, 2, ORIGIN, 0.5),
+    TokenAwaited(0.0, 2, ORIGIN, 0.25, "https://id.example.com"),
+    ThrottleWaited(0.0, 2, ORIGIN, 2.0),
+]
+
+
+@pytest.mark.parametrize(
+    ("timeout", "events", "overrun"),
+    [
+        (10.0, [finished(6.0)], 4.0),
+        (10.0, [finished(11.0)], 0.0),
+        (10.0, [*WAITS, finished(6.0)], 7.75),
+        (None, [*WAITS, finished(6.0)], None),
+        (10.0, WAITS, None),
+    ],
+)
+def test_an_attempt_that_the_deadline_cut_may_have_needed_the_rest_of_its_timeout(
+    timeout: float | None, events: list[Any], overrun: float | None
+) -> None:
+    """Its own waits for limits, tokens, connections and pauses are no part of it; those of earlier attempts are not in it."""
+    options = SimpleNamespace(timeout=SimpleNamespace(total=timeout))
+    assert _overrun(SimpleNamespace(options=options, events=events, attempt=2)) == overrun  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from http_service_client import (
+    AttemptTimeoutError,
     ConstantBackoff,
     HttpResponse,
     ResponseTooLargeError,
@@ -16,6 +17,7 @@ from http_service_client import (
     TransportError,
     UnsafeRedirectError,
 )
+from http_service_client.errors import Failure
 from http_service_client.testing import ScriptedTransport
 from kit.fakes import READ_TIMEOUT, REFUSED, Harness, short
 from kit.front_ends import FrontEnd
@@ -107,8 +109,14 @@ def hops(content: bytes, last: bytes, padding: str = "") -> ScriptedTransport:
         (bytes(300), bytes(900), "", 4),
         (bytes(200), bytes(200), "", None),
         (b"", bytes(900), "", None),
+        (bytes(478), b"", "", 3),
+        (bytes(100), bytes(634), "", None),
+        (bytes(100), bytes(635), "", 4),
     ],
-    ids=["redirects", "their headers", "with the last", "all fit", "no redirect has a body"],
+    ids=[
+        *("redirects", "their headers", "with the last", "all fit", "no redirect has a body"),
+        *("two redirects of 500 bytes fit", "1000 bytes fit", "1001 bytes do not"),
+    ],
 )
 def test_the_responses_of_a_call_share_the_limit_of_one(
     front_end: FrontEnd, content: bytes, last: bytes, padding: str, exchanges: int | None
@@ -122,6 +130,23 @@ def test_the_responses_of_a_call_share_the_limit_of_one(
     with pytest.raises(ResponseTooLargeError, match="with its redirects, the response is larger"):
         front_end.request(client, "GET", "http://h/")
     assert len(transport.sent) == exchanges
+
+
+@pytest.mark.parametrize(
+    ("before", "message"),
+    [
+        ([], "GET: nothing arrived for 2 s"),
+        ([to(307)], "GET within 10 s"),
+    ],
+    ids=["no redirect", "redirect"],
+)
+def test_a_timeout_after_a_redirect_names_the_limit_of_all_hops(
+    front_end: FrontEnd, before: list[Any], message: str
+) -> None:
+    """What was left of it for the last hop is no setting of the caller's."""
+    cut = Failure(AttemptTimeoutError, "GET: nothing arrived for 2 s", SentState.MAYBE_PROCESSED)
+    error = Harness(front_end, *before, cut).error(AttemptTimeoutError, timeout=10.0, retry_policy=None)
+    assert str(error).partition(";")[0] == message
 
 
 def test_the_responses_before_a_stream_share_the_limit_of_one(front_end: FrontEnd) -> None:
