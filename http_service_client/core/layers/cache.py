@@ -49,7 +49,6 @@ if TYPE_CHECKING:
 __all__ = ["CacheLayer", "CacheMembership"]
 
 _PASSING = ("Range", "If-None-Match", "If-Modified-Since", "If-Match", "If-Unmodified-Since", "If-Range")
-_SAFE = frozenset({"OPTIONS", "TRACE", "QUERY"})
 _VALIDATORS = ("ETag", "Last-Modified", "Content-Length")
 
 
@@ -91,8 +90,6 @@ class CacheLayer:
     def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
         method = request.method
         if method not in ("GET", "HEAD"):
-            if method in _SAFE:
-                return proceed(request, call)
             return self._changing(proceed, request, call)
         headers = request.headers
         asked = parse_directives(headers.get_all("Cache-Control"))

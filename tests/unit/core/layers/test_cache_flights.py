@@ -11,15 +11,26 @@ import pytest
 
 from http_service_client import (
     Cache,
+    CircuitOpenError,
+    ClientClosedError,
+    ConnectError,
     DeadlineExceededError,
+    EgressRefusedError,
     HttpRequest,
     HttpResponse,
     HttpServiceClient,
     MemoryStorage,
+    ReadTimeoutError,
+    SentState,
+    TlsVerificationError,
+    TransportError,
 )
+from http_service_client.core.layers.cache import _concerns_others
 from http_service_client.core.machines.flights import Flights
+from http_service_client.errors import Failure
 from http_service_client.testing import ScriptedTransport, VirtualClock, late
 from kit.caches import URL, cached_for, used
+from kit.fakes import failure, short
 from kit.front_ends import run_task
 
 
@@ -60,13 +71,49 @@ def test_other_requests_make_an_exchange_of_their_own() -> None:
     assert len(network.transport.sent) == 3
 
 
-def test_a_response_that_is_not_stored_is_not_shared() -> None:
+@pytest.mark.parametrize("directive", ["no-store", "max-age=0"])
+def test_a_response_that_is_not_kept_fresh_is_not_shared(directive: str) -> None:
     """Each request makes its own exchange then; and the next time they do not wait for each other."""
-    network = Async(late(1.0, HttpResponse(200, headers={"Cache-Control": "no-store"})))
+    network = Async(late(1.0, HttpResponse(200, headers={"Cache-Control": directive})))
     network.gather({}, {}, {})
     assert (len(network.transport.sent), network.clock.monotonic()) == (3, 2.0)
     network.gather({}, {}, {})
     assert (len(network.transport.sent), network.clock.monotonic()) == (6, 3.0)
+
+
+def test_a_response_that_may_not_be_kept_any_more_is_not_shared() -> None:
+    """A 304 may say so; the next time, requests do not wait for each other."""
+    tag = {"ETag": '"1"'}
+    gone = HttpResponse(304, headers={"Cache-Control": "no-store", **tag})
+    fresh = HttpResponse(200, headers={"Cache-Control": "no-store"})
+    network = Async(cached_for(1, "x", **tag), late(1.0, gone), late(1.0, fresh))
+    network.gather({})
+    network.clock.advance(10.0)
+    network.gather({})
+    began = network.clock.monotonic()
+    network.gather({}, {}, {})
+    assert network.clock.monotonic() - began == 1.0
+    assert not [sent for sent in network.transport.requests[2:] if "If-None-Match" in sent.headers]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "concerns"),
+    [
+        (failure(ConnectError, SentState.NEVER_SENT), True),
+        (failure(ReadTimeoutError), True),
+        (failure(CircuitOpenError, SentState.NEVER_SENT), True),
+        (failure(TransportError, SentState.ABANDONED), False),
+        (failure(DeadlineExceededError, SentState.NEVER_SENT), False),
+        (failure(DeadlineExceededError, SentState.ABANDONED), False),
+        (failure(TlsVerificationError, SentState.NEVER_SENT), False),
+        (failure(ClientClosedError, SentState.NEVER_SENT), False),
+        (failure(EgressRefusedError, SentState.NEVER_SENT), False),
+    ],
+    ids=short,
+)
+def test_a_failure_concerns_others_if_they_may_expect_the_same(outcome: Failure, concerns: bool) -> None:
+    """Not one of a limit of the call's own, nor one that is none of the service's."""
+    assert _concerns_others(outcome) is concerns
 
 
 def test_a_response_that_is_confirmed_is_shared_again() -> None:

@@ -233,12 +233,14 @@ def test_new_shares_hold_from_the_next_grant_on() -> None:
     assert asked.try_acquire()
     assert bulkhead.snapshot().partitions == {"b": (0, 0), "": (1, 0)}
     held(bulkhead, "a")
-    late = bulkhead.permit("a")
+    late, latest = bulkhead.permit("a"), bulkhead.permit("b")
     bulkhead.reconfigure(BulkheadSettings(max_concurrent=2, max_waiting=10))
     assert not late.try_acquire()
-    assert late.wait_later() is None
+    assert (late.wait_later(), latest.wait_later()) == (None, None)
     asked.release()
     assert late.is_granted
+    late.release()
+    assert latest.is_granted
 
 
 class Turns(RuleBasedStateMachine):

@@ -99,6 +99,39 @@ def test_what_has_been_counted_is_bounded() -> None:
     assert chaos.snapshot().calls == 5000
 
 
+LATE = {"latency": 2, "latency_rate": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (LATE, "a delay of 2 s at a rate of 0.5"),
+        ({**LATE, "latency": (1, 2.5)}, "a delay of 1 to 2.5 s at a rate of 0.5"),
+        (
+            {"errors": [ConnectError, ReadTimeoutError], "error_rate": 0.1},
+            "ConnectError, ReadTimeoutError at a rate of 0.1",
+        ),
+        ({"statuses": [503, 429], "status_rate": 0.1}, "status 503, 429 at a rate of 0.1"),
+        ({"truncation_rate": 0.01}, "responses cut short at a rate of 0.01"),
+        ({**LATE, "max_calls": 1}, "a delay of 2 s at a rate of 0.5; in 1 call at most"),
+        ({**LATE, "max_calls": 2}, "a delay of 2 s at a rate of 0.5; in 2 calls at most"),
+        (
+            {**LATE, "origins": ["a.test", "b.test"], "routes": ["GET /a"]},
+            "a delay of 2 s at a rate of 0.5; for a.test, b.test at GET /a",
+        ),
+        ({**LATE, "routes": ["GET /a"], "max_calls": 2},
+         "a delay of 2 s at a rate of 0.5; for GET /a; in 2 calls at most"),
+        (
+            {**LATE, "truncation_rate": 0.01},
+            "a delay of 2 s at a rate of 0.5; responses cut short at a rate of 0.01",
+        ),
+    ],
+)  # fmt: skip
+def test_a_log_says_what_is_injected_where_and_how_often(given: dict[str, Any], words: str) -> None:
+    """In one line."""
+    assert ChaosSettings(**given).words() == words
+
+
 def test_a_draw_takes_five_numbers_whatever_comes_of_it() -> None:
     """So the same seed meets the same exchanges when one rate changes."""
     one, other = random.Random(1), random.Random(1)

@@ -9,7 +9,14 @@ from typing import Any
 
 import pytest
 
-from http_service_client import ConfigurationError, ConnectError, HttpResponse, RetryCondition
+from http_service_client import (
+    ConfigurationError,
+    ConnectError,
+    ConstantBackoff,
+    HttpResponse,
+    RetryCondition,
+    RetryPolicy,
+)
 from http_service_client.core.machines.retry_conditions import DEFAULT_CONDITIONS, RETRYABLE_STATUSES
 from http_service_client.core.machines.retry_settings import RetrySettings
 from http_service_client.errors import (
@@ -121,6 +128,26 @@ def test_a_wrong_condition_is_refused_when_it_is_made(make: Any, words: str) -> 
     """The message shows what was given."""
     with pytest.raises(ConfigurationError, match=words):
         make()
+
+
+def test_a_condition_of_the_user_s_own_class_judges_errors_itself() -> None:
+    """Its `holds_for` is asked, and not what the class above knows of errors."""
+
+    class OnLookups(RetryCondition):
+        def holds_for(self, outcome: object) -> bool:
+            return isinstance(outcome, LookupError)
+
+    policy = RetryPolicy(2, ConstantBackoff(0.0), retry_conditions=[OnLookups("lookups")])
+    for error, calls in ((KeyError("x"), 2), (ValueError("x"), 1)):
+        made: list[int] = []
+
+        def fail(error: Exception = error, made: list[int] = made) -> None:
+            made.append(1)
+            raise error
+
+        with pytest.raises(type(error)):
+            policy.apply(fail)()
+        assert len(made) == calls
 
 
 def test_a_condition_shows_what_it_holds_for() -> None:
