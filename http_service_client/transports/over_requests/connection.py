@@ -125,6 +125,10 @@ class Connection:
     def prefer_long_pieces(self) -> None:
         """Until the exchange ends, receive up to 1 MiB at a time while so much arrives."""
         self._longest = _LONGEST_PIECE
+        # glibc takes memory for an object from the system, and gives it back, if none as large was ever freed (mallopt(3),
+        # M_MMAP_THRESHOLD). A piece rarely fills what was requested for it, and none would ever be as large as the next
+        # request: each would have new pages, which takes longer than all else. So free one that is larger.
+        bytes(_LONGEST_PIECE + _PIECE)
 
     def read_body(self) -> bytes:
         """The next piece of the body; b"" at its end. Raises as `ResponseParser.read_body`."""
