@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import IO, TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
+from typing import IO, TYPE_CHECKING, Any, Literal, TypedDict
 from weakref import WeakValueDictionary
 
 from .. import http, policies
@@ -121,16 +121,9 @@ class RequestOptions(StreamRequestOptions, total=False):
     response_type: Any
 
 
-class _Special(NamedTuple):
-    """How a call is made. Its fields are named as the keywords of calls.   has_budget: for its retries."""
-
-    options: CallOptions
-    key: str | None
-    name: str | None
-    total_timeout: float | None
-    circuit_breaker: Any
-    has_budget: bool
-    idempotent: bool | None
+# How a call is made: its options, key, name, total timeout and circuit breaker, as its keywords say; whether the budget pays for
+# its retries; and what the caller says of its idempotence.
+_How = tuple[CallOptions, str | None, str | None, float | None, Any, bool, bool | None]
 
 
 class _Lifetime:
@@ -187,8 +180,8 @@ class CallBuilder:
         )
         self._has_own_fallback = False  # as a view may, be it none at all
         self._state_key = resolved.state_key
-        # Read with each call.
         self._codec = resolved.json_codec
+        # Read with each call.
         self._total_timeout, self._adds_keys = config.total_timeout, config.auto_idempotency_key
         self.routes = None
         if resolved.routes is not None:
@@ -253,6 +246,8 @@ class CallBuilder:
         if isinstance(auth, str):
             self._headers["Authorization"] = auth
             validate_once(self._headers)
+        self._blank = HttpRequest("GET", "", headers=self._headers)
+        self._blank._codec = self._codec
         self._client_auth = auth
         self._auth = None if isinstance(auth, str) else auth
         if self._auth is not None:
@@ -294,75 +289,21 @@ class CallBuilder:
             import_apart(load_download)
         return StreamOptions(max_size, most, self._config.enable_response_decompression, download)
 
-    def build(
-        self,
-        method: str,
-        url: str,
-        /,
-        *,
-        path_params: Mapping[str, object] | None = None,
-        params: Params = None,
-        headers: Mapping[str, object] | Iterable[tuple[str, object]] | None = None,
-        json: object = None,
-        data: Data = None,
-        files: Mapping[str, object] | Iterable[tuple[str, object]] | None = None,
-        cookies: Mapping[str, object] | None = None,
-        auth: tuple[str, str] | str | AuthFlow | Literal[False] | None = CLIENT_DEFAULT,
-        idempotent: bool | None = None,
-        response_type: Any = None,
-        _stream: StreamOptions | None = None,
-        _kept: HttpRequest | None = None,
-        _foreign: HttpRequest | None = None,
-        _url_template: str | None = None,
-        **special: Any,
-    ) -> Call:
-        """Make the call of these arguments.   special: the keywords that say how it is made; most calls have none.
+    def build(self, method: str, url: str, response_type: Any = None, /, **keywords: Any) -> Call:
+        """Make the call of these arguments.   keywords: those of `_requested`; many calls have none.
 
         Raises InvalidRequestError or ConfigurationError; TypeError for an unknown keyword; ClientClosedError.
         """
         if self.lifetime.is_closed:
             raise ClientClosedError("this HttpServiceClient was closed; make a new one")
-        for keyword in special:
-            if keyword not in _SPECIAL:
-                raise TypeError(_about_keyword(keyword))
-        if idempotent is not None and type(idempotent) is not bool:
-            raise ConfigurationError(f"idempotent must be True, False or None, not {idempotent!r}")
-        flow = self._auth
-        if _kept is not None:
-            request, flow = self._of_kept(_kept, auth, idempotent)
-        elif _foreign is not None:  # another library has made it
-            request, flow = _foreign, None
+        if keywords:
+            request, flow, how = self._requested(method, url, **keywords)
         else:
-            if headers is None and cookies is None and auth is CLIENT_DEFAULT:
-                merged = self._headers.copy()
-            else:
-                merged, flow = self._merged(headers, cookies, auth)
-            codec = self._codec
-            template = _url_template
-            if path_params is not None:
-                import_apart(_load_templates)
-                from ..http.path_templates import fill_path
-
-                url, template = fill_path(url, path_params)
-            request = HttpRequest(
-                parse_method(method),
-                normalise_url(url, params, self._base_url),
-                headers=merged,
-                json=json if codec is None else None,
-                data=data,
-                files=files,
-                idempotent=idempotent,
-            )
-            if template is not None:
-                request.url_template = template
-            if codec is not None:
-                request._use_codec(codec, json)
-        options = self._options
-        key = name = None
-        total_timeout, circuit_breaker, has_budget = self._total_timeout, CLIENT_DEFAULT, True
-        if special or self._asks_each_call or _stream is not None or current_scope() is not None:
-            how = self._special(request, idempotent, _stream, **special)
-            options, key, name, total_timeout, circuit_breaker, has_budget, idempotent = how
+            request, flow = self._blank.copy(), self._auth
+            request.method = parse_method(method)
+            request.url = normalise_url(url, None, self._base_url)
+            how = self._how(request, None)
+        options, key, name, total_timeout, circuit_breaker, has_budget, idempotent = how
         if self._adds_keys and idempotent is None and not request.is_safe_to_repeat:
             make = _new_quoted_key if self._config.quote_idempotency_key else new_id
             request.headers["Idempotency-Key"] = _idempotency_key(request, make)
@@ -401,11 +342,78 @@ class CallBuilder:
         )
         if not has_budget:
             call.budget = None
-        if self._hosts is not None and _kept is None and _foreign is None and is_relative(url):
+        if self._hosts is not None and keywords.keys().isdisjoint(_WITH_A_REQUEST) and is_relative(url):
             from ..core.layers.hosts import HostsOfCall
 
             call.hosts = HostsOfCall(self._hosts, self.origins, key, breaker is not state.breaker)
         return call
+
+    def _requested(
+        self,
+        method: str,
+        url: str,
+        /,
+        *,
+        path_params: Mapping[str, object] | None = None,
+        params: Params = None,
+        headers: Mapping[str, object] | Iterable[tuple[str, object]] | None = None,
+        json: object = None,
+        data: Data = None,
+        files: Mapping[str, object] | Iterable[tuple[str, object]] | None = None,
+        cookies: Mapping[str, object] | None = None,
+        auth: tuple[str, str] | str | AuthFlow | Literal[False] | None = CLIENT_DEFAULT,
+        idempotent: bool | None = None,
+        _stream: StreamOptions | None = None,
+        _kept: HttpRequest | None = None,
+        _foreign: HttpRequest | None = None,
+        _url_template: str | None = None,
+        **special: Any,
+    ) -> tuple[HttpRequest, AuthFlow | None, _How]:
+        """The request of a call with keywords, its auth flow, and how it is made.   special: keywords that say how."""
+        for keyword in special:
+            if keyword not in _SPECIAL:
+                raise TypeError(_about_keyword(keyword))
+        if idempotent is not None and type(idempotent) is not bool:
+            raise ConfigurationError(f"idempotent must be True, False or None, not {idempotent!r}")
+        flow = self._auth
+        if _kept is not None:
+            request, flow = self._of_kept(_kept, auth, idempotent)
+        elif _foreign is not None:  # another library has made it
+            request, flow = _foreign, None
+        else:
+            if headers is None and cookies is None and auth is CLIENT_DEFAULT:
+                merged = self._headers.copy()
+            else:
+                merged, flow = self._merged(headers, cookies, auth)
+            codec = self._codec
+            template = _url_template
+            if path_params is not None:
+                import_apart(_load_templates)
+                from ..http.path_templates import fill_path
+
+                url, template = fill_path(url, path_params)
+            request = HttpRequest(
+                parse_method(method),
+                normalise_url(url, params, self._base_url),
+                headers=merged,
+                json=json if codec is None else None,
+                data=data,
+                files=files,
+                idempotent=idempotent,
+            )
+            if template is not None:
+                request.url_template = template
+            if codec is not None:
+                request._use_codec(codec, json)
+        if special or _stream is not None:
+            return request, flow, self._special(request, idempotent, _stream, **special)
+        return request, flow, self._how(request, idempotent)
+
+    def _how(self, request: HttpRequest, idempotent: bool | None) -> _How:
+        """How a call is made that does not say so itself."""
+        if self._asks_each_call or current_scope() is not None:
+            return self._special(request, idempotent, None)
+        return self._options, None, None, self._total_timeout, CLIENT_DEFAULT, True, idempotent
 
     def _special(
         self,
@@ -426,7 +434,7 @@ class CallBuilder:
         decompress: bool = CLIENT_DEFAULT,
         name: str | None = None,
         error_type: Any = None,
-    ) -> _Special:
+    ) -> _How:
         """How a call is made that says so itself, whose route does, or that is made inside another."""
         if name is not None:
             check_call_name(name)
@@ -485,9 +493,9 @@ class CallBuilder:
             hedging=True if hedging is CLIENT_DEFAULT else chosen_hedging(hedging),
         )
         has_budget = retry_budget is CLIENT_DEFAULT or uses_budget(retry_budget)
-        return _Special(options, key, name, total_timeout, circuit_breaker, has_budget, idempotent)
+        return options, key, name, total_timeout, circuit_breaker, has_budget, idempotent
 
-    def build_kept(self, request: HttpRequest, /, **options: Any) -> Call:
+    def build_kept(self, request: HttpRequest, response_type: Any = None, /, **options: Any) -> Call:
         """Make the call that sends a request which was kept.   options: see `SendOptions`."""
         if not isinstance(request, HttpRequest):
             raise InvalidRequestError(
@@ -496,7 +504,7 @@ class CallBuilder:
         for name in options:
             if name in _IN_THE_REQUEST:
                 raise TypeError(f"send takes no keyword {name!r}; change the request before")
-        return self.build(request.method, request.url, _kept=request, **options)
+        return self.build(request.method, request.url, response_type, _kept=request, **options)
 
     def _of_kept(
         self, kept: HttpRequest, auth: Any, idempotent: bool | None
@@ -645,6 +653,7 @@ def _hosts_of(base_url: str | None, alternate_urls: Sequence[str]) -> Hosts | No
 
 _IN_THE_REQUEST = set(StreamRequestOptions.__annotations__) - set(SendOptions.__annotations__)
 _SPECIAL = frozenset(SendOptions.__annotations__) - {"auth", "idempotent"}
+_WITH_A_REQUEST = frozenset({"_kept", "_foreign"})
 
 # Keywords of other clients, and of other methods.
 _RENAMED = {
