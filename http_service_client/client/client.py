@@ -941,7 +941,7 @@ def _listener(
 
     def notify(event: Event | StateChange) -> None:
         if collector.counts_at_once:
-            account.count(event, clock())
+            account.count([(account, event, clock())])
         else:
             waiting.append((account, event, clock()))
             if len(waiting) >= MOST_WAITING:

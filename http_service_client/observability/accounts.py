@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
-from ..events import AttemptFinished
 from .collector import MetricsCollector
+from .metrics import Waiting
 from .recent import RecentCalls
 
 __all__ = ["MOST_WAITING", "ClientAccount"]
@@ -15,7 +15,7 @@ MOST_WAITING = 64
 
 
 class ClientAccount:
-    """Counts events of one client, in the order in which they came. See `HttpMetrics.catch_up`."""
+    """Counts the events of one client. See `HttpMetrics.catch_up`."""
 
     __slots__ = ("_collector", "_recent")
 
@@ -23,8 +23,7 @@ class ClientAccount:
         self._collector = collector
         self._recent = recent
 
-    def count(self, event: Any, now: float) -> None:
-        """Count an event that came at `now`, by the client's clock."""
-        self._collector.collect(event)
-        if type(event) is not AttemptFinished or event.is_trial:
-            self._recent.collect(event, now)
+    def count(self, waiting: Sequence[Waiting]) -> None:
+        """Count events, in the order in which they came."""
+        self._collector.collect_all([event for _, event, _ in waiting])
+        self._recent.collect_all([(event, now) for _, event, now in waiting])

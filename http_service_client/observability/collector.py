@@ -1,13 +1,14 @@
 """From the events of calls to metrics, and to the totals of a health summary.
 
-A collector runs two or three times a call, so it looks up, locks once and counts. The series of
-`HttpMetrics` that a kind of event feeds are resolved when the first such event arrives, and cached.
+Each call has two events or three, so they are counted together: those of the same labels take one look-up and one lock. The
+series of `HttpMetrics` that a kind of event feeds are resolved when the first such event arrives, and cached.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -177,6 +178,27 @@ class MetricsCollector:
         if count is not None:
             count(self, event)
 
+    def collect_all(self, events: Sequence[Any]) -> None:
+        """Count events: as `collect`, and many in less time."""
+        if self.counts_at_once:
+            for event in events:
+                self.collect(event)
+            return
+        calls: defaultdict[_CallKey, list[float]] = defaultdict(list)
+        attempts: defaultdict[tuple[Any, ...], int] = defaultdict(int)
+        for event in events:
+            kind = type(event)
+            if kind is CallFinished:
+                calls[_call_key(event)].append(event[0])  # by its number: a name is slow to look up
+            elif kind is AttemptFinished and event[1] == 1 and not event[9]:  # neither a retry nor a trial
+                attempts[_attempt_key(event)] += 1
+            else:
+                self.collect(event)
+        for key, count in attempts.items():
+            self._count(key, count)
+        for call_key, seconds in calls.items():
+            self._count_calls(call_key, seconds)
+
     def follow(self, follower: Callable[[Event | StateChange], object]) -> None:
         """Call a function with each event after it was counted. It must not raise."""
 
@@ -272,46 +294,35 @@ class MetricsCollector:
                 sums[service] = sums.get(service, 0) + number.value
         return sums
 
-    # One method for each kind of event. These run two or three times a call: look up, lock, count.
+    # One method for each kind of event.
 
     def _call_finished(self, event: CallFinished) -> None:
-        # All fields in one step: those of a named tuple are slow to read one by one.
-        seconds, method, _, service, _, status, error, _, _, _, url_template, _, call_name, _ = event
-        if service[-1:] == ")":
-            service = without_key(service)
-        key = (service, method, status if error is None else error, call_name, url_template)
-        known = self._calls.get(key)
-        if known is None:
-            known = self._resolve_call(key)
-        requests, durations, errors = known
-        counted = self._counted
-        exemplar = None if self._find_exemplar is None else _exemplar(self._find_exemplar, seconds)
+        exemplar = None if self._find_exemplar is None else _exemplar(self._find_exemplar, event.at)
+        self._count_calls(_call_key(event), (event.at,), exemplar)
+
+    def _count_calls(self, key: _CallKey, seconds: Sequence[float], exemplar: Exemplar | None = None) -> None:
+        """Count calls with the same labels.   seconds: how long each of them took."""
+        requests, durations, errors = self._calls.get(key) or self._resolve_call(key)
+        counted, count = self._counted, len(seconds)
         with self._metrics._lock:
-            self._seconds += seconds
-            counted["http_requests_total"] += 1
-            requests.value += 1
+            self._seconds += sum(seconds)
+            counted["http_requests_total"] += count
+            requests.value += count
             durations.observe(seconds)
             if errors is not None:
-                counted["http_errors_total"] += 1
-                errors.value += 1
+                counted["http_errors_total"] += count
+                errors.value += count
             if exemplar is not None:
                 durations.keep(exemplar)
                 if errors is not None:
                     errors.exemplar = exemplar._replace(value=1.0)
 
     def _attempt_finished(self, event: AttemptFinished) -> None:
-        _, attempt, service, _, status, error, _, _, _, is_trial, *_ = event
-        if service[-1:] == ")":
-            service = without_key(service)
-        key = ("http_attempts_total", service, status if error is None else error)
-        counter = self._counters.get(key) or self._resolve_counter(key)
-        with self._metrics._lock:  # as `_count`, without another call
-            self._counted["http_attempts_total"] += 1
-            counter.value += 1
-        if attempt > 1:
-            self._count(("http_retries_total", service))
-        if is_trial:
-            self._count(("http_circuit_trials_total", service))
+        self._count(_attempt_key(event))
+        if event.attempt > 1:
+            self._count(("http_retries_total", _service(event)))
+        if event.is_trial:
+            self._count(("http_circuit_trials_total", _service(event)))
 
     def _auth_continued(self, event: AuthContinued) -> None:
         self._count(("http_auth_exchanges_total", _service(event)))
@@ -371,9 +382,8 @@ class MetricsCollector:
     def _operation_finished(self, event: OperationFinished) -> None:
         self._count(("http_operations_total", event.key, event.error or ""))
         with self._metrics._lock:
-            self._metrics._histogram(_OPERATION_DURATION).at(series_key({"service": event.key})).observe(
-                event.at
-            )
+            durations = self._metrics._histogram(_OPERATION_DURATION).at(series_key({"service": event.key}))
+            durations.observe((event.at,))
 
     def _timed_out(self, event: OperationTimedOut) -> None:
         self._count(("http_operation_timeouts_total", _service(event), event.outcome))
@@ -382,12 +392,12 @@ class MetricsCollector:
         service = f"{_service(event)} (shadow)" if event.is_shadow else _service(event)
         self._count(("http_circuit_state_changes_total", service, event.new))
 
-    def _count(self, key: tuple[Any, ...]) -> None:
-        """Increment a counter. `key` is its name and the values of its labels."""
+    def _count(self, key: tuple[Any, ...], count: int = 1) -> None:
+        """Increase a counter. `key` is its name and the values of its labels."""
         counter = self._counters.get(key) or self._resolve_counter(key)
         with self._metrics._lock:
-            self._counted[key[0]] += 1
-            counter.value += 1
+            self._counted[key[0]] += count
+            counter.value += count
 
     def _resolve_counter(self, key: tuple[Any, ...]) -> Number:
         with self._metrics._lock:
@@ -434,6 +444,21 @@ def _label_names(metric: str) -> frozenset[str]:
     if metric in _NAMED:
         names |= {"name", "url_template"}
     return frozenset(names)
+
+
+def _call_key(event: CallFinished) -> _CallKey:
+    # All fields in one step: those of a named tuple are slow to read one by one.
+    _, method, _, service, _, status, error, _, _, _, url_template, _, call_name, _ = event
+    if service[-1:] == ")":
+        service = without_key(service)
+    return service, method, status if error is None else error, call_name, url_template
+
+
+def _attempt_key(event: AttemptFinished) -> tuple[Any, ...]:
+    _, _, service, _, status, error, _, _, _, _, _, _, _, _ = event
+    if service[-1:] == ")":
+        service = without_key(service)
+    return "http_attempts_total", service, status if error is None else error
 
 
 def _service(event: Any) -> str:

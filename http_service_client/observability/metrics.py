@@ -65,11 +65,15 @@ def _source_of(name: str) -> str | None:
     return next((count.source for count in COUNTS if count.name == name.removesuffix("_total")), None)
 
 
+Waiting = tuple["Account", Any, float]
+"""An event that is still to be counted: what counts it, the event, and when it came."""
+
+
 class Account(Protocol):
     """Counts events."""
 
-    def count(self, event: Any, now: float) -> None:
-        """Count an event that came at `now`."""
+    def count(self, waiting: Sequence[Waiting]) -> None:
+        """Count events of this account, in the order in which they came."""
         ...
 
 
@@ -107,8 +111,7 @@ class HttpMetrics:
         # Reentrant: between any two steps of a thread that holds it, the garbage collector may end an
         # abandoned call, which is counted then.
         self._lock = ForkSafeLock()
-        # Events to count: what counts them, the event, and when it came. Anyone may append; `catch_up` counts them.
-        self._waiting: deque[tuple[Account, Any, float]] = deque()
+        self._waiting: deque[Waiting] = deque()  # anyone may append; `catch_up` counts them
         reset_in_forked_children(self)
 
     # Plain.
@@ -127,7 +130,7 @@ class HttpMetrics:
         """Add a value to a histogram."""
         number, key = float(_parse_number("value", value)), series_key(labels)
         with self._lock:
-            self._histogram(name).at(key).observe(number)
+            self._histogram(name).at(key).observe((number,))
 
     def set(self, name: str, value: float, labels: Mapping[str, object] | None = None) -> None:
         """Set a gauge."""
@@ -203,14 +206,16 @@ class HttpMetrics:
 
     def catch_up(self) -> None:
         """Count the events that wait for it."""
-        waiting = self._waiting
+        taken: dict[Account, list[Waiting]] = {}
         with self._lock:
-            while waiting:
-                try:
-                    account, event, now = waiting.popleft()
-                except IndexError:  # a call that the garbage collector ended just now has counted them
-                    break
-                account.count(event, now)
+            try:
+                while True:
+                    waiting = self._waiting.popleft()
+                    taken.setdefault(waiting[0], []).append(waiting)
+            except IndexError:  # that was the last one
+                pass
+            for account, events in taken.items():
+                account.count(events)
 
     # Metrics by name and kind. Called with the lock held.
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..core.origins import without_key
@@ -185,45 +185,49 @@ class RecentCalls:
 
     def collect(self, event: Any, now: float) -> None:
         """Count an event that came at `now`. It is an `Event` or a `StateChange`; most kinds are ignored."""
-        kind = type(event)
-        if kind is CallFinished:
-            self._count_call(event, now)
-        elif kind in _FURTHER and (kind is not AttemptFinished or event.is_trial):
-            self._count_further(event, now)
+        self.collect_all([(event, now)])
 
-    def _count_call(self, event: CallFinished, now: float) -> None:
+    def collect_all(self, events: Sequence[tuple[Any, float]]) -> None:
+        """Count events, each with the instant at which it came."""
+        with self._lock:
+            for event, now in events:
+                kind = type(event)
+                if kind is CallFinished:
+                    self._count_call_locked(event, now)
+                elif kind in _FURTHER and (kind is not AttemptFinished or event.is_trial):
+                    self._count_further_locked(event, now)
+
+    def _count_call_locked(self, event: CallFinished, now: float) -> None:
         # All fields in one step: those of a named tuple are slow to read one by one.
         seconds, _, _, service, attempts, status, error, _, _, _, template, call_id, call_name, _ = event
         if service[-1:] == ")":
             service = without_key(service)
         name = call_name or template
         key = service if name is None else (service, name)
-        with self._lock:
-            if now >= self._ends_at:
-                self._begin_slot_locked(now)
-            tally = self._tallies.get(key) or self._new_tally_locked(key)
-            tally.calls += 1
-            tally.attempts += attempts
-            if attempts > 1:
-                tally.retries += attempts - 1
-            if status is None or status >= 400:
-                what = error or str(status)
-                tally.errors[what] = tally.errors.get(what, 0) + 1
-                if error in _REFUSED:
-                    tally.refused += 1
-                    return
-            tally.buckets[_bucket(_BOUNDS, seconds)] += 1
-            if seconds > tally.slowest:
-                tally.slowest, tally.slowest_call = seconds, call_id
+        if now >= self._ends_at:
+            self._begin_slot_locked(now)
+        tally = self._tallies.get(key) or self._new_tally_locked(key)
+        tally.calls += 1
+        tally.attempts += attempts
+        if attempts > 1:
+            tally.retries += attempts - 1
+        if status is None or status >= 400:
+            what = error or str(status)
+            tally.errors[what] = tally.errors.get(what, 0) + 1
+            if error in _REFUSED:
+                tally.refused += 1
+                return
+        tally.buckets[_bucket(_BOUNDS, seconds)] += 1
+        if seconds > tally.slowest:
+            tally.slowest, tally.slowest_call = seconds, call_id
 
-    def _count_further(self, event: Any, now: float) -> None:
+    def _count_further_locked(self, event: Any, now: float) -> None:
         cause, service, name = _FURTHER[type(event)], without_key(event.key), event.call_name
         key = service if name is None else (service, name)
-        with self._lock:
-            if now >= self._ends_at:
-                self._begin_slot_locked(now)
-            tally = self._tallies.get(key) or self._new_tally_locked(key)
-            setattr(tally, cause, getattr(tally, cause) + 1)
+        if now >= self._ends_at:
+            self._begin_slot_locked(now)
+        tally = self._tallies.get(key) or self._new_tally_locked(key)
+        setattr(tally, cause, getattr(tally, cause) + 1)
 
     def recall(self, window: float) -> Recent:
         """The calls of the last `window` seconds, and a few more: see above.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Generic, NamedTuple, TypeVar
 
@@ -66,14 +66,15 @@ class Distribution:
         self.max = -math.inf
         self.exemplars: dict[int, Exemplar] = {}  # by the position of their bucket
 
-    def observe(self, value: float) -> None:
-        self.buckets[bisect_left(self.bounds, value)] += 1
-        self.count += 1
-        self.sum += value
-        if value < self.min:
-            self.min = value
-        if value > self.max:
-            self.max = value
+    def observe(self, values: Sequence[float]) -> None:
+        """Add values, at least one."""
+        buckets, bounds = self.buckets, self.bounds
+        for value in values:
+            buckets[bisect_left(bounds, value)] += 1
+        self.count += len(values)
+        self.sum += sum(values)
+        self.min = min(self.min, *values)
+        self.max = max(self.max, *values)
 
     def keep(self, exemplar: Exemplar) -> None:
         """Keep an exemplar of the bucket that its value is in, in place of an earlier one."""

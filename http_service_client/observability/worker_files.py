@@ -25,7 +25,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -264,8 +264,9 @@ class _FileDistribution(Distribution):
     def __init__(self, child: Any) -> None:
         self._child = child
 
-    def observe(self, value: float) -> None:
-        self._child.observe(value)
+    def observe(self, values: Sequence[float]) -> None:
+        for value in values:
+            self._child.observe(value)
 
     def reset(self) -> None:
         """Nothing, as above."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
 from http_service_client import HttpMetrics, HttpRequest, HttpResponse, HttpServiceClient, MetricsCollector
 from http_service_client.observability.accounts import MOST_WAITING
+from http_service_client.observability.metrics import Waiting
 from http_service_client.testing import ScriptedTransport
 from kit.fakes import ORIGIN, FakeClock, Harness
 from kit.forks import in_a_child, needs_fork
@@ -110,17 +111,17 @@ def test_a_call_that_a_finalizer_ends_while_others_are_counted_is_counted_once()
     client = HttpServiceClient(transport=ScriptedTransport(HttpResponse(200)))
     client.get(ORIGIN)
     waiting = client.metrics._waiting
-    account, event, now = waiting[0]
+    account, event, now = waiting.popleft()
     ends = iter([None])
 
     class Interrupting:
-        def count(self, event: Any, now: float) -> None:
+        def count(self, events: Sequence[Waiting]) -> None:
             for _ in ends:
                 client.get(ORIGIN)
                 client.metrics.catch_up()
-            account.count(event, now)
+            account.count(events)
 
-    waiting[0] = Interrupting(), event, now
+    waiting.appendleft((Interrupting(), event, now))
     assert client.metrics.total(CALLS) == 2
     assert client.metrics.total("http_attempts_total") == 2
 
