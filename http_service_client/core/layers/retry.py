@@ -150,9 +150,12 @@ class RetryLayer:
                     withdrawal.refund()  # the retry was not made after all
                 return self._refused(call, outcome, last)
             call.record_attempt(outcome, began_at)
+            if isinstance(outcome, HttpResponse) and (
+                settings is None or (outcome.status_code < 400 and not settings.may_repeat_successes)
+            ):
+                _record_success(call, outcome, withdrawal, is_repeated)
+                return outcome
             if settings is None:
-                if isinstance(outcome, HttpResponse):
-                    _record_success(call, outcome, withdrawal, is_repeated)
                 return outcome
             if call.current.has_progressed:
                 before_first, waits = call.attempt - 1, None

@@ -115,6 +115,11 @@ class RetrySettings:
         return frozenset[int]().union(*(c.statuses for c in conditions if type(c) is RetryCondition))
 
     @cached_property
+    def may_repeat_successes(self) -> bool:
+        """Whether a condition may hold for a response with a status below 400."""
+        return bool(self._judges) or any(status < 400 for status in self._statuses)
+
+    @cached_property
     def judges_results(self) -> bool:
         """Whether a condition judges results of any type."""
         return bool(self._judges)
