@@ -29,6 +29,7 @@ __all__ = [
 
 # Their values are URLs, which may have a password or a token in them.
 _URL_HEADERS = frozenset({"content-location", "location", "referer", "refresh"})
+_new = object.__new__
 _WITHOUT_SPACE = re.compile(r'[^\s<>"]+')
 
 
@@ -135,7 +136,7 @@ class Headers(MutableMapping[str, str]):
 
     def copy(self) -> Headers:
         """An independent copy."""
-        twin = Headers.__new__(Headers)
+        twin = _new(Headers)
         twin._fields = self._fields.copy()
         twin.secret_names = self.secret_names
         return twin

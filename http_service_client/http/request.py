@@ -15,6 +15,7 @@ from .urls import redact_url
 
 __all__ = ["HttpRequest"]
 
+_new = object.__new__
 _IDEMPOTENCY_HEADERS = ("Idempotency-Key", "X-Idempotency-Key")
 _NO_KEYS = ("", "None")
 # RFC 9110, 9.2.2, and RFC 10008.
@@ -200,7 +201,7 @@ class HttpRequest:
 
     def copy(self) -> HttpRequest:
         """A copy for one attempt, with its own headers; json and data are copied on first access."""
-        twin = HttpRequest.__new__(HttpRequest)
+        twin = _new(HttpRequest)
         twin.method = self.method
         twin.url = self.url
         twin.headers = self.headers.copy()

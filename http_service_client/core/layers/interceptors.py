@@ -81,6 +81,8 @@ class InterceptorsLayer:
         outcome: Outcome | None = None
         for interceptor in self._request_interceptors:
             result = interceptor.call(request, call)
+            if result is request:  # nearly always
+                continue
             if not isinstance(result, HttpRequest):
                 result = yield from _resolved(result, call)
                 if isinstance(result, HttpResponse):
@@ -103,7 +105,7 @@ class InterceptorsLayer:
             outcome.request = request
         for interceptor in self._response_interceptors:
             result = interceptor.call(outcome, call)
-            if not isinstance(result, HttpResponse):
+            if result is not outcome and not isinstance(result, HttpResponse):
                 result = yield from _resolved(result, call)
                 if not isinstance(result, HttpResponse):
                     return _unusable(interceptor, result, "an HttpResponse", outcome)
