@@ -7,47 +7,63 @@ A CR, LF or NUL in a value is how a header injection starts, so it is refused he
 from __future__ import annotations
 
 import re
+from itertools import filterfalse
 
 from ..errors import InvalidRequestError
 from ..lazy import lazy_pattern
 from .headers import Headers
 
-__all__ = ["TOKEN_CHARACTER", "check_framing", "is_token", "validate_headers", "validate_once"]
+__all__ = [
+    "FRAMING_FIELDS",
+    "TOKEN_CHARACTER",
+    "check_framing",
+    "is_token",
+    "validate_headers",
+    "validate_once",
+]
 
 TOKEN_CHARACTER = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 """The class of `tchar` for a pattern (RFC 9110 5.6.2). Header names, methods and cookie names are tokens."""
 
 # token = 1*tchar
 is_token = re.compile(f"{TOKEN_CHARACTER}+").fullmatch
-_ARE_TOKENS = re.compile(f"{TOKEN_CHARACTER}*").fullmatch
 # field-value = *( field-vchar / SP / HTAB ), field-vchar = VCHAR / obs-text         5.5
 # obs-text is any byte of %x80-FF, hence all text that UTF-8 can express.
 _VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]*").fullmatch
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]").search
 # uri-host [ ":" port ], and nothing that starts a path, a list or another field     RFC 9112 3.2
 _HOST = lazy_pattern(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_\-.]+)(?::[0-9]{1,5})?")
+_KNOWN_NAMES: set[str] = set()  # of fields that were validated before
+_MOST_NAMES, _LONGEST_NAME = 1000, 100  # of those
+
+FRAMING_FIELDS = frozenset({"content-length", "expect", "host", "transfer-encoding"})
+"""The fields that `check_framing` is about, in lower case."""
 
 
 def validate_headers(headers: Headers) -> None:
     """Raise InvalidRequestError for a name that is not a token, or a value with a control character."""
-    fields = headers._fields
-    # Both grammars are about single characters, so all fields are valid when their concatenation is.
-    names = values = ""
-    for field in [field for field in fields.values() if type(field) is not _Valid]:
-        names += field[0]
-        values += field[1] if len(field) == 2 else "".join(field[1:])
-    if not names and "" not in fields:  # the usual case: all are valid already
-        return
-    if _ARE_TOKENS(names) is not None and _VALUE(values) is not None and "" not in fields:
-        return
-    for field in fields.values():
-        if is_token(field[0]) is None:
-            raise InvalidRequestError(
-                f"header name {field[0][:80]!r} is not valid; use letters, digits and hyphens only"
-            )
-        for value in field[1:]:
-            if _VALUE(value) is None:
-                raise _bad_value(field[0], value)
+    for field in filterfalse(_is_valid, headers._fields.values()):
+        # The usual case without a pattern: a name that came before, and one line of ASCII.
+        if (
+            field[0] not in _KNOWN_NAMES
+            or not field[1].isascii()
+            or not field[1].isprintable()
+            or len(field) > 2
+        ):
+            _validate_field(field)
+
+
+def _validate_field(field: tuple[str, ...]) -> None:
+    name = field[0]
+    if is_token(name) is None:
+        raise InvalidRequestError(
+            f"header name {name[:80]!r} is not valid; use letters, digits and hyphens only"
+        )
+    if len(_KNOWN_NAMES) < _MOST_NAMES and len(name) <= _LONGEST_NAME:  # strangers may have chosen it
+        _KNOWN_NAMES.add(name)
+    for value in field[1:]:
+        if _VALUE(value) is None:
+            raise _bad_value(name, value)
 
 
 def validate_once(headers: Headers) -> None:
@@ -60,6 +76,9 @@ class _Valid(tuple[str, ...]):
     """A field that has been validated. Tuples do not change, and a new value makes a plain tuple again."""
 
     __slots__ = ()
+
+
+_is_valid = _Valid.__instancecheck__  # a function in C: it is called for each field of each request
 
 
 def check_framing(headers: Headers, length: int | None, has_body: bool) -> None:

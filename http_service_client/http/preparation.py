@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import InvalidRequestError
 from .auth.credentials import basic
-from .header_validation import check_framing, is_token, validate_headers
+from .header_validation import FRAMING_FIELDS, check_framing, is_token, validate_headers
 from .headers import Headers, build_headers
 from .messages import HttpRequest
 from .urls import normalise_url, redact_url, split_url
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["METHODS_WITHOUT_CONTENT", "Preparation", "parse_method"]
 
+_WITH_RULES = FRAMING_FIELDS | {"cookie"}
 _COMMON = frozenset({"GET", "HEAD", "OPTIONS", "QUERY", "POST", "PUT", "PATCH", "DELETE"})
 
 METHODS_WITHOUT_CONTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
@@ -71,9 +72,11 @@ class Preparation:
         has_body = body.length != 0
         if has_body and request.method == "TRACE":  # RFC 9110, 9.3.8
             raise InvalidRequestError("a TRACE request has no body; leave json, data and files out")
-        check_framing(headers, body.length, has_body)
-        if "cookie" in headers._fields:  # the one field whose values are not joined by commas (RFC 6265, 5.4)
-            headers["Cookie"] = "; ".join(headers.get_all("Cookie"))
+        if headers.has_any(_WITH_RULES):
+            check_framing(headers, body.length, has_body)
+            if "cookie" in headers._fields:
+                # The one field whose values are not joined by commas (RFC 6265, 5.4).
+                headers["Cookie"] = "; ".join(headers.get_all("Cookie"))
         if body.content_type is not None:
             if "Content-Type" not in headers:
                 headers["Content-Type"] = body.content_type
