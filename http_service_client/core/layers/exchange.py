@@ -141,7 +141,9 @@ class Exchange:
                 outcome = yield Send(request, timeout)
             else:
                 outcome = yield Open(request, timeout)
-            if isinstance(outcome, HttpResponse) and outcome.status_code in _THROTTLES:
+            if not isinstance(outcome, HttpResponse):
+                return outcome
+            if outcome.status_code in _THROTTLES:
                 self._throttled(state, outcome, call)
             if not is_whole:
                 if isinstance(outcome, OpenResponse):
@@ -151,10 +153,10 @@ class Exchange:
                     attempt.body = OpenBody(outcome, call, held)
                     is_open = True  # the body owns the slots from here on
                     return outcome
-                if isinstance(outcome, HttpResponse) and outcome.is_success:
+                if outcome.is_success:
                     return outcome  # the limit of a stream is its own, and applies when it is read
             most = self._max_size
-            if most is not None and isinstance(outcome, HttpResponse) and len(outcome.content) > most:
+            if most is not None and len(outcome.content) > most:
                 return Failure(ResponseTooLargeError, too_large(most), SentState.ANSWERED)
             return outcome
         finally:
