@@ -561,22 +561,26 @@ class CallBuilder:
         """The headers of a call that sets some itself, and its auth flow."""
         merged = (self._headers if auth is CLIENT_DEFAULT else self._without_auth).copy()
         flow = self._auth
-        if isinstance(headers, Iterator):
+        is_mapping = type(headers) is dict or isinstance(headers, Mapping)
+        if not is_mapping and isinstance(headers, Iterator):
             headers = list(headers)  # it is read twice
         given = build_headers(headers)
         if headers is not None:
-            if any("***" in field for field in given._fields.values()):
-                _refuse_redacted(given)
+            for field in given._fields.values():
+                if "***" in field:
+                    _refuse_redacted(given)
             override(merged, given)
             if "Range" in given and "Accept-Encoding" not in given:
                 # A part of an encoded body cannot be decoded on its own (RFC 9110, 14.1.2: bytes count after coding).
                 merged["Accept-Encoding"] = "identity"
-            pairs = headers.items() if isinstance(headers, Mapping) else headers
-            left_out = Headers([(name, "") for name, value in pairs if value is None])
-            for name in left_out:
-                merged.pop(name, None)
-            if "Authorization" in given or "Authorization" in left_out:  # it replaces the client's own auth
+            if "Authorization" in given:  # it replaces the client's own auth
                 flow = None
+            pairs = headers.items() if is_mapping else headers
+            if left_out := [(name, "") for name, value in pairs if value is None]:
+                for name in Headers(left_out):
+                    merged.pop(name, None)
+                    if name.lower() == "authorization":
+                        flow = None
         if cookies:
             if "Cookie" in given:
                 raise InvalidRequestError("both cookies and a Cookie header are set; set only one")
@@ -746,10 +750,10 @@ def _refuse_redacted(headers: Headers) -> None:
 
 def override(headers: Headers, given: Headers) -> None:
     """Replace the headers of the same names, repeats included."""
-    for name in given:
-        headers.pop(name, None)
-        for value in given.get_all(name):
-            headers.add(name, value)
+    fields = headers._fields
+    for key, field in given._fields.items():
+        fields.pop(key, None)  # the new one comes last
+        fields[key] = field
 
 
 def uses_budget(given: object) -> bool:

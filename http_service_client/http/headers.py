@@ -196,12 +196,17 @@ def build_headers(headers: Mapping[str, object] | Iterable[tuple[str, object]] |
         return Headers()
     if isinstance(headers, Headers):
         return headers.copy()
-    if isinstance(headers, (str, bytes)) or not isinstance(headers, Iterable):
+    pairs: Any
+    if type(headers) is dict or isinstance(headers, Mapping):  # to ask an abstract class takes long
+        pairs = headers.items()
+    elif isinstance(headers, (str, bytes)) or not isinstance(headers, Iterable):
         raise InvalidRequestError(
             f"headers must be a mapping or a list of (name, value) pairs, not {type(headers).__name__}"
         )
+    else:
+        pairs = headers
     built = Headers()
-    for pair in headers.items() if isinstance(headers, Mapping) else headers:
+    for pair in pairs:
         name, value = pair if type(pair) is tuple and len(pair) == 2 else _pair(pair)
         if value is None:
             continue
