@@ -178,6 +178,8 @@ class CallBuilder:
             is_nested=False,
             fallback=resolved.fallback,
         )
+        # What a call that sets a total has beside it.
+        self._without_total = Timeout(connect=resolved.timeout.connect, pool=resolved.timeout.pool)
         self._has_own_fallback = False  # as a view may, be it none at all
         self._state_key = resolved.state_key
         self._codec = resolved.json_codec
@@ -633,9 +635,7 @@ class CallBuilder:
             )
         else:
             check_duration("timeout", given)
-            timeout = Timeout(
-                total=given, connect=self._options.timeout.connect, pool=self._options.timeout.pool
-            )
+            timeout = self._without_total.with_total(given)
         own = chosen("circuit_breaker", breaker, None, "CircuitBreakerPolicy")
         return timeout if own is None else timeout.within(own.timeout)
 

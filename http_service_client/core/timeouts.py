@@ -66,13 +66,18 @@ class Timeout:
         """This timeout, limited to what is left of a deadline (seconds > 0, or None)."""
         if remaining is None or (self.total is not None and self.total <= remaining):
             return self
-        cut = object.__new__(Timeout)  # every value has been checked; this runs in every attempt
-        bounds = cut.__dict__
-        bounds.update(self.__dict__)
-        bounds["total"] = remaining
+        cut = self.with_total(remaining)
         if self.connect is not None and remaining < self.connect:
-            bounds["connect"] = remaining
+            cut.__dict__["connect"] = remaining  # it is frozen for others
         return cut
+
+    def with_total(self, total: float | None) -> Timeout:
+        """This timeout with another total, which has been checked."""
+        other = object.__new__(Timeout)  # no value is checked again
+        bounds = other.__dict__
+        bounds.update(self.__dict__)
+        bounds["total"] = total
+        return other
 
     @property
     def has_phases(self) -> bool:
