@@ -292,10 +292,14 @@ class CallBuilder:
         return StreamOptions(max_size, most, self._config.enable_response_decompression, download)
 
     def build(self, method: str, url: str, response_type: Any = None, /, **keywords: Any) -> Call:
-        """Make the call of these arguments.   keywords: those of `_requested`; many calls have none.
+        """Make the call of these arguments.   keywords: those of `_requested` and `_special`.
 
         Raises InvalidRequestError or ConfigurationError; TypeError for an unknown keyword; ClientClosedError.
         """
+        return self.build_of(method, url, response_type, keywords)
+
+    def build_of(self, method: str, url: str, response_type: Any, keywords: Mapping[str, Any]) -> Call:
+        """As `build`, with the keywords as a mapping: many calls have none."""
         if self.lifetime.is_closed:
             raise ClientClosedError("this HttpServiceClient was closed; make a new one")
         if keywords:
@@ -506,7 +510,7 @@ class CallBuilder:
         for name in options:
             if name in _IN_THE_REQUEST:
                 raise TypeError(f"send takes no keyword {name!r}; change the request before")
-        return self.build(request.method, request.url, response_type, _kept=request, **options)
+        return self.build_of(request.method, request.url, response_type, {**options, "_kept": request})
 
     def _of_kept(
         self, kept: HttpRequest, auth: Any, idempotent: bool | None

@@ -231,7 +231,7 @@ class HttpServiceClient(Events):
         builder = self._call_builder  # all of one configuration
         # The first time imports the transport, before the call's time starts.
         driver = builder.backends.blocking()
-        call = builder.build(method, url, response_type, **options)
+        call = builder.build_of(method, url, response_type, options)
         self._warn_inside_a_loop()
         pipeline = builder.pipelines.of(call)
         outcome = driver.run(pipeline(call.request, call))
@@ -281,7 +281,7 @@ class HttpServiceClient(Events):
         """
         builder = self._call_builder
         driver = builder.backends.asyncio()  # the first time imports aiohttp, before the call's time starts
-        call = builder.build(method, url, response_type, **options)
+        call = builder.build_of(method, url, response_type, options)
         pipeline = builder.pipelines.of(call)
         outcome = await driver.run(pipeline(call.request, call))
         return finish(call, outcome, response_type)

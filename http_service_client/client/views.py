@@ -165,13 +165,13 @@ class ViewCallBuilder(CallBuilder):
         """As `CallBuilder.total_timeout`, of a call by the view."""
         return CallBuilder.total_timeout(self, {**self._defaults, **options})
 
-    def build(self, method: str, url: str, response_type: Any = None, /, **options: Any) -> Call:
+    def build_of(self, method: str, url: str, response_type: Any, keywords: Mapping[str, Any]) -> Call:
         """Make the call of these arguments and the view's defaults."""
         if self.own_lifetime.is_left:
             raise ClientClosedError(
                 "this view of an HttpServiceClient was closed; make a new one by with_options"
             )
-        return CallBuilder.build(self, method, url, response_type, **{**self._defaults, **options})
+        return CallBuilder.build_of(self, method, url, response_type, {**self._defaults, **keywords})
 
     def _change_headers(self, options: Mapping[str, Any]) -> None:
         """The headers of each call, and its credentials: those of the view replace those that it was made with."""
