@@ -21,6 +21,7 @@ from http_service_client import (
     HttpServiceClient,
     InterceptorError,
     InvalidRequestError,
+    ReadTimeoutError,
     ResponseTooLargeError,
     RetryPolicy,
     SentState,
@@ -346,6 +347,36 @@ def test_a_flow_may_end_with_a_request_of_its_own(front_end: FrontEnd, status: i
     assert (response.status_code, sent(harness)) == (status, [("POST", URL), ("POST", TOKEN_URL)])
 
 
+def test_a_flow_may_send_five_requests(front_end: FrontEnd) -> None:
+    """Some to get a token, and the call's own once more."""
+    harness = Harness(front_end, 401, 401, 401, 401, 200)
+    assert harness.request(auth=flow_of(*[None] * 5)).status_code == 200
+
+
+def test_a_copy_of_the_call_s_request_is_the_call_s_request(front_end: FrontEnd) -> None:
+    """A flow need not know that it may change the one that it was given."""
+    harness = Harness(front_end, 201)
+    response = harness.request("POST", auth=flow_of(lambda request: request.copy()))
+    assert (response.status_code, sent(harness)) == (201, [("POST", URL)])
+
+
+def test_a_flow_that_refuses_the_request_ends_the_attempt(front_end: FrontEnd) -> None:
+    """Its `InvalidRequestError` is that of the call, with the attempt in the timeline."""
+
+    class Refuses:
+        def auth_flow(self, request: HttpRequest) -> Requests:
+            raise InvalidRequestError("there is no key for it")
+            yield request
+
+    harness = Harness(front_end, **RETRIES)
+    error = harness.error(InvalidRequestError, auth=Refuses())
+    assert "there is no key for it" in str(error)
+    assert (error.sent_state, harness.names()) == (
+        SentState.NEVER_SENT,
+        ["attempt_finished", "retry_stopped", "call_finished"],
+    )
+
+
 def test_a_flow_must_be_a_generator(front_end: FrontEnd) -> None:
     """One that returns the request would never see a response."""
 
@@ -354,7 +385,7 @@ def test_a_flow_must_be_a_generator(front_end: FrontEnd) -> None:
             return request
 
     error = Harness(front_end).error(InterceptorError, auth=Auth())
-    assert "Auth.auth_flow returned http_service_client.http.request.HttpRequest" in str(error)
+    assert "Auth.auth_flow returned http_service_client.http.request.HttpRequest; write a plain" in str(error)
 
 
 def test_a_flow_may_change_headers_and_query_and_read_the_body(front_end: FrontEnd) -> None:
@@ -410,6 +441,18 @@ def test_the_exchanges_of_a_flow_share_the_attempts_timeout(front_end: FrontEnd)
     error = harness.error(AttemptTimeoutError, "POST", auth=Refreshing())
     assert [timeout.total for timeout in harness.transport.timeouts] == [10.0, 6.0, 6.0]
     assert str(error).startswith(f"no response from {URL} within 10 s")
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"), [(AttemptTimeoutError, "GET within 10 s"), (ReadTimeoutError, "GET within 6 s")]
+)
+def test_a_timeout_of_the_second_exchange_names_the_limit_of_both(
+    front_end: FrontEnd, kind: type[HttpClientError], message: str
+) -> None:
+    """If it is the attempt's; that of a read is its own."""
+    cut = Failure(kind, "GET within 6 s", SentState.MAYBE_PROCESSED)
+    harness = Harness(front_end, 401, cut, base_timeout=10.0, retry_policy_config=RetryPolicy(1))
+    assert str(harness.error(kind, auth=flow_of(None, None))).partition(";")[0] == message
 
 
 def test_a_timeout_of_the_only_exchange_keeps_its_message(front_end: FrontEnd) -> None:

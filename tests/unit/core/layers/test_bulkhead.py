@@ -165,35 +165,71 @@ def test_the_deadline_ends_a_wait(front_end: FrontEnd) -> None:
 
 
 @pytest.mark.parametrize(
-    ("max_wait", "total_timeout", "wait"),
+    ("max_wait", "total_timeout", "passed", "wait", "error"),
     [
-        (None, None, None),
-        (5.0, None, 5.0),
-        (None, 3.0, 3.0),
-        (5.0, 3.0, 3.0),
-        (3.0, 5.0, 3.0),
+        (None, None, 0.0, None, None),
+        (5.0, None, 0.0, 5.0, BulkheadFullError),
+        (None, 3.0, 0.0, 3.0, DeadlineExceededError),
+        (5.0, 3.0, 0.0, 3.0, DeadlineExceededError),
+        (3.0, 3.0, 0.0, 3.0, DeadlineExceededError),
+        (3.0, 5.0, 0.0, 3.0, BulkheadFullError),
+        (3.0, 5.0, 3.0, 2.0, DeadlineExceededError),
+        (3.0, 5.0, 5.0, 0.0, DeadlineExceededError),
+        (3.0, 5.0, 6.0, 0.0, DeadlineExceededError),
     ],
 )
 def test_the_nearer_limit_ends_a_wait(
-    front_end: FrontEnd, max_wait: float | None, total_timeout: float | None, wait: float | None
+    front_end: FrontEnd,
+    max_wait: float | None,
+    total_timeout: float | None,
+    passed: float,
+    wait: float | None,
+    error: Any,
 ) -> None:
-    """That of the queue, or the deadline, and the error says which."""
+    """That of the queue, or the deadline, and the error says which. Meanwhile the call counts as queued."""
     harness = harness_of(front_end, bulkhead={"max_waiting": 1, "max_wait": max_wait})
     taken(harness)
     call = harness.client._call_builder.build("GET", URL, total_timeout=total_timeout)
+    harness.clock.now += passed
     permit = harness.state.bulkhead.permit()
     plan = admit(permit, call)
     acquire: Any = next(plan)
-    assert acquire.timeout == wait
-    if wait is None:
-        plan.close()
-    else:
-        with pytest.raises(StopIteration) as ended:
-            plan.send(False)
-        assert ended.value.value.error_type is (
-            BulkheadFullError if wait == max_wait else DeadlineExceededError
-        )
+    assert (acquire.timeout, call.is_queued) == (wait, True)
+    harness.clock.now += 1.5
+    with pytest.raises(StopIteration) as ended:
+        plan.send(error is None)
+    assert [event.waited for event in call.events if isinstance(event, LimitWaited)] == [1.5] * (
+        error is None
+    )
+    assert getattr(ended.value.value, "error_type", None) is error
+    assert call.is_queued is (error is not None)  # what ends it later finds that it got no further
     permit.release()
+
+
+def test_a_permit_that_became_free_in_between_is_no_wait(front_end: FrontEnd) -> None:
+    """Nothing is recorded of it."""
+    harness = harness_of(front_end, bulkhead={"max_waiting": 1})
+    call = harness.client._call_builder.build("GET", URL)
+    permit = harness.state.bulkhead.permit()
+    with pytest.raises(StopIteration) as ended:
+        next(admit(permit, call))
+    assert (ended.value.value, permit.is_granted, limits(harness)) == (None, True, [])
+
+
+def test_a_displaced_call_says_so_whatever_its_deadline(front_end: FrontEnd) -> None:
+    """Its wait would have ended by the deadline, and ended before."""
+    harness = harness_of(front_end, bulkhead={"max_waiting": 2, "max_wait": None})
+    taken(harness)
+    assert harness.state.bulkhead.permit().wait_later() is None  # the first in the queue is spared
+    call = harness.client._call_builder.build("GET", URL, total_timeout=3.0)
+    permit = harness.state.bulkhead.permit()
+    plan = admit(permit, call)
+    next(plan)
+    assert harness.state.bulkhead.permit().wait_later(priority("high").level) is None
+    with pytest.raises(StopIteration) as ended:
+        plan.send(False)
+    failure = ended.value.value
+    assert (failure.error_type, failure.details["reason"]) == (BulkheadFullError, "displaced")
 
 
 def test_a_waiter_is_displaced_by_a_more_important_call(front_end: FrontEnd) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from http_service_client import Cache, ConnectionLostError, HttpRequest, HttpResponse, MemoryStorage
-from http_service_client.events import CacheResult, CallFinished
+from http_service_client.events import CacheResult, CacheUsed, CallFinished
 from http_service_client.policies import StoredResponse
 from kit.caches import URL, Cached, cached_for, failed, used
 from kit.front_ends import BlockingFrontEnd, FrontEnd
@@ -145,6 +145,7 @@ def test_a_head_request_is_answered_by_a_stored_get(front_end: FrontEnd) -> None
     cached.get()
     response = cached.request("HEAD")
     assert (response.content, response.headers["ETag"], cached.sends) == (b"", '"1"', 1)
+    assert (used(response).result, used(response).reason) == (CacheResult.HIT, "")
 
 
 @pytest.mark.parametrize(
@@ -171,8 +172,10 @@ def test_a_revalidation_that_fails_is_the_failure_of_the_call(front_end: FrontEn
     cached = Cached(front_end, cached_for(1, "old", ETag='"1"'), ConnectionResetError())
     cached.get()
     cached.clock.advance(10.0)
-    with pytest.raises(ConnectionLostError):
+    with pytest.raises(ConnectionLostError) as raised:
         cached.get()
+    (missed,) = [event for event in raised.value.timeline if isinstance(event, CacheUsed)]
+    assert (missed.result, missed.reason) == (CacheResult.MISS, "ConnectionLostError")
 
 
 def test_a_head_response_that_differs_ends_the_stored_one(front_end: FrontEnd) -> None:

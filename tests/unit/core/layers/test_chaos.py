@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import threading
+from contextlib import nullcontext, suppress
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -29,7 +32,10 @@ from http_service_client import (
     Timeout,
 )
 from http_service_client.auth import AuthFlow
-from http_service_client.core.layers.chaos import ChaosLayer
+from http_service_client.core.effects import Send
+from http_service_client.core.layers.chaos import ChaosLayer, disturbed
+from http_service_client.core.machines.chaos import Chaos
+from http_service_client.core.machines.chaos_settings import ChaosSettings
 from http_service_client.core.open_body import OpenResponse
 from http_service_client.errors import Failure
 from http_service_client.events import AttemptFinished, ChaosInjected, Timeline
@@ -97,6 +103,7 @@ def test_a_latency_holds_the_response_back(front_end: FrontEnd) -> None:
     ("timeout", "error", "seconds"),
     [
         (Timeout(total=3), AttemptTimeoutError, 3),
+        (Timeout(total=5), AttemptTimeoutError, 5),
         (Timeout(total=9, read=2), ReadTimeoutError, 2),
         (Timeout(total=9, read=2, first_byte=4), ReadTimeoutError, 4),
         (Timeout(read=2), ReadTimeoutError, 2),
@@ -151,7 +158,33 @@ def test_what_is_injected_into_a_stream_is_seen_as_that_of_the_wire(front_end: F
     ):
         list(response.iter_bytes())
     assert limits[0] == 3.0
-    assert [event.kind for event in events if isinstance(event, ChaosInjected)] == ["latency", "truncation"]
+    latency, truncation = [event for event in events if isinstance(event, ChaosInjected)]
+    assert (latency.kind, latency.what, truncation.kind) == ("latency", "2.000 s", "truncation")
+    assert re.fullmatch(r"after \d+ bytes", truncation.what)
+
+
+@pytest.mark.parametrize(
+    ("headers", "what"),
+    [
+        ({}, "within the first piece"),
+        ({"Content-Length": "\u0661\u0660"}, "within the first piece"),
+        ({"Content-Length": "0"}, None),
+    ],
+)
+def test_a_stream_is_cut_where_there_is_something_to_cut(
+    front_end: FrontEnd, headers: dict[str, str], what: str | None
+) -> None:
+    """Without a length that can be read, soon; and an empty body is complete."""
+    events: list[Any] = []
+    client = front_end.client(
+        chaos=ChaosPolicy(truncation_rate=1, seed=7),
+        transport=StreamingTransport(*([] if what is None else [b"x" * 100]), headers=headers),
+        on_event=events.append,
+    )
+    with front_end.stream(client, "GET", URL) as response, suppress(ProtocolError):
+        list(response.iter_bytes())
+    cut = [event.what for event in events if isinstance(event, ChaosInjected)]
+    assert cut == ([] if what is None else [what])
 
 
 def test_a_cancelled_delay_releases_everything() -> None:
@@ -497,3 +530,129 @@ def test_a_chaos_that_is_off_costs_a_look(front_end: FrontEnd) -> None:
 
     plan = iter(())
     assert ChaosLayer(Source(), INJECTED_FAULTS)(lambda request, call: plan, None, None) is plan  # type: ignore[arg-type, return-value]
+
+
+@pytest.mark.parametrize(
+    ("headers", "length"), [({}, "0"), ({"Retry-After": "1"}, "0"), ({"content-length": "3"}, "3")]
+)
+def test_an_injected_response_has_one_length(
+    front_end: FrontEnd, headers: dict[str, str], length: str
+) -> None:
+    """The one that was given, or that of an empty body."""
+    harness = harness_of(front_end, statuses=[(503, headers)], status_rate=1)
+    response = harness.request(retry_policy=False)
+    assert response.headers.get_all("Content-Length") == [length]
+
+
+def test_a_body_of_unknown_length_is_cut_short(front_end: FrontEnd) -> None:
+    """Where its length is not in the head, by that of what came."""
+    harness = Harness(
+        front_end,
+        HttpResponse(200, content=b"x" * 1000, url=URL),
+        chaos=ChaosPolicy(truncation_rate=1, seed=7),
+    )
+    assert 0 < int(str(harness.error(ProtocolError, **ONCE)).split()[-2]) < 1000
+
+
+def test_a_stream_that_a_timeout_ended_before_its_head_is_closed(front_end: FrontEnd) -> None:
+    """Its connection is not left behind."""
+    transport = StreamingTransport(b"x")
+    client = front_end.client(
+        chaos=ChaosPolicy(latency=5.0, latency_rate=1), transport=transport, clock=FakeClock()
+    )
+    with (
+        pytest.raises(AttemptTimeoutError),
+        front_end.stream(client, "GET", URL, timeout=Timeout(total=3.0), retry_policy=False),
+    ):
+        raise AssertionError("it has no head")
+    assert [source.is_closed for source in transport.sources] == [True]
+
+
+def _layer(has_bodies: bool = True, **settings: Any) -> ChaosLayer:
+    clock = FakeClock()
+    machine = Chaos(ChaosSettings(**settings), clock=clock.monotonic, random=lambda: 0.5, lock=nullcontext())
+    return ChaosLayer(SimpleNamespace(chaos=machine), INJECTED_FAULTS, has_bodies)
+
+
+REQUEST = HttpRequest("GET", URL)
+CALL: Any = SimpleNamespace(
+    call_id="1",
+    attempt=1,
+    key=ORIGIN,
+    call_name=None,
+    clock=lambda: 0.0,
+    elapsed=lambda: 0.0,
+    record=lambda event: None,
+)
+
+
+def _exchange(seen: list[Any]) -> Any:
+    def exchange(request: HttpRequest, call: Any) -> Any:
+        try:
+            seen.append((yield Send(request, Timeout())))
+        except BaseException as error:
+            seen.append(error)
+            raise
+        return seen[0]
+
+    return exchange
+
+
+def test_a_status_is_not_injected_where_another_library_makes_the_exchange() -> None:
+    """It must have a response of its own."""
+    plan = _layer(has_bodies=False, statuses=[503], status_rate=1)(_exchange([]), REQUEST, CALL)
+    assert isinstance(next(plan), Send)
+    plan.close()
+    with pytest.raises(StopIteration) as ended:
+        next(_layer(statuses=[503], status_rate=1)(_exchange([]), REQUEST, CALL))
+    assert ended.value.value.status_code == 503
+
+
+def test_the_exchange_learns_how_it_was_ended() -> None:
+    """Its own plan sees the error, and can release what it holds."""
+    seen: list[Any] = []
+    plan = _layer(latency=1.0, latency_rate=1)(_exchange(seen), REQUEST, CALL)
+    next(plan)
+    with pytest.raises(KeyboardInterrupt):
+        plan.throw(KeyboardInterrupt())
+    assert [type(each) for each in seen] == [KeyboardInterrupt]
+
+
+@pytest.mark.parametrize(
+    ("expires_at", "remaining", "wait"),
+    [(None, None, 5.0), (103.0, None, 3.0), (99.0, None, 0.0), (None, 2.0, 2.0), (None, -1.0, 0.0), (107.0, 9.0, 5.0)],
+)  # fmt: skip
+def test_a_function_s_latency_ends_with_its_timeout_or_deadline(
+    expires_at: float | None, remaining: float | None, wait: float
+) -> None:
+    """The function is called all the same, and finds no time left."""
+    settings = ChaosSettings(latency=5.0, latency_rate=1)
+    chaos = Chaos(settings, clock=lambda: 100.0, random=lambda: 0.5, lock=nullcontext())
+    operation: Any = SimpleNamespace(
+        **{**vars(CALL), "clock": lambda: 100.0}, expires_at=expires_at, remaining=lambda: remaining
+    )
+
+    def proceed(operation: Any) -> Any:
+        yield from ()
+        return "result"
+
+    plan = disturbed(chaos, proceed, operation)
+    sleep: Any = next(plan)
+    with pytest.raises(StopIteration) as ended:
+        plan.send(None)
+    assert (sleep.seconds, ended.value.value) == (wait, "result")
+
+
+def test_an_error_that_comes_after_the_function_is_not_raised_once_chaos_is_off() -> None:
+    """The function was called, and its result is there."""
+    settings = ChaosSettings(errors=[ReadTimeoutError], error_rate=1)
+    chaos = Chaos(settings, clock=lambda: 0.0, random=lambda: 0.5, lock=nullcontext())
+
+    def proceed(operation: Any) -> Any:
+        yield from ()
+        chaos.disable()
+        return "result"
+
+    with pytest.raises(StopIteration) as ended:
+        next(disturbed(chaos, proceed, CALL))
+    assert ended.value.value == "result"
