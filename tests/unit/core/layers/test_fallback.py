@@ -22,6 +22,7 @@ from http_service_client import (
     TlsVerificationError,
     deadline,
 )
+from http_service_client.core.layers.fallback import set_context
 from http_service_client.errors import Failure
 from http_service_client.events import FallbackSource, FallbackUsed
 from http_service_client.testing import ScriptedTransport, VirtualClock
@@ -136,6 +137,40 @@ def test_the_error_of_a_response_says_what_it_was(front_end: FrontEnd, status: i
     harness = Harness(front_end, status, fallback=fallback)
     harness.request(retry_policy=False)
     assert seen == [(message, status, status)]
+
+
+def test_a_call_may_have_none(front_end: FrontEnd) -> None:
+    """In place of the client's."""
+    harness = Harness(front_end, DOWN, fallback={"value": []})
+    view = harness.client.with_options(fallback=None)
+    assert front_end.run(front_end.calling(view, "GET", URL, retry_policy=False)).status_code == 503
+
+
+def _linked(
+    error: BaseException, cause: BaseException | None, context: BaseException | None
+) -> BaseException:
+    error.__cause__, error.__context__ = cause, context
+    return error
+
+
+def test_an_error_of_a_fallback_shows_what_it_was_called_for() -> None:
+    """At the end of what it stems from, once, and not in a circle."""
+    original = KeyError("original")
+    for linked in (_linked(ValueError(), original, None), _linked(ValueError(), None, original)):
+        before = (linked.__cause__, linked.__context__)
+        set_context(linked, original)
+        assert (linked.__cause__, linked.__context__) == before
+    for inner in (
+        _linked(TypeError(), None, None),
+        _linked(TypeError(), None, _linked(OSError(), None, None)),
+    ):
+        end = inner.__context__ or inner
+        for outer in (_linked(ValueError(), inner, None), _linked(ValueError(), None, inner)):
+            end.__context__ = None
+            set_context(outer, original)
+            assert end.__context__ is original
+    set_context(original, original)
+    assert original.__context__ is None
 
 
 def test_an_async_function_is_awaited(front_end: FrontEnd) -> None:

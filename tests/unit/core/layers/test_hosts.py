@@ -237,6 +237,18 @@ def test_a_move_before_anything_was_processed_costs_no_retry(front_end: FrontEnd
     assert bench.request().status_code == 200  # with the budget spent
 
 
+def test_a_host_without_a_free_connection_is_passed_over(front_end: FrontEnd) -> None:
+    """As long as all of them are in use."""
+    bench = Bench(front_end, max_connections_per_host=2)
+    state = bench.client._call_builder.origins.get(A)
+    held = [state.connections.acquire_later() for _ in range(2)]
+    bench.request()
+    held.pop().release()
+    bench.request()
+    held.pop().release()
+    assert bench.hosts == "ba"
+
+
 def test_what_the_client_has_goes_along(front_end: FrontEnd) -> None:
     """Credentials, headers, the body and the idempotency key are the same; cookies are by host."""
     bench = Bench(front_end, auth="token", cookies=True, auto_idempotency_key=True)

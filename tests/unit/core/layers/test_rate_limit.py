@@ -28,8 +28,9 @@ from http_service_client import (
     SentState,
     Timeout,
 )
-from http_service_client.core.effects import Outcome
-from http_service_client.core.layers.rate_limit import wait_for_turn
+from http_service_client.core.effects import Outcome, Sleep
+from http_service_client.core.layers.rate_limit import RateLimitLayer, wait_for_turn
+from http_service_client.core.layers.throttle_gate import ThrottleGateLayer
 from http_service_client.errors import Failure
 from http_service_client.events import LimitRefused, LimitWaited, RetryStopped, StopReason
 from http_service_client.policies import RateLimitSettings
@@ -63,6 +64,43 @@ def test_one_that_may_not_wait_is_refused_at_once(front_end: FrontEnd) -> None:
     assert (error.sent_state, harness.sends, harness.sleeps) == (SentState.NEVER_SENT, 1, [])
     assert isinstance(error.timeline[0], LimitRefused)
     assert harness.client.metrics.total("http_limit_refusals_total", {"limit": "rate limit"}) == 1
+
+
+@pytest.mark.parametrize(
+    ("max_wait", "options", "words"),
+    [
+        (5, {}, "in 10 s, later than max_wait=5 s permits; nothing was sent"),
+        (0, {}, "in 10 s, and max_wait=0 permits no wait; nothing was sent"),
+        (5, {"total_timeout": 3.0}, "in 10 s, too late for the deadline; nothing was sent"),
+        (5, {"total_timeout": 7.0}, "in 10 s, later than max_wait=5 s permits; nothing was sent"),
+        (None, {"total_timeout": 7.0}, "in 10 s, too late for the deadline; nothing was sent"),
+    ],
+)
+def test_a_refusal_names_the_limit_of_the_wait(
+    front_end: FrontEnd, max_wait: float | None, options: dict[str, Any], words: str
+) -> None:
+    """The nearest one: its change would help first."""
+    harness = Harness(front_end, 200, rate_limit={"rate": 0.1, "max_wait": max_wait})
+    harness.request()
+    assert words in str(harness.error(RateLimitExceededError, **options))
+
+
+@pytest.mark.parametrize("layer", [RateLimitLayer(lambda: 0.0), ThrottleGateLayer(lambda: 0.5)], ids=short)
+def test_a_call_whose_client_was_closed_waits_for_nothing_else(front_end: FrontEnd, layer: Any) -> None:
+    """The exchange will say what ended it."""
+    harness = Harness(front_end, (429, {"Retry-After": "5"}), rate_limit=RateLimitPolicy(0.1))
+    harness.request(**ONCE)
+    call = harness.client._call_builder.build("GET", "https://api.example.com/", timeout=60.0)
+    call.current.passes_gate = True
+
+    def proceed(request: HttpRequest, call: Any) -> Any:
+        yield from ()
+        return HttpResponse(200)
+
+    with pytest.raises(StopIteration):
+        next(layer(proceed, call.request, call))
+    call.current.passes_gate = False
+    assert isinstance(next(layer(proceed, call.request, call)), Sleep)
 
 
 def test_a_wait_that_would_cross_the_deadline_is_not_begun(front_end: FrontEnd) -> None:
