@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from http_service_client.core.machines.circuit_breaker import CircuitBreaker, Permit
-from http_service_client.core.machines.circuit_states import CircuitBreakerSettings
+from http_service_client.core.machines.circuit_states import CircuitBreakerSettings, CircuitBreakerState
 from http_service_client.core.machines.semaphore import FairSemaphore
 from http_service_client.core.machines.throttle_gate import ThrottleGate
 from http_service_client.core.origins import OriginRegistry, OriginState
@@ -200,3 +204,74 @@ def test_a_new_origin_costs_the_same_however_many_there_are() -> None:
     assert most <= 24 * 5500
     assert len(examined) - most <= 24 * 100
     assert len(registry.origins) <= 1001
+
+
+def busy(is_idle: bool) -> Any:
+    return SimpleNamespace(is_idle=is_idle)
+
+
+def circuit(evidence_at: float, state: CircuitBreakerState = CircuitBreakerState.CLOSED) -> Any:
+    return SimpleNamespace(evidence_at=evidence_at, state=state)
+
+
+def queue(waiting: int, is_at_rest: bool = False) -> Any:
+    return SimpleNamespace(waiting=waiting, is_at_rest=is_at_rest)
+
+
+OPEN = CircuitBreakerState.OPEN
+STALE, NOTHING, SOMETHING, MORE, IN_USE = -1, 0, 1, 2, 3
+
+
+@pytest.mark.parametrize(
+    ("parts", "rank"),
+    [
+        ({}, NOTHING),
+        ({"bulkhead": busy(True)}, NOTHING),
+        ({"bulkhead": busy(False)}, IN_USE),
+        ({"adaptive_limit": SimpleNamespace(permits=busy(True))}, NOTHING),
+        ({"adaptive_limit": SimpleNamespace(permits=busy(False))}, IN_USE),
+        ({"breaker": circuit(-math.inf)}, NOTHING),
+        ({"breaker": circuit(math.inf)}, IN_USE),
+        ({"breaker": circuit(6400.0)}, STALE),
+        ({"breaker": circuit(6401.0)}, SOMETHING),
+        ({"breaker": circuit(6401.0, OPEN)}, MORE),
+        ({"load_shedder": busy(True)}, NOTHING),
+        ({"load_shedder": busy(False)}, SOMETHING),
+        ({"load_shedder": busy(False), "breaker": circuit(0.0)}, SOMETHING),
+        ({"load_shedder": busy(False), "breaker": circuit(9000.0, OPEN)}, MORE),
+        ({"rate_limiter": queue(0, is_at_rest=True)}, NOTHING),
+        ({"rate_limiter": queue(0)}, SOMETHING),
+        ({"rate_limiter": queue(0), "breaker": circuit(9000.0, OPEN)}, MORE),
+        ({"rate_limiter": queue(1)}, IN_USE),
+        ({"gate": SimpleNamespace(left=0.0)}, NOTHING),
+        ({"gate": SimpleNamespace(left=1.0)}, MORE),
+        ({"gate": SimpleNamespace(left=1.0), "breaker": circuit(0.0)}, MORE),
+    ],
+    ids=str,
+)
+def test_what_is_lost_with_an_origin(parts: dict[str, Any], rank: int) -> None:
+    """Nothing that is in use; then a pause or an open circuit is worth more than a count, and a count more than nothing."""
+    state = OriginState(None, None, FairSemaphore(1, lock=LockWithQueue()))
+    for name, part in parts.items():
+        setattr(state, name, part)
+    assert state.rank(10_000.0) == rank
+    assert state.connections.try_acquire()
+    assert state.rank(10_000.0) == IN_USE
+
+
+def test_a_forked_child_begins_with_parts_of_its_own() -> None:
+    """Those that have locks or queues are reset, and nobody of the parent waits any more."""
+    reset: list[str] = []
+    registry = OriginRegistry(
+        lambda origin: OriginState(None, None, FairSemaphore(1, lock=LockWithQueue())),
+        LockWithQueue(),
+        FakeClock().monotonic,
+    )
+    names = ("breaker", "budget", "rate_limiter", "hedging", "bulkhead", "adaptive_limit")
+    registry.get("without parts")
+    state = registry.get("with parts")
+    for name in names:
+        setattr(state, name, SimpleNamespace(reset_after_fork=partial(reset.append, name)))
+    state.queued[state.connections.acquire_later()] = None
+    registry._reset_after_fork()
+    assert (sorted(reset), state.queued) == (sorted(names), {})

@@ -1,0 +1,231 @@
+"""The decisions of a race: when a hedge is due, why there is none, and whose outcome counts."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from http_service_client import SentState
+from http_service_client.core.race import Race
+from http_service_client.events import HedgeDenied, HedgeFinished, HedgeResult
+
+WON, LOST, FAILED, REFUSED = HedgeResult.WON, HedgeResult.LOST, HedgeResult.FAILED, HedgeResult.REFUSED
+
+
+class Track(Race):
+    """A race whose arms end as the test says. Its clock stands at 100 s, and a hedge is due after 2 s."""
+
+    def __init__(self, remaining: float | None = None, **settings: Any) -> None:
+        self.events: list[Any] = []
+        self.refunds: list[object] = []
+        self.learned: list[tuple[float, bool]] = []
+        self.share: Any = SimpleNamespace(refund=lambda: self.refunds.append("share"))
+        self.why_not: str | None = None
+        self.payment: Any = None
+        self.results: dict[int, HedgeResult] = {}
+        hedging: Any = SimpleNamespace(
+            settings=SimpleNamespace(**{"max_hedges": 2, "max_share": 0.05, **settings}),
+            shortfall=0.25,
+            try_hedge=lambda: self.share,
+            record=lambda seconds, is_cut: self.learned.append((seconds, is_cut)),
+        )
+        subject: Any = SimpleNamespace(
+            clock=lambda: 100.0,
+            elapsed=lambda: 3.0,
+            remaining=lambda: remaining,
+            record=self.events.append,
+            attempt=1,
+            key="the key",
+            call_id="7",
+            call_name=None,
+        )
+        super().__init__(hedging, 2.0, subject)
+
+    def new_arm(self, number: int) -> Any:
+        return self.arm(number)
+
+    def arm(self, number: int, sent_at: float | None = None, error: BaseException | None = None) -> Any:
+        def take() -> None:
+            if error is not None:
+                raise error
+
+        return SimpleNamespace(
+            number=number,
+            sent_at=sent_at,
+            branch=SimpleNamespace(error=error, take=take),
+            share=None,
+            withdrawal=None,
+            abandon=lambda: self.refunds.append(f"abandoned {number}"),
+            refund=lambda: self.refunds.append(number),
+        )
+
+    def judge(self, arm: Any) -> HedgeResult:
+        return self.results[arm.number]
+
+    def measure(self, arm: Any) -> None:
+        pass
+
+    def describe(self, arm: Any) -> tuple[int | None, str | None, SentState]:
+        return 200, None, SentState.ANSWERED
+
+    def obstacle(self) -> str | None:
+        return self.why_not
+
+    def try_withdraw(self) -> Any:
+        return self.payment
+
+    def budget_shortfall(self) -> float:
+        return 0.5
+
+    def ended(self) -> list[tuple[int, HedgeResult, float]]:
+        return [
+            (each.hedge, each.result, each.duration)
+            for each in self.events
+            if isinstance(each, HedgeFinished)
+        ]
+
+
+@pytest.mark.parametrize(
+    ("sent_at", "remaining", "hedges", "is_closed", "patience"),
+    [
+        (None, None, 0, False, 2.0),
+        (100.0, None, 0, False, 2.0),
+        (99.5, None, 0, False, 1.5),
+        (95.0, None, 0, False, 0.0),
+        (99.5, None, 1, False, 1.5),
+        (99.5, None, 2, False, None),
+        (99.5, None, 0, True, None),
+        (99.5, 1.6, 0, False, 1.5),
+        (99.5, 1.5, 0, False, None),
+        (99.5, 0.5, 0, False, None),
+        (None, 2.0, 0, False, None),
+    ],
+)
+def test_how_long_a_race_waits_until_the_next_hedge(
+    sent_at: float | None, remaining: float | None, hedges: int, is_closed: bool, patience: float | None
+) -> None:
+    """The delay since the last request was sent; without end if no hedge may follow, or none before the deadline."""
+    race = Track(remaining)
+    race._hedges, race._is_closed = hedges, is_closed
+    assert race._patience([race.arm(0, 0.0), race.arm(1, sent_at)]) == patience
+
+
+@pytest.mark.parametrize(
+    ("sent_at", "is_due"), [(None, False), (98.0, True), (98.0009, True), (98.002, False), (90.0, True)]
+)
+def test_a_hedge_is_due_when_the_delay_has_passed(sent_at: float | None, is_due: bool) -> None:
+    """Since the last request was sent: while it waits for something of our own, none is. A timer may be early."""
+    race = Track()
+    assert race._is_due([race.arm(0, 0.0), race.arm(1, sent_at)]) is is_due
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason", "obstacle", "refunds"),
+    [
+        ({"why_not": "it has a body"}, "it has a body", "it has a body", []),
+        ({"share": None}, "hedges are at most 5.0% of the calls", "", []),
+        ({"payment": "the budget is spent"}, "the budget is spent", "", ["share"]),
+    ],
+)
+def test_a_hedge_that_is_denied_is_the_last(
+    changes: dict[str, Any], reason: str, obstacle: str, refunds: list[object]
+) -> None:
+    """The event says why and what was lacking, and a share that was taken is returned."""
+    race = Track()
+    for name, value in changes.items():
+        setattr(race, name, value)
+    assert race._new_hedge() is None
+    (denied,) = race.events
+    assert isinstance(denied, HedgeDenied)
+    assert (denied.reason, denied.key, denied.at) == (reason, "the key", 3.0)
+    assert (*denied.decision,) == (obstacle, 0.25, 0.5, True)
+    assert (race.refunds, race._is_closed, race._hedges) == (refunds, True, 0)
+
+
+def test_hedges_are_numbered_and_paid_for() -> None:
+    """From 1 on; each has the share and the withdrawal that it took."""
+    race = Track()
+    race.payment = object()
+    hedges: list[Any] = [race._new_hedge(), race._new_hedge()]
+    assert [hedge.number for hedge in hedges] == [1, 2]
+    assert all(hedge.share is race.share and hedge.withdrawal is race.payment for hedge in hedges)
+
+
+def test_an_attempt_without_hedges_counts_as_it_is() -> None:
+    """Good or bad, and nothing is recorded of a race."""
+    race = Track()
+    first = race.arm(0, 90.0)
+    assert race._settle(first, [], []) is first
+    assert race.events == []
+
+
+def test_the_first_success_counts_and_the_others_have_lost() -> None:
+    """Of a loser that was sent, the hedging learns that it would have taken longer; of another, its share is returned."""
+    race = Track()
+    race._hedges = 2
+    race.results = {1: WON}
+    winner, running = race.arm(1, 95.0), [race.arm(0, 90.0), race.arm(2)]
+    assert race._settle(winner, running, []) is winner
+    assert running == []
+    assert race.ended() == [(1, WON, 5.0), (2, LOST, 0.0), (0, LOST, 10.0)]
+    assert race.refunds == ["abandoned 2", 2, "abandoned 0"]
+    assert race.learned == [(10.0, True)]
+
+
+@pytest.mark.parametrize(
+    ("result", "sent_at", "refunds"), [(FAILED, 95.0, []), (FAILED, None, [1]), (REFUSED, 95.0, [1])]
+)
+def test_a_hedge_that_fails_leaves_the_race_to_the_others(
+    result: HedgeResult, sent_at: float | None, refunds: list[object]
+) -> None:
+    """No other one begins. It is paid for if it was sent."""
+    race = Track()
+    race._hedges = 1
+    race.results = {1: result}
+    running = [race.arm(0, 90.0)]
+    assert race._settle(race.arm(1, sent_at), running, []) is None
+    assert (len(running), race.refunds, race._is_closed) == (1, refunds, True)
+
+
+@pytest.mark.parametrize(("results", "chosen"), [((FAILED, FAILED), 0), ((FAILED, REFUSED), 0)])
+def test_when_all_have_failed_the_first_of_them_counts(results: tuple[HedgeResult, ...], chosen: int) -> None:
+    """A hedge that was refused is no outcome."""
+    race = Track()
+    race._hedges = 1
+    race.results = dict(enumerate(results))
+    failed: list[Any] = []
+    arms = [race.arm(0, 90.0), race.arm(1, 95.0)]
+    assert race._settle(arms[1], [arms[0]], failed) is None
+    found = race._settle(arms[0], [], failed)
+    assert found is arms[chosen]
+
+
+@pytest.mark.parametrize(
+    ("number", "error", "by_errors", "is_raised"),
+    [
+        (0, ValueError(), False, True),
+        (0, KeyboardInterrupt(), False, True),
+        (0, ValueError(), True, False),
+        (0, KeyboardInterrupt(), True, True),
+        (1, ValueError(), False, False),
+        (1, KeyboardInterrupt(), False, True),
+        (1, KeyboardInterrupt(), True, True),
+    ],
+)
+def test_which_exception_ends_a_race(
+    number: int, error: BaseException, by_errors: bool, is_raised: bool
+) -> None:
+    """That of the first arm, unless a hedge may make up for it, and one that ends the program. That of a hedge is dropped."""
+    race = Track()
+    race.fails_by_errors = by_errors
+    race._hedges = 1
+    race.results = {number: FAILED}
+    arm = race.arm(number, 95.0, error)
+    if is_raised:
+        with pytest.raises(type(error)):
+            race._settle(arm, [race.arm(2, 90.0)], [])
+    else:
+        assert race._settle(arm, [race.arm(2, 90.0)], []) is None
+        assert arm.branch.error is (None if number else error)
