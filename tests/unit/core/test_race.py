@@ -9,7 +9,7 @@ import pytest
 
 from http_service_client import SentState
 from http_service_client.core.race import Race
-from http_service_client.events import HedgeDenied, HedgeFinished, HedgeResult
+from http_service_client.events import HedgeDenied, HedgeFinished, HedgeResult, HedgeStarted
 
 WON, LOST, FAILED, REFUSED = HedgeResult.WON, HedgeResult.LOST, HedgeResult.FAILED, HedgeResult.REFUSED
 
@@ -19,6 +19,9 @@ class Track(Race):
 
     def __init__(self, remaining: float | None = None, **settings: Any) -> None:
         self.events: list[Any] = []
+        self.arms: list[Any] = []
+        self.sent_at: list[float] | None = None
+        self.measured: list[int] = []
         self.refunds: list[object] = []
         self.learned: list[tuple[float, bool]] = []
         self.share: Any = SimpleNamespace(refund=lambda: self.refunds.append("share"))
@@ -44,7 +47,8 @@ class Track(Race):
         super().__init__(hedging, 2.0, subject)
 
     def new_arm(self, number: int) -> Any:
-        return self.arm(number)
+        self.arms.append(self.arm(number, None if self.sent_at is None else self.sent_at[number]))
+        return self.arms[-1]
 
     def arm(self, number: int, sent_at: float | None = None, error: BaseException | None = None) -> Any:
         def take() -> None:
@@ -65,7 +69,7 @@ class Track(Race):
         return self.results[arm.number]
 
     def measure(self, arm: Any) -> None:
-        pass
+        self.measured.append(arm.number)
 
     def describe(self, arm: Any) -> tuple[int | None, str | None, SentState]:
         return 200, None, SentState.ANSWERED
@@ -171,7 +175,7 @@ def test_the_first_success_counts_and_the_others_have_lost() -> None:
     assert running == []
     assert race.ended() == [(1, WON, 5.0), (2, LOST, 0.0), (0, LOST, 10.0)]
     assert race.refunds == ["abandoned 2", 2, "abandoned 0"]
-    assert race.learned == [(10.0, True)]
+    assert (race.learned, race.measured) == ([(10.0, True)], [1])
 
 
 @pytest.mark.parametrize(
@@ -229,3 +233,69 @@ def test_which_exception_ends_a_race(
     else:
         assert race._settle(arm, [race.arm(2, 90.0)], []) is None
         assert arm.branch.error is (None if number else error)
+
+
+def test_a_first_arm_that_could_not_begin_is_no_race() -> None:
+    """There is nothing to abandon, and the attempt is made without arms."""
+    race = Track()
+    plan = race.run()
+    next(plan)
+    with pytest.raises(StopIteration) as ended:
+        plan.send(False)
+    assert (ended.value.value, race.refunds) == (None, [])
+
+
+def test_a_race_that_is_interrupted_abandons_its_arms() -> None:
+    """And nothing is recorded of them."""
+    race = Track()
+    plan = race.run()
+    next(plan)
+    first_of: Any = plan.send(True)
+    assert first_of.timeout == 2.0
+    with pytest.raises(KeyboardInterrupt):
+        plan.throw(KeyboardInterrupt())
+    assert (race.refunds, race.events) == (["abandoned 0"], [])
+
+
+def test_a_race_begins_a_hedge_when_it_is_due_and_ends_with_the_winner() -> None:
+    """The loser has its round of the event loop to end, before the call returns."""
+    race = Track()
+    race.sent_at, race.results = [98.0, 99.0, 100.0], {1: WON}
+    plan = race.run()
+    next(plan)
+    first_of: Any = plan.send(True)
+    assert (list(first_of.branches), first_of.timeout) == ([race.arms[0].branch], 0.0)
+    begin: Any = plan.send(None)
+    assert (begin.branch, type(race.events[0])) == (race.arms[1].branch, HedgeStarted)
+    first_of = plan.send(True)
+    assert (len(first_of.branches), first_of.timeout) == (2, 1.0)
+    last: Any = plan.send(1)
+    assert (last.branches, last.timeout) == ([race.arms[0].branch], 0.0)
+    with pytest.raises(StopIteration) as ended:
+        plan.send(None)
+    assert ended.value.value is race.arms[1]
+
+
+def test_a_hedge_for_which_no_thread_is_free_is_returned() -> None:
+    """The race goes on without it, and no other one begins."""
+    race = Track()
+    race.sent_at = [98.0, 99.0]
+    plan = race.run()
+    next(plan)
+    plan.send(True)
+    plan.send(None)
+    first_of: Any = plan.send(False)
+    assert (first_of.branches, first_of.timeout) == ([race.arms[0].branch], None)
+    denied = race.events[-1]
+    assert (denied.reason, denied.decision[-1], race.refunds) == ("no thread is free for it", False, [1])
+
+
+def test_a_race_that_is_woken_too_early_waits_on() -> None:
+    """The delay has not passed: no hedge."""
+    race = Track()
+    race.sent_at = [99.0]
+    plan = race.run()
+    next(plan)
+    plan.send(True)
+    first_of: Any = plan.send(None)
+    assert (first_of.timeout, race.events) == (1.0, [])
