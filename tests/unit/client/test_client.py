@@ -15,10 +15,13 @@ from http_service_client import (
     ConfigurationError,
     ConnectionPoolConfig,
     HttpClientConfig,
+    HttpRequest,
+    HttpResponse,
     HttpServiceClient,
+    Timeout,
 )
 from http_service_client.testing import ScriptedTransport, VirtualClock
-from kit.fakes import ORIGIN, URL, FakeTransport, Harness, short
+from kit.fakes import ORIGIN, URL, FakeClock, FakeTransport, Harness, short
 from kit.front_ends import FrontEnd, run_task
 
 
@@ -164,3 +167,33 @@ def test_a_base_url_is_a_prefix(front_end: FrontEnd) -> None:
     assert (
         front_end.request(client, "GET", "https://other.example.com/x").url == "https://other.example.com/x"
     )
+
+
+class Plain:
+    """A transport of one front end alone."""
+
+    def send(self, request: HttpRequest, timeout: Timeout) -> HttpResponse:
+        return HttpResponse(200, url=request.url, request=request)
+
+
+class Async:
+    """A transport of the other one."""
+
+    async def send_async(self, request: HttpRequest, timeout: Timeout) -> HttpResponse:
+        return HttpResponse(200, url=request.url, request=request)
+
+
+def test_a_transport_may_be_of_one_front_end_alone() -> None:
+    """Most programs use one. Something that can send in neither is refused."""
+    assert HttpServiceClient(transport=Plain()).get(ORIGIN).status_code == 200
+    assert run_task(HttpServiceClient(transport=Async()).get_async(ORIGIN)).status_code == 200
+    for wrong in (object(), Plain, "https://proxy.test"):
+        with pytest.raises(ConfigurationError, match="transport must be an object with send or send_async"):
+            HttpServiceClient(transport=wrong)
+
+
+@pytest.mark.parametrize("clock", [object(), FakeClock, time.monotonic])
+def test_a_clock_has_all_that_a_client_needs(clock: Any) -> None:
+    """An object of four methods, not their class."""
+    with pytest.raises(ConfigurationError, match="clock must be an object with monotonic, wall, sleep"):
+        HttpServiceClient(clock=clock)

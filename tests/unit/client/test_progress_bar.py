@@ -37,6 +37,22 @@ def test_a_function_is_called_as_it_is(front_end: FrontEnd) -> None:
     assert calls == [(0, 3), (3, 3)]
 
 
+async def awaited(done: int, total: int | None) -> None: ...
+
+
+class Awaited:
+    async def __call__(self, done: int, total: int | None) -> None: ...
+
+
+@pytest.mark.parametrize("progress", [awaited, Awaited()], ids=["function", "object"])
+def test_the_progress_of_an_upload_is_plain(front_end: FrontEnd, progress: Any) -> None:
+    """It is called between two writes, where nothing can be awaited."""
+    client = front_end.client(transport=ScriptedTransport(HttpResponse(200)))
+    with pytest.raises(ConfigurationError, match="progress of an upload must be a plain function, not async"):
+        front_end.request(client, "POST", URL, data=b"abc", progress=progress)
+    assert parse_progress(progress, may_be_async=True) is progress
+
+
 @pytest.mark.parametrize("progress", ["", " \x1b", 5, b"label", ["label"]])
 def test_other_values_are_refused(front_end: FrontEnd, progress: Any, tmp_path: Path) -> None:
     """A label must have something to print."""

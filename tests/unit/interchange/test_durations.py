@@ -69,3 +69,12 @@ def test_anything_else_is_refused(parse: Callable[[object], float], wrong: list[
     for text in wrong:
         with pytest.raises(ValueError, match="such as"):
             parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("01:30", 5400.0), ("1:2:3", 3723.0), ("2.01:00", 176_400.0), ("23:59:59.9999999", 86399.9999999)],
+)
+def test_parts_of_a_time_span_may_be_left_out(text: str, seconds: float) -> None:
+    """The seconds, the days and leading zeros, as .NET reads them."""
+    assert parse_time_span(text) == pytest.approx(seconds, abs=1e-9)

@@ -191,6 +191,14 @@ def test_the_body_of_a_stream_may_be_that_of_another_request() -> None:
     assert [sent.content for sent in network.sent] == [TABLE] * 3
 
 
+def test_a_small_read_takes_no_more_than_a_buffer_of_the_body() -> None:
+    """That of 64 KiB, which a look ahead shows."""
+    with stream(b"x" * 100_000) as response:
+        file = response.as_file()
+        assert file.read(1) == b"x"
+        assert len(file.peek()) == 64 * 1024 - 1
+
+
 def test_the_rest_of_a_piece_is_read_once() -> None:
     """By a read without a size; what follows it is the end."""
     with stream(b"abcdef", b"gh") as response:

@@ -85,3 +85,12 @@ def test_a_body_that_was_not_kept_is_iterated_once(front_end: FrontEnd, transpor
         list(getattr(response, method)())
         with pytest.raises(StreamError, match="read only once"):
             list(getattr(response, method)())
+
+
+def test_an_iterator_that_has_ended_stays_at_its_end(front_end: FrontEnd, transport: Any) -> None:
+    """Also when its response has been closed meanwhile."""
+    with front_end.stream(front_end.client(transport=transport), "GET", URL) as response:
+        pieces = iter(response.iter_bytes())
+        assert b"".join(pieces) == BODY
+        assert next(pieces, None) is None
+    assert next(pieces, None) is None
