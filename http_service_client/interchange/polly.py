@@ -14,8 +14,10 @@ What is not the same:
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+from ..core.machines.backoff import Jitter
 from ..core.machines.other_backoffs import ConstantBackoff, LinearBackoff
 from .durations import parse_time_span, time_span_text
 from .notes import Export, Import
@@ -129,10 +131,10 @@ def _retry(settings: Exporting) -> dict[str, Any]:
         settings.say(RETRY + "lost_connections")
     backoff = settings.get(RETRY + "backoff_strategy")
     if isinstance(backoff, LinearBackoff) and backoff.initial_delay == backoff.increment:
-        settings.say(RETRY + "backoff_strategy")
+        _say_backoff(settings, backoff)
         found |= _delays("Linear", backoff.increment, backoff.jitter, backoff.max_delay)
     elif isinstance(backoff, ConstantBackoff):
-        settings.say(RETRY + "backoff_strategy")
+        _say_backoff(settings, backoff)
         found |= _delays("Constant", backoff.delay, backoff.jitter, None)
     elif backoff is None:
         initial, most = settings.say(RETRY + "initial_delay"), settings.say(RETRY + "max_delay")
@@ -145,6 +147,13 @@ def _retry(settings: Exporting) -> dict[str, Any]:
     found["ShouldRetryAfterHeader"] = True
     settings.note("idempotent", "a POST is repeated there; add DisableForUnsafeHttpMethods() in code", "")
     return found
+
+
+def _say_backoff(settings: Exporting, backoff: ConstantBackoff | LinearBackoff) -> None:
+    said = backoff if backoff.jitter is not Jitter.EQUAL else replace(backoff, jitter=Jitter.FULL)
+    settings.say(RETRY + "backoff_strategy", said)
+    if said is not backoff:
+        settings.note(RETRY + "backoff_strategy", "Polly has one kind of jitter", backoff)
 
 
 def _delays(kind: str, delay: float, jitter: object, most: float | None) -> dict[str, Any]:

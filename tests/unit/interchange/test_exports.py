@@ -21,9 +21,23 @@ from http_service_client import (
     RetryCondition,
     RetryPolicy,
 )
-from http_service_client.interchange import export
+from http_service_client.interchange import (
+    export,
+    from_envoy,
+    from_gateway_api,
+    from_grpc_service_config,
+    from_polly,
+)
+from http_service_client.interchange.settings import settings_of
 
 EXPECTED: dict[str, Any] = json.loads(Path(__file__).with_name("exports.json").read_text(encoding="utf-8"))
+
+READERS: dict[str, Any] = {
+    "envoy": from_envoy,
+    "gateway-api": from_gateway_api,
+    "grpc": from_grpc_service_config,
+    "polly": from_polly,
+}
 
 TRANSPORT = RetryCondition.defaults()[0]
 EVERYTHING: dict[str, Any] = {
@@ -352,6 +366,16 @@ def test_a_configuration_in_the_words_of_another_system(name: str, settings: dic
     exported = export(HttpClientConfig(**settings), to=to)
     assert exported.document == EXPECTED[name]["document"]
     assert exported.explain().splitlines() == EXPECTED[name]["notes"]
+
+
+@pytest.mark.parametrize(("name", "settings"), ROWS, ids=[name for name, _ in ROWS])
+def test_what_a_document_says_is_what_its_import_finds(name: str, settings: dict[str, Any]) -> None:
+    """Each setting that is said, with the value that the document has."""
+    to: Any = name.partition(":")[0]
+    exported = export(HttpClientConfig(**settings), to=to)
+    found = settings_of(READERS[to](exported.document).config)
+    for setting, value in exported.said.items():
+        assert found[setting] == (pytest.approx(value) if isinstance(value, float) else value), setting
 
 
 def test_every_result_belongs_to_a_row() -> None:

@@ -46,16 +46,19 @@ CONDITIONS = st.none() | st.builds(
     st.sampled_from([[], [TRANSPORT]]),
     st.sets(st.sampled_from([404, 409, 425, 429, 500, 502, 503, 504, 529]), max_size=5),
 )
+JITTERS = st.sampled_from(["full", "equal", "none"])
 BACKOFFS = (
     st.builds(
         ExponentialBackoff,
         MILLISECONDS,
         st.integers(200, 400).map(float),
         st.sampled_from([1.0, 1.5, 2.0, 3.0]),
-        jitter=st.sampled_from(["full", "equal", "none"]),
+        jitter=JITTERS,
     )
-    | st.builds(ConstantBackoff, MILLISECONDS, jitter=st.sampled_from(["full", "none"]))
-    | st.builds(lambda delay: LinearBackoff(delay, increment=delay), MILLISECONDS)
+    | st.builds(ConstantBackoff, MILLISECONDS, jitter=JITTERS)
+    | st.builds(
+        lambda delay, jitter: LinearBackoff(delay, increment=delay, jitter=jitter), MILLISECONDS, JITTERS
+    )
 )
 RETRIES = st.fixed_dictionaries(
     {"max_attempts": st.integers(1, 8), "backoff_strategy": BACKOFFS, "retry_conditions": CONDITIONS}
