@@ -162,6 +162,34 @@ def test_a_wrong_file_of_yaml_is_an_error_too(tmp_path: Path, text: str, part: s
     assert fault_of(path).startswith(part)
 
 
+def test_yaml_may_merge_one_table_into_another(tmp_path: Path) -> None:
+    """By its key `<<`, also twice, which is no key that is there twice."""
+    pytest.importorskip("yaml", reason="an extra that is not installed here")
+    text = """
+retry_policy_config: &retry {max_attempts: 4, initial_delay: 0.5}
+routes:
+  GET /a:
+    retry_policy: {<<: *retry, max_attempts: 2}
+"""
+    config = HttpClientConfig.from_file(written(tmp_path, text, "a.yaml"))
+    assert config == HttpClientConfig(
+        retry_policy_config={"max_attempts": 4, "initial_delay": 0.5},
+        routes={"GET /a": {"retry_policy": {"max_attempts": 2, "initial_delay": 0.5}}},
+    )
+
+
+def test_an_error_of_the_system_without_a_reason_is_shown_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as that of a file system in user space."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError("odd")
+
+    monkeypatch.setattr("builtins.open", fail)
+    assert fault_of(tmp_path / "a.toml") == "odd"
+
+
 def test_files_that_cannot_be_read_are_errors(tmp_path: Path) -> None:
     """With the reason of the system."""
     assert fault_of(tmp_path / "no.toml") == "No such file or directory"

@@ -44,6 +44,13 @@ def test_variables_are_the_fields_behind_a_prefix(monkeypatch: pytest.MonkeyPatc
     assert HttpClientConfig.from_env("PAY_", {}) == HttpClientConfig()
 
 
+def test_a_prefix_may_be_a_letter() -> None:
+    """Underscores alone are none."""
+    assert HttpClientConfig.from_env("X", {"X_BASE_TIMEOUT": "8"}).base_timeout == 8.0
+    with pytest.raises(ConfigurationError, match="prefix must be the beginning"):
+        HttpClientConfig.from_env("__", {})
+
+
 def test_a_variable_that_is_empty_counts_as_not_set() -> None:
     """As a deployment sets those that it has no value for; `dotenv_values` has None for them."""
     assert HttpClientConfig.from_env("P_", {"P_PROXY": "", "P_COOKIES": None}) == HttpClientConfig()
