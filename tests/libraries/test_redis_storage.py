@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import subprocess
 import sys
@@ -138,8 +139,9 @@ def test_a_server_that_is_down_never_fails_a_call(front_end: FrontEnd, tmp_path:
     [
         ("nowhere", {}, "url must be that of a Redis server"),
         (5, {}, "url must be that of a Redis server"),
-        ("redis://localhost", {"ttl": 0}, "ttl"),
-        ("redis://localhost", {"timeout": 0}, "timeout"),
+        *(("redis://localhost", {"ttl": ttl}, "ttl must be") for ttl in (0, 0.5, -1, "60", None, math.nan)),
+        *(("redis://localhost", {"timeout": wait}, "timeout (must be )?more") for wait in (0, 0.0)),
+        *(("redis://localhost", {"timeout": wait}, "timeout must be") for wait in (-1, "1", None, math.nan)),
         ("redis://localhost", {"prefix": 1}, "prefix"),
     ],
 )
