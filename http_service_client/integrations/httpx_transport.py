@@ -11,7 +11,6 @@ httpx itself would send what is left of it: nothing.
 from __future__ import annotations
 
 import asyncio
-import io
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -533,7 +532,7 @@ def _rewinding(stream: Any) -> Callable[[], object] | None:
 def _can_seek(file: Any) -> bool:
     try:
         file.seek(file.tell())
-    except (AttributeError, OSError, ValueError, TypeError, io.UnsupportedOperation):
+    except (AttributeError, OSError, ValueError, TypeError):
         return False
     return True
 

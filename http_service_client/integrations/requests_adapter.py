@@ -178,7 +178,7 @@ def _check_adapter(adapter: BaseAdapter) -> None:
 
 def _check_retries(name: str, value: object) -> None:
     # A Retry without a total is bounded by its other counts alone, or by nothing.
-    never = value.total in (0, False) if isinstance(value, Retry) else value in (0, None, False)
+    never = value.total == 0 if isinstance(value, Retry) else value in (0, None)  # and False, which is 0
     if not never:
         raise ConfigurationError(
             f"{name} must be 0, not {value!r}: urllib3 would retry within each attempt; "

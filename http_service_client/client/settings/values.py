@@ -71,7 +71,7 @@ def plain(value: Any, secrets: set[str]) -> Any:
 
     secrets: gets the text of each secret.
     """
-    if isinstance(value, Mapping) and type(value) is dict:
+    if type(value) is dict:
         return {name: plain(item, secrets) for name, item in value.items()}
     if type(value) is list or type(value) is tuple:
         items = [plain(item, secrets) for item in value]

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from http_service_client import (
+    CircuitBreakerPolicy,
     CircuitOpenError,
     ClientClosedError,
     ConfigurationError,
@@ -35,6 +36,20 @@ from kit.front_ends import FrontEnd
 def reconfigure(harness: Harness, **changes: Any) -> None:
     """Change these settings and keep the others."""
     harness.client.reconfigure(replace(harness.client.config, **changes))
+
+
+def test_a_circuit_that_a_call_brought_along_is_known_as_before(front_end: FrontEnd) -> None:
+    """Its changes are notified once, and the summary has it."""
+    harness = Harness(front_end, 200)
+    policy = CircuitBreakerPolicy(name="own")
+    harness.request(circuit_breaker=policy)
+    reconfigure(harness, base_timeout=7.0)
+    before = harness.client.get_health_summary()
+    harness.request(circuit_breaker=policy)
+    harness.events.clear()
+    policy.isolate()
+    assert len(harness.events) == 1
+    assert "own" in str(before)
 
 
 def test_later_calls_go_by_the_new_settings(front_end: FrontEnd) -> None:

@@ -195,6 +195,7 @@ def test_an_error_inside_does_not_end_the_service(
     answer = kind.ask(kind.endpoint(client))
     assert (answer.status, answer.data) == (200, {"status": "unknown"})
     assert "the health endpoint failed" in caplog.text
+    assert "ZeroDivisionError" in caplog.text
 
 
 @BOTH
@@ -240,6 +241,8 @@ def test_other_methods_are_not_allowed(kind: Kind, method: str) -> None:
     answer = kind.ask(kind.endpoint(Service().client), method)
     assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD")
     assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    assert answer.body == b"only GET and HEAD are possible here\n"
 
 
 @BOTH

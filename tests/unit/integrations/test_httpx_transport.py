@@ -7,7 +7,7 @@ import gzip
 import io
 import pickle
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from typing import Any
 
@@ -24,6 +24,7 @@ from http_service_client import (
     SentState,
     deadline,
 )
+from http_service_client.events import AttemptFinished
 from http_service_client.integrations import AsyncResilientTransport, ResilientTransport, explain, foreign
 from http_service_client.testing import LoopbackServer, VirtualClock, raw, reset, respond, stall
 
@@ -197,7 +198,7 @@ def test_our_errors_are_those_of_the_library_too(clients: Clients, server: Loopb
 def test_a_deadline_is_a_timeout(clients: Clients, server: LoopbackServer) -> None:
     """And ends the call on time, whatever the library's own timeout."""
     server.script("/", stall())
-    client = clients.client(clients.real(), timeout=30)
+    client = clients.client(clients.real(), timeout=10)
     began = time.monotonic()
     with deadline(0.2), pytest.raises(clients.library.TimeoutException) as caught:
         clients.request(client, "GET", server.url)
@@ -208,7 +209,7 @@ def test_a_deadline_is_a_timeout(clients: Clients, server: LoopbackServer) -> No
 def test_the_timeout_of_the_request_holds(clients: Clients, server: LoopbackServer) -> None:
     """The smaller one wins, for each attempt."""
     server.script("/", stall(), respond(200, body="fast"))
-    client = clients.client(timeout=clients.library.Timeout(30, read=0.1))
+    client = clients.client(timeout=clients.library.Timeout(10, read=0.1))
     assert clients.request(client, "GET", server.url).text == "fast"
 
 
@@ -245,6 +246,25 @@ def test_a_generator_that_was_not_read_is_sent(clients: Clients) -> None:
         response = clients.request(clients.client(transport), "POST", server.url, content=body)
         assert response.status_code == 200
         assert [request.body for request in server.requests] == [b"pay"]
+
+
+def test_what_can_be_iterated_again_is_sent_again(clients: Clients, server: LoopbackServer) -> None:
+    """Each time from its start: it is no iterator itself."""
+
+    class Pieces:
+        def __iter__(self) -> Iterator[bytes]:
+            return iter([b"pa", b"y"])
+
+    class AsyncPieces:
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            for piece in (b"pa", b"y"):
+                yield piece
+
+    server.script("/", DOWN, respond(200))
+    body: Any = AsyncPieces() if clients.is_async else Pieces()
+    response = clients.request(clients.client(), "PUT", server.url, content=body)
+    assert response.status_code == 200
+    assert [request.body for request in server.requests] == [b"pay", b"pay"]
 
 
 def test_files_of_a_form_are_sent_again(clients: Clients, server: LoopbackServer) -> None:
@@ -363,6 +383,44 @@ def test_the_mock_transport_works_under_it(clients: Clients) -> None:
     response = clients.request(clients.client(transport), "PUT", "https://api.test/", json={"a": 1})
     assert (response.json(), len(seen)) == ({"ok": True}, 2)
     assert seen[0] == seen[1] != b""
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "ours", "state"),
+    [
+        ("ConnectTimeout", "", "ConnectTimeoutError", SentState.NEVER_SENT),
+        ("ConnectError", "no route", "ConnectError", SentState.NEVER_SENT),
+        ("ProxyError", "407 Proxy Authentication Required", "ProxyError", SentState.NEVER_SENT),
+        ("PoolTimeout", "", "PoolTimeoutError", SentState.NEVER_SENT),
+        ("WriteTimeout", "", "WriteTimeoutError", SentState.MAYBE_PROCESSED),
+        ("ReadTimeout", "", "ReadTimeoutError", SentState.MAYBE_PROCESSED),
+        ("ReadError", "broken", "ConnectionLostError", SentState.MAYBE_PROCESSED),
+        ("WriteError", "broken", "ConnectionLostError", SentState.MAYBE_PROCESSED),
+        ("RemoteProtocolError", "Server disconnected", "ConnectionLostError", SentState.MAYBE_PROCESSED),
+        (
+            "RemoteProtocolError",
+            "peer closed connection without sending complete message body",
+            "ProtocolError",
+            SentState.MAYBE_PROCESSED,
+        ),
+        ("RemoteProtocolError", "illegal status line", "ProtocolError", SentState.MAYBE_PROCESSED),
+    ],
+)
+def test_what_the_errors_of_the_library_mean(
+    clients: Clients, name: str, text: str, ours: str, state: SentState
+) -> None:
+    """Of an attempt, whose failure is in the story; the library's own error is raised."""
+
+    def handler(request: Any) -> Any:
+        raise getattr(clients.library, name)(text, request=request)
+
+    transport = clients.transport(
+        HttpClientConfig(enable_retry_policy=False), transport=clients.library.MockTransport(handler)
+    )
+    with pytest.raises(getattr(clients.library, name)) as caught:
+        clients.request(clients.client(transport), "PUT", "https://api.test/")
+    (attempt,) = [each for each in caught.value.timeline if isinstance(each, AttemptFinished)]  # type: ignore[attr-defined]
+    assert (attempt.error, attempt.sent_state) == (ours, state)
 
 
 def test_a_cancelled_call_is_not_retried(server: LoopbackServer) -> None:

@@ -130,7 +130,7 @@ def test_a_file_is_rewound(server: LoopbackServer, session: requests.Session) ->
     assert [request.body for request in server.requests] == [b"body", b"body"]
 
 
-@pytest.mark.parametrize("retries", [3, Retry(total=2), Retry(total=None), Retry(total=None, connect=2)])
+@pytest.mark.parametrize("retries", [1, 3, Retry(total=2), Retry(total=None), Retry(total=None, connect=2)])
 def test_retries_of_urllib3_are_refused(retries: Any) -> None:
     """They would multiply with ours: as an argument, assigned, or of the adapter inside."""
     with pytest.raises(ConfigurationError, match="max_attempts"):
@@ -139,6 +139,22 @@ def test_retries_of_urllib3_are_refused(retries: Any) -> None:
         ResilientAdapter().max_retries = retries
     with pytest.raises(ConfigurationError, match="max_attempts"):
         ResilientAdapter(adapter=HTTPAdapter(max_retries=retries))
+
+
+@pytest.mark.parametrize("retries", [0, False, Retry(0), Retry(False), Retry(total=0, connect=2)])
+def test_no_retries_of_urllib3_are_none(retries: Any) -> None:
+    """However they are written."""
+    ResilientAdapter(max_retries=retries).close()
+    ResilientAdapter(adapter=HTTPAdapter(max_retries=retries)).close()
+
+
+@pytest.mark.parametrize("retries", [1, True])
+def test_an_adapter_s_own_retries_are_refused_however_it_has_them(retries: Any) -> None:
+    """It may have a number in place of urllib3's object."""
+    adapter = HTTPAdapter()
+    adapter.max_retries = retries
+    with pytest.raises(ConfigurationError, match="max_attempts"):
+        ResilientAdapter(adapter=adapter)
 
 
 def test_a_retry_policy_around_is_in_charge(server: LoopbackServer, session: requests.Session) -> None:
