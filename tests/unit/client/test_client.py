@@ -19,6 +19,7 @@ from http_service_client import (
     HttpResponse,
     HttpServiceClient,
     Timeout,
+    __version__,
 )
 from http_service_client.testing import ScriptedTransport, VirtualClock
 from kit.fakes import ORIGIN, URL, FakeClock, FakeTransport, Harness, short
@@ -197,3 +198,34 @@ def test_a_clock_has_all_that_a_client_needs(clock: Any) -> None:
     """An object of four methods, not their class."""
     with pytest.raises(ConfigurationError, match="clock must be an object with monotonic, wall, sleep"):
         HttpServiceClient(clock=clock)
+
+
+def test_a_client_says_who_it_is(front_end: FrontEnd) -> None:
+    """By its name and version, unless the user says something else."""
+    harness = Harness(front_end, 200)
+    harness.request()
+    assert harness.transport.sent[0].headers["User-Agent"] == f"http-service-client/{__version__}"
+
+
+@pytest.mark.parametrize(
+    ("how", "aborts"),
+    [({}, False), ({"abort": True}, True), ({"grace": 0.0}, True), ({"grace": 1.0}, True)],
+    ids=["at once", "abort", "no grace", "grace"],
+)
+def test_what_is_left_after_a_grace_is_aborted(
+    front_end: FrontEnd, monkeypatch: pytest.MonkeyPatch, how: dict[str, Any], aborts: bool
+) -> None:
+    """Without one, the exchanges go on as the documentation says."""
+    client = Harness(front_end, 200).client
+    seen: list[bool] = []
+
+    async def close_async(abort: bool) -> None:
+        seen.append(abort)
+
+    monkeypatch.setattr(client._backends, "close", lambda abort: seen.append(abort))
+    monkeypatch.setattr(client._backends, "close_async", close_async)
+    if front_end.name == "blocking":
+        client.close(**how)
+    else:
+        run_task(client.close_async(**how))
+    assert seen == [aborts]

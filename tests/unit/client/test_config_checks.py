@@ -427,3 +427,41 @@ def test_a_coding_without_its_library_is_an_error(monkeypatch: pytest.MonkeyPatc
         ConfigurationError, match=r"request_coding is 'zstd', .* 'http-service-client\[zstd\]'"
     ):
         HttpClientConfig(request_coding="zstd")
+
+
+def test_the_longest_password_of_openssl_is_accepted() -> None:
+    """1,024 bytes, counted in UTF-8."""
+    for password in ("x" * 1024, "é" * 512):
+        ConnectionPoolConfig(ssl_cert_file="cert.pem", ssl_key_password=password)
+    with pytest.raises(ConfigurationError, match="ssl_key_password must"):
+        ConnectionPoolConfig(ssl_cert_file="cert.pem", ssl_key_password="é" * 513)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        *(
+            "adaptive_limit",
+            "bulkhead",
+            "chaos",
+            "circuit_breaker_config",
+            "deadline_check",
+            "fallback",
+            "hedging",
+        ),
+        *("load_shedding", "propagation", "rate_limit", "retry_budget_config", "retry_policy_config"),
+    ],
+)
+def test_a_fault_in_the_mapping_of_a_policy_names_no_setting_twice(setting: str) -> None:
+    """Whatever the policy's own error begins with."""
+    for fault in (
+        {"bogus": 1},
+        {"name": 5},
+        {"rate": -1},
+        {"delay": -1},
+        {"max_concurrent": 0},
+        {"quantile": 7},
+    ):
+        with pytest.raises(ConfigurationError) as caught:
+            HttpClientConfig(**{setting: fault})
+        assert not str(caught.value).startswith(f"{setting}: {setting}")

@@ -321,3 +321,12 @@ def test_all_faults_of_routes_in_a_file_are_found(tmp_path: Path) -> None:
         "GET /a.retry_policy.max_attempts",
     ):
         assert words in str(error.value)
+
+
+def test_a_route_may_have_the_timeouts_of_a_call(front_end: FrontEnd) -> None:
+    """Seconds, or a `Timeout` with several of them."""
+    routes = {"GET /a": {"timeout": Timeout(total=7.0, connect=1.0)}, "GET /b": {"timeout": 8.0}}
+    harness = harness_of(front_end, routes)
+    assert [total(harness, "GET", path) for path in ("a", "b")] == [7.0, 8.0]
+    with pytest.raises(ConfigurationError, match="timeout must be"):
+        HttpClientConfig(routes={"GET /a": {"timeout": "soon"}})

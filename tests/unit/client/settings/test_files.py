@@ -330,6 +330,7 @@ def test_the_value_of_a_reference_is_not_shown(
         assert found.startswith(f"{field}")
         assert "***" in found
         assert "s***" not in found
+        assert "***X" not in found
 
 
 def test_variables_come_before_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -365,3 +365,22 @@ def test_none_is_a_value_of_a_field_that_can_be_none() -> None:
     )
     assert config.connection_pool.max_connection_age is None
     assert config.resolved.timeout.total is None
+
+
+@pytest.mark.parametrize(
+    ("table", "texts", "values"),
+    [
+        ("retry_policy", {"max_attempts": "2"}, {"max_attempts": 2}),
+        ("circuit_breaker", {"recovery_timeout": "250ms"}, {"recovery_timeout": 0.25}),
+        ("fallback", {"value": "instead", "last_good": "60s"}, {"value": "instead", "last_good": 60.0}),
+        ("hedging", {"delay": "250ms", "max_hedges": "2"}, {"delay": 0.25, "max_hedges": 2}),
+    ],
+)
+def test_texts_in_the_tables_of_a_route_are_read_too(
+    table: str, texts: dict[str, Any], values: dict[str, Any]
+) -> None:
+    """As in those of a client."""
+    read, given = (
+        HttpClientConfig.from_mapping({"routes": {"GET /a": {table: each}}}) for each in (texts, values)
+    )
+    assert read == given

@@ -51,6 +51,20 @@ def test_a_prefix_may_be_a_letter() -> None:
         HttpClientConfig.from_env("__", {})
 
 
+def test_all_faults_are_found_at_once() -> None:
+    """Whatever is wrong with the variables before."""
+    found = fault_of(
+        P_BASE_TIMEOUT__A="1", P_RETRY_POLICY__MAX_ATTEMPTS="1", P_TOTAL_TIMEOUT__B="2", P_COOKIES="maybe"
+    )
+    for name in ("P_BASE_TIMEOUT__A", "P_RETRY_POLICY__MAX_ATTEMPTS", "P_TOTAL_TIMEOUT__B", "P_COOKIES"):
+        assert name in found
+
+
+def test_a_text_that_is_no_table_is_shown_as_it_is() -> None:
+    """A number in it is text, too."""
+    assert fault_of(P_DEFAULT_HEADERS="5").endswith("pairs, not str")
+
+
 def test_a_variable_that_is_empty_counts_as_not_set() -> None:
     """As a deployment sets those that it has no value for; `dotenv_values` has None for them."""
     assert HttpClientConfig.from_env("P_", {"P_PROXY": "", "P_COOKIES": None}) == HttpClientConfig()
