@@ -307,3 +307,15 @@ def test_a_generator_ends_with_what_stands_in() -> None:
     assert list(FallbackPolicy(value=2).apply(numbers)()) == [1, 2]
     with pytest.raises(ConfigurationError, match="keeps results, and no items of a generator"):
         list(FallbackPolicy(last_good=60.0).apply(numbers)())
+
+
+def test_a_predicate_that_is_set_later_is_judged_as_one_that_was_given(
+    front_end: FrontEnd, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One that raises is reported, and says nothing of the result."""
+    policy = FallbackPolicy(value="instead")
+    policy.reconfigure(is_failure=lambda result: 1 / 0)
+    assert front_end.run(policy.apply(front_end.function(lambda: "done"))) == "done"
+    assert "ZeroDivisionError" in caplog.text
+    policy.reconfigure(is_failure=lambda result: result == "bad")
+    assert front_end.run(policy.apply(front_end.function(lambda: "bad"))) == "instead"

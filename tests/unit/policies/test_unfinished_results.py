@@ -19,6 +19,7 @@ from http_service_client import (
     HttpServiceClient,
     RetryPolicy,
 )
+from http_service_client.policies.functions import UNFINISHED
 from http_service_client.testing import ScriptedTransport, VirtualClock
 from kit.front_ends import FrontEnd
 from kit.guarded import breaking, retrying
@@ -139,3 +140,12 @@ def test_a_partial_of_an_async_callable_object_is_async() -> None:
             return 1
 
     assert inspect.iscoroutinefunction(RetryPolicy().apply(functools.partial(Called())))
+
+
+def test_what_is_known_of_the_types_of_results_is_bounded() -> None:
+    """A program may make classes without end."""
+    sizes = []
+    for number in range(1500):
+        assert UNFINISHED[type(f"Made{number}", (), {})] is None
+        sizes.append(len(UNFINISHED))
+    assert max(sizes) == 1024
