@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import socket
+import ssl
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,7 +16,7 @@ import pytest
 from http_service_client import HttpServiceClient
 from http_service_client.testing.server import LoopbackServer, answer, hang_up, raw, respond
 from kit.front_ends import AsyncioFrontEnd, FrontEnd
-from network.faults import Certificates, failing
+from network.faults import Certificates, failing, served
 from network.proxy_server import Proxy, running_proxy
 
 ClientFor = Callable[..., HttpServiceClient]
@@ -100,6 +103,35 @@ def test_a_proxy_may_use_tls_itself(
         client = client_through(f"https://{proxy.address}")
         for _ in range(2):
             assert front_end.request(client, "GET", server.url + "/").text == "by tls"
+
+
+def test_an_origin_that_speaks_first_is_heard_through_a_tunnel(
+    each_path: FrontEnd, certificates: Certificates, proxy: Proxy
+) -> None:
+    """What it sends with the end of the handshake is the response, as on a direct connection."""
+    context = certificates.server_context()
+    # There the server's part of the handshake is the last one.
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+
+    def serve(accepted: socket.socket, is_over: threading.Event) -> None:
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = context.wrap_bio(incoming, outgoing, server_side=True)
+        while True:
+            try:
+                tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                accepted.sendall(outgoing.read())
+                incoming.write(accepted.recv(65536))
+        tls.write(b"HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy")
+        accepted.sendall(outgoing.read())
+        is_over.wait(5)
+
+    with served(serve) as address:
+        for settings in ({}, {"proxy": f"http://{proxy.address}"}):
+            client = each_path.client(connection_pool=certificates.pool(), **settings)
+            response = each_path.request(client, "GET", f"https://{address}/", timeout=5, retry_policy=None)
+            assert (response.status_code, response.text) == (503, "busy")
 
 
 @pytest.fixture

@@ -181,12 +181,11 @@ class Connection(asyncio.Protocol):
             self._is_readable = readability_check(sock)
         return not self._is_readable()
 
-    def start_over(self, transport: asyncio.BaseTransport) -> None:
-        """From now on it leads through this transport: TLS within the tunnel of a proxy."""
-        self.parser = ResponseParser(self._settings)  # what a proxy sent after its response is dropped
+    def start_over(self) -> None:
+        """The tunnel of a proxy is open: what the proxy sent after its response is dropped."""
+        self.parser = ResponseParser(self._settings)
         self._is_reading = False
         self._unread = 0
-        self.connection_made(transport)
 
     def abort(self) -> None:
         """Close it now: without sending what is left of a request, or waiting for TLS's close_notify."""

@@ -62,11 +62,12 @@ async def connect(
             await _start(loop, connection, sock, outer, to_proxy)
             if context is not None:
                 await _open_tunnel(connection, url, proxy)  # type: ignore[arg-type]  # `to_proxy` is its address
+                connection.start_over()  # before TLS, within which the origin may be the first to send something
                 RESUMPTION.set(resumption)
                 within_tunnel = await loop.start_tls(
                     connection.transport, connection, context, server_hostname=_server_name(url)
                 )
-                connection.start_over(within_tunnel)  # type: ignore[arg-type]  # None is what it returns without a task
+                connection.connection_made(within_tunnel)  # type: ignore[arg-type]  # None is what it returns without a task
     except BaseException:
         if resumption is not None:
             resumption.failed()
