@@ -161,6 +161,30 @@ def test_an_early_response_is_read(front_end: FrontEnd, then: str, interim: byte
         assert response.elapsed < 3
 
 
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+def test_an_early_response_that_ends_with_the_connection_is_read(
+    each_path: FrontEnd, certificates: Any, secure: bool
+) -> None:
+    """The server has closed its side, and reads no more: to send the rest of the upload first would be to wait for ever."""
+
+    def serve(accepted: Any, is_over: threading.Event) -> None:
+        accepted.recv(1000)
+        accepted.sendall(b"HTTP/1.1 413 Content Too Large\r\n\r\ntoo much")
+        socket.socket.shutdown(accepted, socket.SHUT_WR)
+        is_over.wait(10)
+
+    with served(serve, certificates.server_context() if secure else None) as address:
+        client = each_path.client(connection_pool=certificates.pool())
+        url = f"http{'s' * secure}://{address}/"
+        response = each_path.request(
+            client, "POST", url, data=b"x" * 30_000_000, timeout=5, retry_policy=None
+        )
+        assert (response.status_code, response.text) == (413, "too much")
+        with Stopwatch() as watch:
+            each_path.close(client)
+        watch.check_took(0.0)
+
+
 @pytest.fixture
 def small_buffers(monkeypatch: pytest.MonkeyPatch) -> None:
     """The system buffers few bytes of an upload, as over a slow network."""

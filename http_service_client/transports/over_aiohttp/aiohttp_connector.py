@@ -198,6 +198,7 @@ class WatchingProtocol(asyncio.Protocol):
         self._idle = idle
         self._loop = asyncio.get_running_loop()
         self._idle_since = 0.0
+        self._has_ended = False
         self.lifetime = lifetime
         self._pid = os.getpid()
 
@@ -298,6 +299,10 @@ class WatchingProtocol(asyncio.Protocol):
             write(b"0\r\n\r\n")
 
     def eof_received(self) -> bool | None:
+        """The server will send nothing more. An error that follows cannot change the response."""
+        self._has_ended = True
+        if write_buffer_size(self.transport):
+            self.abort()  # or asyncio would first send the rest of an upload, which the server may never read
         return self._protocol.eof_received()  # type: ignore[no-any-return]
 
     def report_faults(self, report: Callable[[Rule], object]) -> None:
@@ -306,6 +311,8 @@ class WatchingProtocol(asyncio.Protocol):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """asyncio reports that the connection is gone, with the error; None after an orderly end."""
+        if self._has_ended:
+            exc = None
         if self.fatal_error is None and isinstance(exc, OSError):
             self.fatal_error = exc.with_traceback(None)
         if self.fatal_error is None and not self.is_idle and not self._responses.is_complete:

@@ -152,6 +152,10 @@ class Connection(asyncio.Protocol):
 
     def end_exchange(self) -> None:
         """The response was read to its end."""
+        if self._unread and not self._is_reading:
+            self.must_close = (
+                True  # on some loops, bytes may arrive between the response and this: of nobody's request
+            )
         if self._is_reading:
             self._is_reading = False
             self._unread = 0
@@ -233,22 +237,35 @@ class Connection(asyncio.Protocol):
         if drained is not None and not drained.done():
             drained.set_result(None)
 
+    def eof_received(self) -> None:
+        """The server will send nothing more.
+
+        asyncio closes the transport now, but only after it has sent what is left of an upload, which the server may never
+        read. So this is the end of the response already. An error that follows cannot change it.
+        """
+        self._receive_end()
+
     def connection_lost(self, exc: BaseException | None) -> None:
         """It is gone, with the error; None after an orderly end."""
-        if self.error is None and isinstance(exc, OSError):
+        if self.error is None and not self.is_lost and isinstance(exc, OSError):
             self.error = exc.with_traceback(None)
+        self._receive_end()
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        self._on_lost(self)
+        if self.transport is not None:
+            self.transport.close()  # Python 3.10 would warn about an unclosed TLS transport
+
+    def _receive_end(self) -> None:
+        if self.is_lost:
+            return
         self.is_lost = self.must_close = True
         if self._whole is not None:
             self._read_in_pieces()
         if self.error is None:
             self.parser.feed(b"")
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
-        self._on_lost(self)
         self.wake()
-        if self.transport is not None:
-            self.transport.close()  # Python 3.10 would warn about an unclosed TLS transport
 
     # A response in one step.
 

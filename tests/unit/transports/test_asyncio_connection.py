@@ -165,6 +165,39 @@ def test_a_body_that_is_lost_on_the_way_is_read_as_far_as_it_came() -> None:
     run_task(run())
 
 
+def test_an_error_after_the_end_does_not_change_the_response() -> None:
+    """Such as that of a close_notify which the server, gone by then, does not accept."""
+
+    async def run() -> None:
+        exchanges = Exchanges()
+        whole = exchanges.begin(None)
+        exchanges.connection.data_received(b"HTTP/1.1 200 OK\r\n\r\nuntil the end")
+        exchanges.connection.eof_received()
+        exchanges.connection.connection_lost(BrokenPipeError())
+        assert whole.result() is None
+        parser = exchanges.connection.parser
+        assert parser.read_head() is not None
+        assert (parser.read_body(), parser.read_body()) == (b"until the end", b"")
+        assert exchanges.connection.error is None
+
+    run_task(run())
+
+
+def test_bytes_before_the_end_of_an_exchange_are_no_later_response() -> None:
+    """A loop may pass them on before the task that gets the response has run, as uvloop does after a long one."""
+
+    async def run() -> None:
+        exchanges = Exchanges()
+        whole = exchanges.begin(None)
+        exchanges.connection.data_received(HEAD + b"ok")
+        exchanges.connection.data_received(HEAD + b"no")
+        assert (await whole)[1] == b"ok"
+        exchanges.connection.end_exchange()
+        assert exchanges.connection.must_close
+
+    run_task(run())
+
+
 @pytest.mark.parametrize("first", [1, 100_000, 1_000_000], ids=["little", "more", "too much at once"])
 def test_a_body_that_arrives_faster_than_it_is_read_is_complete(first: int) -> None:
     """The transport pauses where too much waits for the reader, goes on when the reader does, and no byte is lost."""
