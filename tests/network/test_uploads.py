@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import socket
 import ssl
+import struct
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
@@ -270,6 +271,27 @@ def test_the_write_timeout_covers_the_end_of_a_body(
         assert (caught.type, caught.sent) == ("WriteTimeoutError", "maybe_processed")
         caught.check_took(0.3)
         front_end.close(client)
+
+
+@pytest.mark.usefixtures("small_buffers")
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize("size", [60_000, 90_000])
+def test_a_connection_that_is_lost_at_the_end_of_a_body_is_a_lost_connection(
+    each_path: FrontEnd, certificates: Any, secure: bool, size: int
+) -> None:
+    """Also while the last bytes are in our own buffers, where the write timeout bounds them."""
+
+    def serve(accepted: socket.socket, is_over: threading.Event) -> None:
+        accepted.recv(100)
+        is_over.wait(0.1)
+        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    with served(serve, certificates.server_context() if secure else None, takes=4096) as address:
+        client = each_path.client(connection_pool=certificates.pool())
+        url = f"http{'s' * secure}://{address}/"
+        timeout = Timeout(total=20, write=10)
+        caught = failing(each_path, client, "POST", url, data=b"x" * size, timeout=timeout)
+        assert (caught.type, caught.sent) == ("ConnectionLostError", "maybe_processed")
 
 
 @pytest.mark.parametrize("size", [60_000, 3_000_000])

@@ -31,9 +31,10 @@ def raw_transport(transport: Any) -> Any:
 
 
 def write_buffer_size(transport: Any) -> int:
-    """Bytes that the kernel has not accepted yet."""
-    # As `raw_transport`, without another call: each exchange asks this.
-    inner = getattr(getattr(transport, "_ssl_protocol", None), "_transport", transport)
+    """Bytes that the kernel has not accepted yet; 0 once the connection is gone."""
+    # As `raw_transport`, without another call: each exchange asks this. A closed TLS transport has no `_ssl_protocol`.
+    tls = getattr(transport, "_ssl_protocol", transport)
+    inner = transport if tls is transport else getattr(tls, "_transport", None)
     return 0 if inner is None else inner.get_write_buffer_size()
 
 
