@@ -13,8 +13,9 @@ import pytest
 
 from http_service_client.testing.server import LoopbackServer, respond
 from http_service_client.transports.network import resolver
+from http_service_client.transports.over_aiohttp import exchange as over_aiohttp_exchange
 from kit.front_ends import FrontEnd
-from network.faults import failing
+from network.faults import failing, served
 
 
 class WithoutIPv6(socket.socket):
@@ -99,3 +100,36 @@ def test_a_host_that_has_only_an_ipv6_address_is_reached(
         front_end.request(front_end.client(), "GET", f"http://{host}:{port}/", timeout=5).status_code == 204
     )
     assert received[0].split(b"\r\n")[1] == f"Host: {host}:{port}".encode()
+
+
+BUSY = b"HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy"
+
+
+@pytest.mark.parametrize("said", [b"", BUSY], ids=["nothing", "a response"])
+def test_a_server_may_end_a_connection_as_soon_as_it_is_made(
+    each_path: FrontEnd, monkeypatch: pytest.MonkeyPatch, said: bytes
+) -> None:
+    """What it has said is the response, also if asyncio has seen the end before the request is sent."""
+    connect = over_aiohttp_exchange.connect
+
+    async def connect_until_it_ends(*about: Any) -> Any:
+        connection = await connect(*about)
+        while not connection.is_lost:
+            await connection.changed()
+        return connection
+
+    monkeypatch.setattr(over_aiohttp_exchange, "connect", connect_until_it_ends)
+
+    def serve(accepted: socket.socket, is_over: threading.Event) -> None:
+        accepted.sendall(said)
+        accepted.shutdown(socket.SHUT_WR)
+        is_over.wait(5)
+
+    with served(serve) as address:
+        client, url = each_path.client(), f"http://{address}/"
+        if said:
+            response = each_path.request(client, "POST", url, data=b"x", timeout=5, retry_policy=None)
+            assert (response.status_code, response.text) == (503, "busy")
+        else:
+            caught = failing(each_path, client, "POST", url, data=b"x", timeout=5)
+            assert (caught.type, caught.sent) == ("ConnectionLostError", "maybe_processed")

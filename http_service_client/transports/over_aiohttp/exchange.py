@@ -165,7 +165,7 @@ class Exchange:
             if task.cancelled():
                 raise ConnectionResetError("closed while connecting")
             connection = task.result()
-            if connection.must_close:  # closed since then
+            if self._pool.closed:  # since then
                 raise ConnectionResetError("closed while connecting")
             return connection
         except GeneratorExit:  # this coroutine is being closed and must not await
