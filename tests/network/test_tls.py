@@ -72,6 +72,25 @@ def test_a_body_that_is_cut_short_is_an_error(
     failing(front_end, front_end.client(connection_pool=certificates.pool()), "POST", tls_server.url + "/")
 
 
+@pytest.mark.skipif(ssl.OPENSSL_VERSION_INFO < (3,), reason="OpenSSL 1 reports no reset")
+@pytest.mark.parametrize("begun", [b"", b"HTTP/1.1 200 OK\r\n\r\nhalf"], ids=["no response", "half of one"])
+def test_a_reset_is_reported_as_without_tls(
+    each_path: FrontEnd,
+    server: LoopbackServer,
+    tls_server: LoopbackServer,
+    certificates: Certificates,
+    begun: bytes,
+) -> None:
+    """The message has the same reason, whatever OpenSSL calls it."""
+    client = each_path.client(connection_pool=certificates.pool())
+    for each in (server, tls_server):
+        each.script("/", reset(begun))
+        caught = failing(each_path, client, "GET", each.url + "/")
+        assert caught.message == (
+            f"the connection to {each.url}/ was lost (ConnectionResetError: Connection reset by peer)"
+        )
+
+
 def test_an_unknown_authority_is_refused(front_end: FrontEnd, tls_server: LoopbackServer) -> None:
     """A certificate of an authority that is not trusted ends the call before anything is sent."""
     client = front_end.client()

@@ -6,6 +6,7 @@ trickles a byte at a time is cut on time.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import ssl
@@ -207,10 +208,13 @@ class Connection:
                 raise aborted()
             return data
         except ssl.SSLEOFError as error:
+            if self._was_cut():
+                raise
             # Without close_notify, which many servers omit.
-            if not self._was_cut() and error.reason == "UNEXPECTED_EOF_WHILE_READING":
+            if error.reason == "UNEXPECTED_EOF_WHILE_READING":
                 return b""
-            raise  # a reset
+        # Not in the handler: the reason would be sought in what OpenSSL has raised.
+        raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
 
     def _take_found(self) -> bytes:
         found, self._found = self._found, None

@@ -246,8 +246,10 @@ def test_an_end_without_close_notify_is_an_end(waits: Waits) -> None:
     other.reason = "OTHER"
     for piece in (b"", unexpected):
         assert connected(Socket(piece)).receive() == b""
-    with pytest.raises(ssl.SSLEOFError):
+    with pytest.raises(ConnectionResetError) as raised:
         connected(Socket(other)).receive()
+    assert raised.value.args == (errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+    assert raised.value.__context__ is None  # it would be reported as the reason
     for piece, error in ((b"", ConnectionAbortedError), (unexpected, ssl.SSLEOFError)):
         cut = connected(Socket(piece))
 
