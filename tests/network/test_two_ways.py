@@ -112,6 +112,7 @@ def outcome(
         hang_up(b"HTTP/1.1 200 OK\r\nContent-"),
         reset(),
         reset(b"HTTP/1.1 200 OK\r\n\r\nabc"),
+        reset(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\nnot gzip"),
         hang_up(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort"),
         reset(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort"),
         stall(),

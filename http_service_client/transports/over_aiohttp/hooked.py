@@ -260,6 +260,7 @@ class AiohttpExchanges:
         except DecodingError as error:
             async for chunk in response.content.iter_any():
                 undecoded.add(chunk)
+            _check_end(response, exchange)
             error.response = _response(request, response, undecoded.content, exchange.elapsed())
             raise
         return body.getvalue()
