@@ -228,23 +228,31 @@ def test_a_plain_with_inside_a_loop_leaves_nothing_open(
 # Cancellation.
 
 
-def in_a_loop(calls: Coroutine[Any, Any, Any], eager: bool) -> None:
+def in_a_loop(calls: Coroutine[Any, Any, Any], kind: str) -> None:
     async def run() -> None:
-        if eager:
+        if kind == "eager":
             asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined, unused-ignore]
         await asyncio.create_task(calls)
 
-    asyncio.run(run())
+    if kind != "uvloop":
+        asyncio.run(run())
+        return
+    loop = pytest.importorskip("uvloop").new_event_loop()
+    try:
+        loop.run_until_complete(run())
+        loop.run_until_complete(loop.shutdown_asyncgens())
+    finally:
+        loop.close()
 
 
 def echo(received: Received) -> Action:
     return respond(200, body=received.target * 1000, chunked=True)
 
 
-EAGER = [False, *([True] if sys.version_info >= (3, 12) else [])]
+KINDS = ["plain", "uvloop", *(["eager"] if sys.version_info >= (3, 12) else [])]
 
 
-@pytest.mark.parametrize("eager", EAGER, ids=lambda eager: "eager" if eager else "plain")
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize("body", [None, b"x" * 300_000], ids=["get", "upload"])
 @pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])
@@ -252,7 +260,7 @@ def test_a_call_may_be_cancelled_at_every_step(
     server: LoopbackServer,
     tls_server: LoopbackServer,
     certificates: Certificates,
-    eager: bool,
+    kind: str,
     secure: bool,
     body: bytes | None,
     warm: bool,
@@ -280,13 +288,17 @@ def test_a_call_may_be_cancelled_at_every_step(
                 except asyncio.CancelledError:
                     pass
                 assert slots_in_use(client) == 0
-                response = await client.get_async(server.url + "/", params={"step": steps})
+                response = await client.get_async(
+                    server.url + "/", params={"step": steps}, headers={} if warm else {"Connection": "close"}
+                )
                 assert response.text == f"/?step={steps}" * 1000  # not what was left on an earlier connection
+                for _ in range(5):  # in which the loop reports the end of a connection that is not kept
+                    await asyncio.sleep(0)
                 (pool,) = client._backends._over_aiohttp._pools.all()
                 assert all(connection.is_idle for connection in pool._open)
                 assert not pool._connecting
 
-    in_a_loop(calls(), eager)
+    in_a_loop(calls(), kind)
 
 
 def test_a_timeout_leaves_no_cancellation_in_the_task(server: LoopbackServer) -> None:
