@@ -40,7 +40,6 @@ LEFT_OUT = {
     "RetryPolicy.clock": "repr compare hash",
     "RetryPolicy.budget": "repr",
     "Sample.exemplar": "repr",
-    "_Files.key_password": "repr",
     "_OAuth2.parameters": "hash",
     "_OAuth2.cache": "init compare hash",
 }

@@ -6,9 +6,10 @@ import os
 import ssl
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ...errors import ConfigurationError
+from ...http.auth.credentials import HIDDEN
 from .tls_contexts import SharedContext
 from .tls_sessions import keep_sessions
 
@@ -97,16 +98,19 @@ class TlsSettings:
         return self._files[has_certificate].share()
 
 
-@dataclass(frozen=True)
-class _Files:
+class _Files(NamedTuple):
     """What a context is made of."""
 
     verify: bool
     ca_file: str | None
     cert_file: str | None = None
     key_file: str | None = None
-    key_password: str | None = field(default=None, repr=False)
+    key_password: str | None = None
     alpn: tuple[str, ...] = _HTTP_1
+
+    def __repr__(self) -> str:
+        shown = self if self.key_password is None else self._replace(key_password=HIDDEN)
+        return f"_Files{tuple(shown)!r}"
 
     def share(self) -> SharedContext:
         """The context of all that are made of the same, in this process."""
