@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import socket
 import ssl
+import struct
 import sys
 import threading
 import time
@@ -105,6 +106,19 @@ def test_a_proxy_may_use_tls_itself(
             assert front_end.request(client, "GET", server.url + "/").text == "by tls"
 
 
+def shake_hands(accepted: socket.socket, context: ssl.SSLContext) -> tuple[ssl.SSLObject, ssl.MemoryBIO]:
+    """The server's part of a handshake. Returns TLS, and what it has not sent yet."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context.wrap_bio(incoming, outgoing, server_side=True)
+    while True:
+        try:
+            tls.do_handshake()
+            return tls, outgoing
+        except ssl.SSLWantReadError:
+            accepted.sendall(outgoing.read())
+            incoming.write(accepted.recv(65536))
+
+
 def test_an_origin_that_speaks_first_is_heard_through_a_tunnel(
     each_path: FrontEnd, certificates: Certificates, proxy: Proxy
 ) -> None:
@@ -114,15 +128,7 @@ def test_an_origin_that_speaks_first_is_heard_through_a_tunnel(
     context.maximum_version = ssl.TLSVersion.TLSv1_2
 
     def serve(accepted: socket.socket, is_over: threading.Event) -> None:
-        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        tls = context.wrap_bio(incoming, outgoing, server_side=True)
-        while True:
-            try:
-                tls.do_handshake()
-                break
-            except ssl.SSLWantReadError:
-                accepted.sendall(outgoing.read())
-                incoming.write(accepted.recv(65536))
+        tls, outgoing = shake_hands(accepted, context)
         tls.write(b"HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy")
         accepted.sendall(outgoing.read())
         is_over.wait(5)
@@ -348,3 +354,26 @@ def test_a_body_may_end_with_the_connection_inside_two_layers_of_tls(
     """Without close_notify, too."""
     tls_server.script("/", hang_up(b"HTTP/1.1 200 OK\r\n\r\nwhole"))
     assert front_end.request(tls_in_tls, "GET", tls_server.url + "/").text == "whole"
+
+
+def test_a_reset_does_not_end_a_body_inside_two_layers_of_tls(
+    each_path: FrontEnd, certificates: Certificates
+) -> None:
+    """It has no length, so half of it would be taken for the whole."""
+    if isinstance(each_path, AsyncioFrontEnd) and sys.version_info < (3, 11):
+        pytest.skip("asyncio cannot do TLS in TLS before Python 3.11")
+
+    def serve(accepted: socket.socket, is_over: threading.Event) -> None:
+        """The proxy, and the origin."""
+        accepted.recv(65536)
+        accepted.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        tls, outgoing = shake_hands(accepted, certificates.server_context())
+        tls.write(b"HTTP/1.1 200 OK\r\n\r\nhalf")
+        accepted.sendall(outgoing.read())
+        is_over.wait(0.1)
+        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    with served(serve, certificates.server_context()) as address:
+        client = each_path.client(connection_pool=certificates.pool(), proxy=f"https://{address}")
+        caught = failing(each_path, client, "GET", "https://localhost/", timeout=5)
+        assert (caught.type, caught.sent) == ("ConnectionLostError", "maybe_processed")

@@ -24,7 +24,7 @@ from ..network.tls_sessions import Resumption
 from .cutting import Cut, aborted
 from .io_timeouts import IoTimeouts, seconds_left
 
-__all__ = ["Connection", "SelfWaitingConnection"]
+__all__ = ["Connection", "SelfWaitingConnection", "is_ragged_end", "reset"]
 
 _PIECE = 64 * 1024  # bytes requested from the kernel at a time
 # The same while so many do arrive. A long body then takes a third less CPU, for fewer system calls here and where it is
@@ -210,11 +210,10 @@ class Connection:
         except ssl.SSLEOFError as error:
             if self._was_cut():
                 raise
-            # Without close_notify, which many servers omit.
-            if error.reason == "UNEXPECTED_EOF_WHILE_READING":
+            if is_ragged_end(error):
                 return b""
         # Not in the handler: the reason would be sought in what OpenSSL has raised.
-        raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+        raise reset()
 
     def _take_found(self) -> bytes:
         found, self._found = self._found, None
@@ -304,6 +303,16 @@ class Connection:
 
     def _lowest_socket(self) -> Any:
         return self.sock
+
+
+def is_ragged_end(error: ssl.SSLEOFError) -> bool:
+    """Whether this is an end without close_notify, which many servers omit. OpenSSL 3 has the same error for a reset."""
+    return error.reason == "UNEXPECTED_EOF_WHILE_READING"
+
+
+def reset() -> ConnectionResetError:
+    """The system's error for a connection that was reset."""
+    return ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
 
 
 class SelfWaitingConnection(Connection):

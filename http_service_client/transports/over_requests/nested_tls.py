@@ -18,7 +18,7 @@ import urllib3
 
 from ...errors import ConfigurationError
 from ..seams import SeamNotice, names_used_by
-from .connection import SelfWaitingConnection
+from .connection import SelfWaitingConnection, is_ragged_end, reset
 from .io_timeouts import seconds_left
 
 __all__ = ["NESTED_TLS", "NestedConnection", "check_nested_tls", "start_nested_tls"]
@@ -60,7 +60,12 @@ class _OuterSocket:
 
     def recv(self, amount: int) -> bytes:
         self.sock.settimeout(seconds_left(self._expires_at))
-        return self.sock.recv(amount)
+        try:
+            return self.sock.recv(amount)
+        except ssl.SSLEOFError as error:
+            if is_ragged_end(error):
+                raise
+        raise reset()  # or urllib3 would take it for an end, and half a body without a length for the whole
 
     def sendall(self, data: bytes) -> None:
         self.sock.settimeout(seconds_left(self._expires_at))
