@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from http_service_client import Timeout
+from http_service_client import ReadTimeoutError, Timeout
 from http_service_client.testing.server import LoopbackServer, drip, raw, respond, stall, stall_reading
 from kit.front_ends import FrontEnd
 from kit.stopwatch import Stopwatch
@@ -80,6 +80,21 @@ def test_the_read_timeout_bounds_each_wait_for_data(
     assert caught.message == f"timed out reading from {server.url}/slow: nothing arrived for 0.4 s"
     caught.check_took(0.4)
     check_that_the_connection_was_closed(front_end, client, server)
+
+
+def test_the_read_timeout_bounds_the_body_of_a_refusal_of_a_stream(
+    each_path: FrontEnd, server: LoopbackServer
+) -> None:
+    """That of a success is left to the reader; any other is read at once."""
+    server.script("/", raw(b"HTTP/1.1 404 Not Found\r\nContent-Length: 9\r\n\r\n", close=False))
+    client = each_path.client()
+    with (
+        pytest.raises(ReadTimeoutError),
+        each_path.stream(
+            client, "GET", server.url + "/", timeout=Timeout(total=20, read=0.2), retry_policy=None
+        ),
+    ):
+        pass
 
 
 def test_the_read_timeout_allows_a_slow_response(front_end: FrontEnd, server: LoopbackServer) -> None:

@@ -129,7 +129,9 @@ class AiohttpExchanges:
                     if leads_on(request, response.status, response.headers.get("Location")):
                         content = await self._read_redirect(request, response, exchange)
                     else:
-                        within = timeout.in_body().read if timeout.has_phases else None
+                        # Where aiohttp bounds no read of a body: see `share_bounds`.
+                        is_unbounded = timeout.has_phases or leaves_open
+                        within = timeout.in_body().read if is_unbounded else None
                         content = await self._read(request, response, exchange, within=within)
                 finally:
                     # A connection that was read to the end is in the pool already; any other must not return to it.
