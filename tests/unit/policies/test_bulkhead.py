@@ -312,8 +312,15 @@ def test_a_wrong_argument_names_its_remedy() -> None:
 
 @needs_fork
 def test_a_forked_child_starts_with_all_permits() -> None:
-    """Those of the parent are its own."""
+    """Those of the parent are its own, such as that of another thread."""
     policy = BulkheadPolicy(1, 0)
-    with policy:
+    begun, may_end = threading.Event(), threading.Event()
+    thread = threading.Thread(target=policy.call, args=(lambda: (begun.set(), may_end.wait(20)),))
+    thread.start()
+    try:
+        assert begun.wait(20)
         assert in_a_child(lambda: policy.call(list)) == 0
         assert use(policy) == (1, 0)
+    finally:
+        may_end.set()
+        thread.join(20)

@@ -289,6 +289,15 @@ class TestAFile:
         assert in_a_child(lambda: store.set("child", "p", stored("child"))) == 0
         assert (store.get("url", "p"), store.get("child", "p")) == ([stored()], [stored("child")])
 
+    def test_a_file_says_which_tables_it_has(self, tmp_path: Path) -> None:
+        """By a number that a later release may change with them, and never without."""
+        SqliteStorage(tmp_path / "cache.db").set("url", "p", stored())
+        database = sqlite3.connect(tmp_path / "cache.db")
+        assert database.execute("PRAGMA user_version").fetchone() == (1,)
+        columns = [row[1] for row in database.execute("PRAGMA table_info(responses)")]
+        assert columns == ["key", "partition", "variant", "size", "used_at", "data"]
+        database.close()
+
     def test_a_storage_that_is_dropped_closes_its_connections(self, tmp_path: Path) -> None:
         """Nobody has to close it."""
         path = tmp_path / "cache.db"

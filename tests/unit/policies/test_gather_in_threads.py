@@ -13,6 +13,15 @@ from http_service_client import gather_in_threads
 from kit.threads import Held, refuse_threads
 
 
+def test_it_returns_when_the_last_function_has() -> None:
+    """In a thread of its own here, so that a test that would hang fails."""
+    for functions in ([], [list] * 3):
+        thread = threading.Thread(target=gather_in_threads, args=(functions,), daemon=True)
+        thread.start()
+        thread.join(10)
+        assert not thread.is_alive()
+
+
 def test_functions_run_side_by_side() -> None:
     """As many as `at_once` says: each waits for all others."""
     barrier = threading.Barrier(5)

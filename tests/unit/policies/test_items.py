@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from http_service_client import (
+    BulkheadPolicy,
+    CircuitBreakerPolicy,
     CircuitOpenError,
     ConstantBackoff,
     HedgingPolicy,
@@ -246,3 +248,33 @@ def test_the_steps_of_a_generator_are_not_hedged(is_plain: bool) -> None:
 
     assert (list(policy.apply(plain)()) if is_plain else run_task(main())) == [1]
     assert policy.snapshot().hedges == 0
+
+
+def test_closing_a_generator_is_no_step(front_end: FrontEnd) -> None:
+    """No policy is asked for it, and none learns of it."""
+    breaker = CircuitBreakerPolicy()
+    pipeline = ResiliencePipeline(breaker, BulkheadPolicy(1, 0))
+
+    @pipeline.apply
+    def numbers() -> Iterator[int]:
+        yield 1
+        yield 2
+
+    @pipeline.apply
+    async def numbers_async() -> AsyncIterator[int]:
+        yield 1
+        yield 2
+
+    async def main() -> None:
+        items: Any = numbers_async()
+        assert await anext(items) == 1
+        await items.aclose()
+
+    if front_end.name == "blocking":
+        items: Any = numbers()
+        assert next(items) == 1
+        items.close()
+    else:
+        run_task(main())
+    seen = breaker.snapshot()
+    assert (seen.successes, seen.failures, seen.abandoned) == (1, 0, 0)
