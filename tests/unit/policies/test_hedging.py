@@ -193,3 +193,9 @@ def test_an_event_names_the_error_of_a_call() -> None:
         ("ConnectionError", SentState.MAYBE_PROCESSED),
         ("LookupError", SentState.MAYBE_PROCESSED),
     ]
+
+
+def test_in_threads_is_a_flag() -> None:
+    """The error names it."""
+    with pytest.raises(ConfigurationError, match="in_threads must be True or False, not 'yes'"):
+        HedgingPolicy(in_threads="yes")  # type: ignore[arg-type]
