@@ -205,3 +205,28 @@ def test_a_pipeline_that_is_left_without_being_entered_says_so() -> None:
     """By its name."""
     with pytest.raises(RuntimeError, match="was not entered"):
         ResiliencePipeline(breaking()).__exit__(None, None, None)
+
+
+def test_an_error_that_is_caught_around_the_block_ends_the_loop(front_end: FrontEnd) -> None:
+    """It was the last one: no further attempt is made behind the caller's back."""
+    pipeline = ResiliencePipeline(retrying(2))
+    seen: list[str] = []
+
+    def loop_over() -> None:
+        for attempt in pipeline.attempts():
+            try:
+                with attempt:
+                    raise PaymentError
+            except PaymentError:
+                seen.append("caught")
+
+    async def loop_over_async() -> None:
+        async for attempt in pipeline.attempts():
+            try:
+                async with attempt:
+                    raise PaymentError
+            except PaymentError:
+                seen.append("caught")
+
+    front_end.run(loop_over if front_end.name == "blocking" else loop_over_async)
+    assert seen == ["caught"]

@@ -13,6 +13,8 @@ import pytest
 
 from http_service_client import (
     BulkheadPolicy,
+    CircuitBreakerPolicy,
+    CircuitOpenError,
     ConfigurationError,
     ConstantBackoff,
     RateLimitExceededError,
@@ -23,7 +25,9 @@ from http_service_client import (
     deadline,
 )
 from http_service_client.policies import RateLimitSettings
+from kit.fakes import Harness
 from kit.forks import in_a_child, needs_fork
+from kit.front_ends import FrontEnd
 from kit.threads import run_threads, wait_until
 
 
@@ -311,3 +315,20 @@ def test_a_call_whose_retry_is_cancelled_in_a_wait_has_used_its_token() -> None:
         assert int(limit.snapshot().tokens) == 1
 
     asyncio.run(main())
+
+
+def test_a_token_is_spent_on_a_function_that_was_called(front_end: FrontEnd) -> None:
+    """Also if a client's call inside was refused. A refusal by a policy inside gives it back."""
+    harness = Harness(front_end, 200)
+    harness.request()
+    harness.state.breaker.isolate()
+    guarded = RateLimitPolicy(0.001, max_wait=0).apply(harness.calling())
+    for error in (CircuitOpenError, RateLimitExceededError):
+        with pytest.raises(error):
+            front_end.run(guarded)
+    breaker = CircuitBreakerPolicy()
+    breaker.isolate()
+    pipeline = ResiliencePipeline(RateLimitPolicy(0.001, max_wait=0), breaker)
+    for _ in range(2):
+        with pytest.raises(CircuitOpenError):
+            front_end.run(pipeline.apply(front_end.function(lambda: None)))
