@@ -245,6 +245,21 @@ def test_calls_are_counted_and_observed(way: type[Way], server: LoopbackServer, 
     assert (finished.call_name, finished.attempts) == ("partner", 2)
 
 
+def test_the_head_of_a_response_is_that_of_the_library(
+    way: type[Way], server: LoopbackServer, stack: ExitStack
+) -> None:
+    """For whoever observes exchanges: status, reason, headers, also those that are there twice, and URL."""
+    seen: list[Any] = []
+    client = client_of(on_exchange=lambda request, outcome, _: seen.append(outcome))
+    server.script(
+        "/a", respond(201, reason="Rather Fine", headers=[("X-A", "1"), ("X-B", "2"), ("X-B", "3")])
+    )
+    way(client, None, stack).request("GET", f"{server.url}/a?b=c")
+    (head,) = seen
+    assert (head.status_code, head.reason_phrase, head.url) == (201, "Rather Fine", f"{server.url}/a?b=c")
+    assert (head.headers["X-A"], "2" in head.headers["X-B"], "3" in head.headers["X-B"]) == ("1", True, True)
+
+
 def test_all_attempts_have_one_key(way: type[Way], server: LoopbackServer, stack: ExitStack) -> None:
     """Which the next call does not have."""
     session = way(client_of(auto_idempotency_key=True), None, stack)
