@@ -279,6 +279,15 @@ def test_a_signer_is_a_value_that_shows_no_key() -> None:
     assert "s3cret" not in f"{own!r}{HttpClientConfig(request_signers=[own])!r}"
 
 
+def test_a_mapping_of_headers_may_change_later() -> None:
+    """The signer has a copy of it, too."""
+    headers = {"X-A": "{signature}"}
+    own = HmacSignature("k", headers=headers)
+    headers["X-B"] = "{timestamp}"
+    assert own == HmacSignature("k", headers={"X-A": "{signature}"})
+    assert own != HmacSignature("k", headers=headers)
+
+
 def test_a_list_of_keys_may_change_later() -> None:
     """The signer has a copy of it, and stays as it was made."""
     keys = ["new", "old"]

@@ -183,11 +183,12 @@ def test_a_second_401_is_returned(front_end: FrontEnd) -> None:
 
 
 def test_a_service_that_refuses_every_token_causes_no_storm_of_fetches(front_end: FrontEnd) -> None:
-    """Each call would fetch a token, to no avail."""
+    """Each call would fetch a token, to no avail. Nor is a request sent twice with the same one."""
     service = Service(*(granted(f"wrong-{number}") for number in range(9)))
     client = harness(front_end, service)
     assert [client.request().status_code for _ in range(5)] == [401] * 5
     assert len(service.fetches) == 2
+    assert len(service.calls) == 6
     client.clock.now += 5.0
     client.request()
     assert len(service.fetches) == 3
