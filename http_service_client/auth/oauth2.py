@@ -131,7 +131,7 @@ class _OAuth2(TokenAuth):
             headers["Authorization"] = client_secret_basic(self.client_id, self.client_secret)
         else:
             form["client_id"] = self.client_id
-            if self.client_secret is not None and self.client_auth == "client_secret_post":
+            if self.client_secret is not None:  # client_secret_post: with "none" there is no secret
                 form["client_secret"] = self.client_secret
         return HttpRequest("POST", self.token_url, headers=headers, data=form, idempotent=self._may_repeat())
 

@@ -110,6 +110,15 @@ def test_more_parameters_of_the_form(front_end: FrontEnd) -> None:
         assert form_of(harness)["resource"] == ["https://a", "https://b"]
 
 
+@pytest.mark.parametrize("given", [None, 5, "audience=x", [("audience", "x")]], ids=repr)
+def test_parameters_that_are_no_mapping_are_reported(front_end: FrontEnd, given: Any) -> None:
+    """Nothing is sent without them."""
+    harness = run(front_end, login(parameters=lambda: given), grants(GOOD))
+    error = harness.error(TokenError)
+    assert f"the function in parameters must return a mapping, not {type(given).__name__}" in str(error)
+    assert harness.sends == 0
+
+
 def test_an_async_function_may_return_the_parameters(front_end: FrontEnd) -> None:
     """A token exchange needs another token first (RFC 8693)."""
 
