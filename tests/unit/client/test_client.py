@@ -125,14 +125,14 @@ def test_leaving_the_block_closes_the_client() -> None:
     ("entered", "imported"),
     [
         (
-            "with client: found = OURS.format('requests') in sys.modules, 'aiohttp' in sys.modules",
-            "(True, False)",
+            "with client: found = [OURS.format(each) in sys.modules for each in ('requests', 'aiohttp')]",
+            "[True, False]",
         ),
         (
             "async def main():\n"
-            "    async with client: return OURS.format('requests') in sys.modules, 'aiohttp' in sys.modules\n"
+            "    async with client: return [OURS.format(each) in sys.modules for each in ('requests', 'aiohttp')]\n"
             "found = asyncio.run(main())",
-            "(False, True)",
+            "[False, True]",
         ),
     ],
     ids=["blocking", "asyncio"],
