@@ -45,7 +45,7 @@ FLOORS = [
         "drivers/",  # wait: run plans on a thread, in a task, or in virtual time
     ],
     [
-        "transports/",  # speak: one exchange on the wire, by requests, aiohttp or h2
+        "transports/",  # speak: one exchange on the wire, over HTTP/1.1 or HTTP/2
         "policies/",  # retry, circuit breaker and deadline, around any function
         "auth/",  # credentials for calls, as users hold them
         "observability/",  # counts and measures what happened

@@ -1,6 +1,6 @@
 """Runs one scenario in four ways and records what happened, so that the records can be compared.
 
-    over sockets       a LoopbackServer, by requests and by aiohttp
+    over sockets       a LoopbackServer, by blocking and by asyncio calls
     over the script    a ScriptedTransport, under the blocking and the asyncio driver
 
 A `Step` is what the network does in one exchange; the server and the script take it from the same object. A `Record`

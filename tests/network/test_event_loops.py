@@ -23,7 +23,7 @@ from network.faults import Certificates, slots_in_use
 
 @pytest.fixture(autouse=True)
 def nothing_left_unclosed() -> Any:
-    """A session, transport or socket that is garbage-collected unclosed fails the test."""
+    """A transport or a socket that is garbage-collected unclosed fails the test."""
     yield
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -125,7 +125,7 @@ def close_from_the_same_loop(client: HttpServiceClient, loop: asyncio.AbstractEv
 
 def close_from_another_loop(client: HttpServiceClient, loop: asyncio.AbstractEventLoop) -> None:
     asyncio.run(client.close_async())
-    loop.run_until_complete(asyncio.sleep(0.01))  # the session is closed when its own loop runs again
+    loop.run_until_complete(asyncio.sleep(0.01))  # the pool is closed when its own loop runs again
 
 
 def close_from_no_loop(client: HttpServiceClient, loop: asyncio.AbstractEventLoop) -> None:
@@ -209,7 +209,7 @@ def test_leaving_a_with_block_closes_the_client(server: LoopbackServer) -> None:
 def test_a_plain_with_inside_a_loop_leaves_nothing_open(
     server: LoopbackServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Easily written for `async with`. The loop may end before the session is closed, and then closes it itself."""
+    """Easily written for `async with`. The loop may end before the pool is closed, and then closes it itself."""
     server.script("/", respond(204))
     before = set(over_aiohttp_sessions._CLOSING)  # of a loop that another test has abandoned, say
 

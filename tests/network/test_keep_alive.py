@@ -241,7 +241,7 @@ def test_a_connection_that_is_not_idle_for_long_outlives_a_call_to_another_host(
 def test_an_unusable_connection_is_not_used_for_an_upload(
     front_end: FrontEnd, server: LoopbackServer, unfit: int
 ) -> None:
-    """aiohttp itself chooses the connection of a large upload, and would take one that the server spoiled."""
+    """A large body, sent in pieces, goes over a connection that was looked at, as a small one does."""
     server.script("/spoils", answer(Meeting(unfit, raw(NO_CONTENT, POISON, every=0.02, close=False))))
     server.script("/", respond(200, body="fine"))
     client = front_end.client()

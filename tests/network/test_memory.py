@@ -93,7 +93,7 @@ def test_a_body_in_tiny_chunks_costs_little_more_than_its_size(
     finally:
         tracemalloc.stop()
     assert content == b"xy" * 40_000
-    assert peak < 3_000_000  # most of it what was received at once, and parsed by aiohttp
+    assert peak < 3_000_000  # most of it what was received at once
 
 
 def receive_buffers() -> list[ReceiveBuffer]:

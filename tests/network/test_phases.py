@@ -27,10 +27,10 @@ from network.faults import slots_in_use
 from network.hooked_path import go_through_aiohttp
 
 
-@pytest.fixture(params=["blocking", "asyncio", "public asyncio"])
+@pytest.fixture(params=["blocking", "asyncio", "asyncio, through aiohttp"])
 def front_end(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[FrontEnd]:
-    """Both front ends, and that of asyncio without aiohttp's private parts, too."""
-    if request.param == "public asyncio":
+    """Both front ends, and asyncio once more through aiohttp, as if something had hooked in."""
+    if request.param == "asyncio, through aiohttp":
         go_through_aiohttp(monkeypatch)
     with BlockingFrontEnd() if request.param == "blocking" else AsyncioFrontEnd() as front_end:
         yield front_end

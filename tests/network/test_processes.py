@@ -217,7 +217,7 @@ class Awaits:
         return request
 
 class Calls:
-    "Makes a call of its own on the portal's loop, and so leaves a session there."
+    "Makes a call of its own on the portal's loop, and so leaves a connection there."
     async def intercept_request(self, request, context):
         if not request.url.endswith("/inner"):
             await client.get_async(request.url + "inner")
@@ -227,7 +227,7 @@ async def calls():
     for _ in range(3):
         assert (await client.get_async(url)).status_code == 204
 
-logging.getLogger("asyncio").setLevel(logging.ERROR)  # debug mode reports the import of aiohttp as a slow step
+logging.getLogger("asyncio").setLevel(logging.ERROR)  # debug mode reports the imports of a first call as a slow step
 url = sys.argv[1]
 client = HttpServiceClient()
 """

@@ -13,13 +13,12 @@ import requests
 from http_service_client.auth import SignableRequest
 from http_service_client.testing import LoopbackServer, respond
 from kit.front_ends import FrontEnd
-from network.hooked_path import go_through_aiohttp
 
 
-@pytest.fixture(params=["fast", "patched", "public"])
+@pytest.fixture(params=["own connections", "hooked"])
 def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The ways through requests and aiohttp: our fast paths, what tests and tracers patch, public interfaces alone."""
-    if request.param == "patched":
+    """The two ways of an exchange: over our own connections, and through requests or aiohttp, which tests and tracers patch."""
+    if request.param == "hooked":
         send, ask = requests.Session.send, aiohttp.ClientSession._request
 
         def noted(self: Any, *args: Any, **options: Any) -> Any:
@@ -30,8 +29,6 @@ def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
 
         monkeypatch.setattr(requests.Session, "send", noted)
         monkeypatch.setattr(aiohttp.ClientSession, "_request", noted_async)
-    elif request.param == "public":
-        go_through_aiohttp(monkeypatch)
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ def test_bytes_that_arrived_before_a_break_are_returned(
 def test_invalid_framing_in_mid_body_is_an_error_at_once(
     front_end: FrontEnd, server: LoopbackServer, kind: str
 ) -> None:
-    """aiohttp's own parser closes the connection, and leaves the reader of the body waiting."""
+    """The reader of the body does not wait until a timeout."""
     server.script("/", BREAKS["bad chunk"])
     client = front_end.client(enable_retry_policy=False)
     with Stopwatch() as watch, pytest.raises(TransportError, match="not valid HTTP"):
@@ -113,7 +113,7 @@ def test_a_truncated_coding_is_an_error(front_end: FrontEnd, server: LoopbackSer
 
 
 def test_closing_the_client_during_a_stream(front_end: FrontEnd, server: LoopbackServer) -> None:
-    """A sync stream continues to its end. In asyncio the session is closed with its connections: it is an error."""
+    """A sync stream continues to its end. In asyncio the pool is closed with all its connections: it is an error."""
     server.script("/", drip(b"x" * 6, every=0.05))
     client = front_end.client()
     is_cut = front_end.name == "asyncio"

@@ -39,7 +39,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def public(monkeypatch: pytest.MonkeyPatch) -> Iterator[AsyncioFrontEnd]:
+def front_end(monkeypatch: pytest.MonkeyPatch) -> Iterator[AsyncioFrontEnd]:
     """The asyncio front end, through aiohttp."""
     go_through_aiohttp(monkeypatch)
     with AsyncioFrontEnd() as front_end:
@@ -56,7 +56,7 @@ def either(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
 
 
 def test_a_socket_that_leads_elsewhere_carries_no_request(
-    public: AsyncioFrontEnd, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
+    front_end: AsyncioFrontEnd, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The peer's address is judged, whatever chose it."""
 
@@ -65,8 +65,8 @@ def test_a_socket_that_leads_elsewhere_carries_no_request(
 
     monkeypatch.setattr(resolver, "permitted", all_of_them)
     server.script("/", respond(200))
-    client = public.client(egress_policy=EgressPolicy())
-    caught = failing(public, client, "GET", f"http://app.test:{server.port}/")
+    client = front_end.client(egress_policy=EgressPolicy())
+    caught = failing(front_end, client, "GET", f"http://app.test:{server.port}/")
     assert (caught.type, caught.sent) == ("EgressRefusedError", "never_sent")
     assert caught.message.startswith("egress to 'app.test' is refused: 127.0.0.1 is loopback")
     assert not server.requests
@@ -75,12 +75,12 @@ def test_a_socket_that_leads_elsewhere_carries_no_request(
 
 @pytest.mark.parametrize("gone", ["SEES_CONNECTIONS", "MAKES_SOCKETS"])
 def test_a_socks_proxy_is_refused_where_its_socket_cannot_be_passed_on(
-    public: AsyncioFrontEnd, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch, gone: str
+    front_end: AsyncioFrontEnd, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch, gone: str
 ) -> None:
     """Once, with the version; the server sees nothing."""
     monkeypatch.setattr(hooked, gone, False)
-    client = public.client(proxy="socks5://127.0.0.1:9")
-    caught = failing(public, client, "GET", server.url + "/")
+    client = front_end.client(proxy="socks5://127.0.0.1:9")
+    caught = failing(front_end, client, "GET", server.url + "/")
     assert (caught.type, caught.sent) == ("ConfigurationError", "never_sent")
     assert f"a SOCKS proxy cannot be used in asyncio with aiohttp {aiohttp.__version__}" in caught.message
     assert not server.requests
@@ -89,7 +89,7 @@ def test_a_socks_proxy_is_refused_where_its_socket_cannot_be_passed_on(
 @pytest.mark.parametrize("is_named", [False, True], ids=["address", "name"])
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
 def test_calls_go_through_a_socks_proxy(
-    public: AsyncioFrontEnd,
+    front_end: AsyncioFrontEnd,
     server: LoopbackServer,
     tls_server: LoopbackServer,
     certificates: Certificates,
@@ -107,30 +107,30 @@ def test_calls_go_through_a_socks_proxy(
         ]
 
     with running_socks() as proxy:
-        client = public.client(
+        client = front_end.client(
             proxy=f"socks5h://{proxy.address}", connection_pool=certificates.pool(), base_timeout=10.0
         )
         for _ in range(3):
-            assert public.request(client, "GET", url + "/").text == "hello"
+            assert front_end.request(client, "GET", url + "/").text == "hello"
         assert server.connection_count == len(proxy.requests) == 1
-        assert public.loop.run_until_complete(at_once(5)) == ["hello"] * 5
+        assert front_end.loop.run_until_complete(at_once(5)) == ["hello"] * 5
         assert server.connection_count == len(proxy.requests)
         assert {request.host for request in proxy.requests} == {"localhost" if is_named else "127.0.0.1"}
 
 
 def test_an_egress_policy_needs_a_connector_that_is_called(
-    public: AsyncioFrontEnd, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
+    front_end: AsyncioFrontEnd, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a look at the socket, a call under a policy is refused, and one through a proxy is not."""
     monkeypatch.setattr(hooked, "SEES_CONNECTIONS", False)
     server.script("/", respond(200))
-    client = public.client(egress_policy=EgressPolicy(allow_loopback=True))
-    caught = failing(public, client, "GET", server.url + "/")
+    client = front_end.client(egress_policy=EgressPolicy(allow_loopback=True))
+    caught = failing(front_end, client, "GET", server.url + "/")
     assert (caught.type, caught.sent) == ("ConfigurationError", "never_sent")
     assert "an egress policy cannot be kept in asyncio with aiohttp" in caught.message
     assert not server.requests
-    proxied = public.client(egress_policy=EgressPolicy(), proxy=server.url)
-    assert public.request(proxied, "GET", "http://service.example/").status_code == 200
+    proxied = front_end.client(egress_policy=EgressPolicy(), proxy=server.url)
+    assert front_end.request(proxied, "GET", "http://service.example/").status_code == 200
 
 
 BROKEN: dict[str, tuple[Any, str]] = {
@@ -154,11 +154,11 @@ BROKEN: dict[str, tuple[Any, str]] = {
 @pytest.mark.parametrize(("script", "error"), BROKEN.values(), ids=BROKEN)
 @pytest.mark.parametrize("streamed", [False, True], ids=["read", "stream"])
 def test_a_broken_response_is_an_error_at_once(
-    public: AsyncioFrontEnd, server: LoopbackServer, script: Any, error: str, streamed: bool
+    front_end: AsyncioFrontEnd, server: LoopbackServer, script: Any, error: str, streamed: bool
 ) -> None:
     """Never an end, a wait until the timeout, or a request that aiohttp repeats."""
     server.script("/", script)
-    client = public.client(enable_retry_policy=False, base_timeout=20.0)
+    client = front_end.client(enable_retry_policy=False, base_timeout=20.0)
 
     async def read() -> None:
         if not streamed:
@@ -169,20 +169,20 @@ def test_a_broken_response_is_an_error_at_once(
                 pass
 
     with pytest.raises(Exception) as caught:
-        public.loop.run_until_complete(asyncio.wait_for(read(), 10))
+        front_end.loop.run_until_complete(asyncio.wait_for(read(), 10))
     assert type(caught.value).__name__ == error
     assert len(server.requests) == 1
     assert slots_in_use(client) == 0
 
 
 def test_a_reader_may_pause_for_longer_than_the_read_timeout(
-    public: AsyncioFrontEnd, server: LoopbackServer
+    front_end: AsyncioFrontEnd, server: LoopbackServer
 ) -> None:
     """The timeout bounds the waits for data, the one for the head included."""
     server.script("/", raw(CHUNKED + b"1\r\na\r\n", b"1\r\nb\r\n0\r\n\r\n", every=0.02))
     server.script("/head", stall())
     server.script("/body", raw(CHUNKED + b"1\r\na\r\n", b"", every=10.0))
-    client = public.client(enable_retry_policy=False)
+    client = front_end.client(enable_retry_policy=False)
     timeout = Timeout(total=20, read=0.1)
 
     async def read(path: str, pause: float) -> bytes:
@@ -190,64 +190,64 @@ def test_a_reader_may_pause_for_longer_than_the_read_timeout(
             await asyncio.sleep(pause)
             return b"".join([piece async for piece in response.iter_bytes()])
 
-    assert public.loop.run_until_complete(read("/", 0.3)) == b"ab"
+    assert front_end.loop.run_until_complete(read("/", 0.3)) == b"ab"
     for path in ("/head", "/body"):
         with pytest.raises(Exception) as caught:
-            public.loop.run_until_complete(read(path, 0))
+            front_end.loop.run_until_complete(read(path, 0))
         assert type(caught.value).__name__ == "ReadTimeoutError"
 
 
 def test_connections_are_kept_over_tls_and_through_a_proxy(
-    public: AsyncioFrontEnd, certificates: Certificates
+    front_end: AsyncioFrontEnd, certificates: Certificates
 ) -> None:
     """An ordinary response leaves a connection that serves the next one."""
     with LoopbackServer(tls=certificates.server_context()) as server, running_proxy() as proxy:
         server.script("/", respond(200, body="hello"), respond(200, body="hello", chunked=True), respond(204))
         for options in ({}, {"proxy": f"http://{proxy.address}"}):
-            client = public.client(connection_pool=certificates.pool(), **options)
+            client = front_end.client(connection_pool=certificates.pool(), **options)
             before = server.connection_count
             for _ in range(4):
-                public.request(client, "GET", server.url + "/")
+                front_end.request(client, "GET", server.url + "/")
             assert server.connection_count == before + 1
     assert [head.partition(" ")[0] for head in proxy.heads] == ["CONNECT"]
 
 
-def test_the_limits_of_a_connection_are_kept(public: AsyncioFrontEnd, server: LoopbackServer) -> None:
+def test_the_limits_of_a_connection_are_kept(front_end: AsyncioFrontEnd, server: LoopbackServer) -> None:
     """Its requests, and how many may be idle."""
     server.script("/", respond(200, body="hello"))
     pool = ConnectionPoolConfig(keep_alive_max_requests=2)
-    client = public.client(connection_pool=pool)
+    client = front_end.client(connection_pool=pool)
     for _ in range(4):
-        public.request(client, "GET", server.url + "/")
+        front_end.request(client, "GET", server.url + "/")
     assert server.connection_count == 2
-    client = public.client(connection_pool=ConnectionPoolConfig(max_idle_connections=1))
+    client = front_end.client(connection_pool=ConnectionPoolConfig(max_idle_connections=1))
     with LoopbackServer() as other:
         other.script("/", respond(200, body="hello"))
         for each in (server, other):
-            public.request(client, "GET", each.url + "/")
-        public.loop.run_until_complete(asyncio.sleep(0.01))
+            front_end.request(client, "GET", each.url + "/")
+        front_end.loop.run_until_complete(asyncio.sleep(0.01))
         assert server.wait_for(lambda: server.open_connections == 0)
         assert other.open_connections == 1
 
 
 def test_a_connection_that_the_server_closed_is_not_used(
-    public: AsyncioFrontEnd, server: LoopbackServer
+    front_end: AsyncioFrontEnd, server: LoopbackServer
 ) -> None:
     """Also when the loop has not noticed it yet."""
     server.script("/", answer(lambda received: respond(200, body="hello", close=False)))
     server.script("/last", raw(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"))
-    client = public.client(enable_retry_policy=False)
-    public.request(client, "GET", server.url + "/last")
+    client = front_end.client(enable_retry_policy=False)
+    front_end.request(client, "GET", server.url + "/last")
     assert server.wait_for(lambda: server.open_connections == 0)
-    assert public.request(client, "POST", server.url + "/").text == "hello"
+    assert front_end.request(client, "POST", server.url + "/").text == "hello"
 
 
 def test_closing_the_client_ends_the_reader_of_a_body(
-    public: AsyncioFrontEnd, server: LoopbackServer
+    front_end: AsyncioFrontEnd, server: LoopbackServer
 ) -> None:
     """It does not wait for data that will never come."""
     server.script("/", raw(CHUNKED + b"1\r\na\r\n", b"", every=10.0))
-    client = public.client()
+    client = front_end.client()
 
     async def close_while_reading() -> str:
         async with client.stream_async("GET", server.url + "/") as response:
@@ -262,7 +262,7 @@ def test_closing_the_client_ends_the_reader_of_a_body(
                 return type(error).__name__
         return ""
 
-    assert public.loop.run_until_complete(close_while_reading()) == "ClientClosedError"
+    assert front_end.loop.run_until_complete(close_while_reading()) == "ClientClosedError"
 
 
 def test_sockets_of_a_loop_that_was_closed_without_a_shutdown_are_closed(

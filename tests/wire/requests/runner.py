@@ -29,8 +29,7 @@ _BOUNDARY = re.compile(rb"boundary=([0-9a-f]{32})")
 class Runner:
     """One front end that calls the recorder. It keeps a client for the rows that have the same settings.
 
-    keeps_connections: whether a request may use the connection of the one before. In asyncio a request is written
-        in two ways: by aiohttp on a new connection, by us on a kept one.
+    keeps_connections: whether a request may use the connection of the one before: code of its own sends it there.
     streams: whether the response is streamed.
     """
 

@@ -1,4 +1,4 @@
-"""Over aiohttp's public interface alone, asyncio calls read the same responses: our parser stands before aiohttp's."""
+"""Asyncio calls that go through aiohttp read the same responses: our parser stands before aiohttp's."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROWS = [row for table in TABLES.values() for row in table if len(row.pieces) == 
 
 @pytest.fixture(scope="module")
 def front_end() -> Iterator[AsyncioFrontEnd]:
-    """The asyncio front end, over the public connector."""
+    """The asyncio front end, through aiohttp."""
     with pytest.MonkeyPatch.context() as patch:
         go_through_aiohttp(patch)
         with AsyncioFrontEnd() as front_end:
@@ -27,7 +27,7 @@ def front_end() -> Iterator[AsyncioFrontEnd]:
 
 
 @pytest.mark.parametrize("row", ROWS[::3], ids=repr)
-def test_the_public_connector_reads_the_same(
+def test_calls_through_aiohttp_read_the_same(
     front_end: AsyncioFrontEnd, client: HttpServiceClient, server: LoopbackServer, row: Row
 ) -> None:
     """A third of the rows: each gives its outcome."""
@@ -36,7 +36,7 @@ def test_the_public_connector_reads_the_same(
 
 
 @pytest.mark.parametrize("name", TOLERATED)
-def test_the_public_connector_tolerates_the_same(
+def test_calls_through_aiohttp_tolerate_the_same(
     front_end: AsyncioFrontEnd, server: LoopbackServer, name: str
 ) -> None:
     """aiohttp's parser gets the response without the fault, and the connection serves no other request."""
