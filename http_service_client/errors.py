@@ -145,7 +145,7 @@ class Failure:
     message: one sentence that names the subject, its value and the next step.
     sent_state: what became of this attempt's request.
     cause: the innermost builtin error (`ConnectionRefusedError`, `ssl.SSLError`, ...), the same
-        for requests and aiohttp, without its traceback so that a failure never keeps frames alive. Of a `TokenError`, the
+        in blocking and asyncio calls, without its traceback so that a failure never keeps frames alive. Of a `TokenError`, the
         error of another call, or what a user's function raised, as it is.
     details: attributes set on the error, such as `retry_after`.
     """

@@ -1,6 +1,6 @@
 """The two backends of a client, blocking and asyncio: a driver and a transport each, made when first used.
 
-A script that never awaits never imports aiohttp, and an async service never opens a requests session.
+A script that never awaits loads nothing of the asyncio one, and an async service nothing of the blocking one.
 A forked child abandons both without closing them: parent and child must not read from one connection.
 """
 

@@ -73,8 +73,8 @@ class HttpServiceClient(Events):
 
     config: see `HttpClientConfig`; None for the defaults.
     base_url: prefix of relative URLs, such as ``https://api.example.com/v1``; None for that of the configuration.
-    transport: replaces the network, sync and async, such as a `testing.ScriptedTransport`; None for requests
-        and aiohttp.
+    transport: replaces the network, sync and async, such as a `testing.ScriptedTransport`; None for
+        connections of the client's own.
     metrics: an `HttpMetrics` to feed, or a `MetricsCollector`; None for one of its own.
     on_event: called with each event of each call, and each `StateChange` of a circuit.
     on_exchange: called after each exchange on the wire, such as a redirect or a retry, with the request as it was
@@ -280,7 +280,7 @@ class HttpServiceClient(Events):
         Raises as `request`.
         """
         builder = self._call_builder
-        driver = builder.backends.asyncio()  # the first time imports aiohttp, before the call's time starts
+        driver = builder.backends.asyncio()  # may import modules: before the call's time starts
         call = builder.build_of(method, url, response_type, options)
         pipeline = builder.pipelines.of(call)
         outcome = await driver.run(pipeline(call.request, call))

@@ -1,1 +1,1 @@
-"""One exchange on the wire: over requests, over aiohttp, and the network code that both share."""
+"""One exchange on the wire: blocking, in asyncio, or over HTTP/2, and the network code that these share."""

@@ -1,7 +1,7 @@
-"""From a phase and a builtin error to a failure: one table for both transports.
+"""From a phase and a builtin error to a failure: one table for all transports.
 
-Each transport translates its library's errors into a phase and a builtin error. The message for the caller
-is written here, so it is the same sentence whichever library was underneath.
+Each transport knows the phase of an exchange, and the builtin error that ended it, also where a library has wrapped it. The
+message for the caller is written here, so it is the same sentence whichever way the exchange went.
 
     phase      error                                   failure                  sent state
     any        the library refuses to send it          InvalidRequestError      never sent

@@ -54,7 +54,7 @@ class Runner(ABC):
     """
 
     name: str
-    library: str
+    verbs: str
 
     def __init__(
         self, services: Services, seed: int, tempo: float, on_change: Callable[[str, str, bool], None]
@@ -141,10 +141,10 @@ def _with_chance(plan: Plan, chance: random.Random) -> Plan:
 
 
 class ThreadRunner(Runner):
-    """Worker threads, blocking verbs, requests underneath."""
+    """Worker threads, blocking verbs."""
 
     name = "threads"
-    library = "requests"
+    verbs = "blocking"
 
     def __init__(
         self, services: Services, seed: int, tempo: float, on_change: Callable[[str, str, bool], None]
@@ -162,10 +162,10 @@ class ThreadRunner(Runner):
 
 
 class TaskRunner(Runner):
-    """Asyncio tasks on one event loop, async verbs, aiohttp underneath."""
+    """Asyncio tasks on one event loop, async verbs."""
 
     name = "tasks"
-    library = "aiohttp"
+    verbs = "asyncio"
 
     def __init__(
         self, services: Services, seed: int, tempo: float, on_change: Callable[[str, str, bool], None]

@@ -123,7 +123,7 @@ def _block(runner: Runner, gap: str, ink: Ink) -> Iterator[str]:
     """The columns of one runner, all rows of one width."""
     states, rows = runner.states(), runner.board.rows()
     wide = _CIRCUIT + sum(len(gap) + columns for _, columns in _NUMBERS)
-    yield ink(f"{runner.name} · {runner.library}".ljust(wide), "bold")
+    yield ink(f"{runner.name} · {runner.verbs}".ljust(wide), "bold")
     yield ink(
         gap.join(["circuit".ljust(_CIRCUIT), *(name.rjust(columns) for name, columns in _NUMBERS)]), "dim"
     )

@@ -43,7 +43,7 @@ class FrontEnd(Protocol):
 
 
 class BlockingFrontEnd:
-    """Over requests, on this thread."""
+    """By blocking verbs, on this thread."""
 
     def __init__(self, client: HttpServiceClient) -> None:
         self._client = client
@@ -68,7 +68,7 @@ class BlockingFrontEnd:
 
 
 class AsyncioFrontEnd:
-    """Over aiohttp, on a loop of its own that runs for one step at a time."""
+    """By async verbs, on a loop of its own that runs for one step at a time."""
 
     def __init__(self, client: HttpServiceClient) -> None:
         self._client = client

@@ -256,7 +256,7 @@ def _key(cookie: Cookie) -> _Key:
 def _read(line: str, origin: Url, now: float) -> Cookie | None:
     """The cookie of one Set-Cookie value, or None if it may not be set (6265 5.2 and 5.3, 6265bis 5.7)."""
     if _UNFIT(line) is not None or isinstance(line, Latin1Text):
-        return None  # octets that are not UTF-8 could only be sent back as others: aiohttp takes text alone
+        return None  # octets that are not UTF-8 could only be sent back as others: header text is UTF-8
     pair, _, rest = line.partition(";")
     name, equals, value = pair.partition("=")
     name, value = name.strip(" \t"), value.strip(" \t")

@@ -1,1 +1,1 @@
-"""The asyncio transport: aiohttp's sessions and connector, with a stricter protocol and a fast path."""
+"""The asyncio transport: connections of our own, and aiohttp where something has hooked in there."""

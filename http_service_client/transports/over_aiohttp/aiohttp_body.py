@@ -1,4 +1,4 @@
-"""The body of a response over aiohttp, read piece by piece."""
+"""The body of a response through aiohttp, read piece by piece."""
 
 from __future__ import annotations
 

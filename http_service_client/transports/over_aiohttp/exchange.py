@@ -1,7 +1,7 @@
 """One exchange over a connection of our own, in steps: connect, send, receive.
 
 Each wait has its own limit, so it is known which limit ended an exchange, and in which phase. Nothing is cancelled but
-the making of a connection.
+the making of a connection, and the reading of an async source of a body.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The time limits of an exchange over aiohttp, and the phase in which it ended.
+"""The time limits of an exchange through aiohttp, and the phase in which it ended.
 
 aiohttp rounds long timeouts up to whole seconds, and bounds an upload by the total timeout only. Here one object
 cuts an exchange on time and knows its phase.
@@ -39,7 +39,7 @@ class ExchangeTimer:
     phase: how far the exchange got; the worst case until the connector reports it.
     timed_out: whether the time for the whole exchange has run out.
     source_error: the exception raised by the source of the request's body, or None.
-    connection: the aiohttp protocol in use, or None before there is one.
+    connection: the `WatchingProtocol` in use, or None before there is one.
     proxy: the proxy in use, or None.   host: the URL's host.   method: of the request.
     socket_path: of the Unix socket in use, or None.
     open_socket: opens a socket to the SOCKS proxy in use.   ready_socket: one that it opened, for the connector.
@@ -76,9 +76,9 @@ class ExchangeTimer:
         self.connection: Any = None
 
     def share_bounds(self, sees_connections: bool, leaves_open: bool) -> None:
-        """Choose what aiohttp bounds, where it has no connections of ours.
+        """Choose what aiohttp bounds, and what is bounded here.
 
-        It bounds connecting if nothing reports that here. It bounds no read of a body that is left open: it would bound
+        aiohttp bounds connecting if nothing reports that here. It bounds no read of a body that is left open: it would bound
         the reader's pauses, too.
         """
         is_left = leaves_open or self._timeout.has_phases

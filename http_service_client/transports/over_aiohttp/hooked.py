@@ -167,7 +167,7 @@ class AiohttpExchanges:
         self._sessions.close()
 
     def _unsafe(self, proxy: Proxy | None, url: Url) -> str | None:
-        """What cannot be done safely without the private parts of aiohttp, or None."""
+        """What cannot be done safely with the installed aiohttp, or None."""
         if isinstance(proxy, SocksProxy) and not (MAKES_SOCKETS and SEES_CONNECTIONS):
             return "a SOCKS proxy cannot be used in asyncio"
         if self._settings.egress is not None and proxy is None and not SEES_CONNECTIONS:

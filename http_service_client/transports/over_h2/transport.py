@@ -1,8 +1,8 @@
 """The transports that speak HTTP/2 where the server agrees, one for each front end. All else goes over HTTP/1.1.
 
-An exchange is for HTTP/2 if its URL is https and no proxy leads to it, and if nothing has hooked into the library below,
-which may be a mock: it must see the exchange, and the server must not. Whether the server agrees is known by the TLS
-handshake (ALPN, RFC 9113, 3.2). Where it does not, the connection is closed unused, and the origin goes over the
+An exchange is for HTTP/2 if its URL is https and no proxy leads to it, and if nothing has hooked into the library of its
+front end, requests or aiohttp: that may be a mock, which must see the exchange, and the server must not. Whether the server
+agrees is known by the TLS handshake (ALPN, RFC 9113, 3.2). Where it does not, the connection is closed unused, and the origin goes over the
 HTTP/1.1 transport of the front end for some minutes.
 
 There is one implementation, on asyncio. Blocking callers wait for it: their connections live on the event loop of a

@@ -1,1 +1,1 @@
-"""The blocking transport: requests, one pooled HTTPAdapter, and connections that keep their deadlines."""
+"""The blocking transport: connections of our own, and requests where something has hooked in there."""

@@ -30,7 +30,7 @@ from .io_timeouts import IoTimeouts
 
 __all__ = ["Pool", "PoolResponse"]
 
-_PIECE = 64 * 1024  # bytes of a chunk, as over aiohttp, and of a body that is sent with its head
+_PIECE = 64 * 1024  # bytes of a chunk, as in asyncio, and of a body that is sent with its head
 _LONG_PIECE = 256 * 1024  # bytes of any other body passed to the kernel at a time
 
 

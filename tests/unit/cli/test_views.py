@@ -20,7 +20,7 @@ def runner(name: str) -> Any:
     rows = {"payment": Row(attempts=12, retries=3), "delivery": Row(refusals=7), "email": Row(), "sms": Row()}
     return SimpleNamespace(
         name=name,
-        library="aiohttp",
+        verbs="asyncio",
         tickets=list(map(Ticket, orders)),
         states=lambda: STATES,
         board=SimpleNamespace(rows=lambda: rows),
@@ -28,7 +28,7 @@ def runner(name: str) -> Any:
 
 
 WIDE = [
-    "           threads · aiohttp                          │   tasks · aiohttp                         ",
+    "           threads · asyncio                          │   tasks · asyncio                         ",
     "service    circuit     attempts   retries   refused   │   circuit     attempts   retries   refused",
     "payment    closed            12         3         0   │   closed            12         3         0",
     "delivery   half-open          0         0         7   │   half-open          0         0         7",
