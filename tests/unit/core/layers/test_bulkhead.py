@@ -88,6 +88,21 @@ def test_whatever_ends_an_attempt_releases_its_permit(front_end: FrontEnd, outco
     assert limits(harness) == []
 
 
+def test_ctrl_c_after_an_attempt_costs_no_permit(
+    front_end: FrontEnd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is released before the interruption goes on."""
+
+    def interrupted(permit: BulkheadPermit, token: Any) -> None:
+        raise KeyboardInterrupt
+
+    harness = harness_of(front_end)
+    monkeypatch.setattr("http_service_client.core.layers.bulkhead.leave", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        harness.request()
+    assert harness.state.bulkhead.is_idle
+
+
 def test_a_call_that_finds_the_queue_full_is_refused_at_once(front_end: FrontEnd) -> None:
     """Nothing is sent, the error says why, and so do the timeline and what would have helped."""
     harness = harness_of(front_end)

@@ -128,6 +128,18 @@ def test_a_latency_before_connecting_ends_with_the_connect_timeout(front_end: Fr
     assert (harness.sends, len([each for each in injected(harness) if each[0] == "latency"])) == (0, 3)
 
 
+def test_a_latency_has_what_the_exchange_left_of_the_timeout(front_end: FrontEnd) -> None:
+    """The response came after a second, of four."""
+
+    def slowly(request: HttpRequest) -> HttpResponse:
+        harness.clock.now += 1.0
+        return HttpResponse(200, url=request.url)
+
+    harness = harness_of(front_end, slowly, latency=5, latency_rate=1)
+    harness.error(AttemptTimeoutError, timeout=Timeout(total=4.0), **ONCE)
+    assert harness.sleeps == [3.0]
+
+
 def test_what_is_injected_into_a_stream_is_seen_as_that_of_the_wire(front_end: FrontEnd) -> None:
     """The latency is part of the time to the first byte, and the body breaks off; the events say both."""
     limits: list[float | None] = []

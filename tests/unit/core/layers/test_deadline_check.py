@@ -29,7 +29,7 @@ from http_service_client import (
     deadline,
 )
 from http_service_client.core.call import Attempt
-from http_service_client.core.layers.deadline_check import LatencyLayer
+from http_service_client.core.layers.deadline_check import DeadlineCheckLayer, LatencyLayer
 from http_service_client.events import DeadlineRefused, RetryStopped, StopReason
 from http_service_client.http.messages import HttpRequest
 from http_service_client.testing import Late, ScriptedTransport, VirtualClock, late
@@ -253,6 +253,56 @@ def test_no_lock_out(bench: Bench) -> None:
     assert bench.request(total_timeout=0.9).status_code == 200
     for _ in range(30):
         assert bench.request(total_timeout=0.9).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("outcome", "answered_by", "successes"),
+    [
+        (HttpResponse(200), None, 1),
+        (HttpResponse(404), None, 1),
+        (HttpResponse(503), None, 0),
+        (HttpResponse(200), "Mock", 0),
+        (RESET, None, 0),
+    ],
+    ids=short,
+)
+def test_a_probe_succeeds_if_the_service_responds(
+    outcome: Any, answered_by: str | None, successes: int
+) -> None:
+    """An error page and the response of an interceptor say nothing about its latency."""
+    recorded: list[int] = []
+    check = SimpleNamespace(
+        time_needed=lambda: 5.0, try_probe=lambda: True, record_success=lambda: recorded.append(1)
+    )
+    call: Any = SimpleNamespace(
+        current=Attempt(),
+        deadline_at=1.0,
+        clock=lambda: 0.0,
+        origin_state=SimpleNamespace(deadline_check=check),
+    )
+
+    def proceed(request: HttpRequest, call: Any) -> Any:
+        yield from ()
+        call.current.answered_by = answered_by
+        return outcome
+
+    with pytest.raises(StopIteration) as ended:
+        next(DeadlineCheckLayer()(proceed, HttpRequest("GET", URL), call))
+    assert (ended.value.value, len(recorded)) == (outcome, successes)
+
+
+@pytest.mark.parametrize(("left", "needed"), [(5.0, 5.0), (6.0, 5.0)])
+def test_an_attempt_with_just_enough_time_knows_what_it_needs(left: float, needed: float) -> None:
+    """Its waits for our own limits end when that is all that is left."""
+    check = SimpleNamespace(time_needed=lambda: needed)
+    call: Any = SimpleNamespace(
+        current=Attempt(),
+        deadline_at=left,
+        clock=lambda: 0.0,
+        origin_state=SimpleNamespace(deadline_check=check),
+    )
+    assert DeadlineCheckLayer()(lambda request, call: "begun", HttpRequest("GET", URL), call) == "begun"  # type: ignore[arg-type,return-value]
+    assert call.current.needed == needed
 
 
 def test_a_probe_that_fails_changes_nothing(bench: Bench) -> None:

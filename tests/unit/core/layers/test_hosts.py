@@ -237,6 +237,28 @@ def test_a_move_before_anything_was_processed_costs_no_retry(front_end: FrontEnd
     assert bench.request().status_code == 200  # with the budget spent
 
 
+@pytest.mark.parametrize(("of_a", "of_b"), [("8", "3"), ("3", "8")])
+def test_of_the_refusals_of_all_hosts_the_first_to_end_is_the_outcome(
+    front_end: FrontEnd, of_a: str, of_b: str
+) -> None:
+    """A caller that comes back then finds a host."""
+    bench = Bench(front_end)
+    bench.outcomes[A] = [HttpResponse(503, headers={"Retry-After": of_a})]
+    bench.outcomes[B] = [HttpResponse(503, headers={"Retry-After": of_b})]
+    bench.request(retry_policy=RetryPolicy(2))
+    error = bench.error(ThrottledError, timeout=2.0, retry_policy=False)
+    assert error.retry_after == pytest.approx(3.0)
+
+
+def test_a_call_with_a_circuit_of_its_own_does_not_ask_those_of_the_hosts(bench: Bench) -> None:
+    """That of the first host is open, and the call goes there."""
+    bench.client._call_builder.origins.get(A).breaker.isolate()  # type: ignore[union-attr]  # it has one
+    bench.request()
+    bench.request(circuit_breaker=CircuitBreakerPolicy())
+    bench.request(circuit_breaker=False)
+    assert bench.hosts == "baa"
+
+
 def test_a_host_without_a_free_connection_is_passed_over(front_end: FrontEnd) -> None:
     """As long as all of them are in use."""
     bench = Bench(front_end, max_connections_per_host=2)

@@ -28,7 +28,7 @@ from http_service_client import (
     SentState,
     Timeout,
 )
-from http_service_client.core.effects import Outcome, Sleep
+from http_service_client.core.effects import Outcome, Send, Sleep
 from http_service_client.core.layers.rate_limit import RateLimitLayer, wait_for_turn
 from http_service_client.core.layers.throttle_gate import ThrottleGateLayer
 from http_service_client.errors import Failure
@@ -101,6 +101,22 @@ def test_a_call_whose_client_was_closed_waits_for_nothing_else(front_end: FrontE
         next(layer(proceed, call.request, call))
     call.current.passes_gate = False
     assert isinstance(next(layer(proceed, call.request, call)), Sleep)
+
+
+def test_a_retry_after_a_wait_that_the_end_of_the_client_cut_short_waits_for_nothing_else(
+    front_end: FrontEnd,
+) -> None:
+    """One that lasted waits for its turn."""
+    for lasts in (True, False):
+        harness = Harness(front_end, rate_limit=RateLimitPolicy(0.1))
+        call = harness.client._call_builder.build("GET", "https://api.example.com/")
+        plan: Any = harness.client._call_builder.pipelines.call(call.request, call)
+        assert isinstance(next(plan), Send)
+        backoff = plan.send(HttpResponse(503, url=call.request.url, request=call.request))
+        assert isinstance(backoff, Sleep)
+        harness.clock.now += backoff.seconds if lasts else 0.0
+        assert isinstance(plan.send(None), Sleep if lasts else Send)
+        plan.close()
 
 
 def test_a_wait_that_would_cross_the_deadline_is_not_begun(front_end: FrontEnd) -> None:
