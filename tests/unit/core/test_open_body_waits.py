@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,12 +11,15 @@ import pytest
 from http_service_client import (
     ConnectionLostError,
     DeadlineExceededError,
+    HttpRequest,
+    HttpResponse,
     ReadTimeoutError,
+    ResponseTooLargeError,
     SentState,
     Timeout,
 )
 from http_service_client.core.call import Idle, StreamOptions
-from http_service_client.core.open_body import OpenBody, OpenResponse
+from http_service_client.core.open_body import BufferedBody, OpenBody, OpenResponse
 from http_service_client.errors import Failure
 from kit.fakes import URL, FakeClock
 from kit.streaming import ScriptedSource
@@ -53,6 +57,17 @@ class Body:
         with pytest.raises(StopIteration) as ended:
             plan.send(data)
         return ended.value.value
+
+
+def test_after_its_end_a_body_is_not_waited_for() -> None:
+    """It is closed then, and empty however often it is asked."""
+    body = Body(Timeout(total=9.0), deadline=1.0)
+    assert body.outcome(body.wait()[0], b"") == b""
+    assert (body.body.is_complete, body.source.is_closed, body.released) == (True, True, ["slot"])
+    body.clock.now += 2.0
+    with pytest.raises(StopIteration) as ended:
+        next(body.body.next_piece())
+    assert ended.value.value == b""
 
 
 @pytest.mark.parametrize(
@@ -166,3 +181,42 @@ def test_what_is_kept_by_a_body_is_released_with_it() -> None:
     assert body.released == ["slot", "early"]
     body.body.keep(lambda: body.released.append("late"))
     assert body.released[-1] == "late"
+
+
+@pytest.mark.parametrize(("limit", "fits"), [(None, True), (3, True), (2, False)])
+def test_a_body_in_memory_has_a_limit_too(limit: int | None, fits: bool) -> None:
+    """It comes in one piece, and is empty then."""
+    body = BufferedBody(b"abc", limit)
+    pieces: list[Any] = []
+    for _ in range(2):
+        with pytest.raises(StopIteration) as ended:
+            next(body.next_piece())
+        pieces.append(ended.value.value)
+    if fits:
+        assert pieces == [b"abc", b""]
+    else:
+        assert (pieces[0].error_type, pieces[1]) == (ResponseTooLargeError, b"")
+
+
+def test_a_copy_of_an_open_response_has_its_body_and_a_head_of_its_own() -> None:
+    """A listener gets the head alone: one that keeps it does not keep the connection."""
+    source, request = ScriptedSource((b"x",)), HttpRequest("GET", URL)
+    head: dict[str, Any] = {
+        "reason_phrase": "Partial",
+        "url": URL,
+        "elapsed": 2.0,
+        "history": (HttpResponse(302),),
+        "http_version": "HTTP/2",
+    }
+    response = OpenResponse(206, source=source, waited=1.5, headers={"X": "1"}, **head)
+    response.attempts = 3
+    twin = copy.copy(response)
+    assert (twin.source, twin.waited, twin.attempts) == (source, 1.5, 3)
+    seen = response.observed(request)
+    assert (seen.request, response.request) == (request, None)
+    assert seen.source is not source
+    for each in (twin, seen):
+        assert (each.status_code, each.headers["X"]) == (206, "1")
+        assert {name: getattr(each, name) for name in head} == head
+    seen.headers["X"] = "2"
+    assert response.headers["X"] == "1"

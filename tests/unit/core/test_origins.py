@@ -10,11 +10,19 @@ from typing import Any
 
 import pytest
 
+from http_service_client import ConfigurationError
 from http_service_client.core.machines.circuit_breaker import CircuitBreaker, Permit
 from http_service_client.core.machines.circuit_states import CircuitBreakerSettings, CircuitBreakerState
 from http_service_client.core.machines.semaphore import FairSemaphore
 from http_service_client.core.machines.throttle_gate import ThrottleGate
-from http_service_client.core.origins import OriginRegistry, OriginState
+from http_service_client.core.origins import (
+    LONGEST_KEY,
+    OriginRegistry,
+    OriginState,
+    parse_key,
+    state_key,
+    without_key,
+)
 from kit.fakes import FakeClock, LockWithQueue
 
 
@@ -275,3 +283,31 @@ def test_a_forked_child_begins_with_parts_of_its_own() -> None:
     state.queued[state.connections.acquire_later()] = None
     registry._reset_after_fork()
     assert (sorted(reset), state.queued) == (sorted(names), {})
+
+
+@pytest.mark.parametrize(
+    ("origin", "key", "name"),
+    [
+        ("https://a.test", None, "https://a.test"),
+        ("https://a.test", "tenant", "https://a.test (tenant)"),
+        ("https://a.test", "a (b)", "https://a.test (a (b))"),
+    ],
+)
+def test_a_state_is_named_after_its_origin_and_key(origin: str, key: str | None, name: str) -> None:
+    """And the origin is read out of the name."""
+    assert state_key(origin, key) == name
+    assert without_key(name) == origin
+
+
+@pytest.mark.parametrize("name", ["payments (eu)", "https://a.test (x", "payments", "a (https://b)"])
+def test_a_name_without_an_origin_remains(name: str) -> None:
+    """Such as that of a policy."""
+    assert without_key(name) == name
+
+
+@pytest.mark.parametrize("key", [5, "", "  ", "a\n", "x" * (LONGEST_KEY + 1)])
+def test_a_key_is_a_short_printable_text(key: Any) -> None:
+    """It is shown in logs and labels of metrics."""
+    with pytest.raises(ConfigurationError):
+        parse_key(key)
+    assert parse_key("x" * LONGEST_KEY) == "x" * LONGEST_KEY

@@ -16,6 +16,9 @@ from http_service_client import (
     DeadlineTooShortError,
     EgressRefusedError,
     HttpResponse,
+    HttpStatusError,
+    InterceptorError,
+    OperationTimeoutError,
     PoolTimeoutError,
     ProtocolError,
     ReadTimeoutError,
@@ -24,7 +27,14 @@ from http_service_client import (
     TokenError,
     TransportError,
 )
-from http_service_client.core.outcomes import describe, ended_by_close, is_failure, sent_state_of, stop_reason
+from http_service_client.core.outcomes import (
+    describe,
+    ended_by_close,
+    is_failure,
+    is_failure_type,
+    sent_state_of,
+    stop_reason,
+)
 from http_service_client.events import StopReason
 from kit.fakes import READ_TIMEOUT, failure, short
 
@@ -65,6 +75,22 @@ NEVER, REFUSED, MAYBE, ABANDONED = (
 def test_what_an_outcome_says_about_the_service(outcome: Any, failed: bool | None) -> None:
     """It failed, it works, or nothing: what our own limits or an abandoned call came to is no evidence."""
     assert is_failure(outcome) is failed
+
+
+@pytest.mark.parametrize(
+    ("kind", "failed"),
+    [
+        (ValueError, True),
+        (ConnectionError, True),
+        (OperationTimeoutError, True),
+        (ConnectError, True),
+        (HttpStatusError, None),
+        (InterceptorError, None),
+    ],
+)
+def test_what_an_error_of_a_function_says_about_what_it_calls(kind: Any, failed: bool | None) -> None:
+    """One that is not of this package is a failure; of ours, those that say that the service did not respond."""
+    assert is_failure_type(kind) is failed
 
 
 @pytest.mark.parametrize(
