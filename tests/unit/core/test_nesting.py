@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import warnings
 from contextvars import copy_context
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,14 +15,23 @@ from http_service_client.core.machines.backoff import ExponentialBackoff
 from http_service_client.core.machines.retry_conditions import (
     RetryCondition,
 )
-from http_service_client.core.nesting import CallScope, InboundScope, RetryScope, Scope, current_scope
+from http_service_client.core.nesting import (
+    CallScope,
+    EndedCall,
+    InboundScope,
+    RetryScope,
+    Scope,
+    current_scope,
+)
 from http_service_client.errors import (
     ConnectionLostError,
     HttpStatusError,
+    SentState,
 )
 from http_service_client.events import RetryStopped, StopReason
+from http_service_client.http.messages import HttpRequest, HttpResponse
 from http_service_client.policies import CircuitBreakerPolicy, CircuitBreakerState, RetryPolicy
-from kit.fakes import RESET, URL, FakeClock, Harness
+from kit.fakes import READ_TIMEOUT, RESET, URL, FakeClock, Harness
 from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd, run_task
 from kit.guarded import policy_of
 
@@ -402,3 +412,89 @@ def test_each_kind_of_scope_has_code_of_its_own() -> None:
     assert len({id(code) for code in codes}) == len(codes)
     assert CallScope.leave is CallScope._end
     assert InboundScope.leave is RetryScope.leave
+
+
+def test_earlier_attempts_are_those_of_all_scopes_around() -> None:
+    """Of those that have not ended, and not the present ones."""
+    outer = RetryScope()
+    outer.attempt = 3
+    inner = RetryScope()
+    inner.attempt = 2
+    call = CallScope("7")
+    call._begin()
+    try:
+        assert (call.earlier_attempts(), inner.earlier_attempts(), outer.earlier_attempts()) == (3, 3, 2)
+    finally:
+        for scope in (call, inner, outer):
+            scope.leave()
+    assert inner.earlier_attempts() == 0
+
+
+@pytest.mark.parametrize(
+    ("headers", "outcome", "recorded"),
+    [
+        ({"Idempotency-Key": "k"}, HttpResponse(201), ["k"]),
+        ({"Idempotency-Key": "k"}, HttpResponse(399), ["k"]),
+        ({"Idempotency-Key": "k"}, HttpResponse(400), []),
+        ({"Idempotency-Key": "k"}, READ_TIMEOUT, []),
+        ({}, HttpResponse(201), []),
+    ],
+    ids=str,
+)
+def test_an_operation_knows_the_keys_of_its_requests_that_succeeded(
+    headers: dict[str, str], outcome: Any, recorded: list[str]
+) -> None:
+    """A repetition of the operation repeats them under the same keys."""
+    found: list[str] = []
+    scope, other = RetryScope(), RetryScope()
+    try:
+        scope.keys = SimpleNamespace(record_success=found.append, is_full=False)  # type: ignore[assignment]
+        request = HttpRequest("POST", URL, headers=headers)
+        ended = EndedCall(outcome, SentState.ANSWERED, "key", "7", None, request, None, None)
+        other.record(ended)  # from inside: it has no keys of its own
+        assert found == recorded
+        failed = ended if outcome is READ_TIMEOUT else None
+        for each in (scope, other):
+            assert (each.last_call, each.failed_call) == (ended, failed)
+    finally:
+        other.leave()
+        scope.leave()
+
+
+def test_a_permit_is_held_by_a_scope_and_by_all_inside_until_it_ends() -> None:
+    """That of another circuit is not."""
+    breaker: Any = object()
+    outer = RetryScope()
+    outer.breaker = breaker
+    inner = RetryScope()
+    try:
+        assert (outer.holds(breaker), inner.holds(breaker), inner.holds(object())) == (True, True, False)  # type: ignore[arg-type]
+    finally:
+        inner.leave()
+        outer.leave()
+    assert (outer.holds(breaker), inner.holds(breaker)) == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("around", "parent"), [([], None), (["retry"], None), (["a"], "a"), (["a", "b", "retry"], "b")]
+)
+def test_the_parent_of_a_call_is_the_innermost_call_around_it(around: list[str], parent: str | None) -> None:
+    """Whatever policies are between the two."""
+    scopes: list[Any] = []
+    try:
+        for each in [*around, "7"]:
+            scopes.append(RetryScope() if each == "retry" else CallScope(each))
+            if each != "retry":
+                scopes[-1]._begin()
+        assert scopes[-1].parent_id == parent
+    finally:
+        for scope in reversed(scopes):
+            scope.leave()
+
+
+def test_a_scope_may_be_left_in_another_context() -> None:
+    """As when a coroutine is closed by the collector: that context stays as it is."""
+    scope = copy_context().run(RetryScope)
+    before = current_scope()
+    scope.leave()
+    assert (scope.has_ended, current_scope()) == (True, before)

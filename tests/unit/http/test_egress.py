@@ -253,6 +253,16 @@ def test_denied_hosts_win(denied: list[str], url: str) -> None:
     assert not url_passes(EgressPolicy(["*", "8.8.8.8", "example.com"], denied), url)
 
 
+@pytest.mark.parametrize("host", ["93.184.215.14", "[2606:2800:21f:cb07:6820:80da:af6b:8b2c]"])
+def test_an_address_in_a_url_is_allowed_unless_hosts_are_listed(host: str) -> None:
+    """A list of hosts must have it; without one, it is checked like an address that a name resolves to."""
+    url = f"https://{host}/"
+    EgressPolicy().check_url(url)
+    EgressPolicy(allowed_hosts=[host]).check_url(url)
+    with pytest.raises(EgressRefusedError, match="not in allowed_hosts"):
+        EgressPolicy(allowed_hosts=["a.test"]).check_url(url)
+
+
 def test_denied_networks_apply_after_resolution() -> None:
     """At their port, or at every port if it is unknown."""
     policy = EgressPolicy(denied_hosts=["8.8.8.0/24:443"])

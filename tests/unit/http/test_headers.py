@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import enum
 import pickle
+from enum import Enum
 from typing import Any
 
 import pytest
@@ -176,3 +177,35 @@ def test_headers_keep_all_values_in_order(pairs: list[tuple[str, str]]) -> None:
         assert headers.get_all(name) == values
         assert headers.get(name) == (", ".join(values) if values else None)
     assert sorted(value for _, value in headers.multi_items()) == sorted(value for _, value in pairs)
+
+
+def test_pairs_join_the_values_of_a_name() -> None:
+    """As `items()` does; `multi_items` has them one by one."""
+    headers = Headers([("A", "1"), ("B", "2"), ("a", "3"), ("A", "4")])
+    assert headers.pairs() == list(headers.items()) == [("A", "1, 3, 4"), ("B", "2")]
+    assert headers.multi_items() == [("A", "1"), ("A", "3"), ("A", "4"), ("B", "2")]
+
+
+def test_a_copy_without_some_fields_is_independent() -> None:
+    """It knows the same names of secrets."""
+    headers = Headers({"A": "1", "X-Mine": "2"})
+    headers.secret_names = frozenset({"x-mine"})
+    twin = headers.without(frozenset({"a"}))
+    twin["C"] = "3"
+    assert (twin.multi_items(), twin.secret_names) == ([("X-Mine", "2"), ("C", "3")], headers.secret_names)
+    assert headers.multi_items() == [("A", "1"), ("X-Mine", "2")]
+
+
+def test_a_name_may_be_a_member_of_an_enumeration_or_another_kind_of_text() -> None:
+    """Its text is sent, and not what a subclass shows of it."""
+
+    class Shown(str):
+        def __str__(self) -> str:
+            return "something else"
+
+    class Names(str, Enum):
+        TRACE = "X-Trace"
+
+    headers = Headers([(Names.TRACE, "1"), (Shown("X-Own"), "2")])
+    assert headers.multi_items() == [("X-Trace", "1"), ("X-Own", "2")]
+    assert {type(name) for name in headers} == {str}

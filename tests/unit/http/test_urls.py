@@ -17,7 +17,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from http_service_client.errors import InvalidRequestError
-from http_service_client.http.urls import RawUrl, Url, check_base_url, normalise_url, redact_url, split_url
+from http_service_client.http.urls import (
+    RawUrl,
+    Url,
+    check_base_url,
+    location_url,
+    normalise_url,
+    path_span,
+    redact_url,
+    split_url,
+)
 from http_service_client.transports.over_aiohttp.hooked import yarl_url
 
 
@@ -317,6 +326,7 @@ def test_a_url_is_split(url: str, parts: Url, origin: str) -> None:
             "https://h/?Access_Token=x&q=1&sig=y&api%5Fkey=z",
             "https://h/?Access_Token=***&q=1&sig=***&api%5Fkey=***",
         ),
+        ("https://h/?code=x&ticket=y&page=1", "https://h/?code=***&ticket=***&page=1"),
         ("https://h/#access_token=x", "https://h/#***"),
         ("nonsense", "nonsense"),
         ("", ""),
@@ -408,3 +418,35 @@ def test_a_relative_url_never_leaves_the_base(url: str, more: str) -> None:
     except InvalidRequestError:
         return
     assert normal.startswith("https://h/v1/")
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ("http://h/!$%&'()*+,-./:;=@[]_|~", "http://h/!$%&'()*+,-./:;=@[]_|~"),
+        ('http://h/ "<>^`{}', "http://h/%20%22%3C%3E%5E%60%7B%7D"),
+        ("http://h/?!$%&'()*+,-./:;=?@[\\]^_`{|}~", "http://h/?!$%&'()*+,-./:;=?@[\\]^_`{|}~"),
+        ('http://h/? "<>', "http://h/?%20%22%3C%3E"),
+        ("http://h/\u00e9?\u00e9", "http://h/%C3%A9?%C3%A9"),
+    ],
+)
+def test_a_location_is_escaped_where_browsers_escape_it(given: str, sent: str) -> None:
+    """More in a path than in a query (WHATWG URL): a presigned URL must arrive as the server wrote it."""
+    assert location_url(given) == sent
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("http://h/a/b?c/d#e", "/a/b"),
+        ("http://h/a#e?c", "/a"),
+        ("http://h/a", "/a"),
+        ("http://h?c", ""),
+        ("a/b?c", "a/b"),
+        ("a/b", "a/b"),
+    ],
+)
+def test_the_path_of_a_url_in_its_text(url: str, path: str) -> None:
+    """Absolute or relative, up to the query or the fragment."""
+    begin, end = path_span(url)
+    assert url[begin:end] == path

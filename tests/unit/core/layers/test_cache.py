@@ -167,6 +167,19 @@ def test_a_head_request_that_shows_no_change_ends_nothing(front_end: FrontEnd, o
     assert (cached.get().text, cached.sends) == ("body", 2)
 
 
+@pytest.mark.parametrize(("status", "stays"), [(500, True), (503, True), (200, False), (404, False)])
+def test_only_a_conclusive_response_ends_the_stored_one(
+    front_end: FrontEnd, status: int, stays: bool
+) -> None:
+    """An error page of a service that is down says nothing about the resource."""
+    other = HttpResponse(status, headers={"Cache-Control": "no-store"})
+    cached = Cached(front_end, cached_for(1, "old", ETag='"1"'), other)
+    for _ in range(3):
+        cached.get()
+        cached.clock.advance(10.0)
+    assert ("If-None-Match" in cached.transport.requests[2].headers) is stays
+
+
 def test_a_revalidation_that_fails_is_the_failure_of_the_call(front_end: FrontEnd) -> None:
     """Where a stale response may not stand in for it."""
     cached = Cached(front_end, cached_for(1, "old", ETag='"1"'), ConnectionResetError())
