@@ -79,6 +79,43 @@ def test_the_words_of_an_api_are_found(shape: str) -> None:
     assert quote_error("application/vnd.example+json", json.dumps(body).encode("utf-16")) == words
 
 
+MESSAGES = ["message", "detail", "error_description", "errorMessage", "msg", "description", "faultstring", "reason"]
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_the_names_of_a_message(name: str) -> None:
+    """One that comes earlier in this list is the message where there are several."""
+    later = dict.fromkeys(MESSAGES[MESSAGES.index(name) + 1:], "other words")
+    assert quote_error(JSON, json.dumps({**later, name: "words"}).encode()) == "words"
+
+
+@pytest.mark.parametrize("name", ["code", "error-code", "error", "status", "type"])
+def test_the_names_of_a_code(name: str) -> None:
+    """It stands before the message, unless it says only that there is an error."""
+    for code, words in (
+        ("E17", "E17: words"),
+        ("Error", "words"),
+        ("fail", "words"),
+        ("failure", "words"),
+        ("failed", "words"),
+    ):
+        assert quote_error(JSON, json.dumps({name: code, "message": "words"}).encode()) == words
+
+
+@pytest.mark.parametrize(
+    "name", ["error", "errors", "fault", "faults", "detail", "details", "message", "messages", "exception", "response"]
+)
+def test_the_names_of_what_holds_the_message(name: str) -> None:
+    """An object or a list of them."""
+    for inner in ({"msg": "words"}, [{"msg": "words"}]):
+        assert quote_error(JSON, json.dumps({name: inner}).encode()) == "words"
+
+
+def test_a_list_as_plain_text_is_json() -> None:
+    """As an object is."""
+    assert quote_error("text/plain", b'["words", "more"]') == "words (and 1 more)"
+
+
 FAULT_1_1 = b"""<?xml version="1.0"?><s:Envelope><s:Body><s:Fault><faultcode>s:Client</faultcode>
 <faultstring xml:lang="en">Bad &amp; late</faultstring><detail>stack</detail></s:Fault></s:Body></s:Envelope>"""
 FAULT_1_2 = b"""<e:Fault><e:Code><e:Value>e:Sender</e:Value></e:Code><e:Reason>

@@ -35,6 +35,7 @@ def x(remaining: str, reset: str, limit: str | None = None, **more: str) -> dict
             {"RateLimit": '"a";r=5;t=1, "b";r=9;t=2', "RateLimit-Policy": '"a";q=9;qu="content-bytes", "b";q=10'},
             [("b", 9, 2.0, 10)],
         ),
+        ({"RateLimit": 'a;r=5;t=1, "b";r=9;t=2, 7;r=1;t=1, "c";r=3;t=4'}, [("b", 9, 2.0, None), ("c", 3, 4.0, None)]),
         ({"RateLimit": '"a";r=5;t=1;pk=:cHM=:;x-own'}, [("a 7073", 5, 1.0, None)]),
         (x("7", "3", **{"X-RateLimit-Resource": "search"}), [("x-ratelimit-remaining search", 7, 3.0, None)]),
         ({"RateLimit": "limit=100, remaining=50, reset=30"}, [("default", 50, 30.0, 100)]),
@@ -68,6 +69,8 @@ def test_what_is_left_and_until_when(
     "headers",
     [
         {},
+        {"X-RateLimit-Reset": "3"},
+        {"X-RateLimit-Remaining": "3"},
         {"RateLimit": '"a";r=50;t=30', "Retry-After": "5"},
         {"RateLimit": '"a";r=50;t=30', "retry-after-ms": "500"},
         {"RateLimit": '"a";r=50;t=30', "Age": "3"},

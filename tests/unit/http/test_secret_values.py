@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from http_service_client import HttpRequest
 from http_service_client.http.secret_names import SecretNames
-from http_service_client.http.secret_values import hide_secrets
+from http_service_client.http.secret_values import hide_secrets, secrets_of
+from kit.fakes import URL
 
 HIDDEN = {
     "key sk-proj-abcDEF12": "key ***",
@@ -56,3 +60,64 @@ def test_the_settings_decide_which_names_are_secret() -> None:
     """As for headers and URLs."""
     assert hide_secrets("shop=x1", (), SecretNames(sensitive=("shop",))) == "shop=***"
     assert hide_secrets("api_key=x1", (), SecretNames(public=("api_key",))) == "api_key=x1"
+
+
+KEY_URL = "https://api.example.com/?page=2&api_key="
+
+
+@pytest.mark.parametrize(
+    ("request_", "secrets"),
+    [
+        (HttpRequest("GET", "https://a.test/?page=2"), ()),
+        (HttpRequest("GET", KEY_URL + "abc"), ("abc",)),
+        (HttpRequest("GET", KEY_URL + "ab"), ()),
+        (
+            HttpRequest("GET", URL, headers={"Authorization": "Bearer abc123", "X-Page": "12345"}),
+            ("Bearer abc123", "abc123"),
+        ),
+        (HttpRequest("GET", URL, headers={"Authorization": "abc123"}), ("abc123",)),
+        (
+            HttpRequest("GET", URL, headers={"Authorization": "Basic YW5uOnBhc3N3b3Jk"}),
+            ("Basic YW5uOnBhc3N3b3Jk", "YW5uOnBhc3N3b3Jk", "password"),
+        ),
+        (
+            HttpRequest("GET", URL, headers={"Authorization": "Basic ****"}),
+            ("Basic ****", "****"),
+        ),
+        (
+            HttpRequest("GET", URL, headers={"Cookie": 'a=first; b="second"'}),
+            ('a=first; b="second"', "first", "second"),
+        ),
+        (
+            HttpRequest(
+                "POST",
+                URL,
+                json={"password": "one", "list": [{"token": 12345, "secret": True}], "page": "none"},
+            ),
+            ("one", "12345"),
+        ),
+        (HttpRequest("POST", URL, json={"password": {"secret": "inner"}}), ("inner",)),
+        (HttpRequest("POST", URL, data={"password": "one", "page": "none"}), ("one",)),
+        (HttpRequest("POST", URL, data=b"password=one"), ()),
+    ],
+    ids=repr,
+)
+def test_the_secrets_that_a_request_holds(request_: HttpRequest, secrets: tuple[str, ...]) -> None:
+    """Under the names of secrets: in headers, cookies, the query and the body. A value of two characters is none."""
+    assert secrets_of(request_) == secrets
+
+
+@pytest.mark.parametrize(("size", "count"), [(64 * 1024, 1), (64 * 1024 + 1, 0)])
+def test_only_a_small_body_is_searched(size: int, count: int) -> None:
+    """Of 64 KiB at most."""
+    body = {"password": "one", "x": ""}
+    body["x"] = "x" * (size - len(json.dumps(body, separators=(",", ":"))))
+    request = HttpRequest("POST", URL, json=body)
+    assert len(request.content or b"") == size
+    assert len(secrets_of(request)) == count
+
+
+def test_a_hundred_secrets_are_enough() -> None:
+    """More would take long to be looked for in each message."""
+    request = HttpRequest("POST", URL, json=[{"password": f"secret {number}"} for number in range(150)])
+    assert len(secrets_of(request)) == 100
