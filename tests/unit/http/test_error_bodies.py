@@ -79,13 +79,22 @@ def test_the_words_of_an_api_are_found(shape: str) -> None:
     assert quote_error("application/vnd.example+json", json.dumps(body).encode("utf-16")) == words
 
 
-MESSAGES = ["message", "detail", "error_description", "errorMessage", "msg", "description", "faultstring", "reason"]
+MESSAGES = [
+    "message",
+    "detail",
+    "error_description",
+    "errorMessage",
+    "msg",
+    "description",
+    "faultstring",
+    "reason",
+]
 
 
 @pytest.mark.parametrize("name", MESSAGES)
 def test_the_names_of_a_message(name: str) -> None:
     """One that comes earlier in this list is the message where there are several."""
-    later = dict.fromkeys(MESSAGES[MESSAGES.index(name) + 1:], "other words")
+    later = dict.fromkeys(MESSAGES[MESSAGES.index(name) + 1 :], "other words")
     assert quote_error(JSON, json.dumps({**later, name: "words"}).encode()) == "words"
 
 
@@ -103,7 +112,19 @@ def test_the_names_of_a_code(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["error", "errors", "fault", "faults", "detail", "details", "message", "messages", "exception", "response"]
+    "name",
+    [
+        "error",
+        "errors",
+        "fault",
+        "faults",
+        "detail",
+        "details",
+        "message",
+        "messages",
+        "exception",
+        "response",
+    ],
 )
 def test_the_names_of_what_holds_the_message(name: str) -> None:
     """An object or a list of them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import pickle
 from http import HTTPStatus
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from http_service_client import HttpResponse, HttpStatusError, Problem, ResponseValidationError
+from http_service_client import HttpRequest, HttpResponse, HttpStatusError, Problem, ResponseValidationError
 from http_service_client.testing import ScriptedTransport
 from kit.front_ends import FrontEnd
 
@@ -222,3 +223,31 @@ def test_json_is_decoded_as_by_the_standard_library(content: bytes) -> None:
             response.json()
     else:
         assert repr(response.json()) == expected
+
+
+@pytest.mark.parametrize(
+    ("status", "is_success"),
+    [(199, False), (200, True), (299, True), (300, False), (404, False), (503, False)],
+)
+def test_a_success_has_a_status_from_200_to_299(status: int, is_success: bool) -> None:
+    """All others are none, redirects that were not followed among them."""
+    assert HttpResponse(status).is_success is is_success
+
+
+def test_a_copy_of_a_response_is_independent_and_knows_its_story() -> None:
+    """Its headers may be changed, and those of the other stay."""
+    response = HttpResponse(201, headers={"A": "1"}, content=b"x", url="https://h.test/")
+    response.attempts = 3
+    for twin, content in ((copy.copy(response), b"x"), (response.redacted(), b"")):
+        assert (twin.status_code, twin.content) == (201, content)
+        assert (twin.url, twin.attempts) == ("https://h.test/", 3)
+        twin.headers["A"] = "2"
+    assert response.headers["A"] == "1"
+
+
+def test_what_a_listener_sees_of_a_response_has_the_request_that_was_sent() -> None:
+    """And headers of its own."""
+    response, request = HttpResponse(200, headers={"A": "1"}), HttpRequest("GET", "https://h.test/")
+    seen = response.observed(request)
+    seen.headers["A"] = "2"
+    assert (seen.request, response.request, response.headers["A"]) == (request, None, "1")

@@ -353,6 +353,22 @@ def test_a_flow_may_send_five_requests(front_end: FrontEnd) -> None:
     assert harness.request(auth=flow_of(*[None] * 5)).status_code == 200
 
 
+def test_a_flow_that_needs_the_body_gets_its_bytes(front_end: FrontEnd) -> None:
+    """A body that is none has none."""
+
+    class Signs:
+        requires_request_body = True
+
+        def auth_flow(self, request: HttpRequest) -> Requests:
+            request.headers["X-Length"] = str(len(request.content or b""))
+            yield request
+
+    harness = Harness(front_end, 200)
+    harness.request("POST", data=b"four", auth=Signs())
+    harness.request("GET", auth=Signs())
+    assert [request.headers["X-Length"] for request in harness.transport.sent] == ["4", "0"]
+
+
 def test_a_copy_of_the_call_s_request_is_the_call_s_request(front_end: FrontEnd) -> None:
     """A flow need not know that it may change the one that it was given."""
     harness = Harness(front_end, 201)

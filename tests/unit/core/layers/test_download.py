@@ -122,6 +122,21 @@ def test_progress_knows_the_total_if_the_headers_say_it(headers: dict[str, str],
     assert (progress, exchanges.ranges) == ([(10, total)], [None])
 
 
+@pytest.mark.parametrize("step", ["restore", "rewind", "remember", "write", "commit"])
+def test_a_disk_that_does_not_answer_ends_the_attempt(step: str) -> None:
+    """Whatever it was asked for: a thread may still be writing, so no other attempt may begin."""
+    sink, value = Sink(), None
+    sink.received = 10
+    exchanges = Exchanges(HttpResponse(200, content=b"0123456789", headers=VALIDATOR))
+    plan = Download(sink).attempt(exchanges, HttpRequest("GET", URL), a_call(remaining=5.0))
+    with pytest.raises(StopIteration) as ended:
+        while True:
+            effect = plan.send(value)
+            value = TIMED_OUT if effect.function.__name__ == step else effect.function(*effect.arguments)
+    failure = ended.value.value
+    assert (failure.error_type, failure.sent_state) == (DeadlineExceededError, SentState.ABANDONED)
+
+
 # The bytes that the sink has, the first part to request, the responses, the requested ranges, and the end.
 PART = {"Content-Range": "bytes 0-9/30"}
 EXCHANGES: dict[str, tuple[int, int | None, list[Any], list[str | None], Any]] = {
