@@ -67,9 +67,9 @@ class CacheMembership(NamedTuple):
     new_id: Callable[[], str]
     decompresses: bool
     adds_credentials: bool
-    signs: bool = False
-    socket: str | None = None
-    certificate: str | None = None
+    signs: bool
+    socket: str | None
+    certificate: str | None
 
 
 class CacheLayer:
