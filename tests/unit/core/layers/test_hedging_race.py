@@ -15,7 +15,9 @@ from http_service_client import (
     PoolTimeoutError,
     ReadTimeoutError,
     SentState,
+    Timeout,
 )
+from http_service_client.core.effects import Send
 from http_service_client.core.layers.hedging import CallRace, measure
 from http_service_client.events import HedgeResult, ThrottleWaited
 from kit.fakes import ORIGIN, URL, Harness, failure, short
@@ -198,3 +200,39 @@ def test_409_under_a_key_is_a_failure_while_another_arm_is_on_its_way(
     stage.first.sent_at = first_sent_at
     arm = stage.ended(stage.hedge, HttpResponse(409), 2.0)
     assert stage.race.judge(arm) is (HedgeResult.WON if wins else HedgeResult.FAILED)
+
+
+@pytest.mark.parametrize(
+    ("hedges", "outcome", "is_decided"),
+    [
+        (0, HttpResponse(200), False),
+        (1, HttpResponse(200), True),
+        (1, HttpResponse(503), False),
+        (1, failure(ConnectError, NEVER), False),
+    ],
+    ids=short,
+)
+def test_the_first_success_decides_a_race(hedges: int, outcome: Any, is_decided: bool) -> None:
+    """From then on, the other arms send nothing. Without hedges there is nothing to decide."""
+    stage = Stage()
+    stage.race._hedges = hedges
+
+    def proceed(request: HttpRequest, call: Any) -> Any:
+        yield Send(request, Timeout())
+        return outcome
+
+    stage.race._proceed = proceed  # type: ignore[assignment]
+    plan: Any = stage.race._plan(stage.hedge)
+    assert isinstance(next(plan), Send)
+    assert stage.hedge.sent_at == stage.harness.clock.now
+    with pytest.raises(StopIteration) as ended:
+        plan.send(None)
+    assert (ended.value.value, stage.race.is_decided) == (outcome, is_decided)
+    other: Any = stage.race._plan(stage.first)
+    if is_decided:
+        with pytest.raises(StopIteration) as ended:
+            next(other)
+        assert (ended.value.value, stage.first.sent_at) == (None, None)
+    else:
+        assert isinstance(next(other), Send)
+        other.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -29,13 +30,13 @@ from http_service_client import (
     Timeout,
 )
 from http_service_client.core.effects import Outcome, Send, Sleep
-from http_service_client.core.layers.rate_limit import RateLimitLayer, wait_for_turn
+from http_service_client.core.layers.rate_limit import RateLimitLayer, _was_not_sent, wait_for_turn
 from http_service_client.core.layers.throttle_gate import ThrottleGateLayer
 from http_service_client.errors import Failure
 from http_service_client.events import LimitRefused, LimitWaited, RetryStopped, StopReason
 from http_service_client.policies import RateLimitSettings
 from http_service_client.testing import ScriptedTransport, VirtualClock
-from kit.fakes import READ_TIMEOUT, REFUSED, RESET, Harness, short
+from kit.fakes import READ_TIMEOUT, REFUSED, RESET, Harness, failure, short
 from kit.forks import in_a_child, needs_fork
 from kit.front_ends import FrontEnd
 from kit.threads import wait_until
@@ -173,6 +174,26 @@ def test_a_lost_attempt_keeps_its_token(
     harness = Harness(front_end, outcome, rate_limit=limit)
     harness.error(HttpClientError, **ONCE)
     assert harness.state.rate_limiter.snapshot().tokens == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "before", "returns"),
+    [
+        (failure(CircuitOpenError, SentState.NEVER_SENT), SentState.NEVER_SENT, True),
+        (failure(PoolTimeoutError, SentState.NEVER_SENT), SentState.NEVER_SENT, True),
+        (failure(PoolTimeoutError, SentState.NEVER_SENT), SentState.REFUSED, False),
+        (failure(DeadlineExceededError, SentState.NEVER_SENT), SentState.NEVER_SENT, True),
+        (failure(DeadlineExceededError, SentState.ABANDONED), SentState.NEVER_SENT, False),
+        (REFUSED, SentState.NEVER_SENT, False),
+    ],
+    ids=short,
+)
+def test_an_attempt_that_got_no_further_than_this_client_returns_its_token(
+    outcome: Failure, before: SentState, returns: bool
+) -> None:
+    """Not one whose request was redirected before, and not one that could not connect.   before: what became of its hops."""
+    call: Any = SimpleNamespace(current=SimpleNamespace(sent_state=before))
+    assert _was_not_sent(outcome, call) is returns
 
 
 @pytest.mark.parametrize("learning", [{}, {"follow_headers": True}], ids=repr)
