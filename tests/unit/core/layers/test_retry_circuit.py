@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
+from http_service_client.core.layers.circuit_breaker import CircuitBreakerLayer, refused
 from http_service_client.core.machines.backoff import ExponentialBackoff
+from http_service_client.core.machines.circuit_states import CircuitBreakerState, Refusal
 from http_service_client.core.machines.other_backoffs import ConstantBackoff
+from http_service_client.core.nesting import CallScope
 from http_service_client.errors import (
     CircuitOpenError,
     ConnectionLostError,
@@ -15,9 +18,9 @@ from http_service_client.errors import (
     SentState,
 )
 from http_service_client.events import RetryStopped, StopReason
-from http_service_client.http.messages import HttpRequest
+from http_service_client.http.messages import HttpRequest, HttpResponse
 from http_service_client.policies import RetryPolicy
-from kit.fakes import REFUSED, RESET, Harness, isolate_while_sleeping, short
+from kit.fakes import REFUSED, RESET, URL, Harness, isolate_while_sleeping, short
 from kit.front_ends import FrontEnd
 
 EXACT = ExponentialBackoff(jitter="none")  # 1, 2, 4 ... seconds
@@ -105,3 +108,31 @@ def test_metrics_only_never_ends_the_retries(front_end: FrontEnd) -> None:
         front_end, 503, 503, 200, circuit_breaker_config={"failure_threshold": 1, "metrics_only": True}
     )
     assert harness.request().attempts == 3
+
+
+def test_a_call_holds_its_permit_during_its_attempt_and_no_longer(front_end: FrontEnd) -> None:
+    """What is called meanwhile needs none; what is called in a backoff, say, does."""
+    harness = Harness(front_end)
+    call = harness.client._call_builder.build("GET", URL)
+    call.scope = scope = CallScope("7")
+    held: list[bool] = []
+
+    def proceed(request: HttpRequest, call: Any) -> Any:
+        yield from ()
+        held.append(scope.breaker is call.breaker)
+        return HttpResponse(200)
+
+    with pytest.raises(StopIteration):
+        next(CircuitBreakerLayer()(proceed, call.request, call))
+    assert (held, scope.breaker) == ([True], None)
+
+
+@pytest.mark.parametrize(("key", "whose"), [("https://a.test", "https://a.test"), ("", "this policy")])
+@pytest.mark.parametrize(("retry_after", "when"), [(1.5, "; next trial in 1.500 s"), (None, "")])
+def test_a_refusal_says_whose_circuit_it_was_and_when_to_come_back(
+    key: str, whose: str, retry_after: float | None, when: str
+) -> None:
+    """As far as there is a name, and a time is known."""
+    found = refused(Refusal(key, CircuitBreakerState.OPEN, retry_after, "open"))
+    assert found.message == f"the circuit breaker for {whose} refused the call (open{when})"
+    assert found.details == {"key": key, "retry_after": retry_after, "reason": "open"}
