@@ -7,11 +7,21 @@ from typing import Any
 
 import pytest
 
-from http_service_client import HttpRequest, HttpResponse, ProtocolError, ReadTimeoutError, SentState, Timeout
+from http_service_client import (
+    ClientClosedError,
+    HttpRequest,
+    HttpResponse,
+    ProtocolError,
+    ReadTimeoutError,
+    SentState,
+    Timeout,
+)
 from http_service_client.core.effects import TIMED_OUT, Invoke, Work
 from http_service_client.core.layers.download import Download
+from http_service_client.core.layers.part_download import PartDownload
 from http_service_client.core.open_body import OpenResponse
 from http_service_client.errors import AttemptTimeoutError, DeadlineExceededError, Failure
+from http_service_client.http.bodies.ranges import Validators
 from kit.fakes import URL
 
 LOST = Failure(ReadTimeoutError, "slow", SentState.MAYBE_PROCESSED)
@@ -305,3 +315,51 @@ def test_progress_is_reported_after_each_block() -> None:
     assert driven(download._write([b"ab", b"c"], call, 9)) is None
     assert driven(download._write([b"d"], call, None)) is None
     assert seen == [(3, 9), (4, None)]
+
+
+def a_part(received: int, *outcomes: Any, stopped: bool = False) -> tuple[PartDownload, Any, Exchanges]:
+    """A part of a file of 30 bytes, from byte 10 up to 20, of which some have arrived."""
+    sink, exchanges = Sink(), Exchanges(*outcomes)
+    sink.received = 10
+    part = PartDownload(sink, Validators('"v1"', None, None, 30), 20, lambda: stopped)
+    sink.received = received
+    return part, driven(part.attempt(exchanges, HttpRequest("GET", URL), a_call())), exchanges
+
+
+def piece(first: int, last: int) -> HttpResponse:
+    """So many bytes of the file."""
+    headers = {"Content-Range": f"bytes {first}-{last}/30", **VALIDATOR}
+    return HttpResponse(206, content=b"x" * (last - first + 1), headers=headers)
+
+
+@pytest.mark.parametrize(
+    ("received", "outcomes", "ranges", "end", "is_refused"),
+    [
+        (10, [piece(10, 19)], ["bytes=10-19"], 206, False),
+        (10, [piece(10, 14), piece(15, 19)], ["bytes=10-19", "bytes=15-19"], 206, False),
+        (14, [piece(14, 19)], ["bytes=14-19"], 206, False),
+        (20, [piece(19, 19)], ["bytes=19-19"], 206, False),
+        (10, [LOST], ["bytes=10-19"], LOST, False),
+        (10, [piece(10, 20)], ["bytes=10-19"], 206, True),
+        (14, [piece(9, 19)], ["bytes=14-19"], 206, True),
+        (10, [HttpResponse(200)], ["bytes=10-19"], 200, True),
+        (10, [HttpResponse(416)], ["bytes=10-19"], 416, True),
+        (10, [HttpResponse(503)], ["bytes=10-19"], 503, False),
+        (10, [HttpResponse(400)], ["bytes=10-19"], 400, False),
+    ],
+)
+def test_the_exchanges_of_a_part(
+    received: int, outcomes: list[Any], ranges: list[str], end: Any, is_refused: bool
+) -> None:
+    """It takes no bytes but its own; a response that is no part of this file is refused, and an error page is none."""
+    part, outcome, exchanges = a_part(received, *outcomes)
+    assert exchanges.ranges == ranges
+    assert getattr(outcome, "status_code", outcome) == end
+    assert part.is_refused is is_refused
+
+
+def test_a_part_of_a_download_that_has_ended_is_given_up() -> None:
+    """It was waiting for its response when another part failed."""
+    part, outcome, _ = a_part(10, piece(10, 19), stopped=True)
+    assert (outcome.error_type, outcome.sent_state) == (ClientClosedError, SentState.ABANDONED)
+    assert part.is_refused is False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from http_service_client import (
     RetryPolicy,
     priority,
 )
+from http_service_client.core.layers.load_shedding import shed
 from http_service_client.errors import InvalidRequestError, SentState
 from http_service_client.events import LimitRefused, RetryStopped, StopReason
 from http_service_client.http.messages import HttpRequest, HttpResponse
@@ -173,3 +175,25 @@ def test_an_invalid_request_counts_for_nothing(front_end: FrontEnd) -> None:
     outcomes(harness, 3)
     shown = harness.state.load_shedder.snapshot()
     assert (shown.accepted, shown.rejected, shown.shed) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("key", "own", "whose"),
+    [("orders", "", "orders"), ("", "the origin", "the origin"), ("", "", "this policy")],
+)
+def test_a_call_that_is_shed_says_how_much_the_service_rejected(key: str, own: str, whose: str) -> None:
+    """Of how many calls, and whose calls they were."""
+    shedder: Any = SimpleNamespace(
+        admit=lambda level: SimpleNamespace(share=0.5), accepted=6, rejected=4, key=key
+    )
+    events: list[Any] = []
+    subject: Any = SimpleNamespace(
+        key=own, elapsed=lambda: 0.0, attempt=1, call_id="1", call_name=None, record=events.append
+    )
+    found = shed(shedder, subject)
+    assert found is not None
+    assert found.message == (
+        f"load shedding for {whose} refused a call of normal priority: the service rejected 4 of the last 10 calls "
+        "for overload, so 50% are not sent; nothing was sent"
+    )
+    assert (found.details, events[0].key) == ({"key": key or own, "share": 0.5}, key or own)
