@@ -128,6 +128,20 @@ def test_a_whole_response_is_the_same_in_pieces(cuts: list[int], after: bytes) -
     run_task(run())
 
 
+def test_a_response_that_nobody_requested_is_never_that_of_the_next_request() -> None:
+    """It arrives before the task that awaits the first one runs, as with two TLS records on Python 3.10."""
+
+    async def run() -> None:
+        connection = connection_on(asyncio.get_running_loop())
+        connection.request_whole(b"GET / HTTP/1.1\r\n\r\n")
+        connection.data_received(HEAD + b"ok")
+        connection.data_received(HEAD + b"no")
+        connection.end_exchange()
+        assert connection.must_close
+
+    run_task(run())
+
+
 def test_a_body_in_tiny_pieces_takes_the_memory_of_its_bytes() -> None:
     """As objects of their own, they would take fifty times as much."""
 
