@@ -7,8 +7,10 @@ import gc
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -16,7 +18,7 @@ from http_service_client import ClientClosedError, HttpClientConfig, HttpService
 from http_service_client.errors import ConnectionLostError, RequestTimeoutError
 from http_service_client.testing.server import Action, LoopbackServer, Received, answer, respond, stall
 from http_service_client.transports.over_aiohttp import sessions as over_aiohttp_sessions
-from http_service_client.transports.over_aiohttp.asyncio_transports import close_socket
+from http_service_client.transports.over_aiohttp.asyncio_transports import close_socket, write_buffer_size
 from kit.front_ends import FrontEnd
 from network.faults import Certificates, slots_in_use
 
@@ -390,6 +392,17 @@ def test_a_transport_that_hides_its_socket_is_left_to_its_loop() -> None:
         __slots__ = ()
 
     close_socket(Sealed())
+
+
+def test_tls_within_tls_hides_no_socket() -> None:
+    """Nor what the kernel has not accepted of an upload."""
+    sock = Mock()
+    raw: Any = SimpleNamespace(_sock=sock, get_write_buffer_size=lambda: 7)
+    outer = SimpleNamespace(_ssl_protocol=SimpleNamespace(_transport=raw))
+    inner = SimpleNamespace(_ssl_protocol=SimpleNamespace(_transport=outer))
+    assert write_buffer_size(inner) == 7
+    close_socket(inner)
+    sock.close.assert_called_once_with()
 
 
 # Blocking verbs inside a loop.

@@ -160,6 +160,20 @@ def test_a_large_upload_through_tls_in_tls(
     assert response.text == "3000000"
 
 
+@pytest.mark.parametrize("server_address", ["server", "mute"])
+def test_a_handshake_that_fails_in_a_tunnel_leaves_no_connection(
+    request: pytest.FixtureRequest, proxy: Proxy, server_address: str
+) -> None:
+    """A server without TLS, and one that says nothing in time. asyncio does not report each such loss."""
+    found = request.getfixturevalue(server_address)
+    address = found if isinstance(found, str) else f"127.0.0.1:{found.port}"
+    with AsyncioFrontEnd() as front_end:
+        client = front_end.client(proxy=f"http://{proxy.address}", enable_retry_policy=False)
+        assert failing(front_end, client, "GET", f"https://{address}/", timeout=0.2).sent == "never_sent"
+        (pool,) = client._backends._over_aiohttp._pools.all()
+        assert not pool._open
+
+
 def test_unexpected_bytes_inside_two_layers_of_tls_are_noticed(
     front_end: FrontEnd, tls_server: LoopbackServer, tls_in_tls: HttpServiceClient
 ) -> None:

@@ -20,22 +20,25 @@ from ...errors import EgressRefusedError
 if TYPE_CHECKING:
     from ...http.egress import EgressPolicy
 
-__all__ = ["check_peer", "close_socket", "idle_closer", "raw_transport", "resolver_for", "write_buffer_size"]
+__all__ = ["check_peer", "close_socket", "idle_closer", "resolver_for", "write_buffer_size"]
 
 Resolver = Callable[[asyncio.Future[Any], Any], None]
 
 
-def raw_transport(transport: Any) -> Any:
-    """The transport below asyncio's TLS, None once it is gone; without TLS, or on uvloop, the transport itself."""
-    return getattr(getattr(transport, "_ssl_protocol", None), "_transport", transport)
+def _raw_transport(transport: Any) -> Any:
+    """The transport below asyncio's TLS, which may be within TLS; None once it is gone.
+
+    Without TLS, or on uvloop, the transport itself.
+    """
+    while (tls := getattr(transport, "_ssl_protocol", transport)) is not transport:
+        transport = getattr(tls, "_transport", None)  # a closed transport of TLS has no `_ssl_protocol`
+    return transport
 
 
 def write_buffer_size(transport: Any) -> int:
     """Bytes that the kernel has not accepted yet; 0 once the connection is gone."""
-    # As `raw_transport`, without another call: each exchange asks this. A closed TLS transport has no `_ssl_protocol`.
-    tls = getattr(transport, "_ssl_protocol", transport)
-    inner = transport if tls is transport else getattr(tls, "_transport", None)
-    return 0 if inner is None else inner.get_write_buffer_size()
+    raw = _raw_transport(transport)
+    return 0 if raw is None else raw.get_write_buffer_size()
 
 
 def close_socket(transport: Any) -> None:
@@ -44,11 +47,11 @@ def close_socket(transport: Any) -> None:
         return
     if hasattr(transport, "_closed"):  # uvloop's has none and needs none: its sockets close with the loop
         transport._closed = True  # or a TLS transport warns when it is garbage-collected
-    inner = raw_transport(transport)
-    sock = getattr(inner, "_sock", None)
+    raw = _raw_transport(transport)
+    sock = getattr(raw, "_sock", None)
     if sock is not None:
         sock.close()
-        inner._sock = None
+        raw._sock = None
 
 
 def idle_closer(pool: Any) -> Callable[[Any], None]:

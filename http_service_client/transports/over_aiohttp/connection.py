@@ -115,19 +115,24 @@ class Connection(asyncio.Protocol):
         self.parser.begin(method)
         self._is_reading = True
 
-    def changed(self) -> asyncio.Future[Any]:
-        """Done when bytes have arrived, or the connection is lost. RuntimeError while another task waits."""
+    def changed(self, *, takes_more: bool = True) -> asyncio.Future[Any]:
+        """Done when bytes have arrived, or the connection is lost. RuntimeError while another task waits.
+
+        takes_more: what has arrived was read. If not, the transport stays paused where too much waits.
+        """
         if self._data is not None and not self._data.done():
             raise RuntimeError("another task is already reading this body; read it in one task only")
-        self._unread = 0
-        self._resume_reading()
+        if takes_more:
+            self._unread = 0
+            self._resume_reading()
         self._data = data = self._loop.create_future()
         return data
 
     def _resume_reading(self) -> None:
         if self._is_paused:
             self._is_paused = False
-            self.transport.resume_reading()
+            # In an empty context: the transport would keep that of the present call alive.
+            Context().run(self.transport.resume_reading)
 
     def drained(self) -> asyncio.Future[Any]:
         """Done when the kernel has accepted most of what was written, and as `changed`."""
@@ -147,8 +152,8 @@ class Connection(asyncio.Protocol):
 
     @property
     def unsent(self) -> int:
-        """Bytes that the kernel has not accepted yet."""
-        return write_buffer_size(self.transport)
+        """Bytes that the kernel has not accepted yet; none of a lost connection, whose transport cannot say."""
+        return 0 if self.is_lost else write_buffer_size(self.transport)
 
     def end_exchange(self) -> None:
         """The response was read to its end."""
@@ -163,7 +168,9 @@ class Connection(asyncio.Protocol):
             if self.parser.rest:  # of nobody's request
                 self.must_close = True
             self.parser.forget()
-        elif self._unread:  # as well: it came after a response that was handed over whole, and before its task ran
+        elif (
+            self._unread
+        ):  # as well: it came after a response that was handed over whole, and before its task ran
             self.must_close = True
         if self.resumption is not None:
             self.keep_session()
@@ -199,7 +206,6 @@ class Connection(asyncio.Protocol):
             self.error = self.error or ConnectionResetError("closed in mid-exchange")
         self.must_close = True
         if self.transport is None:
-            self._on_lost(self)
             return
         # Either the loop was closed during a call that is now being garbage-collected, or this is a forked child, where
         # the loop's selector is the parent's too: to close there would take the connection from the parent.

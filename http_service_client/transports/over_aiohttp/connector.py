@@ -73,7 +73,9 @@ async def connect(
             resumption.failed()
         # Cancelled at the end of the handshake, asyncio would still send its close_notify, on a closed socket.
         connection.abort()
-        pool.forget(connection)  # uvloop reports no end of a connection whose making was cancelled
+        pool.forget(
+            connection
+        )  # asyncio reports no loss during a handshake, and uvloop none of one that was cancelled
         sock.close()
         raise
     connection.resumption = resumption

@@ -62,7 +62,7 @@ class Upload:
         may_wait = True
         try:
             while not task.done() and not self._is_answered():
-                await self._limits.wait(connection.changed(), None)
+                await self._limits.wait(connection.changed(takes_more=self.early.tell() < _EARLY), None)
         except GeneratorExit:  # this coroutine is being closed and must not await
             may_wait = False
             raise
@@ -106,7 +106,8 @@ class Upload:
         limit, left, since = limits.timeout.write, connection.unsent, limits.now()
         self.is_stuck = True
         while not await limits.wait(connection.drained(), None if limit is None else limit / 4):
-            if connection.unsent < left:
+            # It also grows: TLS passes on what it has kept while the transport below was full.
+            if connection.unsent != left:
                 break
             if limit is not None and limits.now() - since >= limit:
                 raise TimeoutError

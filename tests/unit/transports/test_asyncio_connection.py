@@ -6,6 +6,7 @@ import asyncio
 import gc
 import random
 import tracemalloc
+from contextvars import ContextVar
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
@@ -138,6 +139,35 @@ def test_a_response_that_nobody_requested_is_never_that_of_the_next_request() ->
         connection.data_received(HEAD + b"no")
         connection.end_exchange()
         assert connection.must_close
+
+    run_task(run())
+
+
+def test_a_connection_keeps_no_context_of_its_readers() -> None:
+    """A transport that reads on keeps the context of that step as long as it lives."""
+    variable: ContextVar[int] = ContextVar("variable")
+
+    async def run() -> None:
+        connection = connection_on(asyncio.get_running_loop())
+        seen: list[int | None] = []
+        connection.transport.resume_reading.side_effect = lambda: seen.append(variable.get(None))
+        variable.set(1)
+        connection.begin("GET")
+        connection.data_received(bytes(1_000_000))
+        connection.changed()
+        assert seen == [None]
+
+    run_task(run())
+
+
+def test_a_lost_connection_has_nothing_to_send() -> None:
+    """Its transport raises where it is asked then, that of TLS from Python 3.11 on."""
+
+    async def run() -> None:
+        connection = connection_on(asyncio.get_running_loop())
+        connection.transport.get_write_buffer_size.side_effect = AttributeError
+        connection.connection_lost(None)
+        assert connection.unsent == 0
 
     run_task(run())
 
