@@ -121,6 +121,39 @@ def test_the_sockets_of_a_loop_closed_without_a_shutdown_are_closed(
     assert server.wait_for(lambda: server.open_connections == 0)
 
 
+async def endless() -> AsyncIterator[bytes]:
+    yield b"x"
+    await asyncio.sleep(100)
+
+
+@pytest.mark.parametrize(
+    ("address", "body"), [("hole", None), ("mute", endless)], ids=["connecting", "sending"]
+)
+def test_a_call_ends_silently_with_a_loop_that_is_closed_meanwhile(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, address: str, body: Any
+) -> None:
+    """Its coroutine is closed by the garbage collector, and can cancel no task of its own then."""
+    unraisable: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", unraisable.append)
+    url = f"http://{request.getfixturevalue(address)}/"
+    client = HttpServiceClient()
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(
+        lambda loop, context: None
+    )  # asyncio reports the tasks that are lost with their loop
+
+    async def begin() -> None:
+        task = asyncio.ensure_future(client.post_async(url, data=body and body(), timeout=5))
+        await asyncio.wait([task], timeout=0.05)
+
+    loop.run_until_complete(begin())
+    loop.close()
+    del loop, begin
+    gc.collect()
+    client.close()
+    assert [repr(each.exc_value) for each in unraisable] == []
+
+
 def close_from_the_same_loop(client: HttpServiceClient, loop: asyncio.AbstractEventLoop) -> None:
     loop.run_until_complete(client.close_async())
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import io
 import socket
 import ssl
@@ -104,11 +106,54 @@ def test_an_error_of_the_body_s_source_is_raised_unchanged(
         pytest.skip("see test_an_async_body_needs_a_loop")
     server.script("/", respond(204))
     client = front_end.client()
-    with pytest.raises(Source):
+    with pytest.raises(Source) as caught:
         front_end.request(client, "POST", server.url + "/", data=source(), idempotent=True)
+    assert caught.value.__context__ is None
+    del caught
     assert server.wait_for(lambda: server.open_connections == 0)
     assert front_end.request(client, "GET", server.url + "/").status_code == 204
     assert [request.method for request in server.requests] == ["GET"]
+
+
+@pytest.mark.parametrize("source", [failing_source, failing_source_async])
+def test_an_error_of_a_source_leaves_no_cycle(
+    front_end: FrontEnd,
+    mute: str,
+    source: Any,
+    no_reference_cycles: None,  # the last: it looks while the client is still there
+) -> None:
+    """It would keep the exchange, and what the source holds, until the collector runs."""
+    client, url = front_end.client(), f"http://{mute}/"
+
+    async def call() -> None:
+        with suppress(Source):
+            await client.post_async(url, data=source())
+
+    if isinstance(front_end, AsyncioFrontEnd):
+        front_end.loop.run_until_complete(call())
+    elif source is failing_source:
+        with suppress(Source):
+            client.post(url, data=source())
+
+
+def test_an_error_of_a_source_whose_call_has_ended_is_not_logged(mute: str) -> None:
+    """Nobody waits for it any more. asyncio would log it as one that was never retrieved."""
+
+    async def source() -> AsyncIterator[bytes]:
+        try:
+            yield b"x"
+            await asyncio.sleep(100)
+        finally:
+            raise Source
+
+    logged: list[Any] = []
+    with AsyncioFrontEnd() as front_end:
+        front_end.loop.set_exception_handler(lambda loop, context: logged.append(context))
+        client = front_end.client(enable_retry_policy=False)
+        caught = failing(front_end, client, "POST", f"http://{mute}/", data=source(), timeout=0.1)
+        assert caught.type == "AttemptTimeoutError"
+        gc.collect()
+    assert logged == []
 
 
 def test_a_file_that_shrinks_is_refused(front_end: FrontEnd, server: LoopbackServer) -> None:

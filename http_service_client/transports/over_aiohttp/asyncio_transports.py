@@ -1,4 +1,4 @@
-"""What the asyncio transport asks of asyncio's transports, sockets and futures.
+"""What the asyncio transport asks of asyncio's transports, sockets, futures and tasks.
 
 What is private to asyncio here: `_ssl_protocol` of a TLS transport, `_transport` of that protocol, `_closed` and
 `_sock` of a transport, `_callbacks` of a future. Each is done without where it is missing, as on uvloop: then the write
@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from ...errors import EgressRefusedError
 if TYPE_CHECKING:
     from ...http.egress import EgressPolicy
 
-__all__ = ["check_peer", "close_socket", "idle_closer", "resolver_for", "write_buffer_size"]
+__all__ = ["check_peer", "close_socket", "end_task", "idle_closer", "resolver_for", "write_buffer_size"]
 
 Resolver = Callable[[asyncio.Future[Any], Any], None]
 
@@ -82,6 +83,15 @@ def check_peer(egress: EgressPolicy, host: str, transport: Any) -> None:
         message = f"egress to {host!r} is refused: the address of its connection cannot be known"
         raise EgressRefusedError(message, host=host, address=None)
     egress.check_address(host, peer[0], peer[1])
+
+
+async def end_task(task: asyncio.Task[Any], may_wait: bool) -> None:
+    """Cancel a task, unless it has ended, and wait for its end where the caller may wait."""
+    if not task.done():
+        with suppress(RuntimeError):  # the loop is closed
+            task.cancel()
+        if may_wait:
+            await asyncio.wait([task])
 
 
 def resolver_for(loop: asyncio.AbstractEventLoop, transport: asyncio.BaseTransport) -> Resolver:

@@ -36,6 +36,7 @@ from ..failures import (
     refusal_of,
     source_failed,
 )
+from .asyncio_transports import end_task
 from .connection import Connection
 from .connector import connect
 from .decoding import decode_into
@@ -96,14 +97,14 @@ class Exchange:
             return outcome
         except HttpClientError as refused:
             return refusal_of(refused)
-        except BodySourceError as failed:
-            return source_failed(failed.error)
-        except _ERRORS as failed:
+        except (BodySourceError, *_ERRORS) as failed:
             error = failed
         finally:
             if not is_open:
                 self.close()
         try:
+            if isinstance(error, BodySourceError):
+                return source_failed(error.error)  # not while it is handled: each would refer to the other
             return self._failure(error)
         finally:
             del error  # its traceback holds this frame
@@ -173,10 +174,11 @@ class Exchange:
             raise
         finally:
             if connection is None:
-                task.add_done_callback(_close_late)
-                task.cancel()
-                if may_wait and not task.done():
-                    await asyncio.wait([task])
+                if task.done():
+                    _close_late(task)
+                else:
+                    task.add_done_callback(_close_late)
+                    await end_task(task, may_wait)
             del task  # it holds the error, whose traceback holds this frame
 
     async def _upload(self, connection: Connection, proxy: Proxy | None) -> None:

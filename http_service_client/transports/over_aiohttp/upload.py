@@ -8,6 +8,7 @@ from io import BytesIO
 
 from ...http.bodies.encoding import RequestBody
 from ..failures import BodySourceError
+from .asyncio_transports import end_task
 from .connection import Connection
 from .limits import Limits
 
@@ -58,6 +59,7 @@ class Upload:
         """
         connection = self._connection
         task = asyncio.get_running_loop().create_task(self._write_all(chunks, is_chunked))
+        task.add_done_callback(_retrieve)
         task.add_done_callback(lambda _: connection.wake())
         may_wait = True
         try:
@@ -67,11 +69,11 @@ class Upload:
             may_wait = False
             raise
         finally:
-            if not task.done():
-                task.cancel()
-                if may_wait:
-                    await asyncio.wait([task])
-        return not task.cancelled() and task.result()
+            await end_task(task, may_wait)
+        try:
+            return not task.cancelled() and task.result()
+        finally:
+            del task  # it holds the error, whose traceback holds this frame
 
     async def _write_all(self, chunks: AsyncIterator[bytes], is_chunked: bool) -> bool:
         while True:
@@ -131,3 +133,9 @@ class Upload:
         while self.early.tell() < _EARLY and (piece := parser.read_body()):
             self.early.write(piece)
         return head.status >= 300 or parser.is_complete
+
+
+def _retrieve(task: asyncio.Task[bool]) -> None:
+    """Retrieve the error, or asyncio would log it where nobody waits for it any more."""
+    if not task.cancelled():
+        task.exception()
