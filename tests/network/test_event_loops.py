@@ -138,9 +138,8 @@ def test_a_call_ends_silently_with_a_loop_that_is_closed_meanwhile(
     url = f"http://{request.getfixturevalue(address)}/"
     client = HttpServiceClient()
     loop = asyncio.new_event_loop()
-    loop.set_exception_handler(
-        lambda loop, context: None
-    )  # asyncio reports the tasks that are lost with their loop
+    # asyncio reports the tasks that are lost with their loop.
+    loop.set_exception_handler(lambda loop, context: None)
 
     async def begin() -> None:
         task = asyncio.ensure_future(client.post_async(url, data=body and body(), timeout=5))

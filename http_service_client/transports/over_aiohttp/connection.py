@@ -168,9 +168,8 @@ class Connection(asyncio.Protocol):
             if self.parser.rest:  # of nobody's request
                 self.must_close = True
             self.parser.forget()
-        elif (
-            self._unread
-        ):  # as well: it came after a response that was handed over whole, and before its task ran
+        elif self._unread:
+            # As well: it came after a response that was handed over whole, and before the task that awaits that ran.
             self.must_close = True
         if self.resumption is not None:
             self.keep_session()
