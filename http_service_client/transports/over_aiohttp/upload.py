@@ -92,7 +92,8 @@ class Upload:
     async def _write(self, data: bytes, is_chunked: bool) -> bool:
         connection, view = self._connection, memoryview(data)
         for start in range(0, len(view), _PIECE):
-            if self._is_answered():
+            # Closing: a write has failed, which the next step of the loop reports. asyncio logs each further one.
+            if connection.transport.is_closing() or self._is_answered():
                 return False
             piece = view[start : start + _PIECE]
             connection.transport.write(

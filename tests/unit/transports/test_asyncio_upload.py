@@ -10,7 +10,7 @@ from unittest.mock import AsyncMock, Mock
 import pytest
 
 from http_service_client import Timeout
-from http_service_client.http.bodies.body import stream_body
+from http_service_client.http.bodies.body import RequestBody, stream_body
 from http_service_client.http.http1.framing import ParserSettings
 from http_service_client.transports.over_aiohttp.connection import Connection
 from http_service_client.transports.over_aiohttp.limits import Limits
@@ -54,7 +54,9 @@ def test_a_response_without_end_is_not_buffered_during_an_upload() -> None:
 
     async def upload() -> None:
         connection = Connection(asyncio.get_running_loop(), ParserSettings(), None, Mock(), Mock())
-        connection.connection_made(Mock(asyncio.Transport, get_write_buffer_size=lambda: 0))
+        connection.connection_made(
+            Mock(asyncio.Transport, get_write_buffer_size=lambda: 0, is_closing=lambda: False)
+        )
         transport = connection.transport
 
         async def source() -> AsyncIterator[bytes]:
@@ -71,5 +73,17 @@ def test_a_response_without_end_is_not_buffered_during_an_upload() -> None:
         connection.begin("POST")
         sender = Upload(connection, Limits(Timeout(total=None)))
         assert await sender.send(stream_body(source(), "data"), is_chunked=True)
+
+    run_task(upload())
+
+
+def test_nothing_is_written_after_a_write_that_failed() -> None:
+    """The connection is lost only in the next step of the loop, and asyncio logs each write until then."""
+
+    async def upload() -> None:
+        connection: Any = Mock(is_lost=False, has_unread=False, is_full=False)
+        connection.transport.is_closing.side_effect = [False, True]
+        assert not await Upload(connection, Mock()).send(RequestBody(bytes(300_000)), is_chunked=False)
+        connection.transport.write.assert_called_once()
 
     run_task(upload())
