@@ -10,7 +10,7 @@ from ...core.outcomes import ended_by_close
 from ...core.timeouts import Timeout
 from ...errors import Failure
 from ...http.messages import HttpRequest
-from ..failures import failure_of
+from ..failures import Phase, failure_of
 from .errors import ERRORS, translate_error
 from .exchange_timer import ExchangeTimer
 from .limits import shorter
@@ -46,11 +46,9 @@ class AiohttpBodySource:
             error = TimeoutError()
         except ERRORS as failed:
             error = failed
-        protocol = self._connection
         try:
-            exchange = ExchangeTimer(timeout, proxy=None)
-            exchange.connection = protocol
-            phase, error = translate_error(exchange.phase, error, exchange.connection_error)
+            lost_by = getattr(self._connection, "fatal_error", None)
+            phase, error = translate_error(Phase.RECEIVE, error, lost_by)
             failure = failure_of(phase, error, self._request, timeout, timed_out)
             return ended_by_close(failure) if self._sessions.is_closed else failure
         finally:
