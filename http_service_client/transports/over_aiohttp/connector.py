@@ -73,9 +73,8 @@ async def connect(
             resumption.failed()
         # Cancelled at the end of the handshake, asyncio would still send its close_notify, on a closed socket.
         connection.abort()
-        pool.forget(
-            connection
-        )  # asyncio reports no loss during a handshake, and uvloop none of one that was cancelled
+        # asyncio reports no loss during a handshake, and uvloop none of a connection whose making was cancelled.
+        pool.forget(connection)
         sock.close()
         raise
     connection.resumption = resumption
