@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
-__all__ = ["SeamNotice", "is_replaced", "names_used_by", "parameters_of", "waits_for_imports"]
+__all__ = ["SeamNotice", "is_replaced", "names_in", "names_used_by", "parameters_of", "waits_for_imports"]
 
 
 def names_used_by(*owners: Any) -> frozenset[str]:
@@ -24,6 +24,13 @@ def names_used_by(*owners: Any) -> frozenset[str]:
     A class stands for itself and for those of its bases that come from the same package.
     """
     return frozenset(name for owner in owners for code in _codes(owner) for name in _names(code))
+
+
+def names_in(module: ModuleType) -> frozenset[str]:
+    """The names that the code of a module uses, as it was loaded: whatever has hooked into its functions since then."""
+    loader = getattr(module.__spec__, "loader", None)
+    code = loader.get_code(module.__name__) if hasattr(loader, "get_code") else None
+    return frozenset() if code is None else frozenset(_names(code))
 
 
 def _codes(owner: Any) -> Iterator[CodeType]:

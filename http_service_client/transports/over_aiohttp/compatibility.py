@@ -17,12 +17,13 @@ after which it does not.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import aiohttp
 
-from ..seams import SeamNotice, names_used_by, parameters_of
+from ..seams import SeamNotice, names_in, parameters_of
 
 __all__ = ["AIOHTTP", "KEEPS_ALIVE", "MAKES_SOCKETS", "SEES_CONNECTIONS"]
 
@@ -46,7 +47,7 @@ def _has(owner: Any, *names: str) -> bool:
 
 # Whether the session gets its connections by `connect`, which ours replaces.
 SEES_CONNECTIONS = (
-    "connect" in names_used_by(aiohttp.ClientSession)
+    "connect" in names_in(sys.modules[aiohttp.ClientSession.__module__])
     and _has(aiohttp.TCPConnector, "connect")
     and _has(_Connection, "transport", "close")
 )
@@ -55,7 +56,7 @@ KEEPS_ALIVE = (
     SEES_CONNECTIONS
     and _has(_Connection, "add_callback", "protocol")
     and _has(_ResponseHandler, "force_close", "should_close")
-    and "should_close" in names_used_by(aiohttp.TCPConnector, _Connection)
+    and "should_close" in names_in(sys.modules[_Connection.__module__])
 )
 
 # Whether the sockets of connections can be made here. It is documented.
@@ -73,13 +74,15 @@ def _gone() -> Iterator[str]:
 
 
 def _effect() -> str:
-    refused = "SOCKS proxies"
+    refused = ["SOCKS proxies"]
     if not MAKES_SOCKETS:
-        refused += ", Unix sockets, and options of sockets"
+        refused.append("Unix sockets, and options of sockets")
     if not SEES_CONNECTIONS:
-        refused += ", and calls under an egress policy,"
-    effect = "asyncio calls that another library has hooked into use a new connection for each request"
-    return effect if SEES_CONNECTIONS and MAKES_SOCKETS else f"{effect}; in these, {refused} are refused"
+        refused.append("calls under an egress policy")
+    effects = [] if KEEPS_ALIVE else ["each request has a new connection"]
+    if not (MAKES_SOCKETS and SEES_CONNECTIONS):
+        effects.append(f"{', '.join(refused)} are refused")
+    return f"in asyncio calls that another library has hooked into, {'; '.join(effects)}"
 
 
 AIOHTTP = SeamNotice("aiohttp", aiohttp.__version__, _gone(), _effect())
