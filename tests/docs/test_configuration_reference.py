@@ -169,7 +169,7 @@ def rows_under(heading: str) -> list[Row]:
 def parameters(heading: str) -> dict[str, Any]:
     """The settings that the code accepts, with their defaults."""
     taker = {
-        call: CallBuilder.build,
+        call: CallBuilder._requested,
         download: HttpServiceClient.download,
         events: HttpServiceClient.events,
         fallback: package.FallbackPolicy,
@@ -180,7 +180,7 @@ def parameters(heading: str) -> dict[str, Any]:
         chaos: package.ChaosPolicy,
     }.get(TAKERS[heading], TAKERS[heading])
     found = dict(inspect.signature(taker).parameters)
-    if taker is CallBuilder.build:  # the other keywords are looked at only where there are any
+    if taker is CallBuilder._requested:  # the other keywords are looked at only where there are any
         for name, parameter in inspect.signature(CallBuilder._special).parameters.items():
             found.setdefault(name, parameter)
     private = [name for name in found if name.startswith("_")]
