@@ -13,9 +13,6 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
-    from typing import Any
-
     from typing_extensions import TypeVar, Unpack
 
     from ..http.messages import HttpResponse
@@ -90,7 +87,7 @@ class Verbs(ABC):
         when left out.
         Raises as `request`.
         """
-        return _call(self, "GET", url, response_type, options)
+        return self.request("GET", url, response_type=response_type, **options)
 
     def post(
         self, url: str, *, response_type: type[T] | None = None, **options: Unpack[StreamRequestOptions]
@@ -129,7 +126,7 @@ class Verbs(ABC):
         when left out.
         Raises as `request`.
         """
-        return _call(self, "POST", url, response_type, options)
+        return self.request("POST", url, response_type=response_type, **options)
 
     def put(
         self, url: str, *, response_type: type[T] | None = None, **options: Unpack[StreamRequestOptions]
@@ -168,7 +165,7 @@ class Verbs(ABC):
         when left out.
         Raises as `request`.
         """
-        return _call(self, "PUT", url, response_type, options)
+        return self.request("PUT", url, response_type=response_type, **options)
 
     def patch(
         self, url: str, *, response_type: type[T] | None = None, **options: Unpack[StreamRequestOptions]
@@ -207,7 +204,7 @@ class Verbs(ABC):
         when left out.
         Raises as `request`.
         """
-        return _call(self, "PATCH", url, response_type, options)
+        return self.request("PATCH", url, response_type=response_type, **options)
 
     def delete(
         self, url: str, *, response_type: type[T] | None = None, **options: Unpack[StreamRequestOptions]
@@ -246,7 +243,7 @@ class Verbs(ABC):
         when left out.
         Raises as `request`.
         """
-        return _call(self, "DELETE", url, response_type, options)
+        return self.request("DELETE", url, response_type=response_type, **options)
 
     def head(
         self, url: str, *, response_type: type[T] | None = None, **options: Unpack[StreamRequestOptions]
@@ -285,7 +282,7 @@ class Verbs(ABC):
         when left out.
         Raises as `request`.
         """
-        return _call(self, "HEAD", url, response_type, options)
+        return self.request("HEAD", url, response_type=response_type, **options)
 
     def options(
         self, url: str, *, response_type: type[T] | None = None, **options: Unpack[StreamRequestOptions]
@@ -324,7 +321,7 @@ class Verbs(ABC):
         when left out.
         Raises as `request`.
         """
-        return _call(self, "OPTIONS", url, response_type, options)
+        return self.request("OPTIONS", url, response_type=response_type, **options)
 
     def query(
         self, url: str, *, response_type: type[T] | None = None, **options: Unpack[StreamRequestOptions]
@@ -363,7 +360,7 @@ class Verbs(ABC):
         when left out.
         Raises as `request`.
         """
-        return _call(self, "QUERY", url, response_type, options)
+        return self.request("QUERY", url, response_type=response_type, **options)
 
     async def get_async(
         self, url: str, *, response_type: type[T] | None = None, **options: Unpack[StreamRequestOptions]
@@ -402,7 +399,7 @@ class Verbs(ABC):
         when left out.
         Raises as `request_async`.
         """
-        return await _call_async(self, "GET", url, response_type, options)
+        return await self.request_async("GET", url, response_type=response_type, **options)
 
     async def post_async(
         self, url: str, *, response_type: type[T] | None = None, **options: Unpack[StreamRequestOptions]
@@ -441,7 +438,7 @@ class Verbs(ABC):
         when left out.
         Raises as `request_async`.
         """
-        return await _call_async(self, "POST", url, response_type, options)
+        return await self.request_async("POST", url, response_type=response_type, **options)
 
     async def put_async(
         self, url: str, *, response_type: type[T] | None = None, **options: Unpack[StreamRequestOptions]
@@ -480,7 +477,7 @@ class Verbs(ABC):
         when left out.
         Raises as `request_async`.
         """
-        return await _call_async(self, "PUT", url, response_type, options)
+        return await self.request_async("PUT", url, response_type=response_type, **options)
 
     async def patch_async(
         self, url: str, *, response_type: type[T] | None = None, **options: Unpack[StreamRequestOptions]
@@ -519,7 +516,7 @@ class Verbs(ABC):
         when left out.
         Raises as `request_async`.
         """
-        return await _call_async(self, "PATCH", url, response_type, options)
+        return await self.request_async("PATCH", url, response_type=response_type, **options)
 
     async def delete_async(
         self, url: str, *, response_type: type[T] | None = None, **options: Unpack[StreamRequestOptions]
@@ -558,7 +555,7 @@ class Verbs(ABC):
         when left out.
         Raises as `request_async`.
         """
-        return await _call_async(self, "DELETE", url, response_type, options)
+        return await self.request_async("DELETE", url, response_type=response_type, **options)
 
     async def head_async(
         self, url: str, *, response_type: type[T] | None = None, **options: Unpack[StreamRequestOptions]
@@ -597,7 +594,7 @@ class Verbs(ABC):
         when left out.
         Raises as `request_async`.
         """
-        return await _call_async(self, "HEAD", url, response_type, options)
+        return await self.request_async("HEAD", url, response_type=response_type, **options)
 
     async def options_async(
         self, url: str, *, response_type: type[T] | None = None, **options: Unpack[StreamRequestOptions]
@@ -636,7 +633,7 @@ class Verbs(ABC):
         when left out.
         Raises as `request_async`.
         """
-        return await _call_async(self, "OPTIONS", url, response_type, options)
+        return await self.request_async("OPTIONS", url, response_type=response_type, **options)
 
     async def query_async(
         self, url: str, *, response_type: type[T] | None = None, **options: Unpack[StreamRequestOptions]
@@ -675,23 +672,4 @@ class Verbs(ABC):
         when left out.
         Raises as `request_async`.
         """
-        return await _call_async(self, "QUERY", url, response_type, options)
-
-
-# Most calls have no options, and to pass on none takes a quarter of a microsecond. (Not methods: subclasses have names of their own.)
-
-
-def _call(
-    client: Verbs, method: str, url: str, response_type: type[T] | None, options: StreamRequestOptions
-) -> HttpResponse[T]:
-    if options:
-        return client.request(method, url, response_type=response_type, **options)
-    return client.request(method, url, response_type=response_type)
-
-
-def _call_async(
-    client: Verbs, method: str, url: str, response_type: type[T] | None, options: StreamRequestOptions
-) -> Coroutine[Any, Any, HttpResponse[T]]:
-    if options:
-        return client.request_async(method, url, response_type=response_type, **options)
-    return client.request_async(method, url, response_type=response_type)
+        return await self.request_async("QUERY", url, response_type=response_type, **options)
