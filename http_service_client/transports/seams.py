@@ -29,7 +29,8 @@ def names_used_by(*owners: Any) -> frozenset[str]:
 def names_in(module: ModuleType) -> frozenset[str]:
     """The names that the code of a module uses, as it was loaded: whatever has hooked into its functions since then."""
     loader = getattr(module.__spec__, "loader", None)
-    code = loader.get_code(module.__name__) if hasattr(loader, "get_code") else None
+    get_code = getattr(loader, "get_code", None)
+    code = None if get_code is None else get_code(module.__name__)
     return frozenset() if code is None else frozenset(_names(code))
 
 

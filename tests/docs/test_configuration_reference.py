@@ -181,6 +181,7 @@ def parameters(heading: str) -> dict[str, Any]:
     }.get(TAKERS[heading], TAKERS[heading])
     found = dict(inspect.signature(taker).parameters)
     if taker is CallBuilder._requested:  # the other keywords are looked at only where there are any
+        found["response_type"] = inspect.signature(CallBuilder.build).parameters["response_type"]
         for name, parameter in inspect.signature(CallBuilder._special).parameters.items():
             found.setdefault(name, parameter)
     private = [name for name in found if name.startswith("_")]
