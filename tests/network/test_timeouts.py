@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from http_service_client import ReadTimeoutError, Timeout
 from http_service_client.testing.server import LoopbackServer, drip, raw, respond, stall, stall_reading
-from kit.front_ends import FrontEnd
+from kit.front_ends import AsyncioFrontEnd, FrontEnd
 from kit.stopwatch import Stopwatch
 from network.faults import Certificates, dripping_tls, failing, served, slots_in_use
 
@@ -176,6 +177,18 @@ def test_the_connect_timeout_bounds_the_tls_handshake(front_end: FrontEnd, mute:
     assert (caught.type, caught.sent, caught.cause) == ("ConnectTimeoutError", "never_sent", "TimeoutError")
     assert caught.message == f"could not connect to https://{mute} within the connect timeout"
     caught.check_took(0.2)
+
+
+@pytest.mark.parametrize("http2", [False, True], ids=["http/1.1", "http/2"])
+def test_nothing_else_bounds_the_tls_handshake(
+    mute: str, monkeypatch: pytest.MonkeyPatch, http2: bool
+) -> None:
+    """asyncio would end it after a minute, whatever the connect timeout is."""
+    monkeypatch.setattr(asyncio.constants, "SSL_HANDSHAKE_TIMEOUT", 0.05)
+    with AsyncioFrontEnd() as front_end:
+        client = front_end.client(http2=http2)
+        caught = failing(front_end, client, "GET", f"https://{mute}/", timeout=Timeout(connect=0.3))
+    assert (caught.type, caught.sent) == ("ConnectTimeoutError", "never_sent")
 
 
 @pytest.mark.parametrize(

@@ -231,6 +231,25 @@ def test_an_early_response_that_ends_with_the_connection_is_read(
         watch.check_took(0.0)
 
 
+def test_a_response_is_read_though_the_server_closed_at_once(front_end: FrontEnd) -> None:
+    """With unread bytes of the upload: its reset ends our next write, and what it had sent before is still there."""
+
+    def serve(accepted: socket.socket, is_over: threading.Event) -> None:
+        received = b""
+        while b"\r\n\r\n" not in received:
+            received += accepted.recv(65536)
+        accepted.sendall(REFUSAL)
+        accepted.close()
+
+    with served(serve) as address:
+        client = front_end.client(enable_retry_policy=False, enable_circuit_breaker=False)
+        for _ in range(10):
+            response = front_end.request(
+                client, "POST", f"http://{address}/", data=b"x" * 20_000_000, timeout=20
+            )
+            assert (response.status_code, response.text) == (413, "too much")
+
+
 @pytest.fixture
 def small_buffers(monkeypatch: pytest.MonkeyPatch) -> None:
     """The system buffers few bytes of an upload, as over a slow network."""

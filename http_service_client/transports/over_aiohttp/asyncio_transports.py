@@ -21,9 +21,24 @@ from ...errors import EgressRefusedError
 if TYPE_CHECKING:
     from ...http.egress import EgressPolicy
 
-__all__ = ["check_peer", "close_socket", "end_task", "idle_closer", "resolver_for", "write_buffer_size"]
+__all__ = [
+    "NEVER",
+    "check_peer",
+    "close_socket",
+    "end_task",
+    "idle_closer",
+    "last_bytes",
+    "resolver_for",
+    "write_buffer_size",
+]
 
 Resolver = Callable[[asyncio.Future[Any], Any], None]
+
+NEVER = 10_000_000.0
+"""Seconds for a handshake of TLS whose time is limited otherwise: asyncio would end it after a minute."""
+
+_PIECE = 64 * 1024  # bytes
+_MOST_PIECES = 8
 
 
 def _raw_transport(transport: Any) -> Any:
@@ -53,6 +68,21 @@ def close_socket(transport: Any) -> None:
     if sock is not None:
         sock.close()
         raw._sock = None
+
+
+def last_bytes(transport: Any) -> bytes:
+    """What has arrived on a connection that a write has ended, and that asyncio closes without reading it.
+
+    A server that refuses an upload may send its response, and close at once. asyncio's own transports without TLS have
+    their socket until `connection_lost` is over; of others there is nothing.
+    """
+    sock = getattr(transport, "_sock", None)
+    pieces: list[bytes] = []
+    if sock is not None:
+        with suppress(OSError):
+            while len(pieces) < _MOST_PIECES and (piece := sock.recv(_PIECE)):
+                pieces.append(piece)
+    return b"".join(pieces)
 
 
 def idle_closer(pool: Any) -> Callable[[Any], None]:

@@ -22,7 +22,7 @@ from ...http.redirects import REDIRECT_CODES
 from ..lifetime import Lifetime
 from ..network.polling import readability_check
 from ..network.tls_sessions import Resumption
-from .asyncio_transports import close_socket, resolver_for, write_buffer_size
+from .asyncio_transports import close_socket, last_bytes, resolver_for, write_buffer_size
 
 __all__ = ["Connection"]
 
@@ -256,6 +256,8 @@ class Connection(asyncio.Protocol):
         """It is gone, with the error; None after an orderly end."""
         if self.error is None and not self.is_lost and isinstance(exc, OSError):
             self.error = exc.with_traceback(None)
+            if (self._is_reading or self._whole is not None) and (data := last_bytes(self.transport)):
+                self.data_received(data)
         self._receive_end()
         if self._alarm is not None:
             self._alarm.cancel()

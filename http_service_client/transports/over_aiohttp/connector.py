@@ -6,7 +6,7 @@ import asyncio
 import socket
 import ssl
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...http.http1.head import request_head
 from ...http.proxies.urls import HttpProxy, Proxy, SocksProxy
@@ -18,6 +18,7 @@ from ..network.resolver import Address, address_text, permitted, resolve_async
 from ..network.socks5 import connect_by_socks_async, destination
 from ..network.tls_sessions import RESUMPTION, resumption_for
 from ..network.unix import connect_to_unix_async
+from .asyncio_transports import NEVER
 from .connection import Connection
 from .pool import Pool
 
@@ -65,7 +66,11 @@ async def connect(
                 connection.start_over()  # before TLS, within which the origin may be the first to send something
                 RESUMPTION.set(resumption)
                 within_tunnel = await loop.start_tls(
-                    connection.transport, connection, context, server_hostname=_server_name(url)
+                    connection.transport,
+                    connection,
+                    context,
+                    server_hostname=_server_name(url),
+                    ssl_handshake_timeout=NEVER,
                 )
                 connection.connection_made(within_tunnel)  # type: ignore[arg-type]  # None is what it returns without a task
     except BaseException:
@@ -118,8 +123,10 @@ async def _start(
     context: ssl.SSLContext | None,
     peer: Url,
 ) -> None:
-    name = None if context is None else _server_name(peer)
-    await loop.create_connection(lambda: connection, sock=sock, ssl=context, server_hostname=name)
+    tls: dict[str, Any] = {}
+    if context is not None:
+        tls = {"ssl": context, "server_hostname": _server_name(peer), "ssl_handshake_timeout": NEVER}
+    await loop.create_connection(lambda: connection, sock=sock, **tls)
 
 
 def _server_name(url: Url) -> str:

@@ -20,7 +20,7 @@ from ..network.happy_eyeballs import connect_to_any_async
 from ..network.resolver import address_text, permitted, resolve_async
 from ..network.tls import TlsSettings
 from ..network.tls_sessions import RESUMPTION, resumption_for
-from ..over_aiohttp.asyncio_transports import close_socket, idle_closer
+from ..over_aiohttp.asyncio_transports import NEVER, close_socket, idle_closer
 from .connection import Http2Connection
 from .stream import NotProcessedError
 
@@ -161,7 +161,11 @@ class Http2Pool:
         RESUMPTION.set(resumption)  # in this task alone
         try:
             await self.loop.create_connection(
-                lambda: connection, sock=sock, ssl=context, server_hostname=url.host.rstrip(".")
+                lambda: connection,
+                sock=sock,
+                ssl=context,
+                server_hostname=url.host.rstrip("."),
+                ssl_handshake_timeout=NEVER,
             )
         except BaseException:
             if resumption is not None:
