@@ -157,13 +157,8 @@ class Connection(asyncio.Protocol):
 
     def end_exchange(self) -> None:
         """The response was read to its end."""
-        if self._unread and not self._is_reading:
-            self.must_close = (
-                True  # on some loops, bytes may arrive between the response and this: of nobody's request
-            )
         if self._is_reading:
             self._is_reading = False
-            self._unread = 0
             self._resume_reading()
             if self.parser.rest:  # of nobody's request
                 self.must_close = True
@@ -171,6 +166,7 @@ class Connection(asyncio.Protocol):
         elif self._unread:
             # As well: it came after a response that was handed over whole, and before the task that awaits that ran.
             self.must_close = True
+        self._unread = 0
         if self.resumption is not None:
             self.keep_session()
 
