@@ -175,7 +175,7 @@ class Story:
     def _call(self, client: HttpServiceClient, method: str, url: str, **options: Any) -> None:
         """Begin a call as `HttpServiceClient.request` does, and leave its waits to the simulator."""
         builder = client._call_builder
-        call = builder.build(method, url, response_type=None, **options)
+        call = builder.build(method, url, None, **options)
         running = builder.backends.foreign_blocking().running
         run: Run[Any] = self._simulator.spawn(builder.pipelines.of(call)(call.request, call))
         running.add(id(run))
