@@ -80,7 +80,7 @@ class InterceptorsLayer:
         call.request = request = original.copy()
         outcome: Outcome | None = None
         for interceptor in self._request_interceptors:
-            result = interceptor.call(request, call)
+            result: Any = interceptor.call(request, call)
             if result is request:  # nearly always
                 continue
             if not isinstance(result, HttpRequest):
@@ -101,16 +101,17 @@ class InterceptorsLayer:
             outcome = yield from proceed(request, call)
         if isinstance(outcome, Failure):
             return outcome
-        if outcome.request is None:
-            outcome.request = request
+        response: HttpResponse = outcome
+        if response.request is None:
+            response.request = request
         for interceptor in self._response_interceptors:
-            result = interceptor.call(outcome, call)
-            if result is not outcome and not isinstance(result, HttpResponse):
+            result = interceptor.call(response, call)
+            if result is not response and not isinstance(result, HttpResponse):
                 result = yield from _resolved(result, call)
                 if not isinstance(result, HttpResponse):
-                    return _unusable(interceptor, result, "an HttpResponse", outcome)
-            outcome = result
-        return outcome
+                    return _unusable(interceptor, result, "an HttpResponse", response)
+            response = result
+        return response
 
 
 def _unusable(
