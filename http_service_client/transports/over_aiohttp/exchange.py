@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-from dataclasses import replace
 from io import BytesIO
 from typing import Any
 
@@ -264,7 +263,7 @@ class Exchange:
         """More of a body that was left open."""
         limit = shorter(timeout.read, timeout.total)
         limits = self._limits
-        limits.began, limits.timeout = limits.now(), replace(timeout, total=None)
+        limits.began, limits.timeout = limits.now(), timeout
         error: BaseException
         timed_out = False
         try:
