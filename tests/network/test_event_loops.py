@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import socket
 import sys
 import threading
 import warnings
@@ -14,13 +15,13 @@ from unittest.mock import Mock
 
 import pytest
 
-from http_service_client import ClientClosedError, HttpClientConfig, HttpServiceClient
+from http_service_client import ClientClosedError, HttpClientConfig, HttpServiceClient, ProxyError, Timeout
 from http_service_client.errors import ConnectionLostError, RequestTimeoutError
 from http_service_client.testing.server import Action, LoopbackServer, Received, answer, respond, stall
 from http_service_client.transports.over_aiohttp import sessions as over_aiohttp_sessions
 from http_service_client.transports.over_aiohttp.asyncio_transports import close_socket, write_buffer_size
 from kit.front_ends import FrontEnd
-from network.faults import Certificates, slots_in_use
+from network.faults import Certificates, served, slots_in_use
 
 
 @pytest.fixture(autouse=True)
@@ -398,6 +399,55 @@ def test_both_timeouts_may_come_in_the_same_tick(server: LoopbackServer, ours: f
             assert task.cancelling() == 0
 
     asyncio.run(calls())
+
+
+async def some_pieces() -> AsyncIterator[bytes]:
+    for _ in range(10):
+        yield b"x" * 50_000
+        await asyncio.sleep(0)
+
+
+UPLOADS: dict[str, Callable[[], dict[str, Any]]] = {
+    "nothing": dict,
+    "a long body": lambda: {"data": b"x" * 1_000_000},
+    "with a write timeout": lambda: {"data": b"x", "timeout": Timeout(total=10, write=5)},
+    "a generator": lambda: {"data": some_pieces()},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("way", ["direct", "tunnel"])
+@pytest.mark.parametrize("upload", UPLOADS)
+def test_a_connection_that_ends_at_once_is_lost_on_each_kind_of_loop(
+    kind: str, way: str, upload: str, certificates: Certificates
+) -> None:
+    """uvloop raises RuntimeError where one writes to a transport that has ended, or has it read on."""
+
+    def serve(accepted: socket.socket, is_over: threading.Event) -> None:
+        if way == "tunnel":
+            accepted.recv(65536)
+            accepted.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        accepted.close()
+
+    async def calls() -> None:
+        with served(serve) as address:
+            proxy = {"proxy": f"http://{address}"} if way == "tunnel" else {}
+            config = HttpClientConfig(
+                enable_retry_policy=False,
+                enable_circuit_breaker=False,
+                connection_pool=certificates.pool(),
+                **proxy,
+            )
+            async with HttpServiceClient(config) as client:
+                for _ in range(20):
+                    url = "https://localhost:9/" if way == "tunnel" else f"http://{address}/"
+                    with pytest.raises(ProxyError if way == "tunnel" else ConnectionLostError):
+                        await client.post_async(url, **UPLOADS[upload]())
+                (pool,) = client._backends._over_aiohttp._pools.all()
+                await asyncio.sleep(0.01)
+                assert not pool._open
+
+    in_a_loop(calls(), kind)
 
 
 # As an error, this warning hangs uvloop.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ pytest.importorskip("h2", reason="the extra http2 is not installed")
 
 from h2.settings import SettingCodes
 
-from http_service_client import ConstantBackoff, HttpServiceClient, RetryPolicy, Timeout
+from http_service_client import ConnectionPoolConfig, ConstantBackoff, HttpServiceClient, RetryPolicy, Timeout
 from http_service_client.transports.over_h2.connection import Http2Connection
 from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd
 from kit.http2_server import Exchange, Http2Server, NewClient
@@ -49,11 +51,14 @@ def test_a_server_that_takes_no_streams_gets_no_further_connection(
 
 @pytest.mark.parametrize("ending", ["idle", "ended"])
 def test_later_connections_resume_the_session_of_an_earlier_one(
-    front_end: FrontEnd, new_client: NewClient, http2_server: Http2Server, ending: str
+    front_end: FrontEnd, certificates: Certificates, http2_server: Http2Server, ending: str, tmp_path: Path
 ) -> None:
     """From the third one on, as over HTTP/1.1; whoever ends the connection."""
     http2_server.on("/", *[(ok if ending == "idle" else ok_and_hang_up)] * 3)
-    client = new_client()
+    # A file of its own, so that the context is, too: the port may be that of an earlier server, whom the shared one knows.
+    authority = shutil.copy(certificates.ca_file, tmp_path / "authority.pem")
+    pool = ConnectionPoolConfig(ssl_ca_file=authority)
+    client = front_end.client(http2=True, base_timeout=5.0, connection_pool=pool)
     for _ in range(3):
         assert front_end.request(client, "GET", http2_server.url + "/").text == "ok"
         client.drop_idle_connections()

@@ -105,10 +105,15 @@ class Connection(asyncio.Protocol):
         self._ends_at = ends_at
         if ends_at is not None and ends_at < self._looks_at - _TOLERANCE:
             self._look_at(ends_at)
-        self.transport.write(request)
+        self.write(request)
         if self.is_lost or self._unread:  # lost as soon as it was made, or the server has spoken first
             self._read_in_pieces()
         return whole
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Write bytes, unless the connection has ended, which its reader learns. uvloop would raise RuntimeError then."""
+        if not self.transport.is_closing():
+            self.transport.write(data)
 
     def begin(self, method: str) -> None:
         """A request with this method is about to be sent: its response is read in pieces."""
@@ -131,8 +136,9 @@ class Connection(asyncio.Protocol):
     def _resume_reading(self) -> None:
         if self._is_paused:
             self._is_paused = False
-            # In an empty context: the transport would keep that of the present call alive.
-            Context().run(self.transport.resume_reading)
+            if not self.transport.is_closing():  # as in `write`
+                # In an empty context: the transport would keep that of the present call alive.
+                Context().run(self.transport.resume_reading)
 
     def drained(self) -> asyncio.Future[Any]:
         """Done when the kernel has accepted most of what was written, and as `changed`."""

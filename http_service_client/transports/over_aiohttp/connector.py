@@ -136,7 +136,7 @@ def _server_name(url: Url) -> str:
 async def _open_tunnel(connection: Connection, url: Url, proxy: HttpProxy) -> None:
     target = f"[{url.host}]:{url.port}" if ":" in url.host else f"{url.host}:{url.port}"
     connection.begin("CONNECT")
-    connection.transport.write(request_head("CONNECT", target, target, proxy.fields))
+    connection.write(request_head("CONNECT", target, target, proxy.fields))
     while (head := connection.parser.read_head()) is None:
         if connection.error is not None:
             raise connection.error

@@ -185,11 +185,11 @@ class Exchange:
         body = request.outgoing_body
         try:
             if body.length == 0 or is_short(body.content):
-                connection.transport.write(request_bytes(request, proxy))
+                connection.write(request_bytes(request, proxy))
             else:
                 self._is_sent = False
                 is_chunked = "Content-Length" not in request.headers
-                connection.transport.write(head_bytes(request, proxy, is_chunked))
+                connection.write(head_bytes(request, proxy, is_chunked))
                 self._is_sent = await upload.send(body, is_chunked=is_chunked)
             if self._is_sent:
                 await upload.finish()

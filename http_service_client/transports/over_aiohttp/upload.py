@@ -86,7 +86,7 @@ class Upload:
             if not await self._write(chunk, is_chunked):
                 return False
         if is_chunked:
-            self._connection.transport.write(b"0\r\n\r\n")
+            self._connection.write(b"0\r\n\r\n")
         return True
 
     async def _write(self, data: bytes, is_chunked: bool) -> bool:
@@ -96,9 +96,7 @@ class Upload:
             if connection.transport.is_closing() or self._is_answered():
                 return False
             piece = view[start : start + _PIECE]
-            connection.transport.write(
-                b"".join((b"%x\r\n" % len(piece), piece, b"\r\n")) if is_chunked else piece
-            )
+            connection.write(b"".join((b"%x\r\n" % len(piece), piece, b"\r\n")) if is_chunked else piece)
             while connection.is_full and not self._is_answered():
                 await self._until_taken()
         return True

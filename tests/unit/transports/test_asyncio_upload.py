@@ -84,6 +84,6 @@ def test_nothing_is_written_after_a_write_that_failed() -> None:
         connection: Any = Mock(is_lost=False, has_unread=False, is_full=False)
         connection.transport.is_closing.side_effect = [False, True]
         assert not await Upload(connection, Mock()).send(RequestBody(bytes(300_000)), is_chunked=False)
-        connection.transport.write.assert_called_once()
+        connection.write.assert_called_once()
 
     run_task(upload())
