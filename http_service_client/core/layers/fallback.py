@@ -139,8 +139,8 @@ class FallbackLayer:
         for headers in (request.headers, response.headers):
             if "no-store" in parse_directives(headers.get_all("Cache-Control")):
                 return False
-        if sent is None:
-            return not member.adds_credentials
+        if sent is None:  # an interceptor has made the response
+            return not member.adds_credentials and call.options.auth is None
         names = vary_names(response.headers)
         if "*" in names or request_values(sent, names) != request_values(request, names):
             return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from http_service_client import FallbackPolicy, HttpClientConfig, HttpResponse
 from http_service_client.events import FallbackSource, FallbackUsed
 from kit.fakes import REFUSED, URL, Harness
 from kit.front_ends import FrontEnd
+from kit.interceptors import on_response
 
 DOWN = 503
 ONCE: dict[str, Any] = {"retry_policy": False}
@@ -175,6 +177,32 @@ def test_signers_sign_for_somebody(front_end: FrontEnd) -> None:
     harness = _harness(front_end, _good(), DOWN, request_signers=[sign])
     harness.request(**ONCE)
     assert harness.request(**ONCE).status_code == 503
+
+
+def _anew(response: HttpResponse, context: Any) -> HttpResponse:
+    """A response interceptor, whose response does not say which request was sent."""
+    return HttpResponse(response.status_code, content=response.content)
+
+
+@pytest.mark.parametrize(
+    ("settings", "call", "kept"),
+    [
+        ({}, {}, True),
+        ({"cookies": True}, {}, False),
+        ({"netrc": os.devnull}, {}, False),
+        ({"request_interceptors": [Adds("X-Trace")]}, {}, False),
+        ({"request_signers": [lambda request, context: None]}, {}, False),
+        ({}, {"auth": Flow()}, False),
+    ],
+    ids=["nothing", "jar", "netrc", "interceptor", "signer", "flow"],
+)
+def test_a_response_of_an_unknown_request_is_kept_if_nothing_adds_credentials(
+    front_end: FrontEnd, settings: dict[str, Any], call: dict[str, Any], kept: bool
+) -> None:
+    """What an interceptor has made anew may be a response to the request of any user."""
+    harness = _harness(front_end, _good("mine"), DOWN, response_interceptors=[on_response(_anew)], **settings)
+    harness.request(**ONCE, **call)
+    assert harness.request(**ONCE, **call).status_code == (200 if kept else 503)
 
 
 def test_memory_is_bounded(front_end: FrontEnd) -> None:
