@@ -245,8 +245,8 @@ class CacheLayer:
         """Send the request: if there is a stored response, as a question whether that one is valid still."""
         request, call = access.request, access.call
         if self._cache.flights.landings != access.landings:  # one may have brought the response since
-            known, found = found, (yield from access.find())
-            if found is not None and found != known:
+            found = yield from access.find()
+            if found is not None:
                 judgement = access.judge(found)
                 if judgement.use in (Use.FRESH, Use.STALE):
                     return access.use(found, judgement), Landing(found)
@@ -271,7 +271,7 @@ class CacheLayer:
             return access.use(found, access.judge(found), _words(outcome)), Landing(found, is_error=True)
         if isinstance(outcome, Failure):
             access.record_miss(found, outcome.error_type.__name__)
-            return outcome, Landing(None, is_error=True) if _concerns_others(outcome) else None
+            return outcome, Landing(None) if _concerns_others(outcome) else None
         reason = OVERTAKEN if flight.is_overtaken else access.why_not_stored(outcome)
         stored = None
         if reason is None:

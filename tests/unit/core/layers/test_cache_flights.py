@@ -128,6 +128,18 @@ def test_a_response_that_is_confirmed_is_shared_again() -> None:
     assert len(network.transport.sent) == 3
 
 
+def test_a_response_that_went_while_a_call_waited_is_not_asked_about() -> None:
+    """The first one learns that it is gone; the others send their requests without its tag."""
+    cached = cached_for(1, "x", ETag='"1"')
+    network = Async(cached, late(1.0, HttpResponse(404, headers={"Cache-Control": "no-store"})))
+    network.gather({})
+    network.clock.advance(10.0)
+    responses = network.gather({}, {}, {})
+    assert [response.status_code for response in responses] == [404] * 3
+    tags = [request.headers.get("If-None-Match") for request in network.transport.requests]
+    assert tags == [None, '"1"', None, None]
+
+
 def test_it_can_be_switched_off() -> None:
     """coalesce=False."""
     network = Async(late(1.0, cached_for(60)), coalesce=False)
