@@ -369,6 +369,23 @@ def test_a_change_ends_what_it_was_redirected_to(front_end: FrontEnd, outcome: A
     assert cached.get(target).text == "new"
 
 
+def test_a_change_ends_what_the_response_to_it_names(front_end: FrontEnd) -> None:
+    """That is the first of several, if it was redirected: the others are responses to a GET."""
+    here, there = "https://api.example.com/orders/7", "https://api.example.com/orders/8"
+    script = {
+        "/items": [HttpResponse(303, headers={"Location": "/a", "Content-Location": "/orders/7"})],
+        "/a": [HttpResponse(302, headers={"Location": "/b", "Content-Location": "/orders/8"})],
+        "/b": [HttpResponse(200)],
+        "/orders/7": [cached_for(60)],
+        "/orders/8": [cached_for(60)],
+    }
+    cached = Cached(front_end, script)
+    for url in (here, there):
+        cached.get(url)
+    assert len(cached.request("POST").history) == 2
+    assert [cached.get(url).from_cache for url in (here, there)] == [False, True]
+
+
 def test_a_redirect_to_get_ends_nothing_there(front_end: FrontEnd) -> None:
     """By 303 the next request reads."""
     target = "https://other.example.com/orders/7"

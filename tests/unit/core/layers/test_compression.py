@@ -140,6 +140,13 @@ def test_a_415_to_an_uncompressed_body_is_not_repeated(front_end: FrontEnd, call
     assert it.sends == 1
 
 
+def test_a_body_that_the_caller_encoded_is_sent_as_it_is(front_end: FrontEnd) -> None:
+    """Also if it could be made smaller: two codings would need two names in the header."""
+    it = harness(front_end)
+    it.request("POST", data=LONG, headers={"content-encoding": "x-own"})
+    assert sent(it) == [("x-own", "3000", 3000)]
+
+
 def test_each_hop_is_compressed_for_its_own_origin(front_end: FrontEnd) -> None:
     """Each origin may accept or reject the coding; a dropped body leaves no Content-Encoding behind."""
     moved = (307, {"Location": "https://b.test/"})

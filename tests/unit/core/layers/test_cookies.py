@@ -72,6 +72,21 @@ def test_a_header_has_no_more_bytes_than_servers_take(
     assert len(sent or "") == (8190 if is_sent else own_size)
 
 
+@pytest.mark.parametrize(("size", "is_sent"), [(4000, True), (4001, False)])
+def test_without_cookies_of_the_call_the_jar_has_all_the_room(
+    front_end: FrontEnd, size: int, is_sent: bool
+) -> None:
+    """8190 bytes, of which no separator to the call's own is taken."""
+    it = Harness(front_end, cookies=True)
+    cookies = {"a": "a" * 4000, "b": "b" * (8190 - len("a=; b=; c=") - 4000 - 100), "c": "c" * (size - 3900)}
+    for name, value in cookies.items():
+        it.client.cookies.set(A, name, value)  # type: ignore[union-attr]  # there is one
+    it.request(url=A)
+    pairs = [f"{name}={value}" for name, value in cookies.items()]
+    assert cookies_sent(it) == ["; ".join(pairs if is_sent else pairs[:2])]
+    assert len("; ".join(pairs)) == (8190 if is_sent else 8191)
+
+
 def test_each_hop_of_a_redirect_gets_the_cookies_of_the_jar(front_end: FrontEnd) -> None:
     """Each hop gets what the jar has for its URL at that moment, and no cookie of the previous hop."""
     it = Harness(

@@ -87,6 +87,25 @@ def test_a_server_can_forbid_a_retry(front_end: FrontEnd, said: str, attempts: i
     assert reasons == [StopReason.PUSHBACK if attempts == 1 else StopReason.EXHAUSTED]
 
 
+@pytest.mark.parametrize("status", [400, 401, 404, 499, 501, 505, 599])
+def test_a_server_can_forbid_a_retry_of_any_error(front_end: FrontEnd, status: int) -> None:
+    """Also where the policy would not have retried: the timeline says that the server was the reason."""
+    harness = Harness(front_end, (status, {"x-should-retry": "false"}), retry_policy_config=AT_ONCE)
+    assert (harness.request().status_code, harness.sends) == (status, 1)
+    assert [it.reason for it in harness.events if isinstance(it, RetryStopped)] == [StopReason.PUSHBACK]
+
+
+@pytest.mark.parametrize("repeats", [None, 201])
+@pytest.mark.parametrize("status", [200, 204, 304, 399])
+def test_a_success_has_no_retry_to_forbid(front_end: FrontEnd, status: int, repeats: int | None) -> None:
+    """The timeline does not speak of one, even where the policy repeats other successes."""
+    conditions = None if repeats is None else [RetryCondition.on_status_codes([repeats])]
+    policy = RetryPolicy(3, ConstantBackoff(0.0), conditions)
+    harness = Harness(front_end, (status, {"x-should-retry": "false"}), retry_policy_config=policy)
+    harness.request()
+    assert not [it for it in harness.events if isinstance(it, RetryStopped)]
+
+
 @pytest.mark.parametrize(
     ("method", "status", "attempts"), [("GET", 400, 2), ("POST", 400, 1), ("GET", 200, 1), ("GET", 302, 1)]
 )
