@@ -27,8 +27,9 @@ from http_service_client.drivers.aio import AsyncioDriver
 from http_service_client.drivers.blocking import BlockingDriver
 from http_service_client.drivers.simulator import Run, Simulator
 from http_service_client.errors import DeadlineExceededError, PoolTimeoutError, SentState
+from http_service_client.events import ConnectionAwaited
 from http_service_client.http.urls import origin_of
-from kit.fakes import SLOW, URL, FakeClock, FakeTransport, Harness
+from kit.fakes import ORIGIN, SLOW, URL, FakeClock, FakeTransport, Harness
 from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd, run_task
 
 
@@ -242,7 +243,7 @@ def test_both_slots_share_one_pool_timeout() -> None:
 
 @contextmanager
 def slot_granted_after(seconds: float, **options: Any) -> Iterator[Any]:
-    """The step of a call's plan that follows its wait for a slot, with the `plan` and its `clock`."""
+    """The step of a call's plan that follows its wait for a slot, with the `plan`, its `clock` and the `call`."""
     harness = Harness(BlockingFrontEnd(), max_connections_per_host=1)
     holder = harness.state.connections.acquire_later()
     call = harness.client._call_builder.build("GET", URL, retry_policy=None, **options)
@@ -250,7 +251,7 @@ def slot_granted_after(seconds: float, **options: Any) -> Iterator[Any]:
     assert isinstance(next(plan), Acquire)
     harness.clock.now += seconds
     holder.release()
-    yield SimpleNamespace(send=plan.send(True), plan=plan, clock=harness.clock)
+    yield SimpleNamespace(send=plan.send(True), plan=plan, clock=harness.clock, call=call)
     plan.close()
 
 
@@ -258,6 +259,21 @@ def test_a_wait_for_a_slot_takes_nothing_from_the_attempt() -> None:
     """The exchange after it has the whole timeout: the queue is the client's own, and no fault of the server."""
     with slot_granted_after(4.0, timeout=10.0) as after:
         assert (type(after.send), after.send.timeout.total) == (Send, 10.0)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 4.0])
+def test_a_wait_for_a_slot_is_in_the_timeline(seconds: float) -> None:
+    """Once for both slots, with the seconds that it took, in the attempt that waited."""
+    with slot_granted_after(seconds, timeout=10.0) as after:
+        (awaited,) = [event for event in after.call.events if isinstance(event, ConnectionAwaited)]
+    assert (awaited.attempt, awaited.key, awaited.waited, awaited.at) == (1, ORIGIN, seconds, seconds)
+
+
+def test_an_attempt_that_found_its_slot_free_waited_for_none(front_end: FrontEnd) -> None:
+    """Its timeline does not speak of one."""
+    harness = Harness(front_end)
+    harness.request()
+    assert not [event for event in harness.events if isinstance(event, ConnectionAwaited)]
 
 
 def test_a_wait_for_a_slot_ends_no_attempt_before_it_begins() -> None:

@@ -86,9 +86,10 @@ def test_a_circuit_that_is_open_from_the_start_is_reported(front_end: FrontEnd) 
         front_end.run(policy_of(3).apply(harness.calling()))
 
 
-def test_a_refusal_after_a_request_that_was_sent_is_reported(front_end: FrontEnd) -> None:
+@pytest.mark.parametrize("has_circuit", [True, False])
+def test_a_refusal_after_a_request_that_was_sent_is_reported(front_end: FrontEnd, has_circuit: bool) -> None:
     """The attempt has an outcome of its own: the charge was made, and the refusal of the audit must not hide it."""
-    harness = Harness(front_end, 503, 201, enable_retry_policy=False)
+    harness = Harness(front_end, 503, 201, enable_retry_policy=False, enable_circuit_breaker=has_circuit)
     audit = CircuitBreakerPolicy()
     audit.isolate()
 

@@ -86,6 +86,14 @@ def test_a_long_body_is_compressed_outside_the_event_loop(
     assert is_here is (is_in_the_loop or front_end.name == "blocking")
 
 
+def test_a_failure_causes_no_fallback(front_end: FrontEnd) -> None:
+    """It says nothing about the coding: it is the outcome, and the next body is compressed."""
+    it = harness(front_end, RESET, 200, **NO_RETRIES)
+    it.error(ConnectionLostError, "POST", data=LONG)
+    it.request("POST", data=LONG)
+    assert sent(it) == [PACKED, PACKED]
+
+
 @pytest.mark.parametrize("status", [400, 406, 413, 422, 501])
 def test_no_other_status_than_415_causes_a_fallback(front_end: FrontEnd, status: int) -> None:
     """The response is returned, and the uncompressed body is not sent."""
