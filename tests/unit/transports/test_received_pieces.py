@@ -126,6 +126,18 @@ def test_what_comes_after_the_last_record_is_not_lost(
     assert looks == waits  # an alert leaves nothing to read in the socket
 
 
+def test_a_connection_is_not_used_again_after_what_was_found_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Although its socket has nothing more: a later exchange would get the end, or the error, as its response."""
+    has_more = [True]
+    monkeypatch.setattr(connection, "read_waiter", lambda sock: lambda wait: has_more[0])
+    for end, is_reusable in ((WANT, True), (0, False), (ConnectionResetError(104, "reset by peer"), False)):
+        has_more[0] = True
+        opened = in_a_body(TlsWire(RECORD, end))
+        assert len(opened.read_body()) == RECORD
+        has_more[0] = False
+        assert opened.is_reusable() is is_reusable
+
+
 def test_a_socket_that_waits_itself_is_asked_for_one_record(looks: list[float | None]) -> None:
     """With gevent, to look for one more is to wait for it."""
     wire = TlsWire(RECORD, RECORD)
