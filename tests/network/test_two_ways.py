@@ -27,6 +27,8 @@ from http_service_client import (
 from http_service_client.http.content_codings.decoder import Decoder
 from http_service_client.http.http1.fast_path import FastHead
 from http_service_client.testing.server import Action, LoopbackServer, hang_up, raw, reset, respond, stall
+from http_service_client.transports.over_aiohttp import transport
+from http_service_client.transports.over_aiohttp.exchange import Exchange
 from kit.front_ends import AsyncioFrontEnd
 from network.hooked_path import go_through_aiohttp
 
@@ -209,6 +211,34 @@ def test_trace_configs_see_every_exchange(
     for _ in range(2):
         asyncio_front_end.request(client, "GET", server.url + "/")
     assert started == ["GET", "GET"]
+
+
+def test_a_small_exchange_on_a_kept_connection_is_one_step(
+    asyncio_front_end: AsyncioFrontEnd, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It goes the short way, which costs half as much; any other needs an `Exchange`."""
+    made: list[Any] = []
+
+    class Counted(Exchange):
+        def __init__(self, *about: Any) -> None:
+            made.append(about)
+            super().__init__(*about)
+
+    monkeypatch.setattr(transport, "Exchange", Counted)
+    server.script("/", respond(body="x"))
+    client = asyncio_front_end.client()
+    for options, is_short in (
+        ({}, False),  # it makes the connection
+        ({}, True),
+        ({"data": b"x" * 60_000}, True),
+        ({"data": b"x" * 70_000}, False),
+        ({"progress": lambda sent, total: None, "data": b"x"}, False),
+        ({"headers": {"Connection": "close"}}, False),
+    ):
+        made.clear()
+        asyncio_front_end.request(client, "POST", server.url + "/", **options)
+        assert (made == []) is is_short, options
+    assert [request.connection for request in server.requests] == [1] * 6
 
 
 def test_a_response_that_is_too_large_is_refused_at_the_limit(

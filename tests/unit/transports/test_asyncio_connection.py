@@ -88,6 +88,38 @@ def test_an_exchange_without_a_limit_is_not_cut_by_the_timer_of_another() -> Non
     run_task(run())
 
 
+def test_a_timer_that_was_replaced_ends_no_later_exchange() -> None:
+    """A shorter time replaces the timer of a longer one, which would go off during an exchange that has its own."""
+
+    async def run() -> None:
+        exchanges = Exchanges()
+        for seconds in (30.0, 1.0):
+            exchanges.begin(seconds)
+            exchanges.connection.data_received(HEAD + b"ok")
+        await exchanges.move(2.0)
+        whole = exchanges.begin(60.0)
+        await exchanges.move(29.0)
+        assert not whole.done()
+        await exchanges.move(32.0)
+        assert whole.result() is TIMED_OUT
+
+    run_task(run())
+
+
+def test_the_timer_of_a_cancelled_exchange_does_nothing() -> None:
+    """It may go off before the loop has closed the connection."""
+    reported: list[Any] = []
+
+    async def run() -> None:
+        exchanges = Exchanges()
+        exchanges.loop.set_exception_handler(lambda loop, context: reported.append(context))
+        exchanges.begin(1.0).cancel()
+        await exchanges.move(2.0)
+
+    run_task(run())
+    assert reported == []
+
+
 def test_the_exchanges_of_a_connection_share_a_timer() -> None:
     """Also those of one deadline, each of which has a little less time. A lost connection leaves none."""
 

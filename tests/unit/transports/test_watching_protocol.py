@@ -326,6 +326,7 @@ def test_a_fault_that_aiohttp_finds_ends_the_body_too() -> None:
         (WHOLE, ConnectionResetError(), ConnectionResetError),
         (WHOLE, ValueError(), None),
         (WHOLE[:-1], None, "cut"),
+        (WHOLE[:-1], ConnectionResetError(), ConnectionResetError),
         (b"HTTP/1.1 200 OK\r\n\r\nab", None, None),  # ends with the connection
         (b"", None, None),
     ],
@@ -349,6 +350,18 @@ def test_the_end_of_a_connection_is_the_end_of_a_response(
         assert setup.made.transport is None
         assert setup.transport.is_closed
         setup.made.abort()  # of a connection that is gone: nothing
+
+    on_a_loop(test)
+
+
+def test_the_end_of_a_connection_is_no_fault_of_an_exchange_that_is_over() -> None:
+    """Its caller has left the rest of the body, and nobody waits for it."""
+
+    def test() -> None:
+        setup = Setup()
+        exchanged(setup, WHOLE[:-1])
+        setup.made.connection_lost(None)
+        assert setup.made.fatal_error is None
 
     on_a_loop(test)
 
