@@ -19,7 +19,11 @@ from http_service_client import ClientClosedError, HttpClientConfig, HttpService
 from http_service_client.errors import ConnectionLostError, RequestTimeoutError
 from http_service_client.testing.server import Action, LoopbackServer, Received, answer, respond, stall
 from http_service_client.transports.over_aiohttp import sessions as over_aiohttp_sessions
-from http_service_client.transports.over_aiohttp.asyncio_transports import close_socket, write_buffer_size
+from http_service_client.transports.over_aiohttp.asyncio_transports import (
+    close_socket,
+    read_at_most,
+    write_buffer_size,
+)
 from kit.front_ends import FrontEnd
 from network.faults import Certificates, served, slots_in_use
 
@@ -485,6 +489,28 @@ def test_tls_within_tls_hides_no_socket() -> None:
     assert write_buffer_size(inner) == 7
     close_socket(inner)
     sock.close.assert_called_once_with()
+
+
+def test_asyncio_reads_no_more_at_once_than_it_is_asked_to() -> None:
+    """Its own transports on a selector, that is; others read as much as they like."""
+
+    async def pieces() -> list[bytes]:
+        ours, theirs = socket.socketpair()
+        theirs.sendall(b"abcdefg")
+        theirs.close()
+        seen: list[bytes] = []
+        ended = asyncio.get_running_loop().create_future()
+        protocol = Mock(asyncio.Protocol, data_received=seen.append, eof_received=lambda: False)
+        protocol.connection_made.side_effect = lambda transport: read_at_most(transport, 3)
+        protocol.connection_lost.side_effect = ended.set_result
+        await asyncio.get_running_loop().create_connection(lambda: protocol, sock=ours)
+        await ended
+        return seen
+
+    loop = asyncio.SelectorEventLoop()
+    assert loop.run_until_complete(pieces()) == [b"abc", b"def", b"g"]
+    loop.close()
+    read_at_most(object(), 3)
 
 
 # Blocking verbs inside a loop.

@@ -1,9 +1,10 @@
 """What the asyncio transport asks of asyncio's transports, sockets, futures and tasks.
 
-What is private to asyncio here: `_ssl_protocol` of a TLS transport, `_transport` of that protocol, `_closed` and
-`_sock` of a transport, `_callbacks` of a future. Each is done without where it is missing, as on uvloop: then the write
+What is private to asyncio here: `_ssl_protocol` of a TLS transport, `_transport` of that protocol, `_closed`, `_sock` and
+`max_size` of a transport, `_callbacks` of a future. Each is done without where it is missing, as on uvloop: then the write
 timeout does not see what TLS has passed on already, a socket of a loop that is closed stays open until it is
-garbage-collected, and a task that has its response runs in the loop's next iteration.
+garbage-collected, a read takes as many bytes as the loop likes, and a task that has its response runs in the loop's next
+iteration.
 """
 
 from __future__ import annotations
@@ -22,12 +23,15 @@ if TYPE_CHECKING:
     from ...http.egress import EgressPolicy
 
 __all__ = [
+    "LONG_READ",
     "NEVER",
+    "SHORT_READ",
     "check_peer",
     "close_socket",
     "end_task",
     "idle_closer",
     "last_bytes",
+    "read_at_most",
     "resolver_for",
     "write_buffer_size",
 ]
@@ -36,6 +40,12 @@ Resolver = Callable[[asyncio.Future[Any], Any], None]
 
 NEVER = 10_000_000.0
 """Seconds for a handshake of TLS whose time is limited otherwise: asyncio would end it after a minute."""
+
+SHORT_READ = 64 * 1024
+"""Bytes to read at once of a response that is not known to be long. See `read_at_most`."""
+
+LONG_READ = 256 * 1024
+"""Bytes to read at once of one that is: asyncio's own number."""
 
 _PIECE = 64 * 1024  # bytes
 _MOST_PIECES = 8
@@ -83,6 +93,16 @@ def last_bytes(transport: Any) -> bytes:
             while len(pieces) < _MOST_PIECES and (piece := sock.recv(_PIECE)):
                 pieces.append(piece)
     return b"".join(pieces)
+
+
+def read_at_most(transport: Any, size: int) -> None:
+    """Have the transport read so many bytes at once.
+
+    asyncio allocates them before each read. For 256 KB, the C library may ask the kernel for fresh memory each time, which
+    takes longer than all else that asyncio does for a short response.
+    """
+    if hasattr(transport, "max_size"):
+        transport.max_size = size
 
 
 def idle_closer(pool: Any) -> Callable[[Any], None]:

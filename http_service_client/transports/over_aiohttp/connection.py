@@ -22,7 +22,15 @@ from ...http.redirects import REDIRECT_CODES
 from ..lifetime import Lifetime
 from ..network.polling import readability_check
 from ..network.tls_sessions import Resumption
-from .asyncio_transports import close_socket, last_bytes, resolver_for, write_buffer_size
+from .asyncio_transports import (
+    LONG_READ,
+    SHORT_READ,
+    close_socket,
+    last_bytes,
+    read_at_most,
+    resolver_for,
+    write_buffer_size,
+)
 
 __all__ = ["Connection"]
 
@@ -47,8 +55,8 @@ class Connection(asyncio.Protocol):
         *("__weakref__", "error", "idle_since", "is_full", "is_idle", "is_lost", "key", "lifetime", "must_close"),
         *("parser", "resumption", "served", "transport"),
         *("_alarm", "_body", "_data", "_drained", "_ends_at", "_head", "_is_paused", "_is_readable", "_is_reading"),
-        *("_left", "_looks_at", "_loop", "_max_size", "_on_lost", "_pid", "_raw_head", "_resolve", "_settings"),
-        *("_unread", "_whole"),
+        *("_left", "_looks_at", "_loop", "_max_size", "_on_lost", "_pid", "_raw_head", "_reads_long", "_resolve"),
+        *("_settings", "_unread", "_whole"),
     )  # fmt: skip
 
     def __init__(
@@ -74,6 +82,7 @@ class Connection(asyncio.Protocol):
         self._on_lost = on_lost
         self._pid = os.getpid()
         self._is_readable: Callable[[], object] | None = None  # polls the socket; made when first needed
+        self._reads_long = False
         # Of a response that is read in pieces.
         self._is_reading = False
         self._is_paused = False
@@ -173,6 +182,9 @@ class Connection(asyncio.Protocol):
             # As well: it came after a response that was handed over whole, and before the task that awaits that ran.
             self.must_close = True
         self._unread = 0
+        if self._reads_long:
+            self._reads_long = False
+            read_at_most(self.transport, SHORT_READ)
         if self.resumption is not None:
             self.keep_session()
 
@@ -221,9 +233,13 @@ class Connection(asyncio.Protocol):
         """The transport is there, after the handshake of TLS."""
         self.transport = transport
         self._resolve = resolver_for(self._loop, transport)
+        read_at_most(transport, SHORT_READ)
 
     def data_received(self, data: bytes) -> None:
         """Bytes have arrived. On an idle connection, they make it unusable."""
+        if len(data) >= SHORT_READ and not self._reads_long:
+            self._reads_long = True
+            read_at_most(self.transport, LONG_READ)
         if self._whole is not None:
             self._receive_whole(data, self._whole)
         elif self.is_idle:

@@ -16,6 +16,7 @@ import pytest
 from http_service_client.core.effects import TIMED_OUT
 from http_service_client.http.http1.errors import NotHttpError
 from http_service_client.http.http1.framing import ParserSettings
+from http_service_client.transports.over_aiohttp.asyncio_transports import LONG_READ, SHORT_READ
 from http_service_client.transports.over_aiohttp.connection import Connection
 from kit.front_ends import run_task
 
@@ -298,6 +299,30 @@ def test_a_body_that_arrives_faster_than_it_is_read_is_complete(first: int) -> N
         return b"".join(pieces)
 
     assert run_task(read_slowly()) == body
+
+
+@pytest.mark.parametrize("is_whole", [True, False], ids=["whole", "in pieces"])
+def test_reads_are_long_for_a_long_response_only(is_whole: bool) -> None:
+    """For the short one that follows it on the same connection, they are short again."""
+
+    async def sizes() -> list[int]:
+        connection = connection_on(asyncio.get_running_loop())
+        transport = connection.transport
+        transport.max_size = 0
+        connection.connection_made(transport)
+        seen = [transport.max_size]
+        if is_whole:
+            connection.request_whole(b"GET / HTTP/1.1\r\n\r\n")
+        else:
+            connection.begin("GET")
+        connection.data_received(HEAD.replace(b": 2", b": 65537") + b"a")
+        seen.append(transport.max_size)
+        connection.data_received(bytes(65536))
+        seen.append(transport.max_size)
+        connection.end_exchange()
+        return [*seen, transport.max_size]
+
+    assert run_task(sizes()) == [SHORT_READ, SHORT_READ, LONG_READ, SHORT_READ]
 
 
 @pytest.mark.parametrize("banner", [b"SSH-2.0-OpenSSH_9.6\r\n", b"220 mail.example ESMTP\r\n"])
