@@ -6,7 +6,7 @@
 
 There are two ways to call:
 
-    request, stream, download, download_parallel, paginate, poll, close
+    request, stream, events, download, download_parallel, paginate, poll, close
                                         in asyncio on one event loop, which lives as long as the front end:
                                         connections are kept from one call to the next
     run                                 in asyncio on a fresh event loop for each call, as `asyncio.run` gives it
@@ -75,6 +75,10 @@ class FrontEnd(ABC):
         """A streamed response. A plain `for` reads its iterators, those of asyncio too."""
 
     @abstractmethod
+    def events(self, client: HttpServiceClient, url: str, **options: Any) -> Any:
+        """Server-sent events, for `next` and a plain `for`, those of asyncio too."""
+
+    @abstractmethod
     def download(self, client: HttpServiceClient, url: str, path: Any, **options: Any) -> HttpResponse:
         """Download and wait for it."""
 
@@ -137,6 +141,9 @@ class BlockingFrontEnd(FrontEnd):
     ) -> AbstractContextManager[Any]:
         return client.stream(method, url, **options)
 
+    def events(self, client: HttpServiceClient, url: str, **options: Any) -> Any:
+        return client.events(url, **options)
+
     def download(self, client: HttpServiceClient, url: str, path: Any, **options: Any) -> HttpResponse:
         return client.download(url, path, **options)
 
@@ -195,6 +202,9 @@ class AsyncioFrontEnd(FrontEnd):
                 raise
         else:
             wait(opened.__aexit__(None, None, None))
+
+    def events(self, client: HttpServiceClient, url: str, **options: Any) -> Any:
+        return _SteppedEvents(client.events_async(url, **options), self.loop.run_until_complete)
 
     def download(self, client: HttpServiceClient, url: str, path: Any, **options: Any) -> HttpResponse:
         return self.loop.run_until_complete(client.download_async(url, path, **options))
@@ -289,6 +299,13 @@ class _Steps:
             return self._wait(self._items.__anext__())
         except StopAsyncIteration:
             raise StopIteration from None
+
+
+class _SteppedEvents(_Steps):
+    """An event source of asyncio, read step by step from outside its loop."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._items, name)
 
 
 def run_task(coroutine: Coroutine[Any, Any, Any]) -> Any:

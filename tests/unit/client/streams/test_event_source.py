@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -27,7 +28,7 @@ from http_service_client import (
 from http_service_client.core.open_body import OpenResponse
 from http_service_client.errors import Failure, SentState
 from kit.fakes import READ_TIMEOUT, REFUSED, RESET, FakeClock, failure
-from kit.front_ends import BlockingFrontEnd, FrontEnd, run_task
+from kit.front_ends import BlockingFrontEnd, FrontEnd
 from kit.streaming import ScriptedSource
 
 URL = "https://api.example.com/feed"
@@ -51,7 +52,10 @@ class Lasting(ScriptedSource):
 
 
 class Server:
-    """A network that serves one connection after the other: bodies as tuples of pieces and failures, or responses."""
+    """A network that serves one connection after the other: bodies as tuples of pieces and failures, or responses.
+
+    A tuple may begin with its status, 200 by default, and then with its headers, `TYPE` by default.
+    """
 
     def __init__(self, clock: FakeClock, *connections: Any, lasts: float = 0.0) -> None:
         self._clock = clock
@@ -59,20 +63,24 @@ class Server:
         self._lasts = lasts  # seconds of each connection
         self.requests: list[Any] = []
         self.sources: list[ScriptedSource] = []
+        self.on_request: Callable[[], None] = lambda: None  # called before each answer
 
     def send(self, request: Any, timeout: Any) -> Any:
         self.requests.append(request)
+        self.on_request()
         answer = self._connections.pop(0)
         if isinstance(answer, (Failure, HttpResponse)):
             if isinstance(answer, HttpResponse):
                 answer.url, answer.request = request.url, request
             return answer
-        headers, script = TYPE, answer
-        if isinstance(answer[0], dict):
-            headers, script = answer[0], answer[1:]
+        status, headers, script = 200, TYPE, answer
+        if isinstance(script[0], int):
+            status, script = script[0], script[1:]
+        if isinstance(script[0], dict):
+            headers, script = script[0], script[1:]
         source = Lasting(script, self._clock, self._lasts)
         self.sources.append(source)
-        return OpenResponse(200, source=source, headers=headers, url=request.url, request=request)
+        return OpenResponse(status, source=source, headers=headers, url=request.url, request=request)
 
     async def send_async(self, request: Any, timeout: Any) -> Any:
         return self.send(request, timeout)
@@ -86,15 +94,16 @@ class Server:
 
 
 class Feed:
-    """An event source over a `Server`, read to its end. events: those that came.   error: what ended it, or None."""
+    """An event source over a `Server`, read to its end, and not closed: an end releases the connection, too.
+
+    source: the source.   events: those that came.   error: what ended it, or None.
+    """
 
     def __init__(self, front_end: FrontEnd, *connections: Any, lasts: float = 0.0, **options: Any) -> None:
         self.clock = FakeClock()
         self.server = Server(self.clock, *connections, lasts=lasts)
         self.events: list[ServerSentEvent] = []
         self.error: BaseException | None = None
-        self._front_end = front_end
-        self._options = options
         self.client = HttpServiceClient(
             HttpClientConfig(
                 enable_circuit_breaker=options.pop("breaker", False),
@@ -105,23 +114,11 @@ class Feed:
             random=lambda: 0.5,
         )
         try:
-            self._run()
+            self.source = front_end.events(self.client, URL, **options)
+            for event in self.source:
+                self.events.append(event)  # they are kept when it raises
         except Exception as error:
             self.error = error
-
-    def _run(self) -> None:
-        if isinstance(self._front_end, BlockingFrontEnd):
-            with self.client.events(URL, **self._options) as events:
-                for event in events:
-                    self.events.append(event)  # they are kept when it raises
-            return
-
-        async def listen() -> None:
-            async with self.client.events_async(URL, **self._options) as events:
-                async for event in events:
-                    self.events.append(event)  # as above
-
-        run_task(listen())
 
     @property
     def data(self) -> list[str]:
@@ -187,16 +184,18 @@ def test_a_spent_budget_delays_a_reconnection(front_end: FrontEnd) -> None:
         (REFUSED, 1.0),
         (READ_TIMEOUT, 1.0),
         (HttpResponse(503), 1.0),
+        ((503, b"a body"), 1.0),
         (HttpResponse(429, headers={"Retry-After": "20"}), 21.0),
         (HttpResponse(429, headers={"Retry-After": "999999999"}), 3601.0),
     ],
-    ids=["refused", "timeout", "503", "429", "429 for years"],
+    ids=["refused", "timeout", "503", "503 with a body", "429", "429 for years"],
 )
 def test_a_reconnection_that_fails_is_made_again(front_end: FrontEnd, failed: Any, wait: float) -> None:
-    """After a longer wait, in one attempt each."""
+    """After a longer wait, in one attempt each. None of them keeps its connection."""
     feed = Feed(front_end, (b"id: 7\ndata: a\n\n",), failed, (b"data: b\n\n",), reconnect_delay=0.0)
     assert feed.error is None
     assert feed.data == ["a", "b"]
+    assert all(source.is_closed for source in feed.server.sources)
     assert feed.server.ids == [None, "7", "7", "7"]
     assert feed.clock.sleeps == [0.5, wait, 0.5]
 
@@ -323,19 +322,13 @@ def test_wrong_arguments_are_refused_at_once(name: str, wrong: Any) -> None:
         client.events(URL, headers={"last-event-id": "5"})
 
 
-def test_an_ended_source_says_how(front_end: FrontEnd) -> None:
-    """After an error it raises StreamError, so that the error does not pass for an end; closed, it ends."""
+def test_a_source_says_where_it_stands() -> None:
+    """Not connected, open or over; and which event was the last."""
     clock = FakeClock()
-    client = HttpServiceClient(transport=Server(clock, HttpResponse(404)), clock=clock)
-    events = client.events(URL)
-    assert repr(events) == "<EventSource GET https://api.example.com/feed not connected>"
-    with pytest.raises(HttpStatusError):
-        next(events)
-    with pytest.raises(StreamError, match="call events"):
-        next(events)
     server = Server(clock, (b"id: 3\ndata: a\n\ndata: b\n\n",))
     client = HttpServiceClient(transport=server, clock=clock)
     with client.events(URL) as events:
+        assert repr(events) == "<EventSource GET https://api.example.com/feed not connected>"
         assert next(events).data == "a"
         assert events.last_event_id == "3"
         assert events.response is not None
@@ -344,6 +337,61 @@ def test_an_ended_source_says_how(front_end: FrontEnd) -> None:
     assert server.sources[0].is_closed
     assert repr(events) == "<EventSource GET https://api.example.com/feed over>"
     assert list(events) == []
+
+
+@pytest.mark.parametrize(
+    ("connections", "options"),
+    [
+        ([REFUSED] * 3, {}),
+        ([HttpResponse(404)], {}),
+        ([({"Content-Type": "text/html"}, b"")], {}),
+        ([(b"data: a\n\n",), HttpResponse(404)], {}),
+        ([(b"data: a\n\n",), failure(TlsVerificationError, SentState.NEVER_SENT)], {}),
+        ([(b"data: " + b"x" * 100,)], {"max_length": 50}),
+        ([(b":\n\n",)] * 3, {"max_reconnects": 2}),
+        ([(b":\n\n", RESET)] * 3, {"max_reconnects": 2}),
+        ([(b"data: a\n\n",)] * 3, {"total_timeout": 5.0}),
+    ],
+    ids=["refused", "404", "HTML", "404 later", "TLS", "too large", "no event", "broken", "deadline"],
+)
+def test_an_error_ends_a_source(front_end: FrontEnd, connections: list[Any], options: dict[str, Any]) -> None:
+    """Each later step raises StreamError, so that the error does not pass for an end, and sends nothing."""
+    feed = Feed(front_end, *connections, (b"data: more\n\n",), **options)
+    assert feed.error is not None
+    sent = len(feed.server.requests)
+    for _ in range(2):
+        with pytest.raises(StreamError, match="call events"):
+            next(feed.source)
+    assert len(feed.server.requests) == sent
+    assert all(source.is_closed for source in feed.server.sources)
+
+
+def test_a_source_goes_on_after_an_interruption(front_end: FrontEnd) -> None:
+    """It took the connection, so the next step opens another at once, after the last event."""
+    clock = FakeClock()
+    server = Server(clock, (b"id: 1\ndata: a\n\n", KeyboardInterrupt()), (b"data: b\n\n",))
+    events = front_end.events(front_end.client(transport=server, clock=clock), URL)
+    assert next(events).data == "a"
+    with pytest.raises(KeyboardInterrupt):
+        next(events)
+    assert server.sources[0].is_closed
+    assert next(events).data == "b"
+    assert clock.sleeps == []
+    assert server.ids == [None, "1"]
+    events.close()
+
+
+@pytest.mark.parametrize("connection", [(b"data: a\n\n",), (503, b"a body"), REFUSED])
+def test_a_source_that_is_closed_while_it_connects_ends(front_end: FrontEnd, connection: Any) -> None:
+    """It keeps no connection, gives no event and raises no error."""
+    clock = FakeClock()
+    server = Server(clock, (b"data: before\n\n",), connection, (b"data: after\n\n",))
+    source = front_end.events(front_end.client(transport=server, clock=clock), URL)
+    assert next(source).data == "before"
+    server.on_request = source.close  # as another thread does it
+    assert list(source) == []
+    assert len(server.requests) == 2
+    assert all(body.is_closed for body in server.sources)
 
 
 def test_reconnections_are_logged(caplog: pytest.LogCaptureFixture) -> None:
