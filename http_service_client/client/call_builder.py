@@ -792,9 +792,9 @@ def chosen(name: str, given: Any, default: Any, kind: str) -> Any:
 def chosen_fallback(
     given: Any, default: machines.FallbackSettings | None
 ) -> machines.FallbackSettings | None:
-    """A call's fallback: that of the given policy; the client's for CLIENT_DEFAULT and True; None for False and None."""
+    """A call's fallback: that of the given policy; the client's for True; None for False and None."""
     if _is_switch(given):
-        return default if given is CLIENT_DEFAULT or given is True else None
+        return default if given is True else None
     import_apart(load_fallback)
     if isinstance(given, machines.FallbackSettings):  # of a route
         return given
@@ -805,7 +805,7 @@ def chosen_fallback(
 def chosen_hedging(given: Any) -> machines.Hedging | bool:
     """What decides about a call's hedges: that of the given policy; True for the origin's own, False for none."""
     if _is_switch(given):
-        return given is CLIENT_DEFAULT or given is True
+        return given is True
     import_apart(load_hedging)
     policy: policies.HedgingPolicy = chosen("hedging", given, True, "HedgingPolicy")
     return policy.hedging
