@@ -301,6 +301,20 @@ EQUIVALENTS = [
         "a limit that nobody waits for is not read",
     ),
     Equivalent(
+        "client/streams/files.py",
+        "AsyncBodyFile._take",
+        "if most is not None and start + most < end:",
+        "if most is not None and start + most <= end:",
+        "of two equal ends either may be taken",
+    ),
+    Equivalent(
+        "auth/hmac_signature.py",
+        "HmacSignature.verify",
+        'self._signature(key, message, received, lambda: (body,), timestamp or "")',
+        "self._signature(key, message, received, lambda: (body,), timestamp )",
+        "without a timestamp in the headers the payload has none; the `or` is for the type checker",
+    ),
+    Equivalent(
         "simulation/report.py",
         "_is_metastable",
         "if before is None or relief + _SETTLED > seconds:",

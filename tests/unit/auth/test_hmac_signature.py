@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import hashlib
 import hmac
@@ -114,6 +115,17 @@ def test_what_a_payload_may_have(front_end: FrontEnd, payload: str, signed: str)
     assert own.verify(headers, body, url=url)
     covers_query = any(name in payload for name in ("{url}", "{target}", "{query}"))
     assert own.verify(headers, body, url=f"{url}&more=1") is not covers_query
+
+
+@pytest.mark.parametrize("algorithm", ["sha1", "sha224", "sha256", "sha384", "sha512"])
+@pytest.mark.parametrize("encoding", ["hex", "base64"])
+def test_each_algorithm_signs_and_verifies(algorithm: str, encoding: Any) -> None:
+    """In each encoding; with padding or without."""
+    own = HmacSignature("k3y", algorithm=algorithm, encoding=encoding)
+    digest = hmac.new(b"k3y", b"{}", algorithm).digest()
+    headers = {"X-Signature": digest.hex() if encoding == "hex" else base64.b64encode(digest).decode()}
+    assert own.verify(headers, b"{}")
+    assert not own.verify(headers, b"{ }")
 
 
 def test_each_attempt_has_a_timestamp_of_its_own(front_end: FrontEnd) -> None:

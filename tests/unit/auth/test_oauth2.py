@@ -76,6 +76,14 @@ def test_a_request_for_client_credentials(front_end: FrontEnd) -> None:
     assert request.headers["Authorization"] == "Basic " + base64.b64encode(b"shop:s3cret").decode()
 
 
+@pytest.mark.parametrize("scope", ["read write", ["read", "write"], ("read", "write")], ids=repr)
+def test_scopes_are_text_or_a_list(front_end: FrontEnd, scope: Any) -> None:
+    """They are sent with spaces between them (RFC 6749, 3.3)."""
+    harness = run(front_end, login(scope=scope), grants(GOOD))
+    harness.request()
+    assert form_of(harness)["scope"] == ["read write"]
+
+
 def test_id_and_secret_are_form_encoded_before_they_are_joined(front_end: FrontEnd) -> None:
     """Else a colon in the id would end it (RFC 6749, 2.3.1)."""
     harness = run(front_end, login(client_id="a:b", client_secret="p q+%é"), grants(GOOD))
@@ -377,6 +385,7 @@ def test_reprs_show_no_secret() -> None:
         (100.5, 100.5),
         (0.5, 0.5),
         (999_999_999, 999_999_999.0),
+        (1_000_000_000, 1_000_000_000 - NOW.timestamp()),  # from here on: seconds since the epoch
         (NOW + datetime.timedelta(seconds=100), 100.0),
         (NOW.timestamp() + 100, None),  # 1994: taken for seconds from now
     ],
