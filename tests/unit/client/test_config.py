@@ -13,6 +13,7 @@ import pytest
 from http_service_client import (
     ConfigurationError,
     ConnectionPoolConfig,
+    ConstantBackoff,
     ExponentialBackoff,
     HttpClientConfig,
     RetryBudgetSettings,
@@ -147,6 +148,14 @@ def test_the_first_documented_configuration_is_accepted_as_written() -> None:
     assert config.retry is not None
     assert config.retry.backoff_strategy == ExponentialBackoff(1.0, 60.0, 2.0)
     assert config.timeout == Timeout(total=30.0, connect=5.0, pool=10.0)
+
+
+def test_a_mapping_for_the_retry_policy_may_have_a_strategy() -> None:
+    """In the place of the settings of the exponential backoff."""
+    config = HttpClientConfig(
+        retry_policy_config={"max_attempts": 5, "backoff_strategy": ConstantBackoff(2.0)}
+    )
+    assert config.retry == RetryPolicy(5, ConstantBackoff(2.0))
 
 
 def test_a_configuration_of_the_top_level_settings_alone() -> None:

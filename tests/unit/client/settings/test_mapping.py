@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, get_args
 
@@ -113,6 +114,32 @@ def test_a_setting_that_a_subclass_requires_may_be_missing() -> None:
 def test_text_is_read_as_the_type_of_its_field(field: str, text: str, value: object) -> None:
     """So that a variable, and a reference in a file, can set any field."""
     assert getattr(HttpClientConfig.from_mapping({field: text}), field) == value
+
+
+@pytest.mark.parametrize("text", ["[1]", "{}", "1", "1.5 s", "true", "none", "a, b", " a "])
+@pytest.mark.parametrize("kind", [str, str | None, str | os.PathLike[str] | None], ids=str)
+def test_text_of_a_field_for_text_stays_as_it_is(kind: Any, text: str) -> None:
+    """Whatever else it might be read as."""
+    assert read_value("field", text, kind) == text
+
+
+@pytest.mark.parametrize("kind", [bool, bool | None, bool | str], ids=str)
+def test_a_switch_is_read_from_any_of_its_words(kind: Any) -> None:
+    """In any case, and with spaces around. Other words are no switch."""
+    for word in ("true", "yes", "on", "1", "True", "YES", " On "):
+        assert read_value("field", word, kind) is True
+    for word in ("false", "no", "off", "0", "False", "NO", " Off "):
+        assert read_value("field", word, kind) is False
+    for word in ("y", "", "2", "enabled"):
+        assert read_value("field", word, kind) == word
+
+
+@pytest.mark.parametrize("word", ["none", "null", "None", "NULL", " none "])
+def test_none_is_read_where_text_is_no_value(word: str) -> None:
+    """A field for a number, a switch or a list may be None."""
+    for kind in (int | None, float | None, bool | None, Sequence[str] | None):
+        assert read_value("field", word, kind) is None
+    assert read_value("field", word, int) == word
 
 
 @pytest.mark.parametrize(

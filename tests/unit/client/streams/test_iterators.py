@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from http_service_client import HttpResponse, ServerSentEvent, StreamError
+from http_service_client import ConfigurationError, HttpResponse, ServerSentEvent, StreamError
 from http_service_client.testing import ScriptedTransport
 from kit.front_ends import FrontEnd
 from kit.streaming import StreamingTransport
@@ -85,6 +85,15 @@ def test_a_body_that_was_not_kept_is_iterated_once(front_end: FrontEnd, transpor
         list(getattr(response, method)())
         with pytest.raises(StreamError, match="read only once"):
             list(getattr(response, method)())
+
+
+@pytest.mark.parametrize("size", [0, -1, 1.5, True, "4"])
+def test_a_piece_has_a_whole_number_of_bytes(front_end: FrontEnd, transport: Any, size: Any) -> None:
+    """Of 1 or more. A wrong size is refused at once, and leaves the body to be read."""
+    with front_end.stream(front_end.client(transport=transport), "GET", URL) as response:
+        with pytest.raises(ConfigurationError, match=r"^chunk_size must be a whole number of 1 or more"):
+            response.iter_bytes(size)
+        assert list(response.iter_bytes(len(BODY))) == [BODY]
 
 
 def test_an_iterator_that_has_ended_stays_at_its_end(front_end: FrontEnd, transport: Any) -> None:
