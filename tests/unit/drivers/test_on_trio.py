@@ -225,14 +225,17 @@ def test_the_deadline_of_a_wait_for_a_shared_call() -> None:
     """Each waits no longer than its own deadline."""
     policy = ResultCachePolicy(60.0)
 
-    async def slow() -> str:
-        await trio.sleep(0.1)
-        return "ok"
-
     async def main() -> None:
+        may_end = trio.Event()
+
+        async def slow() -> str:
+            await may_end.wait()
+            return "ok"
+
         async def wait_briefly() -> None:
             with deadline(TIGHT), pytest.raises(DeadlineExceededError):
                 await policy.call_async(slow)
+            may_end.set()
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(lambda: policy.call_async(slow))

@@ -145,8 +145,12 @@ def test_the_calls_of_a_function_are_one_operation() -> None:
     limit = BulkheadPolicy(max_concurrent=1, max_waiting=1)
     pipeline = ResiliencePipeline(HedgingPolicy(delay=0.01, max_share=1.0), limit, on_event=events.append)
 
+    calls: list[None] = []
+
     async def fail() -> None:
-        await asyncio.sleep(0.03)
+        calls.append(None)
+        while len(calls) == 1 and not limit.snapshot().waiting:  # the hedge is yet to come
+            await asyncio.sleep(0.001)
         raise ConnectionError
 
     with pytest.raises(ConnectionError):
