@@ -15,6 +15,7 @@ import json
 import os
 import re
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -106,10 +107,12 @@ class FrontEnd:
             return self._loop.run_until_complete(self._client.request_async(method, url, **options))
         return self._client.request(method, url, **options)
 
-    def wait(self, seconds: float) -> None:
+    def wait_for(self, happened: threading.Semaphore) -> None:
+        """Wait for what the server does, and let the loop notice it."""
         import asyncio
 
-        self._loop.run_until_complete(asyncio.sleep(seconds))
+        assert happened.acquire(timeout=20)
+        self._loop.run_until_complete(asyncio.sleep(0.02))
 
     def stream(self, url: str, **options: Any) -> bytes:
         if not self._is_async:
@@ -121,6 +124,20 @@ class FrontEnd:
                 return b"".join([piece async for piece in response.iter_bytes()])
 
         return self._loop.run_until_complete(read())
+
+
+def followed_by(happened: threading.Semaphore, action: Any) -> Any:
+    """The action, after which the semaphore is released."""
+    from http_service_client.testing import Action
+
+    class Followed(Action):
+        def play(self, exchange: Any) -> bool:
+            try:
+                return bool(action.play(exchange))
+            finally:
+                happened.release()
+
+    return Followed()
 
 
 def scenarios(is_async: bool) -> dict[str, Any]:
@@ -135,12 +152,13 @@ def scenarios(is_async: bool) -> dict[str, Any]:
         server.script("/pieces", respond(200, body=b"piece" * 1000, chunked=True))
         server.script("/late", stall())
         one, two = (b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n%d" % number for number in (1, 2))
-        server.script(
-            "/poisoned",
+        all_was_sent = threading.Semaphore(0)
+        poisoned = (
             raw(one + two, close=False),
             raw(one, two, every=0.02, close=False),
             raw(one + two[:9], two[9:], every=0.02, close=False),
         )
+        server.script("/poisoned", *[followed_by(all_was_sent, action) for action in poisoned])
         server.script("/lost", reset())
         server.script("/twice", respond(503), respond(200, body="second"))
         url = server.url
@@ -155,7 +173,8 @@ def scenarios(is_async: bool) -> dict[str, Any]:
             seen["foreign bytes"] = []
             for path in ("/poisoned", "/", "/poisoned", "/", "/poisoned", "/"):
                 seen["foreign bytes"].append(client.request("GET", url + path).text)
-                client.wait(0.04 if path == "/poisoned" else 0.0)
+                if path == "/poisoned":
+                    client.wait_for(all_was_sent)
             before = len(server.requests)
             seen["lost"] = outcome(lambda: client.request("GET", url + "/lost"))
             seen["sent"] = len(server.requests) - before

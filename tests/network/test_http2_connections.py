@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import shutil
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,11 @@ pytest.importorskip("h2", reason="the extra http2 is not installed")
 from h2.settings import SettingCodes
 
 from http_service_client import ConnectionPoolConfig, ConstantBackoff, HttpServiceClient, RetryPolicy, Timeout
+from http_service_client.events import CallFinished
 from http_service_client.transports.over_h2.connection import Http2Connection
 from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd
 from kit.http2_server import Exchange, Http2Server, NewClient
+from kit.threads import Held
 from network.faults import Certificates, failing
 from network.test_http2 import each_at_once, ok
 
@@ -105,11 +106,16 @@ def test_a_connection_that_ends_before_it_is_used_fails_the_attempt(
 
 
 def test_a_call_with_a_longer_connect_timeout_outlives_the_one_that_it_joined(
-    front_end: FrontEnd, http2_client: HttpServiceClient, http2_server: Http2Server
+    front_end: FrontEnd, new_client: NewClient, http2_server: Http2Server
 ) -> None:
     """Both wait for one connection; each has its own time."""
     http2_server.on("/", ok)
-    http2_server.loop.call_soon_threadsafe(time.sleep, 0.3)  # it does not respond for so long
+    held = Held()
+    http2_server.loop.call_soon_threadsafe(held)  # it does not respond before the first call has ended
+    assert held.began.wait(5)
+    http2_client = new_client(
+        on_event=lambda event: held.may_end.set() if isinstance(event, CallFinished) else None
+    )
     url = http2_server.url + "/"
     short, long = ((url, {"timeout": Timeout(connect=seconds), "retry_policy": None}) for seconds in (0.1, 5))
     first, second = each_at_once(http2_client, front_end, [short, long])
