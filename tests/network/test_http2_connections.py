@@ -17,11 +17,20 @@ from h2.settings import SettingCodes
 from http_service_client import ConnectionPoolConfig, ConstantBackoff, HttpServiceClient, RetryPolicy, Timeout
 from http_service_client.events import CallFinished
 from http_service_client.transports.over_h2.connection import Http2Connection
+from http_service_client.transports.over_h2.pool import Http2Pool
 from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd
 from kit.http2_server import Exchange, Http2Server, NewClient
 from kit.threads import Held
 from network.faults import Certificates, failing
 from network.test_http2 import each_at_once, ok
+
+
+def check_is_lost(front_end: FrontEnd, http2_server: Http2Server) -> None:
+    """The client has closed its first connection, or does so soon."""
+    if isinstance(front_end, AsyncioFrontEnd):  # its loop has to run
+        lost = asyncio.to_thread(http2_server.connections[0].is_lost.wait, 5)
+        assert front_end.loop.run_until_complete(lost)
+    assert http2_server.connections[0].is_lost.wait(5)
 
 
 def test_a_server_that_takes_no_streams_gets_no_further_connection(
@@ -160,6 +169,26 @@ def test_a_connection_that_is_being_made_when_the_client_is_closed(
         assert http2_server.connections[0].is_lost.wait(5)
 
 
+def test_a_connection_that_is_drained_before_its_first_call_serves_it(
+    front_end: FrontEnd,
+    http2_client: HttpServiceClient,
+    http2_server: Http2Server,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The call has waited for it and is about to use it. The connection is closed after that."""
+    http2_server.on("/", ok)
+    connect = Http2Pool._connect
+
+    async def connect_and_drain(self: Http2Pool, *arguments: Any) -> Any:
+        connection = await connect(self, *arguments)
+        self.drain()  # as if the client was closed at this instant
+        return connection
+
+    monkeypatch.setattr(Http2Pool, "_connect", connect_and_drain)
+    assert front_end.request(http2_client, "GET", http2_server.url + "/").text == "ok"
+    check_is_lost(front_end, http2_server)
+
+
 def test_a_response_that_is_cut_short_ends_its_upload(
     front_end: FrontEnd, http2_client: HttpServiceClient, http2_server: Http2Server
 ) -> None:
@@ -185,10 +214,7 @@ def test_an_idle_connection_is_closed_without_another_call(
     http2_server.on("/", lambda exchange: threading.Timer(after, ok, [exchange]).start())
     client = new_client({"keep_alive_timeout": 0.05})
     assert front_end.request(client, "GET", http2_server.url + "/").text == "ok"
-    if isinstance(front_end, AsyncioFrontEnd):  # its loop has to run
-        lost = asyncio.to_thread(http2_server.connections[0].is_lost.wait, 5)
-        assert front_end.loop.run_until_complete(lost)
-    assert http2_server.connections[0].is_lost.wait(5)
+    check_is_lost(front_end, http2_server)
 
 
 def test_calls_leave_no_timers_behind(

@@ -228,7 +228,8 @@ class Http2Pool:
         self._is_draining = True
         for connections in list(self._connections.values()):
             for connection in list(connections):
-                connection.drain()
+                if connection.opened:  # else the calls that waited for it are about to use it
+                    connection.drain()
 
     def abandon(self) -> None:
         """Close the sockets without the loop, which is closed and can run nothing."""
