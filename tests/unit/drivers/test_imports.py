@@ -111,8 +111,8 @@ def test_an_import_that_hangs_is_done_here(monkeypatch: pytest.MonkeyPatch) -> N
 
     imports.import_apart(loader)
     may_end.set()
-    assert len(ran) == 2
-    assert ran[1] == caller
+    assert ran.count(caller) == 1
+    wait_until(lambda: len(ran) == 2)  # the other thread may begin later than that
 
 
 @needs_fork
