@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import contextvars
 import gc
@@ -26,6 +27,7 @@ from http_service_client.core.deadline import AMBIENT_DEADLINE, earliest
 from http_service_client.testing import ScriptedTransport, VirtualClock, late
 from kit.fakes import URL, FakeClock, Harness
 from kit.front_ends import AsyncioFrontEnd, FrontEnd, run_task
+from kit.threads import wait_until
 
 
 def limit() -> float | None:
@@ -147,6 +149,20 @@ def test_nor_does_one_in_a_generator_that_another_delegates_to() -> None:
         yield limit()
 
     assert [(own, limit()) for own in outer()] == [(2.0, None), (None, None)]
+
+
+def test_a_generator_with_a_block_may_be_the_outermost_code_of_a_thread() -> None:
+    """No function of Python runs it there."""
+    breaker = CircuitBreakerPolicy()
+
+    def pages() -> Iterator[int]:
+        with breaker:
+            yield 1
+
+    steps = pages()
+    _thread.start_new_thread(list, (steps,))
+    wait_until(lambda: steps.gi_frame is None)  # type: ignore[attr-defined]  # a generator has one
+    assert breaker.snapshot().successes == 1
 
 
 @KINDS
