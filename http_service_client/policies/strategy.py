@@ -250,7 +250,7 @@ class StatefulStrategy(Strategy, Generic[S]):
         object.__setattr__(self, name, value)
 
     def __getstate__(self) -> dict[str, Any]:
-        dropped = {*_OF_THIS_OBJECT, "_changing", "_settings", *self._live}
+        dropped = {*_OF_THIS_OBJECT, "_changing", *self._live}
         kept = {name: value for name, value in self.__dict__.items() if name not in dropped}
         return {"settings": self._settings, "attributes": kept}
 

@@ -77,6 +77,18 @@ def test_a_circuit_that_opens_does_not_hide_the_outcome_before(front_end: FrontE
     assert harness.sends == 1
 
 
+@pytest.mark.parametrize(
+    ("status", "headers"), [(200, KEY), (201, {}), (404, KEY), (409, {}), (422, KEY)], ids=str
+)
+def test_a_response_that_nothing_says_to_repeat_is_the_result(
+    front_end: FrontEnd, status: int, headers: dict[str, str]
+) -> None:
+    """After a repetition, too. Only a 409 to a request with a key would mean that the server is still at work on it."""
+    harness = Harness(front_end, RESET, status, 202, enable_retry_policy=False, enable_circuit_breaker=False)
+    guarded = policy_of(3).apply(harness.calling("POST", headers=headers))
+    assert (front_end.run(guarded).status_code, harness.sends) == (status, 2)
+
+
 def test_a_circuit_that_is_open_from_the_start_is_reported(front_end: FrontEnd) -> None:
     """There is no outcome before it."""
     harness = Harness(front_end, 200)
