@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -107,6 +108,12 @@ def test_routes_that_exclude_each_other_are_no_error() -> None:
         ("GET /orders/{id", "single brace"),
         ("GET /orders/{a b}", "no placeholder"),
         ("GET /orders/..", "segment '..'"),
+        ("GET /orders/:id", r"':id' of another library; write \{id\}"),
+        ("GET /:org/lines", r"':org' of another library; write \{org\}"),
+        ("GET /orders/<id>", r"'<id>' of another library; write \{id\}"),
+        ("GET /orders/<int:number>/lines", r"'<int:number>' of another library; write \{number\}"),
+        ("GET /orders/:", r"':' of another library; write \{id\}"),
+        ("GET /orders/<>", r"'<>' of another library; write \{id\}"),
     ],
 )
 def test_what_is_no_route_is_an_error(text: Any, words: str) -> None:
@@ -114,6 +121,90 @@ def test_what_is_no_route_is_an_error(text: Any, words: str) -> None:
     with pytest.raises(ConfigurationError, match=words) as error:
         parse_route("routes", text)
     assert str(error.value).startswith("routes has ")
+
+
+@pytest.mark.parametrize("path", ["/a:b", "/a:", "/<a", "/a>", "/>a<", "/<a>b", "/a//b"])
+def test_colons_and_brackets_elsewhere_are_text(path: str) -> None:
+    """Only a segment that is a placeholder of another library is taken for one."""
+    assert parse_route("routes", f"GET {path}").template == quote(path, safe="/:")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown", "method"),
+    [
+        ("get /a", "GET /a", "GET"),
+        ("  GET   /a  ", "GET /a", "GET"),
+        ("* /a", "* /a", None),
+        ("post *", "POST *", "POST"),
+        ("GET /a/{x}", "GET /a/{x}", "GET"),
+    ],
+)
+def test_a_route_shows_what_it_is(text: str, shown: str, method: str | None) -> None:
+    """Its method in upper case, and its path as it was written."""
+    route = parse_route("routes", text)
+    assert (str(route), route.method) == (shown, method)
+
+
+@pytest.mark.parametrize(
+    ("route", "method", "url", "matches"),
+    [
+        ("GET /orders/{id}", "GET", "https://api.test/orders/7", True),
+        ("GET /orders/{id}", "GET", "https://api.test/v1/orders/7?page=2", True),
+        ("GET /orders/{id}", "GET", "https://api.test/orders/7/lines", False),
+        ("GET /orders/{id}", "GET", "https://api.test/7", False),
+        ("GET /orders/{id}", "GET", "https://api.test/?/orders/7", False),
+        ("GET /orders/{id}", "POST", "https://api.test/orders/7", False),
+        ("* /orders/{id}", "POST", "https://api.test/orders/7", True),
+        ("GET *", "GET", "https://api.test/", True),
+        ("GET *", "PUT", "https://api.test/", False),
+    ],
+)
+def test_a_route_may_be_below_any_base_url(route: str, method: str, url: str, matches: bool) -> None:
+    """The last segments of the path are compared."""
+    assert parse_route("routes", route).matches_url(method, url) is matches
+
+
+@pytest.mark.parametrize(
+    "routes",
+    [
+        ["GET /a", "GET /{x}"],
+        ["GET /a/b", "GET /a/{x}", "GET /{x}/b"],
+        ["GET /long{x}", "GET /lo{x}"],
+        ["GET /{x}.json", "GET /{x}"],
+        ["GET /v{x}.json", "GET /v{x}"],
+        ["GET /a", "* /a", "GET *"],
+        ["GET /{x}", "* /{x}", "GET *"],
+        ["GET /{x}/b", "GET /{x}/{y}"],
+    ],
+    ids=" > ".join,
+)
+def test_routes_are_tried_from_the_most_specific_to_the_least(routes: list[str]) -> None:
+    """In whichever order they are written: text, then more text around a placeholder, then less; a method before none."""
+    parsed = [parse_route("routes", text) for text in routes]
+    assert sorted(reversed(parsed), key=_rank) == parsed
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_error"),
+    [
+        ("a{x}", "a{y}", True),
+        ("a{x}b", "ab{y}", True),  # "abb"
+        ("ab{x}", "ba{y}", False),
+        ("{x}ab", "{y}ba", False),
+        ("{x}ab", "a{y}b", True),
+        ("a{x}c", "a{y}b", False),
+        ("a{x}c", "b{y}c", False),
+        ("a{x}{y}", "{z}a", True),
+    ],
+)
+def test_routes_of_one_rank_must_exclude_each_other(one: str, other: str, is_error: bool) -> None:
+    """By how a segment begins or by how it ends."""
+    if is_error:
+        with pytest.raises(ConfigurationError, match="which the same requests may match"):
+            table(f"GET /{one}", f"GET /{other}")
+    else:
+        table(f"GET /{one}", f"GET /{other}")
+    table(f"GET /{one}", f"PUT /{other}", f"* /{one}/x")
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from http_service_client import (
     ResiliencePipeline,
 )
 from http_service_client.core.machines.adaptive_limit import AdaptiveLimit
+from http_service_client.core.machines.overload import Evidence
 from http_service_client.errors import CallRefusedError, SentState
 from http_service_client.testing import ScriptedTransport
 from kit.fakes import FakeClock
@@ -29,6 +30,10 @@ from kit.front_ends import FrontEnd, run_task
 
 class Interrupt(BaseException):
     pass
+
+
+class Overloaded(Exception):
+    """A library's own error."""
 
 
 def filled(**settings: Any) -> AdaptiveLimitPolicy:
@@ -65,6 +70,35 @@ def test_a_refusal_of_an_inner_policy_says_nothing(front_end: FrontEnd) -> None:
         with pytest.raises(ConcurrencyLimitError):
             front_end.run(guarded)
     assert (outer.limit, outer.snapshot().latency, outer.snapshot().in_use) == (20, None, 0)
+
+
+@pytest.mark.parametrize("overloads", [None, [529, Overloaded]], ids=["default", "listed"])
+@pytest.mark.parametrize(
+    ("result", "by_default", "if_listed"),
+    [
+        ("text", Evidence.ANSWERED, Evidence.ANSWERED),
+        (ValueError(), Evidence.ANSWERED, Evidence.ANSWERED),
+        (Overloaded(), Evidence.ANSWERED, Evidence.REFUSED),
+        (HttpResponse(200), Evidence.ANSWERED, Evidence.ANSWERED),
+        (HttpResponse(529), Evidence.OTHER, Evidence.REFUSED),
+        (HttpResponse(503), Evidence.REFUSED, Evidence.REFUSED),
+    ],
+    ids=repr,
+)
+def test_a_result_says_what_the_user_lists(
+    front_end: FrontEnd,
+    monkeypatch: pytest.MonkeyPatch,
+    overloads: Any,
+    result: object,
+    by_default: Evidence,
+    if_listed: Evidence,
+) -> None:
+    """A status, or an exception that the function returns; else the status alone tells."""
+    recorded: list[Evidence] = []
+    monkeypatch.setattr(AdaptiveLimit, "record", lambda limit, began_at, evidence: recorded.append(evidence))
+    policy = AdaptiveLimitPolicy(overloads=overloads)
+    assert front_end.run(policy.apply(front_end.function(lambda: result))) is result
+    assert recorded == [if_listed if overloads else by_default]
 
 
 def test_a_call_inside_a_call_goes_on_with_its_permit(front_end: FrontEnd) -> None:

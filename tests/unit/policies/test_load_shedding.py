@@ -71,6 +71,21 @@ def test_what_the_user_lists_says_overload(front_end: FrontEnd, given: object) -
     assert policy.snapshot().rejected == 1
 
 
+@pytest.mark.parametrize(
+    ("result", "rejected"),
+    [(ThrottlingError(), 1), (ValueError(), 0), (HttpResponse(529), 1), (HttpResponse(200), 0), ("text", 0)],
+    ids=repr,
+)
+def test_a_returned_exception_is_as_one_that_was_raised(
+    front_end: FrontEnd, result: object, rejected: int
+) -> None:
+    """If the user lists its class: functions that gather results return exceptions among them."""
+    policy = shedding(overloads=[529, ThrottlingError])
+    assert front_end.run(policy.apply(front_end.function(lambda: result))) is result
+    shown = policy.snapshot()
+    assert (shown.rejected, shown.accepted) == (rejected, 1 - rejected)
+
+
 def test_a_block_is_a_call() -> None:
     """It is shed when it is entered."""
     policy = shedding()
