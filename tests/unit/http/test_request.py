@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -94,6 +96,11 @@ def test_body_itself_cannot_be_set_to_content() -> None:
         ("GET", {}, None, True),
         ("PUT", {}, None, True),
         ("DELETE", {}, None, True),
+        ("HEAD", {}, None, True),
+        ("OPTIONS", {}, None, True),
+        ("QUERY", {}, None, True),
+        ("TRACE", {}, None, True),
+        ("get", {}, None, False),
         ("POST", {}, None, False),
         ("PATCH", {}, None, False),
         ("POST", {"Idempotency-Key": "k"}, None, True),
@@ -101,6 +108,9 @@ def test_body_itself_cannot_be_set_to_content() -> None:
         ("POST", {"Idempotency-Key": ""}, None, False),
         ("POST", {"Idempotency-Key": " \t"}, None, False),
         ("POST", {"Idempotency-Key": "None"}, None, False),
+        ("POST", {"X-Idempotency-Key": "None"}, None, False),
+        ("POST", {"Idempotency-Key": "", "X-Idempotency-Key": "k"}, None, True),
+        ("POST", {"Idempotency-Key": "none"}, None, True),
         ("POST", {}, True, True),
         ("GET", {}, False, False),
         ("POST", {"Idempotency-Key": "k"}, False, False),
@@ -122,6 +132,128 @@ def test_a_request_crosses_processes_with_its_bytes() -> None:
     assert (twin.content, twin.json) == (b'{"a":1}', None)
     streamed = pickle.loads(pickle.dumps(HttpRequest("PUT", URL, data=iter([b"x"]))))
     assert (streamed.content, streamed.body.may_send) == (None, False)
+
+
+def written(count: int, total: int | None) -> None:
+    """A listener of progress."""
+
+
+# What a request may be told beside its method, URL, headers and body.
+SAID: dict[str, Any] = {
+    "idempotent": False,
+    "progress": written,
+    "decompress": False,
+    "follows_redirects": True,
+    "pickles_secrets": True,
+    "left_origin": True,
+    "withheld": ("X-Key",),
+    "url_template": "/orders/{id}",
+}
+UNSAID = {
+    **dict.fromkeys(SAID),
+    "follows_redirects": False,
+    "pickles_secrets": False,
+    "left_origin": False,
+    "withheld": (),
+}
+
+
+def telling() -> HttpRequest:
+    """A request that was told all of it."""
+    request = HttpRequest("PUT", URL, headers={"X": "1", "Authorization": "Bearer secret"}, json={"a": 1})
+    for name, value in SAID.items():
+        setattr(request, name, value)
+    return request
+
+
+def told(request: HttpRequest) -> dict[str, Any]:
+    return {name: getattr(request, name) for name in SAID}
+
+
+def test_a_request_is_told_nothing_at_first() -> None:
+    """By the caller or the client."""
+    assert told(HttpRequest("GET", URL)) == UNSAID
+
+
+@pytest.mark.parametrize(
+    "how", [HttpRequest.copy, copy.copy, copy.deepcopy], ids=["copy", "copy.copy", "deepcopy"]
+)
+def test_a_copy_knows_what_the_request_was_told(how: Callable[[HttpRequest], HttpRequest]) -> None:
+    """All of it, for the next attempt or hop."""
+    request = telling()
+    twin = how(request)
+    assert told(twin) == SAID
+    assert (twin.method, twin.url, twin.headers, twin.json) == ("PUT", URL, request.headers, {"a": 1})
+    assert twin.headers is not request.headers
+
+
+def test_a_pickle_knows_what_the_request_was_told_about_its_content() -> None:
+    """Functions and what concerns one call stay behind. Secrets cross only if they are told to."""
+    request = telling()
+    twin = pickle.loads(pickle.dumps(request))
+    kept = ("idempotent", "decompress", "pickles_secrets", "left_origin", "url_template")
+    assert told(twin) == {**UNSAID, **{name: SAID[name] for name in kept}}
+    assert twin.headers["Authorization"] == "Bearer secret"
+    request.pickles_secrets = False
+    twin = pickle.loads(pickle.dumps(request))
+    assert (twin.headers["Authorization"], twin.headers["X"], twin.pickles_secrets) == ("***", "1", False)
+
+
+@pytest.mark.parametrize("content", [b"", b"x"])
+def test_a_pickled_body_is_sent_again_as_it_was(content: bytes) -> None:
+    """An empty one, too."""
+    twin = pickle.loads(pickle.dumps(HttpRequest("POST", URL, content=content)))
+    assert (twin.content, twin.body.may_send, twin.body.length) == (content, True, len(content))
+
+
+def test_a_body_that_stayed_behind_is_not_sent_as_an_empty_one() -> None:
+    """It would be another request."""
+    twin = pickle.loads(pickle.dumps(HttpRequest("POST", URL, data=iter([b"x"]))))
+    assert (twin.body.has_started, twin.body.is_replayable) == (True, False)
+
+
+def test_a_redacted_request_has_no_body_and_no_secrets() -> None:
+    """What it was told about its content is of no use without it."""
+    twin = telling().redacted()
+    kept = ("idempotent", "left_origin", "url_template")
+    assert told(twin) == {**UNSAID, **{name: SAID[name] for name in kept}}
+    assert (twin.method, twin.url, twin.content) == ("PUT", URL, b"")
+    assert (twin.headers["Authorization"], twin.headers["X"]) == ("***", "1")
+
+
+@pytest.mark.parametrize(
+    ("change", "is_same"),
+    [
+        (lambda request: None, True),
+        (lambda request: request.json, True),
+        (lambda request: request.headers.clear(), True),
+        (lambda request: request.json.update(b=2), False),
+        (lambda request: setattr(request, "json", {"a": 1}), True),
+        (lambda request: setattr(request, "json", {"a": 2}), False),
+        (lambda request: setattr(request, "json", None), False),
+        (lambda request: setattr(request, "data", b"x"), False),
+        (lambda request: setattr(request, "files", {"f": b"x"}), False),
+        (lambda request: setattr(request, "content", b"x"), False),
+    ],
+)
+def test_a_copy_has_the_same_body_until_it_is_changed(
+    change: Callable[[HttpRequest], object], is_same: bool
+) -> None:
+    """Reading it, or setting an equal one, changes nothing."""
+    request = HttpRequest("POST", URL, json={"a": 1})
+    twin = request.copy()
+    change(twin)
+    assert twin.has_body_of(request) is is_same
+
+
+def test_a_streamed_body_is_the_same_only_as_itself() -> None:
+    """Nobody can compare the bytes of two streams."""
+    request = HttpRequest("POST", URL, data=iter([b"x"]))
+    twin = request.copy()
+    assert twin.has_body_of(request)
+    twin.data = iter([b"x"])
+    assert twin.body.content is None
+    assert not twin.has_body_of(request)
 
 
 def test_a_redacted_copy_has_left_its_origin_as_well() -> None:
