@@ -770,4 +770,11 @@ EQUIVALENTS = [
         'CLOSED = "closedXX"',
         "members are compared by identity, and a value is only shown in a repr",
     ),
+    Equivalent(
+        "http/unix_sockets.py",
+        "normalise_socket",
+        'return quote(path, safe="", errors="surrogateescape")',
+        'return quote(path, safe="XX", errors="surrogateescape")',
+        "a letter is never encoded",
+    ),
 ]

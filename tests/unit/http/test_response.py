@@ -5,12 +5,21 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
 import pytest
 
-from http_service_client import HttpRequest, HttpResponse, HttpStatusError, Problem, ResponseValidationError
+from http_service_client import (
+    HttpRequest,
+    HttpResponse,
+    HttpStatusError,
+    Problem,
+    ResponseValidationError,
+    SentState,
+)
+from http_service_client.events import Timeline
 from http_service_client.testing import ScriptedTransport
 from kit.front_ends import FrontEnd
 
@@ -191,8 +200,11 @@ def test_an_invalid_response_is_refused_when_it_is_made(arguments: dict[str, Any
                 "iter_lines",
                 "aiter_bytes",
                 "aiter_lines",
+                "iter_json",
+                "iter_events",
             ]
         ),
+        ("as_file", "io.BytesIO(content)"),
     ],
 )
 def test_a_name_from_another_client_is_answered_with_ours(name: str, remedy: str) -> None:
@@ -251,3 +263,132 @@ def test_what_a_listener_sees_of_a_response_has_the_request_that_was_sent() -> N
     seen = response.observed(request)
     seen.headers["A"] = "2"
     assert (seen.request, response.request, response.headers["A"]) == (request, None, "1")
+
+
+def told() -> HttpResponse:
+    """A response of which everything is known, with a secret in each place that may have one."""
+    secret = "https://h.test/?api_key=secret"
+    request = HttpRequest(
+        "POST", secret, headers={"Authorization": "Bearer secret", "A": "1"}, content=b"secret"
+    )
+    first = HttpResponse(303, headers={"Set-Cookie": "s=secret"}, url=secret)
+    response = HttpResponse(
+        201,
+        headers={"Set-Cookie": "s=secret", "A": "1"},
+        content=b"secret",
+        reason_phrase="Created",
+        url=secret,
+        request=request,
+        elapsed=1.5,
+        history=(first,),
+        http_version="HTTP/2",
+    )
+    response.attempts, response.timeline, response.data = 3, Timeline(), "secret"
+    return response
+
+
+@pytest.mark.parametrize("how", [copy.copy, copy.deepcopy], ids=["copy", "deepcopy"])
+def test_a_copy_has_all_that_is_known(how: Callable[[HttpResponse], HttpResponse]) -> None:
+    """Each attribute has the same value."""
+    response = told()
+    twin = how(response)
+    for name in (
+        "status_code",
+        "content",
+        "text",
+        "reason_phrase",
+        "url",
+        "elapsed",
+        "http_version",
+        "attempts",
+    ):
+        assert getattr(twin, name) == getattr(response, name), name
+    assert (twin.data, twin.timeline, twin.headers) == ("secret", response.timeline, response.headers)
+    assert [each.status_code for each in twin.history] == [303]
+    assert twin.request is not None
+    assert twin.request.headers["Authorization"] == "Bearer secret"
+
+
+@pytest.mark.parametrize(
+    "how",
+    [HttpResponse.redacted, lambda response: pickle.loads(pickle.dumps(response))],
+    ids=["redacted", "pickle"],
+)
+def test_a_response_without_secrets_has_all_else(how: Callable[[HttpResponse], HttpResponse]) -> None:
+    """Its headers, URLs and request are without them. A pickle has the body, a redacted copy has not."""
+    twin = how(told())
+    assert (twin.status_code, twin.reason_phrase, twin.elapsed, twin.http_version) == (
+        201,
+        "Created",
+        1.5,
+        "HTTP/2",
+    )
+    assert (twin.attempts, twin.timeline) == (3, Timeline())
+    (first,) = twin.history
+    assert twin.request is not None
+    for each in (twin, first, twin.request):
+        assert each.url == "https://h.test/?api_key=***"
+    assert (twin.headers["A"], twin.request.headers["A"], twin.request.method) == ("1", "1", "POST")
+    for value in (
+        twin.headers["Set-Cookie"],
+        first.headers["Set-Cookie"],
+        twin.request.headers["Authorization"],
+    ):
+        assert "secret" not in value
+    is_pickle = how is not HttpResponse.redacted
+    assert (twin.content, twin.data) == ((b"secret", "secret") if is_pickle else (b"", None))
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "state"),
+    [
+        *((status, {}, SentState.REFUSED) for status in (425, 429)),
+        *(
+            (status, {}, SentState.ANSWERED)
+            for status in (200, 304, 408, 424, 426, 428, 430, 500, 502, 503, 504)
+        ),
+        (503, {"Retry-After": "0"}, SentState.REFUSED),
+        (502, {"Retry-After": "1"}, SentState.ANSWERED),
+        (504, {"Retry-After": "1"}, SentState.ANSWERED),
+    ],
+)
+def test_what_a_status_says_about_the_request(status: int, headers: dict[str, str], state: SentState) -> None:
+    """Whether the server may have processed it."""
+    assert HttpResponse(status, headers=headers).sent_state is state
+
+
+@pytest.mark.parametrize("status", [100, 200, 304, 399, 400, 499, 500, 599])
+def test_an_error_begins_at_400(status: int) -> None:
+    """Any other response is returned."""
+    response = HttpResponse(status)
+    if status < 400:
+        assert response.raise_for_status() is response
+    else:
+        with pytest.raises(HttpStatusError) as raised:
+            response.raise_for_status()
+        assert (raised.value.status_code, raised.value.response) == (status, response)
+
+
+@pytest.mark.parametrize(("length", "kept"), [(199, 199), (200, 200), (201, 200)])
+def test_a_reason_phrase_is_cut_only_if_it_is_too_long(length: int, kept: int) -> None:
+    """At 200 characters."""
+    phrase = HttpResponse(200, reason_phrase="x" * length).reason_phrase
+    assert (len(phrase), phrase == "x" * length) == (kept, kept == length)
+
+
+@pytest.mark.parametrize("body", ["Sold Out", "409 Sold Out", "", "  "])
+def test_a_body_that_repeats_the_status_is_not_quoted(body: str) -> None:
+    """The message has it already."""
+    response = HttpResponse(
+        409, reason_phrase="Sold Out", content=body, headers={"Content-Type": "text/plain"}, url=URL
+    )
+    assert message_of(response) == "409 Sold Out"
+
+
+@pytest.mark.parametrize(("size", "is_whole"), [(200, True), (201, False)])
+def test_a_long_body_is_cut_in_the_message(size: int, is_whole: bool) -> None:
+    """At 200 characters."""
+    headers = {"Content-Type": "text/plain"}
+    message = message_of(HttpResponse(409, content="ab " * 66 + "x" * (size - 198), headers=headers, url=URL))
+    assert len(message) <= len("409: ") + 200
+    assert message.endswith("...") is not is_whole
