@@ -411,6 +411,19 @@ def test_the_number_of_known_challenges_is_bounded() -> None:
     assert len(login._sessions) <= 256
 
 
+def test_a_new_challenge_takes_the_place_of_the_oldest_one() -> None:
+    """Once there are 256; that of another nonce of a known origin takes no place."""
+    challenge = DigestChallenge(realm="r", nonce="n", hash="md5", strength=0)
+    sessions, session = digest._Sessions(), digest._Session(challenge)
+    for number in range(256):
+        sessions.remember(str(number), session)
+    sessions.remember("7", digest._Session(challenge))
+    assert list(sessions) == [str(number) for number in range(256)]
+    assert sessions["7"] is not session
+    sessions.remember("new", session)
+    assert list(sessions) == [*(str(number) for number in range(1, 256)), "new"]
+
+
 def test_a_digest_is_a_value_without_its_challenges(front_end: FrontEnd) -> None:
     """It compares, copies and pickles by its credentials, and shows no secret."""
     harness = Harness(front_end, Server())
