@@ -536,6 +536,7 @@ _OURS = frozenset(
             "enable_retry_budget",
             "rate_limit",
         ),
+        *("bulkhead", "adaptive_limit", "load_shedding", "deadline_check"),
         *("retry_budget_config", "auto_idempotency_key", "quote_idempotency_key", "propagation"),
         *("sensitive_headers", "public_headers", "connection_pool", "state_key", "routes", "chaos"),
     }

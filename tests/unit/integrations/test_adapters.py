@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +19,7 @@ from http_service_client import (
     ConcurrencyLimitError,
     ConfigurationError,
     ConnectError,
+    ConnectionPoolConfig,
     DeadlineTooShortError,
     EgressPolicy,
     HttpClientConfig,
@@ -28,6 +32,7 @@ from http_service_client import (
     Timeout,
     by_header,
 )
+from http_service_client.auth import HmacSignature
 from http_service_client.events import CallFinished
 from http_service_client.integrations import (
     AsyncResilientTransport,
@@ -38,6 +43,7 @@ from http_service_client.integrations import (
 )
 from http_service_client.testing import LoopbackServer, VirtualClock, reset, respond
 from kit.adapters import WAYS, Way
+from kit.interceptors import Recorder
 
 DOWN = respond(503, body="down")
 PAUSE = respond(429, headers={"Retry-After": "60"})
@@ -368,6 +374,98 @@ def test_what_the_transport_inside_takes_is_for_that(make: Any) -> None:
     """httpx.Client does not pass these on to a transport that it is given."""
     with pytest.raises(TypeError, match=r"'verify'; give it to the HTTPTransport or AsyncHTTPTransport"):
         make(verify=False)
+
+
+# Settings of an adapter's own client. Each value differs from the default.
+KEPT: dict[str, Any] = {
+    "base_timeout": 3.0,
+    "total_timeout": 9.0,
+    "enable_circuit_breaker": False,
+    "circuit_breaker_config": {"failure_threshold": 9},
+    "enable_retry_policy": False,
+    "retry_policy_config": {"max_attempts": 2},
+    "enable_throttle_gate": False,
+    "enable_retry_budget": False,
+    "retry_budget_config": {"capacity": 9},
+    "rate_limit": {"rate": 9},
+    "bulkhead": {"max_concurrent": 9},
+    "adaptive_limit": {"max_limit": 9},
+    "load_shedding": {"multiplier": 3.0},
+    "deadline_check": {"min_samples": 10},
+    "auto_idempotency_key": True,
+    "quote_idempotency_key": True,
+    "propagation": Propagation(hosts=["api.example.com"]),
+    "sensitive_headers": ["X-Key"],
+    "public_headers": ["X-Plan"],
+    "connection_pool": ConnectionPoolConfig(request_timeout=3.0),
+    "state_key": by_header("X-Tenant"),
+    "routes": {"GET /orders": {"timeout": 3.0}},
+    "chaos": {"errors": ["ConnectError"], "error_rate": 0.1},
+}
+OWNED: dict[str, Any] = {
+    "max_connections": 9,
+    "max_connections_per_host": 9,
+    "request_interceptors": [Recorder([], "a")],
+    "response_interceptors": [Recorder([], "a")],
+    "max_response_size": 9,
+    "max_response_headers": 9,
+    "max_response_header_size": 99,
+    "enable_request_compression": True,
+    "request_coding": "zstd",
+    "enable_response_decompression": False,
+    "allowed_redirect_count": 9,
+    "cookies": True,
+    "trust_env_proxy_settings": False,
+    "proxy": "http://proxy:3128",
+    "default_headers": {"X-A": "1"},
+    "egress_policy": EgressPolicy(),
+    "netrc": True,
+    "auth": "token",
+    "request_signers": [HmacSignature("key")],
+    "tolerated_faults": ["missing-colon"],
+    "base_url": "https://api.example.com",
+    "http2": True,
+    "json_codec": SimpleNamespace(encode=json.dumps, decode=json.loads),
+    "fallback": {"value": 1},
+    "hedging": {"delay": 1.0},
+    "alternate_urls": ["https://api.example.org"],
+}
+
+
+@MAKERS
+@pytest.mark.parametrize("name", KEPT)
+def test_settings_of_a_call_as_a_whole_hold_in_an_adapter(make: Any, name: str) -> None:
+    """Its own client has them."""
+    config = HttpClientConfig(**{name: KEPT[name]})
+    assert make(config).client.config == config
+
+
+@MAKERS
+@pytest.mark.parametrize("name", OWNED)
+def test_settings_that_the_library_decides_about_are_refused(make: Any, name: str) -> None:
+    """They would do nothing."""
+    with pytest.raises(ConfigurationError, match=f"{name} does nothing in .*; set it up on the session of"):
+        make(HttpClientConfig(**{name: OWNED[name]}))
+
+
+@MAKERS
+@pytest.mark.parametrize(
+    "settings",
+    [{"connection_timeout": 3.0}, {"connection_pool": ConnectionPoolConfig(connection_timeout=3.0)}],
+)
+def test_the_time_to_connect_is_a_setting_where_the_library_takes_one(make: Any, settings: Any) -> None:
+    """aiohttp takes none for a request."""
+    if make is resilience_middleware:
+        with pytest.raises(ConfigurationError, match="connection_timeout does nothing"):
+            make(HttpClientConfig(**settings))
+    else:
+        assert make(HttpClientConfig(**settings)).client.config.timeout.connect == 3.0
+
+
+def test_every_setting_is_kept_or_refused() -> None:
+    """A new one belongs in a table above."""
+    names = [field.name for field in dataclasses.fields(HttpClientConfig)]
+    assert sorted([*KEPT, *OWNED, "connection_timeout"]) == sorted(names)
 
 
 @MAKERS
