@@ -315,6 +315,27 @@ EQUIVALENTS = [
         "without a timestamp in the headers the payload has none; the `or` is for the type checker",
     ),
     Equivalent(
+        "integrations/httpx_transport.py",
+        "_library_of",
+        'name = kind.__module__.partition(".")[0]',
+        'name = kind.__module__.partition(".XX")[0]',
+        "both libraries set the module of their public classes to their own name",
+    ),
+    Equivalent(
+        "testing/scripted_transport.py",
+        "ScriptedTransport.__init__",
+        'self._for_all = self._scripts["*"] if set(self._scripts) == {"*"} else None',
+        'self._for_all = self._scripts["*"] if set(self._scripts) == {"*XX"} else None',
+        "a shorter way to the script that is found by its key otherwise",
+    ),
+    Equivalent(
+        "testing/server_connection.py",
+        "Connection._receive",
+        "data = self._socket.recv(256 * 1024)",
+        "data = self._socket.recv(256 * 1025)",
+        "the size of a buffer: whatever comes at once is joined",
+    ),
+    Equivalent(
         "simulation/report.py",
         "_is_metastable",
         "if before is None or relief + _SETTLED > seconds:",

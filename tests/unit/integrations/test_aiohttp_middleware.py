@@ -178,6 +178,27 @@ async def test_a_lost_body_is_part_of_an_attempt_that_reads_it(server: LoopbackS
         assert await response.text() == "whole"
 
 
+async def test_a_body_that_is_not_read_to_its_end_is_closed(server: LoopbackServer) -> None:
+    """With read_bodies: whatever ends the read, its caller gets no response to close."""
+    server.script("/", raw(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nx", b"y", every=30.0))
+    responses: list[aiohttp.ClientResponse] = []
+
+    async def interrupted(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> Any:
+        async def read() -> bytes:
+            raise asyncio.CancelledError
+
+        responses.append(response := await handler(request))
+        response.read = read  # type: ignore[method-assign]
+        return response
+
+    async with aiohttp.ClientSession(
+        middlewares=[resilience_middleware(read_bodies=True), interrupted]
+    ) as http:
+        with pytest.raises(asyncio.CancelledError):
+            await http.get(server.url)
+        assert responses[0].closed
+
+
 async def test_a_generator_is_sent_once(server: LoopbackServer) -> None:
     """What has been read of it is gone; aiohttp would send an empty body."""
 

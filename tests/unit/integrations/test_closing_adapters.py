@@ -12,7 +12,13 @@ from typing import Any
 import aiohttp
 import pytest
 
-from http_service_client import ClientClosedError, HttpClientConfig, HttpServiceClient, SentState
+from http_service_client import (
+    ClientClosedError,
+    ConnectionPoolConfig,
+    HttpClientConfig,
+    HttpServiceClient,
+    SentState,
+)
 from http_service_client.drivers.aio import ABORTED, Aborts, bounded
 from http_service_client.integrations import resilience_middleware
 from http_service_client.testing import LoopbackServer, respond
@@ -71,8 +77,9 @@ def test_an_abort_ends_an_exchange(
 ) -> None:
     """The server may have processed the request, so nothing is sent again."""
     server.script("/", respond(delay=60.0))
+    pool = ConnectionPoolConfig(request_timeout=timeout)
     began = time.monotonic()
-    error = during(way, stack, server, lambda client: client.close(**how), base_timeout=timeout)
+    error = during(way, stack, server, lambda client: client.close(**how), connection_pool=pool)
     assert isinstance(error, ClientClosedError)
     assert (error.sent_state, len(server.requests)) == (SentState.ABANDONED, 1)
     assert time.monotonic() - began < 30

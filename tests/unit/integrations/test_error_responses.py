@@ -28,6 +28,12 @@ from http_service_client.integrations.error_responses import error_response
 from kit.fakes import READ_TIMEOUT, REFUSED, Harness, failure
 from kit.front_ends import FrontEnd
 
+TITLES = {
+    502: "A service that this one depends on failed",
+    503: "A service that this one depends on is not available",
+    504: "A service that this one depends on did not respond in time",
+}
+
 
 def status_error(status: int, **headers: str) -> HttpClientError:
     fields = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -58,10 +64,11 @@ def status_error(status: int, **headers: str) -> HttpClientError:
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else str(value),
 )
 def test_each_failure_of_a_service_behind_has_a_status(error: HttpClientError, status: int) -> None:
-    """503 to come back, 504 for time that ran out, 502 for the rest."""
+    """503 to come back, 504 for time that ran out, 502 for the rest; as problem details (RFC 9457, 3.1)."""
     made = error_response(error)
     assert made is not None
-    assert (made.status, json.loads(made.body)["status"]) == (status, status)
+    assert made.status == status
+    assert json.loads(made.body) == {"type": "about:blank", "title": TITLES[status], "status": status}
     assert made.headers["Content-Type"] == "application/problem+json"
 
 

@@ -16,6 +16,7 @@ import pytest
 from http_service_client import (
     CircuitOpenError,
     ConfigurationError,
+    ConnectionPoolConfig,
     ConstantBackoff,
     DeadlineExceededError,
     HttpClientConfig,
@@ -213,6 +214,31 @@ def test_the_timeout_of_the_request_holds(clients: Clients, server: LoopbackServ
     assert clients.request(client, "GET", server.url).text == "fast"
 
 
+@pytest.mark.parametrize(
+    ("attempt", "given", "read"),
+    [(None, 5.0, 5.0), (None, None, None), (60.0, 5.0, 5.0), (60.0, None, 60.0), (60.0, 90.0, 60.0)],
+)
+def test_a_wait_has_the_smaller_limit(
+    clients: Clients, attempt: float | None, given: float | None, read: float | None
+) -> None:
+    """Of what the request allows and what is left of the attempt; None for no limit."""
+    seen: list[Any] = []
+
+    def handler(request: Any) -> Any:
+        limits = request.extensions["timeout"]
+        seen.append((limits["read"], limits.get("read"), limits.get("another")))
+        return clients.library.Response(200)
+
+    transport = clients.transport(
+        HttpClientConfig(connection_pool=ConnectionPoolConfig(request_timeout=attempt)),
+        transport=clients.library.MockTransport(handler),
+    )
+    clients.request(clients.client(transport, timeout=given), "GET", "https://api.test/")
+    ((by_index, by_get, another),) = seen
+    assert (by_index, by_get) == (pytest.approx(read, abs=30.0), pytest.approx(read, abs=30.0))
+    assert another == (None if attempt is None else pytest.approx(attempt, abs=30.0))
+
+
 def test_a_generator_is_sent_once(clients: Clients, server: LoopbackServer) -> None:
     """What was read cannot be sent again: the 503 is the result, and no empty body is sent."""
     server.script("/", DOWN, respond(200))
@@ -276,6 +302,30 @@ def test_files_of_a_form_are_sent_again(clients: Clients, server: LoopbackServer
     first, second = (request.body for request in server.requests)
     assert first == second
     assert b"content" in second
+
+
+def test_a_file_of_a_form_that_cannot_be_rewound_is_sent_once(
+    clients: Clients, server: LoopbackServer
+) -> None:
+    """A pipe, say: the 503 is the result."""
+
+    class Pipe(io.BytesIO):
+        def seekable(self) -> bool:
+            return False
+
+        def seek(self, *position: int) -> int:
+            raise io.UnsupportedOperation
+
+        def tell(self) -> int:
+            raise io.UnsupportedOperation
+
+        def fileno(self) -> int:
+            raise io.UnsupportedOperation
+
+    server.script("/", DOWN, respond(200))
+    files = {"file": ("a.txt", Pipe(b"content"))}
+    response = clients.request(clients.client(), "PUT", server.url, files=files)
+    assert (response.status_code, len(server.requests)) == (503, 1)
 
 
 def test_the_callers_request_remains_as_it_is(clients: Clients, server: LoopbackServer) -> None:
