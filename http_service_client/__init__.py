@@ -15,9 +15,9 @@ from .lazy import lazy_names as _lazy_names
 if TYPE_CHECKING:
     from .client.call_builder import RequestOptions as RequestOptions
     from .client.client import HttpServiceClient as HttpServiceClient
-    from .client.config import ConnectionPoolConfig as ConnectionPoolConfig
-    from .client.config import HttpClientConfig as HttpClientConfig
-    from .client.config import Timeout as Timeout
+    from .client.config.client_config import ConnectionPoolConfig as ConnectionPoolConfig
+    from .client.config.client_config import HttpClientConfig as HttpClientConfig
+    from .client.config.client_config import Timeout as Timeout
     from .client.pages import next_by_field as next_by_field
     from .client.state_keys import by_header as by_header
     from .client.state_keys import by_route as by_route
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
     from .client.streams.response import StreamedResponse as StreamedResponse
     from .core.layers.interceptors import RequestInterceptor as RequestInterceptor
     from .core.layers.interceptors import ResponseInterceptor as ResponseInterceptor
-    from .core.machines.backoff import ExponentialBackoff as ExponentialBackoff
-    from .core.machines.circuit_states import CircuitBreakerState as CircuitBreakerState
-    from .core.machines.circuit_states import StateChange as StateChange
-    from .core.machines.other_backoffs import ConstantBackoff as ConstantBackoff
-    from .core.machines.other_backoffs import DecorrelatedBackoff as DecorrelatedBackoff
-    from .core.machines.other_backoffs import FibonacciBackoff as FibonacciBackoff
-    from .core.machines.other_backoffs import LinearBackoff as LinearBackoff
-    from .core.machines.retry_budget import RetryBudgetSettings as RetryBudgetSettings
-    from .core.machines.retry_conditions import RetryCondition as RetryCondition
-    from .core.machines.retry_quota import RetryQuotaSettings as RetryQuotaSettings
+    from .core.machines.circuit_breaker.states import CircuitBreakerState as CircuitBreakerState
+    from .core.machines.circuit_breaker.states import StateChange as StateChange
+    from .core.machines.retry.backoff import ExponentialBackoff as ExponentialBackoff
+    from .core.machines.retry.budget import RetryBudgetSettings as RetryBudgetSettings
+    from .core.machines.retry.conditions import RetryCondition as RetryCondition
+    from .core.machines.retry.other_backoffs import ConstantBackoff as ConstantBackoff
+    from .core.machines.retry.other_backoffs import DecorrelatedBackoff as DecorrelatedBackoff
+    from .core.machines.retry.other_backoffs import FibonacciBackoff as FibonacciBackoff
+    from .core.machines.retry.other_backoffs import LinearBackoff as LinearBackoff
+    from .core.machines.retry.quota import RetryQuotaSettings as RetryQuotaSettings
     from .core.priority import Priority as Priority
     from .errors import AttemptTimeoutError as AttemptTimeoutError
     from .errors import BulkheadFullError as BulkheadFullError
@@ -87,12 +87,12 @@ if TYPE_CHECKING:
     from .http.cookies.jar import Cookie as Cookie
     from .http.cookies.jar import CookieJar as CookieJar
     from .http.egress import EgressPolicy as EgressPolicy
+    from .http.fields.propagation import Propagation as Propagation
     from .http.messages import Headers as Headers
     from .http.messages import HttpContext as HttpContext
     from .http.messages import HttpRequest as HttpRequest
     from .http.messages import HttpResponse as HttpResponse
     from .http.problems import Problem as Problem
-    from .http.propagation import Propagation as Propagation
     from .http.urls import RawUrl as RawUrl
     from .observability.collector import MetricsCollector as MetricsCollector
     from .observability.metrics import HttpMetrics as HttpMetrics
@@ -126,15 +126,15 @@ __all__ = _lazy_names(
         "._version": "__version__",
         ".client.call_builder": "RequestOptions",
         ".client.client": "HttpServiceClient",
-        ".client.config": "ConnectionPoolConfig HttpClientConfig Timeout",
+        ".client.config.client_config": "ConnectionPoolConfig HttpClientConfig Timeout",
         ".client.pages": "next_by_field",
         ".client.state_keys": "by_header by_route",
-        ".core.machines.backoff": "ExponentialBackoff",
-        ".core.machines.other_backoffs": "ConstantBackoff DecorrelatedBackoff FibonacciBackoff LinearBackoff",
-        ".core.machines.retry_budget": "RetryBudgetSettings",
-        ".core.machines.retry_quota": "RetryQuotaSettings",
-        ".core.machines.retry_conditions": "RetryCondition",
-        ".core.machines.circuit_states": "CircuitBreakerState StateChange",
+        ".core.machines.retry.backoff": "ExponentialBackoff",
+        ".core.machines.retry.other_backoffs": "ConstantBackoff DecorrelatedBackoff FibonacciBackoff LinearBackoff",
+        ".core.machines.retry.budget": "RetryBudgetSettings",
+        ".core.machines.retry.quota": "RetryQuotaSettings",
+        ".core.machines.retry.conditions": "RetryCondition",
+        ".core.machines.circuit_breaker.states": "CircuitBreakerState StateChange",
         ".core.priority": "Priority",
         ".core.layers.interceptors": "RequestInterceptor ResponseInterceptor",
         ".policies.deadline": "deadline",
@@ -173,7 +173,7 @@ __all__ = _lazy_names(
         ".http.cookies.jar": "Cookie CookieJar",
         ".http.egress": "EgressPolicy",
         ".http.problems": "Problem",
-        ".http.propagation": "Propagation",
+        ".http.fields.propagation": "Propagation",
         ".http.urls": "RawUrl",
         ".http.bodies.event_stream": "ServerSentEvent",
         ".client.streams.event_source": "AsyncEventSource EventSource",

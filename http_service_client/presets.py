@@ -18,12 +18,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
-from .client.config import SHARED, HttpClientConfig
-from .client.pool_config import ConnectionPoolConfig, is_default
+from .client.config.client_config import SHARED, HttpClientConfig
+from .client.config.pool import ConnectionPoolConfig, is_default
 from .core.checks import did_you_mean
-from .core.machines.backoff import ExponentialBackoff
-from .core.machines.retry_conditions import RetryCondition
-from .core.machines.retry_quota import RetryQuotaSettings
+from .core.machines.retry.backoff import ExponentialBackoff
+from .core.machines.retry.conditions import RetryCondition
+from .core.machines.retry.quota import RetryQuotaSettings
 from .drivers.clocks import Clock
 from .errors import ConfigurationError
 from .events import Event

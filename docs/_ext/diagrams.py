@@ -171,9 +171,10 @@ def _assigned(tree: ast.Module, name: str) -> ast.expr:
 def breaker_module() -> ModuleType:
     """The module of the core whose docstring has the table of transitions."""
     machines = Path(str(importlib.import_module(f"{PACKAGE}.core.machines").__file__)).parent
-    for path in sorted(machines.glob("*.py")):
+    for path in sorted(machines.rglob("*.py")):
         if _TABLE_HEAD.search(ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""):
-            return importlib.import_module(f"{PACKAGE}.core.machines.{path.stem}")
+            name = ".".join(path.relative_to(machines).with_suffix("").parts)
+            return importlib.import_module(f"{PACKAGE}.core.machines.{name}")
     raise StaleDiagramError('no module of core/machines has a docstring with a table "from  to  when"')
 
 

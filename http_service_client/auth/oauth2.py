@@ -9,12 +9,12 @@ from typing import Any
 from ..core.checks import check_duration, check_flag, check_function, check_number, suggests_keywords
 from ..core.effects import TIMED_OUT, Plan, Work
 from ..core.layers.tokens import Fetched, TokenRequests, no_token
-from ..core.machines.token_cache import TokenCache
+from ..core.machines.caching.token_cache import TokenCache
 from ..drivers.loggers import log_hook
 from ..errors import ConfigurationError, Failure, HttpClientError, InvalidRequestError
 from ..http.auth.oauth2 import TokenResponse, TokenResponseError, client_secret_basic, parse_token_response
+from ..http.fields.retry_after import requested_delay
 from ..http.messages import HttpRequest
-from ..http.retry_after import requested_delay
 from ..http.urls import normalise_url, redact_url
 from .tokens import TokenAuth, called, new_cache
 

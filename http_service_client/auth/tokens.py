@@ -15,7 +15,7 @@ from typing import Any
 from ..core.checks import check_duration, check_number
 from ..core.effects import TIMED_OUT, Invoke, Plan, Work
 from ..core.layers.tokens import Fetched, TokenNeeded, TokenRequests, no_token
-from ..core.machines.token_cache import Token, TokenCache
+from ..core.machines.caching.token_cache import Token, TokenCache
 from ..drivers.forks import reset_in_forked_children
 from ..drivers.locks import ForkSafeLock
 from ..errors import ConfigurationError, Failure, HttpClientError

@@ -6,7 +6,7 @@ import math
 from argparse import ArgumentParser, Namespace
 from typing import TextIO
 
-from ..client.config import HttpClientConfig
+from ..client.config.client_config import HttpClientConfig
 from ..core.checks import check_duration
 from ..errors import ConfigurationError
 from ..simulation import check

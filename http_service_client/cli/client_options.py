@@ -12,7 +12,7 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from ..client.config import ConnectionPoolConfig, HttpClientConfig
+from ..client.config.client_config import ConnectionPoolConfig, HttpClientConfig
 from ..client.settings.values import read_value
 from ..errors import ConfigurationError
 from ..http.auth.digest import Digest

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
-from ..client.config import HttpClientConfig
+from ..client.config.client_config import HttpClientConfig
 from ..client.settings.files import client_names
 from ..core.checks import check_count, check_duration, check_number
 from ..errors import ConfigurationError

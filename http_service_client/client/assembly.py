@@ -18,8 +18,8 @@ from ..errors import ClientClosedError
 from ..observability.telemetry import ClientTelemetry
 from .backends import Backends
 from .call_builder import CallBuilder
-from .config import HttpClientConfig
-from .environment import read_logins
+from .config.client_config import HttpClientConfig
+from .config.environment import read_logins
 from .origin_parts import Circuits, OriginParts
 from .views import ViewCallBuilder
 from .wiring import (
@@ -35,7 +35,7 @@ from .wiring import (
 
 if TYPE_CHECKING:
     from ..core.layers.telemetry import Telemetry
-    from ..core.machines.circuit_states import StateChange
+    from ..core.machines.circuit_breaker.states import StateChange
     from ..errors import Failure
     from ..events import Event
     from ..http.messages import HttpContext, HttpRequest, HttpResponse

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..core.checks import check_function
-from ..core.machines.semaphore import FairSemaphore
+from ..core.machines.limits.semaphore import FairSemaphore
 from ..drivers.clocks import Clock, SystemClock
 from ..drivers.imports import import_apart
 from ..drivers.locks import ForkSafeLock

@@ -29,15 +29,15 @@ from ..http.ids import new_id
 from ..http.messages import HttpRequest
 from ..http.preparation import parse_method
 from ..http.urls import is_relative, normalise_url, origin_of, redact_url
-from .config import HttpClientConfig
-from .defaults import CLIENT_DEFAULT
-from .resolved import check_alternates, of_requests, parse_base_url, standard_headers
+from .config.client_config import HttpClientConfig
+from .config.defaults import CLIENT_DEFAULT
+from .config.resolved import check_alternates, of_requests, parse_base_url, standard_headers
 from .wiring import load_auth, load_download, load_fallback, load_hedging
 
 if TYPE_CHECKING:
     from ..core.layer import Handler
     from ..core.layers.download import Download
-    from ..core.machines.circuit_breaker import CircuitBreaker
+    from ..core.machines.circuit_breaker.breaker import CircuitBreaker
     from ..core.machines.hosts import Hosts
     from ..core.origins import OriginRegistry
     from ..drivers.clocks import Clock

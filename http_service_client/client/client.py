@@ -33,7 +33,7 @@ from . import streams
 from .assembly import Assembly
 from .backends import Backends, check_parts
 from .call_builder import CLIENT_DEFAULT
-from .config import FIELDS_OF_POLICIES, HttpClientConfig, renamed
+from .config.client_config import FIELDS_OF_POLICIES, HttpClientConfig, renamed
 from .listening import Events
 from .results import check_download, finish, open_stream
 from .views import ViewCallBuilder, about_assignment, check_view_options
@@ -43,9 +43,9 @@ if TYPE_CHECKING:
     from typing_extensions import Self, TypeVar, Unpack
 
     from ..core.layers.telemetry import Telemetry
-    from ..core.machines.circuit_breaker import CircuitBreaker
-    from ..core.machines.circuit_changes import CircuitBreakerChanges
-    from ..core.machines.circuit_states import StateChange
+    from ..core.machines.circuit_breaker.breaker import CircuitBreaker
+    from ..core.machines.circuit_breaker.changes import CircuitBreakerChanges
+    from ..core.machines.circuit_breaker.states import StateChange
     from ..events import Event
     from ..http.cookies.jar import CookieJar
     from ..observability.load import ClientLoad
@@ -554,7 +554,7 @@ class HttpServiceClient(Events):
         driver = builder.backends.blocking()
         import_apart(_load_download)
         from ..core.layers.download import Download
-        from .part_file import PartFile
+        from .downloads.part_file import PartFile
 
         with PartFile(path, checksum, resume) as file:
             stream = builder.streaming(max_response_size, options, Download(file))
@@ -615,7 +615,7 @@ class HttpServiceClient(Events):
         driver = builder.backends.asyncio()
         import_apart(_load_download)
         from ..core.layers.download import BLOCK_FOR_A_THREAD, Download
-        from .part_file import PartFile
+        from .downloads.part_file import PartFile
 
         with PartFile(path, checksum, resume) as file:
             saver = Download(file, block=BLOCK_FOR_A_THREAD)
@@ -903,7 +903,7 @@ def _load_streams() -> None:
 def _load_download() -> None:
     """Import what a download needs, before its call begins."""
     from ..core.layers import download  # noqa: F401
-    from . import part_file  # noqa: F401
+    from .downloads import part_file  # noqa: F401
 
 
 def _check_config(config: object) -> None:

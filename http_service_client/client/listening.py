@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..drivers.imports import import_apart
 from . import streams
 from .call_builder import CallBuilder, StreamRequestOptions
-from .defaults import MAX_LENGTH
+from .config.defaults import MAX_LENGTH
 from .parallel import ParallelDownloads
 
 if TYPE_CHECKING:

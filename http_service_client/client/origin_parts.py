@@ -7,9 +7,9 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from ..core import machines
-from ..core.machines.circuit_breaker import CircuitBreaker
-from ..core.machines.retry_quota import AnyBudget, BudgetSettings, RetryQuota, RetryQuotaSettings, new_budget
-from ..core.machines.semaphore import FairSemaphore
+from ..core.machines.circuit_breaker.breaker import CircuitBreaker
+from ..core.machines.limits.semaphore import FairSemaphore
+from ..core.machines.retry.quota import AnyBudget, BudgetSettings, RetryQuota, RetryQuotaSettings, new_budget
 from ..core.origins import OriginRegistry, OriginState
 from ..drivers.forks import reset_in_forked_children
 from ..drivers.locks import ForkSafeLock
@@ -17,10 +17,10 @@ from ..policies.listeners import judging, notify
 from ..policies.logs import log_change
 
 if TYPE_CHECKING:
-    from ..core.machines.circuit_changes import CircuitBreakerChanges
-    from ..core.machines.circuit_states import CircuitBreakerSettings, StateChange
+    from ..core.machines.circuit_breaker.changes import CircuitBreakerChanges
+    from ..core.machines.circuit_breaker.states import CircuitBreakerSettings, StateChange
     from ..drivers.clocks import Clock
-    from .config import HttpClientConfig
+    from .config.client_config import HttpClientConfig
 
 __all__ = ["Circuits", "OriginParts"]
 

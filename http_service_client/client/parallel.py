@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from ..core.layers.download import Download
     from ..http.messages import HttpResponse
     from .call_builder import StreamRequestOptions
-    from .parallel_download import ParallelDownload
-    from .parted_file import PartedFile
+    from .downloads.parallel_download import ParallelDownload
+    from .downloads.parted_file import PartedFile
 
 __all__ = ["ParallelDownloads"]
 
@@ -93,8 +93,8 @@ class ParallelDownloads(Polls):
         driver = builder.backends.blocking_apart()
         import_apart(_load)
         from ..policies.gather_in_threads import run_in_threads
-        from .parallel_download import PartRefused
-        from .parted_file import PartedFile
+        from .downloads.parallel_download import PartRefused
+        from .downloads.parted_file import PartedFile
 
         self._warn_inside_a_loop()
         with PartedFile(path, checksum, resume) as file:
@@ -172,8 +172,8 @@ class ParallelDownloads(Polls):
         builder = self._call_builder
         driver = builder.backends.asyncio()
         import_apart(_load)
-        from .parallel_download import PartRefused
-        from .parted_file import PartedFile
+        from .downloads.parallel_download import PartRefused
+        from .downloads.parted_file import PartedFile
 
         with PartedFile(path, checksum, resume) as file:
             download = self._parallel(builder, file, url, parts, max_response_size, options)
@@ -205,7 +205,7 @@ class ParallelDownloads(Polls):
         max_size: int | None,
         options: StreamRequestOptions,
     ) -> ParallelDownload:
-        from .parallel_download import ParallelDownload
+        from .downloads.parallel_download import ParallelDownload
 
         check_count("parts", parts)
         pool = builder.config.resolved.pool
@@ -220,7 +220,7 @@ class ParallelDownloads(Polls):
 def _load() -> None:
     """Import what a download in parts needs, before its first call begins."""
     from ..policies import gather_in_threads  # noqa: F401
-    from . import parallel_download  # noqa: F401
+    from .downloads import parallel_download  # noqa: F401
 
 
 def _begin_download(

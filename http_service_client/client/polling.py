@@ -12,8 +12,8 @@ from ..core.checks import check_number, suggests_arguments
 from ..core.deadline import AMBIENT_DEADLINE, earliest, remaining
 from ..core.effects import Sleep
 from ..errors import ConfigurationError, DeadlineExceededError, HttpClientError, PollingError
+from ..http.fields.retry_after import requested_delay
 from ..http.messages import HttpResponse
-from ..http.retry_after import requested_delay
 from ..http.urls import location_url, normalise_url, origin_of, redact_url
 from .call_builder import CLIENT_DEFAULT
 from .paging import Paging

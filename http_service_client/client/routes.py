@@ -18,7 +18,7 @@ from ..core.checks import (
     keyword_remedy,
     suggests_keywords,
 )
-from ..core.machines.circuit_states import CircuitBreakerSettings
+from ..core.machines.circuit_breaker.states import CircuitBreakerSettings
 from ..core.machines.fallback import FallbackSettings
 from ..core.machines.hedging import HedgingSettings
 from ..core.origins import parse_key
@@ -30,8 +30,8 @@ from ..policies.circuit_breaker import CircuitBreakerPolicy
 from ..policies.fallback import FallbackPolicy
 from ..policies.hedging import HedgingPolicy
 from ..policies.retry import RetryPolicy
-from .defaults import CLIENT_DEFAULT
-from .resolved import (
+from .config.defaults import CLIENT_DEFAULT
+from .config.resolved import (
     ReadOnlyMapping,
     parse_circuit_breaker,
     parse_fallback,

@@ -23,8 +23,8 @@ from .call_builder import (
     override,
     uses_budget,
 )
-from .config import ConnectionPoolConfig, HttpClientConfig
-from .resolved import parse_base_url, parse_client_auth, parse_default_headers, parse_proxies
+from .config.client_config import ConnectionPoolConfig, HttpClientConfig
+from .config.resolved import parse_base_url, parse_client_auth, parse_default_headers, parse_proxies
 from .wiring import proxy_settings
 
 if TYPE_CHECKING:

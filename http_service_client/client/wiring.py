@@ -29,9 +29,9 @@ from ..transports.base import TransportSettings
 from ..transports.idle import IdleConnections
 from ..transports.network.sockets import SocketSettings
 from ..transports.network.tls import TlsSettings
-from .environment import read_proxies
-from .resolved import standard_headers
-from .socket_config import check_no_proxy, parse_socket_options, parse_source_address
+from .config.environment import read_proxies
+from .config.resolved import standard_headers
+from .config.sockets import check_no_proxy, parse_socket_options, parse_source_address
 
 if TYPE_CHECKING:
     from ..core.call import Call
@@ -40,18 +40,18 @@ if TYPE_CHECKING:
     from ..core.layers.telemetry import Telemetry
     from ..core.layers.tokens import Needs
     from ..core.machines.fallback import LastGood
-    from ..core.machines.semaphore import FairSemaphore
+    from ..core.machines.limits.semaphore import FairSemaphore
     from ..drivers.clocks import Clock
     from ..errors import Failure
     from ..events import Event
     from ..http.auth.netrc import NetrcEntries
     from ..http.caching.stored import StoredResponse
     from ..http.cookies.jar import CookieJar
+    from ..http.fields.propagation import Propagation
     from ..http.headers import Headers
     from ..http.messages import HttpContext, HttpRequest, HttpResponse
-    from ..http.propagation import Propagation
     from ..policies.cache import Cache
-    from .config import HttpClientConfig
+    from .config.client_config import HttpClientConfig
 
 __all__ = [
     "Interceptors",

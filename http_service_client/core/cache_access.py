@@ -20,8 +20,8 @@ from ..http.messages import HttpRequest, HttpResponse
 from ..http.redirects import REDIRECT_CODES
 from .call import Call
 from .effects import TIMED_OUT, Plan, Work
-from .machines.flights import Flight
-from .machines.response_cache import Landing, ResponseCache, partition_of, url_key
+from .machines.caching.flights import Flight
+from .machines.caching.response_cache import Landing, ResponseCache, partition_of, url_key
 
 __all__ = ["OVERTAKEN", "CacheAccess", "secrets_in"]
 

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from ..http.bodies.progress import Progress
     from .decisions import Decision
     from .effects import Outcome, Plan
-    from .machines.circuit_breaker import CircuitBreaker
+    from .machines.circuit_breaker.breaker import CircuitBreaker
     from .machines.fallback import FallbackSettings
     from .machines.hedging import Hedging
-    from .machines.retry_settings import RetrySettings
+    from .machines.retry.settings import RetrySettings
     from .nesting import CallScope
     from .origins import OriginState
     from .telemetry import CallTelemetry

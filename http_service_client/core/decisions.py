@@ -198,7 +198,7 @@ def _says_yes(decision: Decision, changes: Sequence[Change], values: Sequence[fl
 
 
 class CircuitRefusal(NamedTuple):
-    """What a circuit refused by.   reason, retry_after: see `core.machines.circuit_states.Refusal`."""
+    """What a circuit refused by.   reason, retry_after: see `core.machines.circuit_breaker.states.Refusal`."""
 
     reason: str
     retry_after: float | None

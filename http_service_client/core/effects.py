@@ -37,7 +37,7 @@ from ..errors import Failure
 from ..http.messages import HttpRequest, HttpResponse
 
 if TYPE_CHECKING:
-    from .machines.semaphore import Waiter
+    from .machines.limits.semaphore import Waiter
     from .timeouts import Timeout
 
 __all__ = [

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from ..errors import SentState
     from ..events import Event
     from .effects import Outcome
-    from .machines.circuit_breaker import CircuitBreaker
-    from .machines.retry_quota import AnyBudget
+    from .machines.circuit_breaker.breaker import CircuitBreaker
+    from .machines.retry.quota import AnyBudget
 
 __all__ = ["CallScope", "EndedCall", "InboundScope", "RetryScope", "Scope", "current_scope"]
 

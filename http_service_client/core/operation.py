@@ -14,7 +14,7 @@ from .deadline import AMBIENT_DEADLINE, remaining
 from .effects import Effect, Plan
 
 if TYPE_CHECKING:
-    from .machines.retry_quota import AnyBudget
+    from .machines.retry.quota import AnyBudget
 
 __all__ = ["Body", "GuardedFunction", "Operation", "Proceed", "Stopped", "Subject", "shown"]
 

@@ -31,19 +31,19 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..errors import ConfigurationError
-from .machines.circuit_states import CircuitBreakerState
+from .machines.circuit_breaker.states import CircuitBreakerState
 
 if TYPE_CHECKING:
-    from .machines.adaptive_limit import AdaptiveLimit
-    from .machines.bulkhead import Bulkhead
-    from .machines.circuit_breaker import CircuitBreaker
+    from .machines.circuit_breaker.breaker import CircuitBreaker
     from .machines.deadline_check import DeadlineCheck
     from .machines.hedging import Hedging
-    from .machines.load_shedding import LoadShedder
-    from .machines.rate_limiter import RateLimiter
-    from .machines.retry_quota import AnyBudget
-    from .machines.semaphore import FairSemaphore, Waiter
-    from .machines.throttle_gate import ThrottleGate
+    from .machines.limits.adaptive_limit import AdaptiveLimit
+    from .machines.limits.bulkhead import Bulkhead
+    from .machines.limits.load_shedding import LoadShedder
+    from .machines.limits.rate_limiter import RateLimiter
+    from .machines.limits.semaphore import FairSemaphore, Waiter
+    from .machines.limits.throttle_gate import ThrottleGate
+    from .machines.retry.quota import AnyBudget
 
 __all__ = ["LONGEST_KEY", "OriginRegistry", "OriginState", "parse_key", "state_key", "without_key"]
 

@@ -33,8 +33,8 @@ from ..errors import (
     TransportError,
 )
 from ..events import StopReason
+from ..http.fields.retry_after import WAIT_HEADERS, requested_delay
 from ..http.messages import HttpResponse
-from ..http.retry_after import WAIT_HEADERS, requested_delay
 from .effects import Outcome
 from .machines.failure_kinds import FAILURE_STATUSES
 
@@ -91,7 +91,7 @@ def describe(outcome: Outcome) -> str:
 
 
 def requested_wait(outcome: object, wall_clock: Callable[[], float]) -> float | None:
-    """Seconds that a response asks its client to wait, or None (see `http.retry_after`).
+    """Seconds that a response asks its client to wait, or None (see `http.fields.retry_after`).
 
     wall_clock: seconds since the epoch, for a date in a response without a date of its own.
     """

@@ -25,8 +25,8 @@ from .layers.whole_call import CallLayer
 if TYPE_CHECKING:
     from ..http.cookies.jar import CookieJar
     from ..http.egress import EgressPolicy
+    from ..http.fields.propagation import Propagation
     from ..http.headers import Headers
-    from ..http.propagation import Propagation
     from ..http.secret_names import SecretNames
     from .call import Call
     from .layers.cache import CacheMembership
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from .layers.signing import Signer
     from .layers.telemetry import Telemetry
     from .layers.tokens import Tokens
-    from .machines.retry_conditions import RetryCondition
-    from .machines.semaphore import FairSemaphore
+    from .machines.limits.semaphore import FairSemaphore
+    from .machines.retry.conditions import RetryCondition
     from .origins import OriginRegistry
 
 __all__ = ["call_pipeline", "foreign_pipeline"]

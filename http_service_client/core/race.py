@@ -25,7 +25,7 @@ from .effects import Begin, Branch, FirstOf, Plan
 from .machines.hedging import HedgeRefusal, HedgeShare, Hedging
 
 if TYPE_CHECKING:
-    from .machines.retry_quota import AnyWithdrawal
+    from .machines.retry.quota import AnyWithdrawal
     from .operation import Subject
 
 __all__ = ["Arm", "Race"]

@@ -27,7 +27,7 @@ from ..core.effects import (
     Start,
     Work,
 )
-from ..core.machines.semaphore import FairSemaphore
+from ..core.machines.limits.semaphore import FairSemaphore
 from ..core.outcomes import already_closed
 from ..core.timeouts import Timeout
 from ..errors import Failure

@@ -28,7 +28,7 @@ from ..core.effects import (
     Start,
     Work,
 )
-from ..core.machines.semaphore import Waiter
+from ..core.machines.limits.semaphore import Waiter
 from ..core.timeouts import Timeout
 from ..http.messages import HttpRequest
 

@@ -7,7 +7,7 @@ permit that is never granted. So every wait of a call can be ended from any thre
 from __future__ import annotations
 
 from ..core.effects import Acquire
-from ..core.machines.semaphore import FairSemaphore, Waiter
+from ..core.machines.limits.semaphore import FairSemaphore, Waiter
 from .locks import ForkSafeLock
 
 __all__ = ["Waits"]

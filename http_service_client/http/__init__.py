@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .auth.flow import AuthFlow as AuthFlow
     from .cookies.jar import CookieJar as CookieJar
     from .egress import EgressPolicy as EgressPolicy
-    from .propagation import Propagation as Propagation
+    from .fields.propagation import Propagation as Propagation
 
 __all__ = _lazy_names(
     globals(),
@@ -24,6 +24,6 @@ __all__ = _lazy_names(
         ".auth.flow": "AuthFlow",
         ".cookies.jar": "CookieJar",
         ".egress": "EgressPolicy",
-        ".propagation": "Propagation",
+        ".fields.propagation": "Propagation",
     },
 )

@@ -11,13 +11,13 @@ from .bodies.encoding import UNSET
 from .bodies.json import decode_json, decode_json_strictly, encode_json
 from .cookies.header import parse_set_cookie
 from .error_bodies import quote_error
+from .fields.links import parse_links
+from .fields.retry_after import requested_delay
 from .headers import Headers, build_headers
-from .links import parse_links
 from .media_types import decode_text
 from .printable import printable
 from .problems import Problem, parse_problem
 from .request import HttpRequest
-from .retry_after import requested_delay
 from .secret_values import hide_secrets, secrets_of
 from .urls import redact_url
 

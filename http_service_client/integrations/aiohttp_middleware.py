@@ -15,7 +15,7 @@ import aiohttp
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 
 from ..client.client import HttpServiceClient
-from ..client.config import HttpClientConfig
+from ..client.config.client_config import HttpClientConfig
 from ..core.checks import check_flag
 from ..core.timeouts import Timeout
 from ..drivers.aio import bounded
@@ -34,7 +34,7 @@ from ..errors import (
 from ..http.messages import HttpResponse
 from ..http.urls import redact_url
 from ..transports.failures import Phase, failure_of
-from ..transports.over_aiohttp.errors import translate_error
+from ..transports.over_aiohttp.hooked.errors import translate_error
 from .foreign import DRAINED, AdaptedRequest, ForeignCalls, Idempotent, headers_of
 
 __all__ = ["ResilienceMiddleware", "resilience_middleware"]

@@ -28,8 +28,8 @@ from ..errors import (
     TransportError,
 )
 from ..events import RetryStopped, StopReason
+from ..http.fields.retry_after import requested_delay
 from ..http.messages import HttpResponse
-from ..http.retry_after import requested_delay
 
 __all__ = ["ErrorResponse", "error_response"]
 

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from ..client.call_builder import CallBuilder
 from ..client.client import HttpServiceClient
-from ..client.config import HttpClientConfig
-from ..client.pool_config import ConnectionPoolConfig, is_default
+from ..client.config.client_config import HttpClientConfig
+from ..client.config.pool import ConnectionPoolConfig, is_default
 from ..core.checks import check_function
 from ..core.effects import TIMED_OUT, Outcome
 from ..core.outcomes import already_closed, ended_by_close

@@ -20,7 +20,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ..client.client import HttpServiceClient
-from ..client.config import HttpClientConfig
+from ..client.config.client_config import HttpClientConfig
 from ..core.checks import check_flag, suggests_keywords
 from ..core.timeouts import Timeout
 from ..errors import (

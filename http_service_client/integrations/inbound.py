@@ -19,7 +19,7 @@ from ..core.deadline import AMBIENT_DEADLINE, Deadline, virtual_instants
 from ..core.nesting import InboundScope
 from ..drivers.loggers import branch, write
 from ..errors import ConfigurationError
-from ..http.propagation import Propagation
+from ..http.fields.propagation import Propagation
 
 __all__ = ["RENAMED", "SPENT", "InboundLimits", "InboundMiddleware", "InboundRequest"]
 

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import http_service_client as package
 
 from ..client.client import HttpServiceClient
-from ..client.config import HttpClientConfig
+from ..client.config.client_config import HttpClientConfig
 from ..drivers.locks import ForkSafeLock
 from ..errors import ConfigurationError
 

@@ -17,7 +17,7 @@ from urllib3.util import Retry
 from urllib3.util import Timeout as Urllib3Timeout
 
 from ..client.client import HttpServiceClient
-from ..client.config import HttpClientConfig
+from ..client.config.client_config import HttpClientConfig
 from ..core.checks import suggests_keywords
 from ..core.timeouts import Timeout
 from ..drivers.forks import reset_in_forked_children
@@ -37,7 +37,7 @@ from ..errors import (
 from ..http.messages import HttpResponse
 from ..http.urls import redact_url
 from ..transports.failures import Phase, failure_of
-from ..transports.over_requests.foreign_errors import translate_error
+from ..transports.over_requests.hooked.errors import translate_error
 from .bounded_sockets import BoundedExchange, bound_pools
 from .foreign import RENAMED, AdaptedRequest, ForeignCalls, Idempotent, headers_of
 

@@ -20,9 +20,9 @@ import random
 import time
 
 from ..core.checks import check_count, check_flag
-from ..core.machines.backoff import ExponentialBackoff, endless_waits
-from ..core.machines.retry_decision import is_in_progress
-from ..core.machines.retry_settings import RetrySettings
+from ..core.machines.retry.backoff import ExponentialBackoff, endless_waits
+from ..core.machines.retry.decision import is_in_progress
+from ..core.machines.retry.settings import RetrySettings
 from ..core.outcomes import requested_wait, sent_state_of
 from ..errors import CallRefusedError, ConfigurationError, HttpClientError, HttpStatusError, SentState
 from ..http.messages import HttpResponse

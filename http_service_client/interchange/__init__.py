@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-from ..client.config import HttpClientConfig
+from ..client.config.client_config import HttpClientConfig
 from ..core.checks import did_you_mean
 from ..errors import ConfigurationError
 from .envoy import from_envoy, to_envoy

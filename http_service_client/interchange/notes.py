@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-from ..client.config import HttpClientConfig
+from ..client.config.client_config import HttpClientConfig
 
 __all__ = ["Export", "Import", "Note"]
 

@@ -17,8 +17,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from ..core.machines.backoff import Jitter
-from ..core.machines.other_backoffs import ConstantBackoff, LinearBackoff
+from ..core.machines.retry.backoff import Jitter
+from ..core.machines.retry.other_backoffs import ConstantBackoff, LinearBackoff
 from .durations import parse_time_span, time_span_text
 from .notes import Export, Import
 from .reader import Reader

@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from typing import Any
 
-from ..client.config import HttpClientConfig
-from ..core.machines.backoff import ExponentialBackoff
-from ..core.machines.circuit_states import CircuitBreakerSettings
-from ..core.machines.retry_conditions import DEFAULT_CONDITIONS, RETRYABLE_STATUSES, RetryCondition
+from ..client.config.client_config import HttpClientConfig
+from ..core.machines.circuit_breaker.states import CircuitBreakerSettings
+from ..core.machines.retry.backoff import ExponentialBackoff
+from ..core.machines.retry.conditions import DEFAULT_CONDITIONS, RETRYABLE_STATUSES, RetryCondition
 from ..errors import ConfigurationError, ConnectError, ConnectTimeoutError
 from ..http.urls import redact_url
 from ..policies.retry import RetryPolicy

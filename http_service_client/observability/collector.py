@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from ..core.machines.circuit_states import StateChange
+from ..core.machines.circuit_breaker.states import StateChange
 from ..core.origins import without_key
 from ..drivers.forks import reset_in_forked_children
 from ..drivers.loggers import log_hook

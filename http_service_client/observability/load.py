@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import NamedTuple
 
-from ..core.machines.bulkhead import Bulkhead
+from ..core.machines.limits.bulkhead import Bulkhead
 from ..core.origins import OriginRegistry, OriginState, without_key
 
 __all__ = ["OTHER_SERVICES", "ClientLoad", "PermitLoad", "ServiceLoad", "load_of_services"]

@@ -11,7 +11,7 @@ from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
     from ..core.layers.telemetry import Telemetry
-    from ..core.machines.circuit_states import StateChange
+    from ..core.machines.circuit_breaker.states import StateChange
 
 __all__ = ["ClientTelemetry", "Followed", "use_for_all_clients"]
 

@@ -9,16 +9,16 @@ from ..core.checks import suggests_keywords
 from ..core.effects import Plan
 from ..core.layers.adaptive_limit import wait_for_permit
 from ..core.layers.bulkhead import enter, leave
-from ..core.machines.adaptive_limit import (
+from ..core.machines.failure_kinds import Kind
+from ..core.machines.limits.adaptive_limit import (
     ADAPTIVE_LIMIT_RENAMED,
     AdaptiveLimit,
     AdaptiveLimitSettings,
     AdaptiveLimitSnapshot,
     Algorithm,
 )
-from ..core.machines.failure_kinds import Kind
+from ..core.machines.limits.overload import Evidence, evidence_of_error, evidence_of_result
 from ..core.machines.other_libraries import READERS
-from ..core.machines.overload import Evidence, evidence_of_error, evidence_of_result
 from ..core.operation import Operation, Proceed
 from ..drivers.clocks import Clock, SystemClock
 from ..drivers.locks import ForkSafeLock
@@ -27,7 +27,7 @@ from .strategy import StatefulStrategy
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from ..core.machines.adaptive_limit import AdaptiveLimitChanges
+    from ..core.machines.limits.adaptive_limit import AdaptiveLimitChanges
 
 __all__ = ["AdaptiveLimitPolicy"]
 

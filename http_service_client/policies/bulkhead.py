@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ..core.checks import suggests_keywords
 from ..core.effects import Plan
 from ..core.layers.bulkhead import admit, enter, leave
-from ..core.machines.bulkhead import Bulkhead
-from ..core.machines.bulkhead_settings import (
+from ..core.machines.limits.bulkhead import Bulkhead
+from ..core.machines.limits.bulkhead_settings import (
     BULKHEAD_RENAMED,
     BulkheadSettings,
     BulkheadSnapshot,
@@ -23,7 +23,7 @@ from .strategy import StatefulStrategy
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from ..core.machines.bulkhead_settings import BulkheadChanges
+    from ..core.machines.limits.bulkhead_settings import BulkheadChanges
 
 __all__ = ["BulkheadPolicy"]
 

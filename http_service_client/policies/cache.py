@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 
 from ..core.checks import check_count, check_flag, check_number, suggests_keywords
-from ..core.machines.response_cache import CacheStorage, ResponseCache
+from ..core.machines.caching.response_cache import CacheStorage, ResponseCache
 from ..drivers.forks import reset_in_forked_children
 from ..drivers.locks import ForkSafeLock
 from ..errors import ConfigurationError

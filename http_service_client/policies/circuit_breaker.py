@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 from ..core.checks import check_function, suggests_keywords
 from ..core.effects import Plan
 from ..core.layers.circuit_breaker import refused
-from ..core.machines.circuit_breaker import CircuitBreaker, Permit
-from ..core.machines.circuit_states import (
+from ..core.machines.circuit_breaker.breaker import CircuitBreaker, Permit
+from ..core.machines.circuit_breaker.states import (
     CIRCUIT_RENAMED,
     CircuitBreakerSettings,
     CircuitBreakerState,
@@ -64,8 +64,8 @@ from .strategy import Strategy
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from ..core.machines.circuit_changes import CircuitBreakerChanges
-    from ..core.machines.circuit_snapshot import CircuitBreakerSnapshot
+    from ..core.machines.circuit_breaker.changes import CircuitBreakerChanges
+    from ..core.machines.circuit_breaker.snapshot import CircuitBreakerSnapshot
 
 __all__ = ["CircuitBreakerPolicy"]
 

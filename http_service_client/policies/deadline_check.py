@@ -9,7 +9,7 @@ from ..core.checks import suggests_keywords
 from ..core.effects import Plan
 from ..core.layers.deadline_check import record_refusal, too_short
 from ..core.machines.deadline_check import DEADLINE_CHECK_RENAMED, DeadlineCheck, DeadlineCheckSettings
-from ..core.machines.retry_conditions import is_timeout
+from ..core.machines.retry.conditions import is_timeout
 from ..core.operation import Operation, Proceed
 from ..drivers.clocks import Clock, SystemClock
 from ..drivers.locks import ForkSafeLock

@@ -19,7 +19,7 @@ from .items import is_step
 from .strategy import StatefulStrategy
 
 if TYPE_CHECKING:
-    from ..core.machines.retry_quota import AnyWithdrawal
+    from ..core.machines.retry.quota import AnyWithdrawal
 
 __all__ = ["HedgingPolicy"]
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from ..core.checks import check_function
-from ..core.machines.circuit_states import StateChange
-from ..core.machines.retry_conditions import RetryCondition
+from ..core.machines.circuit_breaker.states import StateChange
+from ..core.machines.retry.conditions import RetryCondition
 from ..drivers.loggers import log_hook
 from ..http.messages import HttpContext, HttpRequest, HttpResponse
 from .logs import log_change

@@ -10,14 +10,14 @@ from ..core.checks import check_function, suggests_keywords
 from ..core.effects import Plan
 from ..core.layers.load_shedding import count, shed
 from ..core.machines.failure_kinds import Kind
-from ..core.machines.load_shedding import (
+from ..core.machines.limits.load_shedding import (
     LOAD_SHEDDING_RENAMED,
     LoadShedder,
     LoadSheddingSettings,
     LoadSheddingSnapshot,
 )
+from ..core.machines.limits.overload import evidence_of_error, evidence_of_result
 from ..core.machines.other_libraries import READERS
-from ..core.machines.overload import evidence_of_error, evidence_of_result
 from ..core.operation import Operation, Proceed
 from ..drivers.clocks import Clock, SystemClock
 from ..drivers.locks import ForkSafeLock
@@ -26,7 +26,7 @@ from .strategy import StatefulStrategy
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from ..core.machines.load_shedding import LoadSheddingChanges
+    from ..core.machines.limits.load_shedding import LoadSheddingChanges
 
 __all__ = ["LoadSheddingPolicy"]
 

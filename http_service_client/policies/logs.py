@@ -20,7 +20,7 @@ from collections.abc import Callable
 from functools import partial
 from logging import DEBUG, INFO, WARNING
 
-from ..core.machines.circuit_states import CircuitBreakerState, StateChange
+from ..core.machines.circuit_breaker.states import CircuitBreakerState, StateChange
 from ..drivers.loggers import branch, write
 from ..events import (
     AttemptFinished,

@@ -23,7 +23,7 @@ from .strategy import Strategy
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from ..core.machines.retry_quota import AnyBudget
+    from ..core.machines.retry.quota import AnyBudget
 
 __all__ = ["PipelineRegistry", "ResiliencePipeline"]
 

@@ -10,9 +10,9 @@ from ..core.effects import Plan
 from ..core.layers.rate_limit import learn, wait_for_turn
 from ..core.machines.function_keys import call_key
 from ..core.machines.keyed import KeyedMap
+from ..core.machines.limits.rate_limit_settings import RATE_RENAMED, RateLimitSettings
+from ..core.machines.limits.rate_limiter import RateLimiter, RateLimitSnapshot
 from ..core.machines.other_libraries import status_of_error
-from ..core.machines.rate_limit_settings import RATE_RENAMED, RateLimitSettings
-from ..core.machines.rate_limiter import RateLimiter, RateLimitSnapshot
 from ..core.operation import Operation, Proceed
 from ..drivers.clocks import Clock, SystemClock
 from ..drivers.locks import ForkSafeLock

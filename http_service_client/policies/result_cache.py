@@ -8,9 +8,8 @@ from typing import Any
 
 from ..core.checks import suggests_keywords
 from ..core.effects import Acquire, Plan
-from ..core.machines.flights import Flight
-from ..core.machines.function_keys import key_of
-from ..core.machines.result_cache import (
+from ..core.machines.caching.flights import Flight
+from ..core.machines.caching.result_cache import (
     RESULT_CACHE_RENAMED,
     Entry,
     Outcome,
@@ -18,6 +17,7 @@ from ..core.machines.result_cache import (
     ResultCacheSettings,
     ResultCacheSnapshot,
 )
+from ..core.machines.function_keys import key_of
 from ..core.operation import Operation, Proceed
 from ..drivers.clocks import Clock, SystemClock
 from ..drivers.locks import ForkSafeLock

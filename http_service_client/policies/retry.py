@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from ..core.checks import check_function, suggests_keywords
 from ..core.effects import Plan, Sleep
-from ..core.machines.retry_budget import RetryBudgetSettings
-from ..core.machines.retry_quota import RetryQuotaSettings
-from ..core.machines.retry_settings import IS_JUDGED, RetrySettings
+from ..core.machines.retry.budget import RetryBudgetSettings
+from ..core.machines.retry.quota import RetryQuotaSettings
+from ..core.machines.retry.settings import IS_JUDGED, RetrySettings
 from ..core.nesting import RetryScope
 from ..core.operation import Operation, Proceed
 from ..drivers.clocks import Clock, SystemClock
@@ -24,7 +24,7 @@ from .retry_attempts import Attempts, FunctionBudget
 from .strategy import Strategy
 
 if TYPE_CHECKING:
-    from ..core.machines.retry_quota import AnyBudget
+    from ..core.machines.retry.quota import AnyBudget
 
 __all__ = ["RetryPolicy"]
 

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from typing import Any
 
 from ..core.deadline import AMBIENT_DEADLINE, remaining
-from ..core.machines.backoff import Waits
 from ..core.machines.other_libraries import requested_delay_of
-from ..core.machines.retry_decision import NoRetry, Situation, is_in_progress, next_wait
-from ..core.machines.retry_quota import AnyBudget, AnyWithdrawal, BudgetSettings, new_budget
-from ..core.machines.retry_settings import RetrySettings
+from ..core.machines.retry.backoff import Waits
+from ..core.machines.retry.decision import NoRetry, Situation, is_in_progress, next_wait
+from ..core.machines.retry.quota import AnyBudget, AnyWithdrawal, BudgetSettings, new_budget
+from ..core.machines.retry.settings import RetrySettings
 from ..core.nesting import EndedCall, RetryScope
 from ..core.operation import Operation
 from ..core.operation import shown as raised

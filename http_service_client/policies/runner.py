@@ -25,7 +25,7 @@ from .generators import pause_of
 from .items import guarded_async_items, guarded_items
 
 if TYPE_CHECKING:
-    from ..core.machines.retry_quota import AnyBudget
+    from ..core.machines.retry.quota import AnyBudget
     from ..drivers.aio import AsyncioDriver
     from ..drivers.on_trio import TrioDriver
     from ..drivers.simulated_functions import EffectAwaiter

@@ -25,7 +25,7 @@ from .runner import Runner
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from ..core.machines.retry_quota import AnyBudget
+    from ..core.machines.retry.quota import AnyBudget
 
 __all__ = ["StatefulStrategy", "Strategy"]
 

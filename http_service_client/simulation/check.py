@@ -28,11 +28,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from ..client.config import HttpClientConfig
+from ..client.config.client_config import HttpClientConfig
 from ..core.call import Call
 from ..core.checks import check_duration
 from ..core.machines.chaos_settings import ChaosSettings
-from ..core.machines.windows import ROUNDING
+from ..core.machines.circuit_breaker.windows import ROUNDING
 from ..errors import ConfigurationError, SentState
 from ..events import (
     AttemptFinished,

@@ -16,14 +16,14 @@ from random import Random
 from typing import Any, NamedTuple
 
 from ..client.call_builder import CallBuilder
-from ..client.config import HttpClientConfig
+from ..client.config.client_config import HttpClientConfig
 from ..client.origin_parts import Circuits, OriginParts
 from ..client.wiring import Interceptors, LastGoodResponses, pipelines
 from ..core.call import Call
 from ..core.effects import Effect, Outcome, Plan, Send
 from ..core.layer import Handler
 from ..core.machines.chaos import Chaos
-from ..core.machines.circuit_states import StateChange
+from ..core.machines.circuit_breaker.states import StateChange
 from ..core.machines.fallback import FallbackSettings
 from ..core.timeouts import Timeout
 from ..drivers.clocks import Clock

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple, get_args
 from .. import errors
 from ..core.checks import did_you_mean
 from ..core.decisions import NoConnection
-from ..core.machines.bulkhead_settings import BulkheadRefusal
 from ..core.machines.hedging import HedgeRefusal
-from ..core.machines.load_shedding import SheddingRefusal
-from ..core.machines.rate_limit_settings import LateTurn
-from ..core.machines.retry_decision import NoRetry
-from ..core.machines.throttle_gate import Pause
+from ..core.machines.limits.bulkhead_settings import BulkheadRefusal
+from ..core.machines.limits.load_shedding import SheddingRefusal
+from ..core.machines.limits.rate_limit_settings import LateTurn
+from ..core.machines.limits.throttle_gate import Pause
+from ..core.machines.retry.decision import NoRetry
 from ..errors import ConfigurationError, Failure, HttpClientError, RequestTimeoutError, SentState
 from ..events import (
     AttemptFinished,

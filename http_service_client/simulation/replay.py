@@ -25,14 +25,14 @@ from random import Random
 from typing import Any, Literal
 
 from ..client.call_builder import CallBuilder
-from ..client.config import HttpClientConfig
+from ..client.config.client_config import HttpClientConfig
 from ..client.origin_parts import OriginParts
 from ..client.wiring import Interceptors, LastGoodResponses, pipelines
 from ..core.call import Call
 from ..core.checks import check_number
 from ..core.effects import Outcome, Plan, Send
 from ..core.machines.hedging import HedgingSettings
-from ..core.machines.semaphore import FairSemaphore
+from ..core.machines.limits.semaphore import FairSemaphore
 from ..core.origins import OriginRegistry
 from ..core.outcomes import FAILURE_STATUSES
 from ..core.timeouts import TIMER_SLACK, Timeout

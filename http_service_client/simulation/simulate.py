@@ -8,7 +8,7 @@ from contextvars import Context
 from functools import partial
 from typing import Any
 
-from ..client.config import HttpClientConfig
+from ..client.config.client_config import HttpClientConfig
 from ..core.checks import check_count, check_duration, check_function, check_number
 from ..drivers.loggers import muted
 from ..errors import ConfigurationError

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import NamedTuple
 
 from ..core.call import Call
-from ..core.machines.circuit_states import CircuitBreakerState, StateChange
+from ..core.machines.circuit_breaker.states import CircuitBreakerState, StateChange
 from ..errors import Failure
 from ..events import FallbackUsed, RetryStopped
 from ..http.messages import HttpResponse

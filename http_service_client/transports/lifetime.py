@@ -20,7 +20,7 @@ import math
 from random import random
 from time import monotonic
 
-from ..http.keep_alive import announced_keep_alive
+from ..http.fields.keep_alive import announced_keep_alive
 
 __all__ = ["Lifetime"]
 

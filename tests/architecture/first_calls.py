@@ -18,9 +18,10 @@ ANY = IMPORT | _names(
     {
         "": "client core drivers errors events http observability policies transports",
         "client": (
-            "assembly backends call_builder client config defaults environment listening origin_parts paging parallel "
-            "polling pool_config resolved results socket_config streams tls_config verbs views wiring"
+            "assembly backends call_builder client config listening origin_parts paging parallel polling results streams "
+            "verbs views wiring"
         ),
+        "client.config": "client_config defaults environment pool resolved sockets tls",
         "core": (
             "call checks deadline decisions effects layer layers machines nesting open_body origins outcomes pipeline "
             "timeouts"
@@ -28,21 +29,21 @@ ANY = IMPORT | _names(
         "core.layers": (
             "attempt_timeout circuit_breaker deadline_check exchange interceptors redirects retry throttle_gate whole_call"
         ),
-        "core.machines": (
-            "backoff circuit_breaker circuit_states counter failure_detector failure_kinds operation_keys other_libraries "
-            "recovery rejection_cap retry_conditions retry_decision retry_quota retry_settings semaphore throttle_gate "
-            "windows"
-        ),
+        "core.machines": "circuit_breaker counter failure_kinds limits operation_keys other_libraries retry",
+        "core.machines.circuit_breaker": "breaker failure_detector recovery rejection_cap states windows",
+        "core.machines.limits": "semaphore throttle_gate",
+        "core.machines.retry": "backoff conditions decision quota settings",
         "drivers": "call_ids clocks forks garbage greenlets imports interruption locks loggers threads waits",
         "http": (
-            "auth bodies content_codings context cookies dates error_bodies header_validation headers hosts http1 ids "
-            "keep_alive links media_types meshes messages parameters preparation printable problems proxies redirects "
-            "request response retry_after secret_names secret_values unix_sockets urls"
+            "auth bodies content_codings context cookies error_bodies fields header_validation headers hosts http1 ids "
+            "media_types messages parameters preparation printable problems proxies redirects request response "
+            "secret_names secret_values unix_sockets urls"
         ),
         "http.auth": "credentials",
         "http.bodies": "body encoding json json_codecs multipart progress",
         "http.content_codings": "codecs decoder libraries",
         "http.cookies": "header",
+        "http.fields": "dates keep_alive links meshes retry_after",
         "http.http1": "buffer errors fast_path faults framing head parser rules",
         "http.proxies": "settings socks5 urls",
         "observability": "accounts collector metrics recent series telemetry",

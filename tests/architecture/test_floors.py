@@ -73,8 +73,8 @@ class TestTheCheckItself:
         [
             ("core/layers/retry.py", "from ...client.client import HttpServiceClient"),
             ("core/layers/retry.py", "def f():\n    from ... import client"),
-            ("core/machines/backoff.py", "from ..call import Call"),
-            ("core/machines/backoff.py", "if TYPE_CHECKING:\n    from ..call import Call"),
+            ("core/machines/retry/backoff.py", "from ...call import Call"),
+            ("core/machines/retry/backoff.py", "if TYPE_CHECKING:\n    from ...call import Call"),
             ("events.py", "from .http.urls import redact_url"),
             ("errors.py", "from .events import Timeline"),
             ("errors.py", "import http_service_client.events"),

@@ -28,7 +28,7 @@ THIRD_PARTY: dict[str, list[str]] = {
     "h2": ["transports/over_h2/*"],
     "hpack": ["transports/over_h2/*"],  # h2 depends on it
     "certifi": ["transports/network/tls.py"],
-    "backoff": ["core/machines/other_backoffs.py"],
+    "backoff": ["core/machines/retry/other_backoffs.py"],
     "idna": ["http/hosts.py"],  # installed with requests, which depends on it
     "brotli": ["http/content_codings/libraries.py"],
     "brotlicffi": ["http/content_codings/libraries.py"],

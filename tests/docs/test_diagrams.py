@@ -18,7 +18,7 @@ from http_service_client import Cache, CircuitBreakerState, Propagation
 from http_service_client.core import pipeline
 from http_service_client.core.layers.cache import CacheMembership
 from http_service_client.core.layers.signing import Signer
-from http_service_client.core.machines.semaphore import FairSemaphore
+from http_service_client.core.machines.limits.semaphore import FairSemaphore
 from http_service_client.core.origins import OriginRegistry
 from http_service_client.http.cookies.jar import CookieJar
 from http_service_client.http.headers import Headers

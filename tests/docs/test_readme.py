@@ -16,7 +16,7 @@ from http_service_client import (
     HttpServiceClient,
     RetryQuotaSettings,
 )
-from http_service_client.core.machines.retry_quota import new_budget
+from http_service_client.core.machines.retry.quota import new_budget
 from http_service_client.testing import ScriptedTransport, VirtualClock, late
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -6,8 +6,8 @@ import threading
 from typing import Any
 
 from http_service_client import Priority
-from http_service_client.core.machines.bulkhead import Bulkhead, BulkheadPermit
-from http_service_client.core.machines.bulkhead_settings import BulkheadSettings
+from http_service_client.core.machines.limits.bulkhead import Bulkhead, BulkheadPermit
+from http_service_client.core.machines.limits.bulkhead_settings import BulkheadSettings
 
 __all__ = [
     "BACKGROUND", "CRITICAL", "HIGH", "LOW", "NORMAL",

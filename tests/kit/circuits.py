@@ -6,8 +6,8 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from http_service_client.core.machines.circuit_breaker import CircuitBreaker, Permit
-from http_service_client.core.machines.circuit_states import (
+from http_service_client.core.machines.circuit_breaker.breaker import CircuitBreaker, Permit
+from http_service_client.core.machines.circuit_breaker.states import (
     CircuitBreakerSettings,
     CircuitBreakerState,
     Refusal,

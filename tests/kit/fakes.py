@@ -12,7 +12,7 @@ from typing import Any
 
 from http_service_client import HttpClientConfig, HttpServiceClient
 from http_service_client.core.effects import Outcome
-from http_service_client.core.machines.semaphore import FairSemaphore
+from http_service_client.core.machines.limits.semaphore import FairSemaphore
 from http_service_client.core.timeouts import Timeout
 from http_service_client.errors import (
     AttemptTimeoutError,

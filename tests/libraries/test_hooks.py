@@ -12,7 +12,7 @@ import requests
 
 from http_service_client import HttpServiceClient
 from http_service_client.testing import LoopbackServer, respond
-from http_service_client.transports.over_requests import hooked as through_requests
+from http_service_client.transports.over_requests.hooked import exchanges as through_requests
 from http_service_client.transports.over_requests.hooks import is_hooked
 from http_service_client.transports.seams import SeamNotice
 from kit.hooks import HOOKS, hooked

@@ -1,6 +1,6 @@
 """Which tests are the likeliest to notice a mutant of a file, judged by names and imports alone.
 
-They need no record of what they execute, and notice nine mutants of ten. For core/machines/backoff.py, in this order:
+They need no record of what they execute, and notice nine mutants of ten. For core/machines/retry/backoff.py, in this order:
 
     1. tests/unit/core/machines/test_backoff*.py, and test_backoff*.py elsewhere
     2. modules of tests that import it

@@ -18,7 +18,7 @@ from http_service_client import (
     InvalidRequestError,
     ProtocolError,
 )
-from http_service_client.client.part_file import PartFile
+from http_service_client.client.downloads.part_file import PartFile
 from http_service_client.testing import LoopbackServer, answer, raw, respond
 from kit.front_ends import FrontEnd
 from kit.threads import wait_until

@@ -404,7 +404,7 @@ def test_a_full_disk_is_an_os_error(
         part.touch()
         return FileIO("/dev/full", "r+b"), part
 
-    monkeypatch.setattr("http_service_client.client.part_file.open_new", open_full)
+    monkeypatch.setattr("http_service_client.client.downloads.part_file.open_new", open_full)
     with pytest.raises(OSError, match="No space left"):
         fetch(front_end, client, server, File(b"x" * size), path)
     assert nothing_left(client, path)

@@ -18,7 +18,7 @@ from http_service_client import (
     InvalidRequestError,
     ResponseTooLargeError,
 )
-from http_service_client.client import parallel_download
+from http_service_client.client.downloads import parallel_download
 from http_service_client.testing import LoopbackServer, answer, hang_up, respond
 from http_service_client.testing.actions import Action, Received
 from kit.front_ends import FrontEnd

@@ -19,8 +19,8 @@ from http_service_client import (
     HttpStatusError,
     TransportError,
 )
-from http_service_client.client import parallel_download
-from http_service_client.client.parallel_download import ParallelDownload
+from http_service_client.client.downloads import parallel_download
+from http_service_client.client.downloads.parallel_download import ParallelDownload
 from http_service_client.testing import LoopbackServer, answer, hang_up, raw, respond
 from http_service_client.testing.actions import Action
 from kit.front_ends import FrontEnd, run_task

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from http_service_client import HttpServiceClient
-from http_service_client.client import parted_file
-from http_service_client.client.parted_file import PartedFile
+from http_service_client.client.downloads import parted_file
+from http_service_client.client.downloads.parted_file import PartedFile
 from http_service_client.testing import LoopbackServer, answer, hang_up, respond
 from http_service_client.testing.actions import Action, Received
 from kit.front_ends import FrontEnd

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from http_service_client import HttpServiceClient, HttpStatusError, TransportError
-from http_service_client.client import parallel_download, parted_file
-from http_service_client.client.parted_file import PartedFile
+from http_service_client.client.downloads import parallel_download, parted_file
+from http_service_client.client.downloads.parted_file import PartedFile
 from http_service_client.testing import LoopbackServer, answer, hang_up, respond
 from http_service_client.testing.actions import Action
 from kit.front_ends import FrontEnd

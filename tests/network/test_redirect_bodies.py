@@ -12,7 +12,7 @@ import pytest
 from http_service_client import HttpServiceClient
 from http_service_client.testing import LoopbackServer, raw, respond
 from http_service_client.transports.over_aiohttp import exchange as over_aiohttp
-from http_service_client.transports.over_aiohttp.hooked import AiohttpExchanges
+from http_service_client.transports.over_aiohttp.hooked.exchanges import AiohttpExchanges
 from http_service_client.transports.over_requests import transport as requests_transport
 from kit.front_ends import FrontEnd, run_task
 from kit.stopwatch import Stopwatch

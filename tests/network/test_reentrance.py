@@ -21,7 +21,7 @@ import pytest
 from http_service_client import FibonacciBackoff, HttpServiceClient, RetryPolicy
 from http_service_client.client import backends
 from http_service_client.core.effects import Acquire
-from http_service_client.core.machines.semaphore import FairSemaphore
+from http_service_client.core.machines.limits.semaphore import FairSemaphore
 from http_service_client.drivers import blocking, imports, portal, threads
 from http_service_client.drivers.locks import ForkSafeLock
 from http_service_client.http.urls import split_url

@@ -12,7 +12,7 @@ import pytest
 from http_service_client import ConnectionPoolConfig, HttpServiceClient
 from http_service_client.testing import LoopbackServer, respond
 from http_service_client.transports.network import sockets
-from http_service_client.transports.over_aiohttp import aiohttp_connector, hooked
+from http_service_client.transports.over_aiohttp.hooked import connector, exchanges
 from kit.front_ends import AsyncioFrontEnd, FrontEnd
 from network.faults import failing
 from network.hooked_path import go_through_aiohttp
@@ -140,8 +140,8 @@ def test_settings_that_an_upgraded_aiohttp_cannot_keep_are_refused(
 ) -> None:
     """A call that something has hooked into needs a documented keyword of aiohttp. A call from another address might be let in nowhere."""
     go_through_aiohttp(monkeypatch)
-    monkeypatch.setattr(aiohttp_connector, "MAKES_SOCKETS", False)
-    monkeypatch.setattr(hooked, "MAKES_SOCKETS", False)
+    monkeypatch.setattr(connector, "MAKES_SOCKETS", False)
+    monkeypatch.setattr(exchanges, "MAKES_SOCKETS", False)
     server.script("/", respond(204))
     with AsyncioFrontEnd() as front_end:
         assert front_end.request(front_end.client(), "GET", server.url + "/").status_code == 204

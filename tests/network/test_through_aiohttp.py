@@ -15,8 +15,8 @@ from multidict import CIMultiDict
 from http_service_client import ClientClosedError, ConnectionPoolConfig, EgressPolicy, Timeout
 from http_service_client.http.http1.errors import NotHttpError
 from http_service_client.testing import LoopbackServer, answer, raw, reset, respond, stall, stall_reading
-from http_service_client.transports.over_aiohttp import hooked, resolver
-from http_service_client.transports.over_aiohttp.aiohttp_connector import watch_body
+from http_service_client.transports.over_aiohttp.hooked import exchanges, resolver
+from http_service_client.transports.over_aiohttp.hooked.connector import watch_body
 from kit.front_ends import AsyncioFrontEnd
 from network.faults import Certificates, failing, slots_in_use
 from network.hooked_path import go_through_aiohttp
@@ -78,7 +78,7 @@ def test_a_socks_proxy_is_refused_where_its_socket_cannot_be_passed_on(
     front_end: AsyncioFrontEnd, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch, gone: str
 ) -> None:
     """Once, with the version; the server sees nothing."""
-    monkeypatch.setattr(hooked, gone, False)
+    monkeypatch.setattr(exchanges, gone, False)
     client = front_end.client(proxy="socks5://127.0.0.1:9")
     caught = failing(front_end, client, "GET", server.url + "/")
     assert (caught.type, caught.sent) == ("ConfigurationError", "never_sent")
@@ -122,7 +122,7 @@ def test_an_egress_policy_needs_a_connector_that_is_called(
     front_end: AsyncioFrontEnd, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a look at the socket, a call under a policy is refused, and one through a proxy is not."""
-    monkeypatch.setattr(hooked, "SEES_CONNECTIONS", False)
+    monkeypatch.setattr(exchanges, "SEES_CONNECTIONS", False)
     server.script("/", respond(200))
     client = front_end.client(egress_policy=EgressPolicy(allow_loopback=True))
     caught = failing(front_end, client, "GET", server.url + "/")

@@ -18,8 +18,8 @@ from requests.adapters import HTTPAdapter
 
 from http_service_client import ConfigurationError, HttpServiceClient, SentState
 from http_service_client.testing import LoopbackServer, respond
-from http_service_client.transports.over_aiohttp.compatibility import AIOHTTP
-from http_service_client.transports.over_requests.compatibility import ADAPTER
+from http_service_client.transports.over_aiohttp.hooked.compatibility import AIOHTTP
+from http_service_client.transports.over_requests.hooked.compatibility import ADAPTER
 from http_service_client.transports.over_requests.nested_tls import NESTED_TLS
 from kit.front_ends import BlockingFrontEnd
 from network.faults import failing

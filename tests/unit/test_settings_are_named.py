@@ -33,7 +33,7 @@ from http_service_client.auth import (
     OAuth2ClientCredentials,
     OAuth2RefreshToken,
 )
-from http_service_client.core.machines.other_backoffs import DecorrelatedBackoff
+from http_service_client.core.machines.retry.other_backoffs import DecorrelatedBackoff
 from http_service_client.simulation import (
     Bursts,
     Constant,

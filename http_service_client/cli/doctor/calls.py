@@ -10,8 +10,8 @@ from typing import Any
 from ... import HttpClientConfig, HttpClientError, HttpResponse, HttpServiceClient, SentState
 from ...errors import Failure
 from ...events import PROXY_REMEDY
+from ...http.fields.meshes import ATTEMPT_COUNT, proxy_attempts, proxy_headers
 from ...http.headers import Headers
-from ...http.meshes import ATTEMPT_COUNT, proxy_attempts, proxy_headers
 from ...http.messages import HttpRequest
 from ...http.printable import printable
 from ...http.urls import origin_of, redact_url

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from socket import socket
 from typing import Any
 
-from ...http.dates import parse_http_date
+from ...http.fields.dates import parse_http_date
 from ...http.headers import Headers
 from ...http.urls import Url
 from .findings import Finding, fail, ok, skip, warn

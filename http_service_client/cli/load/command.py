@@ -10,7 +10,7 @@ from time import perf_counter, process_time
 from typing import Any, TextIO
 
 from ... import HttpClientConfig, HttpServiceClient
-from ...client.pool_config import is_default
+from ...client.config.pool import is_default
 from ...core.checks import check_number
 from ...errors import ConfigurationError, InvalidRequestError
 from ...http.urls import normalise_url

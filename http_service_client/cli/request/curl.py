@@ -13,7 +13,7 @@ from argparse import Namespace
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ...client.config import HttpClientConfig
+from ...client.config.client_config import HttpClientConfig
 from ...http.messages import HttpRequest
 from ...http.urls import redact_url
 from ..request_options import split_file

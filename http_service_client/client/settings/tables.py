@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from ...core.checks import keyword_remedy
-from ...core.machines.backoff import ExponentialBackoff
 from ...core.machines.hedging import HedgingSettings
-from ...core.machines.retry_budget import RetryBudgetSettings
-from ...core.machines.retry_quota import RetryQuotaSettings
+from ...core.machines.retry.backoff import ExponentialBackoff
+from ...core.machines.retry.budget import RetryBudgetSettings
+from ...core.machines.retry.quota import RetryQuotaSettings
 from ...http.egress import EgressPolicy
-from ...http.propagation import Propagation
+from ...http.fields.propagation import Propagation
 from ...policies.adaptive_limit import AdaptiveLimitPolicy
 from ...policies.bulkhead import BulkheadPolicy
 from ...policies.chaos import ChaosPolicy
@@ -21,8 +21,8 @@ from ...policies.fallback import FallbackPolicy
 from ...policies.load_shedding import LoadSheddingPolicy
 from ...policies.rate_limit import RateLimitPolicy
 from ...policies.retry import RetryPolicy
-from ..pool_config import ConnectionPoolConfig
-from ..resolved import (
+from ..config.pool import ConnectionPoolConfig
+from ..config.resolved import (
     known_arguments,
     parse_adaptive_limit,
     parse_bulkhead,

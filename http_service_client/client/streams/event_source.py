@@ -29,8 +29,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from ...core.checks import check_count, check_duration, check_number
 from ...core.deadline import earliest
 from ...core.effects import Plan, Sleep
-from ...core.machines.backoff import endless_waits
-from ...core.machines.retry_settings import RetrySettings
+from ...core.machines.retry.backoff import endless_waits
+from ...core.machines.retry.settings import RetrySettings
 from ...core.outcomes import requested_wait
 from ...drivers.loggers import branch, write
 from ...drivers.waits import Waits
@@ -55,7 +55,7 @@ from .iterators import AsyncDecodedIterator, DecodedIterator
 
 if TYPE_CHECKING:
     from ...core.call import Call
-    from ...core.machines.retry_quota import AnyWithdrawal
+    from ...core.machines.retry.quota import AnyWithdrawal
     from ...drivers.clocks import Clock
     from .response import AsyncStreamedResponse, StreamedResponse
 

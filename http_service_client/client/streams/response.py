@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from ...core.call import Idle
 from ...http.bodies.event_stream import ServerSentEvent
 from ...http.messages import HttpResponse
-from ..defaults import MAX_LENGTH
+from ..config.defaults import MAX_LENGTH
 from .base import Streamed
 from .files import AsyncBodyFile, body_file
 from .iterators import (

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from ...errors import ConcurrencyLimitError
 from ...http.messages import HttpRequest
 from ..effects import Outcome, Plan
-from ..machines.adaptive_limit import AdaptiveLimit
-from ..machines.overload import Evidence, evidence_of
+from ..machines.limits.adaptive_limit import AdaptiveLimit
+from ..machines.limits.overload import Evidence, evidence_of
 from ..open_body import OpenBody
 from .bulkhead import admit, enter, leave
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ...errors import Failure
     from ..call import Call
     from ..layer import Handler
-    from ..machines.bulkhead import BulkheadPermit
+    from ..machines.limits.bulkhead import BulkheadPermit
     from ..operation import Subject
 
 __all__ = ["AdaptiveLimitLayer", "wait_for_permit"]

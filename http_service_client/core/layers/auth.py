@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from ...http.auth.flow import AuthFlow
     from ..call import Call
     from ..layer import Handler
-    from ..machines.token_cache import Token
+    from ..machines.caching.token_cache import Token
 
 __all__ = ["AuthLayer"]
 

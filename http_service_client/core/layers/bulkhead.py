@@ -16,7 +16,7 @@ from ...errors import (
 from ...events import LimitRefused, LimitWaited
 from ...http.messages import HttpRequest
 from ..effects import Acquire, Outcome, Plan
-from ..machines.bulkhead import Bulkhead, BulkheadPermit
+from ..machines.limits.bulkhead import Bulkhead, BulkheadPermit
 from ..open_body import OpenBody
 from ..operation import Operation
 from ..priority import current_priority

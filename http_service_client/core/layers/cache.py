@@ -10,7 +10,7 @@
 The layer is outside of the retries, so a stored response costs no attempt, permit or connection. It is outside of the
 interceptors and auth flows, too, and cannot see what they will add: see `core.cache_access`.
 
-Equal GETs in flight make one exchange: see `core.machines.flights`. Only those that the response may be used for get
+Equal GETs in flight make one exchange: see `core.machines.caching.flights`. Only those that the response may be used for get
 it. The others, and those that have waited for as long as an attempt of their own may take, make an exchange each.
 """
 
@@ -38,13 +38,13 @@ from ..cache_access import OVERTAKEN, CacheAccess
 from ..call import Call
 from ..effects import Acquire, Outcome, Plan, Start
 from ..layer import compose
-from ..machines.response_cache import Landing, ResponseCache
+from ..machines.caching.response_cache import Landing, ResponseCache
 from .telemetry import Telemetry, TelemetryLayer
 from .whole_call import CallLayer
 
 if TYPE_CHECKING:
     from ..layer import Handler
-    from ..machines.flights import Flight
+    from ..machines.caching.flights import Flight
 
 __all__ = ["CacheLayer", "CacheMembership"]
 

@@ -8,8 +8,8 @@ from ...errors import CircuitOpenError, Failure, HttpClientError, SentState
 from ...events import CircuitRefused
 from ...http.messages import HttpRequest, HttpResponse
 from ..effects import Outcome, Plan
-from ..machines.circuit_breaker import Permit
-from ..machines.circuit_states import Refusal
+from ..machines.circuit_breaker.breaker import Permit
+from ..machines.circuit_breaker.states import Refusal
 from ..outcomes import is_failure
 
 if TYPE_CHECKING:

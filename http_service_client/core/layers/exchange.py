@@ -39,8 +39,8 @@ from ...http.messages import HttpRequest, HttpResponse
 from ...http.urls import origin_of, split_url
 from ..decisions import NoConnection
 from ..effects import Acquire, Open, Outcome, Plan, Send
-from ..machines.semaphore import PermitPair
-from ..machines.throttle_gate import ThrottleGate
+from ..machines.limits.semaphore import PermitPair
+from ..machines.limits.throttle_gate import ThrottleGate
 from ..open_body import OpenBody, OpenResponse
 from ..origins import state_key
 from ..outcomes import requested_wait
@@ -49,7 +49,7 @@ from ..timeouts import TIMER_SLACK
 if TYPE_CHECKING:
     from ...http.egress import EgressPolicy
     from ..call import Call
-    from ..machines.semaphore import FairSemaphore, Waiter
+    from ..machines.limits.semaphore import FairSemaphore, Waiter
     from ..origins import OriginRegistry, OriginState
     from ..telemetry import ExchangeEnd
     from ..timeouts import Timeout

@@ -28,8 +28,8 @@ from ...http.caching.stored import StoredResponse, request_values, store, vary_n
 from ...http.messages import HttpRequest, HttpResponse
 from ..cache_access import secrets_in
 from ..effects import TIMED_OUT, Invoke, Outcome, Plan
+from ..machines.caching.response_cache import partition_of, url_key
 from ..machines.fallback import NOTHING, FallbackSettings, LastGood
-from ..machines.response_cache import partition_of, url_key
 from ..outcomes import describe
 
 if TYPE_CHECKING:

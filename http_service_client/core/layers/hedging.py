@@ -23,7 +23,7 @@ from ...http.messages import HttpResponse
 from ..call import Attempt, Call
 from ..effects import Outcome, Plan, Send
 from ..machines.hedging import Hedging
-from ..machines.retry_decision import is_in_progress
+from ..machines.retry.decision import is_in_progress
 from ..nesting import CallScope
 from ..outcomes import FAILURE_STATUSES
 from ..race import Arm, Race
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from ...events import Event
     from ...http.messages import HttpRequest
     from ..layer import Handler
-    from ..machines.retry_conditions import RetryCondition
-    from ..machines.retry_quota import AnyWithdrawal
+    from ..machines.retry.conditions import RetryCondition
+    from ..machines.retry.quota import AnyWithdrawal
 
 __all__ = ["HedgingLayer"]
 

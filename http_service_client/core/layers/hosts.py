@@ -10,7 +10,7 @@ from ...errors import CallRefusedError, CircuitOpenError, Failure, SentState
 from ...events import HostChanged
 from ...http.messages import HttpRequest
 from ..effects import Outcome, Plan
-from ..machines.circuit_states import CircuitBreakerState
+from ..machines.circuit_breaker.states import CircuitBreakerState
 from ..machines.hosts import Hosts, choose_host
 from ..origins import state_key
 

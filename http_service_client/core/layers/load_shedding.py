@@ -8,8 +8,8 @@ from ...errors import Failure, LoadShedError, SentState
 from ...events import LimitRefused
 from ...http.messages import HttpRequest
 from ..effects import Outcome, Plan
-from ..machines.load_shedding import LoadShedder
-from ..machines.overload import Evidence, evidence_of
+from ..machines.limits.load_shedding import LoadShedder
+from ..machines.limits.overload import Evidence, evidence_of
 from ..priority import current_priority
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...http.egress import host_matcher
+from ...http.fields.propagation import Propagation
 from ...http.messages import HttpRequest
-from ...http.propagation import Propagation
 from ...http.unix_sockets import UNIX
 from ...http.urls import split_url
 from ..effects import Outcome, Plan

@@ -14,14 +14,14 @@ from ...errors import (
     SentState,
 )
 from ...events import LimitRefused, LimitWaited
+from ...http.fields.rate_limits import read_quotas
+from ...http.fields.retry_after import WAIT_HEADERS
 from ...http.messages import HttpRequest, HttpResponse
-from ...http.rate_limit_headers import read_quotas
-from ...http.retry_after import WAIT_HEADERS
 from ...http.urls import origin_of
 from ..effects import Outcome, Plan, Sleep
+from ..machines.limits.rate_limit_settings import LateTurn
+from ..machines.limits.rate_limiter import RateLimiter, Turn
 from ..machines.other_libraries import status_of
-from ..machines.rate_limit_settings import LateTurn
-from ..machines.rate_limiter import RateLimiter, Turn
 from ..outcomes import FAILURE_STATUSES
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ the server cannot have processed the request, or processing it twice does no har
 
 A condition with `even_if_unsafe` vouches for the repetition after a response for which it holds, whatever the method.
 A 409 to a repetition under an idempotency key means that the server is still working on an earlier attempt: the
-request is worth sending again. `core.machines.retry_decision` decides after which wait, and lists the other reasons
+request is worth sending again. `core.machines.retry.decision` decides after which wait, and lists the other reasons
 against a retry. A retry is withdrawn from the budget before its wait, and refunded if it is not made. A retry is free
 if the attempt before it only waited for one of our own connections.
 """
@@ -43,22 +43,22 @@ from ...events import (
     ThrottleWaited,
     TokenAwaited,
 )
-from ...http.meshes import proxy_attempts
+from ...http.fields.meshes import proxy_attempts
+from ...http.fields.retry_after import asks_to_retry
 from ...http.messages import HttpRequest, HttpResponse
-from ...http.retry_after import asks_to_retry
 from ..call import Attempt, Call
 from ..effects import Outcome, Plan, Sleep
-from ..machines.backoff import Waits
-from ..machines.retry_conditions import is_final_type
-from ..machines.retry_decision import NoRetry, Situation, is_in_progress, next_wait
+from ..machines.retry.backoff import Waits
+from ..machines.retry.conditions import is_final_type
+from ..machines.retry.decision import NoRetry, Situation, is_in_progress, next_wait
 from ..outcomes import FAILURE_STATUSES, describe, requested_wait, stop_reason
 from ..timeouts import TIMER_SLACK
 from .deadline_check import record_refusal
 
 if TYPE_CHECKING:
     from ..layer import Handler
-    from ..machines.retry_conditions import RetryCondition
-    from ..machines.retry_quota import AnyWithdrawal
+    from ..machines.retry.conditions import RetryCondition
+    from ..machines.retry.quota import AnyWithdrawal
 
 __all__ = ["RetryLayer"]
 

@@ -11,7 +11,7 @@ from ..effects import Outcome, Plan
 if TYPE_CHECKING:
     from ..call import Call
     from ..layer import Handler
-    from ..machines.circuit_states import StateChange
+    from ..machines.circuit_breaker.states import StateChange
     from ..telemetry import CallTelemetry
 
 __all__ = ["Telemetry", "TelemetryLayer", "UnsignedHeadersLayer"]

@@ -9,13 +9,13 @@ from ...errors import Failure, SentState, ThrottledError
 from ...events import ThrottleRefused, ThrottleWaited
 from ...http.messages import HttpRequest
 from ..effects import Outcome, Plan, Sleep
-from ..machines.throttle_gate import Pause
+from ..machines.limits.throttle_gate import Pause
 from ..timeouts import TIMER_SLACK
 
 if TYPE_CHECKING:
     from ..call import Call
     from ..layer import Handler
-    from ..machines.throttle_gate import ThrottleGate
+    from ..machines.limits.throttle_gate import ThrottleGate
 
 __all__ = ["ThrottleGateLayer"]
 

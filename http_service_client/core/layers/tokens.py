@@ -5,7 +5,7 @@ begun, and holds no permit that the fetch might need: a token service may be at 
 Inside, the auth flow adds the token, and asks for another one after a 401.
 
 A fetch is a call of its own, with attempts, circuit, throttle gate, connections and timeline of its own. It runs beside
-the calls that wait for it (`core.machines.token_cache` says who starts it): the deadline or the cancellation of one of
+the calls that wait for it (`core.machines.caching.token_cache` says who starts it): the deadline or the cancellation of one of
 them does not end what the others wait for. Without a token, the attempt is refused. It is not repeated, since the fetch
 has had its retries.
 """
@@ -27,13 +27,13 @@ from ...errors import (
 from ...events import TokenAwaited
 from ...http.messages import HttpRequest, HttpResponse
 from ..effects import Acquire, Outcome, Plan, Start
-from ..machines.token_cache import ABANDONED, Fetch, Token, TokenCache
+from ..machines.caching.token_cache import ABANDONED, Fetch, Token, TokenCache
 from ..outcomes import already_closed
 
 if TYPE_CHECKING:
     from ..call import Call
     from ..layer import Handler
-    from ..machines.circuit_breaker import CircuitBreaker
+    from ..machines.circuit_breaker.breaker import CircuitBreaker
     from ..telemetry import CallTelemetry
 
 __all__ = [

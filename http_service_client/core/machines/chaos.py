@@ -26,7 +26,7 @@ from ...http.messages import HttpRequest
 from ...http.routes import Route, parse_route
 from ...http.urls import split_url
 from .chaos_settings import ChaosSettings, Status
-from .semaphore import Latch
+from .limits.semaphore import Latch
 
 __all__ = ["Chaos", "ChaosSnapshot", "Fault"]
 

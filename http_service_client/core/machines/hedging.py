@@ -25,8 +25,8 @@ from typing import Any, NamedTuple
 from ...errors import ConfigurationError
 from ..checks import check_count, check_duration, check_number, suggests_keywords
 from ..decisions import Change, less, to
+from .circuit_breaker.windows import ROUNDING
 from .latency import LatencySketch
-from .windows import ROUNDING
 
 __all__ = ["RENAMED", "HedgeRefusal", "HedgeShare", "Hedging", "HedgingSettings", "HedgingSnapshot"]
 

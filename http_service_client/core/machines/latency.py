@@ -30,7 +30,7 @@ from contextlib import AbstractContextManager
 from operator import add
 from typing import Any, NamedTuple
 
-from .windows import ROUNDING
+from .circuit_breaker.windows import ROUNDING
 
 __all__ = ["LatencySketch"]
 

@@ -12,8 +12,8 @@ from operator import attrgetter
 from typing import Any
 
 from ...errors import chain
+from ...http.fields.retry_after import DELAY_HEADERS, requested_delay
 from ...http.headers import Headers
-from ...http.retry_after import DELAY_HEADERS, requested_delay
 
 __all__ = ["READERS", "is_transient", "is_unverified", "requested_delay_of", "status_of", "status_of_error"]
 
@@ -97,7 +97,7 @@ def requested_delay_of(
 ) -> float | None:
     """The seconds that another library's response asks to wait: one that was returned, or that an error stems from.
 
-    handled: see `errors.chain`.   wall_now: see `http.retry_after.requested_delay`.
+    handled: see `errors.chain`.   wall_now: see `http.fields.retry_after.requested_delay`.
     """
     if error is None:
         return None if status_of(result) is None else _delay(result, wall_now)

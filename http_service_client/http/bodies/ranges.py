@@ -28,7 +28,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from ..content_codings.decoder import content_codings
-from ..dates import parse_imf_fixdate
+from ..fields.dates import parse_imf_fixdate
 from ..headers import Headers
 from ..media_types import parse_content_type
 

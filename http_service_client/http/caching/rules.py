@@ -14,7 +14,7 @@ from typing import NamedTuple
 from urllib.parse import urljoin
 
 from ...errors import InvalidRequestError
-from ..dates import parse_http_date
+from ..fields.dates import parse_http_date
 from ..headers import Headers
 from ..messages import HttpRequest, HttpResponse
 from ..urls import normalise_url, origin_of

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
-from ...core.machines.circuit_states import StateChange
+from ...core.machines.circuit_breaker.states import StateChange
 from ...core.open_body import OpenResponse
 from ...errors import Failure
 from ...events import Event

@@ -35,7 +35,7 @@ from .attributes import (
 
 if TYPE_CHECKING:
     from ...core.call import Call
-    from ...core.machines.circuit_states import StateChange
+    from ...core.machines.circuit_breaker.states import StateChange
     from ...core.telemetry import CallTelemetry, ExchangeEnd
     from .tracing import Tracing
 

@@ -26,7 +26,7 @@ from typing import Any
 from opentelemetry.context import Context
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
-from ...core.machines.circuit_states import StateChange
+from ...core.machines.circuit_breaker.states import StateChange
 from ...core.origins import without_key
 from ...events import (
     CacheUsed,

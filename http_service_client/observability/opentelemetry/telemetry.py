@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
 
     from ...core.call import Call
-    from ...core.machines.circuit_states import StateChange
+    from ...core.machines.circuit_breaker.states import StateChange
     from ...core.telemetry import CallTelemetry
 
 __all__ = ["OpenTelemetry"]

@@ -22,7 +22,7 @@ from .pool import Pool
 from .sessions import LoopSessions
 
 if TYPE_CHECKING:
-    from .hooked import AiohttpExchanges
+    from .hooked.exchanges import AiohttpExchanges
 
 __all__ = ["AiohttpTransport"]
 
@@ -81,7 +81,7 @@ class AiohttpTransport:
         exchanges = self._through_aiohttp
         if exchanges is None:
             import_apart(_load_hooked)
-            from .hooked import AiohttpExchanges
+            from .hooked.exchanges import AiohttpExchanges
 
             exchanges = self._through_aiohttp = AiohttpExchanges(self._settings)
             if self._pools.is_closed:
@@ -102,4 +102,4 @@ class AiohttpTransport:
 
 
 def _load_hooked() -> None:
-    from . import hooked  # noqa: F401
+    from .hooked import exchanges  # noqa: F401

@@ -16,7 +16,7 @@ from .errors import failure_from
 from .io_timeouts import IoTimeouts
 
 if TYPE_CHECKING:
-    from .hooked import RequestsResponse
+    from .hooked.exchanges import RequestsResponse
     from .pool import PoolResponse
 
 __all__ = ["PooledBodySource"]

@@ -31,7 +31,7 @@ from .open_body import PooledBodySource
 from .pools import Pools, WireBody, wire_body
 
 if TYPE_CHECKING:
-    from .hooked import RequestsExchanges, RequestsResponse
+    from .hooked.exchanges import RequestsExchanges, RequestsResponse
     from .pool import PoolResponse
 
     Response = PoolResponse | RequestsResponse
@@ -131,7 +131,7 @@ class RequestsTransport:
         exchanges = self._through_requests
         if exchanges is None:
             import_apart(_load_requests)
-            from .hooked import RequestsExchanges
+            from .hooked.exchanges import RequestsExchanges
 
             exchanges = self._through_requests = RequestsExchanges(self._settings, self._pools)
         return exchanges.send(request, body, timeouts, proxy)
@@ -209,7 +209,7 @@ def _has_tls_within_tls(settings: TransportSettings) -> bool:
 
 
 def _load_requests() -> None:
-    from . import hooked  # noqa: F401
+    from .hooked import exchanges  # noqa: F401
 
 
 def _load_nested_tls() -> None:

@@ -22,7 +22,7 @@ from http_service_client import (
     deadline,
 )
 from http_service_client.auth import BearerToken, OAuth2ClientCredentials
-from http_service_client.core.machines.semaphore import Latch
+from http_service_client.core.machines.limits.semaphore import Latch
 from http_service_client.core.timeouts import Timeout
 from kit.fakes import Harness
 from kit.forks import in_a_child, needs_fork

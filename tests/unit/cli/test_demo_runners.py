@@ -17,7 +17,7 @@ from http_service_client import CircuitOpenError, ConnectError
 from http_service_client.cli.demo.orders import Call, Pause, Plan, Status
 from http_service_client.cli.demo.runners import WORKERS, Runner, TaskRunner, ThreadRunner
 from http_service_client.cli.demo.script import Order
-from http_service_client.core.machines.circuit_breaker import CircuitBreaker
+from http_service_client.core.machines.circuit_breaker.breaker import CircuitBreaker
 
 URLS = {"payment": "http://127.0.0.1:1", "delivery": "http://127.0.0.1:2"}
 ORDERS = [Order(number=number, customer="Ada", pizza="Funghi", amount=9.9) for number in (1, 2, 3)]

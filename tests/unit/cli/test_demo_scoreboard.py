@@ -6,7 +6,7 @@ import pytest
 
 from http_service_client import SentState, StateChange, Timeline
 from http_service_client.cli.demo.scoreboard import Row, Scoreboard
-from http_service_client.core.machines.circuit_states import CircuitBreakerState
+from http_service_client.core.machines.circuit_breaker.states import CircuitBreakerState
 from http_service_client.events import AttemptFinished, CallFinished, CircuitRefused, RetryStopped, StopReason
 
 PAY, MAIL = "http://127.0.0.1:1", "http://127.0.0.1:2"

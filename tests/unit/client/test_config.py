@@ -22,7 +22,7 @@ from http_service_client import (
     RetryQuotaSettings,
     Timeout,
 )
-from http_service_client.core.machines.circuit_states import CircuitBreakerSettings
+from http_service_client.core.machines.circuit_breaker.states import CircuitBreakerSettings
 
 SHARED = {
     "base_timeout": "request_timeout",

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from http_service_client import InvalidRequestError
-from http_service_client.client import part_file, part_names
-from http_service_client.client.part_file import PartFile
-from http_service_client.client.parted_file import PartedFile
+from http_service_client.client.downloads import part_file, part_names
+from http_service_client.client.downloads.part_file import PartFile
+from http_service_client.client.downloads.parted_file import PartedFile
 
 
 def checksum_of(content: bytes) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from http_service_client import HttpRequest, HttpResponse, ReadTimeoutError, SentState, Timeout
 from http_service_client.core.call import Attempt, Call, CallOptions
-from http_service_client.core.machines.semaphore import FairSemaphore
+from http_service_client.core.machines.limits.semaphore import FairSemaphore
 from http_service_client.core.nesting import CallScope
 from http_service_client.core.origins import OriginState
 from http_service_client.errors import Failure

@@ -22,15 +22,15 @@ from http_service_client.core.decisions import (
     smallest_changes,
     would_have_been,
 )
-from http_service_client.core.machines.backoff import ExponentialBackoff, Waits
-from http_service_client.core.machines.circuit_breaker import Permit
-from http_service_client.core.machines.circuit_states import Refusal
+from http_service_client.core.machines.circuit_breaker.breaker import Permit
+from http_service_client.core.machines.circuit_breaker.states import Refusal
 from http_service_client.core.machines.hedging import HedgeRefusal
-from http_service_client.core.machines.other_backoffs import ConstantBackoff
-from http_service_client.core.machines.rate_limit_settings import LateTurn
-from http_service_client.core.machines.retry_decision import NoRetry, Situation, next_wait
-from http_service_client.core.machines.retry_settings import RetrySettings
-from http_service_client.core.machines.throttle_gate import Pause
+from http_service_client.core.machines.limits.rate_limit_settings import LateTurn
+from http_service_client.core.machines.limits.throttle_gate import Pause
+from http_service_client.core.machines.retry.backoff import ExponentialBackoff, Waits
+from http_service_client.core.machines.retry.decision import NoRetry, Situation, next_wait
+from http_service_client.core.machines.retry.other_backoffs import ConstantBackoff
+from http_service_client.core.machines.retry.settings import RetrySettings
 from http_service_client.events import StopReason
 from kit.circuits import opened
 

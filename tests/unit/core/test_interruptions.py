@@ -8,8 +8,8 @@ from __future__ import annotations
 import pytest
 
 from http_service_client.core import origins
-from http_service_client.core.machines import semaphore
-from http_service_client.core.machines.semaphore import FairSemaphore, Waiter
+from http_service_client.core.machines.limits import semaphore
+from http_service_client.core.machines.limits.semaphore import FairSemaphore, Waiter
 from http_service_client.core.origins import OriginRegistry, OriginState
 from http_service_client.drivers.locks import ForkSafeLock
 from kit.fakes import FakeClock

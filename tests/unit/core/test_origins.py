@@ -11,10 +11,13 @@ from typing import Any
 import pytest
 
 from http_service_client import ConfigurationError
-from http_service_client.core.machines.circuit_breaker import CircuitBreaker, Permit
-from http_service_client.core.machines.circuit_states import CircuitBreakerSettings, CircuitBreakerState
-from http_service_client.core.machines.semaphore import FairSemaphore
-from http_service_client.core.machines.throttle_gate import ThrottleGate
+from http_service_client.core.machines.circuit_breaker.breaker import CircuitBreaker, Permit
+from http_service_client.core.machines.circuit_breaker.states import (
+    CircuitBreakerSettings,
+    CircuitBreakerState,
+)
+from http_service_client.core.machines.limits.semaphore import FairSemaphore
+from http_service_client.core.machines.limits.throttle_gate import ThrottleGate
 from http_service_client.core.origins import (
     LONGEST_KEY,
     OriginRegistry,

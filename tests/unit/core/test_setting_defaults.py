@@ -7,26 +7,26 @@ from typing import Any
 
 import pytest
 
-from http_service_client.core.machines.adaptive_limit import AdaptiveLimitSettings
-from http_service_client.core.machines.backoff import ExponentialBackoff, Jitter
-from http_service_client.core.machines.bulkhead_settings import BulkheadSettings
+from http_service_client.core.machines.caching.result_cache import ResultCacheSettings
 from http_service_client.core.machines.chaos_settings import ChaosSettings
-from http_service_client.core.machines.circuit_states import CircuitBreakerSettings
+from http_service_client.core.machines.circuit_breaker.states import CircuitBreakerSettings
 from http_service_client.core.machines.deadline_check import DeadlineCheckSettings
 from http_service_client.core.machines.fallback import NOTHING, FallbackSettings
 from http_service_client.core.machines.hedging import HedgingSettings
-from http_service_client.core.machines.load_shedding import LoadSheddingSettings
-from http_service_client.core.machines.other_backoffs import (
+from http_service_client.core.machines.limits.adaptive_limit import AdaptiveLimitSettings
+from http_service_client.core.machines.limits.bulkhead_settings import BulkheadSettings
+from http_service_client.core.machines.limits.load_shedding import LoadSheddingSettings
+from http_service_client.core.machines.limits.rate_limit_settings import RateLimitSettings
+from http_service_client.core.machines.retry.backoff import ExponentialBackoff, Jitter
+from http_service_client.core.machines.retry.budget import RetryBudgetSettings
+from http_service_client.core.machines.retry.other_backoffs import (
     ConstantBackoff,
     DecorrelatedBackoff,
     FibonacciBackoff,
     LinearBackoff,
 )
-from http_service_client.core.machines.rate_limit_settings import RateLimitSettings
-from http_service_client.core.machines.result_cache import ResultCacheSettings
-from http_service_client.core.machines.retry_budget import RetryBudgetSettings
-from http_service_client.core.machines.retry_quota import RetryQuotaSettings
-from http_service_client.core.machines.retry_settings import RetrySettings
+from http_service_client.core.machines.retry.quota import RetryQuotaSettings
+from http_service_client.core.machines.retry.settings import RetrySettings
 from http_service_client.core.machines.timeout import TimeoutSettings
 
 # Those that are None mean "no limit", "none of it", or "as the documentation says".

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from http_service_client.core.effects import Acquire, Begin, Branch, FirstOf, Invoke, Plan, Sleep
-from http_service_client.core.machines.semaphore import FairSemaphore
+from http_service_client.core.machines.limits.semaphore import FairSemaphore
 from http_service_client.drivers.aio import AsyncioDriver
 from http_service_client.drivers.blocking import BlockingDriver
 from http_service_client.drivers.interruption import Interruption, interruptible

@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 
 from http_service_client.core.effects import Acquire, Effect, Invoke, Send, Sleep
-from http_service_client.core.machines.circuit_breaker import CircuitBreaker
-from http_service_client.core.machines.retry_budget import RetryBudget
-from http_service_client.core.machines.semaphore import Waiter
+from http_service_client.core.machines.circuit_breaker.breaker import CircuitBreaker
+from http_service_client.core.machines.limits.semaphore import Waiter
+from http_service_client.core.machines.retry.budget import RetryBudget
 from http_service_client.errors import SentState
 from kit.fakes import URL, Harness
 from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd, run_task

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from http_service_client.core.effects import Acquire, Invoke, Open, Send, Sleep, Start
-from http_service_client.core.machines.semaphore import Latch
+from http_service_client.core.machines.limits.semaphore import Latch
 from http_service_client.core.timeouts import Timeout
 from http_service_client.drivers import aio, blocking
 from http_service_client.drivers.aio import AsyncioDriver

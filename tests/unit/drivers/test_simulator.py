@@ -20,7 +20,7 @@ from http_service_client.core.effects import (
     Sleep,
     Work,
 )
-from http_service_client.core.machines.semaphore import FairSemaphore
+from http_service_client.core.machines.limits.semaphore import FairSemaphore
 from http_service_client.drivers.simulator import Simulator
 from http_service_client.http.messages import HttpRequest
 from kit.fakes import RESET, URL

@@ -21,8 +21,8 @@ from http_service_client import (
     HttpServiceClient,
     deadline,
 )
-from http_service_client.client import part_file, part_names
-from http_service_client.client.part_file import PartFile
+from http_service_client.client.downloads import part_file, part_names
+from http_service_client.client.downloads.part_file import PartFile
 from http_service_client.core.effects import TIMED_OUT, Work
 from http_service_client.core.layers import compression
 from http_service_client.drivers import aio

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from http_service_client.core.effects import Acquire
-from http_service_client.core.machines.semaphore import FairSemaphore
+from http_service_client.core.machines.limits.semaphore import FairSemaphore
 from http_service_client.drivers import blocking, locks
 from http_service_client.drivers.blocking import wait_for_grant
 from http_service_client.drivers.locks import ForkSafeLock, acquire_within

@@ -21,8 +21,8 @@ from http_service_client import (
 from http_service_client.auth import Bearer
 from http_service_client.core.effects import Acquire, Send, Sleep
 from http_service_client.core.layers.exchange import Exchange
-from http_service_client.core.machines.circuit_states import CircuitBreakerState
-from http_service_client.core.machines.semaphore import FairSemaphore, PermitPair
+from http_service_client.core.machines.circuit_breaker.states import CircuitBreakerState
+from http_service_client.core.machines.limits.semaphore import FairSemaphore, PermitPair
 from http_service_client.drivers.aio import AsyncioDriver
 from http_service_client.drivers.blocking import BlockingDriver
 from http_service_client.drivers.simulator import Run, Simulator

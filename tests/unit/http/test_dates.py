@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from http_service_client.http.dates import parse_http_date, parse_imf_fixdate
+from http_service_client.http.fields.dates import parse_http_date, parse_imf_fixdate
 
 # The example of RFC 9110, 5.6.7: one instant in each form.
 INSTANT = 784111777.0

@@ -24,19 +24,19 @@ from http_service_client.http.content_codings.decoder import Decoder
 from http_service_client.http.cookies.dates import parse_cookie_date
 from http_service_client.http.cookies.header import parse_set_cookie
 from http_service_client.http.cookies.jar import CookieJar
-from http_service_client.http.dates import parse_http_date
+from http_service_client.http.fields.dates import parse_http_date
+from http_service_client.http.fields.links import parse_links
+from http_service_client.http.fields.retry_after import parse_retry_after
 from http_service_client.http.headers import Headers
 from http_service_client.http.http1.errors import NotHttpError
 from http_service_client.http.http1.fast_path import read_fast_head
 from http_service_client.http.http1.framing import ParserSettings
 from http_service_client.http.http1.parser import ResponseParser
-from http_service_client.http.links import parse_links
 from http_service_client.http.media_types import charset_of, parse_content_type
 from http_service_client.http.messages import HttpResponse
 from http_service_client.http.path_templates import is_of_template
 from http_service_client.http.problems import Problem
 from http_service_client.http.redirects import next_hop
-from http_service_client.http.retry_after import parse_retry_after
 from http_service_client.http.secret_names import SecretNames
 from http_service_client.http.urls import redact_url
 

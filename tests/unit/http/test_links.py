@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from http_service_client.http.links import parse_links
+from http_service_client.http.fields.links import parse_links
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from http_service_client import ConfigurationError, Propagation
-from http_service_client.http.propagation import Inbound
+from http_service_client.http.fields.propagation import Inbound
 
 NAMES = {
     "timeout": "x-request-timeout-ms",

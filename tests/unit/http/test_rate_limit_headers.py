@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from http_service_client.http.fields.rate_limits import ReportedQuota, read_quotas
 from http_service_client.http.headers import Headers
-from http_service_client.http.rate_limit_headers import ReportedQuota, read_quotas
 
 NOW = 1_704_067_200.0  # 2024-01-01 00:00 UTC
 DATE = {"Date": "Mon, 01 Jan 2024 00:00:30 GMT"}

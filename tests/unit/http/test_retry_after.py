@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from http_service_client.http.retry_after import LONGEST_DELAY, parse_retry_after
+from http_service_client.http.fields.retry_after import LONGEST_DELAY, parse_retry_after
 
 # RFC 9110, 5.6.7: the same instant in its three forms.
 RFC_INSTANT = 784111777.0

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from http_service_client.http.structured_lists import Member, Token, parse_list
+from http_service_client.http.fields.structured_lists import Member, Token, parse_list
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from http_service_client.http.urls import (
     redact_url,
     split_url,
 )
-from http_service_client.transports.over_aiohttp.hooked import yarl_url
+from http_service_client.transports.over_aiohttp.hooked.exchanges import yarl_url
 
 
 class Colour(str, enum.Enum):

@@ -17,10 +17,10 @@ from http_service_client.http.bodies.ranges import (
 )
 from http_service_client.http.content_codings.decoder import content_codings
 from http_service_client.http.cookies.header import cookie_names, parse_set_cookie
+from http_service_client.http.fields.retry_after import asks_to_retry, parse_retry_after, requested_delay
 from http_service_client.http.headers import Headers, build_headers, connection_options
 from http_service_client.http.media_types import charset_of
 from http_service_client.http.redirects import leads_on, next_hop
-from http_service_client.http.retry_after import asks_to_retry, parse_retry_after, requested_delay
 
 DATE = "Sun, 06 Nov 1994 08:49:37 GMT"  # 784111777 seconds after the epoch
 URL = "https://api.example.com/a"

@@ -17,8 +17,8 @@ from http_service_client import (
     RetryBudgetSettings,
     RetryQuotaSettings,
 )
-from http_service_client.core.machines.bulkhead_settings import BulkheadSettings
 from http_service_client.core.machines.hedging import HedgingSettings
+from http_service_client.core.machines.limits.bulkhead_settings import BulkheadSettings
 from http_service_client.interchange import (
     Import,
     export,

@@ -13,7 +13,7 @@ from http_service_client import (
     RetryPolicy,
     deadline,
 )
-from http_service_client.core.machines.retry_quota import RetryQuotaSettings
+from http_service_client.core.machines.retry.quota import RetryQuotaSettings
 from kit.strategies import Act, Op, Row
 
 __all__ = ["ROWS"]

@@ -19,7 +19,7 @@ from http_service_client import (
     deadline,
 )
 from http_service_client.core.effects import Acquire, Plan
-from http_service_client.core.machines.semaphore import FairSemaphore
+from http_service_client.core.machines.limits.semaphore import FairSemaphore
 from http_service_client.core.operation import Operation, Proceed
 from http_service_client.drivers.locks import ForkSafeLock
 from http_service_client.policies.strategy import Strategy

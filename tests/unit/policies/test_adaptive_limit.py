@@ -19,8 +19,8 @@ from http_service_client import (
     HttpServiceClient,
     ResiliencePipeline,
 )
-from http_service_client.core.machines.adaptive_limit import AdaptiveLimit
-from http_service_client.core.machines.overload import Evidence
+from http_service_client.core.machines.limits.adaptive_limit import AdaptiveLimit
+from http_service_client.core.machines.limits.overload import Evidence
 from http_service_client.errors import CallRefusedError, SentState
 from http_service_client.testing import ScriptedTransport
 from kit.fakes import FakeClock

@@ -9,7 +9,7 @@ from typing import Any
 
 from http_service_client import BulkheadFullError, BulkheadPolicy, priority
 from http_service_client.core.effects import Acquire
-from http_service_client.core.machines.semaphore import FairSemaphore
+from http_service_client.core.machines.limits.semaphore import FairSemaphore
 from http_service_client.drivers.locks import ForkSafeLock
 from http_service_client.drivers.simulated_functions import Awaited, SimulatedClock
 from http_service_client.drivers.simulator import Simulator

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from http_service_client import ConnectError, HttpResponse, SentState, StateChange
-from http_service_client.core.machines.circuit_states import CircuitBreakerState
+from http_service_client.core.machines.circuit_breaker.states import CircuitBreakerState
 from http_service_client.errors import Failure
 from http_service_client.events import AttemptFinished, RetryStopped, StopReason
 from http_service_client.simulation import Outage, Service

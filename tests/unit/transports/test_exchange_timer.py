@@ -12,8 +12,8 @@ import pytest
 
 from http_service_client import Timeout
 from http_service_client.transports.failures import Phase
-from http_service_client.transports.over_aiohttp import exchange_timer
-from http_service_client.transports.over_aiohttp.exchange_timer import ExchangeTimer, Upload
+from http_service_client.transports.over_aiohttp.hooked import timer as module
+from http_service_client.transports.over_aiohttp.hooked.timer import ExchangeTimer, Upload
 
 
 class Loop:
@@ -71,7 +71,7 @@ def loop(monkeypatch: pytest.MonkeyPatch) -> Loop:
     stand_in = SimpleNamespace(
         get_running_loop=lambda: made, current_task=lambda: task, CancelledError=asyncio.CancelledError
     )
-    monkeypatch.setattr(exchange_timer, "asyncio", stand_in)
+    monkeypatch.setattr(module, "asyncio", stand_in)
     return made
 
 
@@ -220,7 +220,7 @@ class Transport:
 def test_a_write_buffer_must_keep_shrinking(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is looked at four times in the limit; what stays as it is for all of it is a stall."""
     sizes = [900, 800, 800, 800, 800, 800]
-    monkeypatch.setattr(exchange_timer, "write_buffer_size", lambda transport: sizes.pop(0))
+    monkeypatch.setattr(module, "write_buffer_size", lambda transport: sizes.pop(0))
     with pytest.raises(TimeoutError, match="write"), timer(write=4.0) as exchange:
         exchange.connected(SimpleNamespace(transport=None))
         for second in range(1, 6):
@@ -233,7 +233,7 @@ def test_a_write_buffer_must_keep_shrinking(loop: Loop, monkeypatch: pytest.Monk
 
 def test_an_empty_write_buffer_is_no_stall(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
     """However long it stays empty. Once the head has arrived, nobody looks any more."""
-    monkeypatch.setattr(exchange_timer, "write_buffer_size", lambda transport: 0)
+    monkeypatch.setattr(module, "write_buffer_size", lambda transport: 0)
     with timer(write=4.0) as exchange:
         exchange.connected(SimpleNamespace(transport=None))
         for _ in range(20):

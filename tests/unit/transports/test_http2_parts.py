@@ -111,7 +111,7 @@ def no_h2(name: str) -> Any:
 
 def test_without_h2_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     """When the configuration is made."""
-    monkeypatch.setattr("http_service_client.client.http2_config.find_spec", no_h2)
+    monkeypatch.setattr("http_service_client.client.config.http2.find_spec", no_h2)
     with pytest.raises(ConfigurationError, match=r"pip install 'http-service-client\[http2\]'"):
         HttpClientConfig(http2=True)
     assert HttpClientConfig().http2 is False

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from http_service_client.http.keep_alive import announced_keep_alive
+from http_service_client.http.fields.keep_alive import announced_keep_alive
 from http_service_client.transports import lifetime
 from http_service_client.transports.lifetime import Lifetime
 

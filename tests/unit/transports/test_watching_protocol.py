@@ -15,9 +15,9 @@ import pytest
 from http_service_client.http.http1.framing import ParserSettings
 from http_service_client.transports.idle import IdleConnections
 from http_service_client.transports.lifetime import Lifetime
-from http_service_client.transports.over_aiohttp import aiohttp_connector
-from http_service_client.transports.over_aiohttp.aiohttp_connector import WatchingProtocol, send_once
-from http_service_client.transports.over_aiohttp.errors import NotRepeatedError
+from http_service_client.transports.over_aiohttp.hooked import connector
+from http_service_client.transports.over_aiohttp.hooked.connector import WatchingProtocol, send_once
+from http_service_client.transports.over_aiohttp.hooked.errors import NotRepeatedError
 from kit.front_ends import run_task
 
 
@@ -157,7 +157,7 @@ def test_only_an_intact_connection_is_used_again(
     spoil: Callable[[Setup], None] | None, is_readable: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Any single fault is enough, and so is a byte that has arrived."""
-    monkeypatch.setattr(aiohttp_connector, "is_readable", lambda sock: is_readable)
+    monkeypatch.setattr(connector, "is_readable", lambda sock: is_readable)
 
     def test() -> None:
         setup = Setup()
@@ -212,7 +212,7 @@ def test_a_connection_is_kept_after_a_whole_exchange(
 def test_a_forked_child_closes_the_socket_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """To abort it would take it from the parent's loop."""
     closed: list[Any] = []
-    monkeypatch.setattr(aiohttp_connector, "close_socket", closed.append)
+    monkeypatch.setattr(connector, "close_socket", closed.append)
 
     def test() -> None:
         setup = Setup()
@@ -388,7 +388,7 @@ def test_a_body_is_not_left_waiting_when_the_connection_goes(is_over: bool, has_
 def test_the_idle_are_closed_on_their_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that was acquired meanwhile is left alone; without a loop its socket is closed."""
     closed: list[Any] = []
-    monkeypatch.setattr(aiohttp_connector, "close_socket", closed.append)
+    monkeypatch.setattr(connector, "close_socket", closed.append)
 
     async def run() -> Setup:
         setup = Setup()

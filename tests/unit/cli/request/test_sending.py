@@ -233,7 +233,7 @@ def test_wrong_arguments_end_with_2(
     arguments: list[str], part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And with one line that says what to write, after the usage at most; nothing is sent."""
-    monkeypatch.setattr("http_service_client.client.http2_config.find_spec", lambda _: None)
+    monkeypatch.setattr("http_service_client.client.config.http2.find_spec", lambda _: None)
     clients = tmp_path / "clients.json"
     clients.write_text('{"clients": {"a": {}, "b": {}}}')
     done = run_piped("post", *(word.replace("{clients}", str(clients)) for word in arguments))

@@ -15,7 +15,7 @@ import pytest
 
 from http_service_client import HttpResponse, HttpServiceClient
 from http_service_client.core.effects import Acquire
-from http_service_client.core.machines.semaphore import FairSemaphore
+from http_service_client.core.machines.limits.semaphore import FairSemaphore
 from http_service_client.drivers.blocking import wait_for_grant
 from http_service_client.events import CallFinished
 from http_service_client.testing import ScriptedTransport

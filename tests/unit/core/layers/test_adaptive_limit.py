@@ -17,7 +17,7 @@ from http_service_client import (
     LoadSheddingPolicy,
     RetryPolicy,
 )
-from http_service_client.core.machines.adaptive_limit import AdaptiveLimit
+from http_service_client.core.machines.limits.adaptive_limit import AdaptiveLimit
 from http_service_client.errors import SentState, TransportError
 from http_service_client.events import RetryStopped, StopReason
 from http_service_client.http.messages import HttpRequest, HttpResponse

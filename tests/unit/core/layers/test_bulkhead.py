@@ -27,7 +27,7 @@ from http_service_client import (
     priority,
 )
 from http_service_client.core.layers.bulkhead import BulkheadLayer, admit
-from http_service_client.core.machines.bulkhead import Bulkhead, BulkheadPermit
+from http_service_client.core.machines.limits.bulkhead import Bulkhead, BulkheadPermit
 from http_service_client.events import LimitRefused, LimitWaited, RetryStopped, StopReason
 from http_service_client.policies import BulkheadSettings
 from kit.fakes import REFUSED, URL, FakeClock, Harness

@@ -26,7 +26,7 @@ from http_service_client import (
     TransportError,
 )
 from http_service_client.core.layers.cache import _concerns_others
-from http_service_client.core.machines.flights import Flights
+from http_service_client.core.machines.caching.flights import Flights
 from http_service_client.errors import Failure
 from http_service_client.testing import ScriptedTransport, VirtualClock, late
 from kit.caches import URL, cached_for, used

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from http_service_client import ConstantBackoff, ThrottledError, TransportError
-from http_service_client.core.machines.throttle_gate import ThrottleGate
+from http_service_client.core.machines.limits.throttle_gate import ThrottleGate
 from http_service_client.policies import RetryPolicy
 from kit.fakes import RESET, Harness
 from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd

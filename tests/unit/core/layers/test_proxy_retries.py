@@ -10,8 +10,8 @@ import pytest
 
 from http_service_client import HttpResponse, RetryPolicy
 from http_service_client.events import ProxyRetried
+from http_service_client.http.fields.meshes import proxy_attempts
 from http_service_client.http.headers import Headers
-from http_service_client.http.meshes import proxy_attempts
 from kit.fakes import ORIGIN, Harness
 from kit.front_ends import FrontEnd
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from http_service_client.core.machines.backoff import ExponentialBackoff
-from http_service_client.core.machines.other_backoffs import ConstantBackoff
-from http_service_client.core.machines.retry_conditions import RETRYABLE_STATUSES, RetryCondition
+from http_service_client.core.machines.retry.backoff import ExponentialBackoff
+from http_service_client.core.machines.retry.conditions import RETRYABLE_STATUSES, RetryCondition
+from http_service_client.core.machines.retry.other_backoffs import ConstantBackoff
 from http_service_client.errors import (
     AttemptTimeoutError,
     ConnectError,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from http_service_client.core.machines.backoff import ExponentialBackoff
+from http_service_client.core.machines.retry.backoff import ExponentialBackoff
 from http_service_client.errors import (
     ConnectionLostError,
     PoolTimeoutError,

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from http_service_client.core.layers.circuit_breaker import CircuitBreakerLayer, refused
-from http_service_client.core.machines.backoff import ExponentialBackoff
-from http_service_client.core.machines.circuit_states import CircuitBreakerState, Refusal
-from http_service_client.core.machines.other_backoffs import ConstantBackoff
+from http_service_client.core.machines.circuit_breaker.states import CircuitBreakerState, Refusal
+from http_service_client.core.machines.retry.backoff import ExponentialBackoff
+from http_service_client.core.machines.retry.other_backoffs import ConstantBackoff
 from http_service_client.core.nesting import CallScope
 from http_service_client.errors import (
     CircuitOpenError,

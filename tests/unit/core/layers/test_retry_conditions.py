@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from http_service_client.core.machines.backoff import ExponentialBackoff
-from http_service_client.core.machines.retry_conditions import (
+from http_service_client.core.machines.retry.backoff import ExponentialBackoff
+from http_service_client.core.machines.retry.conditions import (
     RetryCondition,
 )
 from http_service_client.errors import (

@@ -13,7 +13,7 @@ from http_service_client import (
     RetryCondition,
     RetryPolicy,
 )
-from http_service_client.core.machines.other_backoffs import ConstantBackoff
+from http_service_client.core.machines.retry.other_backoffs import ConstantBackoff
 from http_service_client.events import RetryScheduled, RetryStopped, StopReason
 from kit.fakes import READ_TIMEOUT, RESET, Harness
 from kit.front_ends import FrontEnd

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from http_service_client.core.machines.backoff import ExponentialBackoff
-from http_service_client.core.machines.other_backoffs import ConstantBackoff, LinearBackoff
+from http_service_client.core.machines.retry.backoff import ExponentialBackoff
+from http_service_client.core.machines.retry.other_backoffs import ConstantBackoff, LinearBackoff
 from http_service_client.errors import (
     ConfigurationError,
     ConnectionLostError,

@@ -16,7 +16,7 @@ from http_service_client import (
 )
 from http_service_client.core.effects import Sleep
 from http_service_client.core.layers.throttle_gate import ThrottleGateLayer
-from http_service_client.core.machines.throttle_gate import ThrottleGate
+from http_service_client.core.machines.limits.throttle_gate import ThrottleGate
 from http_service_client.events import RetryStopped, StopReason, ThrottleRefused, ThrottleWaited
 from http_service_client.http.messages import HttpRequest
 from http_service_client.testing import ScriptedTransport, VirtualClock

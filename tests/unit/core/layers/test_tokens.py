@@ -12,8 +12,8 @@ from http_service_client import HttpRequest, HttpResponse, SentState, Timeout, T
 from http_service_client.core.call import Call, CallOptions
 from http_service_client.core.effects import Plan, Send, Sleep
 from http_service_client.core.layers.tokens import Fetched, TokenNeeded, TokenRequests, Tokens, no_token
-from http_service_client.core.machines.semaphore import FairSemaphore
-from http_service_client.core.machines.token_cache import Token, TokenCache
+from http_service_client.core.machines.caching.token_cache import Token, TokenCache
+from http_service_client.core.machines.limits.semaphore import FairSemaphore
 from http_service_client.core.origins import OriginState
 from http_service_client.drivers.locks import ForkSafeLock
 from http_service_client.drivers.simulator import Run, Simulator

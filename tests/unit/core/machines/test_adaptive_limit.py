@@ -11,9 +11,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from http_service_client.core.machines.adaptive_limit import AdaptiveLimit, AdaptiveLimitSettings
-from http_service_client.core.machines.bulkhead import BulkheadPermit
-from http_service_client.core.machines.overload import Evidence
+from http_service_client.core.machines.limits.adaptive_limit import AdaptiveLimit, AdaptiveLimitSettings
+from http_service_client.core.machines.limits.bulkhead import BulkheadPermit
+from http_service_client.core.machines.limits.overload import Evidence
 from http_service_client.errors import ConfigurationError
 from kit.fakes import FakeClock
 

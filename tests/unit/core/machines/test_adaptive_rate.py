@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from http_service_client.core.machines.adaptive_rate import AdaptiveRate
-from http_service_client.core.machines.rate_limit_settings import RateLimitSettings
-from http_service_client.core.machines.rate_limiter import RateLimiter
+from http_service_client.core.machines.limits.adaptive_rate import AdaptiveRate
+from http_service_client.core.machines.limits.rate_limit_settings import RateLimitSettings
+from http_service_client.core.machines.limits.rate_limiter import RateLimiter
 
 WAYS: list[Literal["aimd", "cubic"]] = ["aimd", "cubic"]
 

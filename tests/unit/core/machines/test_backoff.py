@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from http_service_client.core.machines.backoff import BackoffStrategy, ExponentialBackoff, Jitter
-from http_service_client.core.machines.other_backoffs import (
+from http_service_client.core.machines.retry.backoff import BackoffStrategy, ExponentialBackoff, Jitter
+from http_service_client.core.machines.retry.other_backoffs import (
     ConstantBackoff,
     DecorrelatedBackoff,
     FibonacciBackoff,

@@ -14,8 +14,8 @@ import pytest
 
 from http_service_client import ConfigurationError, Priority
 from http_service_client.core.effects import Acquire
-from http_service_client.core.machines.bulkhead import Bulkhead, BulkheadPermit
-from http_service_client.core.machines.bulkhead_settings import BulkheadSettings
+from http_service_client.core.machines.limits.bulkhead import Bulkhead, BulkheadPermit
+from http_service_client.core.machines.limits.bulkhead_settings import BulkheadSettings
 from http_service_client.drivers.blocking import wait_for_grant
 from kit.bulkheads import CRITICAL, LOW, bulkhead_of, held, is_refused, waiter
 

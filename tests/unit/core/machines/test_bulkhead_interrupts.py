@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from http_service_client import Priority
-from http_service_client.core.machines import bulkhead as module
-from http_service_client.core.machines import semaphore
-from http_service_client.core.machines.bulkhead import Bulkhead, BulkheadPermit
-from http_service_client.core.machines.bulkhead_settings import BulkheadSettings
+from http_service_client.core.machines.limits import bulkhead as module
+from http_service_client.core.machines.limits import semaphore
+from http_service_client.core.machines.limits.bulkhead import Bulkhead, BulkheadPermit
+from http_service_client.core.machines.limits.bulkhead_settings import BulkheadSettings
 from http_service_client.drivers.locks import ForkSafeLock
 from kit.bulkheads import held
 from kit.reentry import interrupt_each_line

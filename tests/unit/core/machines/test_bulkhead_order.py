@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from http_service_client import Priority
-from http_service_client.core.machines.bulkhead import Bulkhead, BulkheadPermit
-from http_service_client.core.machines.bulkhead_settings import BulkheadSettings
+from http_service_client.core.machines.limits.bulkhead import Bulkhead, BulkheadPermit
+from http_service_client.core.machines.limits.bulkhead_settings import BulkheadSettings
 from kit.bulkheads import BACKGROUND, CRITICAL, HIGH, LOW, NORMAL, bulkhead_of, held, is_refused, waiter
 
 

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from http_service_client.core.machines.circuit_breaker import CircuitBreaker, Permit
-from http_service_client.core.machines.circuit_states import (
+from http_service_client.core.machines.circuit_breaker.breaker import CircuitBreaker, Permit
+from http_service_client.core.machines.circuit_breaker.failure_detector import FailureDetector
+from http_service_client.core.machines.circuit_breaker.states import (
     CircuitBreakerSettings,
     CircuitBreakerState,
     StateChange,
 )
-from http_service_client.core.machines.failure_detector import FailureDetector
 from kit.circuits import Circuit, on_trial, opened
 
 CLOSED, OPEN, HALF_OPEN = CircuitBreakerState

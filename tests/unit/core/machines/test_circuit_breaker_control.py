@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from http_service_client.core.machines.circuit_breaker import CircuitBreaker, Permit
-from http_service_client.core.machines.circuit_states import (
+from http_service_client.core.machines.circuit_breaker.breaker import CircuitBreaker, Permit
+from http_service_client.core.machines.circuit_breaker.states import (
     CircuitBreakerSettings,
     CircuitBreakerState,
     Refusal,

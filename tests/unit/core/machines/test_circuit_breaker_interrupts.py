@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from http_service_client.core.machines import circuit_breaker, failure_detector, recovery, windows
-from http_service_client.core.machines.circuit_breaker import Permit
-from http_service_client.core.machines.circuit_states import CircuitBreakerState
+from http_service_client.core.machines.circuit_breaker import breaker, failure_detector, recovery, windows
+from http_service_client.core.machines.circuit_breaker.breaker import Permit
+from http_service_client.core.machines.circuit_breaker.states import CircuitBreakerState
 from kit.circuits import Circuit
 from kit.reentry import interrupt_each_line
 
-MODULES = [circuit_breaker, failure_detector, recovery, windows]
+MODULES = [breaker, failure_detector, recovery, windows]
 
 
 class Interrupt(BaseException):

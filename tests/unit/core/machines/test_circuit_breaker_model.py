@@ -9,8 +9,8 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from http_service_client.core.machines.circuit_breaker import CircuitBreaker, Permit
-from http_service_client.core.machines.circuit_states import (
+from http_service_client.core.machines.circuit_breaker.breaker import CircuitBreaker, Permit
+from http_service_client.core.machines.circuit_breaker.states import (
     CircuitBreakerSettings,
     CircuitBreakerState,
     Refusal,

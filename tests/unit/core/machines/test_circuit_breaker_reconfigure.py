@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from http_service_client.core.machines.circuit_states import CircuitBreakerState
+from http_service_client.core.machines.circuit_breaker.states import CircuitBreakerState
 from http_service_client.errors import ConfigurationError
 from kit.circuits import Circuit, on_trial, opened
 

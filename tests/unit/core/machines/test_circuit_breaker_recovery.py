@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from http_service_client.core.machines.circuit_breaker import Permit
-from http_service_client.core.machines.circuit_states import (
+from http_service_client.core.machines.circuit_breaker.breaker import Permit
+from http_service_client.core.machines.circuit_breaker.states import (
     CircuitBreakerState,
 )
 from kit.circuits import Circuit, on_trial, opened, spans

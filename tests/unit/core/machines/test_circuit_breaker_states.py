@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from http_service_client.core.machines.circuit_breaker import Permit
-from http_service_client.core.machines.circuit_states import (
+from http_service_client.core.machines.circuit_breaker.breaker import Permit
+from http_service_client.core.machines.circuit_breaker.states import (
     CircuitBreakerState,
     Refusal,
     StateChange,

@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
-from http_service_client.core.machines.circuit_states import CircuitBreakerSettings, CircuitBreakerState
+from http_service_client.core.machines.circuit_breaker.states import (
+    CircuitBreakerSettings,
+    CircuitBreakerState,
+)
 from http_service_client.errors import ConfigurationError
 from kit.circuits import Circuit
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from http_service_client.core.machines.flights import Flights
+from http_service_client.core.machines.caching.flights import Flights
 
 
 def flights() -> Flights[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from http_service_client.core.machines.semaphore import Latch
+from http_service_client.core.machines.limits.semaphore import Latch
 
 
 def test_a_latch_grants_all_waiters_when_it_opens() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from http_service_client.core.machines.limit_algorithms import ALGORITHMS, LimitController, Window
+from http_service_client.core.machines.limits.limit_algorithms import ALGORITHMS, LimitController, Window
 
 BY_LATENCY = ["gradient", "vegas"]
 

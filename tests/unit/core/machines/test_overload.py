@@ -1,4 +1,4 @@
-"""What a result says about the load of a service: the table of `core.machines.overload`, row by row."""
+"""What a result says about the load of a service: the table of `core.machines.limits.overload`, row by row."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import requests
 
-from http_service_client.core.machines.overload import (
+from http_service_client.core.machines.limits.overload import (
     Evidence,
     evidence_of,
     evidence_of_error,

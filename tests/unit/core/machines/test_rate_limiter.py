@@ -13,8 +13,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from http_service_client.core.machines.rate_limit_settings import RateLimitSettings
-from http_service_client.core.machines.rate_limiter import RateLimiter, Turn
+from http_service_client.core.machines.limits.rate_limit_settings import RateLimitSettings
+from http_service_client.core.machines.limits.rate_limiter import RateLimiter, Turn
 from kit.threads import run_threads
 
 

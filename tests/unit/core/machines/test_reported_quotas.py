@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from http_service_client.core.machines.rate_limit_settings import RateLimitSettings
-from http_service_client.core.machines.rate_limiter import RateLimiter, Turn
-from http_service_client.core.machines.reported_quotas import ReportedQuotas
-from http_service_client.http.rate_limit_headers import ReportedQuota
+from http_service_client.core.machines.limits.rate_limit_settings import RateLimitSettings
+from http_service_client.core.machines.limits.rate_limiter import RateLimiter, Turn
+from http_service_client.core.machines.limits.reported_quotas import ReportedQuotas
+from http_service_client.http.fields.rate_limits import ReportedQuota
 
 
 def quota(remaining: int, reset: float, limit: int | None = None, name: str = "a") -> ReportedQuota:

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from http_service_client.core.machines.circuit_breaker import CircuitBreaker
-from http_service_client.core.machines.circuit_states import CircuitBreakerSettings
-from http_service_client.core.machines.retry_budget import RetryBudget, RetryBudgetSettings, Withdrawal
+from http_service_client.core.machines.circuit_breaker.breaker import CircuitBreaker
+from http_service_client.core.machines.circuit_breaker.states import CircuitBreakerSettings
+from http_service_client.core.machines.retry.budget import RetryBudget, RetryBudgetSettings, Withdrawal
 from http_service_client.errors import ConfigurationError
 
 

@@ -17,8 +17,8 @@ from http_service_client import (
     RetryCondition,
     RetryPolicy,
 )
-from http_service_client.core.machines.retry_conditions import DEFAULT_CONDITIONS, RETRYABLE_STATUSES
-from http_service_client.core.machines.retry_settings import RetrySettings
+from http_service_client.core.machines.retry.conditions import DEFAULT_CONDITIONS, RETRYABLE_STATUSES
+from http_service_client.core.machines.retry.settings import RetrySettings
 from http_service_client.errors import (
     ConnectTimeoutError,
     EgressRefusedError,

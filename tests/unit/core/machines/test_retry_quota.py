@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from http_service_client.core.machines.retry_quota import QuotaWithdrawal, RetryQuota, RetryQuotaSettings
+from http_service_client.core.machines.retry.quota import QuotaWithdrawal, RetryQuota, RetryQuotaSettings
 from http_service_client.errors import ConfigurationError
 
 

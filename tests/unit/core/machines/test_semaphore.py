@@ -14,7 +14,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from http_service_client.core.machines.semaphore import FairSemaphore, Waiter
+from http_service_client.core.machines.limits.semaphore import FairSemaphore, Waiter
 from http_service_client.errors import ConfigurationError
 from kit.fakes import LockWithQueue
 

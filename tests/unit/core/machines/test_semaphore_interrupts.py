@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from http_service_client.core.machines.semaphore import FairSemaphore
+from http_service_client.core.machines.limits.semaphore import FairSemaphore
 
 
 def taken() -> FairSemaphore:

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from http_service_client.core.machines.semaphore import FairSemaphore, PermitPair
+from http_service_client.core.machines.limits.semaphore import FairSemaphore, PermitPair
 from http_service_client.drivers.locks import ForkSafeLock
 
 

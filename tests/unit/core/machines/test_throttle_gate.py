@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from http_service_client.core.machines.throttle_gate import ThrottleGate
+from http_service_client.core.machines.limits.throttle_gate import ThrottleGate
 
 
 class Gate(ThrottleGate):

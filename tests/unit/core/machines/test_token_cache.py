@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from http_service_client.core.machines.token_cache import ABANDONED, Fetch, Token, TokenCache
+from http_service_client.core.machines.caching.token_cache import ABANDONED, Fetch, Token, TokenCache
 from http_service_client.drivers.locks import ForkSafeLock
 from http_service_client.errors import Failure, SentState, TokenError
 

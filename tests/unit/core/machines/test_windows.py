@@ -7,7 +7,7 @@ import threading
 from hypothesis import given
 from hypothesis import strategies as st
 
-from http_service_client.core.machines.windows import Counts, CountWindow, TimeWindow
+from http_service_client.core.machines.circuit_breaker.windows import Counts, CountWindow, TimeWindow
 
 KINDS = st.sampled_from(["success", "locked success", "failure", "slow", "slow failure"])
 

@@ -1,0 +1,111 @@
+"""Equal requests in flight: the first one is sent, and the others wait for what comes of it.
+
+Theory. A *flight* is one exchange that others may share. The caller that finds none for its key *leads* a new one; the
+callers that come until it has landed *follow*. It lands once, with a result, or without one when its leader was
+cancelled. Then every follower goes on in its own way: it uses the result, leads the next flight, or makes an exchange
+of its own. Followers never depend on each other: one whose event loop is busy with other code holds up no other.
+
+A flight that was overtaken (the resource was changed while it was on its way) is left: its followers, who came before
+the change, still get its result, and callers that come later lead a new one.
+
+Threads and the tasks of many event loops share one flight, as they share a `Latch`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from contextlib import AbstractContextManager
+from typing import Any, Generic, TypeVar
+
+from ..limits.semaphore import Latch, Waiter
+
+__all__ = ["Flight", "Flights"]
+
+T = TypeVar("T")
+
+
+class Flight(Generic[T]):
+    """One exchange. Its leader lands it, whatever happens.
+
+    subject: what is fetched; `Flights.overtake` finds it by that.
+    result: None until it has landed, and when it landed without one.
+    has_landed: its exchange has ended.   is_overtaken: its result was out of date when it came.
+    """
+
+    __slots__ = ("_landing", "has_landed", "is_overtaken", "key", "result", "subject")
+
+    def __init__(self, key: Hashable, subject: str, lock: AbstractContextManager[Any]) -> None:
+        self.key = key
+        self.subject = subject
+        self.result: T | None = None
+        self.has_landed = self.is_overtaken = False
+        self._landing = Latch(lock=lock)
+
+    def wait(self) -> Waiter:
+        """A waiter that is granted when the flight lands. The caller calls its `release`."""
+        return self._landing.wait_later()
+
+    def _land(self, result: T | None) -> None:
+        if not self.has_landed:
+            self.result, self.has_landed = result, True
+            self._landing.open()
+
+
+class Flights(Generic[T]):
+    """The flights of one cache.
+
+    new_lock: makes the locks, which are held for a microsecond.
+    landings: how many flights have landed, so far.
+    """
+
+    def __init__(self, new_lock: Callable[[], AbstractContextManager[Any]]) -> None:
+        self._new_lock = new_lock
+        self._lock = new_lock()
+        self.landings = 0
+        self._shared: dict[Hashable, Flight[T]] = {}
+        self._by_subject: dict[str, set[Flight[T]]] = {}
+
+    def join(self, key: Hashable, subject: str) -> tuple[Flight[T], bool]:
+        """The flight for this key, and whether the caller leads it."""
+        with self._lock:
+            flight = self._shared.get(key)
+            if flight is not None:
+                return flight, False
+            self._shared[key] = flight = self._begin(key, subject)
+            return flight, True
+
+    def fly_alone(self, subject: str) -> Flight[T]:
+        """A flight that nobody can join."""
+        with self._lock:
+            return self._begin(None, subject)
+
+    def land(self, flight: Flight[T], result: T | None) -> None:
+        """End a flight. A second time does nothing."""
+        with self._lock:
+            self.landings += 1
+            if self._shared.get(flight.key) is flight:
+                del self._shared[flight.key]
+            same = self._by_subject.get(flight.subject)
+            if same is not None:
+                same.discard(flight)
+                if not same:
+                    del self._by_subject[flight.subject]
+        flight._land(result)
+
+    def overtake(self, subject: str | None) -> None:
+        """The subject has changed: what is on its way is out of date when it arrives.   subject: None for all."""
+        with self._lock:
+            subjects = [subject] if subject is not None else list(self._by_subject)
+            for flight in [flight for each in subjects for flight in self._by_subject.get(each, ())]:
+                flight.is_overtaken = True
+                if self._shared.get(flight.key) is flight:
+                    del self._shared[flight.key]
+
+    def reset_after_fork(self) -> None:
+        """Forget the flights of the parent's threads, which nobody lands in a forked child."""
+        self._shared, self._by_subject = {}, {}
+
+    def _begin(self, key: Hashable, subject: str) -> Flight[T]:
+        flight: Flight[T] = Flight(key, subject, self._new_lock())
+        self._by_subject.setdefault(subject, set()).add(flight)
+        return flight

@@ -1,0 +1,1 @@
+"""The circuit breaker: what counts as evidence, when the circuit opens, and how it recovers."""

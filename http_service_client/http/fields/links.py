@@ -1,0 +1,48 @@
+"""The Link header (RFC 8288): where the next page is.
+
+Parsed leniently, as servers write it: malformed links are skipped, and nothing raises.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import urljoin
+
+from ...lazy import lazy_pattern
+from ..media_types import unquoted
+
+__all__ = ["parse_links"]
+
+# link-value = "<" URI-Reference ">" *( OWS ";" OWS [ link-param ] )              RFC 8288 3
+_TARGET = lazy_pattern(r"<([^<>]*)>")
+_PARAMETER = lazy_pattern(r'\s*;\s*([^\s=;,"<>]+)(?:\s*=\s*("(?:[^"\\]|\\.)*"|[^\s;,"]*))?|\s*;')
+
+
+def parse_links(value: str, base_url: str = "") -> dict[str, dict[str, str]]:
+    """The links by relation, or by URL where they have no relation. The first link of a relation wins.
+
+    base_url: the URL of the response; relative targets are resolved against it (RFC 8288 3.1).
+
+    >>> parse_links('<https://h/?page=2>; rel="next"')
+    {'next': {'url': 'https://h/?page=2', 'rel': 'next'}}
+    """
+    links: dict[str, dict[str, str]] = {}
+    position = 0
+    while (match := _TARGET.search(value, position)) is not None:
+        link = {"url": _resolved(base_url, match.group(1).strip())}
+        position = match.end()
+        while (parameter := _PARAMETER.match(value, position)) is not None:
+            position = parameter.end()
+            name, text = parameter.groups()
+            if name is not None:
+                link.setdefault(name.lower(), unquoted(text or ""))
+        # rel="next last" is one link with two relations (RFC 8288 3.3).
+        for relation in link.get("rel", "").lower().split() or [link["url"]]:
+            links.setdefault(relation, link)
+    return links
+
+
+def _resolved(base_url: str, target: str) -> str:
+    try:
+        return urljoin(base_url, target)
+    except ValueError:  # such as an IPv6 address without its closing bracket
+        return target

@@ -1,0 +1,1 @@
+"""Exchanges through requests, for the libraries that have hooked in there (see `over_requests.hooks`)."""
