@@ -13,7 +13,7 @@ from asyncio import get_running_loop
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
-from types import CoroutineType
+from types import CoroutineType, MethodType
 from typing import Any, TypeVar
 
 from ..core.effects import (
@@ -262,7 +262,7 @@ class AsyncioDriver:
                 return True  # after `end_waits`: the plan goes on to its exchange, which is refused
             loop = get_running_loop()
             granted = loop.create_future()
-            waiter.notify(partial(_wake_from_anywhere, loop, granted))
+            waiter.notify(MethodType(_wake_from_anywhere, granted))
             # Not wait_for: before Python 3.12 it swallows a cancellation that arrives in the same tick as the grant.
             due = {}
             if effect.timeout is not None:
@@ -480,7 +480,8 @@ async def _work(known: TimerWheels, effect: Work, threads: DaemonThreads | None 
         del value, error
 
 
-def _wake_from_anywhere(loop: asyncio.AbstractEventLoop, waiter: asyncio.Future[None]) -> None:
+def _wake_from_anywhere(waiter: asyncio.Future[None]) -> None:
+    loop = waiter.get_loop()
     # Waking a loop from outside takes two system calls.
     if asyncio._get_running_loop() is not loop or not is_running_here(loop):
         loop.call_soon_threadsafe(_wake, waiter)

@@ -121,6 +121,9 @@ class Exchange:
                 pair = PermitPair(state.connections, common)
                 held.append(pair.release)  # before it is acquired
                 if not pair.try_acquire():
+                    # It holds nothing, and the collector goes over all that a thousand waiting calls keep.
+                    held.clear()
+                    del pair
                     refusal = yield from self._acquire_slots(origin, state, common, call, held)
                     if refusal is not None:
                         return refusal

@@ -190,8 +190,12 @@ class FairSemaphore:
         if held is not None:
             held.append(waiter.release)
         with self._lock:
-            # It joins the queue first. The collector may run here, close an abandoned stream and so release a permit:
-            # after a look at the permits, this waiter would miss it, and wait though nothing is in use.
+            if self._in_use < self._capacity:  # as in `try_acquire`
+                self._in_use += 1
+                waiter.stage, waiter._on_grant = GRANTED, None
+                return waiter
+            # It joins the queue, and looks again. The collector may run here, close an abandoned stream and so release a
+            # permit: this waiter would miss it, and wait though nothing is in use.
             if self._queue is _NOBODY:
                 queue: OrderedDict[Waiter, None] = OrderedDict()
                 if self._queue is _NOBODY:  # still: see above
