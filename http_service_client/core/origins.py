@@ -50,6 +50,7 @@ __all__ = ["LONGEST_KEY", "OriginRegistry", "OriginState", "parse_key", "state_k
 _EXAMINED = 8  # origins of each rank, for each new one
 _REMEMBERED = 3600.0  # seconds
 LONGEST_KEY = 100  # characters
+_NOBODY: dict[Waiter, None] = {}  # of all origins of which no call has waited in this way
 _STALE, _IDLE, _FAILING, _OPEN, _KEPT = -1, 0, 1, 2, 3
 
 
@@ -83,7 +84,7 @@ class OriginState:
         self.refuses_codings = False
         self.proxy_attempts = 1
         self.begun = 0
-        self.queued: dict[Waiter, None] = {}
+        self.queued = _NOBODY
         self.gate: ThrottleGate | None = None
         self.load_shedder: LoadShedder | None = None
         self.adaptive_limit: AdaptiveLimit | None = None
@@ -91,6 +92,13 @@ class OriginState:
         self.rate_limiter: RateLimiter | None = None
         self.hedging: Hedging | None = None
         self.bulkhead: Bulkhead | None = None
+
+    def queue(self, waiter: Waiter) -> None:
+        """Add a call to `queued`. The caller takes it out again."""
+        with self.connections._lock:
+            # In one line: no signal handler, which may make a call of its own, runs between the look and the change.
+            self.queued = {} if self.queued is _NOBODY else self.queued
+        self.queued[waiter] = None
 
     def rank(self, now: float) -> int:
         """What forgetting it would cost (see above); -1 if what it remembers is too old to matter."""
@@ -156,7 +164,7 @@ class OriginRegistry:
 
     def _reset_after_fork(self) -> None:
         for state in self._states.values():
-            state.queued.clear()  # threads of the parent
+            state.queued = _NOBODY  # threads of the parent
             if state.breaker is not None:
                 state.breaker.reset_after_fork()
             if state.budget is not None:

@@ -276,7 +276,7 @@ class Exchange:
         else:
             patience = None if timeout.total is None else timeout.total + _PATIENCE
         if limit is self._connections:
-            state.queued[waiter] = None
+            state.queue(waiter)
         try:
             if self._collect is not None and self._keys.open_bodies:
                 limits = [bound for bound in (patience, call.slack()) if bound is not None]

@@ -82,3 +82,26 @@ def test_a_signal_handler_may_add_an_origin_that_is_being_added() -> None:
         work()
 
     assert interrupt_each_line(work_from_scratch, action, [origins]) > 20
+
+
+def test_a_signal_handler_may_wait_while_the_first_call_of_an_origin_begins_to() -> None:
+    """Both count as waiting, and at this origin only."""
+    states: list[OriginState] = []
+    waiters: list[Waiter] = []
+
+    def work() -> None:
+        states[:] = [OriginState(None, None, FairSemaphore(1, lock=ForkSafeLock())) for _ in range(2)]
+        waiters[:] = [states[0].connections.acquire_later() for _ in range(2)]
+        states[0].queue(waiters[0])
+
+    def action() -> None:
+        if waiters:
+            states[0].queue(waiters[1])
+
+    def work_and_check() -> None:
+        waiters.clear()
+        work()
+        action()  # it came too early or too late
+        assert (set(states[0].queued), set(states[1].queued)) == (set(waiters), set())
+
+    assert interrupt_each_line(work_and_check, action, [origins]) > 2

@@ -283,7 +283,7 @@ def test_a_forked_child_begins_with_parts_of_its_own() -> None:
     state = registry.get("with parts")
     for name in names:
         setattr(state, name, SimpleNamespace(reset_after_fork=partial(reset.append, name)))
-    state.queued[state.connections.acquire_later()] = None
+    state.queue(state.connections.acquire_later())
     registry._reset_after_fork()
     assert (sorted(reset), state.queued) == (sorted(names), {})
 
