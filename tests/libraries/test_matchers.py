@@ -89,6 +89,31 @@ def test_a_callback_of_responses_sees_the_request(client: HttpServiceClient) -> 
     assert responses.calls[0].request.headers["Idempotency-Key"] == "order-42"
 
 
+@responses.activate
+@pytest.mark.parametrize(
+    ("method", "ours", "theirs"),
+    [
+        ("GET", {}, {}),
+        ("POST", {}, {}),
+        ("POST", {"data": {"order": 42, "note": "a b&c"}}, {"data": {"order": 42, "note": "a b&c"}}),
+        ("PUT", {"data": b"\0"}, {"data": b"\0"}),
+    ],
+    ids=["no content", "no body", "form", "bytes"],
+)
+def test_a_request_is_prepared_as_requests_prepares_it(
+    client: HttpServiceClient, method: str, ours: dict[str, Any], theirs: dict[str, Any]
+) -> None:
+    """What it consists of is the same, and an event that a library hooks into then is there."""
+    responses.add(method, URL)
+    client.request(method, URL, **ours)
+    with requests.Session() as session:
+        session.request(method, URL, **theirs)
+    seen, expected = (vars(call.request) for call in responses.calls)
+    for name in ("method", "url", "body", "hooks", "_body_position"):
+        assert seen[name] == expected[name], name
+    assert seen["headers"].get("Content-Length") == expected["headers"].get("Content-Length")
+
+
 @responses.activate(assert_all_requests_are_fired=True)
 def test_an_ordered_registry_serves_each_attempt(client: HttpServiceClient) -> None:
     """The first attempt gets the first response, its retry the second."""

@@ -326,13 +326,14 @@ def test_no_problem_is_passed_over(state: str, is_isolated: bool, is_metrics_onl
     """The quick look at a state finds each one that has problems, and no other."""
     circuit = {"state": state, "is_isolated": is_isolated, "is_metrics_only": is_metrics_only}
     for each in (circuit, None):
-        for left, pause, awaited in product((None, 0, 3), (0.0, 1.0), (0, 2)):
+        for left, pause, awaited, attempts in product((None, 0, 3), (0.0, 1.0), (0, 2), (None, 1, 2)):
             values = {
                 "circuit": each,
                 "retries_left": left,
                 "pause_left": pause,
                 "connections_awaited": awaited,
                 "connections_in_use": 1,
+                **({} if attempts is None else {"proxy_attempts": attempts}),
             }
             assert is_calm(values) is not bool(list(_problems(values)))
 
