@@ -5,10 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+from types import ModuleType
 from typing import Any
 
 import pytest
 import requests
+from urllib3 import connectionpool
 
 from http_service_client import HttpServiceClient
 from http_service_client.testing import LoopbackServer, respond
@@ -33,6 +35,16 @@ def test_each_hook_sees_each_exchange_from_now_on(name: str, server: LoopbackSer
         client.get(server.url + "/")
     assert called == [name] * 2
     assert server.connection_count == 1
+
+
+@pytest.mark.parametrize("name", ["HTTPConnectionPool", "HTTPSConnectionPool"])
+def test_a_recorder_of_one_scheme_is_seen(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """vcrpy replaces the connections of both pools of urllib3, one after the other."""
+    recording = type("Recording", (), {"__module__": "vcr.stubs"})
+    monkeypatch.setitem(sys.modules, "vcr", ModuleType("vcr"))
+    assert not is_hooked()
+    monkeypatch.setattr(getattr(connectionpool, name), "ConnectionCls", recording)
+    assert is_hooked()
 
 
 def test_a_wrapper_that_claims_to_be_what_it_wraps_is_seen(
@@ -108,9 +120,14 @@ def test_a_blocking_call_imports_no_library(server: LoopbackServer) -> None:
     assert run(CALLS.format(before="", after=""), server.url + "/") == ["204"]
 
 
-@pytest.mark.parametrize("package", ["wrapt", "ddtrace", "newrelic"])
-def test_instrumentation_that_waits_for_the_import_gets_it(package: str, server: LoopbackServer) -> None:
-    """It hooks in as requests is imported, and sees the first exchange already."""
+@pytest.mark.parametrize(
+    ("package", "comes"),
+    [("wrapt", "before"), ("ddtrace", "before"), ("newrelic", "before"), ("wrapt", "meanwhile")],
+)
+def test_instrumentation_that_waits_for_the_import_gets_it(
+    package: str, comes: str, server: LoopbackServer
+) -> None:
+    """It hooks in as requests is imported, and sees the first exchange already; of a client that was made before it, too."""
     server.script("/", respond(204))
     before = f"""
     import types, importlib.util
@@ -130,7 +147,11 @@ def test_instrumentation_that_waits_for_the_import_gets_it(package: str, server:
     sys.modules["{package}"] = types.ModuleType("{package}")
     sys.meta_path.insert(0, Finder())
     """
-    assert run(CALLS.format(before=before, after=""), server.url + "/") == [
+    calls = CALLS.format(before=before if comes == "before" else "", after="")
+    if comes == "meanwhile":
+        made = "    with HttpServiceClient() as client:\n"
+        calls = calls.replace(made, made + textwrap.indent(before.rstrip(" "), "    "))
+    assert run(calls, server.url + "/") == [
         "seen",
         "204",
         "requests",

@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+import ssl
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from http_service_client.transports.network import tls
 from http_service_client.transports.network.tls import TlsSettings
 
 
@@ -11,3 +20,50 @@ def test_no_repr_shows_the_pass_phrase() -> None:
     assert "client.pem" in shown
     assert "hush" not in shown
     assert "***" in shown
+
+
+@pytest.mark.parametrize(
+    ("settings", "has_authorities", "is_needed"),
+    [
+        ({}, False, True),
+        ({}, True, False),
+        ({"ca_file": "ca.pem"}, False, False),
+        ({"context": ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)}, False, False),
+    ],
+    ids=["none", "of the system", "of the user", "a context of the user"],
+)
+def test_certifi_is_imported_before_the_first_call_where_it_is_needed(
+    settings: dict[str, Any], has_authorities: bool, is_needed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No call imports a module on its way; and none is imported for nothing."""
+    monkeypatch.setattr(tls, "_system_has_authorities", lambda: has_authorities)
+    monkeypatch.delitem(sys.modules, "certifi", raising=False)
+    TlsSettings(**settings).load_modules()
+    assert ("certifi" in sys.modules) is is_needed
+
+
+@pytest.mark.parametrize(
+    ("file", "folder", "expected"),
+    [
+        ("", "", False),
+        ("bundle.pem", "", True),
+        ("missing.pem", "", False),
+        ("", "full", True),
+        ("", "empty", False),
+        ("", "missing", False),
+        ("missing.pem", "full", True),
+    ],
+)
+def test_a_system_has_authorities_in_a_file_or_in_a_folder(
+    file: str, folder: str, expected: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A path that OpenSSL was built with need not exist, and an empty folder has none."""
+    (tmp_path / "bundle.pem").touch()
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "5ed36f99.0").touch()
+    paths = SimpleNamespace(
+        cafile=str(tmp_path / file) if file else None, capath=str(tmp_path / folder) if folder else None
+    )
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: paths)
+    assert tls._system_has_authorities() is expected
