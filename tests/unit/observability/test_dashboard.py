@@ -119,6 +119,133 @@ def test_the_dashboard_is_one_that_grafana_imports() -> None:
     assert json.loads(json.dumps(model)) == model
 
 
+PICTURES = {panel.title: (row, panel) for row in PANELS for panel in row.panels}
+DRAWN = {panel["title"]: panel for panel in dashboard()["panels"] if panel["type"] != "row"}
+SOURCE = {"type": "prometheus", "uid": "${datasource}"}
+LINES = {
+    "legend": {"displayMode": "list", "placement": "bottom"},
+    "tooltip": {"mode": "multi", "sort": "desc"},
+}
+NUMBER = {"reduceOptions": {"calcs": ["lastNotNull"]}, "textMode": "value_and_name"}
+
+
+@pytest.mark.parametrize("title", PICTURES)
+def test_a_panel_is_drawn_in_words_that_grafana_knows(title: str) -> None:
+    """A misspelt one is no error there: the panel is empty, or has another look."""
+    (_, panel), model = PICTURES[title], DRAWN[title]
+    line = {"fillOpacity": 20 if panel.stacked else 0, "lineWidth": 1, "showPoints": "never"}
+    if panel.stacked:
+        line["stacking"] = {"mode": "normal", "group": "A"}
+    is_number = panel.is_stat
+    assert panel.unit in {"reqps", "percentunit", "s", "short"}
+    assert {name: model[name] for name in model if name not in ("id", "gridPos", "targets")} == {
+        "type": "stat" if is_number else "timeseries",
+        "title": title,
+        "description": panel.about,
+        "datasource": SOURCE,
+        "fieldConfig": {
+            "defaults": {"unit": panel.unit, "min": 0, "custom": {} if is_number else line},
+            "overrides": [],
+        },
+        "options": NUMBER if is_number else LINES,
+    }
+    assert model["targets"] == [
+        {
+            "refId": letter,
+            "datasource": SOURCE,
+            "expr": query.expr,
+            "legendFormat": query.legend,
+            "exemplar": "_bucket" in query.expr,
+            "range": not is_number,
+            "instant": is_number,
+        }
+        for letter, query in zip("ABCDEFG", panel.queries, strict=False)
+    ]
+    assert len(model["targets"]) == len(panel.queries)
+
+
+@pytest.mark.parametrize("title", PICTURES)
+def test_lines_are_named_by_what_they_are_grouped_by(title: str) -> None:
+    """By each label of the grouping, or two lines would have one name; and no two queries of a panel name theirs alike."""
+    _, panel = PICTURES[title]
+    for query in panel.queries:
+        grouped = set(",".join(re.findall(r"by \(([^)]*)\)", query.expr)).replace(" ", "").split(","))
+        assert set(re.findall(r"{{(\w+)}}", query.legend)) == grouped - {"le", ""}, query.legend
+        assert re.fullmatch(r"(?:{{[a-z_]+}}|[a-z0-9 ,:])+", query.legend), query.legend
+    assert len({query.legend for query in panel.queries}) == len(panel.queries)
+
+
+@pytest.mark.parametrize("row", PANELS, ids=[row.title for row in PANELS])
+def test_a_row_has_numbers_or_pictures(row: Any) -> None:
+    """Six numbers beside each other, or two pictures; the ones are half as high as the others."""
+    kinds = {(panel.is_stat, panel.width) for panel in row.panels}
+    assert kinds in ({(True, 4)}, {(False, 12)})
+    heights = {DRAWN[panel.title]["gridPos"]["h"] for panel in row.panels}
+    assert heights == ({4} if row.panels[0].is_stat else {8})
+
+
+def test_the_dashboard_is_compact() -> None:
+    """Panels stand beside each other while they fit, each row under its heading, and no line is left empty."""
+    covered: dict[int, int] = {}
+    for panel in dashboard()["panels"]:
+        place = panel["gridPos"]
+        if panel["type"] == "row":
+            assert (place["x"], place["w"], place["h"]) == (0, 24, 1)
+            assert (panel["collapsed"], panel["panels"]) == (False, [])
+            assert place["y"] not in covered
+        for y in range(place["y"], place["y"] + place["h"]):
+            assert covered.get(y, 0) == place["x"], panel["title"]
+            covered[y] = place["x"] + place["w"]
+    assert sorted(covered) == list(range(len(covered)))
+
+
+def test_the_reader_chooses_what_is_shown() -> None:
+    """The services are those of the jobs that were chosen; at first, all of them. A uid lets a later import replace the first."""
+    model = dashboard()
+    source, *variables = model["templating"]["list"]
+    assert source == {
+        "name": "datasource", "label": "Data source", "type": "datasource", "query": "prometheus",
+    }  # fmt: skip
+    for variable, label, query in zip(
+        variables,
+        ("Job", "Service"),
+        (
+            "label_values(http_client_calls_total, job)",
+            'label_values(http_client_calls_total{job=~"$job"}, service)',
+        ),
+        strict=True,
+    ):
+        assert variable == {
+            "name": label.lower(),
+            "label": label,
+            "type": "query",
+            "datasource": SOURCE,
+            "query": {"query": query, "refId": label.lower()},
+            "definition": query,
+            "refresh": 2,
+            "sort": 1,
+            "multi": True,
+            "includeAll": True,
+            "allValue": ".*",
+            "current": {"selected": True, "text": ["All"], "value": ["$__all"]},
+        }
+    assert {
+        name: value for name, value in model.items() if name not in ("panels", "templating", "description")
+    } == {
+        "title": "HTTP service clients",
+        "uid": "http-service-client",
+        "tags": ["http", "http-service-client"],
+        "schemaVersion": 39,
+        "version": 1,
+        "editable": True,
+        "graphTooltip": 1,
+        "refresh": "30s",
+        "time": {"from": "now-1h", "to": "now"},
+        "annotations": {"list": []},
+        "links": [],
+    }
+
+
 def test_an_alert_says_what_it_means() -> None:
     """In a line with the service in it, and a text with a next step; its severity is one that routes know."""
     for name, rule in ALERTS.items():
