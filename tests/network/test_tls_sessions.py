@@ -408,6 +408,26 @@ def test_a_session_that_no_server_would_resume_is_not_kept(context: ssl.SSLConte
     assert known(context).take() is None
 
 
+def test_a_session_for_which_there_is_no_room_is_not_copied(context: ssl.SSLContext) -> None:
+    """To read it from a connection copies it."""
+    copied: list[Session] = []
+
+    class Copying(Connected):
+        @property
+        def session(self) -> Session:
+            copied.append(self._session)
+            return self._session
+
+        @session.setter
+        def session(self, session: Session) -> None:
+            self._session = session
+
+    made: list[Any] = [Copying() for _ in range(6)]
+    for connected in made:
+        known(context).keep(connected)
+    assert copied == [connected._session for connected in made[:4]]
+
+
 def test_the_number_of_sessions_is_bounded(context: ssl.SSLContext) -> None:
     """Per peer, and of peers: the peer that was connected to least recently is forgotten."""
     for _ in range(20):
