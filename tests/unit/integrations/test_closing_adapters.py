@@ -147,6 +147,30 @@ class TestAborts:
 
         assert asyncio.run(run()) == ("done", {}, set())
 
+    @pytest.mark.parametrize("timeout", [60.0, None])
+    def test_work_that_ends_in_spite_of_the_abort_has_been_done(self, timeout: float | None) -> None:
+        """Its result is used, or its error raised."""
+        ended: list[str] = []
+
+        async def stubborn(aborts: Aborts, error: Exception | None) -> str:
+            aborts.abort()
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                ended.append("cancelled")
+            if error is not None:
+                raise error
+            return "done"
+
+        async def run(error: Exception | None) -> Any:
+            aborts = Aborts()
+            return await bounded(stubborn(aborts, error), timeout, aborts)
+
+        assert asyncio.run(run(None)) == "done"
+        with pytest.raises(ValueError, match="its own"):
+            asyncio.run(run(ValueError("its own")))
+        assert ended == ["cancelled"] * 2
+
     def test_a_loop_that_was_closed_is_passed_over(self) -> None:
         """Its tasks will never end."""
         loop, aborts = asyncio.new_event_loop(), Aborts()
