@@ -1,0 +1,215 @@
+"""What is asked of asyncio's transports and tasks, with stand-ins for the transports."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import socket
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from http_service_client import EgressPolicy, EgressRefusedError
+from http_service_client.transports.over_aiohttp.asyncio_transports import (
+    check_peer,
+    close_socket,
+    end_task,
+    idle_closer,
+    last_bytes,
+    write_buffer_size,
+)
+from kit.front_ends import run_task
+from kit.threads import run_threads
+
+
+def plain(**attributes: Any) -> Any:
+    """A transport of asyncio without TLS, which has so many bytes to write."""
+    return SimpleNamespace(get_write_buffer_size=lambda: 7, **attributes)
+
+
+def over_tls(below: Any, **attributes: Any) -> Any:
+    """A transport of TLS, which cannot say how much the kernel has not accepted."""
+    return SimpleNamespace(
+        _ssl_protocol=SimpleNamespace(_transport=below), get_write_buffer_size=lambda: 99, **attributes
+    )
+
+
+@pytest.mark.parametrize(
+    ("transport", "size"),
+    [
+        (plain(), 7),
+        (over_tls(plain()), 7),
+        (over_tls(over_tls(plain())), 7),
+        (over_tls(None), 0),
+        (SimpleNamespace(_ssl_protocol=None), 0),
+        (None, 0),
+    ],
+    ids=["plain", "tls", "tls in tls", "tls without its transport", "closed tls", "none"],
+)
+def test_what_is_to_be_written_is_that_of_the_lowest_transport(transport: Any, size: int) -> None:
+    """What TLS has passed on waits there. A connection that is gone has nothing to write."""
+    assert write_buffer_size(transport) == size
+
+
+@pytest.mark.parametrize("is_secure", [False, True])
+def test_a_socket_is_closed_without_its_loop(is_secure: bool) -> None:
+    """That of the lowest transport, once; the transport of TLS counts as closed, or it would warn."""
+    with socket.socket() as sock:
+        lowest = plain(_sock=sock)
+        transport = over_tls(lowest, _closed=False) if is_secure else lowest
+        close_socket(transport)
+        assert sock.fileno() == -1
+    assert lowest._sock is None
+    assert getattr(transport, "_closed", None) is (True if is_secure else None)
+    close_socket(transport)
+    close_socket(over_tls(None))
+    close_socket(None)
+
+
+def test_the_last_bytes_are_those_in_the_socket() -> None:
+    """Of another kind of transport, and of a socket that has failed, there are none."""
+    ours, peer = socket.socketpair()
+    with ours, peer:
+        ours.setblocking(False)
+        peer.sendall(b"x" * 4_000)
+        assert last_bytes(plain(_sock=ours)) == b"x" * 4_000
+        assert last_bytes(plain(_sock=ours)) == b""
+        peer.sendall(b"more")
+        peer.close()
+        assert last_bytes(plain(_sock=ours)) == b"more"
+    assert last_bytes(plain(_sock=ours)) == b""
+    assert last_bytes(plain()) == b""
+
+
+def test_the_last_bytes_have_a_limit() -> None:
+    """A server that sends without end does not hold up the loop."""
+    endless = SimpleNamespace(recv=lambda size: b"x" * size)
+    assert len(last_bytes(plain(_sock=endless))) == 8 * 64 * 1024
+
+
+class Peer:
+    """A transport that leads to an address."""
+
+    def __init__(self, address: Any) -> None:
+        self._found = {"peername": address}
+
+    def get_extra_info(self, name: str) -> Any:
+        return self._found[name]
+
+
+@pytest.mark.parametrize(
+    ("transport", "address"),
+    [
+        (Peer(("10.0.0.1", 443)), "10.0.0.1"),
+        (Peer(("::1", 443, 0, 0)), "::1"),
+        (Peer("/run/socket"), None),
+        (Peer(None), None),
+        (None, None),
+    ],
+    ids=["private", "loopback", "a path", "unknown", "none"],
+)
+def test_a_connection_to_a_peer_that_is_not_allowed_is_refused(transport: Any, address: str | None) -> None:
+    """So is one whose peer cannot be known."""
+    with pytest.raises(EgressRefusedError) as caught:
+        check_peer(EgressPolicy(), "app.test", transport)
+    assert (caught.value.host, caught.value.address) == ("app.test", address)
+
+
+def test_a_connection_to_a_peer_that_is_allowed_passes() -> None:
+    """It is judged by its own address and port, and the name that led there."""
+    check_peer(EgressPolicy(), "app.test", Peer(("93.184.216.34", 443)))
+
+
+@pytest.mark.parametrize("may_wait", [True, False])
+def test_a_task_is_ended_and_waited_for(may_wait: bool) -> None:
+    """A coroutine that is being closed must not wait."""
+
+    async def run() -> tuple[bool, bool]:
+        ended: list[bool] = []
+
+        async def work() -> None:
+            try:
+                await asyncio.sleep(60)
+            finally:
+                await asyncio.sleep(0)
+                ended.append(True)
+
+        task = asyncio.get_running_loop().create_task(work())
+        await asyncio.sleep(0)
+        ending = end_task(task, may_wait)
+        if may_wait:
+            await ending
+        else:
+            with pytest.raises(StopIteration):
+                ending.send(None)
+        at_once = bool(ended)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return at_once, bool(ended)
+
+    assert run_task(run()) == (may_wait, True)
+
+
+def test_a_task_that_has_ended_is_left_alone() -> None:
+    """Its result stays."""
+
+    async def run() -> Any:
+        task = asyncio.ensure_future(asyncio.sleep(0, "result"))
+        await task
+        await end_task(task, True)
+        return task.result()
+
+    assert run_task(run()) == "result"
+
+
+class Pool:
+    """A pool of connections: those that it was told to close, each with the thread that did it."""
+
+    def __init__(self, loop: Any) -> None:
+        self.loop = loop
+        self.closed: list[Any] = []
+
+    def close_idle(self, connection: Any) -> None:
+        self.closed.append((connection, threading.get_ident()))
+
+
+def test_an_idle_connection_is_closed_on_its_loop() -> None:
+    """At once on the loop itself, and soon from another thread."""
+
+    async def run() -> None:
+        pool = Pool(asyncio.get_running_loop())
+        close = idle_closer(pool)
+        close("here")
+        here = threading.get_ident()
+        assert pool.closed == [("here", here)]
+        run_threads(lambda number: close("elsewhere"), 1)
+        assert pool.closed == [("here", here)]
+        await asyncio.sleep(0)
+        assert pool.closed == [("here", here), ("elsewhere", here)]
+
+    run_task(run())
+
+
+def test_an_idle_connection_of_a_closed_loop_loses_its_socket() -> None:
+    """Nothing can run there any more."""
+    loop = asyncio.new_event_loop()
+    loop.close()
+    pool, sock = Pool(loop), socket.socket()
+    idle_closer(pool)(SimpleNamespace(transport=plain(_sock=sock)))
+    assert sock.fileno() == -1
+    assert pool.closed == []
+
+
+def test_what_closes_idle_connections_does_not_keep_their_pool() -> None:
+    """A client that was forgotten is freed; its connections close with it."""
+    loop = asyncio.new_event_loop()
+    pool = Pool(loop)
+    close = idle_closer(pool)
+    closed = pool.closed
+    del pool
+    gc.collect()
+    close("connection")
+    loop.close()
+    assert closed == []
