@@ -855,4 +855,11 @@ EQUIVALENTS = [
         "return not _are_own(session, connector)",
         "the quick look finds nothing else than the thorough one",
     ),
+    Equivalent(
+        "observability/health.py",
+        "_merged",
+        "if len(found) == 1 and found[0][0] == name:",
+        "if len(found) == 1 and found[0][-1] == name:",
+        "of one state, the long way makes the same",
+    ),
 ]

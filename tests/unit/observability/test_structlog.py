@@ -74,6 +74,25 @@ def test_an_error_keeps_its_traceback(structlog: Any, log: logging.Logger) -> No
     assert beyond["log_level"] == "critical"
 
 
+def test_a_processor_that_fails_is_reported_as_logging_reports_it(
+    structlog: Any, log: logging.Logger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the handler's `handleError`: the call that was logged goes on, and the next record is passed on again."""
+
+    def fail(*event: Any) -> Any:
+        raise ValueError("a processor")
+
+    structlog.configure(processors=[fail])
+    handler, reported = StructlogHandler(), []
+    monkeypatch.setattr(
+        handler, "handleError", lambda record: reported.append((record.msg, sys.exc_info()[0]))
+    )
+    log.addHandler(handler)
+    for message in ("first", "second"):
+        log.warning(message)
+    assert reported == [("first", ValueError), ("second", ValueError)]
+
+
 def test_structlog_over_logging_makes_no_loop(
     front_end: FrontEnd, structlog: Any, log: logging.Logger, caplog: pytest.LogCaptureFixture
 ) -> None:
