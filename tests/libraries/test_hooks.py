@@ -159,6 +159,47 @@ def test_instrumentation_that_waits_for_the_import_gets_it(
     ]
 
 
+CALLS_ASYNC = """
+    import asyncio, sys
+    from http_service_client import HttpServiceClient
+    async def main():
+        async with HttpServiceClient() as client:
+            print((await client.get_async(sys.argv[1])).status_code)
+            install()
+            print((await client.get_async(sys.argv[1])).status_code)
+    def install():
+        import types, importlib.util
+        class Finder:
+            def find_spec(self, name, path, target=None):
+                if name == "aiohttp.client":
+                    sys.meta_path.remove(self)
+                    spec = importlib.util.find_spec(name)
+                    execute = spec.loader.exec_module
+                    def exec_module(module):
+                        execute(module)
+                        real = module.ClientSession._request
+                        module.ClientSession._request = lambda *given, **options: print("seen") or real(*given, **options)
+                    spec.loader.exec_module = exec_module
+                    return spec
+        Finder.__module__ = "wrapt.importer"
+        sys.modules["wrapt"] = types.ModuleType("wrapt")
+        sys.meta_path.insert(0, Finder())
+    {before}
+    asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("comes", ["before", "meanwhile"])
+def test_instrumentation_of_aiohttp_that_waits_for_the_import_gets_it(
+    comes: str, server: LoopbackServer
+) -> None:
+    """It sees the first exchange after it has come. Until then, an asyncio call imports no library."""
+    server.script("/", respond(204))
+    before = "install()" if comes == "before" else "assert 'aiohttp' not in sys.modules"
+    seen = run(CALLS_ASYNC.format(before=before), server.url + "/")
+    assert seen == (["seen", "204"] * 2 if comes == "before" else ["204", "seen", "204"])
+
+
 def test_a_package_that_could_wait_but_does_not_changes_nothing(server: LoopbackServer) -> None:
     """wrapt is used for decorators, too."""
     server.script("/", respond(204))

@@ -230,8 +230,8 @@ def test_a_small_exchange_on_a_kept_connection_is_one_step(
     for options, is_short in (
         ({}, False),  # it makes the connection
         ({}, True),
-        ({"data": b"x" * 60_000}, True),
-        ({"data": b"x" * 70_000}, False),
+        ({"data": b"x" * 65_536}, True),
+        ({"data": b"x" * 65_537}, False),
         ({"progress": lambda sent, total: None, "data": b"x"}, False),
         ({"headers": {"Connection": "close"}}, False),
     ):

@@ -460,6 +460,27 @@ class TestFailures:
         assert harness.names()[-1] == "call_finished"
         assert len([record for record in caplog.records if record.levelno >= logging.ERROR]) == 1
 
+    def test_a_propagator_that_fails_fails_no_call(
+        self, front_end: FrontEnd, collected: Collected, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """The exchange has its span all the same, and the failure is logged once."""
+
+        class Failing:
+            fields = frozenset({PARENT})
+
+            def inject(self, carrier: object, context: object = None, setter: object = None) -> None:
+                raise ValueError("inject")
+
+        propagator: Any = Failing()
+        telemetry = OpenTelemetry(tracer_provider=collected.tracer_provider, propagator=propagator)
+        harness = Harness(front_end, 503, 200, telemetry=telemetry)
+        assert harness.request().status_code == 200
+        assert len(span_ids(collected)) == 2
+        assert sent_ids(harness) == [None, None]
+        assert [record.name for record in caplog.records if record.levelno >= logging.ERROR] == [
+            "http_service_client.hooks"
+        ]
+
     def test_a_slow_processor_takes_no_time_of_the_attempt(self, front_end: FrontEnd) -> None:
         """Its time is not the server's: an attempt has all of its timeout for the exchange."""
         harness: Harness

@@ -232,6 +232,21 @@ def test_a_process_with_too_many_threads_makes_its_calls(tmp_path: Path) -> None
     )
 
 
+STATES = """
+collector = PrometheusCollector(client)
+get("blocking")
+ends_at = time.monotonic() + 30
+while not samples("http_client_connections_limit") and time.monotonic() < ends_at:
+    time.sleep(0.01)
+show("http_client_connections_limit")
+"""
+
+
+def test_states_are_written_with_the_first_events(tmp_path: Path) -> None:
+    """And not only at the end of the process, when they are of no use."""
+    assert run(STATES, tmp_path) == "http_client_connections_limit{} 100.0\n"
+
+
 TOO_LATE = """
 from http_service_client import ConfigurationError
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = sys.argv[1]

@@ -16,6 +16,7 @@ import pytest
 from http_service_client.core.effects import TIMED_OUT
 from http_service_client.http.http1.errors import NotHttpError
 from http_service_client.http.http1.framing import ParserSettings
+from http_service_client.transports.over_aiohttp import connection as module
 from http_service_client.transports.over_aiohttp.asyncio_transports import LONG_READ, SHORT_READ
 from http_service_client.transports.over_aiohttp.connection import Connection
 from kit.front_ends import run_task
@@ -353,6 +354,63 @@ def test_an_exchange_that_timed_out_is_not_read_to_its_end() -> None:
         return made
 
     assert run_task(run()).error is None
+
+
+def test_an_abort_keeps_the_first_error() -> None:
+    """The one that ended the exchange. Outside of an exchange there is none."""
+
+    async def run() -> list[Any]:
+        idle, reading, failed = (connection_on(asyncio.get_running_loop()) for _ in range(3))
+        for connection in (reading, failed):
+            connection.begin("GET")
+        failed.error = NotHttpError()
+        for connection in (idle, reading, failed):
+            connection.abort()
+            assert connection.must_close
+            connection.transport.abort.assert_called_once()
+        return [idle.error, type(reading.error), failed.error]
+
+    none, lost, first = run_task(run())
+    assert (none, lost, type(first)) == (None, ConnectionResetError, NotHttpError)
+
+
+@pytest.mark.parametrize("why", ["a closed loop", "a forked child"])
+def test_an_abort_where_the_loop_cannot_be_used_closes_the_socket(
+    why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A loop that is closed runs nothing, and that of a parent would take the connection from it."""
+    closed: list[Any] = []
+    monkeypatch.setattr(module, "close_socket", closed.append)
+    loop = asyncio.new_event_loop()
+    connection = connection_on(loop)
+    if why == "a closed loop":
+        loop.close()
+    else:
+        connection._pid += 1
+    connection.abort()
+    assert closed == [connection.transport]
+    connection.transport.abort.assert_not_called()
+    loop.close()
+
+
+@pytest.mark.parametrize("is_cancelled", [False, True])
+def test_an_upload_goes_on_when_there_is_room(is_cancelled: bool) -> None:
+    """One that was cancelled meanwhile, or waits for something else, is left alone."""
+
+    async def run() -> None:
+        connection = connection_on(asyncio.get_running_loop())
+        connection.pause_writing()
+        assert connection.is_full
+        connection.resume_writing()
+        assert not connection.is_full
+        waiter = connection.drained()
+        if is_cancelled:
+            waiter.cancel()
+        connection.resume_writing()
+        assert waiter.done()
+        connection.wake()
+
+    run_task(run())
 
 
 @pytest.mark.parametrize(

@@ -87,3 +87,38 @@ def test_nothing_is_written_after_a_write_that_failed() -> None:
         connection.write.assert_called_once()
 
     run_task(upload())
+
+
+WHOLE = b"Content-Length: 0\r\n\r\n"
+BEGUN = b"Content-Length: 9\r\n\r\nabc"
+
+
+@pytest.mark.parametrize(
+    ("arrived", "is_answered"),
+    [
+        (b"", False),
+        (b"HTTP/1.1 200 O", False),
+        (b"HTTP/1.1 200 OK\r\n" + BEGUN, False),
+        (b"HTTP/1.1 299 OK\r\n" + BEGUN, False),
+        (b"HTTP/1.1 200 OK\r\n" + WHOLE, True),
+        (b"HTTP/1.1 300 Many\r\n" + BEGUN, True),
+        (b"HTTP/1.1 413 Too Large\r\n" + BEGUN, True),
+        (b"HTTP/1.1 100 Continue\r\n\r\n", False),
+        (b"HTTP/1.1 103 Hints\r\n\r\nHTTP/1.1 413 Too Large\r\n" + BEGUN, True),
+        (None, True),  # the end of the connection
+    ],
+)
+def test_an_upload_goes_on_until_its_rest_no_longer_matters(arrived: bytes | None, is_answered: bool) -> None:
+    """A success may begin while the request is read; a body that is cut off would count as received."""
+
+    async def look() -> bool:
+        connection = Connection(asyncio.get_running_loop(), ParserSettings(), None, Mock(), Mock())
+        connection.connection_made(Mock(asyncio.Transport))
+        connection.begin("POST")
+        if arrived is None:
+            connection.eof_received()
+        elif arrived:
+            connection.data_received(arrived)
+        return Upload(connection, Limits(Timeout()))._is_answered()
+
+    assert run_task(look()) is is_answered
