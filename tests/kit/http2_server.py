@@ -6,6 +6,7 @@ import asyncio
 import ssl
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -13,7 +14,7 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.events import DataReceived, RequestReceived, StreamEnded, StreamReset
-from h2.exceptions import H2Error
+from h2.exceptions import H2Error, StreamClosedError
 from h2.settings import SettingCodes, Settings
 from hyperframe.frame import GoAwayFrame
 
@@ -241,20 +242,26 @@ class _Connection(asyncio.Protocol):
             self._server.loop.call_soon_threadsafe(function, *arguments)
 
     def do(self, act: Callable[[H2Connection], object]) -> None:
-        act(self.h2)
+        with suppress(StreamClosedError):  # by the client, meanwhile
+            act(self.h2)
         self._flush()
 
     def send_data(self, stream_id: int, data: bytes, ends: bool, left: bytes | None = None) -> None:
         data = left if left is not None else self._unsent.get(stream_id, (b"", False))[0] + data
-        while data:
-            room = min(self.h2.local_flow_control_window(stream_id), self.h2.max_outbound_frame_size)
-            if room <= 0:
-                # Replaced, never removed meanwhile: a test reads it from another thread.
-                self._unsent[stream_id] = data, ends
-                break
-            part, data = data[:room], data[room:]
-            self.h2.send_data(stream_id, part, end_stream=ends and not data)
-        else:
+        sent = 0
+        try:
+            while sent < len(data):
+                room = min(self.h2.local_flow_control_window(stream_id), self.h2.max_outbound_frame_size)
+                if room <= 0:
+                    # Replaced, never removed meanwhile: a test reads it from another thread.
+                    self._unsent[stream_id] = data[sent:], ends
+                    break
+                part = data[sent : sent + room]
+                sent += room
+                self.h2.send_data(stream_id, part, end_stream=ends and sent >= len(data))
+            else:
+                self._unsent.pop(stream_id, None)
+        except StreamClosedError:  # by the client, meanwhile
             self._unsent.pop(stream_id, None)
         self._flush()
 
