@@ -2,9 +2,9 @@
 
 They need no record of what they execute, and notice nine mutants of ten. For core/machines/retry/backoff.py, in this order:
 
-    1. tests/unit/core/machines/test_backoff*.py, and test_backoff*.py elsewhere
+    1. tests/unit/core/machines/retry/test_backoff*.py, and test_backoff*.py elsewhere
     2. modules of tests that import it
-    3. the other modules of tests/unit/core/machines
+    3. the other modules of tests/unit/core/machines/retry
     4. tests/unit/core/layers/test_retry*.py, since core/layers/retry.py imports it, and so on
     5. modules of tests/unit that take a class or function that it defines from another module, which passes it on
     6. tests/architecture, which is about all files

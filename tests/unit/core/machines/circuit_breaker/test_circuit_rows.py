@@ -14,7 +14,7 @@ from http_service_client.errors import Failure
 from http_service_client.http.messages import HttpRequest
 from http_service_client.testing import ScriptedTransport, VirtualClock
 from kit.front_ends import FrontEnd
-from unit.core.machines.table_circuits import ROWS, Row
+from unit.core.machines.circuit_breaker.table_circuits import ROWS, Row
 
 URL = "http://service.test/"
 STATUS = {"S": 200, "F": 500, "T": 429}
