@@ -17,8 +17,10 @@ from http_service_client import (
     HttpRequest,
     HttpResponse,
     HttpServiceClient,
+    InvalidRequestError,
     ReadTimeoutError,
     ResponseTooLargeError,
+    SentState,
     Timeout,
 )
 from http_service_client.errors import Failure
@@ -44,6 +46,16 @@ def test_a_script_is_played_in_order_and_recorded() -> None:
     assert (response.content, response.url, response.reason_phrase) == (b"ok", URL, "OK")
     assert [sent.content for sent in transport.sent] == [b"", b'{"a":1}', b'{"a":1}']
     assert [request.url for request in transport.requests] == [URL, URL]
+
+
+def test_a_body_of_something_else_fails_the_call(front_end: FrontEnd) -> None:
+    """As on a network: it was being sent, so the server may have processed what it got."""
+    pieces: Any = iter([b"one", 2])
+    client = front_end.client(transport=ScriptedTransport(HttpResponse(200)))
+    with pytest.raises(InvalidRequestError) as raised:
+        front_end.request(client, "POST", URL, data=pieces)
+    assert raised.value.sent_state is SentState.MAYBE_PROCESSED
+    assert raised.value.timeline is not None
 
 
 def test_a_script_may_be_for_each_url() -> None:
