@@ -28,6 +28,7 @@ from network.faults import Certificates, served
 
 Examine = Callable[..., dict[str, Any]]
 UTC = datetime.timezone.utc
+OF_A_GET = {"status", "seconds", "bytes_read", "is_whole", "is_http2", "error"}
 
 
 @pytest.fixture
@@ -46,6 +47,11 @@ def levels(found: dict[str, Any]) -> dict[str, str]:
     return {name: each["level"] for name, each in found.items() if isinstance(each, dict) and "level" in each}
 
 
+def details(found: dict[str, Any]) -> dict[str, set[str]]:
+    """The names of the details of each finding that has some: scripts rely on them."""
+    return {each["check"]: set(each["details"]) for each in found["all"]["findings"] if each["details"]}
+
+
 def test_a_healthy_service_is_ok(server: LoopbackServer, examine: Examine) -> None:
     """Nothing fails; all that was sent is one HEAD and a GET of each front end."""
     server.script("*", respond(json={"up": True}))
@@ -59,6 +65,12 @@ def test_a_healthy_service_is_ok(server: LoopbackServer, examine: Examine) -> No
         ("HEAD", "/health"), ("GET", "/health"), ("GET", "/health"),
     ]  # fmt: skip
     assert found["all"]["requests"] == {"HEAD": 1, "GET": 2}
+    assert list(found["all"]) == ["url", "worst", "requests", "findings"]
+    assert details(found) == {
+        "proxy": {"proxy"}, "connect": {"addresses"}, "keep-alive": {"seconds", "announced", "ours"},
+        "GET, blocking": OF_A_GET, "GET, asyncio": OF_A_GET,
+        "redirects": {"hops"}, "compression": {"coding"}, "rate limit": {"headers"},
+    }  # fmt: skip
 
 
 def test_redirects_are_followed_and_counted(server: LoopbackServer, examine: Examine) -> None:
@@ -184,8 +196,10 @@ def test_a_certificate_is_verified_and_dated(
     }  # fmt: skip
     assert found["tls"]["details"]["version"] == "TLSv1.3"
     (own, *_) = found["certificate"]["details"]["chain"]
+    assert set(own) == {"subject", "issuer", "valid_from", "valid_until", "days_left", "hosts"}
     assert own["hosts"] == ["127.0.0.1", "localhost"]
     assert own["days_left"] > 14
+    assert own["valid_from"] < own["valid_until"]
     assert found["code"] == 0
 
 

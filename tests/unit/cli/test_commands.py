@@ -54,6 +54,27 @@ def test_an_unknown_option_is_reported_with_the_usage_of_its_command() -> None:
     assert done.errors.endswith("there is no option --rte; did you mean '--rate'?")
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["get", "u", "a=1"], "unexpected a=1; write -f a=1 for a field of a form, or -p a=1 for the query"),
+        (
+            ["get", "u", "a=b c"],
+            "unexpected 'a=b c'; write -f 'a=b c' for a field of a form, or -p 'a=b c' for the query",
+        ),
+        (["get", "u", "word"], "unexpected 'word'; a value with spaces must be quoted"),
+        (["doctor", "u", "a=1"], "unexpected 'a=1'; a value with spaces must be quoted"),
+        (["get", "u", "--jsn=1"], "there is no option --jsn; did you mean '--json'?"),
+        (["get", "u", "--zzzzz"], "there is no option --zzzzz; --help lists all options"),
+    ],
+)
+def test_a_word_too_many_is_reported_with_what_may_be_meant(words: list[str], message: str) -> None:
+    """A field without its option, a text without its quotes, or an option with a typing error."""
+    done = run_piped(*words)
+    assert done.code == 2
+    assert done.errors.endswith(f"error: {message}")
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_help(name: str) -> None:
     """What it does, and each of its arguments, in ASCII."""

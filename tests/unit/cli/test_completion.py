@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -110,6 +111,21 @@ def test_the_script_is_valid(shell: str) -> None:
         timeout=30,
     )
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize(
+    ("option", "action"),
+    [
+        ("--stream", ""),
+        ("--color", ":value:(auto always never)"),
+        ("--output", ":file:_http_service_client_files"),
+        ("--idempotency-key", ":value: "),
+    ],
+)
+def test_zsh_completes_what_an_option_takes(option: str, action: str) -> None:
+    """Nothing, one of its choices, a file, or a text that the user knows."""
+    text = script("zsh")
+    assert re.search(rf"^ *'\*{option}\[[^]]+\]{re.escape(action)}'", text, re.MULTILINE)
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -80,6 +80,23 @@ def test_a_body_has_the_colours_of_its_media_type(content_type: str, text: str, 
 
 
 @needs_rich
+@pytest.mark.parametrize(
+    ("text", "style", "painted"),
+    [
+        ("open", "red", "\x1b[31mopen\x1b[0m"),
+        ("open", "bold red", "\x1b[1;31mopen\x1b[0m"),
+        ("open", "", "open"),
+        ("", "red", ""),
+    ],
+)
+def test_a_text_has_a_style_or_none(text: str, style: str, painted: str) -> None:
+    """None by default, and none without colours."""
+    assert Paint(True)(text, style) == painted
+    assert Paint(True)(text) == text
+    assert Paint(False)(text, style) == text
+
+
+@needs_rich
 @given(st.text(), st.sampled_from(["application/json", "text/xml", "text/html", "text/css", "text/javascript", "text/yaml"]))  # fmt: skip
 def test_highlighting_changes_no_character(text: str, content_type: str) -> None:
     """Not even a line feed at the start or the end."""

@@ -183,25 +183,38 @@ def checks(url: str, seen: Reply, accepts: bool = True) -> dict[str, Finding]:
 
 
 @pytest.mark.parametrize(
-    ("url", "hops", "level", "message"),
+    ("url", "hops", "level", "message", "advice"),
     [
-        ("https://h/", [], Level.OK, "none"),
-        ("https://h/", [(302, "/login")], Level.OK, "302 to /login"),
-        ("https://h/", [(308, "/v2")], Level.WARN, "308 to /v2"),
-        ("https://h/", [(302, "https://other/")], Level.WARN, "302 to https://other/"),
-        ("https://h/", [(301, "http://h/")], Level.FAIL, "301 to http://h/"),
+        ("https://h/", [], Level.OK, "none", ""),
+        ("https://h/", [(302, "/login")], Level.OK, "302 to /login", ""),
+        ("https://h/", [(302, "https://h/login")], Level.OK, "302 to https://h/login", ""),
+        ("http://h/", [(303, "http://h/login")], Level.OK, "303 to http://h/login", ""),
+        ("https://h/", [(308, "/v2")], Level.WARN, "308 to /v2", "it is permanent"),
+        ("http://h/", [(301, "/v2"), (302, "/v3")], Level.WARN, "301 to /v2, 302 to /v3", "it is permanent"),
+        ("https://h/", [(302, "https://other/")], Level.WARN, "302 to https://other/", "credentials"),
+        ("https://h/", [(301, "https://h:8443/")], Level.WARN, "301 to https://h:8443/", "credentials"),
+        ("http://h/", [(302, "http://other/")], Level.WARN, "302 to http://other/", "credentials"),
+        ("https://h/", [(301, "http://h/")], Level.FAIL, "301 to http://h/", "the redirect leaves TLS"),
+        ("https://h/", [(302, "HTTP://h/")], Level.FAIL, "302 to HTTP://h/", "the redirect leaves TLS"),
+        ("http://h/", [(302, "HTTPS://h/")], Level.WARN, "302 to HTTPS://h/", "write https:// in the URL"),
         (
             "http://h/",
             [(301, "https://h/"), (302, "/x?token=s3")],
             Level.WARN,
             "301 to https://h/, 302 to /x?token=***",
+            "write https:// in the URL",
         ),
     ],
 )
-def test_redirects_are_listed(url: str, hops: list[tuple[int, str]], level: Level, message: str) -> None:
+def test_redirects_are_listed(
+    url: str, hops: list[tuple[int, str]], level: Level, message: str, advice: str
+) -> None:
     """Permanent ones cost a round trip a call; one that leaves TLS is a fault. Secrets are hidden."""
     found = checks(url, reply(hops=hops))["redirects"]
     assert (found.level, found.message) == (level, message)
+    assert found.advice.startswith(advice)
+    assert bool(found.advice) is bool(advice)
+    assert [hop["status"] for hop in found.details["hops"]] == [status for status, _ in hops]
 
 
 @pytest.mark.parametrize(
@@ -243,13 +256,22 @@ def test_a_proxy_of_a_mesh_is_shown(headers: dict[str, str], level: Level | None
 
 
 def test_limits_of_the_service_are_shown() -> None:
-    """As the response names them; a refusal is a warning."""
-    assert (
-        checks("https://h/", reply(X_RateLimit_Remaining="7"))["rate limit"].message
-        == "X-RateLimit-Remaining: 7"
-    )
-    found = checks("https://h/", reply(429, Retry_After="30"))["rate limit"]
-    assert (found.level, found.message) == (Level.WARN, "Retry-After: 30")
+    """As the response names them; a refusal that says when to come back is a warning."""
+    found = checks("https://h/", reply(X_RateLimit_Remaining="7"))["rate limit"]
+    assert (found.level, found.message) == (Level.OK, "X-RateLimit-Remaining: 7")
+    for status, level in (
+        (429, Level.WARN),
+        (503, Level.WARN),
+        (200, Level.OK),
+        (301, Level.OK),
+        (502, Level.OK),
+    ):
+        found = checks("https://h/", reply(status, Retry_After="30"))["rate limit"]
+        assert (found.level, found.message, found.details) == (
+            level, "Retry-After: 30", {"headers": {"Retry-After": "30"}},
+        )  # fmt: skip
+    found = checks("https://h/", reply(429, X_RateLimit_Remaining="0"))["rate limit"]
+    assert found.level is Level.OK
     assert checks("https://h/", reply())["rate limit"].message == "the response names none"
 
 
