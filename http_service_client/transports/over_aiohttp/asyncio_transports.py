@@ -33,6 +33,7 @@ __all__ = [
     "last_bytes",
     "read_at_most",
     "resolver_for",
+    "wake",
     "write_buffer_size",
 ]
 
@@ -142,6 +143,12 @@ async def end_task(task: asyncio.Task[Any], may_wait: bool) -> None:
             task.cancel()
         if may_wait:
             await asyncio.wait([task])
+
+
+def wake(waiter: asyncio.Future[Any]) -> None:
+    """Have a task that waits for this future go on, unless it does already."""
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 def resolver_for(loop: asyncio.AbstractEventLoop, transport: asyncio.BaseTransport) -> Resolver:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from functools import partial
 from io import BytesIO
 from typing import Any
 
@@ -153,19 +154,19 @@ class Exchange:
 
     async def _connect(self, url: Url, proxy: Proxy | None) -> Connection:
         """A new connection. Its task is cancelled when the time is over, and when the pool is closed."""
-        left = self._limits.left(self._limits.timeout.connect)
-        work = connect(self._pool, url, proxy, self._settings, left)
-        task = self._pool.begin(work)
+        pool, limit = self._pool, self._limits.timeout.connect
+        ended = pool.loop.create_future()
+        make = partial(connect, pool, url, proxy, self._settings, self._limits.left(limit))
+        task = pool.begin(make, ended)
         connection: Connection | None = None
         may_wait = True
         try:
-            await asyncio.wait([task], timeout=left)
-            if not task.done():
+            if not await self._limits.wait(ended, limit):
                 raise TimeoutError
             if task.cancelled():
                 raise ConnectionResetError("closed while connecting")
             connection = task.result()
-            if self._pool.closed:  # since then
+            if pool.closed:  # since then
                 raise ConnectionResetError("closed while connecting")
             return connection
         except GeneratorExit:  # this coroutine is being closed and must not await

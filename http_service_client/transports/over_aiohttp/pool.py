@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from contextvars import Context
 from functools import partial
 from time import monotonic
@@ -12,7 +13,7 @@ from typing import Any
 
 from ...drivers.aio_timers import TimerWheel
 from ..base import TransportSettings
-from .asyncio_transports import close_socket, idle_closer, write_buffer_size
+from .asyncio_transports import close_socket, idle_closer, wake, write_buffer_size
 from .connection import Connection
 
 __all__ = ["Pool"]
@@ -53,14 +54,18 @@ class Pool:
         self._open.add(connection)
         return connection
 
-    def begin(self, work: Coroutine[Any, Any, Connection]) -> asyncio.Task[Connection]:
+    def begin(
+        self, make: Callable[[], Coroutine[Any, Any, Connection]], ended: asyncio.Future[Any]
+    ) -> asyncio.Task[Connection]:
         """Have a connection made in a task, which `close` cancels.
 
         In an empty context: the connection would keep that of its first call alive.
+        ended: gets a result when the task has ended.
         """
-        task = Context().run(self.loop.create_task, work)
+        task = Context().run(self.loop.create_task, _make_and_wake(make, ended))
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
+        task.add_done_callback(lambda _: wake(ended))  # cancelled before its first step
         return task
 
     def acquire(self, origin: str, proxy: str | None = None) -> Connection | None:
@@ -163,6 +168,17 @@ class Pool:
             close_socket(connection.transport)
         self._idle.clear()
         self._open.clear()
+
+
+async def _make_and_wake(
+    make: Callable[[], Coroutine[Any, Any, Connection]], ended: asyncio.Future[Any]
+) -> Connection:
+    try:
+        return await make()
+    finally:
+        # Its last step. What is called when a task is done comes an iteration of the loop later.
+        with suppress(RuntimeError):  # the loop is closed
+            wake(ended)
 
 
 def _forget(reference: weakref.ref[Pool], connection: Connection) -> None:
