@@ -13,7 +13,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from http_service_client import CircuitBreakerState, HttpRequest, HttpResponse, SentState
-from http_service_client.core.machines.circuit_states import StateChange
+from http_service_client.core.machines.circuit_breaker.states import StateChange
 from http_service_client.core.open_body import OpenResponse
 from http_service_client.events import (
     CacheResult,
