@@ -138,7 +138,7 @@ def test_the_body_of_a_discarded_response_costs_no_more_than_the_attempt_has(
     with pytest.raises(clients.library.TransportError):
         clients.request(clients.client(clients.transport(config)), "GET", server.url)
     assert time.monotonic() - began < 5
-    assert len(server.requests) == 2
+    assert server.wait_for(lambda: len(server.requests) == 2)
 
 
 def test_the_last_of_some_failures_can_be_read(clients: Clients, server: LoopbackServer) -> None:
