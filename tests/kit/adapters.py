@@ -40,7 +40,7 @@ from http_service_client.integrations import (
 )
 from http_service_client.testing import LoopbackServer, VirtualClock
 from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd
-from kit.parity import Row, seeded, set_up
+from kit.parity import Row, seeded, set_up, wait_for_requests
 
 __all__ = ["WAYS", "Story", "Way", "by_adapter", "by_client", "is_adaptable"]
 
@@ -351,6 +351,7 @@ def _run(row: Row, stack: ExitStack, call: Any) -> Story:
             pass  # the events say which error of ours it is
     story.waits = clock.waits
     story.circuits = sorted(client.get_circuit_breaker_states().values())
+    wait_for_requests(row, here, elsewhere)
     story.received = [(request.method, _body(request.body)) for request in here.requests]
     return story
 

@@ -42,6 +42,7 @@ __all__ = [
     "run",
     "seeded",
     "set_up",
+    "wait_for_requests",
     "wire_only",
 ]
 
@@ -252,6 +253,8 @@ def run(row: Row, kind: type[FrontEnd], scripted: bool) -> Record:
                 _record_error(record, error)
         record.waits, record.events = clock.waits, events
         record.circuits = client.get_circuit_breaker_states()
+        if transport is None:
+            wait_for_requests(row, here, elsewhere)
         for server in (here, elsewhere):
             record.received += (
                 _received_by(server) if transport is None else _sent_by_script(server, transport)
@@ -275,6 +278,11 @@ def set_up(row: Row, here: LoopbackServer, elsewhere: LoopbackServer, at: Callab
     if refusals:
         here.refuse()
     return refusals
+
+
+def wait_for_requests(row: Row, here: LoopbackServer, elsewhere: LoopbackServer) -> None:
+    """Until the servers have as many as the row says: a call may time out before its request was read."""
+    here.wait_for(lambda: len(here.requests) + len(elsewhere.requests) >= row.expected_requests)
 
 
 def _record_response(record: Record, response: HttpResponse) -> None:

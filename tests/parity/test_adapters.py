@@ -31,7 +31,10 @@ def of_client(name: str, plain: type[FrontEnd]) -> Story:
 @pytest.mark.parametrize(("way", "row"), CASES, ids=lambda case: case.name)
 def test_the_adapter_decides_as_the_client(way: type[Way], row: Row) -> None:
     """Attempts and their sent states, waits, refusals, the outcome, and the requests on the wire."""
-    assert vars(by_adapter(row, way)) == vars(of_client(row.name, way.plain))
+    story, expected = by_adapter(row, way), of_client(row.name, way.plain)
+    if vars(story) != vars(expected):
+        of_client.cache_clear()  # a busy machine may have made it another one, also for the tests to come
+    assert vars(story) == vars(expected)
 
 
 def test_the_table_is_long_enough() -> None:
