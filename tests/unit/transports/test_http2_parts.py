@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import ssl
 from itertools import pairwise
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -26,7 +28,10 @@ from http_service_client.transports.lifetime import Lifetime
 from http_service_client.transports.network.tls import TlsSettings
 from http_service_client.transports.over_h2.connection import Http2Connection
 from http_service_client.transports.over_h2.frames import FrameSplitter, GoAway
-from http_service_client.transports.over_h2.heads import request_fields
+from http_service_client.transports.over_h2.heads import check_trailers, request_fields, response_head
+from http_service_client.transports.over_h2.pool import ConnectingTimeoutError, Http2Pool, _Attempt
+from http_service_client.transports.over_h2.stream import Http2Stream
+from kit.front_ends import run_task
 
 FRAMES = [
     PingFrame(0, opaque_data=b"12345678"),
@@ -75,6 +80,149 @@ def test_fields_that_connection_names_are_not_sent() -> None:
     ]
 
 
+OF_A_CONNECTION = ["Connection", "Proxy-Connection", "Keep-Alive", "Transfer-Encoding", "Upgrade"]
+
+
+@pytest.mark.parametrize("name", [*OF_A_CONNECTION, "Host", "HTTP2-Settings"])
+def test_fields_of_one_connection_are_not_sent(name: str) -> None:
+    """HTTP/2 has other ways for all of that (RFC 9113, 8.2.2)."""
+    request = HttpRequest("GET", "https://a.test/", headers={name: "x", "X-End": "2"})
+    assert request_fields(request, split_url(request.url))[4:] == [(b"x-end", b"2")]
+
+
+@pytest.mark.parametrize(
+    ("value", "sent"), [("trailers", True), ("gzip, Trailers", True), ("gzip", False), ("", False)]
+)
+def test_only_trailers_may_be_offered(value: str, sent: bool) -> None:
+    """TE has no other value there (RFC 9113, 8.2.2)."""
+    request = HttpRequest("GET", "https://a.test/", headers={"TE": value})
+    assert request_fields(request, split_url(request.url))[4:] == ([(b"te", b"trailers")] if sent else [])
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "length"),
+    [
+        ("GET", {}, []),
+        ("HEAD", {}, []),
+        ("DELETE", {}, [(b"content-length", b"0")]),
+        ("POST", {}, [(b"content-length", b"0")]),
+        ("PUT", {}, [(b"content-length", b"0")]),
+        ("POST", {"Content-Length": "0"}, [(b"content-length", b"0")]),
+    ],
+)
+def test_a_body_that_is_empty_says_so_where_one_is_expected(
+    method: str, headers: dict[str, str], length: list[Any]
+) -> None:
+    """As over HTTP/1.1: some servers refuse a POST without a length."""
+    request = HttpRequest(method, "https://a.test/p?q=1", headers=headers)
+    assert request_fields(request, split_url(request.url)) == [
+        (b":method", method.encode()), (b":scheme", b"https"), (b":authority", b"a.test"), (b":path", b"/p?q=1"), *length,
+    ]  # fmt: skip
+
+
+def test_the_authority_is_that_of_the_host_field() -> None:
+    """Where the caller has set one."""
+    request = HttpRequest("GET", "https://a.test/", headers={"Host": "b.test"})
+    assert request_fields(request, split_url(request.url))[2] == (b":authority", b"b.test")
+
+
+STATUS = (b":status", b"200")
+LENGTH = b"\x00content-length"  # as `HeadDecoder` passes it on
+
+
+@pytest.mark.parametrize(
+    ("fields", "error"),
+    [
+        ([(b":status", b"600")], ""),
+        ([STATUS, (b"x-a", b"1"), (b"x-empty", b"")], ""),
+        ([STATUS, (LENGTH, b"5"), (LENGTH, b"5")], ""),
+        ([STATUS, (LENGTH, b"0" * 18)], ""),
+        ([], "invalid-status"),
+        ([(b":status", b"099")], "header-name"),
+        ([(b":status", b"2000")], "header-name"),
+        ([STATUS, STATUS], "header-name"),
+        ([(b"x-a", b"1"), STATUS], "header-name"),
+        ([STATUS, (b":path", b"/")], "header-name"),
+        ([STATUS, (b"X-A", b"1")], "header-name"),
+        ([STATUS, (b"", b"1")], "header-name"),
+        ([STATUS, (b"x-a", b" 1")], "x-a is malformed"),
+        ([STATUS, (b"x-a", b"1\t")], "x-a is malformed"),
+        ([STATUS, (b"x-a", b"1\n2")], "x-a is malformed"),
+        ([STATUS, (b"x-a", b"1\x002")], "x-a is malformed"),
+        ([STATUS, (LENGTH, b"five")], "content-length"),
+        ([STATUS, (LENGTH, b"1" * 19)], "content-length"),
+        ([STATUS, (LENGTH, b"5"), (LENGTH, b"6")], "content-length"),
+        *(([STATUS, (name.lower().encode(), b"x")], name.lower()) for name in OF_A_CONNECTION),
+    ],
+)
+def test_a_head_that_is_malformed_is_not_used(fields: list[Any], error: str) -> None:
+    """RFC 9113, 8.1.1. It ends its stream alone."""
+    if error:
+        with pytest.raises(NotHttpError, match=error):
+            response_head(fields, ParserSettings())
+        return
+    head = response_head(fields, ParserSettings())
+    assert (head.status, head.length) == (
+        int(fields[0][1]),
+        next((int(value) for name, value in fields if name == LENGTH), None),
+    )
+    assert head.fields == [(name.lstrip(b"\x00"), value) for name, value in fields[1:]]
+
+
+def test_a_head_has_a_limit() -> None:
+    """Of fields, and of the size of each; trailers have the first one, too."""
+    limits = ParserSettings(size=20, fields=2)
+    few, long = [(b"x-a", b"1"), (b"x-b", b"2")], (b"x-a", b"1" * 17)
+    assert response_head([STATUS, *few], limits).fields == few
+    assert response_head([STATUS, long], limits).fields == [long]
+    check_trailers(few, limits)
+    with pytest.raises(NotHttpError, match="too-many-fields"):
+        response_head([STATUS, *few, (b"x-c", b"3")], limits)
+    with pytest.raises(NotHttpError, match="too-many-fields"):
+        check_trailers([*few, (b"x-c", b"3")], limits)
+    with pytest.raises(NotHttpError, match="head-too-large"):
+        response_head([STATUS, (b"x-a", b"1" * 18)], limits)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_valid"), [(b"x-sum", True), (LENGTH, True), (b":status", False), (b"X-Sum", False)]
+)
+def test_trailers_have_no_pseudo_header_field(name: bytes, is_valid: bool) -> None:
+    """RFC 9113, 8.1."""
+    if is_valid:
+        check_trailers([(name, b"1")], ParserSettings())
+    else:
+        with pytest.raises(NotHttpError, match="header-name"):
+            check_trailers([(name, b"1")], ParserSettings())
+
+
+@pytest.mark.parametrize(
+    ("is_complete", "is_sent", "has_failed", "is_reset"),
+    [
+        (True, True, False, False),
+        (True, False, False, True),  # the server has responded before it had all of the request
+        (False, True, False, True),  # nobody reads the rest
+        (False, False, False, True),
+        (False, False, True, False),
+        (False, True, True, False),
+    ],
+)
+def test_a_stream_that_is_not_over_is_reset(
+    is_complete: bool, is_sent: bool, has_failed: bool, is_reset: bool
+) -> None:
+    """Once. The server would go on with it; one that is over for both sides needs no word more."""
+    idle: list[Http2Connection] = []
+    connection = Http2Connection(None, ParserSettings(), Lifetime(60, 10, None), idle.append, idle.append)  # type: ignore[arg-type]
+    connection.transport, connection._h2 = Mock(is_closing=lambda: False), Mock(data_to_send=lambda: b"")
+    stream = connection._streams[1] = Http2Stream(1, "GET", None)  # type: ignore[arg-type]
+    stream.is_complete, stream.is_sent = is_complete, is_sent
+    stream.error = ConnectionResetError() if has_failed else None
+    for _ in range(2):
+        connection.release(stream)
+    assert [call.args[0] for call in connection._h2.reset_stream.mock_calls] == [1] * is_reset
+    assert idle == [connection]
+
+
 def test_a_request_that_was_refused_is_no_evidence() -> None:
     """A server that closes a connection in good order works. Five calls on it must not open a circuit."""
     lost = Failure(ConnectionLostError, "GOAWAY", SentState.REFUSED)
@@ -100,6 +248,36 @@ def test_a_connection_whose_transport_is_closing_gets_no_request() -> None:
     assert not connection.may_open_stream()
     connection._h2.initiate_connection()
     connection._flush()
+
+
+@pytest.mark.parametrize("leaves_by", ["cancellation", "its time"])
+def test_a_connection_is_made_as_long_as_somebody_waits_for_it(leaves_by: str) -> None:
+    """The calls to an origin share it. When the last one leaves, nobody must join it any more."""
+
+    async def run() -> None:
+        pool = object.__new__(Http2Pool)
+        pool.loop, pool._attempts = asyncio.get_running_loop(), {}
+        making: asyncio.Task[Any] = asyncio.ensure_future(asyncio.sleep(60))
+        attempt = pool._attempts["origin"] = _Attempt(making)
+        over = pool.loop.time() if leaves_by == "its time" else None
+        first, last = (
+            asyncio.ensure_future(pool._join("origin", attempt, expires_at)) for expires_at in (over, None)
+        )
+        await asyncio.sleep(0)
+        if over is None:
+            first.cancel()
+        with pytest.raises((asyncio.CancelledError, ConnectingTimeoutError)):
+            await first
+        await asyncio.sleep(0)
+        assert (making.done(), list(pool._attempts)) == (False, ["origin"])
+        last.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await last
+        with pytest.raises(asyncio.CancelledError):
+            await making
+        assert pool._attempts == {}
+
+    run_task(run())
 
 
 # Settings.
