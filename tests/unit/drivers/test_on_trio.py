@@ -26,7 +26,7 @@ from http_service_client import (
     TimeoutPolicy,
     deadline,
 )
-from http_service_client.core.effects import Acquire, Plan, Sleep, Start, Work
+from http_service_client.core.effects import TIMED_OUT, Acquire, Plan, Sleep, Start, Work
 from http_service_client.core.machines.limits.semaphore import FairSemaphore
 from http_service_client.drivers.locks import ForkSafeLock
 from http_service_client.testing import ScriptedTransport
@@ -318,6 +318,33 @@ def test_every_effect_of_a_plan() -> None:
     assert run(lambda: TrioDriver().run(plan())) == "done"
     assert notes == [False, False, True, "beside", "ended"]
     assert semaphore.waiting == 0
+
+
+def test_work_in_a_thread_is_not_waited_for_longer_than_it_may_take() -> None:
+    """Nor by a task that is cancelled: the thread, which cannot be ended, goes on alone."""
+    from http_service_client.drivers.on_trio import TrioDriver
+
+    may_end, ended = threading.Event(), threading.Event()
+
+    def work() -> None:
+        may_end.wait(20)
+        ended.set()
+
+    def plan(timeout: float | None) -> Plan[Any]:
+        return (yield from Work(work, timeout=timeout))
+
+    async def main() -> tuple[Any, bool]:
+        result = await TrioDriver().run(plan(TIGHT))
+        with trio.move_on_after(TIGHT) as scope:
+            await TrioDriver().run(plan(None))
+        return result, scope.cancelled_caught
+
+    try:
+        assert run(main) == (TIMED_OUT, True)
+        assert not ended.is_set()
+    finally:
+        may_end.set()
+    assert ended.wait(20)
 
 
 def test_a_client_says_that_it_needs_asyncio() -> None:
