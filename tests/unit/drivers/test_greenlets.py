@@ -1,0 +1,76 @@
+"""An event loop that another greenlet of the same thread runs is not that of this code, whatever asyncio says."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+
+from http_service_client.drivers import aio
+from http_service_client.drivers.aio import _cancel
+from http_service_client.drivers.greenlets import is_running_here
+from http_service_client.transports.over_aiohttp import asyncio_transports
+from http_service_client.transports.over_aiohttp.asyncio_transports import idle_closer
+from kit.front_ends import run_task
+from kit.threads import run_threads
+
+
+def test_a_loop_runs_where_it_was_started() -> None:
+    """A loop that does not tell, as uvloop's, is taken to be this one's: it does not run under such libraries."""
+    seen: list[bool] = []
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        seen.append(is_running_here(loop))
+        run_threads(lambda number: seen.append(is_running_here(loop)), 1)
+
+    run_task(run())
+    assert seen == [True, False]
+    assert not is_running_here(None)
+    assert is_running_here(SimpleNamespace())
+
+
+@pytest.mark.parametrize("what", ["a task", "an idle connection"])
+@pytest.mark.parametrize("where", ["here", "another greenlet", "another thread"])
+def test_what_ends_something_of_a_loop_does_so_on_the_loop(
+    what: str, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once where that is; else in its next step, since a loop is not safe to use from elsewhere."""
+    if where == "another greenlet":
+        for module in (aio, asyncio_transports):
+            monkeypatch.setattr(module, "is_running_here", lambda loop: False)
+
+    async def run() -> list[bool]:
+        loop = asyncio.get_running_loop()
+        ended: list[Any] = []
+        task: Any = SimpleNamespace(cancel=lambda: ended.append("cancelled"))
+        pool = Mock(loop=loop, close_idle=ended.append)
+        close = idle_closer(pool)
+
+        def end(number: int) -> None:
+            if what == "a task":
+                _cancel(loop, task)
+            else:
+                close("connection")
+
+        if where == "another thread":
+            run_threads(end, 1)
+        else:
+            end(0)
+        seen = [bool(ended)]
+        await asyncio.sleep(0)
+        seen.append(bool(ended))
+        return seen
+
+    assert run_task(run()) == [where == "here", True]
+
+
+def test_a_task_of_a_closed_loop_is_left_alone() -> None:
+    """It will never run."""
+    loop = asyncio.new_event_loop()
+    loop.close()
+    task: Any = SimpleNamespace(cancel=lambda: pytest.fail("it was cancelled"))
+    _cancel(loop, task)
