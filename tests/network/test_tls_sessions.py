@@ -397,6 +397,15 @@ def test_sessions_that_the_server_does_not_accept_are_dropped(context: ssl.SSLCo
     assert [known(context).take(), known(context).take()] == [newest, None]
 
 
+def test_a_connection_that_had_nothing_to_resume_does_not_drop_sessions(context: ssl.SSLContext) -> None:
+    """Its full handshake says nothing about those that others have kept meanwhile."""
+    without, kept, newest = known(context), Session(), Session()
+    assert without.take() is None
+    known(context).keep(Connected(kept))
+    without.keep(Connected(newest))
+    assert [known(context).take() for _ in range(3)] == [newest, kept, None]
+
+
 @pytest.mark.parametrize(
     "connected",
     [Connected(Session(has_ticket=False)), Connected(Session(False, b""), "TLSv1.2")],

@@ -67,3 +67,29 @@ def test_a_system_has_authorities_in_a_file_or_in_a_folder(
     )
     monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: paths)
     assert tls._system_has_authorities() is expected
+
+
+@pytest.mark.parametrize(
+    ("peers", "is_shown"),
+    [
+        ([("api.test", 443)], True),
+        ([("api.test", 8443)], False),
+        ([("other.test", 443)], False),
+        ([("api.test", 443), ("proxy.test", 3128)], False),
+        ([("proxy.test", 3128), ("api.test", 443)], False),
+        ([("api.test", 443), ("api.test", 443)], True),
+        ([], True),
+    ],
+)
+def test_a_context_for_several_peers_shows_a_certificate_that_all_of_them_may_see(
+    peers: list[tuple[str, int]], is_shown: bool
+) -> None:
+    """A proxy, and the server behind it, may have one context."""
+    settings = TlsSettings(
+        cert_file="client.pem", shows_certificate=lambda host, port: (host, port) == ("api.test", 443)
+    )
+    shown, hidden = settings._shared_for((("api.test", 443),)), settings._shared_for((("other.test", 443),))
+    assert shown is not hidden
+    assert settings._shared_for(tuple(peers)) is (shown if is_shown else hidden)
+    everybody = TlsSettings(cert_file="client.pem")
+    assert everybody._shared_for(tuple(peers)) is everybody._shared_for(())
