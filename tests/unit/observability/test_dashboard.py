@@ -137,6 +137,7 @@ def test_a_panel_is_drawn_in_words_that_grafana_knows(title: str) -> None:
     if panel.stacked:
         line["stacking"] = {"mode": "normal", "group": "A"}
     is_number = panel.is_stat
+    assert re.fullmatch(r"[A-Z]?[a-z0-9 ,]+", title)
     assert panel.unit in {"reqps", "percentunit", "s", "short"}
     assert {name: model[name] for name in model if name not in ("id", "gridPos", "targets")} == {
         "type": "stat" if is_number else "timeseries",

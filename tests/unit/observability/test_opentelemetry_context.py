@@ -505,6 +505,7 @@ class TestFailures:
         ("settings", "message"),
         [
             ({"tracer_provider": object()}, "tracer_provider must be an object with get_tracer"),
+            ({"tracer_provider": TracerProvider}, "tracer_provider must be an object with get_tracer"),
             ({"meter_provider": TracerProvider}, "meter_provider must be an object with get_meter"),
             ({"propagator": "b3"}, "propagator must be an object with inject"),
             ({"hosts": "api.example.com"}, "hosts must be a list"),

@@ -9,7 +9,9 @@ import pytest
 from http_service_client.http.proxies.settings import ProxySettings
 from http_service_client.transports.base import TransportSettings
 from http_service_client.transports.network.tls import TlsSettings
+from http_service_client.transports.over_aiohttp import hooks as aiohttp_hooks
 from http_service_client.transports.over_aiohttp import transport as over_aiohttp
+from http_service_client.transports.over_requests import hooks as requests_hooks
 from http_service_client.transports.over_requests import transport as over_requests
 
 
@@ -57,3 +59,20 @@ def test_tls_within_tls_is_imported_ahead_where_a_proxy_needs_it(
     """For https URLs through a proxy that is reached by TLS."""
     found = loaded(over_requests, over_requests.RequestsTransport, False, monkeypatch, proxy)
     assert found == (["_load_nested_tls"] if is_needed else [])
+
+
+@pytest.mark.parametrize(
+    ("hooks", "hook"),
+    [
+        (requests_hooks, "requests.sessions.Session.send"),
+        (aiohttp_hooks, "aiohttp.client.ClientSession._request"),
+    ],
+    ids=["requests", "aiohttp"],
+)
+def test_a_library_that_was_imported_for_instrumentation_may_have_no_hook(
+    hooks: Any, hook: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waits for imports may wait for others. Then exchanges go their usual way."""
+    assert not hooks._is_hooked_by_import()
+    monkeypatch.setattr(hook, lambda *given, **options: None)
+    assert hooks._is_hooked_by_import()

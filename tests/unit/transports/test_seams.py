@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 import types
 import warnings
 from typing import Any
@@ -49,6 +50,44 @@ def test_compiled_code_uses_no_name_that_we_can_see() -> None:
     """A library that is compiled counts as changed: nothing proves that it calls what we replace."""
     assert seams.names_used_by(len) == frozenset()
     assert seams.names_used_by(dict) == frozenset()
+
+
+def test_the_names_in_a_module_are_those_of_its_source() -> None:
+    """Also where something has hooked into its functions since it was loaded. A compiled one has none that we can see."""
+    assert {"getattr", "unwrap", "signature", "co_consts"} <= seams.names_in(seams)
+    assert seams.names_in(sys) == frozenset()
+    assert seams.names_in(types.ModuleType("made")) == frozenset()
+
+
+def _find_nothing(self: object, name: str, path: object, target: object = None) -> None:
+    """It waits for another module."""
+
+
+@pytest.mark.parametrize(
+    ("imported", "finder", "waits"),
+    [
+        ("wrapt", "wrapt.importer", True),
+        ("ddtrace", "ddtrace.internal.module", True),
+        ("newrelic", "newrelic.api.import_hook", True),
+        ("wrapt", None, False),
+        (None, "wrapt.importer", False),
+        ("wrapt", "somebody.else", False),
+        ("wrapt", "wrapt2.importer", False),
+    ],
+)
+def test_instrumentation_waits_where_it_has_a_finder(
+    imported: str | None, finder: str | None, waits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its package alone may serve another purpose."""
+    for name in ("wrapt", "ddtrace", "newrelic"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    if imported is not None:
+        monkeypatch.setitem(sys.modules, imported, types.ModuleType(imported))
+    found: list[Any] = (
+        [] if finder is None else [type("Finder", (), {"__module__": finder, "find_spec": _find_nothing})()]
+    )
+    monkeypatch.setattr(sys, "meta_path", [*found, *sys.meta_path])
+    assert seams.waits_for_imports() is waits
 
 
 def test_the_parameters_of_what_has_gone_are_none() -> None:
