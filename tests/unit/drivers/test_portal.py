@@ -133,3 +133,25 @@ def test_a_child_process_leaves_the_loop_of_its_parent_open() -> None:
         assert kept() is not None
     finally:
         portal.stop()
+
+
+def test_a_coroutine_ends_with_the_caller_that_is_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By Ctrl-C, say: nobody waits for its result any more."""
+    portal, began, ended = Portal(), threading.Event(), threading.Event()
+
+    async def wait() -> None:
+        began.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.set()
+
+    def interrupted(lock: object, timeout: float | None) -> bool:
+        assert began.wait(20)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("http_service_client.drivers.portal.acquire_within", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        portal.run(wait())
+    assert ended.wait(20)
+    portal.stop()
