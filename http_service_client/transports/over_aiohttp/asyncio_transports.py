@@ -45,8 +45,8 @@ NEVER = 10_000_000.0
 SHORT_READ = 64 * 1024
 """Bytes to read at once of a response that is not known to be long. See `read_at_most`."""
 
-LONG_READ = 256 * 1024
-"""Bytes to read at once of one that is: asyncio's own number."""
+LONG_READ = 512 * 1024
+"""Bytes to read at once of one that is: twice asyncio's own number, so that it takes half as many steps."""
 
 _PIECE = 64 * 1024  # bytes
 _MOST_PIECES = 8
