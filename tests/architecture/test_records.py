@@ -54,6 +54,14 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "AwsSigV4": {"unsigned_payload": False},
     "BulkheadSettings": {"max_wait": 1.0, "partition_by": "name"},
     "Bursts": {"rate": 1.0, "how": 503, "start": 0.0},
+    "ChaosSettings": {
+        "latency_rate": 0.0,
+        "error_rate": 0.0,
+        "status_rate": 0.0,
+        "truncation_rate": 0.0,
+        "begins_after": 0.0,
+        "enabled": True,
+    },
     "CircuitBreakerSettings": {
         "success_threshold": 1,
         "window": 30.0,
@@ -82,6 +90,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "compression_threshold": 1024,
     },
     "ConstantBackoff": {"delay": 1.0, "jitter": "full"},
+    "DeadlineCheckSettings": {"min_chance": 0.02, "min_samples": 50, "probe_interval": 1.0},
     "DecorrelatedBackoff": {"initial_delay": 1.0, "max_delay": 60.0},
     "DigestChallenge": {"is_session": False, "is_stale": False, "hashes_user": False},
     "EgressPolicy": {
@@ -92,8 +101,15 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     },
     "Errors": {"status": 503, "start": 0.0},
     "ExponentialBackoff": {"initial_delay": 1.0, "max_delay": 60.0, "backoff_factor": 2.0, "jitter": "full"},
+    "FallbackSettings": {
+        "unsafe_methods": False,
+        "single_user": False,
+        "max_entries": 1000,
+        "max_bytes": 16 * 1024 * 1024,
+    },
     "FibonacciBackoff": {"initial_delay": 1.0, "max_delay": 60.0, "jitter": "full"},
     "Flapping": {"how": "refused", "start": 0.0},
+    "HedgingSettings": {"max_hedges": 1, "max_share": 0.05, "min_delay": 0.005, "min_calls": 20},
     "HmacSignature": {"payload": "{body}", "algorithm": "sha256", "encoding": "hex"},
     "HttpClientConfig": {
         "base_timeout": 30.0,
@@ -146,6 +162,15 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     },
     "ProxySettings": {"no_proxy": ()},
     "RateLimit": {"burst": 1, "start": 0.0},
+    "RateLimitSettings": {
+        "burst": 1,
+        "per": 1.0,
+        "max_wait": 60.0,
+        "max_keys": 10_000,
+        "follow_headers": False,
+    },
+    "Report": {"fallbacks": 0},
+    "ResultCacheSettings": {"max_entries": 1000, "stale_on_error": 0.0, "cache_errors": 0.0},
     "RetryBudgetSettings": {"ratio": 0.2, "min_per_second": 10.0, "window": 10.0},
     "RetryCondition": {
         "statuses": frozenset(),
@@ -160,7 +185,10 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "Service": {"network": 0.001, "stops_abandoned_work": False, "faults": ()},
     "Slowdown": {"share": 1.0, "start": 0.0},
     "SocketSettings": {"options": ()},
+    "TimeoutSettings": {"in_thread": False},
     "TransportSettings": {"http2": False},
+    "_OAuth2": {"client_auth": "client_secret_basic", "timeout": 30.0, "refresh_ahead": 60.0},
+    "_Rule": {"subdomains_only": False},
 }
 
 
@@ -217,3 +245,17 @@ def test_defaults_are_kept(records: list[type]) -> None:
     }
     assert found == {name: fields for name, fields in DEFAULTS.items() if name in found}
     assert len(found) > 25
+
+
+def test_every_number_and_switch_is_in_the_table(records: list[type]) -> None:
+    """Of the records that programs make; those of the command line are its own."""
+    missing = [
+        f"{kind.__name__}.{field.name}"
+        for kind in records
+        if not kind.__module__.startswith(f"{NAME}.cli.")
+        for field in dataclasses.fields(kind)
+        if field.name in inspect.get_annotations(kind)
+        and isinstance(field.default, (int, float))
+        and field.name not in DEFAULTS.get(kind.__name__, {})
+    ]
+    assert missing == []
