@@ -315,6 +315,13 @@ EQUIVALENTS = [
         "without a timestamp in the headers the payload has none; the `or` is for the type checker",
     ),
     Equivalent(
+        "auth/tokens.py",
+        "called",
+        "if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):",
+        "if inspect.iscoroutinefunction(function) and inspect.iscoroutinefunction(type(function).__call__):",
+        "called in a thread, an async function makes its coroutine alone, which is awaited in the next step",
+    ),
+    Equivalent(
         "integrations/httpx_transport.py",
         "_library_of",
         'name = kind.__module__.partition(".")[0]',

@@ -165,6 +165,25 @@ def test_a_private_key_may_prove_the_client(front_end: FrontEnd) -> None:
     assert assertions[0] != assertions[1]
 
 
+def test_a_function_may_prove_the_client(front_end: FrontEnd) -> None:
+    """It is given what authlib's methods are, and returns what is sent."""
+    given: list[Any] = []
+
+    def method(client: Any, verb: str, url: str, headers: dict[str, str], body: str) -> Any:
+        given.append((client, verb, url, dict(headers), body))
+        return url, {**headers, "X-Proof": "p"}, f"{body}&client_assertion=x"
+
+    auth = login(client_auth=method, client_secret=None, scope="read")
+    harness = run(front_end, auth, grants(GOOD))
+    harness.request()
+    form = "grant_type=client_credentials&scope=read"
+    headers = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
+    assert given == [(auth, "POST", TOKEN_URL, headers, form)]
+    sent = harness.transport.sent[0]
+    assert (sent.method, sent.url, sent.headers["X-Proof"]) == ("POST", TOKEN_URL, "p")
+    assert harness.transport.bodies[0] == f"{form}&client_assertion=x".encode()
+
+
 def test_a_request_with_an_assertion_is_not_repeated(front_end: FrontEnd) -> None:
     """It may be valid once."""
 
@@ -344,6 +363,10 @@ def test_a_new_refresh_token_is_stored_by_a_plain_function(store: Any) -> None:
     [
         ("scopes", "it is called scope"),
         ("audience", "set it in parameters"),
+        ("resource", "set it in parameters"),
+        ("token_uri", "it is called token_url"),
+        ("token_endpoint", "it is called token_url"),
+        ("token_endpoint_auth_method", "it is called client_auth"),
         ("client_sekret", "did you mean 'client_secret'?"),
     ],
 )

@@ -141,6 +141,8 @@ def overslept(late: int, of: int) -> Tally:
         ({"never_started": 3}, "3 calls due in time never began, since all 10 workers were busy: the percentiles are better than what users would see"),
         ({"tally": tally_of((0.1, response(200)), waited=0.9)}, "1 call waited for a free worker, up to 900 ms"),
         ({"tally": tally_of((0.1, response(200)), waited=0.001)}, None),
+        ({"tally": tally_of((0.1, response(200)), waited=0.0099)}, None),
+        ({"tally": tally_of((0.1, response(200)), waited=0.0101)}, "1 call waited for a free worker, up to 10.1 ms"),
         ({"connections": 9}, "the configuration allows 9 connections, fewer than --concurrency 10"),
         ({"connections": 10}, None),
     ],
