@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -45,7 +46,7 @@ def test_each_iterator_gives_all_of_the_body(
     with front_end.stream(front_end.client(transport=transport), "GET", URL) as response:
         if is_read:
             response.read()
-        assert list(iterate(response)) == items
+        assert list(islice(iterate(response), 50)) == items
 
 
 def test_a_body_that_was_read_can_be_iterated_again(front_end: FrontEnd, transport: Any) -> None:

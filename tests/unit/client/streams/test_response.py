@@ -11,7 +11,13 @@ from typing import Any
 
 import pytest
 
-from http_service_client import ConnectionLostError, DecodingError, HttpResponse, SentState
+from http_service_client import (
+    ConnectionLostError,
+    DecodingError,
+    HttpResponse,
+    ResponseTooLargeError,
+    SentState,
+)
 from http_service_client.events import AttemptFinished, CallFinished, Timeline
 from kit.fakes import RESET
 from kit.front_ends import FrontEnd
@@ -39,6 +45,21 @@ def test_a_body_that_was_read_goes_along_with_a_copy(
     assert type(twin) is HttpResponse
     assert (twin.content, twin.text) == (b"one two", "one two")
     assert (twin.status_code, twin.headers["X-A"], twin.url) == (200, "1", URL)
+
+
+def test_what_is_kept_in_memory_has_a_limit(front_end: FrontEnd) -> None:
+    """A body of just this size is read; one byte more is an error, and releases the connection."""
+    for size in (7, 6):
+        transport = StreamingTransport(b"one ", b"two")
+        client = front_end.client(transport=transport, max_response_size=size)
+        with front_end.stream(client, "GET", URL) as response:
+            if size == 7:
+                assert response.read() == b"one two"
+            else:
+                with pytest.raises(ResponseTooLargeError, match=r"max_response_size \(6 bytes\)"):
+                    response.read()
+                assert response.partial_content == b"one "
+            assert transport.sources[0].is_closed
 
 
 def test_a_body_that_was_not_read_is_missing_in_a_copy(front_end: FrontEnd) -> None:
