@@ -15,8 +15,10 @@ import pytest
 from http_service_client import (
     ClientClosedError,
     ConnectionPoolConfig,
+    ConstantBackoff,
     HttpClientConfig,
     HttpServiceClient,
+    RetryPolicy,
     SentState,
 )
 from http_service_client.drivers.aio import ABORTED, Aborts, bounded
@@ -190,3 +192,27 @@ class TestAborts:
 
         with pytest.raises(asyncio.CancelledError):
             asyncio.run(run())
+
+
+@pytest.mark.parametrize("any_way", WAYS, ids=lambda way: way.name)
+def test_a_client_that_is_closed_while_a_call_begins_waits_for_nothing(
+    any_way: type[Way], stack: ExitStack, server: LoopbackServer
+) -> None:
+    """The call has the outcome of its first attempt at most, and makes no other."""
+    server.script("/", respond(503))
+
+    def close(request: object) -> None:
+        client.close()
+
+    config = HttpClientConfig(
+        trust_env_proxy_settings=False,
+        state_key=close,
+        retry_policy_config=RetryPolicy(backoff_strategy=ConstantBackoff(60.0, jitter="none")),
+    )
+    client = HttpServiceClient(config)
+    session = any_way(client, None, stack)
+    began = time.monotonic()
+    with pytest.raises(ClientClosedError):
+        session.request("GET", server.url)
+    assert time.monotonic() - began < 30
+    assert len(server.requests) <= 1
