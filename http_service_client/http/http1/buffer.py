@@ -67,11 +67,6 @@ class ReceiveBuffer:
         """The bytes that were not taken yet."""
         return bytes(self.data[self.at :])
 
-    @property
-    def is_drained(self) -> bool:
-        """Whether all bytes were taken."""
-        return self.at >= len(self.data)
-
     def skip_line_ends(self) -> bool:
         """Take the line ends at the front; whether other bytes follow."""
         data, at = self.data, self.at

@@ -75,14 +75,16 @@ def loop(monkeypatch: pytest.MonkeyPatch) -> Loop:
     return made
 
 
-def timer(started: float | None = None, proxy: Any = None, **limits: float) -> ExchangeTimer:
-    return ExchangeTimer(Timeout(**limits), proxy, started)
+def timer(proxy: Any = None, **limits: float) -> ExchangeTimer:
+    return ExchangeTimer(Timeout(**limits), proxy)
 
 
 def test_the_whole_exchange_has_a_limit(loop: Loop) -> None:
-    """From its beginning, which may lie in the past. Without a limit there is no timer."""
-    with timer(98.0, total=5.0) as exchange:
-        assert loop.timers == {"total": 103.0}
+    """From its beginning. Without a limit there is no timer."""
+    exchange = timer(total=5.0)
+    loop.advance(2.0)
+    with exchange:
+        assert loop.timers == {"total": 105.0}
         assert (exchange.seconds_left, exchange.elapsed()) == (3.0, 2.0)
         assert not exchange.timed_out
     assert loop.due == []
@@ -128,19 +130,21 @@ def test_the_cancellation_of_others_passes_through(loop: Loop) -> None:
     ("limits", "timers", "left"),
     [
         ({}, {}, None),
-        ({"connect": 2.0}, {"connect": 101.0}, 1.0),
-        ({"total": 5.0}, {"total": 104.0}, 4.0),
-        ({"connect": 2.0, "total": 5.0}, {"connect": 101.0, "total": 104.0}, 1.0),
-        ({"connect": 5.0, "total": 2.0}, {"total": 101.0}, 1.0),
-        ({"connect": 2.0, "total": 2.0}, {"total": 101.0}, 1.0),
-        ({"connect": 0.5}, {"connect": 100.0}, 0.0),
+        ({"connect": 2.0}, {"connect": 102.0}, 1.0),
+        ({"total": 5.0}, {"total": 105.0}, 4.0),
+        ({"connect": 2.0, "total": 5.0}, {"connect": 102.0, "total": 105.0}, 1.0),
+        ({"connect": 5.0, "total": 2.0}, {"total": 102.0}, 1.0),
+        ({"connect": 2.0, "total": 2.0}, {"total": 102.0}, 1.0),
+        ({"connect": 0.5}, {"connect": 101.0}, 0.0),
     ],
 )
 def test_a_new_connection_has_a_limit(
     loop: Loop, limits: dict[str, float], timers: dict[str, float], left: float | None
 ) -> None:
     """Of its own, if that comes before the end of the exchange. Time that passed before connecting does not count."""
-    with timer(99.0, **limits) as exchange:
+    exchange = timer(**limits)
+    loop.advance(1.0)
+    with exchange:
         exchange.connecting()
         assert loop.timers == timers
         assert exchange.time_to_connect() == left

@@ -46,13 +46,12 @@ class ExchangeTimer:
     needs_socket: the connector had none.
     head_within: seconds that the head may take once the request is sent; None if aiohttp bounds that.
     is_answered: the head of the response has arrived.
-    started: the loop's time when the exchange began; None for now.
     """
 
-    def __init__(self, timeout: Timeout, proxy: Proxy | None, started: float | None = None) -> None:
+    def __init__(self, timeout: Timeout, proxy: Proxy | None) -> None:
         self._loop = asyncio.get_running_loop()
         self._task: Any = asyncio.current_task()
-        self._started = self._loop.time() if started is None else started
+        self._started = self._loop.time()
         self._timeout = timeout
         self._handles: dict[str, asyncio.TimerHandle] = {}
         self._cut: str | None = None

@@ -18,10 +18,10 @@ def test_lines_are_taken_one_by_one() -> None:
     """Across pieces, with their line ends; the rest stays in the buffer."""
     buffer = filled(b"a\r\nb", b"c\n", b"\nrest")
     assert [buffer.take_line() for _ in range(4)] == [b"a\r\n", b"bc\n", b"\n", None]
-    assert (buffer.rest, buffer.is_drained) == (b"rest", False)
+    assert buffer.rest == b"rest"
     buffer.feed(b"\n")
     assert buffer.take_line() == b"rest\n"
-    assert buffer.is_drained
+    assert buffer.rest == b""
 
 
 def test_a_body_is_taken_in_pieces_of_at_most_so_many_bytes() -> None:
@@ -40,7 +40,7 @@ def test_bytes_that_were_taken_are_freed_once_they_are_all() -> None:
     assert (buffer.rest, buffer.offset) == (b"cd", 3)
     assert buffer.take() == b"cd"
     buffer.free_taken()
-    assert (buffer.data, buffer.rest, buffer.offset, buffer.is_drained) == (b"", b"", 5, True)
+    assert (buffer.data, buffer.rest, buffer.offset) == (b"", b"", 5)
     buffer.feed(b"ef\n")
     assert (buffer.take_line(), buffer.offset) == (b"ef\n", 8)
 
