@@ -118,11 +118,6 @@ class ChaosSettings:
             raise ConfigurationError(f"seed must be a whole number or None, not {self.seed!r}")
         check_flag("enabled", self.enabled)
 
-    @property
-    def longest_latency(self) -> float:
-        """Seconds by which a response may come later."""
-        return 0.0 if self.latency is None else self.latency[1]  # type: ignore[index]  # parsed
-
     def words(self) -> str:
         """What is injected and where, for a log."""
         parts = []

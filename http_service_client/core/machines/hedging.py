@@ -147,11 +147,6 @@ class Hedging:
             elif self._latencies is None:
                 self._latencies = LatencySketch(clock=self._clock, lock=self._lock)
 
-    @property
-    def is_learning(self) -> bool:
-        """Whether `record` matters."""
-        return self._latencies is not None
-
     def delay(self) -> float | None:
         """Seconds after which a hedge is sent; None while too little is known."""
         settings, latencies = self.settings, self._latencies
