@@ -22,6 +22,12 @@ PACKED = gzip.compress(b"plain" * 20_000, mtime=0)
 BROKEN = PACKED[:-4] + b"junk"
 
 
+@pytest.fixture
+def front_end(each_path: FrontEnd) -> FrontEnd:
+    """Both front ends, and asyncio once more through aiohttp."""
+    return each_path
+
+
 def warm(front_end: FrontEnd, client: HttpServiceClient, server: LoopbackServer, is_warm: bool) -> None:
     """Leave an idle connection, on which asyncio reads a response in another way."""
     if is_warm:

@@ -155,3 +155,20 @@ def test_a_coroutine_ends_with_the_caller_that_is_interrupted(monkeypatch: pytes
         portal.run(wait())
     assert ended.wait(20)
     portal.stop()
+
+
+def test_a_portal_that_is_stopped_ends_its_thread() -> None:
+    """And starts another one when it is used again. One that was not used has none."""
+    portal, threads = Portal(), []
+
+    async def note() -> None:
+        threads.append(threading.current_thread())
+
+    portal.stop()
+    for _ in range(2):
+        portal.run(note())
+        portal.run(note())
+        portal.stop()
+        threads[-1].join(20)
+        assert not threads[-1].is_alive()
+    assert len({*threads}) == 2

@@ -420,13 +420,21 @@ def test_a_server_that_closes_may_have_responded(error: type[Exception]) -> None
         pool._send(recording, b"HEAD", None, False)
 
 
-@pytest.mark.parametrize(("now", "error"), [(104.97, ReadTimeoutError), (104.98, AttemptTimeoutError)])
+@pytest.mark.parametrize(
+    ("total", "now", "error"),
+    [
+        (5.0, 104.97, ReadTimeoutError),
+        (5.0, 104.98, AttemptTimeoutError),
+        (5.0, 106.0, AttemptTimeoutError),
+        (None, 106.0, ReadTimeoutError),
+    ],
+)
 def test_a_timer_may_end_a_tick_before_its_instant(
-    now: float, error: type[Exception], monkeypatch: pytest.MonkeyPatch
+    total: float | None, now: float, error: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """That is the end of the whole exchange then, and not of a read."""
+    """That is the end of the whole exchange then, and not of a read. An exchange without a limit has no such end."""
     monkeypatch.setattr(errors, "time", SimpleNamespace(monotonic=lambda: now))
-    timeout = Timeout(total=5.0, read=5.0)
+    timeout = Timeout(total=total, read=5.0)
     timeouts = IoTimeouts.starting(timeout, 100.0)
     failure = errors.failure_from(Phase.RECEIVE, TimeoutError(), HttpRequest("GET", URL), timeout, timeouts)
     assert failure.error_type is error
