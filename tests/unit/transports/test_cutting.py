@@ -12,10 +12,15 @@ import pytest
 
 from http_service_client.drivers.interruption import Interruption
 from http_service_client.http.http1.framing import ParserSettings
+from http_service_client.http.proxies.settings import ProxySettings
+from http_service_client.http.urls import split_url
+from http_service_client.transports.base import TransportSettings
 from http_service_client.transports.network.sockets import SocketSettings
+from http_service_client.transports.network.tls import TlsSettings
 from http_service_client.transports.over_requests.connection import Connection
 from http_service_client.transports.over_requests.connector import _CuttableSockets
-from http_service_client.transports.over_requests.cutting import Cut
+from http_service_client.transports.over_requests.cutting import Cut, OpenConnections
+from http_service_client.transports.over_requests.pool import Pool
 
 
 class Pair:
@@ -180,3 +185,23 @@ def test_sockets_are_cut_while_they_connect(interruption: Interruption) -> None:
     with pytest.raises(ConnectionAbortedError):
         cuttable.new(socket.AF_INET, socket.SOCK_STREAM, 0)
     cut.end()
+
+
+@pytest.mark.parametrize("is_made", [False, True])
+def test_a_pool_keeps_no_connection_that_was_cut(
+    interruption: Interruption, new_pair: Callable[[], Pair], is_made: bool
+) -> None:
+    """Nor does it keep the cut of one that was not."""
+    proxies = ProxySettings()
+    settings = TransportSettings(60.0, 100, None, True, TlsSettings(), proxies)
+    pool = Pool(split_url("http://api.test/"), None, settings, OpenConnections())
+    connection = connection_over(new_pair().ours)
+    connection.lifetime = settings.new_lifetime()
+    connection.cut = Cut(interruption)
+    if is_made:
+        interruption.set()
+    pool.release(connection)
+    assert pool.has_idle_connections is not is_made
+    assert connection.cut is None
+    assert (connection.sock.fileno() == -1) is is_made
+    pool.close()

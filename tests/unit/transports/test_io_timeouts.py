@@ -215,6 +215,29 @@ def test_a_record_of_tls_itself_does_not_begin_the_wait_again(
         opened.receive()
 
 
+NOT_NOW = [BlockingIOError(), ssl.SSLWantReadError(), ssl.SSLWantWriteError()]
+
+
+@pytest.mark.parametrize("error", NOT_NOW, ids=lambda error: type(error).__name__)
+def test_what_cannot_be_done_now_is_done_later(error: Exception, clock: Any, waits: Waits) -> None:
+    """A socket says so by its error, and one of TLS by two: it may have to write in order to read, and the reverse."""
+
+    class Busy(Socket):
+        is_busy = True
+
+        def send(self, data: Any) -> int:
+            if self.is_busy:
+                self.is_busy = False
+                raise error
+            return super().send(data)
+
+    sock = Busy(error, error, b"x")
+    opened = connected(sock, 110.0)
+    assert opened.send(b"abc")
+    assert sock.sent == [b"abc"]
+    assert opened.receive() == b"x"
+
+
 def test_a_part_of_a_record_does_not_begin_the_wait_again(clock: Any, waits: Waits) -> None:
     """It may arrive at the last moment: the whole attempt would take twice as long as it may."""
     opened = connected(Socket(ssl.SSLWantReadError(), ssl.SSLWantReadError(), b"x"), 110.0)

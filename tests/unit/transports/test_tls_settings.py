@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from http_service_client.transports.network import tls
+from http_service_client import ConfigurationError
+from http_service_client.transports.network import tls, tls_contexts
 from http_service_client.transports.network.tls import TlsSettings
 
 
@@ -93,3 +94,63 @@ def test_a_context_for_several_peers_shows_a_certificate_that_all_of_them_may_se
     assert settings._shared_for(tuple(peers)) is (shown if is_shown else hidden)
     everybody = TlsSettings(cert_file="client.pem")
     assert everybody._shared_for(tuple(peers)) is everybody._shared_for(())
+
+
+def test_contexts_are_shared_by_all_that_they_depend_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system's authorities, which the environment names, are a part of them only where they are used."""
+
+    def share(**settings: Any) -> Any:
+        return TlsSettings(**settings)._shared_for(())
+
+    def paths(name: str) -> None:
+        monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: name)
+
+    paths("one")
+    system, own, keyed = share(), share(ca_file="ca.pem"), share(cert_file="client.pem", key_password="a")
+    assert share() is system
+    assert share(ca_file="ca.pem") is own
+    others = [share(alpn=("h2",)), share(cert_file="client.pem", key_password="b"), share(ca_file="b.pem")]
+    assert len({id(each) for each in (system, own, keyed, *others)}) == 6
+    paths("two")
+    assert share() is not system
+    assert share(ca_file="ca.pem") is own
+    paths("one")
+    assert share() is system
+    monkeypatch.setenv("SSLKEYLOGFILE", "keys.log")
+    assert share() is not system
+
+
+@pytest.mark.parametrize(
+    ("content", "has_remedy"), [(None, False), ("no certificate", True)], ids=["missing", "no PEM"]
+)
+def test_a_certificate_that_cannot_be_used_has_the_remedy_that_fits(
+    content: str | None, has_remedy: bool, tmp_path: Path
+) -> None:
+    """A file that is not there needs no key."""
+    file = tmp_path / "client.pem"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(ConfigurationError, match="ssl_cert_file") as caught:
+        TlsSettings(cert_file=file).context_for(("api.test", 443))
+    assert ("set ssl_key_file" in str(caught.value)) is has_remedy
+
+
+def test_a_function_that_is_not_hashable_makes_a_context_for_each_client() -> None:
+    """It cannot be looked up among those of others."""
+
+    class Makes:
+        __hash__ = None  # type: ignore[assignment]
+
+        def __call__(self) -> ssl.SSLContext:
+            return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+    makes = Makes()
+    one, other = (TlsSettings(context=makes).context_for(("api.test", 443)) for _ in range(2))
+    assert isinstance(one, ssl.SSLContext)
+    assert one is not other
+
+
+@pytest.mark.parametrize("path", ["missing.pem", "not\0a path"])
+def test_a_file_that_cannot_be_looked_at_has_no_state(path: str) -> None:
+    """A context that was made of it before is still used."""
+    assert tls_contexts._state_of(path) is None
