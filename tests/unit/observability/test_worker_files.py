@@ -39,6 +39,13 @@ def samples(*names):
                 found[f"{sample.name}{{{shown}}}"] = sample.value
     return found
 
+def samples_so_far(*names):
+    "None while another thread is just making a file, which prometheus_client cannot read then."
+    try:
+        return samples(*names)
+    except struct.error:
+        return {}
+
 def show(*names):
     for name, value in sorted(samples(*names).items()):
         print(name, value)
@@ -133,10 +140,7 @@ ends_at = time.monotonic() + 20
 found = {}
 while not sum(found.values()) and time.monotonic() < ends_at:  # a new sample is 0 until it is written
     time.sleep(0.01)
-    try:
-        found = samples("http_client_calls_total")
-    except struct.error:
-        pass  # prometheus_client cannot read a file that it is just making in the other thread
+    found = samples_so_far("http_client_calls_total")
 print(sum(found.values()))
 """
 
@@ -236,7 +240,7 @@ STATES = """
 collector = PrometheusCollector(client)
 get("blocking")
 ends_at = time.monotonic() + 30
-while not samples("http_client_connections_limit") and time.monotonic() < ends_at:
+while not samples_so_far("http_client_connections_limit") and time.monotonic() < ends_at:
     time.sleep(0.01)
 show("http_client_connections_limit")
 """
