@@ -31,6 +31,7 @@ __all__ = [
     "end_task",
     "idle_closer",
     "last_bytes",
+    "most_awaited",
     "read_at_most",
     "resolver_for",
     "wake",
@@ -104,6 +105,15 @@ def read_at_most(transport: Any, size: int) -> None:
     """
     if hasattr(transport, "max_size"):
         transport.max_size = size
+
+
+def most_awaited(loop: asyncio.AbstractEventLoop) -> int:
+    """Bytes that may wait for a reader who has waited for them. With more, a transport of this loop pauses.
+
+    asyncio's own loops read once in each iteration, and the reader comes before the next one. uvloop reads on while there
+    is something to read: what came first would be copied several times, to be joined with what follows.
+    """
+    return LONG_READ if isinstance(loop, asyncio.BaseEventLoop) else SHORT_READ
 
 
 def idle_closer(pool: Any) -> Callable[[Any], None]:

@@ -27,6 +27,7 @@ from .asyncio_transports import (
     SHORT_READ,
     close_socket,
     last_bytes,
+    most_awaited,
     read_at_most,
     resolver_for,
     write_buffer_size,
@@ -36,7 +37,7 @@ __all__ = ["Connection"]
 
 _DECODED_AT_ONCE = 64 * 1024  # bytes of an encoded body; a longer one is decoded in pieces
 _TOLERANCE = 0.001  # seconds: timeouts that began within one deadline share a timer
-_UNREAD = 512 * 1024  # bytes that wait for their reader; with more, the transport pauses
+_UNREAD = 512 * 1024  # bytes before a reader has waited for any; with more, the transport pauses
 
 
 class Connection(asyncio.Protocol):
@@ -55,8 +56,8 @@ class Connection(asyncio.Protocol):
         *("__weakref__", "error", "idle_since", "is_full", "is_idle", "is_lost", "key", "lifetime", "must_close"),
         *("parser", "resumption", "served", "transport"),
         *("_alarm", "_body", "_data", "_drained", "_ends_at", "_head", "_is_paused", "_is_readable", "_is_reading"),
-        *("_left", "_looks_at", "_loop", "_max_size", "_on_lost", "_pid", "_raw_head", "_reads_long", "_resolve"),
-        *("_settings", "_unread", "_whole"),
+        *("_left", "_looks_at", "_loop", "_max_size", "_most_awaited", "_on_lost", "_pid", "_raw_head", "_reads_long"),
+        *("_resolve", "_settings", "_unread", "_whole"),
     )  # fmt: skip
 
     def __init__(
@@ -87,7 +88,8 @@ class Connection(asyncio.Protocol):
         self._is_reading = False
         self._is_paused = False
         self._unread = 0  # bytes for the parser since a reader last waited
-        self._data: asyncio.Future[Any] | None = None  # for `changed`
+        self._most_awaited = most_awaited(loop)
+        self._data: asyncio.Future[Any] | None = None  # the last one of `changed`
         self._drained: asyncio.Future[Any] | None = None  # for `drained`
         # Of a response for `request_whole`.
         self._whole: asyncio.Future[Any] | None = None
@@ -128,6 +130,7 @@ class Connection(asyncio.Protocol):
         """A request with this method is about to be sent: its response is read in pieces."""
         self.parser.begin(method)
         self._is_reading = True
+        self._data = None
 
     def changed(self, *, takes_more: bool = True) -> asyncio.Future[Any]:
         """Done when bytes have arrived, or the connection is lost. RuntimeError while another task waits.
@@ -248,7 +251,8 @@ class Connection(asyncio.Protocol):
             # Before the first exchange: a server that speaks first, such as SSH, is no HTTP server.
             self._unread += len(data)
             self.parser.feed(bytes(data))  # a proactor may pass a bytearray
-            if self._unread > _UNREAD and not self._is_paused:
+            most = _UNREAD if self._data is None else self._most_awaited
+            if self._unread > most and not self._is_paused:
                 self._is_paused = True
                 self.transport.pause_reading()
             self.wake()

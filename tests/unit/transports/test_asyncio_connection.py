@@ -326,6 +326,29 @@ def test_reads_are_long_for_a_long_response_only(is_whole: bool) -> None:
     assert run_task(sizes()) == [SHORT_READ, SHORT_READ, LONG_READ, SHORT_READ]
 
 
+@pytest.mark.parametrize("reads_on", [True, False], ids=["reads on", "reads once an iteration"])
+@pytest.mark.parametrize("is_awaited", [True, False], ids=["awaited", "not awaited"])
+def test_a_loop_that_reads_on_pauses_until_its_reader_has_read(reads_on: bool, is_awaited: bool) -> None:
+    """It does not while nobody reads, since the request is still being sent."""
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        other = Mock(asyncio.AbstractEventLoop, create_future=loop.create_future)
+        connection = connection_on(other if reads_on else loop)
+        transport = connection.transport
+        connection.begin("GET")
+        if is_awaited:
+            connection.changed()
+        connection.data_received(bytes(SHORT_READ))
+        assert not transport.pause_reading.called
+        connection.data_received(b"a")
+        assert transport.pause_reading.called is (reads_on and is_awaited)
+        connection.changed()
+        assert transport.resume_reading.called is (reads_on and is_awaited)
+
+    run_task(run())
+
+
 @pytest.mark.parametrize("banner", [b"SSH-2.0-OpenSSH_9.6\r\n", b"220 mail.example ESMTP\r\n"])
 def test_a_server_that_speaks_first_is_no_http_server(banner: bytes) -> None:
     """Its greeting arrives before the request is written, and is no response to it: no other will follow."""
