@@ -14,6 +14,7 @@ from http_service_client import (
     ConnectionLostError,
     DeadlineExceededError,
     DecodingError,
+    Headers,
     HttpClientConfig,
     HttpResponse,
     HttpServiceClient,
@@ -137,6 +138,36 @@ def test_events_go_on_after_the_connection_ends(front_end: FrontEnd) -> None:
     assert {request.headers["Accept"] for request in feed.server.requests} == {"text/event-stream"}
     assert feed.clock.sleeps == [3.5, 3.5, 3.5]  # three seconds, and a jittered second
     assert all(source.is_closed for source in feed.server.sources)
+
+
+@pytest.mark.parametrize(
+    ("headers", "sent", "accept"),
+    [
+        (None, None, "text/event-stream"),
+        ({"X-A": "1"}, "1", "text/event-stream"),
+        ([("X-A", "1")], "1", "text/event-stream"),
+        (Headers({"X-A": "1"}), "1", "text/event-stream"),
+        ([("accept", "text/event-stream;q=1")], None, "text/event-stream;q=1"),
+    ],
+)
+def test_each_connection_has_the_headers_of_the_call(
+    front_end: FrontEnd, headers: Any, sent: str | None, accept: str
+) -> None:
+    """In any form that a call takes; an Accept of its own comes first."""
+    feed = Feed(front_end, (b"id: 1\ndata: a\n\n",), headers=headers)
+    assert feed.error is None
+    assert [request.headers.get("X-A") for request in feed.server.requests] == [sent, sent]
+    assert [request.headers.get_all("Accept") for request in feed.server.requests] == [[accept], [accept]]
+    assert feed.server.ids == [None, "1"]
+
+
+@pytest.mark.parametrize("policy", [False, None])
+def test_a_source_without_retries_reconnects(front_end: FrontEnd, policy: bool | None) -> None:
+    """After the delays of the default policy; its first connection is one attempt."""
+    feed = Feed(front_end, (b"data: a\n\n",), REFUSED, (b"data: b\n\n",), retry_policy=policy)
+    assert feed.data == ["a", "b"]
+    assert feed.clock.sleeps == [3.5, 4.0, 3.5]
+    assert len(Feed(front_end, REFUSED, retry_policy=policy).server.requests) == 1
 
 
 def test_an_id_that_no_header_can_carry_is_not_sent(front_end: FrontEnd) -> None:

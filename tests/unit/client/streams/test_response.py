@@ -75,9 +75,12 @@ def test_a_body_that_was_not_read_is_missing_in_a_copy(front_end: FrontEnd) -> N
     [
         ("ok", "is_success"),
         *((name, "iter_bytes()") for name in ("raw", "iter_content", "iter_raw", "iter_any", "aiter_bytes")),
-        ("aiter_text", "iter_text()"),
+        *((name, "iter_text()") for name in ("aiter_text", "iter_str")),
         ("aiter_lines", "iter_lines()"),
-        *((name, "as_file(), which is a file") for name in ("readable", "readline", "seek")),
+        *(
+            (name, "as_file(), which is a file")
+            for name in ("readable", "readinto", "read1", "readline", "readlines", "seek", "tell")
+        ),
         ("aread", "read()"),
         ("aclose", "close()"),
     ],

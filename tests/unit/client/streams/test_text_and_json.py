@@ -68,6 +68,16 @@ def test_lines_may_keep_their_ends(front_end: FrontEnd) -> None:
         assert list(csv.reader(lines[:-2])) == rows
 
 
+@pytest.mark.parametrize("length", [0, -1, 1.5, True, "4"], ids=repr)
+def test_a_length_is_a_number_of_characters(front_end: FrontEnd, length: Any) -> None:
+    """1 or more. A wrong one is refused before the body is claimed."""
+    with stream(front_end, b"abc") as response:
+        for method in (response.iter_lines, response.iter_events, response.iter_json):
+            with pytest.raises(ConfigurationError, match="max_length must be"):
+                next(iter(method(max_length=length)))
+        assert response.read() == b"abc"
+
+
 @pytest.mark.parametrize("encoding", ["klingon", "zlib", "", 8, b"utf-8"])
 def test_an_encoding_that_is_not_a_charset_is_refused(front_end: FrontEnd, encoding: Any) -> None:
     """Before the body is claimed."""
