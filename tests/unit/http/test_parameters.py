@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from http_service_client.errors import InvalidRequestError
 from http_service_client.http.bodies.encoding import encode_body
 from http_service_client.http.parameters import field_pairs, form_text, query_text
 
@@ -33,6 +34,10 @@ class Ratio(float, enum.Enum):
     HALF = 0.5
 
 
+class NoName(enum.Enum):
+    NONE = None
+
+
 @pytest.mark.parametrize(
     ("value", "text"), [(Reading(1.5), "1.5"), (Count(3), "3"), (Ratio.HALF, "0.5"), (True, "true")]
 )
@@ -42,6 +47,37 @@ def test_a_number_of_a_subclass_goes_out_as_a_number(value: Any, text: str) -> N
     assert encode_body(data={"v": value}).content == b"v=" + text.encode()
     form = encode_body(data={"v": value}, files={"f": b""}).content
     assert b'name="v"\r\n\r\n' + text.encode() + b"\r\n" in (form or b"")
+
+
+@pytest.mark.parametrize("key", [None, NoName.NONE])
+@pytest.mark.parametrize("where", ["params", "data"])
+def test_a_key_is_never_dropped(key: Any, where: str) -> None:
+    """As a value that is None is: the pair would go out without its name."""
+    with pytest.raises(InvalidRequestError, match=f"^a key of {where} is None; a key must be text$"):
+        field_pairs([(key, "x")], where)
+
+
+@pytest.mark.parametrize(
+    ("value", "texts"),
+    [
+        (None, []),
+        ("", [b""]),
+        ("ab", [b"ab"]),
+        (b"ab", [b"ab"]),
+        (bytearray(b"ab"), [b"ab"]),
+        (memoryview(b"ab"), [b"ab"]),
+        (["a", "b"], [b"a", b"b"]),
+        (("a", None, 3), [b"a", b"3"]),
+        ([], []),
+        (range(2), [b"0", b"1"]),
+        (NoName.NONE, []),
+    ],
+    ids=repr,
+)
+def test_each_value_of_several_is_a_pair(value: Any, texts: list[bytes]) -> None:
+    """Text and bytes are one value; None is none."""
+    assert field_pairs({"v": value}, "params") == [(b"v", text) for text in texts]
+    assert field_pairs([(b"v", value)], "params") == [(b"v", text) for text in texts]
 
 
 def test_a_space_is_percent_encoded_in_a_query_and_a_plus_in_a_form() -> None:

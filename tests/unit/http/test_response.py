@@ -376,6 +376,15 @@ def test_a_reason_phrase_is_cut_only_if_it_is_too_long(length: int, kept: int) -
     assert (len(phrase), phrase == "x" * length) == (kept, kept == length)
 
 
+@pytest.mark.parametrize("body", ["none is left", "Sold Out now", "409", " none \n is\tleft "])
+def test_a_body_that_says_more_than_the_status_is_quoted(body: str) -> None:
+    """As one line, and nothing after it."""
+    response = HttpResponse(
+        409, reason_phrase="Sold Out", content=body, headers={"Content-Type": "text/plain"}, url=URL
+    )
+    assert message_of(response) == f"409 Sold Out: {' '.join(body.split())}"
+
+
 @pytest.mark.parametrize("body", ["Sold Out", "409 Sold Out", "", "  "])
 def test_a_body_that_repeats_the_status_is_not_quoted(body: str) -> None:
     """The message has it already."""

@@ -21,9 +21,15 @@ from http_service_client.http.media_types import decode_text
 CHARSETS = sorted({name for name in encodings.aliases.aliases.values() if not name.startswith("iso2022")})
 
 
-def lines_of(data: bytes, cuts: list[int], charset: str | None = None, limit: int | None = None) -> list[str]:
+def lines_of(
+    data: bytes,
+    cuts: list[int],
+    charset: str | None = None,
+    limit: int | None = None,
+    keep_ends: bool = False,
+) -> list[str]:
     """The lines of `data`, fed in pieces."""
-    decoder = LineDecoder(charset, limit)
+    decoder = LineDecoder(charset, limit, keep_ends=keep_ends)
     edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
     lines = [line for start, end in pairwise(edges) for line in decoder.feed(data[start:end])]
     return lines + decoder.finish()
@@ -52,6 +58,16 @@ def test_lines_end_with_cr_lf_or_both(text: str, lines: list[str]) -> None:
     data = text.encode()
     assert lines_of(data, []) == lines
     assert lines_of(data, list(range(len(data)))) == lines
+
+
+@given(st.text("ab\r\n"), st.lists(st.integers(0, 1000)))
+@example("a\r\nb\rc\n\rd", list(range(12)))
+def test_lines_may_keep_their_ends(text: str, cuts: list[int]) -> None:
+    """Together they are the text, and without their ends they are the same lines."""
+    data = text.encode()
+    kept = lines_of(data, cuts, keep_ends=True)
+    assert "".join(kept) == text
+    assert [re.sub(r"\r\n$|[\r\n]$", "", line) for line in kept] == lines_of(data, cuts)
 
 
 @given(

@@ -239,6 +239,10 @@ def test_a_share_of_the_time_since_the_last_change(
     [
         ("stale-if-error=10", None, 0.0, 10, True),
         ("stale-if-error=10", None, 0.0, 11, False),
+        ("stale-if-error=1", None, 0.0, 1, True),
+        ("stale-if-error=1", None, 0.0, 1.5, False),
+        ("stale-if-error=0", None, 0.0, 0, False),
+        ("", None, 0.5, 0.5, True),
         ("stale-if-error=10", None, 20.0, 20, True),
         ("stale-if-error=10", None, 20.0, 21, False),
         ("", None, 20.0, 20, True),

@@ -44,6 +44,32 @@ def cut(data: bytes, at: list[int]) -> list[bytes]:
     return [data[start:end] for start, end in pairwise(edges)]
 
 
+@pytest.mark.parametrize(
+    ("method", "head", "ends_with_connection"),
+    [
+        ("GET", b"HTTP/1.1 200 OK\r\n\r\n", True),
+        ("GET", b"HTTP/1.0 200 OK\r\n\r\n", True),
+        ("GET", b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n", False),
+        ("GET", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", False),
+        ("GET", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", False),
+        ("GET", b"HTTP/1.1 204 No Content\r\n\r\n", False),
+        ("GET", b"HTTP/1.1 304 Not Modified\r\n\r\n", False),
+        ("HEAD", b"HTTP/1.1 200 OK\r\n\r\n", False),
+        ("HEAD", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", False),
+    ],
+)
+def test_a_body_without_a_length_ends_with_the_connection(
+    method: str, head: bytes, ends_with_connection: bool
+) -> None:
+    """Any other has an end of its own (RFC 9112, 6.3)."""
+    parser = ResponseParser()
+    parser.begin(method)
+    assert not parser.ends_with_connection, "the head has not been read"
+    parser.feed(head)
+    assert parser.read_head() is not None
+    assert parser.ends_with_connection is ends_with_connection
+
+
 @pytest.mark.parametrize("name", READ)
 @given(at=st.lists(st.integers(0, 100_000), max_size=6))
 def test_the_cuts_do_not_matter(name: str, at: list[int]) -> None:
