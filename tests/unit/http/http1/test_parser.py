@@ -68,6 +68,10 @@ def test_a_body_without_a_length_ends_with_the_connection(
     parser.feed(head)
     assert parser.read_head() is not None
     assert parser.ends_with_connection is ends_with_connection
+    if ends_with_connection:
+        parser.feed(b"")
+        assert parser.read_body() == b""
+        assert not parser.ends_with_connection, "it has ended"
 
 
 @pytest.mark.parametrize("name", READ)
