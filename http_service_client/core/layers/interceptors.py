@@ -106,7 +106,7 @@ class InterceptorsLayer:
             response.request = request
         for interceptor in self._response_interceptors:
             result = interceptor.call(response, call)
-            if result is not response and not isinstance(result, HttpResponse):
+            if not isinstance(result, HttpResponse):
                 result = yield from _resolved(result, call)
                 if not isinstance(result, HttpResponse):
                     return _unusable(interceptor, result, "an HttpResponse", response)
