@@ -37,6 +37,7 @@ class Sink:
     def __init__(self, version: Any = VERSION) -> None:
         self.received = 0
         self.restored: list[str] = []
+        self.remembered: list[tuple[str, Any]] = []
         self._version = version
 
     def restore(self, url: str) -> Any:
@@ -47,7 +48,7 @@ class Sink:
         self.received += sum(map(len, pieces))
 
     def remember(self, url: str, version: Any) -> None:
-        pass
+        self.remembered.append((url, version))
 
     def commit(self) -> None:
         pass
@@ -185,6 +186,18 @@ def test_the_exchanges_of_an_attempt(
     assert getattr(outcome, "status_code", getattr(outcome, "error_type", None)) == getattr(
         end, "error_type", end
     )
+
+
+@pytest.mark.parametrize("resumes", [True, False])
+def test_the_first_part_says_of_which_version_the_file_is(resumes: bool) -> None:
+    """Its other parts must be of the same; a later call is told, if it may go on."""
+    sink = Sink(version=None)
+    sink.resumes = resumes
+    download = Download(sink, 10)
+    part = HttpResponse(206, content=b"0123456789", headers=PART | VALIDATOR)
+    assert driven(download.attempt(Exchanges(part), HttpRequest("GET", URL), a_call())) is part
+    assert download.split == ('"v1"', None, None, 30)
+    assert sink.remembered == ([(URL, ('"v1"', None, None, 30))] if resumes else [])
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,18 @@ def test_one_that_may_not_wait_is_refused_at_once(front_end: FrontEnd) -> None:
     assert harness.client.metrics.total("http_limit_refusals_total", {"limit": "rate limit"}) == 1
 
 
+@pytest.mark.parametrize(("max_wait", "is_sent"), [(10.0, True), (9.9, False)])
+def test_a_wait_may_be_as_long_as_max_wait(front_end: FrontEnd, max_wait: float, is_sent: bool) -> None:
+    """And no longer."""
+    harness = Harness(front_end, 200, rate_limit={"rate": 0.1, "max_wait": max_wait})
+    harness.request()
+    if is_sent:
+        harness.request()
+    else:
+        harness.error(RateLimitExceededError)
+    assert harness.sleeps == ([pytest.approx(10.0)] if is_sent else [])
+
+
 @pytest.mark.parametrize(
     ("max_wait", "options", "words"),
     [

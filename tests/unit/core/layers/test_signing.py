@@ -261,6 +261,9 @@ def test_what_a_signer_may_not_do(
     error = harness.error(kind, "POST", data=b"a")
     assert message in str(error)
     assert (error.sent_state, harness.sends) == (SentState.NEVER_SENT, 0)
+    assert harness.names() == ["attempt_finished", "retry_stopped", "call_finished"], (
+        "it is the outcome of an attempt"
+    )
 
 
 def test_a_signer_may_assign_all_headers(front_end: FrontEnd) -> None:

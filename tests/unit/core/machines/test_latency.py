@@ -91,6 +91,31 @@ def test_too_few_attempts_say_nothing() -> None:
     assert sketch.share_within(1.0, least=2) == 1.0
 
 
+@pytest.mark.parametrize(
+    ("ended", "cut", "chance", "least", "needed"),
+    [
+        ([2.0] * 50, [], 0.02, 20, 2.0),  # hardly any attempt ends earlier
+        ([2.0] * 50, [], 0.02, 50, 2.0),
+        ([2.0] * 50, [], 0.02, 51, 0.0),  # too few attempts to say so
+        ([0.1] * 10 + [2.0] * 40, [], 0.02, 20, 0.1),
+        ([0.1] * 10 + [2.0] * 40, [], 0.2, 20, 0.1),
+        ([0.1] * 10 + [2.0] * 40, [], 0.21, 20, 2.0),
+        ([], [1.0] * 50, 0.02, 20, 1.0),  # nobody waited for longer
+        ([2.0] * 30, [1.0] * 20, 0.02, 40, 1.0),  # the fate of 30 is known beyond a second
+        ([2.0] * 30, [1.0] * 20, 0.02, 30, 2.0),
+        ([], [], 0.02, 0, 0.0),
+    ],
+)
+def test_a_time_is_too_short_if_hardly_any_attempt_ends_within_it(
+    ended: list[float], cut: list[float], chance: float, least: int, needed: float
+) -> None:
+    """As so many attempts show, to a fifth; nothing is known of less."""
+    sketch = Sketch(*ended)
+    for seconds in cut:
+        sketch.record(seconds, is_cut=True)
+    assert sketch.time_needed(chance, least) == pytest.approx(needed, rel=0.2)
+
+
 @pytest.mark.parametrize("seconds", [0.0, 1e-9, 0.0005, 1e4, math.inf])
 def test_latencies_of_any_size_are_counted(seconds: float) -> None:
     """Those outside its range count as its ends."""

@@ -312,6 +312,17 @@ def test_the_limiter_keeps_no_turn_that_ended() -> None:
     assert not [thing for thing in gc.get_referrers(harness.limiter) if isinstance(thing, Turn)]
 
 
+def test_a_turn_that_was_released_keeps_no_waiter() -> None:
+    """It would hold the frame of the caller that waited, for as long as somebody has the turn."""
+    harness = Harness(rate=1)
+    granted, waiting = harness.join(), harness.join()
+    assert waiting._waiter is not None
+    for turn in (waiting, granted, waiting):  # a second time does nothing
+        turn.release()
+        assert turn._latch is turn._waiter is None
+    assert harness.passed(2) == 1
+
+
 def test_64_threads_get_exactly_the_tokens_that_there_are() -> None:
     """However they race, while the time goes on in steps."""
     harness = Harness(rate=1000, burst=100)

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from http_service_client.core.decisions import would_have_been
 from http_service_client.core.machines.retry.backoff import ExponentialBackoff
-from http_service_client.core.machines.retry.decision import Situation, is_in_progress, next_wait
+from http_service_client.core.machines.retry.decision import NoRetry, Situation, is_in_progress, next_wait
 from http_service_client.core.machines.retry.settings import RetrySettings
 from http_service_client.errors import SentState
 from http_service_client.events import StopReason
@@ -46,6 +47,35 @@ def delays(*seconds: float) -> Iterator[float]:
 def test_each_reason_alone_ends_the_retries(fact: dict[str, Any], reason: StopReason) -> None:
     """One fact against a retry is enough to stop."""
     assert next_wait(SETTINGS, FINE._replace(**fact), delays()) is reason
+
+
+@pytest.mark.parametrize(
+    ("facts", "change"),
+    [
+        ({"is_cut": True}, "no deadline"),
+        ({"attempt": 3}, "max_attempts=4"),
+        ({"is_nested": True}, "nested=True in its retry policy"),
+        ({"is_safe": False}, "idempotent=True (or an Idempotency-Key)"),
+        ({"is_replayable": False}, "a body of bytes or from a file, which can be sent again"),
+        (
+            {"retry_after": 30.5, "patience": 30.0},
+            "timeout=30.5, which is the longest Retry-After to wait for",
+        ),
+        ({"retry_after": 60.5}, "max_delay=60.5 in the backoff"),
+        ({"remaining": 2.0}, "0.001 s more until the deadline"),
+        ({"remaining": 3.0, "needed": 2.5}, "1.5 s more until the deadline"),
+        ({"blocked_for": 2.5}, "a backoff of 2.5 s, since the circuit lets a trial pass then"),
+        ({"shortfall": 0.4}, "0.4 more in the retry budget"),
+        ({"is_worth_it": False}, "a retry condition that holds for it"),
+        ({"is_forbidden": True}, "a server that does not forbid it (x-should-retry: false)"),
+        ({"is_cut": True, "overrun": 1.5}, "3.51 s more until the deadline"),
+    ],
+    ids=lambda value: ascii(value)[:60],
+)
+def test_each_reason_alone_has_one_change_that_ends_it(facts: dict[str, Any], change: str) -> None:
+    """The fact itself, changed as little as it takes."""
+    decision = NoRetry.of(SETTINGS, FINE, 2.0)._replace(**facts)
+    assert would_have_been(decision) == f"would have been retried with {change}"
 
 
 @pytest.mark.parametrize(("first", "second"), list(itertools.combinations(REASONS, 2)), ids=lambda _: "")
