@@ -52,6 +52,20 @@ def test_a_free_permit_is_granted_at_once() -> None:
     assert notified == []
 
 
+def test_permits_that_are_passed_on_are_counted() -> None:
+    """Each once. One that was free, and a waiter that left the queue, are not."""
+    semaphore = semaphore_of(2)
+    waiters = [semaphore.acquire_later() for _ in range(6)]
+    counts = [semaphore.grants]
+    waiters.pop(4).release()  # it gives up
+    for waiter in waiters:
+        waiter.release()
+        counts.append(semaphore.grants)
+    assert counts == [0, 1, 2, 3, 3, 3]
+    assert semaphore.try_acquire()
+    assert semaphore.grants == 3
+
+
 def test_more_permits_are_granted_to_those_that_wait() -> None:
     """In their order, and notified; what is left is free."""
     semaphore, notified = semaphore_of(1), list[int]()
