@@ -28,6 +28,7 @@ from http_service_client import (
     TransportError,
 )
 from http_service_client.core.outcomes import (
+    FAILURE_STATUSES,
     describe,
     ended_by_close,
     is_failure,
@@ -130,3 +131,8 @@ def test_an_exchange_that_close_ended_is_abandoned_if_it_was_sent(
     """Its cause is left out: it is a lost connection of our own making."""
     ended = ended_by_close(failure(ConnectionLostError, before))
     assert (ended.sent_state, ended.cause) == (after, None)
+
+
+def test_which_statuses_say_that_a_service_fails() -> None:
+    """All others of 4xx say that the request was wrong."""
+    assert sorted(FAILURE_STATUSES) == [408, 429, *range(500, 600)]

@@ -380,10 +380,15 @@ class TestTheSettings:
         [
             ({"storage": MemoryStorage}, "storage must be an object with get, set and delete"),
             ({"storage": object()}, "storage must be an object"),
-            ({"shared": 1}, "shared"),
+            *(({name: 1}, name) for name in ("shared", "coalesce", "single_user")),
             ({"heuristic": 2}, "heuristic must be a share"),
-            ({"stale_if_error": -1}, "stale_if_error"),
-            ({"max_entry_size": 0}, "max_entry_size"),
+            ({"heuristic": 1.01}, "heuristic must be a share"),
+            *(
+                ({name: value}, name)
+                for name in ("heuristic", "stale_if_error", "stale_while_revalidate")
+                for value in (-1, float("nan"), "1", True)
+            ),
+            *(({"max_entry_size": value}, "max_entry_size") for value in (0, 1.5, "1", True)),
             ({"shared": True, "single_user": True}, "single_user does nothing in a shared cache"),
             ({"storage": AsyncStorage()}, "storage.get must be a plain method, not an async one"),
         ],

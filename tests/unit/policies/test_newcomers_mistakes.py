@@ -16,6 +16,7 @@ from http_service_client import (
     ConfigurationError,
     ConstantBackoff,
     FallbackPolicy,
+    HedgingPolicy,
     MetricsCollector,
     PipelineRegistry,
     RateLimitPolicy,
@@ -29,6 +30,11 @@ from http_service_client import (
 from http_service_client.policies.strategy import Strategy
 from http_service_client.testing import VirtualClock
 from kit.guarded import breaking, retrying
+
+
+def name_of(policy: object) -> str:
+    return type(policy).__name__
+
 
 POLICIES: list[Callable[[], Strategy]] = [
     RetryPolicy,
@@ -97,10 +103,25 @@ def test_a_loop_under_a_circuit_breaker_alone_counts() -> None:
     assert policy.snapshot().consecutive_failures == 1
 
 
-def test_a_policy_that_replaces_results_has_no_loop() -> None:
+@pytest.mark.parametrize(
+    "policy", [ResultCachePolicy(60), FallbackPolicy(value=1), HedgingPolicy(delay=1.0)], ids=name_of
+)
+def test_a_policy_that_replaces_results_has_no_loop(policy: Any) -> None:
     """Alone, as in a pipeline."""
-    with pytest.raises(ConfigurationError, match=r"ResultCachePolicy cannot guard the block of a loop"):
-        ResultCachePolicy(60).attempts()
+    for guard in (policy, ResiliencePipeline(policy)):
+        with pytest.raises(ConfigurationError, match=f"{name_of(policy)} cannot guard the block of a loop"):
+            guard.attempts()
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [ResultCachePolicy(60), FallbackPolicy(value=1), HedgingPolicy(delay=1.0), RetryPolicy()],
+    ids=name_of,
+)
+def test_a_policy_that_repeats_or_replaces_guards_no_block(policy: Any) -> None:
+    """A `with` block runs once, and has no result."""
+    with pytest.raises(ConfigurationError, match=name_of(policy)), ResiliencePipeline(policy):
+        raise AssertionError("entered")
 
 
 def test_a_key_that_does_not_take_the_arguments_is_named() -> None:

@@ -47,6 +47,36 @@ def test_a_function_is_called_once(front_end: FrontEnd) -> None:
     assert policy.snapshot() == (2, 1, 2, 0, 0)
 
 
+def test_a_stale_result_during_a_kept_failure_is_counted_and_recorded(front_end: FrontEnd) -> None:
+    """The function is not called, and the event says why."""
+    clock, events = VirtualClock(), list[Any]()
+    policy = ResultCachePolicy(5.0, stale_on_error=60.0, cache_errors=4.0, clock=clock)
+    outcomes: list[Any] = ["good", ValueError()]
+
+    def function() -> str:
+        outcome = outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return str(outcome)
+
+    guarded = ResiliencePipeline(policy, name="prices", on_event=events.append).apply(
+        front_end.function(function)
+    )
+    results = []
+    for pause in (0.0, 6.0, 3.0):
+        clock.advance(pause)
+        results.append(front_end.run(guarded))
+    assert (results, outcomes) == (["good"] * 3, [])
+    used = [event for event in events if isinstance(event, CacheUsed)]
+    assert [(event.result.value, event.age, event.reason) for event in used] == [
+        ("miss", None, ""),
+        ("stale", 6.0, "ValueError"),
+        ("stale", 9.0, "the function failed lately"),
+    ]
+    shown = policy.snapshot()
+    assert (shown.hits, shown.misses, shown.stale) == (0, 1, 2)
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [

@@ -28,6 +28,19 @@ def test_users_with_credentials_of_their_own_do_not_meet(front_end: FrontEnd, na
     assert (texts, cached.get().text, cached.sends) == (["ann", "bob", "ann"], "-", 3)
 
 
+class Signs:
+    """An auth flow that sends no secret which a cache could know."""
+
+    def auth_flow(self, request: HttpRequest) -> Any:
+        yield request
+
+
+def test_a_call_with_an_auth_flow_does_not_get_what_came_without(front_end: FrontEnd) -> None:
+    """Not even a public response: the flow will add what the cache does not see. So it is the other way round."""
+    cached = Cached(front_end, *(cached_for(60, each, "public") for each in "abc"))
+    assert [cached.get(auth=auth).text for auth in (None, Signs(), None, Signs())] == ["a", "b", "a", "b"]
+
+
 def test_tenants_do_not_meet(front_end: FrontEnd) -> None:
     """`key=` of a call parts the cache, too."""
     cached = Cached(front_end, cached_for(60, "a"), cached_for(60, "b"))

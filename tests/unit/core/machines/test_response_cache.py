@@ -1,0 +1,59 @@
+"""What a cache knows beside its responses: which requests may wait for each other, and what is in doubt."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from http_service_client import MemoryStorage
+from http_service_client.core.machines.caching.response_cache import ResponseCache
+from http_service_client.http.caching.rules import CacheRules
+
+
+def cache_of(*, coalesces: bool = True) -> ResponseCache:
+    return ResponseCache(MemoryStorage(), CacheRules(), coalesces, False, threading.Lock)
+
+
+@pytest.mark.parametrize("coalesces", [True, False])
+def test_equal_requests_wait_for_each_other_until_it_was_in_vain(coalesces: bool) -> None:
+    """A response that could not be shared says so, and one that could be says the opposite."""
+    cache = cache_of(coalesces=coalesces)
+    shared = [cache.is_shared("key")]
+    for was_stored in (True, False, False, True):
+        cache.note_shared("key", was_stored)
+        shared.append(cache.is_shared("key"))
+    assert shared == [known and coalesces for known in (True, True, False, False, True)]
+    assert cache.is_shared("another") is coalesces
+
+
+def test_a_url_is_in_doubt_until_its_responses_are_deleted() -> None:
+    """Then what the storage has may be used again."""
+    cache = cache_of()
+    doubtful = [cache.is_doubtful("key")]
+    for is_done in (False, False, True, True):
+        cache.note_deleted("key", is_done)
+        doubtful.append(cache.is_doubtful("key"))
+    assert doubtful == [False, True, True, False, False]
+    assert not cache.is_doubtful("another")
+
+
+@pytest.mark.parametrize(
+    ("note", "is_known"),
+    [
+        (lambda cache, key: cache.note_shared(key, False), lambda cache, key: not cache.is_shared(key)),
+        (lambda cache, key: cache.note_deleted(key, False), lambda cache, key: cache.is_doubtful(key)),
+    ],
+    ids=["unshared", "in doubt"],
+)
+def test_what_is_known_of_urls_is_bounded(
+    note: Callable[[ResponseCache, str], None], is_known: Callable[[ResponseCache, str], bool]
+) -> None:
+    """The oldest of 4096 is forgotten for a new one."""
+    cache = cache_of()
+    for number in range(4096):
+        note(cache, str(number))
+    assert all(is_known(cache, str(number)) for number in range(4096))
+    note(cache, "new")
+    assert [is_known(cache, key) for key in ("0", "1", "4095", "new")] == [False, True, True, True]
