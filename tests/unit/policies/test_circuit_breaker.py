@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import dataclasses
 from typing import Any
 from unittest.mock import Mock
 
@@ -291,3 +292,21 @@ def test_a_changed_timeout_applies_from_the_next_call_on() -> None:
     guarded(9.0)
     guarded(9.0)
     assert (policy.snapshot().successes, policy.snapshot().failures) == (2, 1)
+
+
+def test_a_policy_shows_its_settings() -> None:
+    """Each by its name, also after a change."""
+    policy = CircuitBreakerPolicy(7, 50.0, 3, timeout=2.5, on_change=print)
+    for _ in range(2):
+        shown = [name for name in settings_of(policy) if hasattr(policy, name)]
+        assert {"failure_threshold", "recovery_timeout", "success_threshold", "timeout", "on_change"} <= set(
+            shown
+        )
+        assert {name: getattr(policy, name) for name in shown} == {
+            name: settings_of(policy)[name] for name in shown
+        }
+        policy.reconfigure(failure_threshold=8, recovery_timeout=51.0, success_threshold=4, timeout=None)
+
+
+def settings_of(policy: CircuitBreakerPolicy) -> dict[str, Any]:
+    return {each.name: getattr(policy.settings, each.name) for each in dataclasses.fields(policy.settings)}

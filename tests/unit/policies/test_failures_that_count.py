@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import pickle
 from collections.abc import Callable
@@ -130,6 +131,32 @@ def test_a_client_judges_by_the_same_settings(
             front_end.request(client, "GET", "https://api.test/")
         seen.append(client.get_circuit_breaker_states()["https://api.test"])
     assert seen == states
+
+
+@pytest.mark.parametrize(
+    "twin_of",
+    [
+        copy.copy,
+        copy.deepcopy,
+        lambda policy: pickle.loads(pickle.dumps(policy)),
+        lambda policy: CircuitBreakerPolicy(failure_threshold=1, is_failure=policy.settings.is_failure),
+    ],
+    ids=["copy", "deepcopy", "pickle", "settings"],
+)
+def test_a_copy_judges_by_the_same_function(
+    twin_of: Callable[[CircuitBreakerPolicy], CircuitBreakerPolicy],
+) -> None:
+    """So does a policy that is made with the function of another one, and one that was reconfigured."""
+    policy = CircuitBreakerPolicy(failure_threshold=1, is_failure=slow_is_a_failure)
+    for each in (policy, twin_of(policy)):
+        each.call(lambda: "fine")
+        assert each.state is CircuitBreakerState.CLOSED
+        each.call(lambda: "slow")
+        assert each.state is CircuitBreakerState.OPEN
+        each.reset()
+        each.reconfigure(window=20.0)
+        each.call(lambda: "slow")
+        assert each.state is CircuitBreakerState.OPEN
 
 
 def test_the_settings_survive_a_pickle() -> None:

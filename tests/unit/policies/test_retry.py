@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from http_service_client import ResiliencePipeline
 from http_service_client.core.machines.retry.backoff import ExponentialBackoff
 from http_service_client.core.machines.retry.conditions import DEFAULT_CONDITIONS, RetryCondition
 from http_service_client.errors import (
@@ -191,3 +192,38 @@ def test_a_predicate_holds_for_a_plain_value(front_end: FrontEnd) -> None:
     conditions = [RetryCondition.on_status_codes([503]), RetryCondition.on_result(lambda value: value != 200)]
     guarded = policy_of(retry_conditions=conditions).apply(front_end.function(lambda: values.pop(0)))
     assert front_end.run(guarded) == 200
+
+
+@pytest.mark.parametrize("is_piped", [False, True], ids=["alone", "in a pipeline"])
+@pytest.mark.parametrize(
+    ("results", "returned", "calls"),
+    [
+        (["busy", "done"], "done", 2),
+        (["busy", "busy", "busy", "done"], "busy", 3),
+        (["done"], "done", 1),
+        (["busy", ConnectionError(), "done"], "done", 3),
+        ([ConnectionError(), "busy", "done"], "done", 3),
+        ([ConnectionError(), "done"], "done", 2),
+    ],
+    ids=str,
+)
+def test_a_result_is_repeated_as_an_error_is(
+    front_end: FrontEnd, results: list[Any], returned: str, calls: int, is_piped: bool
+) -> None:
+    """While a condition holds for it; the last one is returned."""
+    conditions = [
+        RetryCondition.on_result(lambda result: result == "busy"),
+        RetryCondition.on_exceptions([ConnectionError]),
+    ]
+    policy: Any = policy_of(3, *conditions)
+    left = list(results)
+
+    def function() -> str:
+        outcome = left.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return str(outcome)
+
+    guard = ResiliencePipeline(policy) if is_piped else policy
+    assert front_end.run(guard.apply(front_end.function(function))) == returned
+    assert len(results) - len(left) == calls

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -12,8 +13,11 @@ from http_service_client.core.machines.retry.conditions import (
     RetryCondition,
 )
 from http_service_client.errors import (
+    AttemptTimeoutError,
+    ClientClosedError,
     ConfigurationError,
     HttpClientError,
+    ReadTimeoutError,
     SentState,
     TlsVerificationError,
 )
@@ -178,3 +182,27 @@ def test_an_invalid_condition_is_rejected(make: Any) -> None:
     """It is rejected when it is made: the message says what the method takes, and is never a bare TypeError."""
     with pytest.raises(ConfigurationError, match=r"on_\w+ takes"):
         make()
+
+
+@pytest.mark.parametrize(
+    ("outcome", "is_final"),
+    [
+        (failure(AttemptTimeoutError, SentState.ABANDONED), True),  # the disk did not take a block in time
+        (failure(ClientClosedError, SentState.ABANDONED), True),
+        (failure(TlsVerificationError, SentState.NEVER_SENT), True),
+        (failure(ReadTimeoutError), False),
+        (RESET, False),
+    ],
+    ids=short,
+)
+def test_no_condition_would_repeat_what_was_given_up(
+    front_end: FrontEnd, outcome: Any, is_final: bool
+) -> None:
+    """So an explanation names none that would have helped."""
+    policy = RetryPolicy(3, retry_conditions=[RetryCondition.on_status_codes([429])])
+    harness = Harness(front_end, outcome, retry_policy_config=policy, enable_circuit_breaker=False)
+    with suppress(HttpClientError):
+        harness.request("POST")
+    (stopped,) = [event for event in harness.events if isinstance(event, RetryStopped)]
+    assert stopped.decision is not None
+    assert (stopped.decision.is_final, stopped.decision.changes() == ()) == (is_final, is_final)

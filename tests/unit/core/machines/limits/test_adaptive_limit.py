@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -70,6 +71,34 @@ def test_it_grows_while_callers_are_held_up_and_nothing_is_slower() -> None:
     shown = limit.snapshot()
     assert (shown.limit, shown.in_use, shown.waiting) == (50, 0, 0)
     assert shown.latency == shown.baseline == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    ("capacity", "in_dip", "enough"),
+    [
+        (1, False, 10),
+        (2, False, 10),
+        (3, False, 15),
+        (9, False, 45),
+        (10, False, 50),
+        (11, False, 50),
+        (1, True, 5),
+        (3, True, 7),
+        (200, True, 25),
+    ],
+)
+@pytest.mark.parametrize("counter", ["_count", "_refused", "_late"])
+def test_a_window_has_enough_results_for_its_limit(
+    counter: str, capacity: int, in_dip: bool, enough: int
+) -> None:
+    """Five for each permit, ten at least and fifty at most; half of it in a dip, which costs more."""
+    limit = limit_of(FakeClock(wall=WALL))
+    limit._controller = SimpleNamespace(capacity=capacity, dip=in_dip)  # type: ignore[assignment]
+    had_enough = []
+    for count in (enough - 1, enough):
+        setattr(limit, counter, count)
+        had_enough.append(limit._has_enough())
+    assert had_enough == [False, True]
 
 
 @pytest.mark.parametrize("evidence", [REFUSED, LATE])
