@@ -869,4 +869,11 @@ EQUIVALENTS = [
         "if len(found) == 1 and found[0][-1] == name:",
         "of one state, the long way makes the same",
     ),
+    Equivalent(
+        "core/layers/bulkhead.py",
+        "",
+        '_PERMIT: ContextVar[BulkheadPermit | None] = ContextVar("http_service_client.bulkhead", default=None)',
+        '_PERMIT: ContextVar[BulkheadPermit | None] = ContextVar("http_service_client.bulkheadXX", default=None)',
+        "the name of a context variable is only shown in its repr",
+    ),
 ]

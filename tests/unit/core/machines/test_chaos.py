@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from http_service_client import ConfigurationError, ConnectError, HttpRequest, ReadTimeoutError
 from http_service_client.core.machines.chaos import Chaos
 from http_service_client.core.machines.chaos_settings import ChaosSettings, is_killed
+from kit.fakes import LockWithQueue
 
 
 class Of(NamedTuple):
@@ -71,6 +73,20 @@ def test_a_rate_of_one_disturbs_all_and_one_of_zero_none() -> None:
         assert fault is not None
         assert fault.error is ConnectError
         assert fault.latency is None
+
+
+@pytest.mark.parametrize(
+    "stop",
+    [Chaos.disable, lambda chaos: chaos.reconfigure(replace(chaos.settings, enabled=False))],
+    ids=["disable", "enabled=False"],
+)
+def test_chaos_that_was_switched_off_injects_nothing_more(stop: Callable[[Chaos], object]) -> None:
+    """Not into an exchange that was just about to get a fault either."""
+    settings, lock = ChaosSettings(errors=[ConnectError], error_rate=1.0), LockWithQueue()
+    chaos = Chaos(settings, clock=lambda: 0.0, random=lambda: 0.5, lock=lock)  # type: ignore[arg-type]
+    assert chaos.draw(Of("")) is not None
+    lock.first = lambda: stop(chaos)
+    assert chaos.draw(Of("")) is None
 
 
 def test_a_rate_of_zero_injects_nothing_at_the_smallest_number() -> None:
