@@ -876,4 +876,32 @@ EQUIVALENTS = [
         '_PERMIT: ContextVar[BulkheadPermit | None] = ContextVar("http_service_client.bulkheadXX", default=None)',
         "the name of a context variable is only shown in its repr",
     ),
+    Equivalent(
+        "policies/result_cache.py",
+        "",
+        '_LEADING: ContextVar[tuple[Flight[Any], ...]] = ContextVar("http_service_client.leading", default=())',
+        '_LEADING: ContextVar[tuple[Flight[Any], ...]] = ContextVar("http_service_client.leadingXX", default=())',
+        "the name of a context variable is only shown in its repr",
+    ),
+    Equivalent(
+        "policies/blocks.py",
+        "EnteredBlocks.__init__",
+        'self._entered: ContextVar[tuple[B, ...]] = ContextVar("http_service_client.entered", default=())',
+        'self._entered: ContextVar[tuple[B, ...]] = ContextVar("http_service_client.enteredXX", default=())',
+        "the name of a context variable is only shown in its repr",
+    ),
+    Equivalent(
+        "core/nesting.py",
+        "",
+        '_CURRENT: ContextVar[Scope | None] = ContextVar("http_service_client.scope", default=None)',
+        '_CURRENT: ContextVar[Scope | None] = ContextVar("http_service_client.scopeXX", default=None)',
+        "the name of a context variable is only shown in its repr",
+    ),
+    Equivalent(
+        "core/priority.py",
+        "",
+        'AMBIENT_PRIORITY: ContextVar[PriorityBlock | None] = ContextVar("http_service_client.priority", default=None)',
+        'AMBIENT_PRIORITY: ContextVar[PriorityBlock | None] = ContextVar("http_service_client.priorityXX", default=None)',
+        "the name of a context variable is only shown in its repr",
+    ),
 ]

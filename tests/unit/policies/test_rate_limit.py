@@ -85,6 +85,13 @@ def test_settings_are_changed_by_reconfigure_alone() -> None:
         policy.rate = 3  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize(("rate", "per"), [(1e-6, 1.0), (1e9, 1.0), (1.0, 1e6), (1e-3, 1e-12)])
+def test_a_rate_may_be_at_its_bounds(rate: float, per: float) -> None:
+    """A call in eleven days, or a thousand million in a second."""
+    settings = RateLimitPolicy(rate, per=per).settings
+    assert (settings.rate, settings.per) == (rate, per)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
