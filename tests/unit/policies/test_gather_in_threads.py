@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from http_service_client import gather_in_threads
+from http_service_client.policies.gather_in_threads import run_in_threads
 from kit.threads import Held, refuse_threads
 
 
@@ -112,3 +113,24 @@ def test_async_functions_and_coroutines_are_refused() -> None:
     with pytest.raises(TypeError, match=r"await gather\(\.\.\.\)"):
         gather_in_threads([coroutine])
     coroutine.close()
+
+
+def numbers_and_then(last: Any) -> Iterator[Any]:
+    """Two functions, and what is none, or an error."""
+    yield from (lambda: 1, lambda: 2)
+    if isinstance(last, BaseException):
+        raise last
+    yield last
+
+
+@pytest.mark.parametrize(
+    ("last", "kind"),
+    [(ValueError(), ValueError), ("no function", TypeError), (lambda: int("x"), ValueError)],
+    ids=["an iterable that fails", "no function", "a function that fails"],
+)
+def test_those_that_run_are_told_of_the_first_error_once(last: Any, kind: type[Exception]) -> None:
+    """Whether it is one of a function or of the iterable, so that they end."""
+    told: list[str] = []
+    with pytest.raises(kind):
+        run_in_threads(numbers_and_then(last), 2, on_error=lambda: told.append("end"))
+    assert told == ["end"]

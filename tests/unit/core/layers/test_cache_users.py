@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from http_service_client import Cache, ConnectionPoolConfig, CookieJar, HttpRequest, HttpResponse
 from kit.caches import URL, Cached, cached_for, used
 from kit.front_ends import FrontEnd
+from kit.interceptors import on_request
 
 
 def echo(*names: str, **headers: str) -> Any:
@@ -39,6 +41,27 @@ def test_a_call_with_an_auth_flow_does_not_get_what_came_without(front_end: Fron
     """Not even a public response: the flow will add what the cache does not see. So it is the other way round."""
     cached = Cached(front_end, *(cached_for(60, each, "public") for each in "abc"))
     assert [cached.get(auth=auth).text for auth in (None, Signs(), None, Signs())] == ["a", "b", "a", "b"]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"request_interceptors": [on_request(lambda request, context: request)]},
+        {"request_signers": [lambda request, context: None]},
+        {"cookies": True},
+        {"netrc": os.devnull},
+    ],
+    ids=lambda settings: next(iter(settings)),
+)
+def test_a_client_that_adds_something_does_not_get_what_came_without(
+    front_end: FrontEnd, settings: dict[str, Any]
+) -> None:
+    """What it adds may be credentials, which the cache does not see."""
+    cache = Cache(single_user=True)
+    plain = Cached(front_end, cached_for(60, "plain"), cache=cache)
+    adding = Cached(front_end, cached_for(60, "added"), cache=cache, **settings)
+    assert [each.get().text for each in (plain, adding, plain, adding)] == ["plain", "added"] * 2
+    assert (plain.sends, adding.sends) == (1, 1)
 
 
 def test_tenants_do_not_meet(front_end: FrontEnd) -> None:

@@ -185,6 +185,22 @@ def test_a_result_that_is_too_old_is_not_used() -> None:
     assert results.find("key", 65.1, 90.0) is not None
 
 
+def test_the_limits_of_what_is_kept_can_be_changed() -> None:
+    """Those used least lately make room at once, and more fit in later."""
+    results: LastGood[str] = LastGood(3, 100, lock=threading.RLock())
+    for key in "abc":
+        results.keep(key, key, now=0.0, size=10)
+    results.find("a", 0.0, 1.0)
+    results.resize(2, 100)
+    assert [results.find(key, 0.0, 1.0) is not None for key in "abc"] == [True, False, True]
+    results.resize(9, 15)
+    assert (len(results), results.size) == (1, 10)
+    results.resize(9, 100)
+    for key in "defgh":
+        results.keep(key, key, now=0.0, size=10)
+    assert (len(results), results.size) == (6, 60)
+
+
 class Results(RuleBasedStateMachine):
     """Against a model: an ordered dictionary that is trimmed after each step."""
 
