@@ -236,3 +236,27 @@ def test_the_first_success_decides_a_race(hedges: int, outcome: Any, is_decided:
     else:
         assert isinstance(next(other), Send)
         other.close()
+
+
+def test_an_arm_that_comes_too_late_sends_nothing_and_ends_at_once() -> None:
+    """Its layers release what they hold then, and not when the collector finds them."""
+    begun: list[Any] = []
+    ended: list[bool] = []
+
+    def proceed(request: HttpRequest, call: Any) -> Any:
+        begun.append(layers(request))
+        return begun[-1]
+
+    def layers(request: HttpRequest) -> Any:
+        try:
+            yield Send(request, Timeout())
+        finally:
+            ended.append(True)
+
+    stage = Stage()
+    stage.race._proceed = proceed
+    stage.race.is_decided = True
+    with pytest.raises(StopIteration) as stopped:
+        next(stage.race._plan(stage.hedge))
+    assert (stopped.value.value, stage.hedge.sent_at, ended) == (None, None, [True])
+    assert begun, "the test still holds its layers"
