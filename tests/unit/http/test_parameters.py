@@ -10,6 +10,7 @@ import pytest
 from http_service_client.errors import InvalidRequestError
 from http_service_client.http.bodies.encoding import encode_body
 from http_service_client.http.parameters import field_pairs, form_text, query_text
+from kit.fakes import short
 
 
 class Reading(float):
@@ -72,7 +73,7 @@ def test_a_key_is_never_dropped(key: Any, where: str) -> None:
         (range(2), [b"0", b"1"]),
         (NoName.NONE, []),
     ],
-    ids=repr,
+    ids=short,
 )
 def test_each_value_of_several_is_a_pair(value: Any, texts: list[bytes]) -> None:
     """Text and bytes are one value; None is none."""
