@@ -88,6 +88,16 @@ def test_another_request_does_not_get_it(front_end: FrontEnd, other: dict[str, A
     assert harness.request(headers=mine, **ONCE).text == "mine"
 
 
+@pytest.mark.parametrize(
+    ("method", "is_kept"), [("GET", True), ("HEAD", True), ("OPTIONS", False), ("QUERY", False)]
+)
+def test_responses_to_get_and_head_are_kept(front_end: FrontEnd, method: str, is_kept: bool) -> None:
+    """Each for its own method. What a QUERY says depends on its body."""
+    harness = _harness(front_end, _good(), DOWN)
+    statuses = [harness.request(method, **ONCE).status_code for _ in range(2)]
+    assert statuses == [200, 200 if is_kept else DOWN]
+
+
 def test_headers_of_one_call_make_no_difference(front_end: FrontEnd) -> None:
     """They are another's with each call: an id of the request, a trace."""
     harness = _harness(front_end, _good("mine"), DOWN)
