@@ -55,6 +55,21 @@ def test_a_run_has_its_result_and_its_times() -> None:
     assert (run.is_done, run.result, run.error, run.started_at, run.ended_at) == (True, "a", None, 5.0, 7.0)
 
 
+def test_an_instant_is_reached_when_all_that_is_due_has_been_done() -> None:
+    """Whatever comes later: it stays for the next time."""
+
+    def sleeps(seconds: float) -> Plan[float]:
+        yield from Sleep(seconds)
+        return seconds
+
+    simulator = Simulator()
+    runs = [simulator.spawn(sleeps(seconds)) for seconds in (1.0, 10.0, 5.0, 6.0, 2.0)]
+    simulator.run(until=5.0)
+    assert [run.is_done for run in runs] == [True, False, True, False, True]
+    simulator.run()
+    assert [run.result for run in runs] == [1.0, 10.0, 5.0, 6.0, 2.0]
+
+
 def test_time_may_be_advanced_to_an_instant() -> None:
     """What is due by then has happened, what is due later happens when it is its turn."""
     simulator, story = Simulator(), []
