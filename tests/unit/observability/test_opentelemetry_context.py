@@ -516,7 +516,16 @@ class TestFailures:
         with pytest.raises(ConfigurationError, match=message):
             OpenTelemetry(**settings)
 
-    def test_a_misspelt_setting_says_what_to_write(self) -> None:
+    @pytest.mark.parametrize(
+        ("wrong", "right"),
+        [
+            ("tracer", "tracer_provider"),
+            ("provider", "tracer_provider"),
+            ("meter", "meter_provider"),
+            ("propagators", "propagator"),
+        ],
+    )
+    def test_a_misspelt_setting_says_what_to_write(self, wrong: str, right: str) -> None:
         """As everywhere in this package."""
-        with pytest.raises(TypeError, match="it is called tracer_provider"):
-            OpenTelemetry(tracer=None)  # type: ignore[call-arg]
+        with pytest.raises(TypeError, match=f"it is called {right}"):
+            OpenTelemetry(**{wrong: None})  # type: ignore[arg-type]
