@@ -841,7 +841,7 @@ EQUIVALENTS = [
         "requests.sessions is there before it imports requests.adapters; the check is for the type checker",
     ),
     Equivalent(
-        "transports/over_requests/adapter.py",
+        "transports/over_requests/hooked/adapter.py",
         "PooledAdapter.get_connection_with_tls_context",
         'url = split_url(request.url or "")',
         "url = split_url(request.url )",
