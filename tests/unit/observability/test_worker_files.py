@@ -240,9 +240,10 @@ STATES = """
 collector = PrometheusCollector(client)
 get("blocking")
 ends_at = time.monotonic() + 30
-while not samples_so_far("http_client_connections_limit") and time.monotonic() < ends_at:
+while not collector._files._shown and time.monotonic() < ends_at:
     time.sleep(0.01)
-show("http_client_connections_limit")
+with collector._files._lock:  # so that nothing is being written: neither a further file nor this number
+    show("http_client_connections_limit")
 """
 
 
