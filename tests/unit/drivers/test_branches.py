@@ -189,8 +189,15 @@ def test_many_branches_end_in_their_order(drive: Drive) -> None:
     """Each is found when it ends."""
 
     def plan() -> Plan[Any]:
-        left = [Branch(lambda wait=wait: returning(wait, wait)) for wait in (0.06, 0.0, 0.03)]  # type: ignore[misc]
-        found = []
+        found: list[int] = []
+
+        def ending(number: int) -> Plan[int]:
+            yield from Sleep(0.0)
+            while len(found) < number:  # those that end before it
+                yield from Sleep(0.001)
+            return number
+
+        left = [Branch(lambda number=number: ending(number)) for number in (2, 0, 1)]  # type: ignore[misc]
         for branch in left:
             yield from Begin(branch)
         while left:
@@ -199,7 +206,7 @@ def test_many_branches_end_in_their_order(drive: Drive) -> None:
             found.append(left.pop(index).take())
         return found
 
-    assert drive(plan()) == [0.0, 0.03, 0.06]
+    assert drive(plan()) == [0, 1, 2]
 
 
 def test_async_code_in_a_branch_is_cancelled_with_it() -> None:
