@@ -73,7 +73,7 @@ def test_a_cancelled_call_lasted_as_long_as_it_ran() -> None:
     """Its caller gave up: the function takes longer."""
 
     async def scenario() -> Any:
-        clock = VirtualClock()
+        clock = VirtualClock(start=1000.0)
         policy = DeadlineCheckPolicy(min_samples=10, clock=clock)
         pipeline = ResiliencePipeline(policy, clock=clock)
         task = asyncio.ensure_future(pipeline.call_async(asyncio.sleep, 3600))
