@@ -18,6 +18,7 @@ from http_service_client import ConnectionPoolConfig, ConstantBackoff, HttpServi
 from http_service_client.events import CallFinished
 from http_service_client.transports.over_h2.connection import Http2Connection
 from http_service_client.transports.over_h2.pool import Http2Pool
+from http_service_client.transports.over_h2.transport import _Http2
 from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd
 from kit.http2_server import Exchange, Http2Server, NewClient
 from kit.threads import Held
@@ -186,6 +187,26 @@ def test_a_connection_that_is_drained_before_its_first_call_serves_it(
 
     monkeypatch.setattr(Http2Pool, "_connect", connect_and_drain)
     assert front_end.request(http2_client, "GET", http2_server.url + "/").text == "ok"
+    check_is_lost(front_end, http2_server)
+
+
+def test_a_first_call_that_begins_as_the_client_is_closed_leaves_no_connection(
+    front_end: FrontEnd,
+    new_client: NewClient,
+    http2_server: Http2Server,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its connection is not even begun then, so nothing is there yet that could be drained."""
+    http2_server.on("/", ok)
+    begin = _Http2.begin
+
+    def drain_and_begin(self: _Http2, *arguments: Any) -> Any:
+        self.drain()  # as `close` does
+        return begin(self, *arguments)
+
+    monkeypatch.setattr(_Http2, "begin", drain_and_begin)
+    client = new_client({"keep_alive_timeout": 60.0})
+    assert front_end.request(client, "GET", http2_server.url + "/").text == "ok"
     check_is_lost(front_end, http2_server)
 
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import CancelledError
-from functools import partial
 from typing import Any
 
 from ...core.effects import Outcome
@@ -46,15 +45,23 @@ class _Http2:
 
     def __init__(self, settings: TransportSettings) -> None:
         self._settings = settings
-        self.sessions = LoopSessions(partial(Http2Pool, settings, settings.tls.offering(*_ALPN)))
+        self._is_draining = False
+        self.sessions = LoopSessions(self._new_pool)
 
     def takes(self, request: HttpRequest) -> bool:
         """Whether the exchange is for HTTP/2, as far as this side knows."""
         url = request.url
         return url.startswith("https:") and self._settings.proxies.proxy_for(url) is None
 
+    def _new_pool(self) -> Http2Pool:
+        pool = Http2Pool(self._settings, self._settings.tls.offering(*_ALPN))
+        if self._is_draining:  # a first call has begun just before the client was closed
+            pool.drain()
+        return pool
+
     def drain(self) -> None:
         """Have each connection close after the exchanges that use it."""
+        self._is_draining = True
         for pool in self.sessions.all():
             pool.drain()
 
