@@ -848,13 +848,6 @@ EQUIVALENTS = [
         "a prepared request has a URL; the `or` is for the type checker",
     ),
     Equivalent(
-        "transports/over_aiohttp/exchange.py",
-        "Exchange._upload",
-        "self._is_sent = False",
-        "self._is_sent = True",
-        "the line that sends the body sets it again, and an error of that line closes the connection",
-    ),
-    Equivalent(
         "transports/over_aiohttp/hooks.py",
         "is_hooked",
         'return not ( getattr(session, "_request", None) is request and session.__init__ is init '

@@ -188,7 +188,6 @@ class Exchange:
             if body.length == 0 or is_short(body.content):
                 connection.write(request_bytes(request, proxy))
             else:
-                self._is_sent = False
                 is_chunked = "Content-Length" not in request.headers
                 connection.write(head_bytes(request, proxy, is_chunked))
                 self._is_sent = await upload.send(body, is_chunked=is_chunked)

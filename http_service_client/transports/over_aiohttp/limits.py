@@ -66,5 +66,5 @@ class Limits:
 def shorter(one: float | None, other: float | None) -> float | None:
     """The shorter of two durations; None is no limit."""
     if one is None or other is None:
-        return one or other
+        return other if one is None else one
     return min(one, other)

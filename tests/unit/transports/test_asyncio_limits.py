@@ -17,7 +17,15 @@ from kit.front_ends import run_task
 
 @pytest.mark.parametrize(
     ("one", "other", "expected"),
-    [(None, None, None), (2.0, None, 2.0), (None, 2.0, 2.0), (2.0, 3.0, 2.0), (3.0, 2.0, 2.0)],
+    [
+        (None, None, None),
+        (2.0, None, 2.0),
+        (None, 2.0, 2.0),
+        (2.0, 3.0, 2.0),
+        (3.0, 2.0, 2.0),
+        (0.0, None, 0.0),
+        (None, 0.0, 0.0),
+    ],
 )
 def test_the_shorter_of_two_limits_holds(
     one: float | None, other: float | None, expected: float | None
