@@ -454,6 +454,37 @@ def test_a_connection_that_ends_at_once_is_lost_on_each_kind_of_loop(
     in_a_loop(calls(), kind)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+def test_what_a_transport_holds_is_not_sent_yet_on_each_kind_of_loop(
+    certificates: Certificates, kind: str, secure: bool
+) -> None:
+    """TLS has passed all of the upload on to the transport below, which waits for a server that answered early.
+
+    The next request gets another connection: on this one, it would wait for the rest to be read.
+    """
+    requests: list[bytes] = []
+
+    def serve(accepted: socket.socket, is_over: threading.Event) -> None:
+        received = b""
+        while b"\r\n\r\n" not in received:
+            received += accepted.recv(64)
+        requests.append(received)
+        accepted.sendall(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n")
+        is_over.wait(10)
+
+    async def calls() -> None:
+        with served(serve, certificates.server_context() if secure else None, takes=4096) as address:
+            pool = certificates.pool(socket_options=[(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)])
+            async with HttpServiceClient(HttpClientConfig(connection_pool=pool)) as client:
+                for body in (b"x" * 60_000, b""):
+                    url = f"http{'s' * secure}://{address}/"
+                    assert (await client.post_async(url, data=body, timeout=5)).status_code == 413
+
+    in_a_loop(calls(), kind)
+    assert len(requests) == 2
+
+
 # As an error, this warning hangs uvloop.
 @pytest.mark.filterwarnings("ignore:unclosed resource <TCPTransport:ResourceWarning")
 @pytest.mark.parametrize("ending", ["shut down", "closed"])

@@ -1,15 +1,16 @@
 """What the asyncio transport asks of asyncio's transports, sockets, futures and tasks.
 
 What is private to asyncio here: `_ssl_protocol` of a TLS transport, `_transport` of that protocol, `_closed`, `_sock` and
-`max_size` of a transport, `_callbacks` of a future. Each is done without where it is missing, as on uvloop: then the write
-timeout does not see what TLS has passed on already, a socket of a loop that is closed stays open until it is
-garbage-collected, a read takes as many bytes as the loop likes, and a task that has its response runs in the loop's next
-iteration.
+`max_size` of a transport, `_callbacks` of a future. Each is done without where it is missing, as on uvloop: then a socket of a
+loop that is closed stays open until it is garbage-collected, a read takes as many bytes as the loop likes, and a task that has
+its response runs in the loop's next iteration. uvloop's transport below its TLS has no name that Python could use; it is found
+among what the one above refers to. On a loop where neither is found, the write timeout does not see what TLS has passed on.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
@@ -54,13 +55,24 @@ _MOST_PIECES = 8
 
 
 def _raw_transport(transport: Any) -> Any:
-    """The transport below asyncio's TLS, which may be within TLS; None once it is gone.
-
-    Without TLS, or on uvloop, the transport itself.
-    """
+    """The transport below TLS, which may be within TLS; None once it is gone. Without TLS, the transport itself."""
     while (tls := getattr(transport, "_ssl_protocol", transport)) is not transport:
         transport = getattr(tls, "_transport", None)  # a closed transport of TLS has no `_ssl_protocol`
+    while (
+        type(transport).__name__ == "_SSLProtocolTransport"
+        and (below := _below_tls_of_uvloop(transport)) is not None
+    ):
+        transport = below
     return transport
+
+
+def _below_tls_of_uvloop(transport: object) -> Any:
+    for protocol in gc.get_referents(transport):
+        if type(protocol).__name__ == "SSLProtocol":
+            for below in gc.get_referents(protocol):
+                if below is not transport and hasattr(below, "get_write_buffer_size"):
+                    return below
+    return None
 
 
 def write_buffer_size(transport: Any) -> int:

@@ -36,6 +36,15 @@ def over_tls(below: Any, **attributes: Any) -> Any:
     )
 
 
+def over_tls_of_uvloop(below: Any) -> Any:
+    """The same of uvloop, as the collector sees it."""
+    protocol: Any = type("SSLProtocol", (), {"__slots__": ("above", "below")})()
+    members = {"__slots__": ("protocol",), "get_write_buffer_size": lambda self: 5}
+    transport: Any = type("_SSLProtocolTransport", (), members)()
+    transport.protocol, protocol.above, protocol.below = protocol, transport, below
+    return transport
+
+
 @pytest.mark.parametrize(
     ("transport", "size"),
     [
@@ -45,8 +54,14 @@ def over_tls(below: Any, **attributes: Any) -> Any:
         (over_tls(None), 0),
         (SimpleNamespace(_ssl_protocol=None), 0),
         (None, 0),
+        (over_tls_of_uvloop(plain()), 7),
+        (over_tls_of_uvloop(over_tls_of_uvloop(plain())), 7),
+        (over_tls_of_uvloop(None), 5),
     ],
-    ids=["plain", "tls", "tls in tls", "tls without its transport", "closed tls", "none"],
+    ids=[
+        *("plain", "tls", "tls in tls", "tls without its transport", "closed tls", "none"),
+        *("uvloop's tls", "its tls in tls", "without its transport"),
+    ],
 )
 def test_what_is_to_be_written_is_that_of_the_lowest_transport(transport: Any, size: int) -> None:
     """What TLS has passed on waits there. A connection that is gone has nothing to write."""
