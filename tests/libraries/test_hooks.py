@@ -120,6 +120,28 @@ def test_a_blocking_call_imports_no_library(server: LoopbackServer) -> None:
     assert run(CALLS.format(before="", after=""), server.url + "/") == ["204"]
 
 
+def hook_on_import(package: str, module: str, cls: str, method: str) -> str:
+    """A program that has this package wait for the import of a module, and hook into a method of it then."""
+    return textwrap.dedent(f"""
+        import importlib.util, sys, types
+        class Finder:
+            def find_spec(self, name, path, target=None):
+                if name == "{module}":
+                    sys.meta_path.remove(self)
+                    spec = importlib.util.find_spec(name)
+                    execute = spec.loader.exec_module
+                    def exec_module(module):
+                        execute(module)
+                        real = module.{cls}.{method}
+                        module.{cls}.{method} = lambda *given, **options: print("seen") or real(*given, **options)
+                    spec.loader.exec_module = exec_module
+                    return spec
+        Finder.__module__ = "{package}.importer"
+        sys.modules["{package}"] = types.ModuleType("{package}")
+        sys.meta_path.insert(0, Finder())
+    """)
+
+
 @pytest.mark.parametrize(
     ("package", "comes"),
     [("wrapt", "before"), ("ddtrace", "before"), ("newrelic", "before"), ("wrapt", "meanwhile")],
@@ -129,34 +151,13 @@ def test_instrumentation_that_waits_for_the_import_gets_it(
 ) -> None:
     """It hooks in as requests is imported, and sees the first exchange already; of a client that was made before it, too."""
     server.script("/", respond(204))
-    before = f"""
-    import types, importlib.util
-    class Finder:
-        def find_spec(self, name, path, target=None):
-            if name == "requests":
-                sys.meta_path.remove(self)
-                spec = importlib.util.find_spec(name)
-                execute = spec.loader.exec_module
-                def exec_module(module):
-                    execute(module)
-                    real = module.Session.send
-                    module.Session.send = lambda *given, **options: print("seen") or real(*given, **options)
-                spec.loader.exec_module = exec_module
-                return spec
-    Finder.__module__ = "{package}.importer"
-    sys.modules["{package}"] = types.ModuleType("{package}")
-    sys.meta_path.insert(0, Finder())
-    """
-    calls = CALLS.format(before=before if comes == "before" else "", after="")
+    install = "exec(sys.argv[2], {})"
+    calls = CALLS.format(before=install if comes == "before" else "", after="")
     if comes == "meanwhile":
         made = "    with HttpServiceClient() as client:\n"
-        calls = calls.replace(made, made + textwrap.indent(before.rstrip(" "), "    "))
-    assert run(calls, server.url + "/") == [
-        "seen",
-        "204",
-        "requests",
-        "urllib3",
-    ]
+        calls = calls.replace(made, f"{made}        {install}\n")
+    hook = hook_on_import(package, "requests", "Session", "send")
+    assert run(calls, server.url + "/", hook) == ["seen", "204", "requests", "urllib3"]
 
 
 CALLS_ASYNC = """
@@ -168,22 +169,7 @@ CALLS_ASYNC = """
             install()
             print((await client.get_async(sys.argv[1])).status_code)
     def install():
-        import types, importlib.util
-        class Finder:
-            def find_spec(self, name, path, target=None):
-                if name == "aiohttp.client":
-                    sys.meta_path.remove(self)
-                    spec = importlib.util.find_spec(name)
-                    execute = spec.loader.exec_module
-                    def exec_module(module):
-                        execute(module)
-                        real = module.ClientSession._request
-                        module.ClientSession._request = lambda *given, **options: print("seen") or real(*given, **options)
-                    spec.loader.exec_module = exec_module
-                    return spec
-        Finder.__module__ = "wrapt.importer"
-        sys.modules["wrapt"] = types.ModuleType("wrapt")
-        sys.meta_path.insert(0, Finder())
+        exec(sys.argv[2], {{}})
     {before}
     asyncio.run(main())
 """
@@ -196,7 +182,8 @@ def test_instrumentation_of_aiohttp_that_waits_for_the_import_gets_it(
     """It sees the first exchange after it has come. Until then, an asyncio call imports no library."""
     server.script("/", respond(204))
     before = "install()" if comes == "before" else "assert 'aiohttp' not in sys.modules"
-    seen = run(CALLS_ASYNC.format(before=before), server.url + "/")
+    hook = hook_on_import("wrapt", "aiohttp.client", "ClientSession", "_request")
+    seen = run(CALLS_ASYNC.format(before=before), server.url + "/", hook)
     assert seen == (["seen", "204"] * 2 if comes == "before" else ["204", "seen", "204"])
 
 

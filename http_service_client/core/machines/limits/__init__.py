@@ -1,1 +1,1 @@
-"""Limits: how many at once, how many in a time, and what is refused when a service or this process has too much to do."""
+"""Limits: how many at once, how many within a time, and what is refused when a service or this process has too much to do."""
