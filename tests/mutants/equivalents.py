@@ -764,6 +764,20 @@ EQUIVALENTS = [
         "nothing is kept under None",
     ),
     Equivalent(
+        "core/layers/throttle_gate.py",
+        "ThrottleGateLayer.__call__",
+        "if gate is None or not gate.left or call.current.passes_gate:",
+        "if gate is None or call.current.passes_gate:",
+        "a quick look: `_when_open` finds the gate open as well, and goes on at once",
+    ),
+    Equivalent(
+        "core/layers/adaptive_limit.py",
+        "AdaptiveLimitLayer._with_permit",
+        "waited = 0.0",
+        "waited = 1.0",
+        "read only of an attempt that has begun, and its beginning sets it",
+    ),
+    Equivalent(
         "core/layers/hosts.py",
         "HostsOfCall.has_untried",
         "return number is not None and number not in self.tried and self._is_available(number)",

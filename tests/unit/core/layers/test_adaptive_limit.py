@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,12 +19,16 @@ from http_service_client import (
     LoadSheddingPolicy,
     RetryPolicy,
 )
+from http_service_client.core.effects import Acquire
+from http_service_client.core.layers.adaptive_limit import AdaptiveLimitLayer
 from http_service_client.core.machines.limits.adaptive_limit import AdaptiveLimit
+from http_service_client.core.machines.limits.overload import Evidence
 from http_service_client.errors import SentState, TransportError
 from http_service_client.events import RetryStopped, StopReason
 from http_service_client.http.messages import HttpRequest, HttpResponse
+from kit.bulkheads import bulkhead_of, held
 from kit.fakes import ORIGIN, READ_TIMEOUT, REFUSED, RESET, URL, Harness
-from kit.front_ends import FrontEnd
+from kit.front_ends import BlockingFrontEnd, FrontEnd
 from kit.streaming import StreamingTransport
 
 ONCE = {"retry_policy": None}
@@ -191,6 +197,99 @@ def test_a_stream_keeps_its_permit_until_its_body_is_closed(front_end: FrontEnd)
         permits = client._call_builder.origins.get(ORIGIN).adaptive_limit.permits
         assert permits.in_use == 1
     assert permits.in_use == 0
+
+
+def test_a_call_made_while_a_stream_is_open_is_none_of_its_work(front_end: FrontEnd) -> None:
+    """It needs a permit of its own: only a call inside the exchange may use that of the call around it."""
+    policy = AdaptiveLimitPolicy(initial_limit=1, max_limit=1, max_waiting=0)
+    client = front_end.client(
+        config=HttpClientConfig(adaptive_limit=policy), transport=StreamingTransport(b"one", b"two")
+    )
+    with front_end.stream(client, "GET", URL), pytest.raises(ConcurrencyLimitError):
+        front_end.request(client, "GET", URL, **ONCE)
+
+
+def test_ctrl_c_after_an_attempt_costs_no_permit(
+    front_end: FrontEnd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is released before the interruption goes on."""
+
+    def interrupted(permit: object, token: object) -> None:
+        raise KeyboardInterrupt
+
+    harness = harness_of(front_end)
+    monkeypatch.setattr("http_service_client.core.layers.adaptive_limit.leave", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        harness.request()
+    assert limit_of(harness).permits.in_use == 0
+
+
+class Recording:
+    """A limit of one permit that keeps what it is shown."""
+
+    def __init__(self) -> None:
+        self.settings = SimpleNamespace(overloads=None)
+        self.permits = bulkhead_of(max_waiting=1)
+        self.shown: list[Any] = []
+
+    def held_up(self) -> None:
+        self.shown.append("held up")
+
+    def record(self, *result: Any) -> None:
+        self.shown.append(result)
+
+
+def begun(limit: Recording, proceed: Callable[..., Any]) -> Any:
+    """The plan of a call that has waited for 7 s before, and whose attempt begins now."""
+    call = Harness(BlockingFrontEnd(), 200).client._call_builder.build("GET", URL)
+    call.origin_state.adaptive_limit = limit  # type: ignore[assignment]
+    call.current.waited = 7.0
+    return AdaptiveLimitLayer()(proceed, call.request, call)
+
+
+def test_the_wait_for_a_connection_is_no_latency() -> None:
+    """And nor is what the attempt waited for before it had its permit."""
+
+    def proceed(request: HttpRequest, call: Any) -> Any:
+        yield from ()
+        call.current.postpone(3.0, None)
+        return HttpResponse(200)
+
+    limit = Recording()
+    with pytest.raises(StopIteration):
+        next(begun(limit, proceed))
+    assert limit.shown == [(1000.0, Evidence.ANSWERED, 3.0)]
+
+
+def test_a_call_inside_an_exchange_counts_with_it() -> None:
+    """Such as that of an auth flow for a token: it has the permit of the call around it, and is no sample of its own."""
+    limit, ended = Recording(), []
+
+    def inner(request: HttpRequest, call: Any) -> Any:
+        yield from ()
+        ended.append("inner")
+        return HttpResponse(200)
+
+    def proceed(request: HttpRequest, call: Any) -> Any:
+        yield from begun(limit, inner)
+        ended.append("outer")
+        return HttpResponse(503)
+
+    with pytest.raises(StopIteration):
+        next(begun(limit, proceed))
+    assert ended == ["inner", "outer"]
+    assert limit.shown == [(1000.0, Evidence.REFUSED, 0.0)]
+
+
+def test_the_limit_knows_that_a_call_found_no_permit() -> None:
+    """Only then may a larger limit be of use."""
+    limit = Recording()
+    other = held(limit.permits)
+    plan = begun(limit, lambda request, call: iter(()))
+    assert isinstance(next(plan), Acquire)
+    assert limit.shown == ["held up"]
+    plan.close()
+    other.release()
 
 
 def test_each_origin_and_key_has_a_limit_of_its_own(front_end: FrontEnd) -> None:

@@ -30,8 +30,7 @@ from http_service_client import (
     Timeout,
 )
 from http_service_client.core.effects import Outcome, Send, Sleep
-from http_service_client.core.layers.rate_limit import RateLimitLayer, _was_not_sent, wait_for_turn
-from http_service_client.core.layers.throttle_gate import ThrottleGateLayer
+from http_service_client.core.layers.rate_limit import _was_not_sent, wait_for_turn
 from http_service_client.errors import Failure
 from http_service_client.events import LimitRefused, LimitWaited, RetryStopped, StopReason
 from http_service_client.policies import RateLimitSettings
@@ -96,24 +95,6 @@ def test_a_refusal_names_the_limit_of_the_wait(
     harness = Harness(front_end, 200, rate_limit={"rate": 0.1, "max_wait": max_wait})
     harness.request()
     assert words in str(harness.error(RateLimitExceededError, **options))
-
-
-@pytest.mark.parametrize("layer", [RateLimitLayer(lambda: 0.0), ThrottleGateLayer(lambda: 0.5)], ids=short)
-def test_a_call_whose_client_was_closed_waits_for_nothing_else(front_end: FrontEnd, layer: Any) -> None:
-    """The exchange will say what ended it."""
-    harness = Harness(front_end, (429, {"Retry-After": "5"}), rate_limit=RateLimitPolicy(0.1))
-    harness.request(**ONCE)
-    call = harness.client._call_builder.build("GET", "https://api.example.com/", timeout=60.0)
-    call.current.passes_gate = True
-
-    def proceed(request: HttpRequest, call: Any) -> Any:
-        yield from ()
-        return HttpResponse(200)
-
-    with pytest.raises(StopIteration):
-        next(layer(proceed, call.request, call))
-    call.current.passes_gate = False
-    assert isinstance(next(layer(proceed, call.request, call)), Sleep)
 
 
 def test_a_retry_after_a_wait_that_the_end_of_the_client_cut_short_waits_for_nothing_else(

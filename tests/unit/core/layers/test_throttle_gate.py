@@ -17,11 +17,12 @@ from http_service_client import (
 from http_service_client.core.effects import Sleep
 from http_service_client.core.layers.throttle_gate import ThrottleGateLayer
 from http_service_client.core.machines.limits.throttle_gate import ThrottleGate
+from http_service_client.core.timeouts import TIMER_SLACK
 from http_service_client.events import RetryStopped, StopReason, ThrottleRefused, ThrottleWaited
 from http_service_client.http.messages import HttpRequest
 from http_service_client.testing import ScriptedTransport, VirtualClock
 from kit.fakes import URL, Harness
-from kit.front_ends import FrontEnd
+from kit.front_ends import BlockingFrontEnd, FrontEnd
 
 BUSY = (429, {"Retry-After": "5"})
 ONCE: dict[str, Any] = {"retry_policy": False}
@@ -179,22 +180,51 @@ def test_twenty_callers_of_a_service_that_asks_for_a_pause() -> None:
     asyncio.run(main())
 
 
-def test_a_wait_that_the_end_of_the_client_cut_short_is_not_begun_again(front_end: FrontEnd) -> None:
-    """The call goes on, and its exchange says that the client was closed."""
-    harness = Harness(front_end, BUSY, 200)
+@pytest.mark.parametrize(
+    ("early", "is_cut"),
+    [(-0.001, False), (0.0, False), (0.01, False), (TIMER_SLACK, False), (TIMER_SLACK + 0.001, True), (5.0, True)],
+)  # fmt: skip
+def test_only_a_wait_that_the_end_of_the_client_cut_short_is_the_last(early: float, is_cut: bool) -> None:
+    """Timers may be a little early: then the call waits again, if the service has asked for more time meanwhile."""
+    harness = Harness(BlockingFrontEnd(), BUSY)
+    harness.clock.now = 0.0  # where the sums are exact
     harness.request(**ONCE)
-    call = harness.client._call_builder.build("GET", URL, timeout=20.0)
-    outcomes = [HttpResponse(200)]
+    call = harness.client._call_builder.build("GET", URL, timeout=60.0)
 
     def proceed(request: HttpRequest, call: Any) -> Any:
         yield from ()
-        return outcomes.pop()
+        return "begun"
 
-    plan = ThrottleGateLayer(lambda: 0.5)(proceed, call.request, call)
-    assert isinstance(next(plan), Sleep)
-    with pytest.raises(StopIteration):
-        plan.send(None)
-    assert outcomes == []
+    plan = ThrottleGateLayer(lambda: 0.0)(proceed, call.request, call)
+    effect: Any = next(plan)
+    assert effect.seconds == 5.0
+    harness.clock.now += effect.seconds - early
+    harness.state.gate.close(20.0)
+    if is_cut:
+        with pytest.raises(StopIteration) as ended:
+            plan.send(None)
+        assert ended.value.value == "begun"
+    else:
+        assert isinstance(plan.send(None), Sleep)
+        plan.close()
+
+
+@pytest.mark.parametrize(("more", "waits"), [(15.0, True), (15.1, False)])
+def test_all_waits_of_a_call_share_half_of_its_timeout(more: float, waits: bool) -> None:
+    """Pauses that follow each other would otherwise keep it for ever."""
+    harness = Harness(BlockingFrontEnd(), BUSY)
+    harness.request(**ONCE)
+    call = harness.client._call_builder.build("GET", URL, timeout=40.0)
+    plan: Any = ThrottleGateLayer(lambda: 0.0)(lambda request, call: iter(()), call.request, call)
+    harness.clock.now += next(plan).seconds
+    harness.state.gate.close(more)
+    if waits:
+        assert plan.send(None).seconds == pytest.approx(more)
+        plan.close()
+    else:
+        with pytest.raises(StopIteration) as ended:
+            plan.send(None)
+        assert ended.value.value.error_type is ThrottledError
 
 
 def test_a_cancelled_wait_leaves_nothing_behind() -> None:
