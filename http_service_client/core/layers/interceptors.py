@@ -8,9 +8,7 @@ interceptor that raises ends the call: its error reaches the caller and says not
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...errors import (
@@ -34,26 +32,19 @@ __all__ = ["Interceptor", "InterceptorsLayer", "RequestInterceptor", "ResponseIn
 class Interceptor:
     """One method of an interceptor, and its name for messages.
 
-    call: takes a message and the call's context. A plain method runs; for an async one, the result is the
-        effect that runs it.
+    call: takes a message and the call's context. It may be async, or return an awaitable.
     """
 
     __slots__ = ("call", "name")
 
-    def __init__(self, name: str, function: Callable[..., Any]) -> None:
+    def __init__(self, name: str, call: Callable[..., Any]) -> None:
         self.name = name
-        self.call = partial(_invoked, function) if inspect.iscoroutinefunction(function) else function
-
-
-def _invoked(function: Callable[..., Any], subject: HttpRequest | HttpResponse, call: Call) -> Invoke:
-    return Invoke(function, subject, call, timeout=call.remaining())
+        self.call = call
 
 
 def _resolved(result: Any, call: Call) -> Plan[Any]:
-    """Resolve an interceptor's result: perform the effect of an async one, await an awaitable."""
-    if isinstance(result, Invoke):
-        return (yield from result)
-    if not isinstance(result, HttpResponse) and hasattr(type(result), "__await__"):
+    """An interceptor's result; that of an async one is awaited."""
+    if hasattr(type(result), "__await__"):
         return (yield from Invoke(lambda: result, timeout=call.remaining()))
     return result
 
