@@ -76,7 +76,6 @@ class CompressionLayer:
             return None
         packed = request.copy()
         packed.body = smaller
-        packed.headers.pop("Content-Length", None)
         packed.headers["Content-Encoding"] = self._coding
         packed.headers["Content-Length"] = str(smaller.length)
         return packed
