@@ -73,6 +73,25 @@ def test_a_timeout_that_ends_within_the_slack_of_timers_is_the_deadline_s(front_
     harness.error(DeadlineExceededError, total_timeout=DEADLINE, retry_policy=None)
 
 
+def test_an_attempt_without_a_timeout_ends_with_the_deadline(front_end: FrontEnd) -> None:
+    """The exchange has what is left of it."""
+    harness = Harness(front_end)
+    harness.request(timeout=None, total_timeout=DEADLINE)
+    assert [timeout.total for timeout in harness.transport.timeouts] == [DEADLINE]
+
+
+def test_an_error_that_names_the_deadline_already_stays(front_end: FrontEnd) -> None:
+    """It says more: what the call was waiting for."""
+
+    def late(request: Any) -> Failure:
+        harness.clock.now += DEADLINE
+        return Failure(DeadlineExceededError, "the deadline expired in a queue", SentState.NEVER_SENT)
+
+    harness = Harness(front_end, late)
+    error = harness.error(DeadlineExceededError, total_timeout=DEADLINE, retry_policy=None)
+    assert str(error) == "the deadline expired in a queue"
+
+
 def test_a_response_just_before_the_deadline_is_a_response(front_end: FrontEnd) -> None:
     """However little time is left to use it."""
 

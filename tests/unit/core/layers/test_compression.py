@@ -10,12 +10,19 @@ from typing import Any
 
 import pytest
 
-from http_service_client import ConnectionLostError, ConnectionPoolConfig, HttpResponse
+from http_service_client import (
+    AttemptTimeoutError,
+    ConnectionLostError,
+    ConnectionPoolConfig,
+    HttpResponse,
+    SentState,
+)
+from http_service_client.core.effects import TIMED_OUT, Work
 from http_service_client.core.layers import compression as request_compression
 from http_service_client.http.content_codings.compression import compress, may_compress
 from http_service_client.http.messages import HttpRequest
-from kit.fakes import RESET, Harness
-from kit.front_ends import FrontEnd
+from kit.fakes import RESET, URL, Harness
+from kit.front_ends import BlockingFrontEnd, FrontEnd
 
 LONG = b"order " * 500
 NO_RETRIES = {"enable_retry_policy": False}
@@ -84,6 +91,30 @@ def test_a_long_body_is_compressed_outside_the_event_loop(
     assert [encoding for encoding, _, _ in sent(it)] == ["gzip"]
     is_here = threads == [threading.current_thread()]
     assert is_here is (is_in_the_loop or front_end.name == "blocking")
+
+
+@pytest.mark.parametrize(("left", "limit"), [(None, None), (3.0, 3.0)])
+def test_compressing_a_long_body_ends_with_the_attempt(left: float | None, limit: float | None) -> None:
+    """A thread may take longer than the attempt has. Nothing is sent then."""
+    it = harness(BlockingFrontEnd())
+    call = it.client._call_builder.build("POST", URL, data=bytes(64 * 1024 + 1))
+    call.current.expires_at = None if left is None else it.clock.now + left
+    layer = request_compression.CompressionLayer(it.client._call_builder.origins, 1, "gzip")
+    plan: Any = layer(lambda request, call: iter(()), call.request, call)
+    effect = next(plan)
+    assert (type(effect), effect.timeout) == (Work, limit)
+    with pytest.raises(StopIteration) as ended:
+        plan.send(TIMED_OUT)
+    failure = ended.value.value
+    assert (failure.error_type, failure.sent_state) == (AttemptTimeoutError, SentState.NEVER_SENT)
+
+
+@pytest.mark.parametrize(("size", "coding"), [(99, None), (100, "gzip")])
+def test_a_short_body_is_sent_as_it_is(front_end: FrontEnd, size: int, coding: str | None) -> None:
+    """Also if it would become shorter: that is not worth the work."""
+    it = harness(front_end)
+    it.request("POST", data=bytes(size))
+    assert [given for given, _, _ in sent(it)] == [coding]
 
 
 def test_a_failure_causes_no_fallback(front_end: FrontEnd) -> None:

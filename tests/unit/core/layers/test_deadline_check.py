@@ -29,7 +29,7 @@ from http_service_client import (
     deadline,
 )
 from http_service_client.core.call import Attempt
-from http_service_client.core.layers.deadline_check import DeadlineCheckLayer, LatencyLayer
+from http_service_client.core.layers.deadline_check import DeadlineCheckLayer, LatencyLayer, record_refusal
 from http_service_client.events import DeadlineRefused, RetryStopped, StopReason
 from http_service_client.http.messages import HttpRequest
 from http_service_client.testing import Late, ScriptedTransport, VirtualClock, late
@@ -114,6 +114,18 @@ def test_an_attempt_that_could_hardly_end_in_time_is_not_begun(bench: Bench) -> 
     )
     copied = pickle.loads(pickle.dumps(error))
     assert (type(copied), str(copied), copied.median) == (DeadlineTooShortError, str(error), error.median)
+
+
+@pytest.mark.parametrize(("known", "median"), [(1.5, 1.5), (None, 0.0)])
+def test_a_refusal_names_the_median(known: float | None, median: float) -> None:
+    """0 if it has been forgotten meanwhile, on another thread."""
+    recorded: list[Any] = []
+    check: Any = SimpleNamespace(latencies=SimpleNamespace(quantile={0.5: known}.__getitem__))
+    subject: Any = SimpleNamespace(
+        attempt=2, elapsed=lambda: 0.25, record=recorded.append, call_id="id", call_name="name"
+    )
+    assert record_refusal(subject, check, "key", 3.0, 1.0) == median
+    assert recorded == [DeadlineRefused(0.25, 2, "key", 1.0, median, 3.0, "id", "name")]
 
 
 def test_a_saved_attempt_is_counted(bench: Bench) -> None:

@@ -84,14 +84,14 @@ def test_an_interceptor_class_is_instantiated_once(front_end: FrontEnd) -> None:
     assert len(instances) == 1
 
 
-def test_an_interceptor_without_its_method_is_named(front_end: FrontEnd) -> None:
+@pytest.mark.parametrize(
+    ("base", "side"), [(RequestInterceptor, "request"), (ResponseInterceptor, "response")]
+)
+def test_an_interceptor_without_its_method_is_named(front_end: FrontEnd, base: type, side: str) -> None:
     """The error names the subclass and the method that it must define."""
-
-    class Forgetful(RequestInterceptor):
-        pass
-
-    with pytest.raises(NotImplementedError, match="Forgetful must define intercept_request"):
-        Harness(front_end, request_interceptors=[Forgetful]).request()
+    forgetful = type("Forgetful", (base,), {})
+    with pytest.raises(NotImplementedError, match=f"Forgetful must define intercept_{side}"):
+        Harness(front_end, **{f"{side}_interceptors": [forgetful]}).request()
 
 
 @pytest.mark.parametrize("item", [object(), object, "Class", 3, None])
