@@ -18,8 +18,9 @@ from http_service_client import (
     UnsafeRedirectError,
 )
 from http_service_client.errors import Failure
+from http_service_client.events import RedirectFollowed
 from http_service_client.testing import ScriptedTransport
-from kit.fakes import READ_TIMEOUT, REFUSED, Harness, short
+from kit.fakes import ORIGIN, READ_TIMEOUT, REFUSED, URL, Harness, short
 from kit.front_ends import FrontEnd
 
 RETRIES = {"retry_policy_config": RetryPolicy(3, ConstantBackoff(0.1, jitter="none"))}
@@ -94,11 +95,51 @@ def test_two_different_locations_are_not_followed(front_end: FrontEnd) -> None:
     assert Harness(front_end, (302, [("Location", "/b"), ("Location", "/b")]), 200).request().is_success
 
 
-def hops(content: bytes, last: bytes, padding: str = "") -> ScriptedTransport:
+@pytest.mark.parametrize(("status", "method"), [(302, "GET"), (307, "POST")])
+def test_each_hop_is_an_event(front_end: FrontEnd, status: int, method: str) -> None:
+    """With where it leads, less its secrets, and with the method that is sent there."""
+    harness = Harness(front_end, (status, {"Location": "https://b.test/x?token=s3cret"}), 200)
+    harness.request("POST")
+    event = harness.events[0]
+    url = "https://b.test/x?token=***"
+    assert event == RedirectFollowed(0.0, 1, ORIGIN, status, method, url, call_id=event.call_id)
+
+
+def test_the_requests_of_hops_are_marked_once_they_have_left_the_origin(front_end: FrontEnd) -> None:
+    """No credentials go there, and not to where the other origin sends them back."""
+    calls: list[Any] = []
+    there, back = (302, {"Location": "https://b.test/"}), (302, {"Location": URL})
+    harness = Harness(
+        front_end, to(302), there, back, 200, on_exchange=lambda request, outcome, call: calls.append(call)
+    )
+    harness.request()
+    assert [request.left_origin for request in harness.transport.sent] == [False, False, True, True]
+    assert [hop.url for hop in calls[0].hops] == [f"{ORIGIN}/next", "https://b.test/", URL]
+
+
+@pytest.mark.parametrize(("count", "follows"), [(0, False), (1, True), (5, True)])
+def test_a_request_knows_whether_a_redirect_of_it_is_followed(
+    front_end: FrontEnd, count: int, follows: bool
+) -> None:
+    """Nobody reads the body of such a redirect, so that a broken one is no failure."""
+    harness = Harness(front_end, allowed_redirect_count=count)
+    harness.request()
+    assert [request.follows_redirects for request in harness.transport.sent] == [follows]
+
+
+def test_a_redirect_that_drops_the_body_may_follow_a_stream(front_end: FrontEnd) -> None:
+    """The body is not needed again, unlike after a 307."""
+    harness = Harness(front_end, to(303), 200)
+    assert harness.request("POST", data=iter([b"a"])).status_code == 200
+    error = Harness(front_end, to(307)).error(UnsafeRedirectError, "POST", data=iter([b"a"]))
+    assert "it was a stream and is consumed" in str(error)
+
+
+def hops(content: bytes, last: bytes, padding: str = "", status: int = 200) -> ScriptedTransport:
     """Three redirects and the response to which they lead."""
     there = {"Location": "/next", "X-Padding": padding}
     hop = HttpResponse(302, headers=there, content=content)
-    return ScriptedTransport([hop, hop, hop, HttpResponse(200, content=last)])
+    return ScriptedTransport([hop, hop, hop, HttpResponse(status, content=last)])
 
 
 @pytest.mark.parametrize(
@@ -150,14 +191,15 @@ def test_a_timeout_after_a_redirect_names_the_limit_of_all_hops(
 
 
 def test_the_responses_before_a_stream_share_the_limit_of_one(front_end: FrontEnd) -> None:
-    """The stream itself has a limit of its own."""
+    """The stream itself has a limit of its own; an error response is read whole, and has none."""
     config = {"max_response_size": 1000}
     client = front_end.client(transport=hops(bytes(200), bytes(900)), **config)
     with front_end.stream(client, "GET", "http://h/") as response:
         assert len(response.read()) == 900
-    client = front_end.client(transport=hops(bytes(600), bytes(900)), **config)
-    with (
-        pytest.raises(ResponseTooLargeError, match="with its redirects"),
-        front_end.stream(client, "GET", "http://h/"),
-    ):
-        pass
+    for transport in (hops(bytes(600), bytes(900)), hops(bytes(200), bytes(900), status=404)):
+        client = front_end.client(transport=transport, **config)
+        with (
+            pytest.raises(ResponseTooLargeError, match="with its redirects"),
+            front_end.stream(client, "GET", "http://h/"),
+        ):
+            pass
