@@ -266,7 +266,7 @@ class TokensLayer:
 
     def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
         source = call.options.auth
-        if source is not None and isinstance(getattr(source, "cache", None), TokenCache):
+        if isinstance(getattr(source, "cache", None), TokenCache):
             found = yield from self._tokens.get(TokenNeeded(source), call)  # type: ignore[arg-type]  # it has a cache
             if isinstance(found, Failure):
                 return found
