@@ -778,6 +778,13 @@ EQUIVALENTS = [
         "read only of an attempt that has begun, and its beginning sets it",
     ),
     Equivalent(
+        "core/layers/tokens.py",
+        "Tokens.get",
+        "if is_new and fetch is not None:",
+        "if is_new :",
+        "a new one is a fetch; the check is for the type checker",
+    ),
+    Equivalent(
         "core/layers/hosts.py",
         "HostsOfCall.has_untried",
         "return number is not None and number not in self.tried and self._is_available(number)",

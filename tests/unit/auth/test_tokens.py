@@ -23,6 +23,7 @@ from http_service_client import (
     TokenError,
 )
 from http_service_client.auth import BearerToken, OAuth2ClientCredentials
+from http_service_client.core.outcomes import already_closed
 from http_service_client.events import TokenAwaited
 from kit.fakes import READ_TIMEOUT, REFUSED, URL, Harness
 from kit.front_ends import FrontEnd
@@ -255,6 +256,12 @@ def test_a_token_service_that_cannot_be_reached_fails_the_call(front_end: FrontE
     assert cause.timeline is not None
     assert cause.explain().count("attempt 3")
     assert error.sent_state is SentState.NEVER_SENT
+
+
+def test_a_client_that_is_closed_during_the_token_request_says_so(front_end: FrontEnd) -> None:
+    """It is no fault of the token service."""
+    client = harness(front_end, Service(already_closed()))
+    assert client.error(ClientClosedError).sent_state is SentState.NEVER_SENT
 
 
 def test_an_error_of_oauth_is_shown(front_end: FrontEnd) -> None:

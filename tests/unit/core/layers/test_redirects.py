@@ -10,15 +10,22 @@ import pytest
 from http_service_client import (
     AttemptTimeoutError,
     ConstantBackoff,
+    HttpRequest,
     HttpResponse,
+    HttpServiceClient,
+    ReadTimeoutError,
     ResponseTooLargeError,
     RetryPolicy,
     SentState,
     TransportError,
     UnsafeRedirectError,
 )
+from http_service_client.core.call import Call
+from http_service_client.core.effects import Outcome, Plan
+from http_service_client.core.layers.redirects import RedirectsLayer
 from http_service_client.errors import Failure
 from http_service_client.events import RedirectFollowed
+from http_service_client.http.secret_names import SECRET_NAMES
 from http_service_client.testing import ScriptedTransport
 from kit.fakes import ORIGIN, READ_TIMEOUT, REFUSED, URL, Harness, short
 from kit.front_ends import FrontEnd
@@ -135,6 +142,14 @@ def test_a_redirect_that_drops_the_body_may_follow_a_stream(front_end: FrontEnd)
     assert "it was a stream and is consumed" in str(error)
 
 
+@pytest.mark.parametrize("location", ["ftp://b.test/", "http://[", "http://b.test:x/"])
+def test_a_redirect_to_what_is_no_address_is_reported(front_end: FrontEnd, location: str) -> None:
+    """By the error of all redirects that must not be followed, with the response."""
+    harness = Harness(front_end, (302, {"Location": location}), 200)
+    error = harness.error(UnsafeRedirectError)
+    assert (harness.sends, error.response.status_code) == (1, 302)
+
+
 def hops(content: bytes, last: bytes, padding: str = "", status: int = 200) -> ScriptedTransport:
     """Three redirects and the response to which they lead."""
     there = {"Location": "/next", "X-Padding": padding}
@@ -173,20 +188,35 @@ def test_the_responses_of_a_call_share_the_limit_of_one(
     assert len(transport.sent) == exchanges
 
 
+def test_a_response_without_redirects_is_not_limited_again() -> None:
+    """The exchange has done that, and what comes from elsewhere may be larger."""
+    response = HttpResponse(200, content=bytes(11))
+
+    def proceed(request: HttpRequest, call: Call) -> Plan[Outcome]:
+        return response
+        yield
+
+    call = HttpServiceClient()._call_builder.build("GET", URL)
+    with pytest.raises(StopIteration) as ended:
+        next(RedirectsLayer(SECRET_NAMES, 10)(proceed, call.request, call))
+    assert ended.value.value is response
+
+
 @pytest.mark.parametrize(
-    ("before", "message"),
+    ("before", "kind", "message"),
     [
-        ([], "GET: nothing arrived for 2 s"),
-        ([to(307)], "GET within 10 s"),
+        ([], AttemptTimeoutError, "GET: nothing arrived for 2 s"),
+        ([to(307)], AttemptTimeoutError, "GET within 10 s"),
+        ([to(307)], ReadTimeoutError, "GET: nothing arrived for 2 s"),
     ],
-    ids=["no redirect", "redirect"],
+    ids=["no redirect", "redirect", "another limit"],
 )
 def test_a_timeout_after_a_redirect_names_the_limit_of_all_hops(
-    front_end: FrontEnd, before: list[Any], message: str
+    front_end: FrontEnd, before: list[Any], kind: type[TransportError], message: str
 ) -> None:
-    """What was left of it for the last hop is no setting of the caller's."""
-    cut = Failure(AttemptTimeoutError, "GET: nothing arrived for 2 s", SentState.MAYBE_PROCESSED)
-    error = Harness(front_end, *before, cut).error(AttemptTimeoutError, timeout=10.0, retry_policy=None)
+    """What was left of it for the last hop is no setting of the caller's. That of a read is its own."""
+    cut = Failure(kind, "GET: nothing arrived for 2 s", SentState.MAYBE_PROCESSED)
+    error = Harness(front_end, *before, cut).error(kind, timeout=10.0, retry_policy=None)
     assert str(error).partition(";")[0] == message
 
 

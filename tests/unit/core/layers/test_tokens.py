@@ -8,16 +8,25 @@ from typing import Any
 
 import pytest
 
-from http_service_client import HttpRequest, HttpResponse, SentState, Timeout, TokenError
+from http_service_client import (
+    ClientClosedError,
+    HttpRequest,
+    HttpResponse,
+    SentState,
+    Timeout,
+    TokenError,
+)
 from http_service_client.core.call import Call, CallOptions
-from http_service_client.core.effects import Plan, Send, Sleep
+from http_service_client.core.effects import Acquire, Plan, Send, Sleep, Start
 from http_service_client.core.layers.tokens import Fetched, TokenNeeded, TokenRequests, Tokens, no_token
 from http_service_client.core.machines.caching.token_cache import Token, TokenCache
 from http_service_client.core.machines.limits.semaphore import FairSemaphore
 from http_service_client.core.origins import OriginState
+from http_service_client.core.outcomes import already_closed
 from http_service_client.drivers.locks import ForkSafeLock
 from http_service_client.drivers.simulator import Run, Simulator
 from http_service_client.errors import DeadlineExceededError, Failure
+from http_service_client.events import TokenAwaited
 from kit.fakes import ORIGIN, URL
 
 FETCH = 1.0  # seconds
@@ -257,3 +266,118 @@ def test_a_simulated_fetch_may_send_requests() -> None:
     run = callers.caller(1.0)
     simulator.run()
     assert (run.result.value, run.ended_at, sent) == ("200", 3.0, [1.0])
+
+
+def test_a_caller_whose_token_was_refused_waits_for_another() -> None:
+    """It was valid, and nobody would have fetched another."""
+    callers = Callers()
+    first = callers.caller(0.0)
+    callers.simulator.run(until=2.0)
+    first.result.is_accepted = True
+    again = callers.caller(0.0, refused=first.result)
+    callers.simulator.run()
+    assert (again.result.value, again.ended_at) == ("t2", 3.0)
+
+
+class Awaiting:
+    """A caller that waits from 2.0 s on for a fetch, which somebody else began unless `is_own`, step by step."""
+
+    def __init__(self, is_own: bool = False, deadline: float | None = None) -> None:
+        self.callers = callers = Callers()
+        callers.simulator.run(until=2.0)
+        self.cache = callers.source.cache
+        if not is_own:
+            self.cache.look_up(2.0, 2.0)
+        self.fetch: Any = self.cache._fetch
+        self.call = callers.call(deadline)
+        self.call.current.expires_at = 7.0
+        self.plan: Any = callers.tokens.get(TokenNeeded(callers.source), self.call)
+        self.effect = next(self.plan)
+        if is_own:
+            assert isinstance(self.effect, Start)
+            self.fetch = self.cache._fetch
+            self.effect = self.plan.send(True)
+        assert isinstance(self.effect, Acquire)
+
+    def end(self, was_woken: bool = True) -> Any:
+        """What the caller gets when its wait ends now."""
+        with pytest.raises(StopIteration) as ended:
+            self.plan.send(was_woken)
+        return ended.value.value
+
+    @property
+    def waits(self) -> list[tuple[float, str | None]]:
+        """Those in the timeline."""
+        return [(event.waited, event.error) for event in self.call.events if isinstance(event, TokenAwaited)]
+
+
+CLOSED = already_closed()
+
+
+@pytest.mark.parametrize(
+    ("result", "error"),
+    [(Token("t", None, 0.0, 0.0), None), (Failure(TokenError, "no", SentState.NEVER_SENT), "TokenError")],
+)
+@pytest.mark.parametrize("is_own", [True, False])
+def test_a_wait_is_recorded_whatever_came_of_it(is_own: bool, result: Any, error: str | None) -> None:
+    """And the attempt does not pay for it."""
+    one = Awaiting(is_own)
+    one.callers.simulator.run(until=3.5)
+    one.cache.finish(one.fetch, result, 3.5)
+    assert one.end() is result
+    assert one.waits == [(1.5, error)]
+    assert one.call.current.expires_at == 8.5
+
+
+def test_a_fetch_that_ended_with_another_client_is_begun_again() -> None:
+    """Its caller is not closed, and gets a token: from a fetch of its own, or from one that was quicker."""
+    one = Awaiting()
+    one.cache.finish(one.fetch, CLOSED, 2.0)
+    assert isinstance(one.plan.send(True), Start)
+    one.plan.close()
+
+    one = Awaiting()
+    one.cache.finish(one.fetch, CLOSED, 2.0)
+    _, other, _ = one.cache.look_up(2.0, 2.0)
+    assert other is not None
+    one.cache.finish(other, Token("t", None, 2.0, 2.0), 2.0)
+    assert one.end().value == "t"
+    assert one.waits == [(0.0, None)]
+
+
+@pytest.mark.parametrize("is_own", [True, False])
+def test_a_caller_that_its_own_client_s_end_wakes_gets_no_token(is_own: bool) -> None:
+    """The fetch may go on for other clients. The caller leaves its queue."""
+    one = Awaiting(is_own)
+    outcome = one.end()
+    assert (outcome.error_type, one.fetch.is_over._waiting) == (ClientClosedError, {})
+    assert one.waits == [(0.0, "ClientClosedError")]
+
+
+def test_a_fetch_that_the_end_of_its_client_cut_short_fails_its_own_caller() -> None:
+    """It is not begun again: this client sends nothing any more."""
+    one = Awaiting(is_own=True)
+    one.cache.finish(one.fetch, CLOSED, 2.0)
+    assert one.end() is CLOSED
+
+
+@pytest.mark.parametrize(
+    ("deadline", "error"), [(19.9, DeadlineExceededError), (20.0, TokenError), (20.1, TokenError)]
+)
+def test_a_wait_ends_with_the_lease_or_the_deadline(deadline: float, error: type) -> None:
+    """Whichever is earlier is to blame; of both at once, the fetch."""
+    one = Awaiting(is_own=True, deadline=deadline)
+    assert one.effect.timeout == min(deadline, 20.0)
+    assert one.end(was_woken=False).error_type is error
+
+
+def test_a_fetch_whose_start_is_interrupted_is_for_others_to_begin() -> None:
+    """They do not wait for its lease to end."""
+    callers = Callers()
+    plan = callers.tokens.get(TokenNeeded(callers.source), callers.call())
+    assert isinstance(next(plan), Start)
+    with pytest.raises(KeyboardInterrupt):
+        plan.throw(KeyboardInterrupt())
+    other = callers.caller(0.0)
+    callers.simulator.run()
+    assert (other.result.value, other.ended_at) == ("t1", FETCH)
