@@ -6,7 +6,7 @@ import math
 from collections.abc import Container
 from typing import TYPE_CHECKING
 
-from ...errors import CallRefusedError, CircuitOpenError, Failure, SentState
+from ...errors import CallRefusedError, CircuitOpenError, Failure
 from ...events import HostChanged
 from ...http.messages import HttpRequest
 from ..effects import Outcome, Plan
@@ -115,7 +115,7 @@ def _at_hosts(proceed: Handler, request: HttpRequest, call: Call, hosts: CallHos
         outcome = yield from proceed(hosts.send_to(number, request, call), call)
         if not isinstance(outcome, Failure) or not issubclass(outcome.error_type, CallRefusedError):
             return outcome
-        if outcome.sent_state is not SentState.NEVER_SENT or hosts.is_pointless(outcome):
+        if hosts.is_pointless(outcome):
             return outcome
         hosts.tried.remove(number)
         refused.append(number)
