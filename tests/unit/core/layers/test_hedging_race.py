@@ -164,12 +164,12 @@ def test_all_arms_have_the_correlation_id_of_the_call() -> None:
 def test_an_abandoned_arm_records_nothing_more() -> None:
     """What it still does is no part of the call's story."""
     stage = Stage()
-    event = ThrottleWaited(0.0, 1, ORIGIN, 1.0)
-    stage.hedge.call.record(event)
+    before, after = (ThrottleWaited(at, 1, ORIGIN, 1.0) for at in (0.0, 9.0))
+    stage.hedge.call.record(before)
     stage.hedge.branch = SimpleNamespace(cancel=lambda: None)
     stage.hedge.abandon()
-    stage.hedge.call.record(event)
-    assert stage.call.events == [event]
+    stage.hedge.call.record(after)
+    assert stage.call.events == [before]
 
 
 def test_the_budget_of_the_call_pays_for_hedges() -> None:
@@ -236,6 +236,45 @@ def test_the_first_success_decides_a_race(hedges: int, outcome: Any, is_decided:
     else:
         assert isinstance(next(other), Send)
         other.close()
+
+
+def test_an_arm_is_sent_when_its_first_exchange_begins() -> None:
+    """The hop of a redirect is part of the time that it takes."""
+
+    def proceed(request: HttpRequest, call: Any) -> Any:
+        yield Send(request, Timeout())
+        stage.harness.clock.now += 3.0
+        yield Send(request, Timeout())
+
+    stage = Stage()
+    stage.race._proceed = proceed  # type: ignore[assignment]
+    plan: Any = stage.race._plan(stage.hedge)
+    next(plan)
+    began_at = stage.harness.clock.now
+    plan.send(None)
+    assert stage.hedge.sent_at == began_at
+    plan.close()
+
+
+def test_the_layers_of_an_arm_learn_how_it_was_ended() -> None:
+    """They get the error itself, as they do without hedging."""
+    seen: list[BaseException] = []
+
+    def proceed(request: HttpRequest, call: Any) -> Any:
+        try:
+            yield Send(request, Timeout())
+        except BaseException as error:
+            seen.append(error)
+            raise
+
+    stage = Stage()
+    stage.race._proceed = proceed  # type: ignore[assignment]
+    plan: Any = stage.race._plan(stage.hedge)
+    next(plan)
+    error = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        plan.throw(error)
+    assert seen == [error]
 
 
 def test_an_arm_that_comes_too_late_sends_nothing_and_ends_at_once() -> None:

@@ -206,6 +206,15 @@ def test_if_all_refuse_the_error_is_of_the_one_that_is_over_first(bench: Bench) 
     assert [event.key for event in error.timeline if type(event).__name__ == "CircuitRefused"] == [A, B]
 
 
+@pytest.mark.parametrize("circuit_breaker", [None, False, CircuitBreakerPolicy()])
+def test_a_limit_of_one_host_sends_calls_to_the_next(front_end: FrontEnd, circuit_breaker: Any) -> None:
+    """Each origin has a limit of its own, also for a call that brings its circuit breaker."""
+    bench = Bench(front_end, rate_limit={"rate": 0.1, "max_wait": 0.0})
+    for _ in range(2):
+        assert bench.request(circuit_breaker=circuit_breaker).attempts == 1
+    assert bench.hosts == "ab"
+
+
 def test_a_gate_is_waited_for_when_no_other_host_takes_the_call(bench: Bench) -> None:
     """The second host is down; the first one asks for a pause that the call may wait for, and another may not."""
     bench.down(B)
@@ -342,7 +351,8 @@ def test_a_circuit_that_the_call_brings_is_that_of_all_hosts(bench: Bench) -> No
     """It refuses the call, wherever it goes."""
     policy = CircuitBreakerPolicy(failure_threshold=1, recovery_timeout=10.0)
     policy.isolate()
-    bench.error(CircuitOpenError, circuit_breaker=policy)
+    error = bench.error(CircuitOpenError, circuit_breaker=policy)
+    assert [event.name for event in error.timeline] == ["circuit_refused", "call_finished"], "it is asked once"
     assert bench.hosts == ""
     bench.down(A)
     for _ in range(4):
