@@ -18,12 +18,15 @@ from http_service_client import (
     HttpResponse,
     HttpServiceClient,
     RetryPolicy,
+    SentState,
     ThrottledError,
 )
+from http_service_client.core.layers.hosts import HostsLayer
 from http_service_client.core.machines.deadline_check import DeadlineCheckSettings
 from http_service_client.events import AttemptFinished, HostChanged, RetryScheduled
 from http_service_client.http.messages import HttpRequest
 from http_service_client.testing import ScriptedTransport, VirtualClock
+from kit.fakes import failure
 from kit.front_ends import FrontEnd
 
 A, B, C = (f"https://{name}.example.com" for name in "abc")
@@ -268,16 +271,51 @@ def test_a_call_with_a_circuit_of_its_own_does_not_ask_those_of_the_hosts(bench:
     assert bench.hosts == "baa"
 
 
+def test_a_circuit_that_refuses_nothing_sends_calls_to_its_host(front_end: FrontEnd) -> None:
+    """It is open for its metrics alone."""
+    bench = Bench(front_end, circuit_breaker_config={"failure_threshold": 1, "metrics_only": True})
+    bench.down(A)
+    for _ in range(3):
+        bench.request()
+    assert bench.hosts == "ab" * 3
+
+
+def test_a_host_that_refuses_leaves_nothing_behind(bench: Bench) -> None:
+    """What an attempt needs at the next host is found out there, and a later attempt may go to this one."""
+    call: Any = bench.client._call_builder.build("GET", "items")
+    needed: list[float] = []
+
+    def proceed(request: HttpRequest, call: Any) -> Any:
+        yield from ()
+        needed.append(call.current.needed)
+        call.current.needed = 5.0
+        return failure(ThrottledError, SentState.NEVER_SENT)
+
+    with pytest.raises(StopIteration):
+        next(HostsLayer()(proceed, call.request, call))
+    assert (needed, call.hosts.tried) == ([0.0, 0.0], [])
+
+
 def test_a_host_without_a_free_connection_is_passed_over(front_end: FrontEnd) -> None:
     """As long as all of them are in use."""
     bench = Bench(front_end, max_connections_per_host=2)
     state = bench.client._call_builder.origins.get(A)
     held = [state.connections.acquire_later() for _ in range(2)]
-    bench.request()
+    assert bench.request().attempts == 1
     held.pop().release()
     bench.request()
     held.pop().release()
     assert bench.hosts == "ba"
+
+
+def test_a_retry_waits_while_no_other_host_takes_requests(front_end: FrontEnd) -> None:
+    """Also if the call has not been sent to the other one: it would be refused there, or wait as long."""
+    bench = Bench(front_end, max_connections_per_host=1)
+    held = bench.client._call_builder.origins.get(A).connections.acquire_later()
+    bench.outcomes[B] = [HttpResponse(503, headers={"Retry-After": "2"}), HttpResponse(200)]
+    assert bench.request().status_code == 200
+    held.release()
+    assert (bench.hosts, bench.delays) == ("bb", [2.0])
 
 
 def test_what_the_client_has_goes_along(front_end: FrontEnd) -> None:
@@ -352,7 +390,9 @@ def test_a_circuit_that_the_call_brings_is_that_of_all_hosts(bench: Bench) -> No
     policy = CircuitBreakerPolicy(failure_threshold=1, recovery_timeout=10.0)
     policy.isolate()
     error = bench.error(CircuitOpenError, circuit_breaker=policy)
-    assert [event.name for event in error.timeline] == ["circuit_refused", "call_finished"], "it is asked once"
+    assert [event.name for event in error.timeline] == ["circuit_refused", "call_finished"], (
+        "it is asked once"
+    )
     assert bench.hosts == ""
     bench.down(A)
     for _ in range(4):
