@@ -104,6 +104,7 @@ def test_a_latency_holds_the_response_back(front_end: FrontEnd) -> None:
     [
         (Timeout(total=3), AttemptTimeoutError, 3),
         (Timeout(total=5), AttemptTimeoutError, 5),
+        (Timeout(total=5, read=5), AttemptTimeoutError, 5),
         (Timeout(total=9, read=2), ReadTimeoutError, 2),
         (Timeout(total=9, read=2, first_byte=4), ReadTimeoutError, 4),
         (Timeout(read=2), ReadTimeoutError, 2),
@@ -128,16 +129,49 @@ def test_a_latency_before_connecting_ends_with_the_connect_timeout(front_end: Fr
     assert (harness.sends, len([each for each in injected(harness) if each[0] == "latency"])) == (0, 3)
 
 
-def test_a_latency_has_what_the_exchange_left_of_the_timeout(front_end: FrontEnd) -> None:
-    """The response came after a second, of four."""
+@pytest.mark.parametrize(
+    ("fault", "timeout", "error", "seconds"),
+    [
+        ({"statuses": [503], "status_rate": 1}, Timeout(total=3), AttemptTimeoutError, 3),
+        ({"statuses": [503], "status_rate": 1}, Timeout(total=9, first_byte=2), ReadTimeoutError, 2),
+        ({"errors": [ConnectError], "error_rate": 1}, Timeout(total=3), ConnectTimeoutError, 3),
+    ],
+)
+def test_a_latency_before_a_fault_has_the_whole_timeout(
+    front_end: FrontEnd, fault: dict[str, Any], timeout: Timeout, error: Any, seconds: float
+) -> None:
+    """Nothing has taken any of it. What ends is the wait for the connection, or for the response."""
+    harness = harness_of(front_end, latency=5, latency_rate=1, **fault)
+    harness.error(error, timeout=timeout, **ONCE)
+    assert (harness.sends, harness.sleeps) == (0, [seconds])
+
+
+@pytest.mark.parametrize(
+    ("timeout", "took", "left"),
+    [
+        (Timeout(total=4.0), 1.0, 3.0),
+        (Timeout(total=4.0), 3.5, 0.5),
+        (Timeout(total=4.0), 4.5, 0.0),
+        (Timeout(total=9.0, first_byte=4.0), 1.0, 3.0),
+        (Timeout(total=9.0, first_byte=4.0), 3.5, 0.5),
+        (Timeout(total=9.0, first_byte=4.0), 4.5, 0.0),
+    ],
+)
+def test_a_latency_has_what_the_exchange_left_of_the_timeout(
+    front_end: FrontEnd, timeout: Timeout, took: float, left: float
+) -> None:
+    """Or nothing, if the response itself came too late."""
 
     def slowly(request: HttpRequest) -> HttpResponse:
-        harness.clock.now += 1.0
+        harness.clock.now += took
         return HttpResponse(200, url=request.url)
 
     harness = harness_of(front_end, slowly, latency=5, latency_rate=1)
-    harness.error(AttemptTimeoutError, timeout=Timeout(total=4.0), **ONCE)
-    assert harness.sleeps == [3.0]
+    harness.error(
+        AttemptTimeoutError if timeout.first_byte is None else ReadTimeoutError, timeout=timeout, **ONCE
+    )
+    assert injected(harness) == [("latency", f"{left:.3f} s")]
+    assert harness.clock.now == 1000.0 + took + left
 
 
 def test_what_is_injected_into_a_stream_is_seen_as_that_of_the_wire(front_end: FrontEnd) -> None:
@@ -180,6 +214,7 @@ def test_what_is_injected_into_a_stream_is_seen_as_that_of_the_wire(front_end: F
     [
         ({}, "within the first piece"),
         ({"Content-Length": "\u0661\u0660"}, "within the first piece"),
+        ({"Content-Length": "ten"}, "within the first piece"),
         ({"Content-Length": "0"}, None),
     ],
 )
@@ -556,24 +591,42 @@ def test_an_injected_response_has_one_length(
     assert response.headers.get_all("Content-Length") == [length]
 
 
-def test_a_body_of_unknown_length_is_cut_short(front_end: FrontEnd) -> None:
-    """Where its length is not in the head, by that of what came."""
+def test_an_injected_status_that_has_no_phrase_has_none(front_end: FrontEnd) -> None:
+    """As one that comes from a server."""
+    harness = harness_of(front_end, statuses=[599], status_rate=1)
+    assert harness.request(**ONCE).reason_phrase == ""
+
+
+@pytest.mark.parametrize(
+    ("came", "headers"), [(1000, {}), (100_000, {"Content-Length": "1000"})], ids=["unknown", "decoded"]
+)
+def test_a_body_is_cut_by_the_length_of_what_was_sent(
+    front_end: FrontEnd, came: int, headers: dict[str, str]
+) -> None:
+    """Where it is not in the head, by that of what came. Decoded, a body is longer than it was on the wire."""
     harness = Harness(
         front_end,
-        HttpResponse(200, content=b"x" * 1000, url=URL),
+        HttpResponse(200, content=b"x" * came, headers=headers, url=URL),
         chaos=ChaosPolicy(truncation_rate=1, seed=7),
     )
     assert 0 < int(str(harness.error(ProtocolError, **ONCE)).split()[-2]) < 1000
 
 
-def test_a_stream_that_a_timeout_ended_before_its_head_is_closed(front_end: FrontEnd) -> None:
+@pytest.mark.parametrize(
+    ("chaos", "error"),
+    [
+        ({"latency": 5.0, "latency_rate": 1}, AttemptTimeoutError),
+        ({"errors": [ConnectionLostError], "error_rate": 1}, ConnectionLostError),
+    ],
+)
+def test_a_stream_that_a_fault_ended_before_its_head_is_closed(
+    front_end: FrontEnd, chaos: dict[str, Any], error: Any
+) -> None:
     """Its connection is not left behind."""
     transport = StreamingTransport(b"x")
-    client = front_end.client(
-        chaos=ChaosPolicy(latency=5.0, latency_rate=1), transport=transport, clock=FakeClock()
-    )
+    client = front_end.client(chaos=ChaosPolicy(**chaos), transport=transport, clock=FakeClock())
     with (
-        pytest.raises(AttemptTimeoutError),
+        pytest.raises(error),
         front_end.stream(client, "GET", URL, timeout=Timeout(total=3.0), retry_policy=False),
     ):
         raise AssertionError("it has no head")
@@ -610,14 +663,15 @@ def _exchange(seen: list[Any]) -> Any:
     return exchange
 
 
-def test_a_status_is_not_injected_where_another_library_makes_the_exchange() -> None:
+@pytest.mark.parametrize("fault", [{"statuses": [503], "status_rate": 1}, {"truncation_rate": 1}])
+def test_responses_are_left_alone_where_another_library_makes_the_exchange(fault: dict[str, Any]) -> None:
     """It must have a response of its own."""
-    plan = _layer(has_bodies=False, statuses=[503], status_rate=1)(_exchange([]), REQUEST, CALL)
+    whole = HttpResponse(200, content=b"x" * 1000)
+    plan = _layer(has_bodies=False, **fault)(_exchange([]), REQUEST, CALL)
     assert isinstance(next(plan), Send)
-    plan.close()
     with pytest.raises(StopIteration) as ended:
-        next(_layer(statuses=[503], status_rate=1)(_exchange([]), REQUEST, CALL))
-    assert ended.value.value.status_code == 503
+        plan.send(whole)
+    assert ended.value.value is whole
 
 
 def test_the_exchange_learns_how_it_was_ended() -> None:
@@ -630,6 +684,13 @@ def test_the_exchange_learns_how_it_was_ended() -> None:
     assert [type(each) for each in seen] == [KeyboardInterrupt]
 
 
+def _operation(expires_at: float | None = None, remaining: float | None = None) -> tuple[Any, list[Any]]:
+    """That of a function at second 100, and what is recorded of it."""
+    events: list[Any] = []
+    of = {**vars(CALL), "clock": lambda: 100.0, "record": events.append}
+    return SimpleNamespace(**of, expires_at=expires_at, remaining=lambda: remaining), events
+
+
 @pytest.mark.parametrize(
     ("expires_at", "remaining", "wait"),
     [(None, None, 5.0), (103.0, None, 3.0), (99.0, None, 0.0), (None, 2.0, 2.0), (None, -1.0, 0.0), (107.0, 9.0, 5.0)],
@@ -640,9 +701,7 @@ def test_a_function_s_latency_ends_with_its_timeout_or_deadline(
     """The function is called all the same, and finds no time left."""
     settings = ChaosSettings(latency=5.0, latency_rate=1)
     chaos = Chaos(settings, clock=lambda: 100.0, random=lambda: 0.5, lock=nullcontext())
-    operation: Any = SimpleNamespace(
-        **{**vars(CALL), "clock": lambda: 100.0}, expires_at=expires_at, remaining=lambda: remaining
-    )
+    operation, events = _operation(expires_at, remaining)
 
     def proceed(operation: Any) -> Any:
         yield from ()
@@ -653,6 +712,8 @@ def test_a_function_s_latency_ends_with_its_timeout_or_deadline(
     with pytest.raises(StopIteration) as ended:
         plan.send(None)
     assert (sleep.seconds, ended.value.value) == (wait, "result")
+    assert [(event.kind, event.what) for event in events] == [("latency", f"{wait:.3f} s")]
+    assert chaos._ended._waiting == {}
 
 
 def test_an_error_that_comes_after_the_function_is_not_raised_once_chaos_is_off() -> None:
@@ -668,3 +729,26 @@ def test_an_error_that_comes_after_the_function_is_not_raised_once_chaos_is_off(
     with pytest.raises(StopIteration) as ended:
         next(disturbed(chaos, proceed, CALL))
     assert ended.value.value == "result"
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_called", "state"),
+    [(ConnectError, False, SentState.NEVER_SENT), (ReadTimeoutError, True, SentState.MAYBE_PROCESSED)],
+)
+def test_an_error_of_a_function_says_what_became_of_the_call(
+    kind: type[Exception], is_called: bool, state: SentState
+) -> None:
+    """The function is called only before an error that a service may cause; the event has its name."""
+    settings = ChaosSettings(errors=[kind], error_rate=1)
+    chaos = Chaos(settings, clock=lambda: 100.0, random=lambda: 0.5, lock=nullcontext())
+    operation, events = _operation()
+    called: list[Any] = []
+
+    def proceed(operation: Any) -> Any:
+        yield from ()
+        called.append(operation)
+
+    with pytest.raises(kind) as raised:
+        next(disturbed(chaos, proceed, operation))
+    assert (bool(called), getattr(raised.value, "sent_state", None)) == (is_called, state)
+    assert [(event.kind, event.what) for event in events] == [("error", kind.__name__)]

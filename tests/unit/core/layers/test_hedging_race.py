@@ -18,7 +18,7 @@ from http_service_client import (
     Timeout,
 )
 from http_service_client.core.effects import Send
-from http_service_client.core.layers.hedging import CallRace, measure
+from http_service_client.core.layers.hedging import CallRace, HedgingLayer, measure
 from http_service_client.events import HedgeResult, ThrottleWaited
 from kit.fakes import ORIGIN, URL, Harness, failure, short
 from kit.front_ends import BlockingFrontEnd
@@ -139,6 +139,23 @@ def test_an_arm_is_measured_from_the_instant_when_it_was_sent() -> None:
     assert stage.learned == [(2.5, False)]
 
 
+def test_a_call_that_is_only_observed_is_measured_without_its_waits() -> None:
+    """Those for permits and connections of our own are not the service's time."""
+    stage = Stage()
+    stage.hedging.delay = stage.hedging.record_call = lambda: None
+    stage.call.options = stage.call.options.but(hedging=stage.hedging)
+
+    def proceed(request: HttpRequest, call: Any) -> Any:
+        yield from ()
+        stage.harness.clock.now += 4.0
+        call.current.waited += 1.5
+        return HttpResponse(200)
+
+    with pytest.raises(StopIteration):
+        next(HedgingLayer(lambda condition: None)(proceed, stage.call.request, stage.call))
+    assert stage.learned == [(2.5, False)]
+
+
 def test_a_hedge_has_what_the_first_request_has_left_of_the_timeout() -> None:
     """And an attempt of its own; all hedges, not only the first one."""
     stage = Stage(timeout=10.0)
@@ -170,6 +187,28 @@ def test_an_abandoned_arm_records_nothing_more() -> None:
     stage.hedge.abandon()
     stage.hedge.call.record(after)
     assert stage.call.events == [before]
+
+
+@pytest.mark.parametrize("has_won", [True, False])
+def test_the_call_goes_on_with_what_one_arm_has(has_won: bool) -> None:
+    """The one that won, or else the first one: its attempt, its request, its host and what interceptors have set on it."""
+    stage = Stage()
+    names = ("current", "request", "hops", "key", "origin_state", "breaker", "mark")
+    for arm in (stage.first, stage.hedge):
+        for name in names:
+            setattr(arm.call, name, SimpleNamespace())
+    stage.race.adopt(stage.hedge if has_won else None)
+    of = (stage.hedge if has_won else stage.first).call
+    assert [name for name in names if getattr(stage.call, name) is not getattr(of, name)] == []
+
+
+def test_a_call_that_is_interrupted_before_its_first_arm_stays_as_it_is() -> None:
+    """Nothing hides the interrupt."""
+    stage = Stage()
+    stage.race._first = None
+    before = stage.call.current
+    stage.race.adopt(None)
+    assert stage.call.current is before
 
 
 def test_the_budget_of_the_call_pays_for_hedges() -> None:

@@ -105,11 +105,14 @@ def test_a_retry_that_an_interceptor_answers_is_refunded(front_end: FrontEnd) ->
     assert (harness.sends, tokens(harness)) == (1, 10.0)
 
 
-def test_a_repetition_by_an_enclosing_policy_earns_nothing_of_its_own(front_end: FrontEnd) -> None:
-    """Its success returns what the repetition took, and that alone."""
-    harness = with_quota(front_end, 503, 200)
+@pytest.mark.parametrize(("script", "expected"), [((200,), 11.0), ((503, 200), 10.0)])
+def test_a_repetition_by_an_enclosing_policy_earns_nothing_of_its_own(
+    front_end: FrontEnd, script: Any, expected: float
+) -> None:
+    """Its success returns what the repetition took, and that alone. A first attempt earns as any call does."""
+    harness = with_quota(front_end, *script)
     assert front_end.run(policy_of(3).apply(harness.calling())).status_code == 200
-    assert (harness.sends, tokens(harness)) == (2, 10.0)
+    assert (harness.sends, tokens(harness)) == (len(script), expected)
 
 
 def test_a_call_without_the_budget_neither_earns_nor_spends(front_end: FrontEnd) -> None:
@@ -178,6 +181,13 @@ def test_a_policy_of_a_call_may_make_its_attempts(front_end: FrontEnd) -> None:
     policy = RetryPolicy(9, ConstantBackoff(0.1))
     assert harness.request(retry_policy=policy).attempts == 9
     assert harness.request(retry_policy=policy).attempts == 1  # the tokens are spent
+
+
+def test_a_policy_makes_room_for_its_own_retries_and_no_more(front_end: FrontEnd) -> None:
+    """When it is first used, though it repeats nothing: a reason that names the budget counts with that room."""
+    harness = Harness(front_end, 500, enable_circuit_breaker=False)
+    harness.request("POST", retry_policy=RetryPolicy(9, ConstantBackoff(0.1)))
+    assert harness.state.budget.balance == 8
 
 
 def test_a_policy_around_a_call_may_make_its_attempts(front_end: FrontEnd) -> None:
