@@ -12,6 +12,7 @@ from http_service_client import (
     CircuitOpenError,
     ConfigurationError,
     ConnectError,
+    ConnectionPoolConfig,
     ConstantBackoff,
     EgressPolicy,
     HttpClientConfig,
@@ -231,11 +232,12 @@ def test_a_gate_is_waited_for_when_no_other_host_takes_the_call(bench: Bench) ->
     assert bench.hosts == "bbbaa"
 
 
-def test_a_move_before_anything_was_processed_costs_no_retry(front_end: FrontEnd) -> None:
+@pytest.mark.parametrize("refusal", [REFUSED, HttpResponse(503, headers={"Retry-After": "0"})], ids=repr)
+def test_a_move_before_anything_was_processed_costs_no_retry(front_end: FrontEnd, refusal: Any) -> None:
     """Each host has each request once. A request that may have been processed is paid for."""
     none_left = {"capacity": 1.0, "earned": 0.0, "cost": 1.0}
     bench = Bench(front_end, retry_budget_config=none_left, enable_circuit_breaker=False)
-    bench.down(A)
+    bench.down(A, refusal)
     for _ in range(5):
         assert bench.request().status_code == 200
     bench.down(A, LOST)
@@ -244,7 +246,7 @@ def test_a_move_before_anything_was_processed_costs_no_retry(front_end: FrontEnd
     assert bench.hosts == "ab" * 5 + "ab"
     bench.error(ConnectionError)
     assert bench.hosts == "ab" * 6 + "a"
-    bench.down(A)
+    bench.down(A, refusal)
     bench.up(B)
     assert bench.request().status_code == 200  # with the budget spent
 
@@ -298,7 +300,9 @@ def test_a_host_that_refuses_leaves_nothing_behind(bench: Bench) -> None:
 
 def test_a_host_without_a_free_connection_is_passed_over(front_end: FrontEnd) -> None:
     """As long as all of them are in use."""
-    bench = Bench(front_end, max_connections_per_host=2)
+    bench = Bench(
+        front_end, connection_pool=ConnectionPoolConfig(max_connections_per_host=2, pool_timeout=0.1)
+    )
     state = bench.client._call_builder.origins.get(A)
     held = [state.connections.acquire_later() for _ in range(2)]
     assert bench.request().attempts == 1
@@ -310,7 +314,9 @@ def test_a_host_without_a_free_connection_is_passed_over(front_end: FrontEnd) ->
 
 def test_a_retry_waits_while_no_other_host_takes_requests(front_end: FrontEnd) -> None:
     """Also if the call has not been sent to the other one: it would be refused there, or wait as long."""
-    bench = Bench(front_end, max_connections_per_host=1)
+    bench = Bench(
+        front_end, connection_pool=ConnectionPoolConfig(max_connections_per_host=1, pool_timeout=0.1)
+    )
     held = bench.client._call_builder.origins.get(A).connections.acquire_later()
     bench.outcomes[B] = [HttpResponse(503, headers={"Retry-After": "2"}), HttpResponse(200)]
     assert bench.request().status_code == 200

@@ -14,6 +14,7 @@ from http_service_client.core.machines.retry.other_backoffs import ConstantBacko
 from http_service_client.errors import (
     AttemptTimeoutError,
     ConnectError,
+    ConnectionLostError,
     DeadlineExceededError,
     Failure,
     ResponseTooLargeError,
@@ -216,3 +217,53 @@ def test_throttling_of_a_function_has_waits_of_its_own(front_end: FrontEnd) -> N
     responses = iter([HttpResponse(503), HttpResponse(429), HttpResponse(200)])
     front_end.run(policy.apply(front_end.function(lambda: next(responses))))
     assert clock.sleeps == [0.1, 3.0]
+
+
+class Progress:
+    """An interceptor that notes of some attempts what a download does: they have gained a piece of the file."""
+
+    def __init__(self, *attempts: int) -> None:
+        self.attempts = attempts
+
+    def intercept_request(self, request: Any, context: Any) -> Any:
+        context.current.has_progressed = context.attempt in self.attempts
+        return request
+
+
+@pytest.mark.parametrize(
+    ("attempts", "waits"),
+    [
+        ((), [1.0, 2.0]),
+        ((1,), [1.0, 2.0]),
+        ((2,), [1.0, 1.0, 2.0]),
+        ((3,), [1.0, 2.0, 1.0, 2.0]),
+        ((1, 2, 3), [1.0, 1.0, 1.0, 2.0]),
+    ],
+    ids=repr,
+)
+def test_after_an_attempt_with_progress_the_count_begins_again(
+    front_end: FrontEnd, attempts: tuple[int, ...], waits: list[float]
+) -> None:
+    """A large file may take many attempts. The waits begin again, too."""
+    harness = Harness(
+        front_end,
+        RESET,
+        retry_policy_config=RetryPolicy(3, EXACT),
+        request_interceptors=[Progress(*attempts)],
+        **NO_BREAKER,
+    )
+    harness.error(ConnectionLostError)
+    assert harness.sleeps == waits
+
+
+def test_a_retry_after_progress_is_free(front_end: FrontEnd) -> None:
+    """It asks for the rest of the file, and for nothing twice."""
+    harness = Harness(
+        front_end,
+        RESET,
+        retry_budget_config={"ratio": 0.0, "min_per_second": 0.0},
+        request_interceptors=[Progress(1, 2)],
+        **NO_BREAKER,
+    )
+    harness.error(ConnectionLostError)
+    assert (harness.sends, stop_reason(harness)) == (3, StopReason.BUDGET)

@@ -9,13 +9,12 @@ import pytest
 
 from http_service_client.core.machines.retry.backoff import ExponentialBackoff
 from http_service_client.errors import (
-    ConnectionLostError,
     PoolTimeoutError,
     SentState,
 )
 from http_service_client.events import RetryStopped, StopReason
 from http_service_client.policies import RetryPolicy
-from kit.fakes import RESET, URL, Harness, failure, isolate_while_sleeping, short
+from kit.fakes import REFUSED, RESET, URL, Harness, failure, isolate_while_sleeping, short
 from kit.front_ends import FrontEnd, run_task
 
 EXACT = ExponentialBackoff(jitter="none")  # 1, 2, 4 ... seconds
@@ -37,14 +36,14 @@ def budgeted(front_end: FrontEnd, *script: Any, **settings: Any) -> Harness:
     )
 
 
-@pytest.mark.parametrize("outcome", [503, RESET], ids=short)
+@pytest.mark.parametrize("outcome", [503, RESET, REFUSED], ids=short)
 def test_an_exhausted_budget_ends_the_call_without_a_wait(front_end: FrontEnd, outcome: Any) -> None:
     """The budget is checked before the wait, so the last outcome is returned at once."""
     harness = budgeted(front_end, outcome)
     if outcome == 503:
         assert harness.request().status_code == 503
     else:
-        harness.error(ConnectionLostError)
+        harness.error(outcome.error_type)
     assert (harness.sends, harness.sleeps) == (1, [])
     assert stop_reason(harness) is StopReason.BUDGET
 

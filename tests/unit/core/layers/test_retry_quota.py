@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,15 +12,19 @@ from http_service_client import (
     ConstantBackoff,
     HttpResponse,
     HttpServiceClient,
+    RetryCondition,
     RetryPolicy,
     RetryQuotaSettings,
 )
+from http_service_client.core.layers.retry import RetryLayer
 from http_service_client.events import RetryScheduled
+from http_service_client.http.messages import HttpRequest
 from kit.fakes import ORIGIN, RESET, URL, Harness
-from kit.front_ends import FrontEnd, run_task
+from kit.front_ends import BlockingFrontEnd, FrontEnd, run_task
 from kit.guarded import policy_of
 
 KEYED = {"Idempotency-Key": "order-42"}
+KEPT = {"capacity": 10.0, "memory": 3600.0, "earned": 1.0, "cost": 1.0}
 
 
 class Interrupt(BaseException):
@@ -91,6 +96,27 @@ def test_what_a_call_earns_and_spends(front_end: FrontEnd, script: Any, expected
     assert tokens(harness) == expected
 
 
+@pytest.mark.parametrize(
+    "policy", [False, RetryPolicy(retry_conditions=[])], ids=["no policy", "no conditions"]
+)
+def test_a_failure_that_nobody_repeats_earns_nothing(front_end: FrontEnd, policy: Any) -> None:
+    """It is no success, though it is the outcome."""
+    harness = with_quota(front_end, 503)
+    harness.request(retry_policy=policy)
+    assert tokens(harness) == 10.0
+
+
+@pytest.mark.parametrize(("script", "expected"), [((200,), 11.0), ((202, 200), 10.0), ((202,) * 4, 4.0)])
+def test_a_policy_that_repeats_some_successes_earns_by_the_others(
+    front_end: FrontEnd, script: tuple[int, ...], expected: float
+) -> None:
+    """A 202 that it polls for is what it retries."""
+    harness = with_quota(front_end, *script)
+    polling = RetryPolicy(4, ConstantBackoff(1.0), retry_conditions=[RetryCondition.on_status_codes([202])])
+    harness.request(retry_policy=polling)
+    assert (harness.sends, tokens(harness)) == (len(script), expected)
+
+
 def test_what_an_interceptor_answers_earns_nothing(front_end: FrontEnd) -> None:
     """A cache would pay for retries to a service that is down."""
     harness = with_quota(front_end, RESET, request_interceptors=[Answering(1)])
@@ -103,6 +129,41 @@ def test_a_retry_that_an_interceptor_answers_is_refunded(front_end: FrontEnd) ->
     harness = with_quota(front_end, 503, request_interceptors=[Answering(2)])
     assert harness.request().attempts == 2
     assert (harness.sends, tokens(harness)) == (1, 10.0)
+
+
+@pytest.mark.parametrize(
+    ("is_nested", "attempt", "earned"),
+    [(True, 1, 1), (True, 2, 0), (True, None, 1), (False, 2, 1)],
+    ids=["a first attempt", "a repetition", "the function has ended", "a call beside it"],
+)
+@pytest.mark.parametrize("budget", [KEPT, {"ratio": 1.0, "min_per_second": 0.0}], ids=["quota", "share"])
+def test_only_a_repetition_of_an_enclosing_policy_earns_nothing(
+    is_nested: bool, attempt: int | None, earned: int, budget: dict[str, float]
+) -> None:
+    """A first attempt earns as any call does, and so does a call that the repetition does not wait for."""
+    harness = Harness(BlockingFrontEnd(), retry_budget_config=budget)
+    before = harness.state.budget.balance
+    call: Any = harness.client._call_builder.build("GET", URL)
+    operation = None if attempt is None else SimpleNamespace(attempt=attempt)
+    call.scope = SimpleNamespace(in_charge=lambda: operation)
+    call.options = call.options.but(is_nested=is_nested)
+
+    def proceed(request: HttpRequest, call: Any) -> Any:
+        yield from ()
+        return HttpResponse(200)
+
+    layer = RetryLayer(lambda: 0.5, harness.clock.wall, lambda condition: None)
+    with pytest.raises(StopIteration):
+        next(layer(proceed, call.request, call))
+    assert harness.state.budget.balance == before + earned
+
+
+def test_a_repetition_that_retries_itself_returns_what_both_took(front_end: FrontEnd) -> None:
+    """By `nested=True`; the retries that failed are paid for."""
+    harness = with_quota(front_end, 503, 503, 503, 200)
+    inner = RetryPolicy(2, ConstantBackoff(1.0), nested=True)
+    front_end.run(policy_of(3).apply(harness.calling(retry_policy=inner)))
+    assert (harness.sends, tokens(harness)) == (4, 8.0)
 
 
 @pytest.mark.parametrize(("script", "expected"), [((200,), 11.0), ((503, 200), 10.0)])
