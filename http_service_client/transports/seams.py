@@ -80,8 +80,8 @@ _WAITING = ("ddtrace", "newrelic", "wrapt")  # packages whose finders change a l
 
 def waits_for_imports() -> bool:
     """Whether instrumentation waits for the import of libraries, in order to hook into them."""
-    modules = sys.modules
-    return any(name in modules for name in _WAITING) and any(
+    # Each exchange asks, so the usual answer is one step in C.
+    return not sys.modules.keys().isdisjoint(_WAITING) and any(
         type(finder).__module__.partition(".")[0] in _WAITING for finder in sys.meta_path
     )
 
