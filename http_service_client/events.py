@@ -19,7 +19,7 @@ from enum import Enum
 from functools import reduce
 from typing import NamedTuple
 
-from .core.decisions import CircuitRefusal, DeadlineRefusal, Decision, would_have_been
+from .core.refusals import CircuitRefusal, DeadlineRefusal, Decision, would_have_been
 from .errors import SentState, worst
 
 __all__ = [

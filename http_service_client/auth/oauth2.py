@@ -12,7 +12,12 @@ from ..core.layers.tokens import Fetched, TokenRequests, no_token
 from ..core.machines.caching.token_cache import TokenCache
 from ..drivers.loggers import log_hook
 from ..errors import ConfigurationError, Failure, HttpClientError, InvalidRequestError
-from ..http.auth.oauth2 import TokenResponse, TokenResponseError, client_secret_basic, parse_token_response
+from ..http.auth.oauth2_messages import (
+    TokenResponse,
+    TokenResponseError,
+    client_secret_basic,
+    parse_token_response,
+)
 from ..http.fields.retry_after import requested_delay
 from ..http.messages import HttpRequest
 from ..http.urls import normalise_url, redact_url

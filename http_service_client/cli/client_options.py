@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from ..client.config.client_config import ConnectionPoolConfig, HttpClientConfig
-from ..client.settings.values import read_value
+from ..client.config.sources.values import read_value
 from ..errors import ConfigurationError
 from ..http.auth.digest import Digest
 from ..policies.retry import RetryPolicy

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ..client.config.client_config import HttpClientConfig
-from ..client.settings.files import client_names
+from ..client.config.sources.files import client_names
 from ..core.checks import check_count, check_duration, check_number
 from ..errors import ConfigurationError
 from ..simulation import NO_CLIENT, SCENARIOS, Scenario, compare

@@ -19,7 +19,7 @@ from ..drivers.imports import import_apart
 from ..drivers.locks import ForkSafeLock
 from ..errors import ConfigurationError
 from ..http.proxies.settings import ProxySettings
-from ..transports import foreign
+from ..transports import adapted_requests
 from ..transports.base import TransportSettings
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ class Backends:
                 driver = self._foreign_blocking
                 if driver is None:
                     sleep = None if self._is_real_time else self._clock.sleep
-                    driver = self._foreign_blocking = BlockingDriver(foreign.send, None, sleep)
+                    driver = self._foreign_blocking = BlockingDriver(adapted_requests.send, None, sleep)
             if self._has_ended:  # closed meanwhile
                 driver.end_waits()
         return driver
@@ -174,7 +174,7 @@ class Backends:
                 if driver is None:
                     self.foreign_aborts = Aborts()
                     sleep = None if self._is_real_time else self._clock.sleep_async
-                    driver = self._foreign_asyncio = AsyncioDriver(foreign.send_async, sleep)
+                    driver = self._foreign_asyncio = AsyncioDriver(adapted_requests.send_async, sleep)
             if self._has_ended:
                 driver.end_waits()
         return driver

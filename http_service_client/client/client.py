@@ -30,11 +30,11 @@ from ..observability.metrics import HttpMetrics
 from ..observability.recent import LONGEST_WINDOW, RecentCalls
 from ..policies.logs import IS_LOGGED, log_event
 from . import streams
-from .assembly import Assembly
 from .backends import Backends, check_parts
 from .call_builder import CLIENT_DEFAULT
 from .config.client_config import FIELDS_OF_POLICIES, HttpClientConfig, renamed
 from .listening import Events
+from .reconfiguration import Assembly
 from .results import check_download, finish, open_stream
 from .views import ViewCallBuilder, about_assignment, check_view_options
 from .wiring import cookie_jar

@@ -11,7 +11,7 @@ from ..drivers.imports import import_apart
 from . import streams
 from .call_builder import CallBuilder, StreamRequestOptions
 from .config.defaults import MAX_LENGTH
-from .parallel import ParallelDownloads
+from .download_parallel import ParallelDownloads
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -10,7 +10,7 @@ from ..errors import ConfigurationError, ResponseValidationError
 from ..http.messages import HttpResponse
 from ..http.printable import printable
 from ..http.urls import redact_url
-from .other_types import Misfit, OtherAdapter, other_adapter
+from .msgspec_and_attrs import Misfit, OtherAdapter, other_adapter
 
 __all__ = ["type_adapter", "validate", "validated"]
 

@@ -17,7 +17,6 @@ from ..http.urls import redact_url
 if TYPE_CHECKING:
     from ..http.auth.flow import AuthFlow
     from ..http.bodies.progress import Progress
-    from .decisions import Decision
     from .effects import Outcome, Plan
     from .machines.circuit_breaker.breaker import CircuitBreaker
     from .machines.fallback import FallbackSettings
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from .machines.retry.settings import RetrySettings
     from .nesting import CallScope
     from .origins import OriginState
+    from .refusals import Decision
     from .telemetry import CallTelemetry
     from .timeouts import Timeout
 

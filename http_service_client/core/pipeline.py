@@ -165,7 +165,7 @@ def foreign_pipeline(
     has_bulkheads: bool = False,
     chaos: tuple[HasChaos, Faults] | None = None,
 ) -> Handler:
-    """The layers of a call whose exchange another library makes (see `transports.foreign`).
+    """The layers of a call whose exchange another library makes (see `transports.adapted_requests`).
 
     That library owns the rest: it has built the request, and will follow redirects, keep cookies, authenticate and
     decode. One call is one hop of it. Its connections are limited by its own pool. The arguments are as above.

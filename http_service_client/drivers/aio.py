@@ -40,8 +40,8 @@ from ..http.messages import HttpRequest
 from .aio_timers import TimerWheels, cut_after, new_timer_wheel
 from .clocks import is_in_trio
 from .greenlets import is_running_here
+from .interruptible_waits import Waits
 from .threads import MOST_BEHIND, DaemonThreads
-from .waits import Waits
 
 __all__ = ["ABORTED", "WORKERS", "Aborts", "AsyncioDriver", "bounded", "in_thread", "wake_loop"]
 

@@ -33,10 +33,10 @@ from ..core.timeouts import Timeout
 from ..errors import Failure
 from ..http.messages import HttpRequest
 from .imports import import_apart
+from .interruptible_waits import Waits
 from .interruption import INTERRUPTION, Interruption, interruptible
 from .locks import ForkSafeLock, acquire_within
 from .threads import MOST_BEHIND, DaemonThreads
-from .waits import Waits
 
 if TYPE_CHECKING:
     from .portal import Portal

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from ..lazy import lazy_names as _lazy_names
 
 if TYPE_CHECKING:
+    from .adapter_base import explain as explain
     from .aiohttp_middleware import ResilienceMiddleware as ResilienceMiddleware
     from .aiohttp_middleware import resilience_middleware as resilience_middleware
-    from .foreign import explain as explain
     from .httpx_transport import AsyncResilientTransport as AsyncResilientTransport
     from .httpx_transport import ResilientTransport as ResilientTransport
     from .redis import RedisStorage as RedisStorage
@@ -27,7 +27,7 @@ __all__ = _lazy_names(
     globals(),
     {
         ".aiohttp_middleware": "ResilienceMiddleware resilience_middleware",
-        ".foreign": "explain",
+        ".adapter_base": "explain",
         ".httpx_transport": "AsyncResilientTransport ResilientTransport",
         ".redis": "RedisStorage",
         ".requests_adapter": "ResilientAdapter",

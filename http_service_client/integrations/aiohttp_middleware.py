@@ -35,7 +35,7 @@ from ..http.messages import HttpResponse
 from ..http.urls import redact_url
 from ..transports.failures import Phase, failure_of
 from ..transports.over_aiohttp.hooked.errors import translate_error
-from .foreign import DRAINED, AdaptedRequest, ForeignCalls, Idempotent, headers_of
+from .adapter_base import DRAINED, AdaptedRequest, ForeignCalls, Idempotent, headers_of
 
 __all__ = ["ResilienceMiddleware", "resilience_middleware"]
 

@@ -43,7 +43,7 @@ from ..http.http1.errors import CutShortError, NotHttpError
 from ..http.messages import HttpResponse
 from ..http.urls import redact_url
 from ..transports.failures import Phase, ProxyRefusedError, UnsendableError, failure_of
-from .foreign import DRAINED, RENAMED, AdaptedRequest, ForeignCalls, Idempotent, headers_of
+from .adapter_base import DRAINED, RENAMED, AdaptedRequest, ForeignCalls, Idempotent, headers_of
 
 if TYPE_CHECKING:
     # A client of either takes them. A library that is not installed is `Any` to a type checker.

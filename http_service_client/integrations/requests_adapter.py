@@ -38,8 +38,8 @@ from ..http.messages import HttpResponse
 from ..http.urls import redact_url
 from ..transports.failures import Phase, failure_of
 from ..transports.over_requests.hooked.errors import translate_error
+from .adapter_base import RENAMED, AdaptedRequest, ForeignCalls, Idempotent, headers_of
 from .bounded_sockets import BoundedExchange, bound_pools
-from .foreign import RENAMED, AdaptedRequest, ForeignCalls, Idempotent, headers_of
 
 __all__ = ["ResilientAdapter"]
 

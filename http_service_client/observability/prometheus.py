@@ -16,8 +16,8 @@ from ..errors import ConfigurationError
 from . import samples, series
 from .collector import MetricsCollector
 from .exemplars import span_exemplar
-from .families import COUNTS, GAUGES, readings
 from .load import OTHER_SERVICES, ClientLoad
+from .metric_names import COUNTS, GAUGES, readings
 from .metrics import HttpMetrics
 from .worker_files import WorkerFiles, is_multiprocess
 

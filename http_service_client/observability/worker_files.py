@@ -35,8 +35,8 @@ from ..drivers.locks import ForkSafeLock
 from ..drivers.loggers import branch, write
 from ..errors import ConfigurationError
 from .collector import MetricsCollector
-from .families import COUNTS, GAUGES, readings
 from .load import OTHER_SERVICES, ClientLoad
+from .metric_names import COUNTS, GAUGES, readings
 from .metrics import HttpMetrics
 from .series import Distribution, Labels, Metric, Number
 

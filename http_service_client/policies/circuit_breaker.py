@@ -45,7 +45,6 @@ from ..errors import (
 )
 from ..events import CircuitRefused
 from ..http.messages import HttpResponse
-from .blocks import EnteredBlocks
 from .deadline import deadline
 from .functions import (
     AWAITABLE,
@@ -60,6 +59,7 @@ from .functions import (
 from .generators import pause_of
 from .listeners import Listeners, judging
 from .strategy import Strategy
+from .with_blocks import EnteredBlocks
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

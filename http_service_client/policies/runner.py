@@ -19,10 +19,10 @@ from ..drivers.clocks import Clock, is_in_trio
 from ..drivers.functions import asyncio_driver, blocking_driver, trio_driver
 from ..errors import HttpClientError
 from ..events import Event, Timeline
-from .blocks import Block
 from .functions import AWAITABLE, FINISHED, UNFINISHED, handled_now, refuse, wrap
 from .generators import pause_of
 from .items import guarded_async_items, guarded_items
+from .with_blocks import Block
 
 if TYPE_CHECKING:
     from ..core.machines.retry.quota import AnyBudget

@@ -17,10 +17,10 @@ from ..drivers.clocks import Clock, SystemClock
 from ..drivers.forks import reset_in_forked_children
 from ..drivers.locks import ForkSafeLock
 from ..errors import ConfigurationError
-from .blocks import AttemptLoop, Block, EnteredBlocks
 from .functions import NOT_CALLED, not_a_function
 from .logs import log_event
 from .runner import Runner
+from .with_blocks import AttemptLoop, Block, EnteredBlocks
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -11,13 +11,13 @@ from typing import Any, NamedTuple, get_args
 
 from .. import errors
 from ..core.checks import did_you_mean
-from ..core.decisions import NoConnection
 from ..core.machines.hedging import HedgeRefusal
 from ..core.machines.limits.bulkhead_settings import BulkheadRefusal
 from ..core.machines.limits.load_shedding import SheddingRefusal
 from ..core.machines.limits.rate_limit_settings import LateTurn
 from ..core.machines.limits.throttle_gate import Pause
 from ..core.machines.retry.decision import NoRetry
+from ..core.refusals import NoConnection
 from ..errors import ConfigurationError, Failure, HttpClientError, RequestTimeoutError, SentState
 from ..events import (
     AttemptFinished,

@@ -11,11 +11,11 @@ from ..http.http1.framing import ParserSettings
 from ..http.messages import HttpRequest
 from ..http.proxies.settings import ProxySettings
 from ..http.urls import Url
+from .fault_log import FaultLog
 from .idle import IdleConnections
 from .lifetime import Lifetime
 from .network.sockets import SocketSettings
 from .network.tls import TlsSettings
-from .tolerance import FaultLog
 
 if TYPE_CHECKING:
     from ..http.egress import EgressPolicy

@@ -18,12 +18,12 @@ ANY = IMPORT | _names(
     {
         "": "client core drivers errors events http observability policies transports",
         "client": (
-            "assembly backends call_builder client config listening origin_parts paging parallel polling results streams "
-            "verbs views wiring"
+            "backends call_builder client config download_parallel listening origin_parts paging polling reconfiguration "
+            "results streams verbs views wiring"
         ),
         "client.config": "client_config defaults environment pool resolved sockets tls",
         "core": (
-            "call checks deadline decisions effects layer layers machines nesting open_body origins outcomes pipeline "
+            "call checks deadline effects layer layers machines nesting open_body origins outcomes pipeline refusals "
             "timeouts"
         ),
         "core.layers": (
@@ -33,7 +33,7 @@ ANY = IMPORT | _names(
         "core.machines.circuit_breaker": "breaker failure_detector recovery rejection_cap states windows",
         "core.machines.limits": "semaphore throttle_gate",
         "core.machines.retry": "backoff conditions decision quota settings",
-        "drivers": "call_ids clocks forks garbage greenlets imports interruption locks loggers threads waits",
+        "drivers": "call_ids clocks forks garbage greenlets imports interruptible_waits interruption locks loggers threads",
         "http": (
             "auth bodies content_codings context cookies error_bodies fields header_validation headers hosts http1 ids "
             "media_types messages parameters preparation printable problems proxies redirects request response "
@@ -48,7 +48,7 @@ ANY = IMPORT | _names(
         "http.proxies": "settings socks5 urls",
         "observability": "accounts collector metrics recent series telemetry",
         "policies": "listeners logs",
-        "transports": "base failures foreign idle lifetime network seams tolerance",
+        "transports": "adapted_requests base compatibility failures fault_log idle lifetime network",
         "transports.network": "happy_eyeballs polling resolver sockets socks5 tls tls_contexts tls_sessions unix",
     }
 )
@@ -58,7 +58,7 @@ BLOCKING = ANY | _names(
     {
         "drivers": "blocking",
         "transports": "over_requests",
-        "transports.over_requests": "connection connector cutting errors hooks io_timeouts open_body pool pools transport",
+        "transports.over_requests": "aborts connection connector errors hook_detection io_timeouts open_body origin_pools pool transport",
     }
 )
 
@@ -67,7 +67,8 @@ ASYNCIO = ANY | _names(
         "drivers": "aio aio_timers",
         "transports": "over_aiohttp",
         "transports.over_aiohttp": (
-            "asyncio_transports connection connector decoding exchange heads hooks limits pool sessions transport upload"
+            "asyncio_transports connection connector decoding exchange heads hook_detection limits pool sessions transport "
+            "upload"
         ),
     }
 )

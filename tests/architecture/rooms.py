@@ -15,7 +15,7 @@ FLOORS = [
         "errors.py",  # every error; what happened to the request
     ],
     [
-        "core/decisions.py",  # what would have turned a refusal into a yes
+        "core/refusals.py",  # what would have turned a refusal into a yes
     ],
     [
         "events.py",  # what happened in a call, as records

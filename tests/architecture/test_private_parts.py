@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import http_service_client
-from http_service_client.transports.seams import names_used_by
+from http_service_client.transports.compatibility import names_used_by
 
 PACKAGE = Path(http_service_client.__file__).parent
 FOREIGN = ("aiohttp", "requests", "urllib3")

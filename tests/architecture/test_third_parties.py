@@ -46,11 +46,11 @@ THIRD_PARTY: dict[str, list[str]] = {
     "aioresponses": ["testing/mocks.py"],
     "tqdm": ["client/progress_bar.py", "cli/simulate.py"],
     "matplotlib": ["simulation/plots.py"],
-    "tomli": ["client/settings/files.py"],  # before Python 3.11
-    "tomllib": ["client/settings/files.py"],  # from there on
-    "msgspec": ["client/other_types.py", "http/bodies/json_codecs.py"],
+    "tomli": ["client/config/sources/files.py"],  # before Python 3.11
+    "tomllib": ["client/config/sources/files.py"],  # from there on
+    "msgspec": ["client/msgspec_and_attrs.py", "http/bodies/json_codecs.py"],
     "orjson": ["http/bodies/json_codecs.py"],
-    "cattrs": ["client/other_types.py"],
+    "cattrs": ["client/msgspec_and_attrs.py"],
     "opentelemetry": ["observability/exemplars.py", "observability/opentelemetry/*"],
     "prometheus_client": [
         *("observability/prometheus.py", "observability/worker_files.py"),
@@ -59,7 +59,7 @@ THIRD_PARTY: dict[str, list[str]] = {
     "redis": ["integrations/redis.py"],
     "structlog": ["observability/structlog.py"],
     "trio": ["drivers/on_trio.py"],
-    "yaml": ["client/settings/files.py"],
+    "yaml": ["client/config/sources/files.py"],
 }
 
 # The names of some packages are imported when they are first used (test_lazy_names.py has their modules). The command line

@@ -14,9 +14,9 @@ from urllib3 import connectionpool
 
 from http_service_client import HttpServiceClient
 from http_service_client.testing import LoopbackServer, respond
+from http_service_client.transports.compatibility import SeamNotice
+from http_service_client.transports.over_requests.hook_detection import is_hooked
 from http_service_client.transports.over_requests.hooked import exchanges as through_requests
-from http_service_client.transports.over_requests.hooks import is_hooked
-from http_service_client.transports.seams import SeamNotice
 from kit.hooks import HOOKS, hooked
 
 

@@ -217,14 +217,14 @@ EQUIVALENTS = [
         "it is read after an exchange only, whose end sets it",
     ),
     Equivalent(
-        "transports/seams.py",
+        "transports/compatibility.py",
         "SeamNotice.__init__",
         "self._is_due = False",
         "pass",
         "`add` sets it in the next line",
     ),
     Equivalent(
-        "transports/seams.py",
+        "transports/compatibility.py",
         "SeamNotice.__init__",
         "self._is_due = False",
         "self._is_due = True",
@@ -378,14 +378,14 @@ EQUIVALENTS = [
         "any text in place of the boundary makes equal bodies of equal forms",
     ),
     Equivalent(
-        "http/auth/oauth2.py",
+        "http/auth/oauth2_messages.py",
         "parse_token_response",
         'advice = "; set token_url to where it leads" if 300 <= response.status_code < 400 else ""',
         'advice = "; set token_url to where it leads" if 300 <= response.status_code < 401 else ""',
         "`raise_for_status` has raised for 400 and above",
     ),
     Equivalent(
-        "http/auth/oauth2.py",
+        "http/auth/oauth2_messages.py",
         "parse_token_response",
         'advice = "; set token_url to where it leads" if 300 <= response.status_code < 400 else ""',
         'advice = "; set token_url to where it leads" if 300 <= response.status_code <= 400 else ""',
@@ -672,7 +672,7 @@ EQUIVALENTS = [
         "without a size of bytes that are left the loop is not entered",
     ),
     Equivalent(
-        "integrations/foreign.py",
+        "integrations/adapter_base.py",
         "AdaptedRequest.finish",
         "if isinstance(result, HttpResponse) and response is not None:",
         "if isinstance(result, HttpResponse) :",
@@ -855,7 +855,7 @@ EQUIVALENTS = [
         "the second name is that of macOS",
     ),
     Equivalent(
-        "transports/over_requests/hooks.py",
+        "transports/over_requests/hook_detection.py",
         "is_hooked",
         "if sessions is None or adapters is None:",
         "if adapters is None:",
@@ -869,7 +869,7 @@ EQUIVALENTS = [
         "a prepared request has a URL; the `or` is for the type checker",
     ),
     Equivalent(
-        "transports/over_aiohttp/hooks.py",
+        "transports/over_aiohttp/hook_detection.py",
         "is_hooked",
         'return not ( getattr(session, "_request", None) is request and session.__init__ is init '
         'and getattr(connector, "_resolve_host", None) is resolve_host ) and not _are_own(session, connector)',
@@ -898,7 +898,7 @@ EQUIVALENTS = [
         "the name of a context variable is only shown in its repr",
     ),
     Equivalent(
-        "policies/blocks.py",
+        "policies/with_blocks.py",
         "EnteredBlocks.__init__",
         'self._entered: ContextVar[tuple[B, ...]] = ContextVar("http_service_client.entered", default=())',
         'self._entered: ContextVar[tuple[B, ...]] = ContextVar("http_service_client.enteredXX", default=())',

@@ -13,7 +13,7 @@ import pytest
 
 from http_service_client import ConnectionPoolConfig, HttpClientConfig, HttpServiceClient
 from http_service_client.testing.server import LoopbackServer, respond
-from http_service_client.transports.over_requests import pools
+from http_service_client.transports.over_requests import origin_pools
 from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd, run_task
 from network.faults import Certificates, slots_in_use
 
@@ -151,7 +151,7 @@ def test_a_client_of_many_hosts_forgets_pools_without_a_connection(
     server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing fails, and those with a connection stay."""
-    monkeypatch.setattr(pools, "_POOLS", 3)
+    monkeypatch.setattr(origin_pools, "_POOLS", 3)
     with BlockingFrontEnd() as front_end:
         client = front_end.client(**pool(max_idle_connections=2))
         assert call(front_end, client, server, *range(8)) == [*range(1, 9)]

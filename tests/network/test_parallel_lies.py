@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from http_service_client import HttpServiceClient
-from http_service_client.client.downloads import parted_file
-from http_service_client.client.downloads.parted_file import PartedFile
+from http_service_client.client.downloads import parallel_file
+from http_service_client.client.downloads.parallel_file import PartedFile
 from http_service_client.testing import LoopbackServer, answer, hang_up, respond
 from http_service_client.testing.actions import Action, Received
 from kit.front_ends import FrontEnd
@@ -114,7 +114,7 @@ def test_a_block_that_does_not_reach_the_disk_has_not_arrived(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A later download would take the hole in the file for its bytes."""
-    monkeypatch.setattr(parted_file, "_reserve", os.ftruncate)
+    monkeypatch.setattr(parallel_file, "_reserve", os.ftruncate)
     with pytest.raises(OSError, match="No space"), PartedFile(tmp_path / "file", None, True) as file:
         file.remember("https://example.com/", ('"v1"', None, None, 100))
         file.write([b"a" * 10])

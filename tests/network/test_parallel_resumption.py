@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from http_service_client import HttpServiceClient, HttpStatusError, TransportError
-from http_service_client.client.downloads import parallel_download, parted_file
-from http_service_client.client.downloads.parted_file import PartedFile
+from http_service_client.client.downloads import parallel_download, parallel_file
+from http_service_client.client.downloads.parallel_file import PartedFile
 from http_service_client.testing import LoopbackServer, answer, hang_up, respond
 from http_service_client.testing.actions import Action
 from kit.front_ends import FrontEnd
@@ -142,7 +142,7 @@ def test_a_killed_process_loses_what_was_not_noted(tmp_path: Path) -> None:
 
 def test_a_killed_process_keeps_what_was_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And the rest is split again."""
-    monkeypatch.setattr(parted_file, "_NOTE_EVERY", 1)
+    monkeypatch.setattr(parallel_file, "_NOTE_EVERY", 1)
     killed(tmp_path / "file", (0, b"b" * 50), (1, b"c" * 300), (2, b"d" * 10))
     with parted(tmp_path / "file") as file:
         assert file.restore(URL) == VERSION
@@ -217,7 +217,7 @@ def test_the_disk_has_room_for_the_whole_file(tmp_path: Path, monkeypatch: pytes
         def refuse(*_: object, number: int = number) -> None:
             raise OSError(number, os.strerror(number))
 
-        monkeypatch.setattr(parted_file.os, "posix_fallocate", refuse)
+        monkeypatch.setattr(parallel_file.os, "posix_fallocate", refuse)
         with parted(tmp_path / "file") as file:
             if is_full:
                 with pytest.raises(OSError, match="space"):
@@ -251,7 +251,7 @@ def test_room_that_the_file_has_already_is_not_needed_again(
         free = 0
 
     killed(tmp_path / "file")
-    monkeypatch.setattr(parted_file.shutil, "disk_usage", lambda _: Usage)
+    monkeypatch.setattr(parallel_file.shutil, "disk_usage", lambda _: Usage)
     with parted(tmp_path / "file") as file:
         file.restore(URL)
         assert file.split(1000, 300)
@@ -276,7 +276,7 @@ def test_a_thread_that_is_late_does_not_touch_the_record(
 
 def test_what_was_discarded_has_not_arrived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server may send an earlier part than the one that was requested: the file is cut there."""
-    monkeypatch.setattr(parted_file, "_NOTE_EVERY", 1)
+    monkeypatch.setattr(parallel_file, "_NOTE_EVERY", 1)
     killed(tmp_path / "file", (1, b"c" * 300))
     with parted(tmp_path / "file") as file:
         file.restore(URL)

@@ -31,7 +31,7 @@ from http_service_client.transports.network import resolver, tls
 from http_service_client.transports.network.tls import TlsSettings
 from http_service_client.transports.over_aiohttp import sessions
 from http_service_client.transports.over_aiohttp.pool import Pool
-from http_service_client.transports.over_requests import pools
+from http_service_client.transports.over_requests import origin_pools
 from kit.reentry import interrupt_each_line
 from network.faults import Certificates
 from network.test_processes import CHECKOUT
@@ -71,8 +71,8 @@ def test_a_call_may_interrupt_the_making_of_a_pool(server: LoopbackServer) -> No
         def make() -> None:
             made._pools.get(split_url(f"http://host{next(origins)}.test/"), None)
 
-        assert interrupt_each_line(make, make, [pools]) > 5
-        assert interrupt_each_line(make, client.close, [pools]) > 5
+        assert interrupt_each_line(make, make, [origin_pools]) > 5
+        assert interrupt_each_line(make, client.close, [origin_pools]) > 5
 
 
 def test_a_handler_may_close_the_client_while_a_loop_opens_or_closes_its_session() -> None:
@@ -212,7 +212,7 @@ client.close()
 @pytest.mark.parametrize(
     ("module", "action", "printed"),
     [
-        ("http_service_client.transports.over_requests.pools", "calls", "[204, 204, 204]"),
+        ("http_service_client.transports.over_requests.origin_pools", "calls", "[204, 204, 204]"),
         ("http_service_client.drivers.blocking", "raises", "['interrupted', 204]"),
     ],
 )

@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 
     from ...http.bodies.json_codecs import JsonCodec
     from ..routes import Routes
-    from ..settings.source import SupportsModelDump
+    from .sources.source import SupportsModelDump
 
 __all__ = ["SHARED", "ConnectionPoolConfig", "HttpClientConfig", "Timeout"]
 
@@ -419,7 +419,7 @@ class HttpClientConfig:
 
         Raises ConfigurationError with all that is wrong. It never shows a secret that pydantic hides in a `SecretStr`.
         """
-        from ..settings.source import from_mapping
+        from .sources.source import from_mapping
 
         return from_mapping(cls, settings)
 
@@ -442,7 +442,7 @@ class HttpClientConfig:
 
         Raises ConfigurationError with the file and all that is wrong in it. Values of variables are not shown.
         """
-        from ..settings.files import from_file
+        from .sources.files import from_file
 
         return from_file(cls, path, client, env_prefix)
 
@@ -458,7 +458,7 @@ class HttpClientConfig:
         Variables that Kubernetes sets for its services, such as ``PAYMENTS_SERVICE_HOST``, are left alone. Any other
         unknown name is an error. Raises ConfigurationError with all that is wrong.
         """
-        from ..settings.variables import from_env
+        from .sources.variables import from_env
 
         return from_env(cls, prefix, os.environ if environ is None else environ)
 

@@ -23,7 +23,7 @@ from ...policies.deadline import deadline
 from ..pages import prepare_for_repeats
 from ..progress_bar import ProgressBar, parse_progress
 from ..results import check_download, finish
-from .parted_file import FilePart, PartedFile
+from .parallel_file import FilePart, PartedFile
 
 if TYPE_CHECKING:
     from ...core.call import Call

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import InvalidRequestError
 from ...http.bodies.checksums import Checksum, parse_checksum
-from .part_names import open_new, open_resumable, read_own, unlock, write_own
+from .part_file_names import open_new, open_resumable, read_own, unlock, write_own
 
 if TYPE_CHECKING:
     from io import FileIO

@@ -32,8 +32,8 @@ from ...core.effects import Plan, Sleep
 from ...core.machines.retry.backoff import endless_waits
 from ...core.machines.retry.settings import RetrySettings
 from ...core.outcomes import requested_wait
+from ...drivers.interruptible_waits import Waits
 from ...drivers.loggers import branch, write
-from ...drivers.waits import Waits
 from ...errors import (
     CallRefusedError,
     ConfigurationError,

@@ -37,13 +37,13 @@ from ...events import ConnectionAwaited
 from ...http.content_codings.decoder import too_large
 from ...http.messages import HttpRequest, HttpResponse
 from ...http.urls import origin_of, split_url
-from ..decisions import NoConnection
 from ..effects import Acquire, Open, Outcome, Plan, Send
 from ..machines.limits.semaphore import PermitPair
 from ..machines.limits.throttle_gate import ThrottleGate
 from ..open_body import OpenBody, OpenResponse
 from ..origins import state_key
 from ..outcomes import requested_wait
+from ..refusals import NoConnection
 from ..timeouts import TIMER_SLACK
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 from ...errors import ConfigurationError
 from ..checks import check_count, check_duration, check_number, suggests_keywords
-from ..decisions import Change, less, to
+from ..refusals import Change, less, to
 from .circuit_breaker.windows import ROUNDING
 from .latency import LatencySketch
 
@@ -206,7 +206,7 @@ class HedgeRefusal(NamedTuple):
     has_thread: bool = True
 
     def objection(self) -> str | None:
-        """See `core.decisions.Decision`."""
+        """See `core.refusals.Decision`."""
         if self.obstacle:
             return self.obstacle
         if self.share > 0:
@@ -216,11 +216,11 @@ class HedgeRefusal(NamedTuple):
         return None if self.has_thread else "no thread is free"
 
     def changes(self) -> Sequence[Change]:
-        """See `core.decisions.Decision`."""
+        """See `core.refusals.Decision`."""
         return _CHANGES if not self.obstacle or "safe" in self.obstacle else ()
 
     def consequence(self) -> str:
-        """See `core.decisions.Decision`."""
+        """See `core.refusals.Decision`."""
         return "hedged"
 
 

@@ -1,6 +1,6 @@
 """The asyncio transport: one exchange over our own connections, or through aiohttp if something has hooked in there.
 
-`hooks` decides which, in each exchange. The outcome is the same.
+`hook_detection` decides which, in each exchange. The outcome is the same.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ..base import TransportSettings
 from ..failures import Phase, failure_of
 from .exchange import Exchange, may_go_whole, response_of, whole_response
 from .heads import request_bytes
-from .hooks import is_hooked
+from .hook_detection import is_hooked
 from .pool import Pool
 from .sessions import LoopSessions
 

@@ -26,10 +26,10 @@ from ...errors import ClientClosedError, Failure, HttpClientError, SentState
 from ...http.messages import HttpRequest
 from ..base import TransportSettings
 from ..failures import source_failed
-from ..over_aiohttp.hooks import is_hooked as is_hooked_async
+from ..over_aiohttp.hook_detection import is_hooked as is_hooked_async
 from ..over_aiohttp.sessions import LoopSessions
 from ..over_aiohttp.transport import AiohttpTransport
-from ..over_requests.hooks import is_hooked
+from ..over_requests.hook_detection import is_hooked
 from ..over_requests.transport import RequestsTransport
 from .exchange import Http2BodySource, Http2Exchange
 from .pool import Http2Pool

@@ -21,7 +21,7 @@ from ...http.http1.parser import ResponseParser
 from ..lifetime import Lifetime
 from ..network.polling import LONGEST, is_readable, read_waiter, wait_until_usable
 from ..network.tls_sessions import Resumption
-from .cutting import Cut, aborted
+from .aborts import Cut, aborted
 from .io_timeouts import IoTimeouts, seconds_left
 
 __all__ = ["Connection", "SelfWaitingConnection", "is_ragged_end", "reset"]

@@ -18,8 +18,8 @@ from ..network.sockets import SocketSettings
 from ..network.socks5 import destination, open_by_socks
 from ..network.tls_sessions import Resumption, resumption_for
 from ..network.unix import connect_to_unix
+from .aborts import Cut, aborted
 from .connection import Connection, SelfWaitingConnection
-from .cutting import Cut, aborted
 from .io_timeouts import IoTimeouts, seconds_left
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from typing import Any
 import urllib3
 
 from ...errors import ConfigurationError
-from ..seams import SeamNotice, names_used_by
+from ..compatibility import SeamNotice, names_used_by
 from .connection import SelfWaitingConnection, is_ragged_end, reset
 from .io_timeouts import seconds_left
 

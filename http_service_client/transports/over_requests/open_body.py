@@ -11,7 +11,7 @@ from ...errors import Failure
 from ...http.http1.errors import NotHttpError
 from ...http.messages import HttpRequest
 from ..failures import Phase, PhaseError
-from .cutting import OpenConnections
+from .aborts import OpenConnections
 from .errors import failure_from
 from .io_timeouts import IoTimeouts
 

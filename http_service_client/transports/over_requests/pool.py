@@ -23,9 +23,9 @@ from ...http.urls import Url
 from ..base import TransportSettings
 from ..failures import BodySourceError, Phase, PhaseError, ProxyRefusedError
 from ..idle import IdleConnections
+from .aborts import Cut, OpenConnections, aborted
 from .connection import Connection
 from .connector import connect
-from .cutting import Cut, OpenConnections, aborted
 from .io_timeouts import IoTimeouts
 
 __all__ = ["Pool", "PoolResponse"]

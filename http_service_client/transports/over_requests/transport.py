@@ -1,6 +1,6 @@
 """The blocking transport: one exchange over our own pools, or through requests if something has hooked in there.
 
-`hooks` decides which, in each exchange. The outcome is the same.
+`hook_detection` decides which, in each exchange. The outcome is the same.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from ...http.redirects import REDIRECT_CODES, leads_on
 from ..base import REDIRECT_BODY, REDIRECT_WAIT, TransportSettings, smaller
 from ..failures import BodySourceError, Phase, PhaseError, refusal_of, source_failed
 from .errors import failure_from
-from .hooks import is_hooked
+from .hook_detection import is_hooked
 from .io_timeouts import IoTimeouts
 from .open_body import PooledBodySource
-from .pools import Pools, WireBody, wire_body
+from .origin_pools import Pools, WireBody, wire_body
 
 if TYPE_CHECKING:
     from .hooked.exchanges import RequestsExchanges, RequestsResponse

@@ -21,7 +21,7 @@ from http_service_client import (
     HttpServiceClient,
     deadline,
 )
-from http_service_client.client.downloads import part_file, part_names
+from http_service_client.client.downloads import part_file, part_file_names
 from http_service_client.client.downloads.part_file import PartFile
 from http_service_client.core.effects import TIMED_OUT, Work
 from http_service_client.core.layers import compression
@@ -213,7 +213,7 @@ def test_a_timed_out_write_in_progress_leaves_no_file(
             return getattr(self.file, name)
 
     def open_slow(target: Path) -> tuple[Any, Path]:
-        file, path = part_names.open_new(target)
+        file, path = part_file_names.open_new(target)
         return SlowFile(file), path
 
     monkeypatch.setattr(part_file, "open_new", open_slow)

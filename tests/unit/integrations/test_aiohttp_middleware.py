@@ -25,7 +25,7 @@ from http_service_client import (
     SentState,
     deadline,
 )
-from http_service_client.integrations import explain, foreign, resilience_middleware
+from http_service_client.integrations import adapter_base, explain, resilience_middleware
 from http_service_client.testing import LoopbackServer, VirtualClock, hang_up, raw, reset, respond, stall
 
 pytestmark = pytest.mark.asyncio
@@ -83,7 +83,7 @@ async def test_the_body_of_a_discarded_response_costs_no_more_than_the_attempt_h
     server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A body that stops is read for a part of the next attempt's time, which ends when it would have ended."""
-    monkeypatch.setattr(foreign, "DRAIN_TIME", 6.0)
+    monkeypatch.setattr(adapter_base, "DRAIN_TIME", 6.0)
     stops = b"HTTP/1.1 503 Down\r\nContent-Length: 100\r\n\r\nx"
     server.script("/", raw(stops, b"y", every=30.0), stall())
     began = time.monotonic()

@@ -26,7 +26,12 @@ from http_service_client import (
     deadline,
 )
 from http_service_client.events import AttemptFinished
-from http_service_client.integrations import AsyncResilientTransport, ResilientTransport, explain, foreign
+from http_service_client.integrations import (
+    AsyncResilientTransport,
+    ResilientTransport,
+    adapter_base,
+    explain,
+)
 from http_service_client.testing import LoopbackServer, VirtualClock, raw, reset, respond, stall
 
 DOWN = respond(503, body="down")
@@ -131,7 +136,7 @@ def test_the_body_of_a_discarded_response_costs_no_more_than_the_attempt_has(
     clients: Clients, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A body that stops is read for a part of the next attempt's time, which ends when it would have ended."""
-    monkeypatch.setattr(foreign, "DRAIN_TIME", 6.0)
+    monkeypatch.setattr(adapter_base, "DRAIN_TIME", 6.0)
     server.script("/", raw(STOPS, b"y", every=30.0), stall())
     config = HttpClientConfig(base_timeout=0.3, retry_policy_config={"max_attempts": 2})
     began = time.monotonic()

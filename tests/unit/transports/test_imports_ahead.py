@@ -9,9 +9,9 @@ import pytest
 from http_service_client.http.proxies.settings import ProxySettings
 from http_service_client.transports.base import TransportSettings
 from http_service_client.transports.network.tls import TlsSettings
-from http_service_client.transports.over_aiohttp import hooks as aiohttp_hooks
+from http_service_client.transports.over_aiohttp import hook_detection as aiohttp_hooks
 from http_service_client.transports.over_aiohttp import transport as over_aiohttp
-from http_service_client.transports.over_requests import hooks as requests_hooks
+from http_service_client.transports.over_requests import hook_detection as requests_hooks
 from http_service_client.transports.over_requests import transport as over_requests
 
 

@@ -16,8 +16,8 @@ from http_service_client import AttemptTimeoutError, HttpRequest, ReadTimeoutErr
 from http_service_client.http.http1.framing import ParserSettings
 from http_service_client.transports.failures import Phase, PhaseError
 from http_service_client.transports.over_requests import connection, errors, io_timeouts, pool
+from http_service_client.transports.over_requests.aborts import OpenConnections
 from http_service_client.transports.over_requests.connection import Connection, SelfWaitingConnection
-from http_service_client.transports.over_requests.cutting import OpenConnections
 from http_service_client.transports.over_requests.io_timeouts import IoTimeouts, seconds_left
 from kit.fakes import URL
 

@@ -9,8 +9,8 @@ from typing import Any, Literal, NamedTuple, TypedDict
 
 from ....errors import ConfigurationError
 from ...checks import check_count, check_duration, check_function, check_number, suggests_keywords
-from ...decisions import COUNTS, Change, to
 from ...priority import Priority
+from ...refusals import COUNTS, Change, to
 
 __all__ = [
     "BULKHEAD_RENAMED",
@@ -168,7 +168,7 @@ class BulkheadRefusal(NamedTuple):
     limit: str = "bulkhead"
 
     def objection(self) -> str | None:
-        """See `core.decisions.Decision`."""
+        """See `core.refusals.Decision`."""
         if self.in_use < self.max_concurrent:
             return None
         if self.reason != "full":
@@ -177,7 +177,7 @@ class BulkheadRefusal(NamedTuple):
         return None if self.waiting < self.max_waiting or may_displace else self.reason
 
     def changes(self) -> Sequence[Change]:
-        """See `core.decisions.Decision`."""
+        """See `core.refusals.Decision`."""
         permits: tuple[Change, ...] = ()
         if self.limit == "bulkhead":
             permits = (to("max_concurrent={} of the bulkhead", COUNTS, max_concurrent=...),)
@@ -190,7 +190,7 @@ class BulkheadRefusal(NamedTuple):
         return to(f'priority("{above.name.lower()}")', level=above.value), room, *permits
 
     def consequence(self) -> str:
-        """See `core.decisions.Decision`."""
+        """See `core.refusals.Decision`."""
         return "sent"
 
 

@@ -36,8 +36,8 @@ from typing import Any, NamedTuple, TypedDict
 
 from ....errors import ConfigurationError
 from ...checks import check_duration, check_number, suggests_keywords
-from ...decisions import Change, to
 from ...priority import Priority
+from ...refusals import Change, to
 from ..counter import Counter
 from ..failure_kinds import Kind, parse_kinds
 
@@ -157,18 +157,18 @@ class SheddingRefusal(NamedTuple):
         return min(self.max_shed, max(0.0, share))
 
     def objection(self) -> str | None:
-        """See `core.decisions.Decision`."""
+        """See `core.refusals.Decision`."""
         return "shed" if self.drawn < self.share else None
 
     def changes(self) -> Sequence[Change]:
-        """See `core.decisions.Decision`."""
+        """See `core.refusals.Decision`."""
         above = [
             to(f'priority("{each.name.lower()}")', level=each.value) for each in Priority if each > self.level
         ]
         return (*above, to("multiplier={} of the load shedding", _MULTIPLIERS, multiplier=...))
 
     def consequence(self) -> str:
-        """See `core.decisions.Decision`."""
+        """See `core.refusals.Decision`."""
         return "sent"
 
 

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 from ....errors import ConfigurationError
 from ...checks import check_count, check_duration, check_flag, check_function, check_number, suggests_keywords
-from ...decisions import NUMBERS, Change, less, more, to
+from ...refusals import NUMBERS, Change, less, more, to
 
 __all__ = ["RATE_RENAMED", "LateTurn", "RateLimitSettings"]
 
@@ -109,16 +109,16 @@ class LateTurn(NamedTuple):
         return left, False
 
     def objection(self) -> str | None:
-        """See `core.decisions.Decision`."""
+        """See `core.refusals.Decision`."""
         longest, _ = self.longest()
         return None if longest is None or self.wait <= longest else "its turn comes too late"
 
     def changes(self) -> Sequence[Change]:
-        """See `core.decisions.Decision`."""
+        """See `core.refusals.Decision`."""
         return _CHANGES
 
     def consequence(self) -> str:
-        """See `core.decisions.Decision`."""
+        """See `core.refusals.Decision`."""
         return "sent"
 
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from ...decisions import NUMBERS, Change, less, more, to
+from ...refusals import NUMBERS, Change, less, more, to
 
 __all__ = ["Pause", "ThrottleGate"]
 

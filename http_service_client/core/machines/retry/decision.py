@@ -27,7 +27,7 @@ from typing import Any, NamedTuple, Protocol
 from ....errors import SentState
 from ....events import StopReason
 from ....http.messages import HttpRequest, HttpResponse
-from ...decisions import COUNTS, NUMBERS, Change, less, rounded_up, to
+from ...refusals import COUNTS, NUMBERS, Change, less, rounded_up, to
 
 __all__ = ["NoRetry", "RetryLimits", "Situation", "is_in_progress", "next_wait"]
 
@@ -122,7 +122,7 @@ def next_wait(settings: RetryLimits, now: Situation, delays: Iterator[float]) ->
 
 
 class NoRetry(NamedTuple):
-    """What it was decided by that an attempt is not followed by another (see `core.decisions`).
+    """What it was decided by that an attempt is not followed by another (see `core.refusals`).
 
     The first fields are those of a `Situation`, then:
     max_attempts, nested, max_delay: of the policy and its backoff; the last one is None for no limit.

@@ -1,1 +1,1 @@
-"""Exchanges through aiohttp, for the libraries that have hooked in there (see `over_aiohttp.hooks`)."""
+"""Exchanges through aiohttp, for the libraries that have hooked in there (see `over_aiohttp.hook_detection`)."""

@@ -1,6 +1,6 @@
 """What exchanges through aiohttp use of it, beside what it documents, and what if a part of that is gone.
 
-Only exchanges that a library has hooked into go through aiohttp (see `hooks`). Our own parser reads their responses, and
+Only exchanges that a library has hooked into go through aiohttp (see `hook_detection`). Our own parser reads their responses, and
 writes them out again for aiohttp's; a middleware turns the errors after which aiohttp would send a request again into one
 after which it does not.
 
@@ -23,7 +23,7 @@ from typing import Any
 
 import aiohttp
 
-from ...seams import SeamNotice, names_in, parameters_of
+from ...compatibility import SeamNotice, names_in, parameters_of
 
 __all__ = ["AIOHTTP", "KEEPS_ALIVE", "MAKES_SOCKETS", "SEES_CONNECTIONS"]
 

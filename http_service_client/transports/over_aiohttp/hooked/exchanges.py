@@ -1,4 +1,4 @@
-"""Exchanges through aiohttp, for the libraries that have hooked in there (see `hooks`).
+"""Exchanges through aiohttp, for the libraries that have hooked in there (see `hook_detection`).
 
 Everything that aiohttp would decide on its own (redirects, cookies, a silent retry, default headers, decoding) is
 switched off here. `compatibility` says what is used of aiohttp, and what is kept if a part of it is gone.
@@ -43,7 +43,7 @@ from ...base import REDIRECT_BODY, REDIRECT_WAIT, TransportSettings, smaller
 from ...failures import Phase, failure_of, refusal_of, source_failed
 from ..connector import open_socket
 from ..decoding import decode_into
-from ..hooks import own_session_class
+from ..hook_detection import own_session_class
 from ..sessions import LoopSessions
 from ..upload import is_short
 from .body import AiohttpBodySource, closed_in_mid_body, ends_with_the_connection

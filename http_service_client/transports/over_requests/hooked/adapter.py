@@ -22,10 +22,10 @@ from ....http.messages import HttpRequest
 from ....http.preparation import METHODS_WITHOUT_CONTENT
 from ....http.urls import Url, split_url
 from ...base import TransportSettings
-from ..hooks import is_recorded, own_classes
+from ..hook_detection import is_recorded, own_classes
 from ..io_timeouts import IoTimeouts
+from ..origin_pools import Pools, WireBody, target_of
 from ..pool import Pool
-from ..pools import Pools, WireBody, target_of
 from .compatibility import is_adapter_replaced, past_our_pools
 from .urllib3_style import Urllib3StyleResponse
 from .vcr import RecordedPool, RecordingPools

@@ -8,7 +8,7 @@ documents. One seam remains, beside that of `nested_tls`.
       get_connection_with_tls_context for a pool    has hooked into that `send`     past the egress policy and proxies
 
 Two more need no probe. `_cookies` of a `PreparedRequest` is set for mocks that read it. `ConnectionCls` of urllib3's
-pools shows whether vcrpy records (see `hooks`).
+pools shows whether vcrpy records (see `hook_detection`).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import requests
 import requests.adapters
 
 from ....errors import ConfigurationError
-from ...seams import SeamNotice, is_replaced, names_used_by
-from ..hooks import own_classes
+from ...compatibility import SeamNotice, is_replaced, names_used_by
+from ..hook_detection import own_classes
 
 __all__ = ["ADAPTER", "is_adapter_replaced", "past_our_pools"]
 

@@ -1,4 +1,4 @@
-"""Exchanges through requests, for the libraries that have hooked in there (see `hooks`).
+"""Exchanges through requests, for the libraries that have hooked in there (see `hook_detection`).
 
 Mocks and instrumentation hook into `Session.send` and `HTTPAdapter.send`, so an exchange goes through the first, and
 through the second if something is hooked in there. All that requests would decide on its own (redirects, cookies, netrc,
@@ -21,7 +21,7 @@ from ....http.urls import split_url
 from ...base import TransportSettings
 from ...failures import Phase, PhaseError
 from ..io_timeouts import IoTimeouts
-from ..pools import Pools, WireBody
+from ..origin_pools import Pools, WireBody
 from .adapter import CarriedTimeouts, PlainSession, PooledAdapter, prepare
 from .compatibility import ADAPTER
 from .errors import FOREIGN, translate_error

@@ -14,7 +14,7 @@ from urllib3 import PoolManager
 from urllib3.util import Timeout
 
 from ....http.content_codings.decoder import is_encoded
-from ..hooks import is_recorded
+from ..hook_detection import is_recorded
 from ..io_timeouts import IoTimeouts
 from .compatibility import past_our_pools
 

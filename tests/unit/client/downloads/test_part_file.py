@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from http_service_client import InvalidRequestError
-from http_service_client.client.downloads import part_file, part_names
+from http_service_client.client.downloads import part_file, part_file_names
+from http_service_client.client.downloads.parallel_file import PartedFile
 from http_service_client.client.downloads.part_file import PartFile
-from http_service_client.client.downloads.parted_file import PartedFile
 
 
 def checksum_of(content: bytes) -> str:
@@ -160,7 +160,7 @@ def test_a_file_with_another_name_is_not_used(tmp_path: Path) -> None:
     (tmp_path / "record").write_text("x")
     os.link(tmp_path / "record", tmp_path / "other")
     with pytest.raises(PermissionError, match="does not belong to this user"):
-        part_names.read_own(tmp_path / "record")
+        part_file_names.read_own(tmp_path / "record")
 
 
 def test_bytes_beyond_a_part_are_not_written(tmp_path: Path) -> None:
@@ -212,7 +212,7 @@ def test_a_part_that_its_download_has_just_removed_is_in_nobody_s_way(
             pass
         return descriptor
 
-    monkeypatch.setattr(part_names.os, "open", open_before_the_removal)
+    monkeypatch.setattr(part_file_names.os, "open", open_before_the_removal)
     with resumable(tmp_path / "file") as part:
         monkeypatch.undo()
         part.write([b"all"])
@@ -225,12 +225,12 @@ def test_a_file_of_another_user_is_not_used(tmp_path: Path, monkeypatch: pytest.
     """Neither its bytes nor its record; that user could have put anything into it."""
     interrupted(tmp_path / "file", b"abc")
     (tmp_path / "record").write_text("x")
-    assert part_names.read_own(tmp_path / "record") == "x"
+    assert part_file_names.read_own(tmp_path / "record") == "x"
     user = os.geteuid()
     monkeypatch.setattr(os, "geteuid", lambda: user + 1)
     with pytest.raises(PermissionError, match="does not belong to this user"):
-        part_names.read_own(tmp_path / "record")
+        part_file_names.read_own(tmp_path / "record")
     with pytest.raises(InvalidRequestError, match="is in the way of the download; remove it"):
         resumable(tmp_path / "file").__enter__()
     monkeypatch.delattr(os, "geteuid")  # Windows
-    assert part_names.read_own(tmp_path / "record") == "x"
+    assert part_file_names.read_own(tmp_path / "record") == "x"

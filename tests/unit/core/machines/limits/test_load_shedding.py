@@ -10,9 +10,9 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from http_service_client.core.decisions import would_have_been
 from http_service_client.core.machines.limits.load_shedding import LoadShedder, LoadSheddingSettings
 from http_service_client.core.priority import Priority
+from http_service_client.core.refusals import would_have_been
 from http_service_client.errors import ConfigurationError
 from kit.fakes import FakeClock
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from http_service_client.core.decisions import would_have_been
 from http_service_client.core.machines.retry.backoff import ExponentialBackoff
 from http_service_client.core.machines.retry.decision import NoRetry, Situation, is_in_progress, next_wait
 from http_service_client.core.machines.retry.settings import RetrySettings
+from http_service_client.core.refusals import would_have_been
 from http_service_client.errors import SentState
 from http_service_client.events import StopReason
 from http_service_client.http.messages import HttpRequest, HttpResponse

@@ -13,7 +13,7 @@ from ...http.preparation import METHODS_WITHOUT_CONTENT
 from ...http.proxies.urls import HttpProxy, read_proxy
 from ...http.urls import Url, origin_of, split_url
 from ..base import TransportSettings
-from .cutting import OpenConnections
+from .aborts import OpenConnections
 from .io_timeouts import IoTimeouts
 from .pool import Pool, PoolResponse
 

@@ -43,8 +43,8 @@ from ..events import Timeline
 from ..http.headers import Headers
 from ..http.messages import HttpRequest, HttpResponse
 from ..http.urls import normalise_url
+from ..transports.adapted_requests import ForeignRequest
 from ..transports.failures import Phase, failure_of
-from ..transports.foreign import ForeignRequest
 
 if TYPE_CHECKING:
     from ..core.call import Call

@@ -22,7 +22,7 @@ import sys
 from typing import Any
 
 from ...drivers.imports import import_apart
-from ..seams import is_replaced, waits_for_imports
+from ..compatibility import is_replaced, waits_for_imports
 
 __all__ = ["is_hooked", "is_recorded", "own_classes"]
 

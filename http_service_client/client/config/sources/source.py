@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Protocol, TypeVar
 
-from ...errors import ConfigurationError
+from ....errors import ConfigurationError
 from .tables import Table, table_of
 from .values import plain, read_value, takes_none
 

@@ -5,24 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from ...core.checks import keyword_remedy
-from ...core.machines.hedging import HedgingSettings
-from ...core.machines.retry.backoff import ExponentialBackoff
-from ...core.machines.retry.budget import RetryBudgetSettings
-from ...core.machines.retry.quota import RetryQuotaSettings
-from ...http.egress import EgressPolicy
-from ...http.fields.propagation import Propagation
-from ...policies.adaptive_limit import AdaptiveLimitPolicy
-from ...policies.bulkhead import BulkheadPolicy
-from ...policies.chaos import ChaosPolicy
-from ...policies.circuit_breaker import CircuitBreakerPolicy
-from ...policies.deadline_check import DeadlineCheckPolicy
-from ...policies.fallback import FallbackPolicy
-from ...policies.load_shedding import LoadSheddingPolicy
-from ...policies.rate_limit import RateLimitPolicy
-from ...policies.retry import RetryPolicy
-from ..config.pool import ConnectionPoolConfig
-from ..config.resolved import (
+from ....core.checks import keyword_remedy
+from ....core.machines.hedging import HedgingSettings
+from ....core.machines.retry.backoff import ExponentialBackoff
+from ....core.machines.retry.budget import RetryBudgetSettings
+from ....core.machines.retry.quota import RetryQuotaSettings
+from ....http.egress import EgressPolicy
+from ....http.fields.propagation import Propagation
+from ....policies.adaptive_limit import AdaptiveLimitPolicy
+from ....policies.bulkhead import BulkheadPolicy
+from ....policies.chaos import ChaosPolicy
+from ....policies.circuit_breaker import CircuitBreakerPolicy
+from ....policies.deadline_check import DeadlineCheckPolicy
+from ....policies.fallback import FallbackPolicy
+from ....policies.load_shedding import LoadSheddingPolicy
+from ....policies.rate_limit import RateLimitPolicy
+from ....policies.retry import RetryPolicy
+from ...routes import RouteOptions, parse_route_options
+from ..pool import ConnectionPoolConfig
+from ..resolved import (
     known_arguments,
     parse_adaptive_limit,
     parse_bulkhead,
@@ -37,7 +38,6 @@ from ..config.resolved import (
     parse_retry_budget,
     parse_retry_policy,
 )
-from ..routes import RouteOptions, parse_route_options
 from .values import annotations_of
 
 __all__ = ["Table", "table_of"]

@@ -7,8 +7,8 @@ import logging
 import pytest
 
 from http_service_client.http.http1.rules import RULES
-from http_service_client.transports import tolerance
-from http_service_client.transports.tolerance import FaultLog
+from http_service_client.transports import fault_log
+from http_service_client.transports.fault_log import FaultLog
 
 ONE, OTHER = RULES["bare-cr"], RULES["missing-colon"]
 
@@ -37,7 +37,7 @@ def test_each_origin_and_rule_is_logged_once(caplog: pytest.LogCaptureFixture) -
 def test_a_crawler_fills_no_memory(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     """After so many origins, nothing more is remembered or logged."""
     caplog.set_level(logging.INFO, "http_service_client")
-    monkeypatch.setattr(tolerance, "_MOST", 2)
+    monkeypatch.setattr(fault_log, "_MOST", 2)
     log = FaultLog()
     for number in range(4):
         log.for_origin(f"https://{number}.test")(ONE)

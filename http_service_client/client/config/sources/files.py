@@ -20,8 +20,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from ...core.checks import did_you_mean
-from ...errors import ConfigurationError
+from ....core.checks import did_you_mean
+from ....errors import ConfigurationError
 from .source import Settings
 from .variables import variables
 

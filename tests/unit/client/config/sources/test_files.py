@@ -353,7 +353,7 @@ def test_variables_come_before_the_file(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_the_file_of_the_documentation_is_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each client in it, with all its settings."""
-    page = Path(__file__).resolve().parents[4] / "docs/configuration.md"
+    page = Path(__file__).resolve().parents[5] / "docs/configuration.md"
     (text,) = re.findall(r"```toml\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
     monkeypatch.setenv("PAYMENTS_TOKEN", "token-1")
     config = HttpClientConfig.from_file(written(tmp_path, text), "payments")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from http_service_client.transports import seams
+from http_service_client.transports import compatibility
 
 
 class _Base:
@@ -40,23 +40,23 @@ class _Owner(_Base):
 
 def test_the_names_that_a_class_uses_are_those_of_all_its_code() -> None:
     """Methods, properties, functions within functions, and bases of the same package; not what it merely defines."""
-    used = seams.names_used_by(_Owner)
+    used = compatibility.names_used_by(_Owner)
     assert {"inherited", "from_a_property", "from_a_lambda", "from_a_wrapped_function"} <= used
     assert not {"unused", "shown", "listed", "only in a tuple"} & used
-    assert seams.names_used_by(_Owner.plain) == {"from_a_lambda"}
+    assert compatibility.names_used_by(_Owner.plain) == {"from_a_lambda"}
 
 
 def test_compiled_code_uses_no_name_that_we_can_see() -> None:
     """A library that is compiled counts as changed: nothing proves that it calls what we replace."""
-    assert seams.names_used_by(len) == frozenset()
-    assert seams.names_used_by(dict) == frozenset()
+    assert compatibility.names_used_by(len) == frozenset()
+    assert compatibility.names_used_by(dict) == frozenset()
 
 
 def test_the_names_in_a_module_are_those_of_its_source() -> None:
     """Also where something has hooked into its functions since it was loaded. A compiled one has none that we can see."""
-    assert {"getattr", "unwrap", "signature", "co_consts"} <= seams.names_in(seams)
-    assert seams.names_in(sys) == frozenset()
-    assert seams.names_in(types.ModuleType("made")) == frozenset()
+    assert {"getattr", "unwrap", "signature", "co_consts"} <= compatibility.names_in(compatibility)
+    assert compatibility.names_in(sys) == frozenset()
+    assert compatibility.names_in(types.ModuleType("made")) == frozenset()
 
 
 def _find_nothing(self: object, name: str, path: object, target: object = None) -> None:
@@ -87,13 +87,13 @@ def test_instrumentation_waits_where_it_has_a_finder(
         [] if finder is None else [type("Finder", (), {"__module__": finder, "find_spec": _find_nothing})()]
     )
     monkeypatch.setattr(sys, "meta_path", [*found, *sys.meta_path])
-    assert seams.waits_for_imports() is waits
+    assert compatibility.waits_for_imports() is waits
 
 
 def test_the_parameters_of_what_has_gone_are_none() -> None:
     """So they differ from those that we expect."""
-    assert seams.parameters_of(_Owner.plain) == ("other",)
-    assert seams.parameters_of(None) == ()
+    assert compatibility.parameters_of(_Owner.plain) == ("other",)
+    assert compatibility.parameters_of(None) == ()
 
 
 @pytest.mark.parametrize("error", [TypeError, ValueError])
@@ -105,22 +105,22 @@ def test_the_parameters_of_what_does_not_tell_them_are_none(
     def signature(function: Any) -> Any:
         raise error
 
-    monkeypatch.setattr(seams, "inspect", types.SimpleNamespace(signature=signature))
-    assert seams.parameters_of(_Owner.plain) == ()
+    monkeypatch.setattr(compatibility, "inspect", types.SimpleNamespace(signature=signature))
+    assert compatibility.parameters_of(_Owner.plain) == ()
 
 
 def test_a_function_of_another_module_has_replaced_the_own_one() -> None:
     """Also something that is no function at all."""
     module = types.ModuleType("library")
     exec("def own(): pass", vars(module))
-    assert not seams.is_replaced(module.own, module)
-    assert seams.is_replaced(_Owner.plain, module)
-    assert seams.is_replaced(functools.partial(module.own), module)
+    assert not compatibility.is_replaced(module.own, module)
+    assert compatibility.is_replaced(_Owner.plain, module)
+    assert compatibility.is_replaced(functools.partial(module.own), module)
 
 
 def test_a_notice_warns_once_and_names_the_version() -> None:
     """With what has gone, the effect, and the remedy."""
-    notice = seams.SeamNotice(
+    notice = compatibility.SeamNotice(
         "aiohttp", "9.8", ["Session._a", "Session._b", "Session._a"], "calls are slower"
     )
     with warnings.catch_warnings(record=True) as caught:
@@ -140,7 +140,7 @@ def test_a_notice_warns_once_and_names_the_version() -> None:
 
 def test_a_notice_of_nothing_is_silent() -> None:
     """Until something is added to it."""
-    notice = seams.SeamNotice("aiohttp", "9.8", [], "calls are slower")
+    notice = compatibility.SeamNotice("aiohttp", "9.8", [], "calls are slower")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         notice.warn()
@@ -153,7 +153,7 @@ def test_a_notice_of_nothing_is_silent() -> None:
 
 def test_a_warning_that_is_an_error_is_raised_once() -> None:
     """Later clients work."""
-    notice = seams.SeamNotice("aiohttp", "9.8", ["Session._a"], "calls are slower")
+    notice = compatibility.SeamNotice("aiohttp", "9.8", ["Session._a"], "calls are slower")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(RuntimeWarning):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..http.messages import HttpResponse
     from .call_builder import StreamRequestOptions
     from .downloads.parallel_download import ParallelDownload
-    from .downloads.parted_file import PartedFile
+    from .downloads.parallel_file import PartedFile
 
 __all__ = ["ParallelDownloads"]
 
@@ -94,7 +94,7 @@ class ParallelDownloads(Polls):
         import_apart(_load)
         from ..policies.gather_in_threads import run_in_threads
         from .downloads.parallel_download import PartRefused
-        from .downloads.parted_file import PartedFile
+        from .downloads.parallel_file import PartedFile
 
         self._warn_inside_a_loop()
         with PartedFile(path, checksum, resume) as file:
@@ -173,7 +173,7 @@ class ParallelDownloads(Polls):
         driver = builder.backends.asyncio()
         import_apart(_load)
         from .downloads.parallel_download import PartRefused
-        from .downloads.parted_file import PartedFile
+        from .downloads.parallel_file import PartedFile
 
         with PartedFile(path, checksum, resume) as file:
             download = self._parallel(builder, file, url, parts, max_response_size, options)

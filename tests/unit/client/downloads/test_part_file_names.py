@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from http_service_client import InvalidRequestError
-from http_service_client.client.downloads.part_names import open_new, open_resumable, unlock
+from http_service_client.client.downloads.part_file_names import open_new, open_resumable, unlock
 
 pytestmark = pytest.mark.skipif(
     os.name == "nt", reason="files cannot be locked here, so that names are random"

@@ -12,16 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from http_service_client import core
-from http_service_client.core.decisions import (
-    NUMBERS,
-    Change,
-    CircuitRefusal,
-    DeadlineRefusal,
-    Decision,
-    NoConnection,
-    smallest_changes,
-    would_have_been,
-)
 from http_service_client.core.machines.circuit_breaker.breaker import Permit
 from http_service_client.core.machines.circuit_breaker.states import Refusal
 from http_service_client.core.machines.hedging import HedgeRefusal
@@ -31,6 +21,16 @@ from http_service_client.core.machines.retry.backoff import ExponentialBackoff, 
 from http_service_client.core.machines.retry.decision import NoRetry, Situation, next_wait
 from http_service_client.core.machines.retry.other_backoffs import ConstantBackoff
 from http_service_client.core.machines.retry.settings import RetrySettings
+from http_service_client.core.refusals import (
+    NUMBERS,
+    Change,
+    CircuitRefusal,
+    DeadlineRefusal,
+    Decision,
+    NoConnection,
+    smallest_changes,
+    would_have_been,
+)
 from http_service_client.events import StopReason
 from kit.circuits import opened
 

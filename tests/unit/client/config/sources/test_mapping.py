@@ -23,9 +23,9 @@ from http_service_client import (
     RetryPolicy,
     RetryQuotaSettings,
 )
-from http_service_client.client.settings.source import Settings
-from http_service_client.client.settings.tables import table_of
-from http_service_client.client.settings.values import annotations_of, read_value
+from http_service_client.client.config.sources.source import Settings
+from http_service_client.client.config.sources.tables import table_of
+from http_service_client.client.config.sources.values import annotations_of, read_value
 from kit.interceptors import Recorder
 
 pydantic = pytest.importorskip("pydantic", reason="an extra that is not installed here")

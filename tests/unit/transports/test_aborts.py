@@ -17,9 +17,9 @@ from http_service_client.http.urls import split_url
 from http_service_client.transports.base import TransportSettings
 from http_service_client.transports.network.sockets import SocketSettings
 from http_service_client.transports.network.tls import TlsSettings
+from http_service_client.transports.over_requests.aborts import Cut, OpenConnections
 from http_service_client.transports.over_requests.connection import Connection
 from http_service_client.transports.over_requests.connector import _CuttableSockets
-from http_service_client.transports.over_requests.cutting import Cut, OpenConnections
 from http_service_client.transports.over_requests.pool import Pool
 
 

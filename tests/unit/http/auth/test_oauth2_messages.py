@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from http_service_client import HttpResponse
-from http_service_client.http.auth.oauth2 import (
+from http_service_client.http.auth.oauth2_messages import (
     TokenResponseError,
     error_code,
     parse_lifetime,

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from ...errors import ConfigurationError
+from ....errors import ConfigurationError
 from .source import Settings
 from .tables import Table, table_of
 from .values import read_value
