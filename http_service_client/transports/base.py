@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..http.egress import EgressPolicy
 
 __all__ = [
+    "MOST_EARLY",
     "REDIRECT_BODY",
     "REDIRECT_WAIT",
     "AsyncTransport",
@@ -34,6 +35,9 @@ __all__ = [
 # with the connection is not waited for at all: it may have no end.
 REDIRECT_BODY = 64 * 1024  # bytes, decoded
 REDIRECT_WAIT = 1.0  # seconds; but no more than half of what is left of the attempt, which has to follow it
+
+MOST_EARLY = 256 * 1024
+"""Bytes of the response's body that are taken while the request is still being sent."""
 
 
 @runtime_checkable

@@ -231,6 +231,56 @@ def test_an_early_response_that_ends_with_the_connection_is_read(
         watch.check_took(0.0)
 
 
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize("early", [0, 1000, 300_000])
+@pytest.mark.parametrize("streams", [False, True], ids=["read whole", "streamed"])
+def test_a_success_that_begins_early_does_not_cut_the_upload(
+    each_path: FrontEnd, certificates: Any, secure: bool, early: int, streams: bool
+) -> None:
+    """The server may respond while it reads, and what it receives must be whole.   early: bytes of its response."""
+
+    def serve(accepted: Any, is_over: threading.Event) -> None:
+        received = b""
+        while b"\r\n\r\n" not in received:
+            received += accepted.recv(1000)
+        accepted.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (early + 7))
+        accepted.sendall(b"e" * early)
+        size = len(received.partition(b"\r\n\r\n")[2])
+        while size < 8_000_000 and (data := accepted.recv(65536)):
+            size += len(data)
+        accepted.sendall(b"%7d" % size)
+        is_over.wait(10)
+
+    with served(serve, certificates.server_context() if secure else None, takes=4096) as address:
+        client = each_path.client(connection_pool=certificates.pool())
+        url, options = f"http{'s' * secure}://{address}/", {"data": b"x" * 8_000_000, "timeout": 10}
+        if streams:
+            with each_path.stream(client, "POST", url, retry_policy=None, **options) as response:
+                content = response.read()
+        else:
+            content = each_path.request(client, "POST", url, retry_policy=None, **options).content
+    assert content == b"e" * early + b"8000000"
+
+
+def test_an_early_response_is_not_kept_without_limit(front_end: FrontEnd) -> None:
+    """A server that sends a long body and does not read is cut by the write timeout, and not read meanwhile."""
+    sent = [0]
+
+    def serve(accepted: socket.socket, is_over: threading.Event) -> None:
+        accepted.recv(1000)
+        accepted.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+        while not is_over.is_set():
+            sent[0] += accepted.send(b"e" * 65536)
+
+    with served(serve, takes=4096) as address:
+        client = front_end.client()
+        timeout = Timeout(total=20, write=0.3)
+        url = f"http://{address}/"
+        caught = failing(front_end, client, "POST", url, data=b"x" * 30_000_000, timeout=timeout)
+    assert caught.type == "WriteTimeoutError"
+    assert sent[0] < 50_000_000
+
+
 def test_a_response_is_read_though_the_server_closed_at_once(front_end: FrontEnd) -> None:
     """With unread bytes of the upload: its reset ends our next write, and what it had sent before is still there."""
 

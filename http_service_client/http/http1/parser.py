@@ -52,7 +52,6 @@ _SPACE_BEFORE_VALUE = lazy_pattern(rb"[^:]+:([ \t]+)")
 _SIZE = re.compile(rb"[0-9A-Fa-f]+").match
 _MOST_CHUNKS = 1000  # taken at once; each costs much more memory than a tiny chunk has
 _BEFORE_REASON = len("HTTP/1.1 200 ")
-_INTERIM = b"HTTP/1.1 1"
 
 
 class ResponseParser:
@@ -137,14 +136,6 @@ class ResponseParser:
     def rest(self) -> bytes:
         """The received bytes that were not read."""
         return self._buffer.rest
-
-    @property
-    def has_begun(self) -> bool:
-        """Whether bytes of a final response, or of something else, have arrived; interim responses do not count."""
-        if self.head is not None or (self._status is not None and self._status[1] >= 200):
-            return True
-        start = self._buffer.rest[: len(_INTERIM)]
-        return self._status is None and start != _INTERIM[: len(start)]
 
     # The head
 

@@ -24,10 +24,10 @@ LONGEST = 2_000_000.0
 
 if hasattr(select, "poll"):
 
-    def _wait(sock: Any, to_write: bool, within: float | None) -> bool:
+    def _wait(sock: Any, to_write: bool, within: float | None, to_read: bool = True) -> bool:
         poll = select.poll()
         try:
-            poll.register(sock, select.POLLIN | (select.POLLOUT if to_write else 0))
+            poll.register(sock, (select.POLLIN if to_read else 0) | (select.POLLOUT if to_write else 0))
         except ValueError:
             raise _closed() from None
         return bool(poll.poll(None if within is None else min(within, LONGEST) * 1000))
@@ -52,9 +52,9 @@ if hasattr(select, "poll"):
 
 else:  # Windows
 
-    def _wait(sock: Any, to_write: bool, within: float | None) -> bool:
+    def _wait(sock: Any, to_write: bool, within: float | None, to_read: bool = True) -> bool:
         try:
-            return any(select.select([sock], [sock] if to_write else [], [], within))
+            return any(select.select([sock] if to_read else [], [sock] if to_write else [], [], within))
         except ValueError:
             raise _closed() from None
 
@@ -85,7 +85,10 @@ def is_readable(sock: Any) -> bool:
     return _wait(sock, False, 0.0)
 
 
-def wait_until_usable(sock: Any, within: float | None, *, to_write: bool) -> None:
-    """Wait until the socket is readable, or with `to_write` also writable. Raises TimeoutError."""
-    if not _wait(sock, to_write, within):
+def wait_until_usable(sock: Any, within: float | None, *, to_write: bool, to_read: bool = True) -> None:
+    """Wait until the socket is readable, or with `to_write` also writable. Raises TimeoutError.
+
+    to_read: False to wait for the other only.
+    """
+    if not _wait(sock, to_write, within, to_read):
         raise TimeoutError("the server accepted no more bytes")

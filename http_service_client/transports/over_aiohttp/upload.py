@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from io import BytesIO
 
 from ...http.bodies.encoding import RequestBody
+from ..base import MOST_EARLY
 from ..failures import BodySourceError
 from .asyncio_transports import end_task
 from .connection import Connection
@@ -15,7 +16,6 @@ from .limits import Limits
 __all__ = ["Upload", "is_short"]
 
 _PIECE = 64 * 1024  # bytes; a larger body is sent in pieces, each with the write timeout
-_EARLY = 256 * 1024  # bytes of the response's body that are taken while the request is still being sent
 
 
 def is_short(content: bytes | None) -> bool:
@@ -64,7 +64,7 @@ class Upload:
         may_wait = True
         try:
             while not task.done() and not self._is_answered():
-                await self._limits.wait(connection.changed(takes_more=self.early.tell() < _EARLY), None)
+                await self._limits.wait(connection.changed(takes_more=self.early.tell() < MOST_EARLY), None)
         except GeneratorExit:  # this coroutine is being closed and must not await
             may_wait = False
             raise
@@ -129,7 +129,7 @@ class Upload:
         head = parser.read_head()
         if head is None:
             return False
-        while self.early.tell() < _EARLY and (piece := parser.read_body()):
+        while self.early.tell() < MOST_EARLY and (piece := parser.read_body()):
             self.early.write(piece)
         return head.status >= 300 or parser.is_complete
 

@@ -18,6 +18,7 @@ from ...http.http1.fast_path import FastHead, read_fast_response
 from ...http.http1.framing import ParserSettings
 from ...http.http1.head import Head
 from ...http.http1.parser import ResponseParser
+from ..base import MOST_EARLY
 from ..lifetime import Lifetime
 from ..network.polling import LONGEST, is_readable, read_waiter, wait_until_usable
 from ..network.tls_sessions import Resumption
@@ -60,6 +61,7 @@ class Connection:
         self.parser = ResponseParser(settings)
         self._method = "GET"
         self._has_fed = False
+        self._early = bytearray()  # of the response's body, taken while the request was still being sent
         self.lifetime: Any = lifetime  # None while a tunnel is opened
         self.served = 0
         self.idle_since = 0.0
@@ -115,7 +117,10 @@ class Connection:
             if whole is not None:
                 return whole
             self.parser.feed(data)
-        return self.read_head(), None
+        head = self.read_head()
+        if not self._early or not self.parser.is_complete:
+            return head, None
+        return head, self._take_early()
 
     def read_head(self) -> Head | FastHead:
         """The head of the response, by the parser. Raises as `ResponseParser.read_head`."""
@@ -133,6 +138,8 @@ class Connection:
 
     def read_body(self) -> bytes:
         """The next piece of the body; b"" at its end. Raises as `ResponseParser.read_body`."""
+        if self._early:
+            return self._take_early()
         self._is_busy = True
         try:
             while (piece := self.parser.read_body()) is None:
@@ -143,6 +150,10 @@ class Connection:
             return piece
         finally:
             self._rest()
+
+    def _take_early(self) -> bytes:
+        early, self._early = bytes(self._early), bytearray()
+        return early
 
     def _rest(self) -> None:
         """The thread has stopped using the socket. Close it if another one aborted it meanwhile."""
@@ -233,7 +244,7 @@ class Connection:
         return sent == len(data) or self.send_all([memoryview(data)[sent:]])
 
     def send_all(self, chunks: Iterable[bytes | memoryview]) -> bool:
-        """Send bytes while listening; False when a response came before all of them were sent.
+        """Send bytes while listening; False when a response came before all of them were sent, and the rest does not matter.
 
         A server that rejects an upload responds and stops reading: a client that only writes would wait forever. The write
         timeout applies to each part that the kernel accepts.
@@ -242,7 +253,8 @@ class Connection:
             view = memoryview(chunk)
             while view:
                 within = seconds_left(self._expires_at, self._write_within)
-                if self._wait_to_read(0) and self._is_answered():
+                listens = len(self._early) < MOST_EARLY
+                if listens and self._wait_to_read(0) and self._is_answered():
                     return False
                 try:
                     view = view[self.sock.send(view) :]
@@ -251,19 +263,29 @@ class Connection:
                     to_write = True
                 except ssl.SSLWantReadError:
                     to_write = False
-                wait_until_usable(self.sock, within, to_write=to_write)
+                wait_until_usable(self.sock, within, to_write=to_write, to_read=listens or not to_write)
         return True
 
     def _is_answered(self) -> bool:
+        """Whether sending the rest of the request no longer matters. Bytes have arrived.
+
+        The head of a success alone is not enough: a server may begin its response while it reads the request, and a
+        body that is cut off would count as received.
+        """
         try:
             data = self._receive_some()
         except (BlockingIOError, ssl.SSLWantReadError):  # only a record of the TLS protocol itself
             return False
         self.parser.feed(data)
         self._has_fed = True
-        if data:
-            self.parser.read_head()  # removes interim responses, which do not count
-        return not data or self.parser.has_begun
+        if not data:
+            return True
+        head = self.parser.read_head()
+        if head is None:
+            return False
+        while len(self._early) < MOST_EARLY and (piece := self.parser.read_body()):
+            self._early += piece
+        return head.status >= 300 or self.parser.is_complete
 
     def is_reusable(self) -> bool:
         """Whether it may serve another exchange: young enough, and nothing has arrived since the last one."""

@@ -143,7 +143,7 @@ class Waits:
             return self.readable.pop(0) if self.readable else True
         return bool(self.readable) and self.readable.pop(0)
 
-    def _wait_until_usable(self, sock: Any, within: float | None, *, to_write: bool) -> None:
+    def _wait_until_usable(self, sock: Any, within: float | None, *, to_write: bool, **_: bool) -> None:
         self.usable.append((within, to_write))
 
 
@@ -288,7 +288,10 @@ def test_an_end_without_close_notify_is_an_end(waits: Waits) -> None:
 @pytest.mark.parametrize(
     ("piece", "is_answer"),
     [
-        (b"HTTP/1.1 413 Too Large\r\n", True),
+        (b"HTTP/1.1 413 Too Large\r\n\r\n", True),
+        (b"HTTP/1.1 413 Too Large\r\n", False),
+        (b"HTTP/1.1 200 OK\r\n\r\n", False),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", True),
         (b"HTTP/1.1 100 Continue\r\n\r\n", False),
         (b"", True),  # the server has gone
         (BlockingIOError(), False),
@@ -296,7 +299,7 @@ def test_an_end_without_close_notify_is_an_end(waits: Waits) -> None:
     ],
 )
 def test_an_upload_stops_when_the_server_responds(piece: Any, is_answer: bool, waits: Waits) -> None:
-    """An interim response does not stop it, nor does a record of TLS itself."""
+    """The head of a refusal, or a whole response. An interim one does not stop it, nor does a record of TLS itself."""
     waits.readable = [False, True]
     sock = Socket(piece, takes=2)
     assert connected(sock).send_all([b"abcd", b"ef"]) is not is_answer
@@ -310,7 +313,7 @@ def test_the_beginning_of_an_exchange_is_sent_without_a_look(waits: Waits) -> No
     waits.readable = [True]
     assert connected(sock).send(b"efgh")
     assert waits.readable == [True]
-    sock.received = [b"HTTP/1.1 413 Too Large\r\n"]
+    sock.received = [b"HTTP/1.1 413 Too Large\r\n\r\n"]
     assert not connected(sock).send(b"ijklmn")
     assert b"".join(sock.sent) == b"abcdefghijkl"
 
@@ -354,7 +357,7 @@ def test_a_response_that_arrives_whole_needs_no_parser(waits: Waits) -> None:
     waits.readable = [True]
     assert not early.send_all([b"body"])
     head, found = early.read_response()
-    assert (head.status, found, early.read_body()) == (200, None, b"hi")
+    assert (head.status, found, early.parser.is_complete) == (200, b"hi", True)
 
 
 def test_connections_are_cut_once_and_for_all() -> None:

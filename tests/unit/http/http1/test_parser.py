@@ -234,32 +234,3 @@ def test_the_host_is_the_first_field_of_a_request() -> None:
         request_head("GET", "/x", "h:1", [*fields, ("host", "other")])
         == "GET /x HTTP/1.1\r\nhost: other\r\nA: 1\r\nB: ä\r\n\r\n".encode()
     )
-
-
-@pytest.mark.parametrize(
-    ("data", "has_begun"),
-    [
-        (b"", False),
-        (b"H", False),
-        (b"HTTP/1.1 1", False),
-        (b"HTTP/1.1 100 Continue", False),
-        (b"HTTP/1.1 100 Continue\r\nA: b\r\n", False),
-        (b"HTTP/1.1 100 Continue\r\n\r\n", False),
-        (b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1", False),
-        (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 2", True),
-        (b"HTTP/1.1 2", True),
-        (b"HTTP/1.1 200 OK\r\nA: b\r\n", True),
-        (b"HTTP/1.1 200 OK\r\n\r\n", True),
-        (b"S", True),
-        (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", True),
-    ],
-)
-def test_a_response_begins_with_the_first_byte_that_is_no_interim_one_s(data: bytes, has_begun: bool) -> None:
-    """From then on the server has decided: the request was processed, or what speaks there is no HTTP."""
-    parser = ResponseParser()
-    parser.begin("GET")
-    if data:
-        parser.feed(data)
-    if data.startswith(b"HTTP"):
-        parser.read_head()
-    assert parser.has_begun is has_begun
