@@ -36,4 +36,4 @@ if __name__ == "__main__":
         for name, bound in lower_bounds(SETUP.read_text("utf-8")).items()
         if is_installed(name)
     ]
-    sys.exit(subprocess.call([sys.executable, "-m", "pip", "install", *oldest]))
+    sys.exit(subprocess.call([sys.executable, "-m", "pip", "install", "--no-compile", *oldest]))
