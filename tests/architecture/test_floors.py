@@ -9,6 +9,8 @@ import pytest
 from architecture.rooms import FLOORS
 from kit.sources import file_of, imports, parse, sources
 
+pytestmark = pytest.mark.once
+
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
 # What an error carries: every HTTP library's errors name the request and the response that they are about.

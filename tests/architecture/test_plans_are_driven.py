@@ -9,6 +9,8 @@ import pytest
 
 from kit.sources import parse, sources
 
+pytestmark = pytest.mark.once
+
 EFFECTS = {"Send", "Open", "Receive", "Sleep", "Acquire", "Invoke", "Work"}
 YIELDED = {"Send", "Open", "Receive"}  # without `from`: `core.effects` says why
 

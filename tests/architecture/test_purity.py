@@ -9,6 +9,8 @@ import pytest
 
 from kit.sources import imports, parse, sources
 
+pytestmark = pytest.mark.once
+
 PURE = ["core/*", "http/*"]
 DOING = {
     "time",

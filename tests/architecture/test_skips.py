@@ -8,9 +8,12 @@ import sys
 from collections.abc import Iterator
 from configparser import ConfigParser
 
+import pytest
 from packaging.requirements import Requirement
 
 from architecture.test_project_files import PROJECT, ROOT
+
+pytestmark = pytest.mark.once
 
 # The distributions of modules that have another name, or come with it.
 DISTRIBUTIONS = {

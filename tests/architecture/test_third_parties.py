@@ -10,6 +10,8 @@ import pytest
 
 from kit.sources import NAME, imports, parse, sources
 
+pytestmark = pytest.mark.once
+
 # The files that may import a third-party library, at any depth, functions included. A library that is not named
 # here may not be imported at all.
 THIRD_PARTY: dict[str, list[str]] = {

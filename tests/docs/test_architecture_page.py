@@ -10,6 +10,8 @@ from architecture.rooms import FLOORS, PUBLIC_MODULES
 from docs.loading import ROOT
 from kit.sources import CHECKOUT, sources
 
+pytestmark = pytest.mark.once
+
 PAGE = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
 PATHS = sorted(
     set(re.findall(r"`((?:[a-z_0-9]+/)*[a-z_0-9]+(?:/|\.py))`", PAGE)) | set(re.findall(r"`(\S+\.py)`", PAGE))

@@ -12,6 +12,8 @@ import pytest
 from docs.loading import load
 from http_service_client.simulation.report import in_seconds
 
+pytestmark = pytest.mark.once
+
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "choosing.md").read_text(encoding="utf-8")
 CASES = load("docs/pictures.py").CASES

@@ -24,6 +24,8 @@ from http_service_client.http.cookies.jar import CookieJar
 from http_service_client.http.headers import Headers
 from http_service_client.http.secret_names import SECRET_NAMES
 
+pytestmark = pytest.mark.once
+
 diagrams = load("docs/_ext/diagrams.py")
 
 

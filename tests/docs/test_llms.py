@@ -13,6 +13,8 @@ import pytest
 
 from docs.loading import ROOT, load
 
+pytestmark = pytest.mark.once
+
 llms = load("docs/llms.py")
 
 TEXT = (ROOT / "llms.txt").read_text("utf-8")

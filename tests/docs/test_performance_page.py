@@ -10,6 +10,8 @@ import pytest
 
 from docs.loading import ROOT, load
 
+pytestmark = pytest.mark.once
+
 PAGE = ROOT / "docs/performance.md"
 
 

@@ -11,6 +11,8 @@ from docs.loading import load
 from http_service_client.simulation import simulate
 from http_service_client.simulation.report import in_seconds
 
+pytestmark = pytest.mark.once
+
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "presets.md").read_text(encoding="utf-8")
 PICTURES = load("docs/pictures.py")

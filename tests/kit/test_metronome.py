@@ -12,6 +12,8 @@ import pytest
 
 from kit.metronome import Metronome
 
+pytestmark = pytest.mark.once
+
 HERE = Path(__file__).parent
 
 SUITE = """

@@ -20,6 +20,8 @@ from mutants.records import Record, runs_for
 from mutants.report import areas_below, table
 from mutants.sampling import drawn, named, stale
 
+pytestmark = pytest.mark.once
+
 SOURCE = "LIMIT = 3\n\n\ndef is_allowed(count):\n    return count < LIMIT\n\n\ndef is_odd(number):\n    return number % 2 == 1\n"
 TESTS = """
 from toy.rules import is_allowed, is_odd

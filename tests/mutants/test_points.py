@@ -10,6 +10,8 @@ import pytest
 from mutants import points
 from mutants.points import Mutant, is_sound, mutants_of
 
+pytestmark = pytest.mark.once
+
 
 def mutants(source: str) -> list[Mutant]:
     return mutants_of("module.py", textwrap.dedent(source).encode())

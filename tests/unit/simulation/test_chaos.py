@@ -44,6 +44,7 @@ def found(chaos: Any, **settings: Any) -> dict[str, Any]:
     return {item.rule: item for item in check(HttpClientConfig(chaos=chaos, **settings), rate=5)}
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("chaos", "rules"),
     [

@@ -34,12 +34,14 @@ def found(config: HttpClientConfig | None, rate: float = 5.0, **settings: Any) -
     return FOUND[asked]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("rate", [0.1, 2, 20, 200])
 def test_the_defaults_do_not_contradict_each_other(rate: float) -> None:
     """At any usual rate."""
     assert check(rate=rate) == []
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("config", "rules"),
     [

@@ -93,6 +93,7 @@ def test_a_guarded_function_can_be_compared() -> None:
 
 
 # A small retry storm is below.
+@pytest.mark.once
 @pytest.mark.parametrize("name", [name for name in SCENARIOS if name != "retry-storm"])
 def test_a_built_in_scenario_shows_what_it_is_about(name: str) -> None:
     """Without a client's help it hurts after the start, or all the time, but for the healthy one."""
@@ -111,6 +112,7 @@ def test_a_built_in_scenario_shows_what_it_is_about(name: str) -> None:
         assert report.is_metastable is False
 
 
+@pytest.mark.once
 def test_naive_retries_stay_in_a_retry_storm() -> None:
     """The outage is over, and its failure stays: everything that the service does is too late."""
     report = simulate(
@@ -124,6 +126,7 @@ def test_naive_retries_stay_in_a_retry_storm() -> None:
     assert (report.time_to_normal, report.openings) == (None, 0)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("config", [NO_CLIENT, None], ids=["no client", "defaults"])
 def test_other_clients_come_out_of_the_same_storm(config: HttpClientConfig | None) -> None:
     """Without retries, or with a circuit breaker, the load after the outage is what the service can do."""

@@ -22,6 +22,8 @@ from http_service_client.simulation import (
     simulate,
 )
 
+pytestmark = pytest.mark.once
+
 NOISE = 0.01  # of the shares that are compared: what the number of calls leaves to chance
 RATES = [(0.5, 6, 600.0), (2.0, 2, 600.0), (20.0, 1, 60.0), (100.0, 1, 15.0)]  # rate, clients, seconds
 

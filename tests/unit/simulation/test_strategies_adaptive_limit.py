@@ -14,6 +14,8 @@ import pytest
 from http_service_client import BulkheadPolicy, HttpClientConfig
 from http_service_client.simulation import Errors, LogNormal, Report, Service, Slowdown, simulate
 
+pytestmark = pytest.mark.once
+
 ALGORITHMS = ["gradient", "vegas", "aimd"]
 WORKERS = 10
 LATENCY = LogNormal(median=0.05, p99=0.25)

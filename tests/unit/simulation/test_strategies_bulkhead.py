@@ -7,12 +7,16 @@ from collections.abc import Callable, Coroutine
 from random import Random
 from typing import Any
 
+import pytest
+
 from http_service_client import BulkheadFullError, BulkheadPolicy, priority
 from http_service_client.core.effects import Acquire
 from http_service_client.core.machines.limits.semaphore import FairSemaphore
 from http_service_client.drivers.locks import ForkSafeLock
 from http_service_client.drivers.simulated_functions import Awaited, SimulatedClock
 from http_service_client.drivers.simulator import Simulator
+
+pytestmark = pytest.mark.once
 
 Work = Callable[[], Coroutine[Any, Any, Any]]
 

@@ -17,6 +17,8 @@ from http_service_client import (
 )
 from http_service_client.simulation import Environment, Outage, Report, Service, Slowdown, check, simulate
 
+pytestmark = pytest.mark.once
+
 Function = Callable[[], Awaitable[Any]]
 
 OUTAGE = Service(latency=0.05, faults=[Outage(start=60.0, seconds=120.0)])

@@ -9,6 +9,8 @@ import pytest
 from http_service_client import HttpClientConfig
 from http_service_client.simulation import Empirical, Latency, LogNormal, Report, Service, Slowdown, simulate
 
+pytestmark = pytest.mark.once
+
 # One response in fifty is slow by chance.
 LONG_TAIL = Empirical([0.04, 0.045, 0.05, 0.05, 0.055, 0.06, 0.07] * 7 + [1.0])
 

@@ -9,6 +9,8 @@ import pytest
 from http_service_client import ConfigurationError, HttpClientConfig
 from http_service_client.simulation import Errors, Fault, Outage, Report, Service, Slowdown, simulate
 
+pytestmark = pytest.mark.once
+
 HEALTHY = Service(latency=0.05)
 MINUTE: dict[str, Any] = {"start": 30.0, "seconds": 60.0}  # of 120 s
 

@@ -7,6 +7,8 @@ import pytest
 from http_service_client import HttpClientConfig, LoadSheddingPolicy
 from http_service_client.simulation import Errors, LogNormal, Report, Service, Slowdown, simulate
 
+pytestmark = pytest.mark.once
+
 # A service at 85 % of its capacity, which for half a minute needs three times as long for each request. Its queue has no
 # bound, and it goes on working for clients that have given up.
 SERVICE = Service(

@@ -19,6 +19,8 @@ from http_service_client.simulation import (
     simulate,
 )
 
+pytestmark = pytest.mark.once
+
 FAST = LogNormal(median=0.05, p99=0.25)
 NAIVE = {"enable_circuit_breaker": False, "enable_retry_budget": False, "enable_throttle_gate": False}
 

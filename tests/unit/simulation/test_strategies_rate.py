@@ -12,6 +12,8 @@ from http_service_client import HttpClientConfig, HttpResponse, HttpServiceClien
 from http_service_client.simulation import NO_CLIENT, RateLimit, Report, Service, simulate
 from http_service_client.testing import ScriptedTransport, VirtualClock, late
 
+pytestmark = pytest.mark.once
+
 TEN_A_SECOND = Service(latency=0.05, faults=[RateLimit(per_second=10, burst=10)])
 TWO_MINUTES: dict[str, Any] = {"rate": 20, "seconds": 120, "seed": 1}  # twice what the service takes
 
