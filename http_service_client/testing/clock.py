@@ -94,6 +94,8 @@ class VirtualClock:
 
     def advance(self, seconds: float) -> None:
         """Advance the time, and wake the sleepers that are due."""
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+            raise TypeError(f"seconds must be a number, not {seconds!r}")
         if not seconds >= 0:
             raise ValueError(f"seconds must be a number of 0 or more, not {seconds!r}; time does not go back")
         with self._lock:

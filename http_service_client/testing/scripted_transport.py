@@ -9,6 +9,7 @@ the attempt's timeout becomes the failure that a real transport returns.
 
 from __future__ import annotations
 
+import inspect
 import socket
 import ssl
 import time
@@ -187,6 +188,7 @@ class ScriptedTransport:
 
 def _repeating(key: str, script: Script) -> Iterator[Scripted]:
     """The outcomes one by one, and the last one forever; an iterator of itertools, so threads may share it."""
+    _check_key(key)
     # A Late is a tuple, but a single outcome.
     is_list = isinstance(script, Sequence) and not isinstance(script, (Late, str, bytes))
     outcomes: tuple[Scripted, ...] = tuple(script) if is_list else (script,)  # type: ignore[arg-type,assignment]  # narrowed by `is_list`
@@ -197,11 +199,28 @@ def _repeating(key: str, script: Script) -> Iterator[Scripted]:
             outcome = outcome.outcome
         if not isinstance(outcome, (HttpResponse, Failure, OSError)) and not callable(outcome):
             raise TypeError(_not_an_outcome(outcome))
+        if inspect.iscoroutinefunction(outcome):
+            raise TypeError(f"a function of a script must be plain, not the async {outcome!r}")
     return chain(outcomes, repeat(outcomes[-1]))
+
+
+def _check_key(key: object) -> None:
+    """Raise TypeError for a key that would match no request."""
+    words: list[str] = []
+    if isinstance(key, str):
+        if (key == "*" or key.startswith("/") or "://" in key) and "?" not in key:
+            return
+        words = key.partition("?")[0].split()  # "GET /orders" is written for other libraries
+    remedy = f"; write {'/' + words[-1].lstrip('/')!r}" if words and "://" not in words[-1] else ""
+    raise TypeError(
+        f'a key of a script must be a path that begins with "/", a URL, both without a query, or "*", not {key!r}{remedy}'
+    )
 
 
 def _not_an_outcome(scripted: object) -> str:
     remedy = f"; write HttpResponse({scripted})" if type(scripted) is int else ""
+    if type(scripted).__name__ == "Response":  # of httpx, requests or a framework
+        remedy = "; write an HttpResponse"
     return f"a script consists of responses, failures and errors, not {scripted!r}{remedy}"
 
 

@@ -50,6 +50,8 @@ def test_setting_the_wall_clock_leaves_monotonic_time_alone() -> None:
     assert (clock.wall(), clock.monotonic()) == (101.0, 1.0)
     with pytest.raises(ValueError, match="does not go back"):
         clock.advance(-1.0)
+    with pytest.raises(TypeError, match=r"^seconds must be a number, not '5'$"):
+        clock.advance("5")  # type: ignore[arg-type]  # the mistake
 
 
 @pytest.mark.asyncio

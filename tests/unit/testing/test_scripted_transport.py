@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
 import threading
@@ -10,6 +11,7 @@ import time
 from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import pytest
 
 from http_service_client import (
@@ -79,12 +81,44 @@ def test_a_script_may_be_for_each_url() -> None:
         ([HttpResponse(200), 503], r"not 503; write HttpResponse\(503\)$"),
         ({"/charges": None}, "not None$"),
         (late(1, late(1, b"ok")), "not b'ok'$"),  # type: ignore[arg-type]  # that is the test
+        (httpx.Response(200), r"not <Response \[200 OK\]>; write an HttpResponse$"),
     ],
 )
 def test_a_script_of_something_else_is_refused_at_once(script: Any, message: str) -> None:
     """When it is made, and not by the call that comes to the wrong entry."""
     with pytest.raises(TypeError, match=f"a script consists of responses, failures and errors, {message}"):
         ScriptedTransport(script)
+
+
+@pytest.mark.parametrize(
+    ("key", "remedy"),
+    [
+        ("orders", "; write '/orders'"),
+        ("GET /orders", "; write '/orders'"),
+        ("/orders?page=1", "; write '/orders'"),
+        ("https://api.example.com/orders?page=1", ""),
+        ("", ""),
+        (404, ""),
+    ],
+)
+def test_a_key_that_matches_no_request_is_refused_at_once(key: Any, remedy: str) -> None:
+    """Its script would never be played, and the call would be answered by that of "*"."""
+    with pytest.raises(
+        TypeError, match=f"^a key of a script must be a path .*, not {re.escape(repr(key) + remedy)}$"
+    ):
+        ScriptedTransport({key: HttpResponse(200), "*": HttpResponse(404)})
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_function_of_a_script_is_plain(is_late: bool) -> None:
+    """Blocking calls play the same script, and nobody would await it."""
+
+    async def answer(request: HttpRequest) -> HttpResponse:
+        return HttpResponse(200)
+
+    script: Any = late(1.0, answer) if is_late else answer  # type: ignore[arg-type]  # the mistake
+    with pytest.raises(TypeError, match=r"^a function of a script must be plain, not the async <function"):
+        ScriptedTransport([script])
 
 
 def test_what_a_function_returns_is_checked_by_its_call() -> None:
