@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 from typing import TypeVar as _TypeVar
 
 from ..drivers.imports import import_apart
@@ -45,6 +45,19 @@ class Steps(Iterator[V]):
             self._has_failed = True
             raise
 
+    if not TYPE_CHECKING:  # a type checker finds these mistakes on its own
+
+        def __aiter__(self) -> NoReturn:
+            raise TypeError(
+                "these pages are read by blocking calls: write 'for', "
+                "or in asyncio 'async for page in client.paginate_async(…)'"
+            )
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise AttributeError(
+                f"the pages of a listing have no {name!r}: write 'for page in client.paginate(…)'"
+            )
+
 
 class AsyncSteps(AsyncIterator[V]):
     """The same, in asyncio."""
@@ -62,6 +75,16 @@ class AsyncSteps(AsyncIterator[V]):
         except BaseException:
             self._has_failed = True
             raise
+
+    if not TYPE_CHECKING:
+
+        def __iter__(self) -> NoReturn:
+            raise TypeError("these pages are read in asyncio: write 'async for', not 'for'")
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise AttributeError(
+                f"the pages of a listing have no {name!r}: write 'async for page in client.paginate_async(…)'"
+            )
 
 
 def _check(has_failed: bool) -> None:

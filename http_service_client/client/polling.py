@@ -148,8 +148,13 @@ class _Polling:
 
             type_adapter(response_type)  # a type that cannot be validated is an error now
         if not isinstance(accepted, HttpResponse):
+            remedy = "; write client.poll(client.post(…))"
+            if isinstance(accepted, str):
+                remedy = "; pass the response to that request, and the URL to look at as url="
+            elif inspect.isawaitable(accepted):
+                remedy = "; await it first"
             raise ConfigurationError(
-                f"poll takes the response to the request that began the operation, not {type(accepted).__name__}"
+                f"poll takes the response to the request that began the operation, not {type(accepted).__name__}{remedy}"
             )
         if is_done is not None and (not callable(is_done) or inspect.iscoroutinefunction(is_done)):
             raise ConfigurationError(

@@ -12,6 +12,7 @@ from http_service_client import (
     EgressPolicy,
     EgressRefusedError,
     HttpResponse,
+    HttpServiceClient,
     HttpStatusError,
     InvalidRequestError,
     PaginationError,
@@ -310,3 +311,20 @@ def test_each_page_is_a_call_with_retries(front_end: FrontEnd) -> None:
     transport = ScriptedTransport([*linked("?page=2")[:1], HttpResponse(503), HttpResponse(200)])
     client = front_end.client(transport=transport, clock=VirtualClock())
     assert [page.attempts for page in front_end.paginate(client, URL)] == [1, 2]
+
+
+def test_pages_that_are_read_the_other_way_say_how() -> None:
+    """As the body of a stream does. So does an attribute of a response, which the pages have one by one."""
+    client = HttpServiceClient(transport=ScriptedTransport([HttpResponse(200)]))
+    plain: Any = client.paginate(URL)
+    apart: Any = client.paginate_async(URL)
+    with pytest.raises(TypeError, match=r"or in asyncio 'async for page in client.paginate_async\(…\)'$"):
+        aiter(plain)
+    with pytest.raises(TypeError, match=r"write 'async for', not 'for'$"):
+        iter(apart)
+    with pytest.raises(AttributeError, match=r"have no 'json': write 'for page in client.paginate\(…\)'$"):
+        plain.json()
+    with pytest.raises(
+        AttributeError, match=r"have no 'json': write 'async for page in client.paginate_async"
+    ):
+        apart.json()

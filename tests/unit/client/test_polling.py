@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import re
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -312,8 +314,23 @@ def test_a_wrong_argument_is_an_error(front_end: FrontEnd, wrong: dict[str, Any]
     assert service.looks == []
 
 
-def test_it_takes_a_response() -> None:
-    """Not its URL, say."""
+class Pending:
+    """As the coroutine of a call that nobody awaited."""
+
+    def __await__(self) -> Iterator[None]:
+        yield
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (JOB, "not str; pass the response to that request, and the URL to look at as url="),
+        (Pending(), "not Pending; await it first"),
+        (None, "not NoneType; write client.poll(client.post(…))"),
+    ],
+)
+def test_it_takes_a_response(given: Any, says: str) -> None:
+    """Not its URL, and not a call that nobody awaited."""
     client = HttpServiceClient(transport=ScriptedTransport([accepted()]))
-    with pytest.raises(ConfigurationError, match="poll takes the response"):
-        client.poll(JOB)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match=f"poll takes the response .*, {re.escape(says)}$"):
+        client.poll(given)
