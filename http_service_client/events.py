@@ -469,7 +469,7 @@ class HedgeStarted(NamedTuple):
     name: str = "hedge_started"
 
     def __str__(self) -> str:
-        left = "" if self.budget_left is None else f" [{self.budget_left:.0f} retries left in the budget]"
+        left = "" if self.budget_left is None else f" [{_retries_left(self.budget_left)}]"
         return (
             f"attempt {self.attempt}: no response within {self.delay:.3f} s, hedge {self.hedge} begins{left}"
         )
@@ -861,9 +861,14 @@ def _words(state: SentState) -> str:
     return state.value.replace("_", " ")
 
 
+def _retries_left(budget: float) -> str:
+    count = f"{budget:.0f}"
+    return f"{count} {'retry' if count == '1' else 'retries'} left in the budget"
+
+
 def _left(event: RetryScheduled | RetryStopped | CallFinished) -> str:
     budget = getattr(event, "budget_left", None)
-    parts = [] if budget is None else [f"{budget:.0f} retries left in the budget"]
+    parts = [] if budget is None else [_retries_left(budget)]
     if event.deadline_left is not None:
         parts.append(f"{max(0.0, event.deadline_left):.3f} s left of the deadline")
     return f" [{', '.join(parts)}]" if parts else ""

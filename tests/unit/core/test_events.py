@@ -182,6 +182,10 @@ def cache_used(
             "[7 retries left in the budget, 0.000 s left of the deadline]",
         ),
         (
+            RetryStopped(1.0, 2, "", StopReason.EXHAUSTED, 1.4, None),
+            "not retried: that was the last attempt [1 retry left in the budget]",
+        ),
+        (
             RetryStopped(1.0, 2, "", StopReason.BUDGET, 0.0, 1.5),
             "not retried: the retry budget is spent [0 retries left in the budget, 1.500 s left of the deadline]",
         ),
