@@ -324,7 +324,9 @@ def _entries(name: str, value: object) -> tuple[object, ...] | None:
     if value is None and name in ("allowed_hosts", "allowed_ports"):
         return None
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
-        raise ConfigurationError(f"{name} must be a list, not {value!r}; write [{value!r}]")
+        is_port = name == "allowed_ports" and isinstance(value, str) and value.isdecimal()
+        entry = value if is_port else repr(value)
+        raise ConfigurationError(f"{name} must be a list, not {value!r}; write [{entry}]")
     return tuple(value)
 
 

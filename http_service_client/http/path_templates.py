@@ -19,7 +19,7 @@ from urllib.parse import quote_from_bytes
 
 from ..errors import InvalidRequestError
 from .parameters import scalar_bytes
-from .urls import DOT_SEGMENTS, RawUrl, escape_path, path_span, show_url
+from .urls import DOT_SEGMENTS, RawUrl, escape_path, not_text, path_span, show_url
 
 __all__ = ["Template", "fill_path", "fits", "is_of_template", "parse_template"]
 
@@ -43,7 +43,7 @@ def fill_path(url: str, path_params: Mapping[str, object]) -> tuple[str, str]:
     ('orders/a%2Fb/lines?page=2', '/orders/{order_id}/lines')
     """
     if not isinstance(url, str):
-        raise InvalidRequestError(f"the URL must be text, not {type(url).__name__}; convert it by str()")
+        raise not_text(url)
     if not isinstance(path_params, Mapping):
         raise InvalidRequestError(
             f"path_params must be a mapping of names to values, not {type(path_params).__name__}"

@@ -136,7 +136,7 @@ def normalise_url(url: str, params: object = None, base_url: str | None = None) 
     Raises InvalidRequestError, with secrets redacted.
     """
     if not isinstance(url, str):
-        raise InvalidRequestError(f"the URL must be text, not {type(url).__name__}; convert it by str()")
+        raise not_text(url)
     if isinstance(url, RawUrl):
         return RawUrl(_with_params(_as_written(url), params))
     if base_url is not None and _ABSOLUTE.match(url) is None:
@@ -144,6 +144,17 @@ def normalise_url(url: str, params: object = None, base_url: str | None = None) 
     else:
         normal = _normalise(url) if len(url) <= 2048 else _normalise.__wrapped__(url)
     return _with_params(normal, params) if params else normal
+
+
+def not_text(url: object) -> InvalidRequestError:
+    """The error for a URL of another type."""
+    if url is None:
+        remedy = "check where it comes from"
+    elif isinstance(url, (bytes, bytearray)):
+        remedy = "decode it"
+    else:
+        remedy = "convert it by str()"
+    return InvalidRequestError(f"the URL must be text, not {type(url).__name__}; {remedy}")
 
 
 def is_relative(url: str) -> bool:
@@ -320,7 +331,8 @@ def _check_characters(url: str) -> None:
 def _normal_authority(authority: str, scheme: str) -> str:
     host, port = authority, ""
     colon = authority.rfind(":")
-    if colon > authority.rfind("]"):
+    is_open = authority.startswith("[") and "]" not in authority  # all of it is a malformed address
+    if colon > authority.rfind("]") and not is_open:
         host, port = authority[:colon], authority[colon + 1 :]
     host = normalise_host(host)
     if not port:

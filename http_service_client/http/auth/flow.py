@@ -87,6 +87,8 @@ def _remedy(auth: object) -> str:
             "for a function that returns a token write auth.Bearer(function), "
             "and for one that changes the request use an interceptor"
         )
+    if isinstance(auth, (tuple, list)):
+        return f"this one has {len(auth)} item{'' if len(auth) == 1 else 's'}; write (user, password)"
     return "for other schemes set the Authorization header"
 
 

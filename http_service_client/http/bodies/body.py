@@ -13,6 +13,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from inspect import isasyncgenfunction, isgeneratorfunction
 from typing import Any
 
 from ...errors import InvalidRequestError
@@ -186,8 +187,13 @@ def stream_body(source: object, where: str) -> RequestBody:
         return RequestBody(open_source=source.__iter__, is_replayable=iter(source) is not source)
     if isinstance(source, os.PathLike):
         raise InvalidRequestError(f"{where} is a path; pass the file itself: open({str(source)!r}, 'rb')")
+    remedy = ""
+    if isgeneratorfunction(source) or isasyncgenfunction(source):
+        remedy = "; call it, and pass the generator that it returns"
+    elif where == "data":
+        remedy = "; a mapping is a form, and json= takes what has a JSON form"
     raise InvalidRequestError(
-        f"{where} must be bytes, text, a binary file or an iterable of bytes, not {type(source).__name__}"
+        f"{where} must be bytes, text, a binary file or an iterable of bytes, not {type(source).__name__}{remedy}"
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import pickle
+import re
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 
@@ -420,6 +421,22 @@ def test_the_error_names_host_reason_and_remedy() -> None:
 def test_a_wrong_setting_is_an_error(settings: dict[str, Any]) -> None:
     """It names the field; a rule that cannot be parsed would protect nobody."""
     with pytest.raises(ConfigurationError, match=next(iter(settings))):
+        EgressPolicy(**settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"allowed_ports": "443"}, "not '443'; write [443]"),
+        ({"allowed_ports": 443}, "not 443; write [443]"),
+        ({"allowed_hosts": "443"}, "not '443'; write ['443']"),
+    ],
+)
+def test_one_entry_in_the_place_of_a_list_is_written_as_it_has_to_be(
+    settings: dict[str, Any], words: str
+) -> None:
+    """A port as a number, a host as text."""
+    with pytest.raises(ConfigurationError, match=re.escape(words)):
         EgressPolicy(**settings)
 
 

@@ -10,6 +10,7 @@ import re
 import string
 import uuid
 from decimal import Decimal
+from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
@@ -150,11 +151,26 @@ def test_an_ambiguous_or_malformed_url_is_refused(url: str, says: str) -> None:
         normalise_url(url)
 
 
-@pytest.mark.parametrize("url", [None, b"http://h/", 3, object()])
-def test_a_url_is_text(url: Any) -> None:
-    """The error names the other type."""
-    with pytest.raises(InvalidRequestError, match="must be text"):
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        (None, "not NoneType; check where it comes from"),
+        (b"http://h/", "not bytes; decode it"),
+        (3, "not int; convert it by str()"),
+        (PurePosixPath("/o"), "not PurePosixPath; convert it by str()"),
+    ],
+)
+def test_a_url_is_text(url: Any, says: str) -> None:
+    """The error names the other type, and a remedy that makes a URL of it."""
+    with pytest.raises(InvalidRequestError, match=re.escape(f"must be text, {says}")):
         normalise_url(url)
+
+
+@pytest.mark.parametrize("host", ["[::1", "[::1:80"])
+def test_a_bracket_that_is_not_closed_is_shown_with_all_behind_it(host: str) -> None:
+    """No part of it is taken for a port."""
+    with pytest.raises(InvalidRequestError, match=re.escape(f"the host {host!r} is not an IPv6 address")):
+        normalise_url(f"http://{host}/")
 
 
 @pytest.mark.parametrize(

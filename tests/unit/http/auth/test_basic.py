@@ -56,6 +56,15 @@ def test_any_other_auth_is_refused_and_not_shown(auth: Any) -> None:
     assert re.search("s3|cret", str(caught.value).replace("secret", "")) is None
 
 
+@pytest.mark.parametrize(
+    ("auth", "says"), [(("u",), "1 item;"), ((), "0 items;"), (["u", "p", "x"], "3 items;")]
+)
+def test_a_pair_of_another_length_is_reported_as_such(auth: Any, says: str) -> None:
+    """It is a tuple or a list, so its type would say nothing."""
+    with pytest.raises(InvalidRequestError, match=re.escape(f"this one has {says} write (user, password)")):
+        parse_auth(auth)
+
+
 def test_an_empty_token_is_reported_as_empty() -> None:
     """It usually comes from an unset variable, so the advice to strip a line break would not help."""
     with pytest.raises(InvalidRequestError, match="the token in auth is empty"):

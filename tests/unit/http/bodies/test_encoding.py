@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -52,6 +53,14 @@ def test_a_body_in_memory_is_whole_and_replayable(
     assert [b"".join(body.chunks()) for _ in range(2)] == [content, content]
 
 
+def pieces() -> Iterator[bytes]:
+    yield b"piece"
+
+
+async def async_pieces() -> AsyncIterator[bytes]:
+    yield b"piece"
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -79,7 +88,10 @@ def test_a_request_has_one_body(arguments: dict[str, Any]) -> None:
         ({"data": [("a", 1, 2)]}, "pairs"),
         ({"data": {"a": float("nan")}}, "data['a'] is nan"),
         ({"data": {"a": {1}}}, "data['a'] must be"),
-        ({"data": 5}, "not int"),
+        ({"data": 5}, "not int; a mapping is a form, and json= takes what has a JSON form"),
+        ({"content": 5}, "content must be bytes, text, a binary file or an iterable of bytes, not int"),
+        ({"data": pieces}, "not function; call it, and pass the generator that it returns"),
+        ({"data": async_pieces}, "not function; call it, and pass the generator that it returns"),
         ({"data": {b"a", b"b"}}, "not set"),
         ({"data": "\ud800"}, "surrogate"),
         ({"content": {"a": 1}}, "mapping"),
