@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..core.checks import check_function
+from ..core.checks import check_function, class_remedy, shown
 from ..core.machines.limits.semaphore import FairSemaphore
 from ..drivers.clocks import Clock, SystemClock
 from ..drivers.imports import import_apart
@@ -330,10 +330,12 @@ def check_parts(transport: Any, clock: Any, **functions: Any) -> None:
     """Raise ConfigurationError for a part that a user replaced by something that cannot do its work."""
     sends = any(callable(getattr(transport, verb, None)) for verb in ("send", "send_async"))
     if transport is not None and (isinstance(transport, type) or not sends):
-        raise ConfigurationError(f"transport must be an object with send or send_async, not {transport!r}")
+        raise ConfigurationError(
+            f"transport must be an object with send or send_async, not {shown(transport)}{class_remedy(transport)}"
+        )
     if clock is not None and (isinstance(clock, type) or not isinstance(clock, Clock)):
         raise ConfigurationError(
-            f"clock must be an object with monotonic, wall, sleep and sleep_async, not {clock!r}"
+            f"clock must be an object with monotonic, wall, sleep and sleep_async, not {shown(clock)}{class_remedy(clock)}"
         )
     for name, function in functions.items():
         if function is not None:

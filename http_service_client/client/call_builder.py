@@ -13,7 +13,15 @@ from weakref import WeakValueDictionary
 from .. import http, policies
 from ..core import machines
 from ..core.call import Call, CallOptions, StreamOptions
-from ..core.checks import check_call_name, check_count, check_duration, check_flag, did_you_mean
+from ..core.checks import (
+    check_call_name,
+    check_count,
+    check_duration,
+    check_flag,
+    class_remedy,
+    did_you_mean,
+    shown,
+)
 from ..core.deadline import AMBIENT_DEADLINE, earliest
 from ..core.nesting import current_scope
 from ..core.origins import parse_key, state_key
@@ -633,7 +641,7 @@ class CallBuilder:
             timeout = self._options.timeout
         elif isinstance(given, Timeout):
             timeout = given
-        elif isinstance(given, tuple):
+        elif isinstance(given, (tuple, Mapping)):
             raise ConfigurationError(
                 f"timeout must be seconds or a Timeout, not {given!r}; write Timeout(total=…, connect=…, read=…)"
             )
@@ -676,16 +684,17 @@ _RENAMED = {
     "max_redirects": "set allowed_redirect_count in HttpClientConfig",
     "content": "pass bytes as data",
     "stream": "use client.stream(method, url), or stream_async",
-    "retries": "it is called retry_policy",
     "tenant": "it is called key",
-    **dict.fromkeys(("max_attempts", "max_retries"), "pass retry_policy=RetryPolicy(max_attempts=…)"),
+    **dict.fromkeys(
+        ("max_attempts", "max_retries", "retries"), "pass retry_policy=RetryPolicy(max_attempts=…)"
+    ),
     "deadline": "pass total_timeout, or make the call in a 'with deadline(…)' block",
     "priority": "make the call in a 'with priority(…)' block",
     "idempotency_key": "send it in headers, as Idempotency-Key",
     "query": "it is called params",
     **dict.fromkeys(("path_parameters", "url_params", "url_vars"), "it is called path_params"),
     "body": "pass it as json, data or files",
-    "hooks": "use interceptors",
+    "hooks": "set request_interceptors or response_interceptors in HttpClientConfig",
     "raise_for_status": "call raise_for_status() on the response",
     "max_response_size": "only stream and download take it; for other calls set it in HttpClientConfig",
     "checksum": "only download takes it",
@@ -785,7 +794,12 @@ def chosen(name: str, given: Any, default: Any, kind: str) -> Any:
     if given is None or given is False:
         return None
     if not isinstance(given, getattr(policies, kind)):
-        raise ConfigurationError(f"{name} must be a {kind}, True, False or None, not {given!r}")
+        remedy = class_remedy(given)
+        if isinstance(given, Mapping):
+            remedy = f"; write {kind}(**settings)"
+        elif kind == "RetryPolicy" and type(given) is int and given > 0:
+            remedy = f"; write RetryPolicy(max_attempts={given})"
+        raise ConfigurationError(f"{name} must be a {kind}, True, False or None, not {shown(given)}{remedy}")
     return given
 
 

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import fields
 from functools import partial
-from types import FunctionType, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from .. import observability, policies
@@ -32,7 +32,7 @@ from ..policies.logs import IS_LOGGED, log_event
 from . import streams
 from .backends import Backends, check_parts
 from .call_builder import CLIENT_DEFAULT
-from .config.client_config import FIELDS_OF_POLICIES, HttpClientConfig, renamed
+from .config.client_config import HttpClientConfig, renamed
 from .listening import Events
 from .reconfiguration import Assembly
 from .results import check_download, finish, open_stream
@@ -908,20 +908,10 @@ def _load_download() -> None:
 
 def _check_config(config: object) -> None:
     if not isinstance(config, HttpClientConfig):
-        remedies: dict[type, str] = {
-            str: "; pass a URL as base_url=",
-            dict: "; write HttpClientConfig.from_mapping(settings)",
-        }
-        if str(config).endswith((".toml", ".json", ".yaml", ".yml")):
-            remedies[type(config)] = "; write HttpClientConfig.from_file(path)"
-        if isinstance(config, FunctionType):  # such as presets.gentle
-            remedies[type(config)] = f"; call it: {config.__name__}()"
-        if type(config).__name__ in FIELDS_OF_POLICIES:
-            remedies[type(config)] = (
-                f"; write HttpClientConfig({FIELDS_OF_POLICIES[type(config).__name__]}=…)"
-            )
+        from .config.remedies import config_remedy
+
         raise ConfigurationError(
-            f"config must be an HttpClientConfig, not {type(config).__name__}{remedies.get(type(config), '')}"
+            f"config must be an HttpClientConfig, not {type(config).__name__}{config_remedy(config)}"
         )
 
 

@@ -19,6 +19,7 @@ __all__ = [
     "check_flag",
     "check_function",
     "check_number",
+    "class_remedy",
     "did_you_mean",
     "keyword_remedy",
     "shown",
@@ -33,11 +34,21 @@ Remedies = Mapping[str, str] | Callable[[], Mapping[str, str]]
 
 
 def shown(value: object) -> str:
-    """A value in a message, be it one that Python refuses to show: nested too deeply, or a number of too many digits."""
+    """A value in a message, be it one that Python refuses to show: nested too deeply, or a number of too many digits.
+
+    A class is shown by its name: the path of its module is no part of the interface.
+    """
+    if isinstance(value, type):
+        return value.__name__
     try:
         return repr(value)
     except (RecursionError, ValueError):
         return f"a value of the type {type(value).__name__} that is too large to be shown"
+
+
+def class_remedy(value: object) -> str:
+    """What to write where an object is needed and its class was given; empty for anything else."""
+    return f"; write {value.__name__}(…)" if isinstance(value, type) else ""
 
 
 def check_duration(
@@ -52,9 +63,11 @@ def check_duration(
     if not (_is_finite(value) and value > 0):  # type: ignore[operator]  # it is a number here
         remedy = f"; {no_limit}" if optional else ""
         if isinstance(value, str):  # a file or a variable may have units, but not such a text
-            remedy = "; write a number, or in a file or a variable text such as '250ms', '1.5s', '2m' or '1h'"
+            remedy = "; write a number; files and environment variables may have text such as '250ms', '1.5s', '2m' or '1h'"
         elif isinstance(value, timedelta):
             remedy = "; write its total_seconds()"
+        elif _is_finite(getattr(value, "total", None)):  # a Timeout, which has several limits
+            remedy = "; write its total"
         raise ConfigurationError(
             f"{field} must be a positive, finite number of seconds, not {shown(value)}{remedy}"
         )

@@ -305,8 +305,11 @@ class ForeignCalls:
         check_settings = partial(_check_settings, adapter, library, limits)
         if client is None:
             if config is not None and not isinstance(config, HttpClientConfig):
+                from ..client.config.remedies import config_remedy
+
+                remedy = config_remedy(config, client="pass a client as client=…")
                 raise ConfigurationError(
-                    f"{adapter} takes an HttpClientConfig, not {type(config).__name__}; pass a client as client=…"
+                    f"{adapter} takes an HttpClientConfig, not {type(config).__name__}{remedy}"
                 )
             if config is not None:
                 check_settings(config)

@@ -60,7 +60,11 @@ def add_http_service_client(
     if not isinstance(services, _import_services()):
         raise ConfigurationError(f"services must be a ServiceCollection, not {services!r}")
     if config is not None and not isinstance(config, HttpClientConfig):
-        raise ConfigurationError(f"config must be an HttpClientConfig or None, not {config!r}")
+        from ..client.config.remedies import config_remedy
+
+        raise ConfigurationError(
+            f"config must be an HttpClientConfig or None, not {config!r}{config_remedy(config)}"
+        )
     try:
         inspect.signature(HttpServiceClient).bind(config, **client_options)
     except TypeError as error:

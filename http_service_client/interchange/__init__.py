@@ -58,7 +58,11 @@ def export(config: HttpClientConfig, *, to: Literal["envoy", "grpc", "gateway-ap
     for anything but a configuration, and for an unknown format.
     """
     if not isinstance(config, HttpClientConfig):
-        raise ConfigurationError(f"config must be an HttpClientConfig, not {config!r:.100}")
+        from ..client.config.remedies import config_remedy
+
+        raise ConfigurationError(
+            f"config must be an HttpClientConfig, not {config!r:.100}{config_remedy(config)}"
+        )
     if to not in _FORMATS:
         hint = did_you_mean(to, _FORMATS) or f"choose among {', '.join(_FORMATS)}"
         raise ConfigurationError(f"to has the unknown format {to!r}; {hint}")

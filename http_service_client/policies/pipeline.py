@@ -238,9 +238,15 @@ def _flat(strategies: tuple[object, ...]) -> tuple[Strategy, ...]:
             found.append(each)
         else:
             raise ConfigurationError(
-                f"a ResiliencePipeline is made of policies such as RetryPolicy(), not {each!r:.100}{_remedy(each)}"
+                f"a ResiliencePipeline is made of policies such as RetryPolicy(), not {_shown(each)}{_remedy(each)}"
             )
     return tuple(found)
+
+
+def _shown(given: object) -> str:
+    """Something that is no policy, at a length that leaves the remedy in sight."""
+    text = given.__name__ if isinstance(given, type) else repr(given)
+    return text if len(text) <= 100 else f"{text[:99]}…"
 
 
 def _remedy(given: object) -> str:

@@ -97,7 +97,9 @@ def check(
     a silent service gets 0 of 3 attempts in full: the call ends after total_timeout=20; lower base_timeout=30 or max_attempts=3
     """
     if not isinstance(config, (HttpClientConfig, type(None))):
-        raise ConfigurationError(f"config must be an HttpClientConfig, not {config!r}")
+        from ..client.config.remedies import config_remedy
+
+        raise ConfigurationError(f"config must be an HttpClientConfig, not {config!r}{config_remedy(config)}")
     check_duration("rate", rate, optional=False)
     check_duration("caller_timeout", caller_timeout)
     rules = partial(_findings, config or HttpClientConfig(), rate, caller_timeout)

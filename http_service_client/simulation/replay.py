@@ -115,7 +115,9 @@ def replay(
     Raises ConfigurationError for a timeline that cannot be read.
     """
     if not isinstance(config, (HttpClientConfig, type(None))):
-        raise ConfigurationError(f"config must be an HttpClientConfig, not {config!r}")
+        from ..client.config.remedies import config_remedy
+
+        raise ConfigurationError(f"config must be an HttpClientConfig, not {config!r}{config_remedy(config)}")
     if isinstance(timelines, (str, bytes)) or not isinstance(timelines, Iterable):
         raise ConfigurationError(
             f"timelines must be a list of timelines, not {timelines!r:.100}; parse JSON first"

@@ -74,7 +74,10 @@ class Service:
         check_flag("stops_abandoned_work", self.stops_abandoned_work)
         faults = self.faults
         if isinstance(faults, (str, bytes)) or not isinstance(faults, Sequence):
-            raise ConfigurationError(f"faults must be a list of faults such as Outage(…), not {faults!r}")
+            remedy = "; write it in a list" if isinstance(faults, Fault) else ""
+            raise ConfigurationError(
+                f"faults must be a list of faults such as Outage(…), not {faults!r}{remedy}"
+            )
         for fault in faults:
             if not isinstance(fault, Fault):
                 raise ConfigurationError(

@@ -88,8 +88,11 @@ def simulate(
         raise ConfigurationError(f"options must be a mapping of the keywords of a call, not {options!r}")
     if not isinstance(config, (HttpClientConfig, type(None))):
         if not callable(config):
+            from ..client.config.remedies import config_remedy
+
             raise ConfigurationError(
-                f"config must be an HttpClientConfig, None, or a function that makes a guarded function, not {config!r}"
+                "config must be an HttpClientConfig, None, or a function that makes a guarded function, "
+                f"not {config!r}{config_remedy(config)}"
             )
         check_function("config", config)
         if alternates:

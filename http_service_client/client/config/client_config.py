@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from ... import http, policies
 from ...core import machines
-from ...core.checks import check_count, check_duration, check_flag, suggests_keywords
+from ...core.checks import check_count, check_duration, check_flag, class_remedy, shown, suggests_keywords
 from ...core.machines.circuit_breaker.states import CircuitBreakerSettings
 from ...core.machines.retry.quota import BudgetSettings, RetryQuotaSettings
 from ...core.machines.retry.settings import RetrySettings
@@ -305,8 +305,10 @@ class HttpClientConfig:
         if not isinstance(self.cookies, bool) and not isinstance(self.cookies, http.CookieJar):
             raise ConfigurationError(f"cookies must be True, False or a CookieJar, not {self.cookies!r}")
         if self.egress_policy is not None and not isinstance(self.egress_policy, http.EgressPolicy):
+            egress: object = self.egress_policy
+            remedy = "; write EgressPolicy(**rules)" if isinstance(egress, Mapping) else class_remedy(egress)
             raise ConfigurationError(
-                f"egress_policy must be an EgressPolicy or None, not {self.egress_policy!r}"
+                f"egress_policy must be an EgressPolicy or None, not {shown(egress)}{remedy}"
             )
         if not (isinstance(self.netrc, bool) or is_path(self.netrc)):
             raise ConfigurationError(
@@ -554,27 +556,33 @@ def _is_set(value: object) -> bool:
     return value is not None and not is_default(value)
 
 
+def _works(value: object, method: str) -> bool:
+    return callable(getattr(value, method, None))
+
+
 def _check_interceptors(name: str, value: object) -> None:
     method = "intercept_" + name.split("_", 1)[0]
     if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
-        raise ConfigurationError(f"{name} must be a list of interceptor classes or objects, not {value!r}")
+        remedy = "; write it in a list" if _works(value, method) else ""
+        raise ConfigurationError(
+            f"{name} must be a list of interceptor classes or objects, not {shown(value)}{remedy}"
+        )
     for item in value:
-        if not callable(getattr(item, method, None)):
-            shown = item.__name__ if isinstance(item, type) else repr(item)
-            raise ConfigurationError(f"{name} has {shown}, which has no method {method}")
+        if not _works(item, method):
+            raise ConfigurationError(f"{name} has {shown(item)}, which has no method {method}")
 
 
 def _check_signers(value: object) -> None:
     if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
-        raise ConfigurationError(f"request_signers must be a list of signers, not {value!r}")
+        remedy = "; write it in a list" if _works(value, "sign_request") or callable(value) else ""
+        raise ConfigurationError(f"request_signers must be a list of signers, not {shown(value)}{remedy}")
     for item in value:
-        if callable(getattr(item, "sign_request", None)):
+        if _works(item, "sign_request"):
             continue
         if isinstance(item, type) or not callable(item):
-            shown = item.__name__ if isinstance(item, type) else repr(item)
             remedy = "pass it as auth" if hasattr(item, "auth_flow") else "pass such an object, or a function"
             raise ConfigurationError(
-                f"request_signers has {shown}, which has no method sign_request; {remedy}"
+                f"request_signers has {shown(item)}, which has no method sign_request; {remedy}"
             )
 
 

@@ -16,6 +16,7 @@ from http_service_client import (
     HedgingPolicy,
     HttpResponse,
     RetryPolicy,
+    Timeout,
 )
 from kit.fakes import Harness
 from kit.front_ends import BlockingFrontEnd
@@ -133,13 +134,29 @@ def test_a_call_may_have_none(monkeypatch: pytest.MonkeyPatch, keyword: str, val
     assert policy.see(monkeypatch, policy.settings, {keyword: value}) == policy.by_none
 
 
-@pytest.mark.parametrize("wrong", [5, 1, 0, "on", {"max_attempts": 2}], ids=repr)
-def test_anything_else_is_refused(keyword: str, wrong: object) -> None:
-    """Numbers that equal True and False too. Nothing is sent, and the error says what a call takes."""
+@pytest.mark.parametrize(
+    ("wrong", "remedy"),
+    [
+        (5, "; write RetryPolicy(max_attempts=5)"),
+        (1, "; write RetryPolicy(max_attempts=1)"),
+        (0, ""),
+        ("on", ""),
+        ({"max_attempts": 2}, "; write {kind}(**settings)"),
+        (Timeout, "; write Timeout(…)"),
+    ],
+)
+def test_anything_else_is_refused(keyword: str, wrong: object, remedy: str) -> None:
+    """Numbers that equal True and False too. Nothing is sent, and the error says what a call takes, and what to write."""
     kind = type(POLICIES[keyword].own()).__name__
+    if remedy.startswith("; write RetryPolicy") and kind != "RetryPolicy":
+        remedy = ""
     harness = Harness(BlockingFrontEnd(), 200)
     error = harness.error(ConfigurationError, **{keyword: wrong})
-    assert str(error) == f"{keyword} must be a {kind}, True, False or None, not {wrong!r}"
+    given = "Timeout" if wrong is Timeout else repr(wrong)
+    assert (
+        str(error)
+        == f"{keyword} must be a {kind}, True, False or None, not {given}{remedy.format(kind=kind)}"
+    )
     assert harness.sends == 0
 
 

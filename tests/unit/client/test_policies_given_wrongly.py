@@ -11,12 +11,24 @@ from http_service_client import (
     BulkheadPolicy,
     CircuitBreakerPolicy,
     ConfigurationError,
+    EgressPolicy,
     HttpClientConfig,
+    HttpRequest,
     HttpServiceClient,
     RateLimitPolicy,
     RetryPolicy,
     presets,
 )
+from http_service_client.auth import HmacSignature
+
+
+class Traced:
+    def intercept_request(self, request: HttpRequest, context: object) -> HttpRequest:
+        return request
+
+    def __repr__(self) -> str:
+        return "Traced()"
+
 
 BY_ROUTE = "set it in HttpClientConfig; with state_key=by_route each route has one of its own"
 
@@ -36,6 +48,13 @@ BY_ROUTE = "set it in HttpClientConfig; with state_key=by_route each route has o
         ("bulkhead", RateLimitPolicy(3), "not <RateLimitPolicy"),
         ("rate_limit", BulkheadPolicy(3), "not <BulkheadPolicy"),
         ("circuit_breaker_config", True, "use enable_circuit_breaker=True"),
+        ("egress_policy", EgressPolicy, "not EgressPolicy; write EgressPolicy(…)"),
+        ("egress_policy", {"allow_private": True}, "not {'allow_private': True}; write EgressPolicy(**rules)"),
+        ("request_interceptors", Traced(), "a list of interceptor classes or objects, not Traced(); write it in a list"),
+        ("request_interceptors", Traced, "a list of interceptor classes or objects, not Traced; write it in a list"),
+        ("response_interceptors", Traced(), "a list of interceptor classes or objects, not Traced()"),
+        ("request_signers", HmacSignature("k"), "; write it in a list"),
+        ("request_signers", 5, "a list of signers, not 5"),
     ],
 )  # fmt: skip
 def test_a_setting_that_is_no_policy_names_the_value_and_the_remedy(
@@ -53,6 +72,7 @@ def test_a_setting_that_is_no_policy_names_the_value_and_the_remedy(
         (RetryPolicy(), "write HttpClientConfig(retry_policy_config=…)"),
         (CircuitBreakerPolicy(), "write HttpClientConfig(circuit_breaker_config=…)"),
         (presets.gentle, "call it: gentle()"),
+        (HttpClientConfig, "not type; write HttpClientConfig(…)"),
     ],
 )
 def test_a_policy_or_a_preset_in_the_place_of_a_configuration_has_a_remedy(config: Any, words: str) -> None:

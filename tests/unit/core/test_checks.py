@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from http_service_client import ConfigurationError
+from http_service_client import ConfigurationError, Timeout
 from http_service_client.core.checks import (
     check_call_name,
     check_count,
@@ -55,8 +55,11 @@ async def coroutine() -> None: ...
             check_duration,
             "5s",
             DURATION
-            + "'5s'; write a number, or in a file or a variable text such as '250ms', '1.5s', '2m' or '1h'",
+            + "'5s'; write a number; files and environment variables may have text such as '250ms', '1.5s', '2m' or '1h'",
         ),
+        (check_duration, Timeout(total=5), DURATION + repr(Timeout(total=5)) + "; write its total"),
+        (check_duration, Timeout(read=5), DURATION + repr(Timeout(read=5)) + "; use None for no limit"),
+        (check_count, Timeout, "f must be a whole number of 1 or more, not Timeout"),
         (lambda f, v: check_duration(f, v, optional=False), None, DURATION + "None"),
         (lambda f, v: check_duration(f, v, optional=False), 0, DURATION + "0"),
         (lambda f, v: check_duration(f, v, no_limit="leave it out"), 0, DURATION + "0; leave it out"),

@@ -473,8 +473,12 @@ def test_what_is_refused(make: Any) -> None:
     """With what to write instead."""
     with pytest.raises(ConfigurationError, match="not both"):
         make(HttpClientConfig(), client=HttpServiceClient())
-    with pytest.raises(ConfigurationError, match="client=…"):
+    with pytest.raises(ConfigurationError, match="not HttpServiceClient; pass a client as client=…"):
         make(HttpServiceClient())
+    with pytest.raises(
+        ConfigurationError, match=r"not dict; write HttpClientConfig.from_mapping\(settings\)$"
+    ):
+        make({"base_timeout": 1.0})
     with pytest.raises(ConfigurationError, match="resolves names itself"):
         make(client=HttpServiceClient(HttpClientConfig(egress_policy=EgressPolicy())))
     with pytest.raises(ConfigurationError, match="auth of this view does nothing"):

@@ -51,12 +51,27 @@ POLICIES: list[Callable[[], Strategy]] = [
         (RetryPolicy, "write RetryPolicy(…)"),
         (Timeout(total=5), "write TimeoutPolicy(seconds)"),
         (print, "write @pipeline.apply above the function"),
+        ([RetryPolicy(), TimeoutPolicy(5)], "…; write them one by one: ResiliencePipeline(*policies)"),
     ],
 )
 def test_what_is_no_policy_in_a_pipeline_has_a_remedy(given: Any, words: str) -> None:
     """A list of them, a class, the timeouts of a client's call, a function."""
-    with pytest.raises(ConfigurationError, match=f"made of policies .*; {re.escape(words)}$"):
+    with pytest.raises(ConfigurationError, match=f"made of policies .*{re.escape(words)}$"):
         ResiliencePipeline(given)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"backoff_strategy": ConstantBackoff}, "such as ExponentialBackoff(), not ConstantBackoff; write ConstantBackoff(…)"),
+        ({"retry_conditions": RetryCondition.on_status_codes([503])}, "not <RetryCondition status 503>; write it in a list"),
+        ({"retry_conditions": [ValueError]}, "write for example [RetryCondition.on_status_codes([503]), "),
+    ],
+)  # fmt: skip
+def test_a_wrong_part_of_a_retry_policy_has_a_remedy(settings: dict[str, Any], words: str) -> None:
+    """The class of a backoff, a condition alone, the classes of exceptions."""
+    with pytest.raises(ConfigurationError, match=re.escape(words)):
+        RetryPolicy(**settings)
 
 
 @pytest.mark.parametrize("make", POLICIES)

@@ -11,6 +11,7 @@ from http_service_client import (
     ConnectionPoolConfig,
     ConstantBackoff,
     HttpClientConfig,
+    HttpServiceClient,
     RetryPolicy,
 )
 from http_service_client.events import AttemptFinished, CallFinished, CircuitRefused
@@ -149,7 +150,11 @@ def test_waits_are_the_longest_that_jitter_allows() -> None:
     [
         ({"rate": 0}, "rate must be a positive"),
         ({"rate": 1, "caller_timeout": -1}, "caller_timeout must be a positive"),
-        ({"rate": 1, "config": {}}, r"config must be an HttpClientConfig, not \{\}"),
+        (
+            {"rate": 1, "config": {}},
+            r"config must be an HttpClientConfig, not \{\}; write HttpClientConfig\.from_mapping\(settings\)",
+        ),
+        ({"rate": 1, "config": HttpServiceClient()}, "not <HttpServiceClient>; pass its config"),
     ],
 )
 def test_wrong_arguments_are_errors(settings: dict[str, Any], part: str) -> None:

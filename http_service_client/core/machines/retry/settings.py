@@ -9,7 +9,7 @@ from functools import cached_property
 from ....errors import ConfigurationError, Failure
 from ....http.fields.retry_after import asks_to_retry
 from ....http.messages import HttpResponse
-from ...checks import check_flag
+from ...checks import check_flag, class_remedy, shown
 from ..other_libraries import READERS, status_of
 from .backoff import BackoffStrategy, ExponentialBackoff
 from .conditions import DEFAULT_CONDITIONS, RetryCondition
@@ -49,16 +49,19 @@ class RetrySettings:
                 continue
             if isinstance(strategy, type) or not callable(getattr(strategy, "delays", None)):
                 raise ConfigurationError(
-                    f"{name} must be a strategy such as ExponentialBackoff(), not {strategy!r}"
+                    f"{name} must be a strategy such as ExponentialBackoff(), not {shown(strategy)}{class_remedy(strategy)}"
                 )
         check_flag("nested", self.nested)
         conditions = DEFAULT_CONDITIONS if self.retry_conditions is None else self.retry_conditions
         if not isinstance(conditions, (list, tuple)) or not all(
             isinstance(c, RetryCondition) for c in conditions
         ):
-            raise ConfigurationError(
-                f"retry_conditions must be a list of RetryCondition, not {conditions!r}; write for example "
+            example = (
                 "[RetryCondition.on_status_codes([503]), RetryCondition.on_exceptions([ConnectionError])]"
+            )
+            remedy = "it in a list" if isinstance(conditions, RetryCondition) else f"for example {example}"
+            raise ConfigurationError(
+                f"retry_conditions must be a list of RetryCondition, not {conditions!r}; write {remedy}"
             )
         object.__setattr__(self, "retry_conditions", tuple(conditions))
 
