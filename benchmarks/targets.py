@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import NamedTuple
 
-from . import bodies, calls, guards, handshakes, processes, scripted
+from . import alone, bodies, calls, guards, handshakes, processes, scripted
 from .blocking_peers import RAW
 from .clients import OURS
 from .measuring import Work
@@ -65,6 +65,8 @@ FIELDS = {
     "async": Field("Async GET + json()", calls.asynchronous, 21, 200, 5),
     "twenty at once": Field("Async GET + json(), twenty at once", calls.twenty, 21, 400, 5),
     "concurrent": Field("Async GET + json(), 1,000 at once", calls.concurrent, 15, 1000, 3),
+    "async alone": Field("Async GET + json(), each client in a fresh process", alone.asynchronous, 21, 200, 0),
+    "concurrent alone": Field("… 1,000 at once, each client in a fresh process", alone.concurrent, 15, 1000, 0),
     "many connections": Field("300 connections at once, of a server that takes 20 ms", calls.many_connections, 15, 300, 0),
     "threads": Field("GET + json() from 16 threads", calls.threads, 15, 1600, 0),
     "blocking posts": Field("POST of 10 KB of JSON", calls.blocking_posts, 15, 100, 5),
@@ -105,6 +107,8 @@ TARGETS = (
     Target("twenty at once, wall, to pyreqwest", "twenty at once", OURS, "pyreqwest", None, kind="wall"),
     Target("1,000 async calls at once, calls a second, to aiohttp", "concurrent", OURS, "aiohttp", 1.2, kind="rate"),
     Target("1,000 async calls at once, CPU, to aiohttp", "concurrent", OURS, "aiohttp", 1.0, 1.8),
+    Target("async GET + json() in a fresh process, to aiohttp", "async alone", OURS, "aiohttp", None),
+    Target("1,000 at once in a fresh process, calls a second, to aiohttp", "concurrent alone", OURS, "aiohttp", None, kind="rate"),
     Target("300 connections at once, CPU, to aiohttp", "many connections", OURS, "aiohttp", 1.0),
     Target("16 threads on one client, calls a second, to requests", "threads", OURS, "requests", 4.0, kind="rate"),
     Target("POST of 10 KB of JSON, to requests", "blocking posts", OURS, "requests", 0.30, 0.60),
