@@ -785,6 +785,20 @@ EQUIVALENTS = [
         "a new one is a fetch; the check is for the type checker",
     ),
     Equivalent(
+        "core/layers/fallback.py",
+        "FallbackLayer._key",
+        "if name.lower() not in _OF_ONE_CALL and name not in request.headers.secret_names",
+        "if name.lower() not in _OF_ONE_CALL",
+        "the partition differs with the secrets in any case",
+    ),
+    Equivalent(
+        "core/layers/fallback.py",
+        "FallbackLayer._may_be_kept",
+        "if settings is not None and settings.single_user:",
+        "if settings.single_user:",
+        "only a call that has settings comes here; the check is for the type checker",
+    ),
+    Equivalent(
         "core/layers/hosts.py",
         "HostsOfCall.has_untried",
         "return number is not None and number not in self.tried and self._is_available(number)",

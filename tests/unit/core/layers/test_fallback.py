@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from http_service_client import (
     DeadlineExceededError,
     FallbackPolicy,
     HttpClientConfig,
+    HttpRequest,
     HttpResponse,
     HttpServiceClient,
     HttpStatusError,
@@ -22,7 +24,7 @@ from http_service_client import (
     TlsVerificationError,
     deadline,
 )
-from http_service_client.core.layers.fallback import set_context
+from http_service_client.core.layers.fallback import _ask, set_context
 from http_service_client.errors import Failure
 from http_service_client.events import FallbackSource, FallbackUsed
 from http_service_client.testing import ScriptedTransport, VirtualClock
@@ -56,6 +58,7 @@ def test_a_value_stands_in_for_a_failure(
     harness = Harness(front_end, outcome, fallback=FallbackPolicy(value={"items": []}))
     response = harness.request()
     assert (response.status_code, response.json(), response.is_fallback) == (200, {"items": []}, True)
+    assert response.reason_phrase == "OK"
     assert response.attempts == harness.sends == 3
     assert response.timeline is not None
     (used,) = _used(harness)
@@ -173,6 +176,22 @@ def test_an_error_of_a_fallback_shows_what_it_was_called_for() -> None:
     assert original.__context__ is None
 
 
+def test_an_error_that_shows_it_already_stays_as_it_is() -> None:
+    """Including what the failure stems from in turn."""
+    root = OSError()
+    original = _linked(KeyError(), root, None)
+    set_context(_linked(ValueError(), original, None), original)
+    assert root.__context__ is None
+
+
+def test_a_circle_of_errors_is_followed_once() -> None:
+    """A program can make one, though Python itself does not."""
+    original, raised, inner = KeyError("original"), ValueError(), TypeError()
+    raised.__context__, inner.__context__ = inner, raised
+    set_context(raised, original)
+    assert (raised.__context__, inner.__context__) == (inner, original)
+
+
 def test_an_async_function_is_awaited(front_end: FrontEnd) -> None:
     """Also for a blocking call."""
 
@@ -285,6 +304,17 @@ def test_the_deadline_bounds_the_function(front_end: FrontEnd) -> None:
 
     harness.transport.script = [slow]
     harness.error(DeadlineExceededError, retry_policy=False)
+
+
+@pytest.mark.parametrize(("remaining", "timeout"), [(None, None), (3.0, 3.0), (0.5, 0.5), (-1.0, 0.0)])
+def test_a_function_has_what_is_left_of_the_deadline(remaining: float | None, timeout: float | None) -> None:
+    """And no time at all after it."""
+    settings = FallbackPolicy(function=_never).settings
+    call: Any = SimpleNamespace(remaining=lambda: remaining)
+    plan = _ask(settings, ConnectError("down"), HttpRequest("GET", URL), call)
+    effect: Any = next(plan)
+    assert (effect.function, effect.timeout) == (_never, timeout)
+    plan.close()
 
 
 async def _never(error: BaseException) -> None:

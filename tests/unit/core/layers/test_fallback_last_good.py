@@ -98,12 +98,28 @@ def test_responses_to_get_and_head_are_kept(front_end: FrontEnd, method: str, is
     assert statuses == [200, 200 if is_kept else DOWN]
 
 
-def test_headers_of_one_call_make_no_difference(front_end: FrontEnd) -> None:
+@pytest.mark.parametrize("name", ["X-Request-Id", "X-Correlation-Id", "traceparent", "tracestate"])
+def test_headers_of_one_call_make_no_difference(front_end: FrontEnd, name: str) -> None:
     """They are another's with each call: an id of the request, a trace."""
     harness = _harness(front_end, _good("mine"), DOWN)
-    harness.request(headers={"X-Request-Id": "1", "traceparent": "00-1"}, **ONCE)
-    response = harness.request(headers={"X-Request-Id": "2", "traceparent": "00-2"}, **ONCE)
+    harness.request(headers={name: "1"}, **ONCE)
+    response = harness.request(headers={name: "2"}, **ONCE)
     assert response.text == "mine"
+
+
+def test_a_call_whose_policy_keeps_nothing_leaves_nothing_for_others(front_end: FrontEnd) -> None:
+    """Whoever set it up did not ask for it."""
+    harness = _harness(front_end, _good("kept?"), DOWN, fallback=FallbackPolicy(value=1))
+    harness.request(**ONCE)
+    assert harness.request(fallback=FallbackPolicy(last_good=60.0), **ONCE).status_code == 503
+
+
+def test_what_is_not_kept_takes_no_room(front_end: FrontEnd) -> None:
+    """There is room for one response, and an OPTIONS has none."""
+    harness = _harness(front_end, _good("kept"), _good(), DOWN, fallback={"last_good": 60, "max_entries": 1})
+    harness.request(**ONCE)
+    harness.request("OPTIONS", **ONCE)
+    assert harness.request(**ONCE).text == "kept"
 
 
 @pytest.mark.parametrize(
@@ -123,6 +139,21 @@ def test_some_responses_are_not_kept(front_end: FrontEnd, good: Any) -> None:
     harness = _harness(front_end, good, DOWN, fallback=fallback)
     harness.request(**ONCE)
     assert harness.request(**ONCE).status_code == 503
+
+
+def test_the_response_to_a_request_with_a_body_is_not_kept(front_end: FrontEnd) -> None:
+    """What it says may depend on the body."""
+    harness = _harness(front_end, _good(), DOWN)
+    for status in (200, 503):
+        assert harness.request(data=b"{}", **ONCE).status_code == status
+
+
+def test_a_response_after_a_redirect_is_not_kept(front_end: FrontEnd) -> None:
+    """It is that of another URL, and the redirect may lead elsewhere next time."""
+    moved = (302, {"Location": "/elsewhere"})
+    harness = _harness(front_end, moved, _good(), moved, DOWN)
+    for status in (200, 503):
+        assert harness.request(**ONCE).status_code == status
 
 
 class Adds:
