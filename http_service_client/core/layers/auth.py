@@ -149,10 +149,7 @@ class _Run:
                 return yielded
             if not isinstance(yielded, HttpRequest):
                 return self._misused(f"yielded {_kind(yielded)}; yield an http_service_client.HttpRequest")
-            self.sends_own = yielded is self._own or (yielded.method, yielded.url) == (
-                self._own.method,
-                self._own.url,
-            )
+            self.sends_own = (yielded.method, yielded.url) == (self._own.method, self._own.url)
             request = self._prepared_own(yielded) if self.sends_own else self._prepared_other(yielded)
         except StopIteration:
             return self._latest or self._misused(
