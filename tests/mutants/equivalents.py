@@ -799,6 +799,20 @@ EQUIVALENTS = [
         "only a call that has settings comes here; the check is for the type checker",
     ),
     Equivalent(
+        "core/layers/auth.py",
+        "_Run.__init__",
+        "self.sends_own = False",
+        "pass",
+        "read only after a request was yielded, which sets it",
+    ),
+    Equivalent(
+        "core/layers/auth.py",
+        "_Run.__init__",
+        "self.sends_own = False",
+        "self.sends_own = True",
+        "read only after a request was yielded, which sets it",
+    ),
+    Equivalent(
         "core/layers/hosts.py",
         "HostsOfCall.has_untried",
         "return number is not None and number not in self.tried and self._is_available(number)",

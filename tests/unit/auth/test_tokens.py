@@ -370,6 +370,8 @@ def test_no_token_after_a_401_fails_the_call_with_that_response(front_end: Front
     assert (error.sent_state, error.response.status_code) == (SentState.REFUSED, 401)
     assert str(error).startswith("the request was refused (401), and there is no token from")
     assert len(service.fetches) == 2
+    attempt = [event for event in client.events if event.name == "attempt_finished"][-1]
+    assert attempt.answered_by == "OAuth2ClientCredentials.auth_flow"
 
 
 def test_the_client_secret_never_follows_a_redirect(front_end: FrontEnd) -> None:

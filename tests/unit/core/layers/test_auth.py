@@ -25,6 +25,7 @@ from http_service_client import (
     ResponseTooLargeError,
     RetryPolicy,
     SentState,
+    ThrottledError,
     TransportError,
 )
 from http_service_client.core.call import Call
@@ -154,8 +155,19 @@ def test_a_post_is_not_sent_again_after_a_status_that_may_mean_success(
     """Only 400, 401, 403 and 407 say that it was not applied."""
     harness = Harness(front_end, status, retry_policy_config=RetryPolicy(1))
     error = harness.error(InterceptorError, "POST", auth=flow_of(None, None))
-    assert "may have been processed" in str(error)
+    assert str(error).partition(";")[0] == (
+        f"Scripted.auth_flow yielded the POST again after {status}, when it may have been processed"
+    )
     assert (error.sent_state is SentState.NEVER_SENT, harness.sends) == (False, 1)
+
+
+def test_the_error_names_the_response_with_its_reason(front_end: FrontEnd) -> None:
+    """As far as there is one."""
+    conflict = HttpResponse(409, reason_phrase="Conflict")
+    error = Harness(front_end, conflict).error(
+        InterceptorError, "POST", auth=flow_of(None, None), retry_policy=False
+    )
+    assert "yielded the POST again after 409 Conflict, when" in str(error)
 
 
 @pytest.mark.parametrize(("status", "method"), [(400, "POST"), (403, "POST"), (407, "POST"), (500, "GET")])
@@ -292,7 +304,10 @@ def test_a_flow_that_needs_the_bodys_bytes_refuses_a_stream(front_end: FrontEnd)
     auth.requires_request_body = True
     harness = Harness(front_end)
     error = harness.error(InvalidRequestError, "POST", data=iter([b"a"]), auth=auth)
-    assert ("pass bytes" in str(error), harness.sends) == (True, 0)
+    assert str(error) == (
+        "Scripted.auth_flow needs the body's bytes (requires_request_body), but the body is a stream or a file; pass bytes"
+    )
+    assert harness.sends == 0
 
 
 def to_another_host(request: HttpRequest) -> HttpRequest:
@@ -315,16 +330,26 @@ def with_line_break(request: HttpRequest) -> HttpRequest:
     return request
 
 
+ENDED = "ended without the request; yield it, or raise if it cannot be sent"
+CHANGED = "changed the request's method or URL; of these it may change the query alone"
+
+
 @pytest.mark.parametrize(
     ("auth", "kind", "message"),
     [
-        (flow_of(), InterceptorError, "ended without the request"),
-        (flow_of(HttpRequest("GET", TOKEN_URL)), InterceptorError, "ended without the request"),
+        (flow_of(), InterceptorError, ENDED),
+        (flow_of(HttpRequest("GET", TOKEN_URL)), InterceptorError, ENDED),
         (flow_of("text"), InterceptorError, "yielded str; yield an http_service_client.HttpRequest"),
-        (flow_of(*[HttpRequest("GET", TOKEN_URL)] * 9), InterceptorError, "more than 5 requests"),
-        (flow_of(to_another_host), InterceptorError, "changed the request's method or URL"),
-        (flow_of(as_delete), InterceptorError, "changed the request's method or URL"),
-        (flow_of(with_other_body), InterceptorError, "changed the body"),
+        (
+            flow_of(*[HttpRequest("GET", TOKEN_URL)] * 9),
+            *(InterceptorError, "yielded more than 5 requests; the last response was 200"),
+        ),
+        (flow_of(to_another_host), InterceptorError, CHANGED),
+        (flow_of(as_delete), InterceptorError, CHANGED),
+        (
+            flow_of(with_other_body),
+            *(InterceptorError, "changed the body, which its headers describe; change it in an interceptor"),
+        ),
         (flow_of(with_line_break), InvalidRequestError, "control character"),
         (flow_of(HttpRequest("GET", "/token")), InvalidRequestError, "/token"),
     ],
@@ -335,6 +360,8 @@ def test_what_a_flow_may_not_do(
     """The error names the flow or the value, and the call's request is not sent."""
     harness = Harness(front_end)
     error = harness.error(kind, "POST", json={"a": 1}, auth=auth)
+    if kind is InterceptorError:
+        assert str(error) == f"Scripted.auth_flow {message}"
     assert message in str(error)
     assert (error.sent_state, ("POST", URL) in sent(harness)) == (SentState.NEVER_SENT, False)
 
@@ -431,6 +458,56 @@ def test_a_flow_sees_the_body_as_it_is_compressed(front_end: FrontEnd) -> None:
     assert seen == harness.transport.bodies
 
 
+def test_a_flow_that_looks_at_the_plain_body_changes_nothing(front_end: FrontEnd) -> None:
+    """The compressed one is sent, whose coding the headers name."""
+
+    def reads(request: HttpRequest) -> HttpRequest:
+        assert request.json == ["x" * 4000]
+        return request
+
+    harness = Harness(front_end, enable_request_compression=True)
+    harness.request("POST", json=["x" * 4000], auth=flow_of(reads))
+    (body,) = harness.transport.bodies
+    assert body is not None
+    assert harness.transport.sent[0].headers["Content-Length"] == str(len(body))
+    assert len(body) < 4000
+
+
+def test_the_secrets_of_the_client_are_those_of_the_flows_own_request(front_end: FrontEnd) -> None:
+    """A header that the client was told to hide is hidden there, too."""
+    seen: list[str] = []
+    harness = Harness(
+        front_end,
+        TOKEN,
+        200,
+        on_exchange=lambda request, outcome, call: seen.append(repr(request.headers)),
+        sensitive_headers=["X-Login"],
+    )
+    harness.request(auth=flow_of(HttpRequest("POST", TOKEN_URL, headers={"X-Login": "s3cret"}), None))
+    assert "X-Login" in seen[0]
+    assert not any("s3cret" in shown for shown in seen)
+
+
+def test_the_time_of_a_flow_s_code_is_the_attempt_s(front_end: FrontEnd) -> None:
+    """The exchange has what is left."""
+
+    def slowly(request: HttpRequest) -> HttpRequest:
+        harness.clock.now += 2.0
+        return request
+
+    harness = Harness(front_end)
+    harness.request(auth=flow_of(slowly), timeout=5.0)
+    assert [timeout.total for timeout in harness.transport.timeouts] == [3.0]
+
+
+def test_the_error_of_a_flow_s_own_request_has_its_details_but_the_response(front_end: FrontEnd) -> None:
+    """That may hold a token; when to come back is no secret."""
+    details = {"key": "id", "retry_after": 7.0, "response": TOKEN}
+    throttled = Failure(ThrottledError, "busy", SentState.NEVER_SENT, details=details)
+    error = Harness(front_end, throttled).error(ThrottledError, auth=Refreshing(token=None))
+    assert (error.key, error.retry_after, getattr(error, "response", None)) == ("id", 7.0, None)
+
+
 def test_an_error_of_a_flow_ends_the_call_as_it_is(front_end: FrontEnd) -> None:
     """As that of an interceptor: not retried, and no evidence against the service."""
 
@@ -518,29 +595,90 @@ def test_a_stream_is_authenticated_too(front_end: FrontEnd) -> None:
         assert (response.status_code, response.read()) == (200, b"body")
 
 
-def test_a_streamed_post_is_not_sent_again_after_a_success(front_end: FrontEnd) -> None:
-    """Not even if the flow fetches a token in between, for which the open response is discarded."""
+class Opening(StreamingTransport):
+    """Leaves the bodies of calls open; a flow's own request gets a token.
 
-    class Transport(StreamingTransport):
-        def send(self, request: HttpRequest, timeout: Timeout) -> Any:
-            return TOKEN
+    are_closed: at each exchange, whether the bodies before were closed.
+    """
 
-        async def send_async(self, request: HttpRequest, timeout: Timeout) -> Any:
-            return TOKEN
+    def __init__(self, status: int) -> None:
+        super().__init__(b"done")
+        self._status = status
+        self.are_closed: list[bool] = []
 
-        async def open_response_async(self, request: HttpRequest, timeout: Timeout) -> Any:
-            return self.open_response(request, timeout)
+    def send(self, request: HttpRequest, timeout: Timeout) -> Any:
+        self.are_closed.append(all(source.is_closed for source in self.sources))
+        return TOKEN
 
-    transport = Transport(b"done")
+    async def send_async(self, request: HttpRequest, timeout: Timeout) -> Any:
+        return self.send(request, timeout)
+
+    def open_response(self, request: HttpRequest, timeout: Timeout) -> Any:
+        self.are_closed.append(all(source.is_closed for source in self.sources))
+        for _ in request.body.chunks():
+            pass
+        response = StreamingTransport.send(self, request, timeout)
+        response.status_code = self._status
+        return response
+
+    async def open_response_async(self, request: HttpRequest, timeout: Timeout) -> Any:
+        return self.open_response(request, timeout)
+
+
+TOKEN_REQUEST = HttpRequest("POST", TOKEN_URL)
+
+
+@pytest.mark.parametrize(
+    ("status", "steps", "message", "state"),
+    [
+        (
+            *(200, (None, TOKEN_REQUEST, None)),
+            "yielded the POST again after 200, when it may have been processed",
+            SentState.ANSWERED,
+        ),
+        (200, (None, TOKEN_REQUEST), "ended without the request", SentState.ANSWERED),
+        (200, (None, None), "yielded the POST again after 200 OK, when", SentState.ANSWERED),
+    ],
+    ids=["sent again after a token", "ended after a token", "sent again"],
+)
+def test_a_flow_may_not_go_on_from_a_streamed_success(
+    front_end: FrontEnd, status: int, steps: tuple[Any, ...], message: str, state: SentState
+) -> None:
+    """Not even if it fetches a token in between, for which the open response is discarded: there is no other."""
+    transport = Opening(status)
     client = HttpServiceClient(transport=transport)
-    auth = flow_of(None, HttpRequest("POST", TOKEN_URL), None)
     with (
-        pytest.raises(InterceptorError, match="may have been processed") as raised,
-        front_end.stream(client, "POST", URL, auth=auth),
+        pytest.raises(InterceptorError, match=message) as raised,
+        front_end.stream(client, "POST", URL, auth=flow_of(*steps)),
     ):
         pass
-    assert raised.value.sent_state is SentState.ANSWERED
+    assert raised.value.sent_state is state
     assert len(transport.sources) == 1
+    assert transport.sources[0].is_closed
+
+
+def test_an_open_response_is_closed_before_the_flow_goes_on(front_end: FrontEnd) -> None:
+    """Its connection may be the only one."""
+    transport = Opening(401)
+    client = HttpServiceClient(transport=transport)
+    with front_end.stream(client, "POST", URL, auth=flow_of(None, TOKEN_REQUEST, None)) as response:
+        assert response.status_code == 401
+    assert transport.are_closed == [True, True, True]
+
+
+def test_a_stream_that_was_sent_once_is_not_sent_again_after_a_discarded_response(
+    front_end: FrontEnd,
+) -> None:
+    """There is no response to return any more, so that the call fails, and says why."""
+    transport = Opening(401)
+    client = HttpServiceClient(transport=transport)
+    auth = flow_of(None, TOKEN_REQUEST, None)
+    with (
+        pytest.raises(HttpClientError) as raised,
+        front_end.stream(client, "POST", URL, data=iter([b"a"]), auth=auth),
+    ):
+        pass
+    assert "the body was sent before and cannot be replayed" in str(raised.value)
 
 
 def test_each_attempt_runs_the_flow_from_its_start(front_end: FrontEnd) -> None:
