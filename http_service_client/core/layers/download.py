@@ -154,10 +154,10 @@ class Download:
                     outcome.status_code, outcome.headers, sink.received, self._validators
                 )
             if isinstance(verdict, Complete):
+                call.discard_body()
                 if self._first is not None:
                     return (yield from self._commit(self._first, call))
                 # An earlier call received all of it. Ask for the last byte again, to have a response to return.
-                call.discard_body()
                 failure = yield from self._rewind(sink.received - 1, call)
                 if failure is not None:
                     return failure

@@ -8,20 +8,23 @@ from typing import Any
 import pytest
 
 from http_service_client import (
+    ChecksumError,
     ClientClosedError,
     HttpRequest,
     HttpResponse,
+    InvalidRequestError,
     ProtocolError,
     ReadTimeoutError,
+    ResponseTooLargeError,
     SentState,
     Timeout,
 )
 from http_service_client.core.effects import TIMED_OUT, Invoke, Work
-from http_service_client.core.layers.download import Download
+from http_service_client.core.layers.download import WRONG_LENGTH, Download
 from http_service_client.core.layers.part_download import PartDownload
 from http_service_client.core.open_body import OpenResponse
 from http_service_client.errors import AttemptTimeoutError, DeadlineExceededError, Failure
-from http_service_client.http.bodies.ranges import Validators
+from http_service_client.http.bodies.ranges import Continue, Validators
 from kit.fakes import URL
 
 LOST = Failure(ReadTimeoutError, "slow", SentState.MAYBE_PROCESSED)
@@ -30,13 +33,14 @@ VERSION = ('"v1"', None, None, None)  # an ETag, by which another attempt can as
 
 
 class Sink:
-    """Where the bytes would go."""
+    """Where the bytes would go.   writes, commits: how often it was asked to."""
 
     resumes = True
 
-    def __init__(self, version: Any = VERSION) -> None:
-        self.received = 0
+    def __init__(self, version: Any = VERSION, problem: str | None = None) -> None:
+        self.received = self.writes = self.commits = 0
         self.restored: list[str] = []
+        self._problem = problem
         self.remembered: list[tuple[str, Any]] = []
         self._version = version
 
@@ -45,27 +49,34 @@ class Sink:
         return self._version
 
     def write(self, pieces: list[bytes]) -> None:
+        self.writes += 1
         self.received += sum(map(len, pieces))
 
     def remember(self, url: str, version: Any) -> None:
         self.remembered.append((url, version))
 
-    def commit(self) -> None:
-        pass
+    def commit(self) -> str | None:
+        self.commits += 1
+        return self._problem
 
     def rewind(self, offset: int) -> None:
+        assert 0 <= offset < self.received
         self.received = offset
 
 
-def a_call(remaining: float | None = None, progress: Any = None, **limits: float) -> Any:
+def a_call(
+    remaining: float | None = None, progress: Any = None, max_size: int | None = None, **limits: float
+) -> Any:
+    discards: list[None] = []
     return SimpleNamespace(
-        current=SimpleNamespace(has_progressed=None),
+        current=SimpleNamespace(has_progressed=None, body=None),
         remaining=lambda: remaining,
         clock=lambda: 0.0,
         options=SimpleNamespace(
-            timeout=Timeout(**limits), progress=progress, stream=SimpleNamespace(max_size=None)
+            timeout=Timeout(**limits), progress=progress, stream=SimpleNamespace(max_size=max_size)
         ),
-        discard_body=lambda: None,
+        discards=discards,
+        discard_body=lambda: discards.append(None),
     )
 
 
@@ -148,44 +159,237 @@ def test_a_disk_that_does_not_answer_ends_the_attempt(step: str) -> None:
     assert (failure.error_type, failure.sent_state) == (DeadlineExceededError, SentState.ABANDONED)
 
 
-# The bytes that the sink has, the first part to request, the responses, the requested ranges, and the end.
+# The bytes that the sink has, the first part to request, the responses (of ten bytes each), the requested ranges, the end,
+# the bytes that the sink has then, and whether it was told that they are all.
 PART = {"Content-Range": "bytes 0-9/30"}
-EXCHANGES: dict[str, tuple[int, int | None, list[Any], list[str | None], Any]] = {
-    "whole": (10, None, [(416, {"Content-Range": "bytes */10"}), LOST], ["bytes=10-", "bytes=9-"], LOST),
-    "a gap": (10, None, [(206, {"Content-Range": "bytes 12-19/20"})], ["bytes=10-"], ProtocolError),
-    "busy": (10, None, [(503, {})], ["bytes=10-"], 503),
-    "a first part": (0, 10, [(206, PART)], ["bytes=0-9"], 206),
-    "a first part without a range": (0, 10, [(206, {}), (200, {})], ["bytes=0-9", None], 200),
-    "a first part of another length": (0, 10, [(206, {**PART, "Content-Length": "9"}), LOST], ["bytes=0-9", None], LOST),
-    "no parts": (0, 10, [(200, {})], ["bytes=0-9"], 200),
-    "busy with a first part": (0, 10, [(503, {})], ["bytes=0-9"], 503),
-    "an empty file": (0, 10, [(416, {}), (200, {})], ["bytes=0-9", None], 200),
+OTHER, WEAK = {"ETag": '"v2"'}, {"ETag": 'W/"v1"'}
+EXCHANGES: dict[str, tuple[int, int | None, list[Any], list[str | None], Any, int, int]] = {
+    "all": (0, None, [(200, {})], [None], 200, 10, 1),
+    "the rest": (10, None, [(206, {"Content-Range": "bytes 10-19/20"})], ["bytes=10-"], 206, 20, 1),
+    "more than the rest": (10, None, [(206, {"Content-Range": "bytes 5-14/15"})], ["bytes=10-"], 206, 15, 1),
+    "in two pieces": (
+        *(10, None, [(206, {"Content-Range": "bytes 10-19/30"}), (206, {"Content-Range": "bytes 20-29/30"})]),
+        *(["bytes=10-", "bytes=20-"], 206, 30, 1),
+    ),
+    "to an unknown end": (
+        *(10, None, [(206, {"Content-Range": "bytes 10-19/*"}), (416, {"Content-Range": "bytes */20"}), LOST]),
+        *(["bytes=10-", "bytes=20-", "bytes=19-"], LOST, 19, 0),
+    ),
+    "whole": (10, None, [(416, {"Content-Range": "bytes */10"}), LOST], ["bytes=10-", "bytes=9-"], LOST, 9, 0),
+    "a gap": (10, None, [(206, {"Content-Range": "bytes 12-19/20"})], ["bytes=10-"], ProtocolError, 0, 0),
+    "no range": (10, None, [(206, {})], ["bytes=10-"], ProtocolError, 0, 0),
+    "too long": (10, None, [(206, {"Content-Range": "bytes 10-18/30"})], ["bytes=10-"], ProtocolError, 0, 0),
+    "too short": (10, None, [(206, {"Content-Range": "bytes 10-20/30"})], ["bytes=10-"], ProtocolError, 0, 0),
+    "another version": (
+        *(10, None, [(206, {"Content-Range": "bytes 10-19/20", **OTHER}), (200, OTHER)]),
+        *(["bytes=10-", None], 200, 10, 1),
+    ),
+    "another version at once": (10, None, [(200, OTHER)], ["bytes=10-"], 200, 10, 1),
+    "shorter than before": (10, None, [(416, {}), (200, {})], ["bytes=10-", None], 200, 10, 1),
+    "busy": (10, None, [(503, {})], ["bytes=10-"], 503, 10, 0),
+    "busy from the start": (0, None, [(503, {})], [None], 503, 0, 0),
+    "a part that nobody asked for": (0, None, [(206, PART)], [None], ProtocolError, 0, 0),
+    "a first part": (0, 10, [(206, PART)], ["bytes=0-9"], 206, 10, 0),
+    "a first part that is all": (0, 10, [(206, {"Content-Range": "bytes 0-9/10"})], ["bytes=0-9"], 206, 10, 1),
+    "a first part of an unknown whole": (
+        *(0, 10, [(206, {"Content-Range": "bytes 0-9/*"}), (416, {"Content-Range": "bytes */10"})]),
+        *(["bytes=0-9", "bytes=10-"], 206, 10, 1),
+    ),
+    "a first part of no version": (0, 10, [(206, {**PART, **WEAK}), (200, {})], ["bytes=0-9", None], 200, 10, 1),
+    "a first part that broke": (4, 10, [(206, {"Content-Range": "bytes 4-13/30"})], ["bytes=4-9"], 206, 14, 0),
+    "a second part that broke": (15, 10, [(206, {"Content-Range": "bytes 15-24/30"})], ["bytes=15-19"], 206, 25, 0),
+    "a first part without a range": (0, 10, [(206, {}), (200, {})], ["bytes=0-9", None], 200, 10, 1),
+    "a first part of another length": (
+        *(0, 10, [(206, {**PART, "Content-Length": "9"}), LOST], ["bytes=0-9", None], LOST, 0, 0),
+    ),
+    "no parts": (0, 10, [(200, {})], ["bytes=0-9"], 200, 10, 1),
+    "busy with a first part": (0, 10, [(503, {})], ["bytes=0-9"], 503, 0, 0),
+    "an empty file": (0, 10, [(416, {}), (200, {})], ["bytes=0-9", None], 200, 10, 1),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("received", "first_part", "responses", "ranges", "end"), EXCHANGES.values(), ids=EXCHANGES
+    ("received", "first_part", "responses", "ranges", "end", "has_then", "commits"),
+    EXCHANGES.values(),
+    ids=EXCHANGES,
 )
 def test_the_exchanges_of_an_attempt(
-    received: int, first_part: int | None, responses: list[Any], ranges: list[str | None], end: Any
+    received: int,
+    first_part: int | None,
+    responses: list[Any],
+    ranges: list[str | None],
+    end: Any,
+    has_then: int,
+    commits: int,
 ) -> None:
-    """Another one follows only where the response says that it would bring the file."""
-    sink = Sink()
+    """Another one follows only where the response says that it would bring the file. What is not saved is discarded."""
+    sink, call = Sink(), a_call()
     sink.received = received
     content = b"0123456789"
     exchanges = Exchanges(
         *(
-            HttpResponse(each[0], content=content, headers=each[1] | VALIDATOR)
+            HttpResponse(each[0], content=content, headers=VALIDATOR | each[1])
             if isinstance(each, tuple)
             else each
             for each in responses
         )
     )
-    outcome = driven(Download(sink, first_part).attempt(exchanges, HttpRequest("GET", URL), a_call()))
+    outcome = driven(Download(sink, first_part).attempt(exchanges, HttpRequest("GET", URL), call))
     assert exchanges.ranges == ranges
     assert getattr(outcome, "status_code", getattr(outcome, "error_type", None)) == getattr(
         end, "error_type", end
     )
+    assert (sink.received, sink.commits) == (has_then, commits)
+    if WRONG_LENGTH not in getattr(outcome, "message", ""):  # its body is in memory
+        assert sink.writes + len(call.discards) == len([each for each in responses if each is not LOST])
+
+
+def test_bytes_of_no_version_are_not_gone_on_with() -> None:
+    """All of the file is requested, also where its first part would be."""
+    for first_part in (None, 10):
+        sink = Sink(version=None)
+        sink.received = 10
+        exchanges = Exchanges(HttpResponse(200, content=b"0123", headers=VALIDATOR))
+        outcome = driven(Download(sink, first_part).attempt(exchanges, HttpRequest("GET", URL), a_call()))
+        assert (outcome.status_code, exchanges.ranges, sink.received) == (200, [None], 4)
+
+
+@pytest.mark.parametrize(
+    ("header", "is_refused"), [("Range", True), ("If-Range", True), ("Accept-Ranges", False)]
+)
+def test_a_download_sets_the_range_itself(header: str, is_refused: bool) -> None:
+    """A caller's would make another file."""
+    exchanges = Exchanges(HttpResponse(200, content=b"0123"))
+    request = HttpRequest("GET", URL, headers={header: "bytes=5-"})
+    outcome = driven(Download(Sink()).attempt(exchanges, request, a_call()))
+    if is_refused:
+        assert (outcome.error_type, outcome.sent_state) == (InvalidRequestError, SentState.NEVER_SENT)
+        assert exchanges.ranges == []
+    else:
+        assert outcome.status_code == 200
+
+
+def test_a_sink_that_keeps_nothing_has_nothing_to_restore() -> None:
+    """And its first byte counts as progress towards the first 64 KiB."""
+    sink, call = Sink(), a_call()
+    sink.resumes = False
+    download = Download(sink)
+    attempted(download, call, sink, 65535)
+    assert (sink.restored, sink.remembered, call.current.has_progressed) == ([], [], None)
+    sink, call = Sink(), a_call()
+    sink.resumes = False
+    download = Download(sink)
+    download._validators = Validators(*VERSION)
+    attempted(download, call, sink, 65536)
+    assert call.current.has_progressed is True
+
+
+def test_a_file_with_a_wrong_checksum_is_discarded() -> None:
+    """The error has the response, and the next attempt starts over."""
+    sink = Sink(problem="it has another checksum")
+    response = HttpResponse(200, content=b"0123456789", headers=VALIDATOR)
+    failure = driven(Download(sink).attempt(Exchanges(response), HttpRequest("GET", URL), a_call()))
+    assert (failure.error_type, failure.message) == (ChecksumError, "it has another checksum")
+    assert failure.details["response"] is response
+    assert (failure.sent_state, sink.received) == (SentState.ANSWERED, 0)
+
+
+@pytest.mark.parametrize(
+    ("response", "problem"),
+    [
+        ((416, {"Content-Range": "bytes */10"}), None),
+        ((206, {}), None),
+        ((206, {"Content-Range": "bytes 5-14/15"}), None),
+        ((206, {"Content-Range": "bytes 10-18/30"}), None),
+        ((206, {"Content-Range": "bytes 10-19/20"}), "a wrong checksum"),
+        ((200, {}), None),
+    ],
+)
+def test_a_disk_that_does_not_go_back_ends_the_attempt(
+    response: tuple[int, dict[str, str]], problem: str | None
+) -> None:
+    """Whatever it should go back for: nothing else is asked of it, or of the server."""
+    sink = Sink(problem=problem)
+    sink.received = 10
+    status, headers = response
+    exchanges = Exchanges(HttpResponse(status, content=b"0123456789", headers=VALIDATOR | headers))
+    plan = Download(sink).attempt(exchanges, HttpRequest("GET", URL), a_call(remaining=5.0))
+    effect = next(plan)
+    while effect.function.__name__ != "rewind":
+        effect = plan.send(effect.function(*effect.arguments))
+    assert effect.timeout == 5.0
+    with pytest.raises(StopIteration) as ended:
+        plan.send(TIMED_OUT)
+    failure = ended.value.value
+    assert (failure.error_type, failure.sent_state) == (DeadlineExceededError, SentState.ABANDONED)
+
+
+class OpenBody:
+    """A body that arrives in pieces: of so many bytes each, or a failure."""
+
+    def __init__(self, *pieces: Any) -> None:
+        self._pieces = list(pieces)
+
+    def next_piece(self) -> Any:
+        yield from ()
+        piece = self._pieces.pop(0) if self._pieces else 0
+        return bytes(piece) if isinstance(piece, int) else piece
+
+
+def saved(sink: Sink, call: Any, *pieces: Any, span: Continue | None = None, source: Any = None) -> Any:
+    """What comes of saving an open body."""
+    call.current.body = OpenBody(*pieces)
+    response: Any = OpenResponse(200, source=source or SimpleNamespace(close=lambda: None))
+    return driven(Download(sink)._save(response, call, None, span))
+
+
+TEN = Continue(10, 30, 10)  # ten bytes from the tenth on
+
+
+@pytest.mark.parametrize(
+    ("pieces", "span", "max_size", "end", "received", "discards"),
+    [
+        ([5, 5], None, None, None, 20, 0),
+        ([5, LOST], None, None, LOST, 15, 0),
+        ([LOST], None, None, LOST, 10, 0),
+        ([5, 5], TEN, None, None, 20, 0),
+        ([5, LOST], TEN, None, LOST, 15, 0),
+        ([5, 4], TEN, None, ProtocolError, 0, 1),
+        ([], TEN, None, ProtocolError, 0, 1),
+        ([5, 6, 1000], TEN, None, ProtocolError, 0, 1),
+        ([11, LOST], TEN, None, ProtocolError, 0, 1),
+        ([5, 5], None, 20, None, 20, 0),
+        ([5, 6, 1000], None, 20, ResponseTooLargeError, 21, 1),
+        ([5, 6], TEN, 20, ProtocolError, 0, 1),
+    ],
+)
+def test_a_body_has_the_length_that_its_head_says(
+    pieces: list[Any], span: Continue | None, max_size: int | None, end: Any, received: int, discards: int
+) -> None:
+    """Up to the limit. Otherwise it is left at once, and what is known to be wrong is not kept."""
+    sink, call = Sink(), a_call(max_size=max_size)
+    sink.received = 10
+    outcome = saved(sink, call, *pieces, span=span)
+    assert getattr(outcome, "error_type", None) is getattr(end, "error_type", end)
+    assert (sink.received, len(call.discards)) == (received, discards)
+
+
+def test_a_source_that_has_a_choice_is_asked_for_long_pieces() -> None:
+    """Each piece costs a step of the loop."""
+    asked: list[str] = []
+    source = SimpleNamespace(close=lambda: None, prefer_long_pieces=lambda: asked.append("long"))
+    assert saved(Sink(), a_call(), 5, source=source) is None
+    assert asked == ["long"]
+
+
+@pytest.mark.parametrize(("max_size", "is_refused"), [(None, False), (30, False), (29, True)])
+def test_a_file_in_parts_is_as_large_as_the_limit_at_most(max_size: int | None, is_refused: bool) -> None:
+    """Which the first part tells, before there are others."""
+    part = HttpResponse(206, content=b"0123456789", headers=PART | VALIDATOR)
+    download = Download(Sink(), 10)
+    outcome = driven(download.attempt(Exchanges(part), HttpRequest("GET", URL), a_call(max_size=max_size)))
+    assert (getattr(outcome, "error_type", None) is ResponseTooLargeError) is is_refused
+    assert (download.split is None) is is_refused
 
 
 @pytest.mark.parametrize("resumes", [True, False])
