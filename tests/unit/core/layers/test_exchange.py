@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 
-from http_service_client import AttemptTimeoutError, HttpRequest, HttpResponse, Timeout
+from http_service_client import (
+    AttemptTimeoutError,
+    EgressPolicy,
+    EgressRefusedError,
+    HttpRequest,
+    HttpResponse,
+    Timeout,
+)
 from http_service_client.core.call import StreamOptions
 from http_service_client.core.effects import Open, Send
 from http_service_client.core.layers.exchange import Exchange
@@ -139,3 +146,21 @@ def test_a_service_that_asks_for_a_pause_closes_the_gate(
     assert (gate is not None) is (pause is not None and has_gates)
     if gate is not None:
         assert gate.left == pytest.approx(pause)
+
+
+def test_what_the_egress_policy_refuses_is_not_sent() -> None:
+    """The error is the policy's, with all that it says."""
+    fixture = Fixture(egress=EgressPolicy(allowed_hosts=["other.example.com"]))
+    with pytest.raises(StopIteration) as ended:
+        next(fixture.begin())
+    failure: Failure = ended.value.value
+    assert (failure.error_type, failure.sent_state.value) == (EgressRefusedError, "never_sent")
+    assert "api.example.com" in failure.message
+    assert failure.details == {"host": "api.example.com", "address": None}
+
+
+def test_what_the_egress_policy_allows_is_sent() -> None:
+    """By the same exchange."""
+    plan = Fixture(egress=EgressPolicy(allowed_hosts=["api.example.com"])).begin()
+    assert isinstance(next(plan), Send)
+    plan.close()
