@@ -200,8 +200,9 @@ def build_headers(headers: Mapping[str, object] | Iterable[tuple[str, object]] |
     if type(headers) is dict or isinstance(headers, Mapping):  # to ask an abstract class takes long
         pairs = headers.items()
     elif isinstance(headers, (str, bytes)) or not isinstance(headers, Iterable):
+        remedy = "; write {'Name': 'value'}" if isinstance(headers, (str, bytes)) else ""
         raise InvalidRequestError(
-            f"headers must be a mapping or a list of (name, value) pairs, not {type(headers).__name__}"
+            f"headers must be a mapping or a list of (name, value) pairs, not {type(headers).__name__}{remedy}"
         )
     else:
         pairs = headers

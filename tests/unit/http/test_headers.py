@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import enum
 import pickle
+import re
 from enum import Enum
 from typing import Any
 
@@ -119,6 +120,22 @@ def test_none_leaves_a_header_out() -> None:
     """requests does so too."""
     assert build_headers({"X": None, "Y": "1"}) == {"Y": "1"}
     assert build_headers(None) == {}
+
+
+@pytest.mark.parametrize(
+    ("headers", "says"),
+    [
+        ("X: a", "not str; write {'Name': 'value'}"),
+        (b"X: a", "not bytes; write {'Name': 'value'}"),
+        (5, "not int"),
+    ],
+)
+def test_headers_are_no_text(headers: Any, says: str) -> None:
+    """As a setting of a file and of the environment is at first."""
+    with pytest.raises(
+        InvalidRequestError, match=f"^headers must be a mapping or a list .*, {re.escape(says)}$"
+    ):
+        build_headers(headers)
 
 
 def test_pairs_of_one_name_are_all_kept() -> None:

@@ -62,7 +62,7 @@ def test_all_faults_are_found_at_once() -> None:
 
 def test_a_text_that_is_no_table_is_shown_as_it_is() -> None:
     """A number in it is text, too."""
-    assert fault_of(P_DEFAULT_HEADERS="5").endswith("pairs, not str")
+    assert fault_of(P_DEFAULT_HEADERS="5").endswith("pairs, not str; write {'Name': 'value'}")
 
 
 def test_a_variable_that_is_empty_counts_as_not_set() -> None:
@@ -126,7 +126,7 @@ def test_what_kubernetes_sets_for_its_services_is_left_alone() -> None:
         (
             "P_BASE_TIMEOUT",
             "5 minutes",
-            "P_BASE_TIMEOUT must be a positive, finite number of seconds, not '5 minutes'; write a number, or",
+            "P_BASE_TIMEOUT must be a positive, finite number of seconds, not '5 minutes'; write a number; files and",
         ),
         ("P_MAX_CONNECTIONS", "many", "P_MAX_CONNECTIONS must be a whole number of 1 or more, not 'many'"),
         ("P_CONNECTION_POOL", "s3cret", "P_CONNECTION_POOL must be a table of settings, not str"),
