@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any, get_origin
 
@@ -21,11 +22,16 @@ _MOST_LISTED = 1000  # pydantic has no way to list a part of them: a million wou
 def validated(response: HttpResponse, response_type: Any) -> Any:
     """The response's JSON as `response_type`: a model, dataclass, TypedDict, list of them, ...
 
+    An empty body, as of a 204, is None for a type that None is of.
+
     Raises ResponseValidationError with the path to each wrong field; ConfigurationError when pydantic is not
     installed, or cannot handle the type.
     """
     try:
-        return validate(type_adapter(response_type), response_type, response.content)
+        adapter = type_adapter(response_type)
+        if not response.content:
+            return _of_nothing(adapter, response_type)
+        return validate(adapter, response_type, response.content)
     except ValueError as error:
         message = f"the response of {redact_url(response.url)} {error}"
         raise ResponseValidationError(message, **response._evidence()) from None
@@ -46,6 +52,17 @@ def validate(adapter: Any, response_type: Any, text: str | bytes) -> Any:
     except pydantic.ValidationError as error:
         problem = f"is not a valid {_shown(response_type)}: {_problems(error)}"
     raise ValueError(problem)
+
+
+def _of_nothing(adapter: Any, response_type: Any) -> None:
+    """None, if it is of the type. A default of the type does not stand in: nothing says that it was meant."""
+    with suppress(ValueError):
+        if validate(adapter, response_type, b"null") is None:
+            return
+    raise ValueError(
+        f"is not a valid {_shown(response_type)}: the body is empty; if that is a response to expect, "
+        f"write response_type={_shown(response_type)} | None"
+    )
 
 
 def _problems(error: Any) -> str:

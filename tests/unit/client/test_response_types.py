@@ -29,9 +29,12 @@ def answering(front_end: FrontEnd, content: bytes, status: int = 200) -> Harness
         (Order, b'{"id": 1}', Order(1)),
         (list[Order], b'[{"id": 1}, {"id": 2, "status": "out"}]', [Order(1), Order(2, "out")]),
         (Optional[Order], b"null", None),  # noqa: UP045  # as users often write it
+        (Order | None, b"", None),
+        (Optional[list[Order]], b"", None),  # noqa: UP045
+        (Any, b"", None),
         (dict[str, int], b'{"a": 1}', {"a": 1}),
     ],
-    ids=["dataclass", "list", "optional", "dict"],
+    ids=["dataclass", "list", "optional", "nothing", "no list", "anything", "dict"],
 )
 def test_the_data_is_of_the_type(front_end: FrontEnd, response_type: Any, content: bytes, data: Any) -> None:
     """In `response.data`; the response keeps its content."""
@@ -61,9 +64,14 @@ def test_an_error_shows_no_more_than_a_reader_can_use(front_end: FrontEnd) -> No
         (list[Order], b'[{"id": 1}, {}]', "a valid list[Order]: 1.id: Field required"),
         (Optional[Order], b"[]", "a valid Optional[Order]: the body: "),  # noqa: UP045
         (Order | int, b'"x"', "a valid Order | int: "),
-        (Order, b"", "a valid Order: the body: Invalid JSON"),
+        (
+            Order,
+            b"",
+            "a valid Order: the body is empty; if that is a response to expect, write response_type=Order | None",
+        ),
+        (list[Order], b"", "write response_type=list[Order] | None"),
     ],
-    ids=["field", "item", "optional", "union", "empty"],
+    ids=["field", "item", "optional", "union", "empty", "empty list"],
 )
 def test_the_error_of_wrong_data_names_the_field(
     front_end: FrontEnd, response_type: Any, content: bytes, message: str
