@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from functools import cache
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..client.client import HttpServiceClient
 from ..client.config.client_config import HttpClientConfig
@@ -124,6 +124,17 @@ class _Transport:
         if made is None:
             made = self._made.setdefault(library, getattr(library, self._default)())
         return made
+
+    if not TYPE_CHECKING:  # a type checker finds the mistake on its own
+
+        def __getattr__(self, name: str) -> NoReturn:
+            """A client of the other way is told which transport it takes. It asks for one of these first."""
+            message = f"{type(self).__name__!r} object has no attribute {name!r}"
+            if name in ("handle_request", "__enter__", "close"):
+                message += "; it is for an AsyncClient, and a Client takes a ResilientTransport"
+            elif name in ("handle_async_request", "__aenter__", "aclose"):
+                message += "; it is for a Client, and an AsyncClient takes an AsyncResilientTransport"
+            raise AttributeError(message)
 
     def _inners(self) -> list[Any]:
         return list(self._made.values()) if self._given is None else [self._given]

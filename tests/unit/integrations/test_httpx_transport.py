@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import io
 import pickle
+import re
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
@@ -84,6 +85,33 @@ def clients(request: pytest.FixtureRequest) -> Iterator[Clients]:
     """Both libraries, both ways."""
     with ExitStack() as stack:
         yield Clients(*request.param, stack)
+
+
+@pytest.mark.parametrize("enters", [False, True])
+def test_the_transport_of_the_other_way_is_named(clients: Clients, enters: bool) -> None:
+    """A client asks it for what it does not have: when it is entered, or by its first request."""
+    kind = clients.library.Client if clients.is_async else clients.library.AsyncClient
+    client = kind(transport=clients.transport())
+    takes = (
+        "; it is for an AsyncClient, and a Client takes a ResilientTransport"
+        if clients.is_async
+        else "; it is for a Client, and an AsyncClient takes an AsyncResilientTransport"
+    )
+
+    async def use() -> None:
+        await (client.__aenter__() if enters else client.get("http://127.0.0.1:1/"))
+
+    def use_plainly() -> None:
+        client.__enter__() if enters else client.get("http://127.0.0.1:1/")
+
+    with pytest.raises(AttributeError, match=f"object has no attribute '.*'{re.escape(takes)}$"):
+        use_plainly() if clients.is_async else clients.wait(use())
+
+
+def test_another_attribute_is_missing_as_ever(clients: Clients) -> None:
+    """Nothing is said of clients then."""
+    with pytest.raises(AttributeError, match=r"object has no attribute 'pool'$"):
+        clients.transport().pool  # noqa: B018  # it raises
 
 
 def test_the_response_is_that_of_the_library(clients: Clients, server: LoopbackServer) -> None:
