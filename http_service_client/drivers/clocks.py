@@ -6,7 +6,10 @@ import sys
 import time
 from typing import Protocol, runtime_checkable
 
-__all__ = ["Clock", "SystemClock", "is_in_trio"]
+from ..core.checks import check_function, class_remedy, shown
+from ..errors import ConfigurationError
+
+__all__ = ["Clock", "SystemClock", "check_clock", "check_seconds", "is_in_trio"]
 
 
 @runtime_checkable
@@ -28,6 +31,24 @@ class Clock(Protocol):
     async def sleep_async(self, seconds: float) -> None:
         """Suspend the task for this many seconds."""
         ...
+
+
+def check_clock(clock: object, *, or_none: bool = False) -> None:
+    """Raise ConfigurationError for anything but a clock: for its class and for one of its functions, too."""
+    if (clock is None and or_none) or (isinstance(clock, Clock) and not isinstance(clock, type)):
+        return
+    remedy = class_remedy(clock)
+    if isinstance(getattr(clock, "__self__", None), Clock):  # such as clock.monotonic
+        remedy = "; pass the clock itself"
+    wanted = "a clock such as SystemClock()" + (" or None" if or_none else "")
+    raise ConfigurationError(f"clock must be {wanted}, not {shown(clock)}{remedy}")
+
+
+def check_seconds(clock: object) -> None:
+    """Raise ConfigurationError for anything but a function that returns monotonic seconds."""
+    if isinstance(clock, Clock):
+        raise ConfigurationError(f"clock must be a function, not {shown(clock)}; pass its monotonic")
+    check_function("clock", clock)
 
 
 class SystemClock:

@@ -82,7 +82,7 @@ class Cache:
         check_number("heuristic", heuristic)
         if heuristic > 1:
             raise ConfigurationError(f"heuristic must be a share from 0 to 1, such as 0.1, not {heuristic!r}")
-        check_count("max_entry_size", max_entry_size)
+        check_count("max_entry_size", max_entry_size, unit="of bytes ")
         rules = CacheRules(shared, heuristic, stale_if_error, stale_while_revalidate, max_entry_size)
         self.state = ResponseCache(storage, rules, coalesce, single_user, ForkSafeLock)
         reset_in_forked_children(self.state)

@@ -23,7 +23,7 @@ class MemoryStorage:
     blocks = False
 
     def __init__(self, max_bytes: int = 64 * 1024 * 1024) -> None:
-        check_count("max_bytes", max_bytes)
+        check_count("max_bytes", max_bytes, unit="of bytes ")
         self._max_bytes = max_bytes
         self._lock = ForkSafeLock()
         self._entries: OrderedDict[_Place, StoredResponse] = OrderedDict()

@@ -31,7 +31,7 @@ from ..core.machines.other_libraries import READERS, status_of, status_of_error
 from ..core.nesting import EndedCall, Scope, current_scope
 from ..core.operation import Operation, Proceed
 from ..core.outcomes import FAILURE_STATUSES, is_failure, is_failure_type, sent_state_of
-from ..drivers.clocks import Clock
+from ..drivers.clocks import check_seconds
 from ..drivers.forks import reset_in_forked_children
 from ..drivers.locks import ForkSafeLock
 from ..errors import (
@@ -159,8 +159,7 @@ class CircuitBreakerPolicy(Strategy):
     ) -> None:
         if not isinstance(name, str):
             raise ConfigurationError(f"name must be a str, not {name!r}")
-        if isinstance(clock, Clock):
-            raise ConfigurationError(f"clock must be a function, not {clock!r}; pass its monotonic")
+        check_seconds(clock)
         check_function("clock", clock)
         settings = CircuitBreakerSettings(
             failure_threshold=failure_threshold,

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from ..core.checks import check_duration
 from ..core.deadline import AMBIENT_DEADLINE, Deadline, running, virtual_instants
+from ..drivers.clocks import check_seconds
+from ..errors import ConfigurationError
 from .generators import pause_of
 
 __all__ = ["deadline"]
@@ -37,7 +39,12 @@ class deadline:  # reads as a statement: `with deadline(2.0):`
     def __init__(self, seconds: float, *, clock: Callable[[], float] = time.monotonic) -> None:
         if callable(seconds):
             raise TypeError(_NO_DECORATOR)
+        if seconds is None:
+            raise ConfigurationError(
+                "deadline must be a number of seconds, not None; for no limit, leave the block out"
+            )
         check_duration("deadline", seconds, optional=False)
+        check_seconds(clock)
         self._seconds = seconds
         self._clock = clock
         self._block: Deadline | None = None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.checks import check_function, suggests_arguments, suggests_keywords
 from ..core.effects import Plan
 from ..core.operation import Operation, Proceed, shown
-from ..drivers.clocks import Clock, SystemClock
+from ..drivers.clocks import Clock, SystemClock, check_clock
 from ..errors import ConfigurationError
 from ..events import Event, OperationFinished
 from .listeners import notify
@@ -264,8 +264,7 @@ def _remedy(given: object) -> str:
 
 def _common_clock(strategies: tuple[Strategy, ...], given: Clock | None) -> Clock:
     """The clock of a pipeline. What its policies remember and what they wait for must be of the same time."""
-    if given is not None and not isinstance(given, Clock):
-        raise ConfigurationError(f"clock must be a clock such as SystemClock() or None, not {given!r}")
+    check_clock(given, or_none=True)
     clocks = [clock for each in strategies if (clock := each.used_clock) is not None]
     clock = given or next((each for each in clocks if isinstance(each, Clock)), None) or SystemClock()
     for each in strategies:

@@ -16,7 +16,7 @@ from ..core.machines.retry.quota import RetryQuotaSettings
 from ..core.machines.retry.settings import IS_JUDGED, RetrySettings
 from ..core.nesting import RetryScope
 from ..core.operation import Operation, Proceed
-from ..drivers.clocks import Clock, SystemClock
+from ..drivers.clocks import Clock, SystemClock, check_clock
 from ..errors import ConfigurationError
 from .functions import AWAITABLE, FINISHED, UNFINISHED, handled_now, not_a_function, refuse, wrap
 from .listeners import report_condition
@@ -87,8 +87,7 @@ class RetryPolicy(RetrySettings, Strategy):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_function("random", self.random)
-        if not isinstance(self.clock, Clock):
-            raise ConfigurationError(f"clock must be a clock such as SystemClock(), not {self.clock!r}")
+        check_clock(self.clock)
         if not isinstance(self.budget, (RetryQuotaSettings, RetryBudgetSettings, type(None))):
             raise ConfigurationError(
                 f"budget must be RetryQuotaSettings(…), RetryBudgetSettings(…) or None for no limit, not {self.budget!r}"

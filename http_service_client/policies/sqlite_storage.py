@@ -56,7 +56,7 @@ class SqliteStorage:
         self._path = Path(path).absolute()
         if not self._path.parent.is_dir():
             raise ConfigurationError(f"path is in a folder that does not exist: {str(self._path.parent)!r}")
-        check_count("max_bytes", max_bytes)
+        check_count("max_bytes", max_bytes, unit="of bytes ")
         check_number("timeout", timeout, unit="of seconds ")
         self._max_bytes = max_bytes
         self._timeout = timeout

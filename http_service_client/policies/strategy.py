@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar
 
 from ..core.effects import Plan
 from ..core.operation import Operation, Proceed, shown
-from ..drivers.clocks import Clock, SystemClock
+from ..drivers.clocks import Clock, SystemClock, check_clock
 from ..drivers.forks import reset_in_forked_children
 from ..drivers.locks import ForkSafeLock
 from ..errors import ConfigurationError
@@ -187,8 +187,7 @@ class StatefulStrategy(Strategy, Generic[S]):
     def _set_up(self, settings: S, name: str, clock: Clock) -> None:
         if not isinstance(name, str):
             raise ConfigurationError(f"name must be a str, not {name!r}")
-        if not isinstance(clock, Clock):
-            raise ConfigurationError(f"clock must be a clock such as SystemClock(), not {clock!r}")
+        check_clock(clock)
         self._name = name
         self._clock = clock
         self._start(settings)

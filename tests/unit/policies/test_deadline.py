@@ -152,8 +152,9 @@ def test_a_block_in_a_generator_may_be_closed_in_another_context() -> None:
 @pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), "2", None, True, 10**400])
 def test_an_invalid_duration_is_rejected(seconds: Any) -> None:
     """`deadline` rejects it when it is made, before its block."""
-    with pytest.raises(ConfigurationError, match="deadline must be"):
+    with pytest.raises(ConfigurationError, match="deadline must be") as caught:
         deadline(seconds)
+    assert str(caught.value).endswith("; for no limit, leave the block out") is (seconds is None)
 
 
 def test_after_the_deadline_a_call_sends_nothing(front_end: FrontEnd) -> None:

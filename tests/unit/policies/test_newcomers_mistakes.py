@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -26,6 +28,7 @@ from http_service_client import (
     RetryPolicy,
     Timeout,
     TimeoutPolicy,
+    deadline,
 )
 from http_service_client.policies.strategy import Strategy
 from http_service_client.testing import VirtualClock
@@ -187,9 +190,38 @@ def test_a_policy_in_a_registry_of_pipelines_has_a_remedy() -> None:
 
 
 def test_a_clock_in_the_place_of_its_function_is_refused() -> None:
-    """A circuit breaker takes monotonic seconds alone."""
-    with pytest.raises(ConfigurationError, match=r"clock must be a function, .*; pass its monotonic$"):
-        CircuitBreakerPolicy(clock=VirtualClock())  # type: ignore[arg-type]
+    """A circuit breaker and a deadline take monotonic seconds alone."""
+    clock: Any = VirtualClock()
+    for takes_a_function in (CircuitBreakerPolicy, partial(deadline, 5.0)):
+        with pytest.raises(ConfigurationError, match=r"clock must be a function, .*; pass its monotonic$"):
+            takes_a_function(clock=clock)
+        with pytest.raises(ConfigurationError, match=r"clock must be a function, not 5$"):
+            takes_a_function(clock=5)
+
+
+TAKES_A_CLOCK = [
+    partial(RateLimitPolicy, 5),
+    partial(BulkheadPolicy, 5),
+    RetryPolicy,
+    partial(ResiliencePipeline, RetryPolicy()),
+]
+
+
+@pytest.mark.parametrize("make", TAKES_A_CLOCK)
+@pytest.mark.parametrize(
+    ("given", "remedy"),
+    [
+        (VirtualClock, "not VirtualClock; write VirtualClock(…)"),
+        (VirtualClock().monotonic, "; pass the clock itself"),
+        (time.monotonic, "not <built-in function monotonic>"),
+    ],
+)
+def test_the_class_or_the_function_of_a_clock_is_refused(
+    make: Callable[..., Any], given: Any, remedy: str
+) -> None:
+    """When the policy is made, and not by its first call."""
+    with pytest.raises(ConfigurationError, match=f"^clock must be a clock such as .*{re.escape(remedy)}$"):
+        make(clock=given)
 
 
 @pytest.mark.parametrize("inner", [5.0, 10.0])
