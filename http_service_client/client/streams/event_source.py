@@ -401,6 +401,16 @@ class EventSource(_Source):
     ) -> None:
         self.close()
 
+    if not TYPE_CHECKING:  # a type checker finds these mistakes on its own
+
+        def _refuse(self, *_: object) -> NoReturn:
+            raise TypeError(
+                "these events are read by blocking calls: write 'with' and 'for', "
+                "or in asyncio 'async with client.events_async(…) as events'"
+            )
+
+        __aiter__ = __aenter__ = __aexit__ = _refuse
+
 
 class AsyncEventSource(_Source):
     """The events of `HttpServiceClient.events_async`: as `EventSource`, for `async with` and `async for`."""

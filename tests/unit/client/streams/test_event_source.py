@@ -29,7 +29,7 @@ from http_service_client import (
 from http_service_client.core.open_body import OpenResponse
 from http_service_client.errors import Failure, SentState
 from kit.fakes import READ_TIMEOUT, REFUSED, RESET, FakeClock, failure
-from kit.front_ends import BlockingFrontEnd, FrontEnd
+from kit.front_ends import BlockingFrontEnd, FrontEnd, run_task
 from kit.streaming import ScriptedSource
 
 URL = "https://api.example.com/feed"
@@ -440,6 +440,21 @@ def test_for_over_an_asyncio_source_says_what_to_write() -> None:
     for wrong in (iter, lambda it: it.__enter__()):
         with pytest.raises(TypeError, match="async for"):
             wrong(events)
+
+
+def test_async_for_over_a_blocking_source_says_what_to_write() -> None:
+    """And so does `async with`."""
+    events: Any = HttpServiceClient().events(URL)
+
+    async def enter() -> None:
+        async with events:
+            pass
+
+    for wrong in (lambda: run_task(enter()), lambda: aiter(events)):
+        with pytest.raises(
+            TypeError, match=r"or in asyncio 'async with client.events_async\(…\) as events'$"
+        ):
+            wrong()
 
 
 def test_a_view_s_total_timeout_bounds_its_sources() -> None:
