@@ -109,6 +109,28 @@ def _no_command(word: str) -> str:
     return f"there is no command {word!r}; {hint or '--help lists all commands'}"
 
 
+# Options of curl, wget and HTTPie that requests have under another name, or need not have.
+_OF_OTHERS = {
+    **dict.fromkeys(
+        ("-X", "--request", "--method"), "the method is the command, such as http-service-client post URL"
+    ),
+    **dict.fromkeys(("-I", "--head"), "write http-service-client head URL"),
+    **dict.fromkeys(("-L", "--location"), "redirects are followed without one"),
+    **dict.fromkeys(("-m", "--max-time"), "write --deadline"),
+    **dict.fromkeys(("-O", "--remote-name"), "write --download"),
+    **dict.fromkeys(("-A", "--user-agent"), "write -H 'User-Agent: …'"),
+    **dict.fromkeys(("-x", "--socks5"), "write --proxy"),
+    **dict.fromkeys(
+        ("-s", "--silent", "--no-progress-meter"), "a pipe or a file gets the body alone without one"
+    ),
+    **dict.fromkeys(("--data-raw", "--data-binary", "--data-ascii"), "write --data"),
+    **dict.fromkeys(("--verify", "--no-check-certificate"), "write --insecure, or --cacert FILE"),
+    "--compressed": "responses are decompressed without one",
+    "--retry": "write --retries",
+    "--fail": "write --check-status",
+}
+
+
 class _CommandParser(argparse.ArgumentParser):
     """Reports what a command does not know with the command's own usage, and with what may be meant."""
 
@@ -120,10 +142,14 @@ class _CommandParser(argparse.ArgumentParser):
             self.error(self._about(unknown[0]))
         return found, unknown
 
+    def _habit(self, option: str) -> str | None:
+        """What to write for an option of curl or another client; None for one that is none of theirs, or of no request."""
+        return _OF_OTHERS.get(option) if "--form" in self._option_string_actions else None
+
     def _about(self, word: str) -> str:
         if word.startswith("-"):
             name = word.partition("=")[0]
-            hint = did_you_mean(name, self._option_string_actions)
+            hint = self._habit(name) or did_you_mean(name, self._option_string_actions)
             return f"there is no option {name}; {hint or '--help lists all options'}"
         if "=" in word and "--form" in self._option_string_actions:
             quoted = shlex.quote(word)

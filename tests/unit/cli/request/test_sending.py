@@ -223,6 +223,9 @@ _WRONG = [
     (["u", "--col", "never"], "there is no option --col; did you mean '--color'?"),
     (["u", "--bearr=secret"], "there is no option --bearr; did you mean '--bearer'?"),
     (["u", "--zzzzz"], "there is no option --zzzzz; --help lists all options"),
+    (["u", "-X", "POST"], "there is no option -X; the method is the command, such as http-service-client post URL"),
+    (["u", "--max-time=5"], "there is no option --max-time; write --deadline"),
+    (["u", "--verify", "no"], "there is no option --verify; write --insecure, or --cacert FILE"),
     (["u", "item=it's tea"], """write -f 'item=it'"'"'s tea' for a field of a form, or -p"""),
     (["u", "tea"], "unexpected 'tea'; a value with spaces must be quoted"),
 ]  # fmt: skip
