@@ -289,7 +289,7 @@ class CallBuilder:
             raise ConfigurationError("hedging needs a response that is read whole; call request() for it")
         if max_size is not CLIENT_DEFAULT:
             if max_size is not None:
-                check_count("max_response_size", max_size)
+                check_count("max_response_size", max_size, unit="of bytes ")
             most = max_size
         else:
             # Of a stream, the client's limit bounds what is kept: a stream of small items may go on for hours.

@@ -73,6 +73,9 @@ _RENAMED = {
     "proxies": "it is called proxy",
     "max_attempts": "pass retry_policy=RetryPolicy(max_attempts=…)",
     **dict.fromkeys(("follow_redirects", "max_redirects"), "it is called allow_redirects"),
+    "verify": "set ssl_verify in ConnectionPoolConfig, of a client of its own",
+    "cert": "set ssl_cert_file in ConnectionPoolConfig, of a client of its own",
+    "interceptors": "set request_interceptors or response_interceptors in HttpClientConfig",
     **dict.fromkeys(
         ("params", "path_params", "json", "data", "files", "idempotent", "progress", "response_type"),
         "pass it with each call",

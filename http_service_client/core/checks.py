@@ -82,10 +82,12 @@ def check_number(
         raise ConfigurationError(f"{field} must be a finite number {unit}{span}, not {shown(value)}")
 
 
-def check_count(field: str, value: object, *, least: int = 1) -> None:
+def check_count(field: str, value: object, *, least: int = 1, unit: str = "") -> None:
     """Raise ConfigurationError unless `value` is a whole number of `least` or more."""
     if type(value) is not int or value < least:
-        raise ConfigurationError(f"{field} must be a whole number of {least} or more, not {shown(value)}")
+        raise ConfigurationError(
+            f"{field} must be a whole number {unit}of {least} or more, not {shown(value)}"
+        )
     if value > sys.maxsize:  # beyond it, a count cannot be calculated with
         raise ConfigurationError(f"{field} must be at most {sys.maxsize}, not {shown(value)}")
 

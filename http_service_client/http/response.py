@@ -186,7 +186,10 @@ class HttpResponse(Generic[Data]):
         if self.status_code < 400:
             return self
         method = self.request.method if self.request is not None else "the request to"
-        message = f"{method} {redact_url(self.url)} answered {self.status_code} {self.reason_phrase}".rstrip()
+        sent = (
+            f"{method} {redact_url(self.url)}" if self.url else "the request"
+        )  # a test may leave the URL out
+        message = f"{sent} answered {self.status_code} {self.reason_phrase}".rstrip()
         problem = self.problem
         if problem is not None:
             message += _in_one_line(problem, self.reason_phrase)

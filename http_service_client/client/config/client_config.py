@@ -292,10 +292,10 @@ class HttpClientConfig:
         ):  # fmt: skip
             check_flag(name, getattr(self, name))
         check_duration("total_timeout", self.total_timeout)
-        for name in ("max_response_headers", "max_response_header_size"):
-            check_count(name, getattr(self, name))
+        check_count("max_response_headers", self.max_response_headers)
+        check_count("max_response_header_size", self.max_response_header_size, unit="of bytes ")
         if self.max_response_size is not None:
-            check_count("max_response_size", self.max_response_size)
+            check_count("max_response_size", self.max_response_size, unit="of bytes ")
         check_count("allowed_redirect_count", self.allowed_redirect_count, least=0)
         for name in ("request_interceptors", "response_interceptors"):
             _check_interceptors(name, getattr(self, name))

@@ -123,7 +123,7 @@ class ConnectionPoolConfig:
                 check_count(name, getattr(self, name))
         if self.max_idle_connections is not None:
             check_count("max_idle_connections", self.max_idle_connections, least=0)
-        check_count("compression_threshold", self.compression_threshold, least=0)
+        check_count("compression_threshold", self.compression_threshold, least=0, unit="of bytes ")
         for name in ("connection_timeout", "request_timeout", "pool_timeout", "max_connection_age"):
             check_duration(name, getattr(self, name))
         check_duration("keep_alive_timeout", self.keep_alive_timeout, optional=False)

@@ -64,7 +64,7 @@ class _Chunker:
 
 def chunker(size: int) -> _Chunker:
     """A decoder that gives pieces of so many bytes, 1 or more. Raises ConfigurationError."""
-    check_count("chunk_size", size)
+    check_count("chunk_size", size, unit="of bytes ")
     return _Chunker(size)
 
 

@@ -256,6 +256,8 @@ def test_a_view_is_freed_when_it_is_dropped() -> None:
         ("max_response_size", "set it in HttpClientConfig"),
         ("max_attempts", "pass retry_policy=RetryPolicy(max_attempts=…)"),
         ("ssl_verify", "set it in ConnectionPoolConfig, of a client of its own"),
+        ("verify", "set ssl_verify in ConnectionPoolConfig, of a client of its own"),
+        ("interceptors", "set request_interceptors or response_interceptors in HttpClientConfig"),
         ("xyzzy", "see its docstring"),
     ],
 )

@@ -60,6 +60,11 @@ async def coroutine() -> None: ...
         (check_duration, Timeout(total=5), DURATION + repr(Timeout(total=5)) + "; write its total"),
         (check_duration, Timeout(read=5), DURATION + repr(Timeout(read=5)) + "; use None for no limit"),
         (check_count, Timeout, "f must be a whole number of 1 or more, not Timeout"),
+        (
+            lambda f, v: check_count(f, v, unit="of bytes "),
+            "10MB",
+            "f must be a whole number of bytes of 1 or more, not '10MB'",
+        ),
         (lambda f, v: check_duration(f, v, optional=False), None, DURATION + "None"),
         (lambda f, v: check_duration(f, v, optional=False), 0, DURATION + "0"),
         (lambda f, v: check_duration(f, v, no_limit="leave it out"), 0, DURATION + "0; leave it out"),

@@ -42,6 +42,12 @@ def message_of(response: HttpResponse) -> str:
     return str(caught.value).removeprefix(f"the request to {URL} answered ")
 
 
+def test_a_response_of_a_test_may_have_no_url() -> None:
+    """A mock of a client returns it, and the error is about the status alone."""
+    with pytest.raises(HttpStatusError, match=r"^the request answered 404 Not Found$"):
+        HttpResponse(404, reason_phrase="Not Found").raise_for_status()
+
+
 def test_a_problem_reaches_the_caller(front_end: FrontEnd) -> None:
     """On the response and on the error, from sync and async calls; the error can be pickled."""
     scripted = problem_response(title="Out of credit", detail="The balance is 30.", balance=30)

@@ -92,7 +92,9 @@ def test_a_body_that_was_not_kept_is_iterated_once(front_end: FrontEnd, transpor
 def test_a_piece_has_a_whole_number_of_bytes(front_end: FrontEnd, transport: Any, size: Any) -> None:
     """Of 1 or more. A wrong size is refused at once, and leaves the body to be read."""
     with front_end.stream(front_end.client(transport=transport), "GET", URL) as response:
-        with pytest.raises(ConfigurationError, match=r"^chunk_size must be a whole number of 1 or more"):
+        with pytest.raises(
+            ConfigurationError, match=r"^chunk_size must be a whole number of bytes of 1 or more"
+        ):
             response.iter_bytes(size)
         assert list(response.iter_bytes(len(BODY))) == [BODY]
 
