@@ -35,7 +35,7 @@ exchange as a value (`Failure`), and the errors that a caller sees.
     │       ├── ReadTimeoutError
     │       ├── AttemptTimeoutError                      the attempt as a whole took too long
     │       └── DeadlineExceededError                    the call as a whole took too long
-    │           └── DeadlineTooShortError (CallRefusedError)  it would have, so no attempt was begun
+    │           └── DeadlineTooShortError (CallRefusedError)  too little time was left to begin an attempt
     └── ResponseError
         ├── ResponseTooLargeError
         ├── DecodingError             (ValueError)       the body's content coding is corrupt or cut short

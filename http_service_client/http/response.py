@@ -186,9 +186,8 @@ class HttpResponse(Generic[Data]):
         if self.status_code < 400:
             return self
         method = self.request.method if self.request is not None else "the request to"
-        sent = (
-            f"{method} {redact_url(self.url)}" if self.url else "the request"
-        )  # a test may leave the URL out
+        # A response that a test made may have no URL.
+        sent = f"{method} {redact_url(self.url)}" if self.url else "the request"
         message = f"{sent} answered {self.status_code} {self.reason_phrase}".rstrip()
         problem = self.problem
         if problem is not None:
