@@ -19,7 +19,7 @@ from ..observability.telemetry import ClientTelemetry
 from .backends import Backends
 from .call_builder import CallBuilder
 from .config.client_config import HttpClientConfig
-from .config.environment import read_logins
+from .config.proxies_and_logins import read_logins
 from .origin_parts import Circuits, OriginParts
 from .views import ViewCallBuilder
 from .wiring import (

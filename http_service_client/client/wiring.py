@@ -29,7 +29,7 @@ from ..transports.base import TransportSettings
 from ..transports.idle import IdleConnections
 from ..transports.network.sockets import SocketSettings
 from ..transports.network.tls import TlsSettings
-from .config.environment import read_proxies
+from .config.proxies_and_logins import read_proxies
 from .config.resolved import standard_headers
 from .config.sockets import check_no_proxy, parse_socket_options, parse_source_address
 

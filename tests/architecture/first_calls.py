@@ -21,7 +21,7 @@ ANY = IMPORT | _names(
             "backends call_builder client config download_parallel listening origin_parts paging polling reconfiguration "
             "results streams verbs views wiring"
         ),
-        "client.config": "client_config defaults environment pool resolved sockets tls",
+        "client.config": "client_config defaults pool proxies_and_logins resolved sockets tls",
         "core": (
             "call checks deadline effects layer layers machines nesting open_body origins outcomes pipeline refusals "
             "timeouts"

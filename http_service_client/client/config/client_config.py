@@ -460,7 +460,7 @@ class HttpClientConfig:
         Variables that Kubernetes sets for its services, such as ``PAYMENTS_SERVICE_HOST``, are left alone. Any other
         unknown name is an error. Raises ConfigurationError with all that is wrong.
         """
-        from .sources.variables import from_env
+        from .sources.environment_variables import from_env
 
         return from_env(cls, prefix, os.environ if environ is None else environ)
 

@@ -22,8 +22,8 @@ from typing import Any, TypeVar
 
 from ....core.checks import did_you_mean
 from ....errors import ConfigurationError
+from .environment_variables import variables
 from .source import Settings
-from .variables import variables
 
 __all__ = ["client_names", "from_file"]
 
