@@ -14,7 +14,7 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.events import DataReceived, RequestReceived, StreamEnded, StreamReset
-from h2.exceptions import H2Error, StreamClosedError
+from h2.exceptions import H2Error, StreamClosedError, StreamIDTooLowError
 from h2.settings import SettingCodes, Settings
 from hyperframe.frame import GoAwayFrame
 
@@ -242,7 +242,8 @@ class _Connection(asyncio.Protocol):
             self._server.loop.call_soon_threadsafe(function, *arguments)
 
     def do(self, act: Callable[[H2Connection], object]) -> None:
-        with suppress(StreamClosedError):  # by the client, meanwhile
+        # By the client, meanwhile; h2 may have forgotten such a stream.
+        with suppress(StreamClosedError, StreamIDTooLowError):
             act(self.h2)
         self._flush()
 
