@@ -10,6 +10,8 @@ import shutil
 import ssl
 import threading
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -296,3 +298,56 @@ def test_files_are_looked_at_for_new_connections_only(
     client.drop_idle_connections()
     front_end.request(client, "GET", tls_server.url + "/")
     assert looked_at.count(ca_file) == before + 1
+
+
+@contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    """The process can open no file and no socket."""
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize("authority", ["of the system", "of the settings"])
+def test_a_lack_of_descriptors_passes(
+    front_end: FrontEnd,
+    tls_server: LoopbackServer,
+    server: LoopbackServer,
+    ca_file: str,
+    authority: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """OpenSSL ignores that it could not open the system's file: a context of that moment would trust nobody, for ever."""
+    pool = ConnectionPoolConfig(ssl_ca_file=ca_file)
+    if authority == "of the system":
+        monkeypatch.setenv("SSL_CERT_FILE", ca_file)
+        monkeypatch.setenv("SSL_CERT_DIR", str(Path(ca_file).parent / "none"))
+        pool = ConnectionPoolConfig()
+    for each in (server, tls_server):
+        each.script("/", respond(204))
+    client = front_end.client(connection_pool=pool, enable_circuit_breaker=False)
+    front_end.request(client, "GET", server.url + "/")  # the event loop has descriptors, too
+    with no_descriptor_left():
+        caught = failing(front_end, client, "GET", tls_server.url + "/")
+    assert (caught.type, caught.sent) == ("ConnectError", "never_sent")
+    assert front_end.request(client, "GET", tls_server.url + "/").status_code == 204
+
+
+def test_a_renewal_that_found_no_descriptor_is_read_by_the_next_connection(
+    certificates: Certificates, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not only when the files change once more, which may be after they have expired."""
+    cert, key = tmp_path / "client.pem", tmp_path / "client.key"
+    for file, source in ((cert, certificates.client_cert), (key, certificates.client_key)):
+        shutil.copy(source, file)
+    settings = TlsSettings(cert_file=cert, key_file=key, ca_file=certificates.ca_file)
+    old = settings.context_for(PEER)
+    cert.write_bytes(cert.read_bytes() + b"\n")
+    with no_descriptor_left():
+        assert settings.context_for(PEER) is old
+    assert settings.context_for(PEER) is not old
+    assert caplog.records == []

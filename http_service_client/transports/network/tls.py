@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import ssl
 import warnings
@@ -18,6 +19,9 @@ __all__ = ["TlsSettings"]
 Peer = tuple[str, int]  # host and port
 
 _HTTP_1 = ("http/1.1",)
+
+# No descriptor, or no memory, was free. That passes, and is no fault of the settings: the connection fails, not the client.
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
 class TlsSettings:
@@ -37,7 +41,8 @@ class TlsSettings:
     By default the system's authorities are trusted, so that those that an administrator adds are trusted too;
     where the system has none, those of `certifi`.
 
-    Getting a context raises ConfigurationError for a file that cannot be read, or a function that makes none.
+    Getting a context raises ConfigurationError for a file that cannot be read, or a function that makes none; OSError
+    while the process has no descriptor left to read a file with.
     """
 
     def __init__(
@@ -124,11 +129,15 @@ class _Files(NamedTuple):
         try:
             context = ssl.create_default_context(cafile=self.ca_file)
         except (OSError, ssl.SSLError) as error:
+            if _is_exhaustion(error):
+                raise
             raise ConfigurationError(f"ssl_ca_file {self.ca_file!r} cannot be used: {error}") from None
-        if self.ca_file is None and not _system_has_authorities():
-            import certifi  # a dependency of requests
+        if self.ca_file is None:
+            if not _system_has_authorities():
+                import certifi  # a dependency of requests
 
-            context.load_verify_locations(certifi.where())
+                context.load_verify_locations(certifi.where())
+            _check_system_file(context)
         context.set_alpn_protocols(list(self.alpn))  # RFC 7301: a server that speaks none of them can refuse
         if not self.verify:
             context.check_hostname = False
@@ -151,6 +160,8 @@ class _Files(NamedTuple):
         try:
             context.load_cert_chain(cert_file, self.key_file, password)
         except (OSError, ssl.SSLError) as error:
+            if _is_exhaustion(error):
+                raise
             if is_encrypted:
                 key_file = self.key_file or cert_file
                 raise ConfigurationError(
@@ -203,6 +214,26 @@ def _system_has_authorities() -> bool:
     if paths.cafile and os.path.exists(paths.cafile):
         return True
     return bool(paths.capath and os.path.isdir(paths.capath) and os.listdir(paths.capath))
+
+
+def _check_system_file(context: ssl.SSLContext) -> None:
+    """Raise OSError if the system's file of authorities could not be read for want of descriptors.
+
+    OpenSSL ignores that. The context would trust nobody, and it is used for as long as the process lives.
+    """
+    file = ssl.get_default_verify_paths().cafile
+    if file is None or type(context).__module__ != "ssl" or context.cert_store_stats()["x509"]:
+        return
+    try:
+        context.load_verify_locations(file)
+    except OSError as error:
+        if _is_exhaustion(error):
+            raise
+
+
+def _is_exhaustion(error: OSError) -> bool:
+    # The number of an SSLError is one of OpenSSL's.
+    return error.errno in _EXHAUSTED and not isinstance(error, ssl.SSLError)
 
 
 _warned = False

@@ -33,7 +33,8 @@ _Signature = tuple["tuple[int, ...] | None", ...]
 class SharedContext:
     """One context, and the files that it was made of.
 
-    make: creates a context. Raises ConfigurationError.   files: the paths that `make` reads.
+    make: creates a context. Raises ConfigurationError; OSError where it may succeed the next time.
+    files: the paths that `make` reads.
     """
 
     def __init__(self, make: Callable[[], ssl.SSLContext], files: tuple[str, ...] = ()) -> None:
@@ -65,7 +66,7 @@ class SharedContext:
         return made[0]
 
     def get(self) -> ssl.SSLContext:
-        """The context, made now if necessary. Raises ConfigurationError if none could ever be made."""
+        """The context, made now if necessary. Raises ConfigurationError, or OSError, if none could ever be made."""
         context = self.current()
         if context is not None:
             return context
@@ -85,6 +86,10 @@ class SharedContext:
             self._unusable = seen
             _warn(str(error))
             return made[0]
+        except OSError:  # no descriptor is free: the next connection looks at the files again
+            if self._made is None:
+                raise
+            return self._made[0]
         self._unusable = None
         self._made = (context, seen)
         return context
