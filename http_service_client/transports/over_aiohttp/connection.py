@@ -280,6 +280,9 @@ class Connection(asyncio.Protocol):
             self.error = exc.with_traceback(None)
             if (self._is_reading or self._whole is not None) and (data := last_bytes(self.transport)):
                 self.data_received(data)
+        elif self.error is None and not self.is_lost and exc is not None:
+            # Such as MemoryError in `data_received`, which asyncio has logged. Nor is that the end of a body without a length.
+            self.error = ConnectionResetError("closed after an error of this side")
         self._receive_end()
         if self._alarm is not None:
             self._alarm.cancel()

@@ -271,7 +271,8 @@ class Http2Connection(asyncio.Protocol):
             self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._end(exc or ConnectionResetError("the connection was closed"))
+        # Not an error of a protocol, such as MemoryError: that is not for every stream's caller, and asyncio has logged it.
+        self._end(exc if isinstance(exc, OSError) else ConnectionResetError("the connection was closed"))
 
     def pause_writing(self) -> None:
         self._is_full = True

@@ -243,6 +243,23 @@ def test_a_body_that_is_lost_on_the_way_is_read_as_far_as_it_came() -> None:
     run_task(run())
 
 
+def test_an_error_of_this_side_is_not_the_end_of_a_body() -> None:
+    """asyncio closes a connection whose `data_received` has raised, such as MemoryError: half a body is not the whole."""
+
+    async def run() -> None:
+        exchanges = Exchanges()
+        whole = exchanges.begin(None)
+        exchanges.connection.data_received(b"HTTP/1.1 200 OK\r\n\r\nhalf")
+        exchanges.connection.connection_lost(MemoryError())
+        assert whole.result() is None
+        parser = exchanges.connection.parser
+        assert parser.read_head() is not None
+        assert (parser.read_body(), parser.read_body()) == (b"half", None)
+        assert isinstance(exchanges.connection.error, ConnectionResetError)
+
+    run_task(run())
+
+
 def test_an_error_after_the_end_does_not_change_the_response() -> None:
     """Such as that of a close_notify which the server, gone by then, does not accept."""
 
