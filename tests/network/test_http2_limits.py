@@ -152,6 +152,24 @@ def test_an_upload_that_is_not_accepted_times_out(
     caught.check_took(0.1)
 
 
+def test_an_upload_that_is_not_accepted_times_out_on_a_busy_connection(
+    front_end: FrontEnd, http2_client: HttpServiceClient, http2_server: Http2Server
+) -> None:
+    """What the server accepts of other streams opens the window of the connection, and is no progress of this one."""
+
+    def busy(exchange: Exchange) -> None:
+        if not exchange.was_cancelled.is_set():
+            exchange.connection.do(lambda h2: h2.increment_flow_control_window(1))
+            http2_server.loop.call_later(0.02, busy, exchange)
+
+    http2_server.on("/", busy, early=True)
+    timeout = Timeout(total=15, write=0.2)
+    caught = failing(
+        front_end, http2_client, "POST", http2_server.url + "/", data=b"x" * 200_000, timeout=timeout
+    )
+    assert (caught.type, caught.sent) == ("WriteTimeoutError", "maybe_processed")
+
+
 def test_a_handshake_that_stalls_is_never_sent(front_end: FrontEnd, new_client: NewClient, mute: str) -> None:
     """The connect timeout covers TLS."""
     client = new_client()

@@ -100,16 +100,19 @@ class Http2Exchange:
     async def send(self, data: bytes) -> Failure | None:
         """Send a piece of the body. The rest is dropped once the server does not want it."""
         connection, stream = self._live()
-        sent = 0
+        sent, since, limit = 0, self._loop.time(), self._timeout.write
         try:
             while sent < len(data) and not self.is_answered:
                 room = connection.room_for(stream)
                 if room > 0:
                     connection.send(stream, data[sent : sent + room])
-                    sent += room
+                    sent, since = sent + room, self._loop.time()
                     continue
                 self._phase = Phase.SEND
-                await self._wait(stream, self._timeout.write)
+                # What happens on the connection also wakes this stream, and is no progress of it.
+                await self._wait(
+                    stream, None if limit is None else max(0.0, since + limit - self._loop.time())
+                )
         except _ERRORS as error:
             return self._failure(error)
         self._phase = Phase.RECEIVE
