@@ -238,6 +238,8 @@ def _reason(error: BaseException) -> str:
     """The error's class and the system's message, the same however the error was wrapped."""
     if isinstance(error, ProxyRefusedError):
         return printable(str(error))
+    if isinstance(error, NotHttpError):  # of a proxy, as no other sends HTTP before it is connected
+        return f"its reply is not valid HTTP: {error}"
     text = _tls_reason(error) if isinstance(error, ssl.SSLError) else getattr(error, "strerror", None)
     if text and isinstance(path := getattr(error, "filename", None), str):  # of a Unix socket
         text = f"{text}: {path!r}"

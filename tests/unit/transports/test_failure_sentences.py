@@ -133,6 +133,9 @@ ROWS: list[tuple[Phase, BaseException, dict[str, Any], str, str, str]] = [
      f"the connection to {URL} was lost (ConnectionError: of a mock)"),
     (RECEIVE, tls("DECRYPTION_FAILED"), {}, "ConnectionLostError", "maybe_processed",
      f"the connection to {URL} was lost (SSLError: DECRYPTION_FAILED)"),
+    (PROXY_PHASE, NotHttpError(RULES["not-http"], 0, "'S'"), {"proxy": "http://p.test:8080"}, "ProxyError", "never_sent",
+     "could not connect to https://api.example.com through the proxy http://p.test:8080 (its reply is not valid HTTP: "
+     "it does not begin with an HTTP status line (not-http; RFC 9112, 4) at byte 0: 'S')"),
     (RECEIVE, CutShortError(), {}, "ProtocolError", "maybe_processed", f"the response from {URL} was cut short"),
     (RECEIVE, CutShortError(offset=7), {}, "ProtocolError", "maybe_processed",
      f"the response from {URL} was cut short after 7 bytes"),
