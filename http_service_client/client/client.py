@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .. import observability, policies
 from ..core.checks import check_duration, check_flag, check_number, suggests_arguments, suggests_keywords
-from ..drivers.clocks import Clock, SystemClock
+from ..drivers.clocks import Clock, SystemClock, is_in_trio
 from ..drivers.greenlets import is_running_here
 from ..drivers.imports import import_apart
 from ..drivers.loggers import log_hook
@@ -625,16 +625,22 @@ class HttpServiceClient(Events):
             return check_download(finish(call, outcome, None))
 
     def _warn_inside_a_loop(self) -> None:
-        asyncio = sys.modules.get("asyncio")  # without the import, no loop runs
-        if self._has_warned or asyncio is None:
+        if self._has_warned:
             return
-        loop = asyncio._get_running_loop()
-        if loop is None or not is_running_here(loop):
+        asyncio = sys.modules.get("asyncio")  # without the import, no loop runs
+        loop = None if asyncio is None else asyncio._get_running_loop()
+        if loop is not None and is_running_here(loop):
+            message = "a blocking call inside a running event loop stops all of its tasks; use the *_async methods there"
+        elif is_in_trio():
+            message = (
+                "a blocking call in a task of trio stops all other tasks; "
+                "make it in a thread: await trio.to_thread.run_sync(client.get, url)"
+            )
+        else:
             return
         self._has_warned = True
         from .call_site import is_ours
 
-        message = "a blocking call inside a running event loop stops all of its tasks; use the *_async methods there"
         level, frame = 2, sys._getframe(1)  # up to the caller's own line, whichever method it calls
         while frame.f_back is not None and is_ours(frame.f_code.co_filename):
             level, frame = level + 1, frame.f_back

@@ -77,6 +77,22 @@ def test_the_warning_points_at_the_caller_s_line(method: str, tmp_path: Path) ->
     assert "use the *_async methods" in str(warning.message)
 
 
+def test_a_blocking_call_in_a_task_of_trio_is_warned_of() -> None:
+    """In a thread, as the warning says to write it, it is not."""
+    trio = pytest.importorskip("trio", reason="the extra trio is not installed")
+
+    async def main() -> int:
+        with pytest.warns(
+            RuntimeWarning, match=r"in a task of trio .* await trio\.to_thread\.run_sync\("
+        ) as caught:
+            new_client().get(URL)
+        assert [warning.filename for warning in caught] == [__file__]
+        status: int = await trio.to_thread.run_sync(lambda: new_client().get(URL).status_code)
+        return status
+
+    assert trio.run(main) == 200
+
+
 def test_a_client_warns_once() -> None:
     """A service that does it at each request has one line in its log, not a million."""
     client = new_client()
