@@ -54,6 +54,9 @@ def retry_delay(
 
     Raises ConfigurationError for a run that is not a whole number of 1 or more, and for another wrong argument.
     """
+    if not isinstance(error, BaseException):
+        remedy = "; pass what its raise_for_status() raises" if isinstance(error, HttpResponse) else ""
+        raise ConfigurationError(f"error must be an exception, not {error!r}{remedy}")
     check_count("run", run)
     check_flag("idempotent", idempotent)
     if not isinstance(policy, RetrySettings):

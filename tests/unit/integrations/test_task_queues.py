@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -158,3 +159,17 @@ def test_wrong_arguments_are_refused_by_name(arguments: dict[str, Any], name: st
     """A run that counts from 0 would wait as if there were no first one."""
     with pytest.raises(ConfigurationError, match=rf"\b{name}\b"):
         retry_delay(SAFE[0], **{"run": 1, **arguments})
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (HttpResponse(503), "not <HttpResponse [503]>; pass what its raise_for_status() raises"),
+        ("503", "not '503'"),
+        (None, "not None"),
+    ],
+)
+def test_what_is_no_exception_is_refused(given: Any, says: str) -> None:
+    """Its task would not run again, and nobody would know why."""
+    with pytest.raises(ConfigurationError, match=f"^error must be an exception, {re.escape(says)}$"):
+        retry_delay(given, 1)
