@@ -22,7 +22,7 @@ _MOST_LISTED = 1000  # pydantic has no way to list a part of them: a million wou
 def validated(response: HttpResponse, response_type: Any) -> Any:
     """The response's JSON as `response_type`: a model, dataclass, TypedDict, list of them, ...
 
-    An empty body, as of a 204, is None for a type that None is of.
+    An empty body, as of a 204, counts as null for a type that null is of.
 
     Raises ResponseValidationError with the path to each wrong field; ConfigurationError when pydantic is not
     installed, or cannot handle the type.
@@ -54,11 +54,10 @@ def validate(adapter: Any, response_type: Any, text: str | bytes) -> Any:
     raise ValueError(problem)
 
 
-def _of_nothing(adapter: Any, response_type: Any) -> None:
-    """None, if it is of the type. A default of the type does not stand in: nothing says that it was meant."""
+def _of_nothing(adapter: Any, response_type: Any) -> Any:
+    """What null is of the type: None, or a model around it."""
     with suppress(ValueError):
-        if validate(adapter, response_type, b"null") is None:
-            return
+        return validate(adapter, response_type, b"null")
     raise ValueError(
         f"is not a valid {_shown(response_type)}: the body is empty; if that is a response to expect, "
         f"write response_type={_shown(response_type)} | None"

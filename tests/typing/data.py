@@ -21,6 +21,8 @@ class Refund(TypedDict):
 def of_each_verb(client: HttpServiceClient) -> None:
     assert_type(client.request("GET", "/", response_type=Order).data, Order)
     assert_type(client.get("/", response_type=Order).data, Order)
+    either = cast("type[Order | None]", Order | None)  # as docs/http.md writes a union
+    assert_type(client.get("/", response_type=either).data, Order | None)
     assert_type(client.post("/", response_type=Order, json={}).data, Order)
     assert_type(client.put("/", response_type=Order).data, Order)
     assert_type(client.patch("/", response_type=Order).data, Order)

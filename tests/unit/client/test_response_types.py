@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Optional, get_args
 
 import pytest
+from pydantic import RootModel
 
 from http_service_client import HttpResponse, ResponseValidationError, SentState
 from kit.fakes import Harness
@@ -32,9 +33,10 @@ def answering(front_end: FrontEnd, content: bytes, status: int = 200) -> Harness
         (Order | None, b"", None),
         (Optional[list[Order]], b"", None),  # noqa: UP045
         (Any, b"", None),
+        (RootModel[Order | None], b"", RootModel[Order | None](None)),
         (dict[str, int], b'{"a": 1}', {"a": 1}),
     ],
-    ids=["dataclass", "list", "optional", "nothing", "no list", "anything", "dict"],
+    ids=["dataclass", "list", "optional", "nothing", "no list", "anything", "model of nothing", "dict"],
 )
 def test_the_data_is_of_the_type(front_end: FrontEnd, response_type: Any, content: bytes, data: Any) -> None:
     """In `response.data`; the response keeps its content."""
