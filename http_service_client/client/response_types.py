@@ -10,7 +10,6 @@ from typing import Any, get_origin
 from ..errors import ConfigurationError, ResponseValidationError
 from ..http.messages import HttpResponse
 from ..http.printable import printable
-from ..http.urls import redact_url
 from .msgspec_and_attrs import Misfit, OtherAdapter, other_adapter
 
 __all__ = ["type_adapter", "validate", "validated"]
@@ -33,8 +32,7 @@ def validated(response: HttpResponse, response_type: Any) -> Any:
             return _of_nothing(adapter, response_type)
         return validate(adapter, response_type, response.content)
     except ValueError as error:
-        message = f"the response of {redact_url(response.url)} {error}"
-        raise ResponseValidationError(message, **response._evidence()) from None
+        raise ResponseValidationError(f"{response._described()} {error}", **response._evidence()) from None
 
 
 def validate(adapter: Any, response_type: Any, text: str | bytes) -> Any:

@@ -14,7 +14,7 @@ from .error_bodies import quote_error
 from .fields.links import parse_links
 from .fields.retry_after import requested_delay
 from .headers import Headers, build_headers
-from .media_types import decode_text
+from .media_types import decode_text, parse_content_type
 from .printable import printable
 from .problems import Problem, parse_problem
 from .request import HttpRequest
@@ -130,8 +130,19 @@ class HttpResponse(Generic[Data]):
             return decode_json(content) if codec is None else codec.decode(content)
         except (ValueError, RecursionError) as error:
             problem = str(error) if self.content else "the body is empty"
-            message = f"the response of {redact_url(self.url)} ({self.status_code}) is not JSON: {problem}"
+            remedy = "; raise_for_status() raises what this status means" if self.status_code >= 400 else ""
+            message = f"{self._described()} is not JSON: {problem}{remedy}"
             raise ResponseValidationError(message, **self._evidence()) from None
+
+    def _described(self) -> str:
+        """What an error says of it: the URL, the status, and the media type unless that is JSON.
+
+        A page of a gateway, in the place of the data, is known by its type.
+        """
+        media_type = parse_content_type(self.headers.get("Content-Type", ""))[0]
+        is_json = media_type.endswith(("/json", "+json"))
+        kind = "" if is_json or not media_type else f", {printable(media_type, _PHRASE_SIZE)}"
+        return f"the response of {redact_url(self.url)} ({self.status_code}{kind})"
 
     @property
     def is_success(self) -> bool:

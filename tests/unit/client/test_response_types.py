@@ -87,6 +87,15 @@ def test_the_error_of_wrong_data_names_the_field(
     assert raised.value.sent_state is SentState.ANSWERED
 
 
+def test_a_page_in_the_place_of_data_is_known_by_its_type(front_end: FrontEnd) -> None:
+    """A login page with the status 200, say."""
+    page = HttpResponse(200, headers={"Content-Type": "text/html"}, content=b"<html>")
+    with pytest.raises(
+        ResponseValidationError, match=r"\(200, text/html\) is not a valid Order: the body: Invalid JSON"
+    ):
+        Harness(front_end, page).request(response_type=Order)
+
+
 def test_an_error_page_is_not_validated(front_end: FrontEnd) -> None:
     """A 404 is not an order; it is returned as it is."""
     response = answering(front_end, b"no such order", 404).request(response_type=Order)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import re
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
@@ -129,6 +130,28 @@ def test_a_content_type_that_is_sent_twice_keeps_its_meaning() -> None:
     )
     assert problem.problem is not None
     assert problem.problem.title == "No"
+
+
+@pytest.mark.parametrize(
+    ("status", "content_type", "words"),
+    [
+        (200, "text/html; charset=utf-8", "(200, text/html) is not JSON: Expecting value: line 1 column 1 (char 0)"),
+        (502, "text/html", "(502, text/html) is not JSON: Expecting value: line 1 column 1 (char 0); raise_for_status() raises"),
+        (200, "application/problem+json", "(200) is not JSON: "),
+        (200, "application/json", "(200) is not JSON: "),
+        (200, None, "(200) is not JSON: "),
+        (200, "a\x1b[2J\u202e/" + "x" * 500, "(200, a [2j ...) is not JSON: "),
+    ],
+)  # fmt: skip
+def test_the_error_of_what_is_not_json_has_the_media_type(
+    status: int, content_type: str | None, words: str
+) -> None:
+    """The page of a gateway, mostly. A server chose the type, so it is one short line."""
+    headers = {} if content_type is None else {"Content-Type": content_type}
+    with pytest.raises(ResponseValidationError, match=re.escape(f"the response of {URL} {words}")) as caught:
+        HttpResponse(status, url=URL, headers=headers, content="<html>").json()
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 400
 
 
 @pytest.mark.parametrize("content", ["NaN", "Infinity", '{"a": [-Infinity]}'])
