@@ -115,8 +115,14 @@ def no_reference_cycles() -> Iterator[None]:
     assert not ours, "left to the cycle collector:\n" + "\n".join(ours[:20])
 
 
+def pytest_collection() -> None:
+    """Look for no garbage meanwhile: all that is made here stays, and the search takes an eighth of the time."""
+    gc.disable()
+
+
 def pytest_collection_finish() -> None:
     """Keep the thousands of collected tests out of every later collection of garbage."""
+    gc.enable()
     gc.collect()
     gc.freeze()
 
