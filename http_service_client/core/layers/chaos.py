@@ -134,7 +134,7 @@ class ChaosLayer:
                 if isinstance(waited, Failure):
                     return waited
                 has_lasted = waited
-            if fault.is_due and has_lasted:
+            if has_lasted:
                 return self._answer(failure, fault, request, call)
             effect = type(effect)(request, _left(timeout, call.clock() - began_at))
         outcome = yield effect

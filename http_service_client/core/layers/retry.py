@@ -188,7 +188,7 @@ class RetryLayer:
             else:
                 wait = StopReason.PUSHBACK if is_forbidden else StopReason.NOT_RETRYABLE
             withdrawal = None
-            is_free = budget is None or _adds_no_load(call, outcome, moves)
+            is_free = _adds_no_load(call, outcome, moves)
             if not isinstance(wait, StopReason) and budget is not None and not is_free:
                 withdrawal = budget.try_withdraw(is_throttled=is_throttled, retries=settings.max_attempts - 1)
                 if withdrawal is None:

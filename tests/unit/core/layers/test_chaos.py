@@ -37,6 +37,7 @@ from http_service_client.core.layers.chaos import ChaosLayer, disturbed
 from http_service_client.core.machines.chaos import Chaos
 from http_service_client.core.machines.chaos_settings import ChaosSettings
 from http_service_client.core.open_body import OpenResponse
+from http_service_client.core.timeouts import TIMER_SLACK
 from http_service_client.errors import Failure
 from http_service_client.events import AttemptFinished, ChaosInjected, Timeline
 from http_service_client.transports.injected import _FAULTS, INJECTED_FAULTS
@@ -672,6 +673,24 @@ def test_responses_are_left_alone_where_another_library_makes_the_exchange(fault
     with pytest.raises(StopIteration) as ended:
         plan.send(whole)
     assert ended.value.value is whole
+
+
+@pytest.mark.parametrize(
+    ("missing", "lasts"), [(0.0, True), (TIMER_SLACK / 2, True), (TIMER_SLACK, True), (0.1, False)]
+)
+def test_a_latency_has_lasted_though_its_timer_was_early(missing: float, lasts: bool) -> None:
+    """By a little. If the client was closed meanwhile, the request goes on to what says so."""
+    now = [0.0]
+    call: Any = SimpleNamespace(**{**vars(CALL), "clock": lambda: now[0]})
+    plan = _layer(latency=1.0, latency_rate=1, statuses=[503], status_rate=1)(_exchange([]), REQUEST, call)
+    sleep: Any = next(plan)
+    now[0] = sleep.seconds - missing
+    if lasts:
+        with pytest.raises(StopIteration) as ended:
+            plan.send(None)
+        assert ended.value.value.status_code == 503
+    else:
+        assert isinstance(plan.send(None), Send)
 
 
 def test_the_exchange_learns_how_it_was_ended() -> None:

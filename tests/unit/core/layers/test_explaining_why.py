@@ -103,6 +103,19 @@ ROWS: list[tuple[list[Any], dict[str, Any], dict[str, Any], str, dict[str, Any],
         {"retry_budget_config": {**NONE_LEFT, "capacity": 2.0}},
         {},
     ),
+    # No condition holds for a 409, but the server is still working on the first attempt.
+    (
+        [READ_TIMEOUT, 409, 200],
+        {},
+        {
+            "method": "POST",
+            "headers": {"Idempotency-Key": "k"},
+            "retry_policy": policy(max_attempts=2),
+        },
+        "max_attempts=3",
+        {},
+        {"retry_policy": policy(max_attempts=3)},
+    ),
     (
         [failure(TlsVerificationError)],
         {},

@@ -143,6 +143,19 @@ def test_only_what_is_safe_moves(bench: Bench, method: str, outcome: Any, hosts:
     assert bench.hosts == hosts
 
 
+def test_a_move_needs_no_time_but_what_is_left(bench: Bench) -> None:
+    """Nothing is known of how long the next host takes."""
+    bench.down(A)
+    assert bench.request(total_timeout=0.5).attempts == 2
+
+
+def test_a_move_that_the_policy_forbids_would_not_have_waited(bench: Bench) -> None:
+    """So the reason asks for another attempt, and for no more time."""
+    bench.down(A)
+    error = bench.error(ConnectError, retry_policy=RetryPolicy(1), total_timeout=0.5)
+    assert "would have been retried with max_attempts=2\n" in error.explain(why=True)
+
+
 def test_hosts_that_have_all_failed_are_tried_again_after_a_backoff(front_end: FrontEnd) -> None:
     """In their order, and not the last one twice in a row."""
     bench = Bench(front_end, alternate_urls=[B, C], retry_policy_config=RetryPolicy(
