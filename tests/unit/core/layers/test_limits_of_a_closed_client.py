@@ -12,7 +12,6 @@ from http_service_client.core.layers.bulkhead import BulkheadLayer
 from http_service_client.core.layers.load_shedding import LoadSheddingLayer
 from http_service_client.core.layers.rate_limit import RateLimitLayer
 from http_service_client.core.layers.throttle_gate import ThrottleGateLayer
-from http_service_client.errors import Failure
 from http_service_client.http.messages import HttpRequest
 from kit.fakes import URL, Harness
 from kit.front_ends import BlockingFrontEnd
@@ -64,7 +63,7 @@ def test_a_call_whose_client_was_closed_waits_for_nothing_else(
         try:
             next(plan)
         except StopIteration as ended:
-            return isinstance(ended.value, Failure)
+            return bool(ended.value != "begun")
         plan.close()
         return True
 

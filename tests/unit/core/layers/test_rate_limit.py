@@ -30,7 +30,8 @@ from http_service_client import (
     Timeout,
 )
 from http_service_client.core.effects import Outcome, Send, Sleep
-from http_service_client.core.layers.rate_limit import _was_not_sent, wait_for_turn
+from http_service_client.core.layers.rate_limit import _was_not_sent, _was_queued, wait_for_turn
+from http_service_client.core.machines.limits.rate_limiter import Turn
 from http_service_client.core.timeouts import TIMER_SLACK
 from http_service_client.errors import Failure
 from http_service_client.events import LimitRefused, LimitWaited, RetryStopped, StopReason
@@ -38,7 +39,7 @@ from http_service_client.policies import RateLimitSettings
 from http_service_client.testing import ScriptedTransport, VirtualClock
 from kit.fakes import READ_TIMEOUT, REFUSED, RESET, Harness, failure, short
 from kit.forks import in_a_child, needs_fork
-from kit.front_ends import FrontEnd
+from kit.front_ends import BlockingFrontEnd, FrontEnd
 from kit.threads import wait_until
 
 ONCE: dict[str, Any] = {"retry_policy": False}
@@ -192,6 +193,22 @@ def test_an_attempt_that_got_no_further_than_this_client_returns_its_token(
     assert _was_not_sent(outcome, call) is returns
 
 
+@pytest.mark.parametrize(
+    ("is_queued", "before", "returns"),
+    [
+        (True, SentState.NEVER_SENT, True),
+        (True, SentState.REFUSED, False),
+        (False, SentState.NEVER_SENT, False),
+    ],
+)
+def test_an_attempt_that_is_cancelled_in_a_wait_of_this_client_returns_its_token(
+    is_queued: bool, before: SentState, returns: bool
+) -> None:
+    """Not one whose request was redirected before the wait, and not one that was on its way."""
+    call: Any = SimpleNamespace(current=SimpleNamespace(sent_state=before, is_queued=is_queued))
+    assert _was_queued(call) is returns
+
+
 @pytest.mark.parametrize("learning", [{}, {"follow_headers": True}], ids=repr)
 def test_an_attempt_that_waits_in_vain_returns_its_token(
     front_end: FrontEnd, learning: dict[str, Any]
@@ -266,6 +283,36 @@ def test_a_turn_that_gets_too_late_is_refused(front_end: FrontEnd) -> None:
         plan.send(False)
     assert ended.value.value.error_type is RateLimitExceededError
     assert (limiter.snapshot().waiting, limiter.snapshot().refused) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("late_by", "is_refused"),
+    [(-1.0, False), (0.0, False), (0.5e-6, False), (1e-6, False), (1.5e-6, True), (1.0, True)],
+)
+def test_a_turn_may_be_late_by_a_rounding_error(late_by: float, is_refused: bool) -> None:
+    """The sum of the waits before it is one of floats."""
+    harness = Harness(BlockingFrontEnd(), rate_limit=RateLimitPolicy(0.1, max_wait=30.0))
+    limiter = harness.state.rate_limiter
+    assert limiter.try_acquire()
+    turn = limiter.acquire_later(None)
+
+    class Late(Turn):
+        def next_wait(self) -> Any:
+            return SimpleNamespace(), 30.0 + late_by
+
+    late = Late(limiter, turn._stage, 1, 1)
+    stub: Any = SimpleNamespace(
+        settings=limiter.settings, acquire_later=lambda longest: late, record_refusal=lambda: None
+    )
+    late.release = lambda: None  # type: ignore[method-assign]
+    call = harness.client._call_builder.build("GET", "https://api.example.com/")
+    plan = wait_for_turn(stub, call, "the key")
+    if is_refused:
+        with pytest.raises(StopIteration):
+            next(plan)
+    else:
+        assert isinstance(next(plan), Sleep)
+        plan.close()
 
 
 @pytest.mark.parametrize("after", [RateLimitPolicy(1000), None], ids=["faster", "off"])

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+import requests
 
 from http_service_client import (
     HttpClientConfig,
@@ -14,8 +15,10 @@ from http_service_client import (
     RateLimitExceededError,
     RateLimitPolicy,
 )
+from http_service_client.core.layers.rate_limit import _of_own_origin, is_throttled
+from http_service_client.http.messages import HttpRequest
 from http_service_client.testing import VirtualClock
-from kit.fakes import Harness
+from kit.fakes import RESET, Harness, short
 from kit.front_ends import FrontEnd
 
 FOLLOWING: dict[str, Any] = {
@@ -73,6 +76,82 @@ def test_the_headers_of_another_origin_say_nothing_about_this_one(front_end: Fro
     harness.request()
     harness.request()
     assert harness.sleeps == []
+
+
+HERE, THERE = "https://api.example.com", "https://other.example.com"
+
+
+def response(url: str, *history: HttpResponse) -> HttpResponse:
+    """After these redirects."""
+    found = HttpResponse(200, url=url)
+    found.history = history
+    return found
+
+
+FIRST, SECOND, ELSEWHERE = response(f"{HERE}/1"), response(f"{HERE}/2"), response(f"{THERE}/")
+MOVED, LEFT = response(f"{HERE}/3", FIRST, SECOND), response(f"{THERE}/", FIRST, SECOND, ELSEWHERE)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "expected"),
+    [
+        (FIRST, FIRST),
+        (ELSEWHERE, ELSEWHERE),  # of an interceptor, say: there was no redirect
+        (MOVED, MOVED),
+        (LEFT, SECOND),
+        (response(f"{THERE}/", ELSEWHERE), None),
+        (RESET, RESET),
+    ],
+    ids=[
+        "no redirect",
+        "no redirect, elsewhere",
+        "redirected here",
+        "redirected there",
+        "never here",
+        "failed",
+    ],
+)
+def test_a_limit_learns_from_the_last_response_of_its_own_origin(outcome: Any, expected: Any) -> None:
+    """Another origin's says nothing about it."""
+    assert _of_own_origin(outcome, HttpRequest("GET", f"{HERE}/")) is expected
+
+
+def of_requests(status: int) -> requests.Response:
+    found = requests.Response()
+    found.status_code = status
+    found.headers["Retry-After"] = "1"
+    return found
+
+
+LATER = {"Retry-After": "1"}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "expected"),
+    [
+        (HttpResponse(200), False),
+        (HttpResponse(200, headers=LATER), False),
+        (HttpResponse(404), False),
+        (HttpResponse(428), False),
+        (HttpResponse(429), True),
+        (HttpResponse(430), False),
+        (HttpResponse(500, headers=LATER), None),
+        (HttpResponse(502, headers=LATER), None),
+        (HttpResponse(503), None),
+        (HttpResponse(503, headers=LATER), True),
+        (HttpResponse(504, headers=LATER), None),
+        (of_requests(429), True),
+        (of_requests(503), None),  # its headers are not read
+        (RESET, None),
+        (ValueError(), None),
+        ("a value", False),
+        (None, False),
+    ],
+    ids=short,
+)
+def test_what_is_a_request_to_come_back_later(outcome: Any, expected: bool | None) -> None:
+    """429, and 503 that names a time. A failure says neither this nor that the service works."""
+    assert is_throttled(outcome) is expected
 
 
 def test_what_is_reported_is_not_asked_for_by_default(front_end: FrontEnd) -> None:
