@@ -249,7 +249,7 @@ class RetryLayer:
             call.remaining(),
             patience=options.timeout.total,
             blocked_for=0.0 if blocked_until is None else blocked_until - call.clock(),
-            is_cut=isinstance(outcome, Failure) and outcome.sent_state is _ABANDONED,
+            is_cut=outcome.sent_state is _ABANDONED,
             is_safe=is_safe,
             is_replayable=request.body.may_send,
             needed=0.0 if check is None else check.time_needed(),

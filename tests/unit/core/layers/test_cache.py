@@ -7,7 +7,13 @@ from typing import Any
 
 import pytest
 
-from http_service_client import Cache, ConnectionLostError, HttpRequest, HttpResponse, MemoryStorage
+from http_service_client import (
+    Cache,
+    ConnectionLostError,
+    HttpRequest,
+    HttpResponse,
+    MemoryStorage,
+)
 from http_service_client.events import CacheResult, CacheUsed, CallFinished
 from http_service_client.policies import StoredResponse
 from kit.caches import URL, Cached, cached_for, failed, used
@@ -135,6 +141,7 @@ def test_only_if_cached_sends_nothing(front_end: FrontEnd) -> None:
     asked = {"headers": {"Cache-Control": "only-if-cached"}}
     response = cached.get(**asked)
     assert (response.status_code, response.reason_phrase, cached.sends) == (504, "Gateway Timeout", 0)
+    assert (used(response).result, used(response).reason) == (CacheResult.MISS, "only-if-cached")
     cached.get()
     assert (cached.get(**asked).text, cached.sends) == ("x", 1)
 
@@ -191,15 +198,33 @@ def test_a_revalidation_that_fails_is_the_failure_of_the_call(front_end: FrontEn
     assert (missed.result, missed.reason) == (CacheResult.MISS, "ConnectionLostError")
 
 
-def test_a_head_response_that_differs_ends_the_stored_one(front_end: FrontEnd) -> None:
+@pytest.mark.parametrize(
+    ("name", "stored", "now"),
+    [
+        ("ETag", '"1"', '"2"'),
+        ("Last-Modified", "Mon, 01 Jan 2024 00:00:00 GMT", "Tue, 02 Jan 2024 00:00:00 GMT"),
+        ("Content-Length", "0", "7"),
+    ],
+)
+def test_a_head_response_that_differs_ends_the_stored_one(
+    front_end: FrontEnd, name: str, stored: str, now: str
+) -> None:
     """It shows that the resource has changed (RFC 9111, 4.3.5)."""
-    cached = Cached(front_end, cached_for(60, ETag='"1"'), cached_for(60, ETag='"2"'))
+    tag = {} if name == "ETag" else {"ETag": '"same"'}
+    cached = Cached(front_end, cached_for(60, **tag, **{name: stored}), cached_for(60, **tag, **{name: now}))
     cached.get()
     cached.clock.advance(100.0)
     response = cached.request("HEAD")
     assert used(response)[3:9] == (CacheResult.MISS, 100.0, None, "HEAD", False, False)
     cached.get()
     assert "If-None-Match" not in cached.transport.requests[2].headers
+
+
+def test_a_head_request_without_a_stored_response_is_sent(front_end: FrontEnd) -> None:
+    """It ends nothing, and its response is not stored: it has no body."""
+    cached = Cached(front_end, cached_for(60, ETag='"1"'))
+    assert [cached.request("HEAD").from_cache for _ in range(2)] == [False, False]
+    assert [sent.request.method for sent in cached.transport.sent] == ["HEAD", "HEAD"]
 
 
 @pytest.mark.parametrize(
@@ -351,6 +376,20 @@ def test_a_change_ends_what_it_names(front_end: FrontEnd) -> None:
         cached.get(url)
     cached.request("POST")
     assert (cached.get(here).from_cache, cached.get(there).from_cache) == (False, True)
+
+
+@pytest.mark.parametrize("status", [201, 399])
+def test_a_change_that_was_repeated_ends_what_its_response_names(front_end: FrontEnd, status: int) -> None:
+    """Its last response is not a refusal, so it is about what was done."""
+    here = "https://api.example.com/orders/7"
+    script = {
+        "/orders/7": [cached_for(60, "old"), cached_for(60, "new")],
+        "/items": [ConnectionResetError(), HttpResponse(status, headers={"Content-Location": here})],
+    }
+    cached = Cached(front_end, script, enable_retry_policy=True)
+    cached.get(here)
+    assert cached.request("DELETE").attempts == 2
+    assert cached.get(here).text == "new"
 
 
 @pytest.mark.parametrize("outcome", [HttpResponse(204), ConnectionResetError()])
@@ -534,6 +573,17 @@ def test_a_revalidation_behind_a_call_is_a_call_of_its_own(
     wait_until(has_ended)
     ended = behind()[0]
     assert (ended.status_code, ended.error, ended.attempts) == (*end, 1)
+
+
+def test_a_revalidation_behind_a_call_retries_itself() -> None:
+    """Also if a policy repeats the call: that one has its response by then."""
+    with BlockingFrontEnd() as front_end:
+        stale = cached_for(10, "old", "stale-while-revalidate=600")
+        cached = Cached(front_end, stale, HttpResponse(503), HttpResponse(201), enable_retry_policy=True)
+        cached.get()
+        cached.clock.advance(20.0)
+        cached.get()
+        wait_until(lambda: cached.sends == 3)
 
 
 def test_a_head_request_revalidates_nothing(front_end: FrontEnd) -> None:

@@ -210,15 +210,17 @@ def test_a_waiting_call_keeps_its_own_limits(limit: dict[str, Any]) -> None:
     """After its deadline it fails. After the timeout of an attempt it makes an exchange itself: the first may hang."""
 
     async def run() -> Any:
-        service = Hangs()
-        client = HttpServiceClient(cache=Cache(), transport=service)
+        service, cache = Hangs(), Cache()
+        client = HttpServiceClient(cache=cache, transport=service)
         first = asyncio.ensure_future(client.get_async(URL))
         await asyncio.sleep(0)
+        (flight,) = cache.state.flights._shared.values()
         try:
             return (await client.get_async(URL, **limit)).text
         except DeadlineExceededError as error:
             return type(error)
         finally:
+            assert not flight._landing._waiting, "the first one holds nothing of a call that has ended"
             service.is_over.set()
             await first
 

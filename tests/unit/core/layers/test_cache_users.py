@@ -352,7 +352,9 @@ def test_a_shared_cache_has_no_response_that_sets_a_cookie(
 def test_bodies_that_are_not_decoded_are_kept_apart(front_end: FrontEnd) -> None:
     """decompress=False: another content for the same URL."""
     cached = Cached(front_end, cached_for(60, "decoded"), cached_for(60, "coded"))
-    assert [cached.get().text, cached.get(decompress=False).text] == ["decoded", "coded"]
+    options: list[dict[str, Any]] = [{}, {"decompress": False}, {"decompress": True}, {"decompress": False}]
+    assert [cached.get(**each).text for each in options] == ["decoded", "coded"] * 2
+    assert cached.sends == 2
 
 
 def test_a_key_holds_no_secret(front_end: FrontEnd) -> None:

@@ -127,7 +127,7 @@ ROWS: list[tuple[list[Any], dict[str, Any], dict[str, Any], str, dict[str, Any],
     # A retry that adds no load is not paid for.
     (
         [failure(PoolTimeoutError, SentState.NEVER_SENT)],
-        {"retry_budget_config": NONE_LEFT},
+        {"retry_budget_config": {"ratio": 0.0, "min_per_second": 0.0}},
         {"retry_policy": policy(max_attempts=1)},
         "max_attempts=2",
         {},

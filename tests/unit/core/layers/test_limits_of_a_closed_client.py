@@ -70,3 +70,18 @@ def test_a_call_whose_client_was_closed_waits_for_nothing_else(
     assert is_stopped()
     call.current.passes_gate = True
     assert not is_stopped()
+
+
+@pytest.mark.parametrize("layer", [layer for layer, _ in LIMITS], ids=lambda layer: type(layer).__name__)
+def test_an_origin_without_the_limit_lets_each_call_through(layer: Any) -> None:
+    """It was switched off while the call was on its way to it."""
+    harness = Harness(BlockingFrontEnd(), enable_throttle_gate=False)
+    call = harness.client._call_builder.build("GET", URL)
+
+    def proceed(request: HttpRequest, call: Any) -> Any:
+        yield from ()
+        return "begun"
+
+    with pytest.raises(StopIteration) as ended:
+        next(layer(proceed, call.request, call))
+    assert ended.value.value == "begun"

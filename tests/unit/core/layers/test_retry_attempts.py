@@ -8,23 +8,29 @@ from typing import Any
 
 import pytest
 
+from http_service_client.core.layers.retry import _was_not_made
 from http_service_client.core.machines.retry.backoff import ExponentialBackoff
 from http_service_client.core.machines.retry.conditions import RETRYABLE_STATUSES, RetryCondition
 from http_service_client.core.machines.retry.other_backoffs import ConstantBackoff
 from http_service_client.errors import (
     AttemptTimeoutError,
+    CircuitOpenError,
     ConnectError,
     ConnectionLostError,
     DeadlineExceededError,
+    DeadlineTooShortError,
     Failure,
+    HttpClientError,
     ResponseTooLargeError,
     SentState,
+    TokenError,
 )
 from http_service_client.events import CallFinished, RetryScheduled, RetryStopped, StopReason
 from http_service_client.http.messages import HttpResponse
 from http_service_client.policies import RetryPolicy
 from kit.fakes import READ_TIMEOUT, REFUSED, RESET, URL, FakeClock, Harness, failure, short
 from kit.front_ends import FrontEnd
+from kit.streaming import StreamingTransport
 
 EXACT = ExponentialBackoff(jitter="none")  # 1, 2, 4 ... seconds
 NO_BREAKER: dict[str, Any] = {"enable_circuit_breaker": False}
@@ -267,3 +273,41 @@ def test_a_retry_after_progress_is_free(front_end: FrontEnd) -> None:
     )
     harness.error(ConnectionLostError)
     assert (harness.sends, stop_reason(harness)) == (3, StopReason.BUDGET)
+
+
+def test_the_body_of_a_response_that_a_retry_replaces_is_closed_before_the_wait(front_end: FrontEnd) -> None:
+    """Its connection is free for other calls meanwhile."""
+    transport = StreamingTransport(b"not yet")
+    closed: list[list[bool]] = []
+
+    def listen(event: object) -> None:
+        if isinstance(event, RetryScheduled):
+            closed.append([source.is_closed for source in transport.sources])
+
+    polling = RetryPolicy(2, EXACT, retry_conditions=[RetryCondition.on_status_codes([200])])
+    client = front_end.client(
+        transport=transport, clock=FakeClock(), on_event=listen, retry_policy_config=polling
+    )
+    with front_end.stream(client, "GET", URL) as response:
+        assert response.read() == b"not yet"
+    assert closed == [[True]]
+
+
+@pytest.mark.parametrize(
+    ("error_type", "state", "was_not_made"),
+    [
+        (CircuitOpenError, SentState.NEVER_SENT, True),
+        (DeadlineTooShortError, SentState.NEVER_SENT, True),
+        (TokenError, SentState.NEVER_SENT, True),
+        (TokenError, SentState.REFUSED, False),
+        (ConnectError, SentState.NEVER_SENT, False),
+        (DeadlineExceededError, SentState.NEVER_SENT, False),
+        (ConnectionLostError, SentState.MAYBE_PROCESSED, False),
+    ],
+    ids=short,
+)
+def test_what_is_an_attempt_that_was_not_made(
+    error_type: type[HttpClientError], state: SentState, was_not_made: bool
+) -> None:
+    """A policy refused it, or there was no token. After a 401, the attempt without a new token was one."""
+    assert _was_not_made(failure(error_type, state)) is was_not_made
