@@ -155,7 +155,7 @@ class Streamed(HttpResponse[None]):
             request = self._call.request
             message = (
                 f"the stream of {request.method} {redact_url(request.url)} was opened here and never closed; "
-                f"write '{self._RIGHT}'"
+                f"write '{self._RIGHT}', and close a generator that it is in"
             )
             file, line, module = self._opened_at
             warnings.warn_explicit(message, ResourceWarning, file, line, module)

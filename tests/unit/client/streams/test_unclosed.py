@@ -91,7 +91,8 @@ def test_a_dropped_stream_releases_its_slots_and_its_connection(dropper: Dropper
 def test_the_warning_shows_the_line_that_opened_the_stream(dropper: Dropper) -> None:
     """And names the request and the right way."""
     with pytest.warns(
-        ResourceWarning, match=r"GET https://api\.example\.com/.* never closed; write '"
+        ResourceWarning,
+        match=r"GET https://api\.example\.com/.* never closed; write '.*', and close a generator that it is in$",
     ) as caught:
         dropper.run()
     (warning,) = caught
