@@ -23,7 +23,7 @@ from contextlib import suppress
 from typing import NamedTuple, TextIO
 
 from .._version import __version__
-from ..core.checks import did_you_mean
+from ..core.checks import did_you_mean, nearest
 from ..errors import ConfigurationError
 from .exit_codes import ExitCode, with_options
 
@@ -144,12 +144,18 @@ class _CommandParser(argparse.ArgumentParser):
 
     def _habit(self, option: str) -> str | None:
         """What to write for an option of curl or another client; None for one that is none of theirs, or of no request."""
-        return _OF_OTHERS.get(option) if "--form" in self._option_string_actions else None
+        return _OF_OTHERS.get(option) if "--output" in self._option_string_actions else None
+
+    def _near(self, option: str) -> str | None:
+        """The option that this one may be a misspelling of. The dashes, which all have, say nothing of it."""
+        known = {each.lstrip("-"): each for each in self._option_string_actions}
+        near = nearest(option.lstrip("-"), known)
+        return None if near is None else f"did you mean {known[near]!r}?"
 
     def _about(self, word: str) -> str:
         if word.startswith("-"):
             name = word.partition("=")[0]
-            hint = self._habit(name) or did_you_mean(name, self._option_string_actions)
+            hint = self._habit(name) or self._near(name)
             return f"there is no option {name}; {hint or '--help lists all options'}"
         if "=" in word and "--form" in self._option_string_actions:
             quoted = shlex.quote(word)

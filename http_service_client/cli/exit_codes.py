@@ -80,6 +80,7 @@ _OPTIONS = {
     "ssl_cert_file": "--cert",
     "ssl_key_file": "--key",
     "client=": "--client",
+    "auth=": "--auth",
 }
 _SETTING = re.compile(rf"(?<![.\w])(?:{'|'.join(_OPTIONS)})(?!\w)")
 

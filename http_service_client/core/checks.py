@@ -22,6 +22,7 @@ __all__ = [
     "class_remedy",
     "did_you_mean",
     "keyword_remedy",
+    "nearest",
     "shown",
     "suggests_arguments",
     "suggests_keywords",
@@ -122,10 +123,15 @@ def check_function(field: str, value: object) -> None:
 
 def did_you_mean(name: object, known: Iterable[str]) -> str | None:
     """The known name that this one may be a misspelling of, as a question; None when none is similar."""
+    near = nearest(name, known)
+    return None if near is None else f"did you mean {near!r}?"
+
+
+def nearest(name: object, known: Iterable[str]) -> str | None:
+    """The known name that this one may be a misspelling of; None when none is similar."""
     import difflib  # for a mistake only
 
-    near = difflib.get_close_matches(str(name), list(known), n=1)
-    return f"did you mean {near[0]!r}?" if near else None
+    return next(iter(difflib.get_close_matches(str(name), list(known), n=1)), None)
 
 
 _RENAMED: dict[type, Remedies] = {}

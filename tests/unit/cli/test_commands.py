@@ -66,6 +66,8 @@ def test_an_unknown_option_is_reported_with_the_usage_of_its_command() -> None:
         (["doctor", "u", "a=1"], "unexpected 'a=1'; a value with spaces must be quoted"),
         (["get", "u", "--jsn=1"], "there is no option --jsn; did you mean '--json'?"),
         (["get", "u", "--zzzzz"], "there is no option --zzzzz; --help lists all options"),
+        (["load", "u", "--seconds=2"], "there is no option --seconds; --help lists all options"),
+        (["load", "u", "--head"], "there is no option --head; did you mean '--header'?"),
     ],
 )
 def test_a_word_too_many_is_reported_with_what_may_be_meant(words: list[str], message: str) -> None:

@@ -203,6 +203,7 @@ _WRONG = [
     (["u", "-H", "secret"], "--header must be NAME:VALUE"),
     (["u", "-H", "a b: c"], "error: header name 'a b'"),
     (["ftp://u"], "error: "),
+    (["http://ann:pw@u"], "user information before the host; remove it and pass auth= (--auth) instead"),
     (["u", "--timeout", "0"], "must be a positive duration such as 5, 250ms, 2m or none, not '0'"),
     (["u", "--retries", "-1"], "--retries"),
     (["u", "-u", "ann"], "--auth has no password, and there is no terminal"),
