@@ -83,6 +83,22 @@ def test_the_read_timeout_bounds_each_wait_for_data(
     check_that_the_connection_was_closed(front_end, client, server)
 
 
+@pytest.mark.parametrize("framing", [b"5;a=", b"5\r\nhello\r\n0\r\nX: "], ids=["extension", "trailer"])
+def test_bytes_that_only_frame_the_body_are_no_data(front_end: FrontEnd, framing: bytes) -> None:
+    """A server that trickles them for ever is cut as one that sends nothing."""
+
+    def serve(accepted: socket.socket, is_over: threading.Event) -> None:
+        accepted.recv(1000)
+        accepted.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + framing)
+        while not is_over.wait(0.02):
+            accepted.sendall(b"b")
+
+    with served(serve) as address:
+        client = front_end.client()
+        caught = failing(front_end, client, "GET", f"http://{address}/", timeout=Timeout(total=15, read=0.3))
+    assert (caught.type, caught.sent, caught.cause) == ("ReadTimeoutError", "maybe_processed", "TimeoutError")
+
+
 def test_the_read_timeout_bounds_the_body_of_a_refusal_of_a_stream(
     each_path: FrontEnd, server: LoopbackServer
 ) -> None:

@@ -68,6 +68,7 @@ class Connection:
         self._pid = os.getpid()
         self._expires_at = expires_at
         self._read_within: float | None = None
+        self._read_until: float | None = None  # of one piece of a body
         self._write_within: float | None = None
         self._is_aborted = False
         # A thread uses the socket, which no other one closes meanwhile: its number could be that of another connection's
@@ -143,12 +144,16 @@ class Connection:
         self._is_busy = True
         try:
             while (piece := self.parser.read_body()) is None:
+                if self._read_until is None and self._read_within is not None:
+                    # For the whole wait, even if what arrives is no part of the body.
+                    self._read_until = time.monotonic() + self._read_within
                 data = self.receive()
                 if self._pending is not None and _SHORT_RECORD <= len(data) <= _RECORD:
                     data = self._with_next_records(data)
                 self.parser.feed(data)
             return piece
         finally:
+            self._read_until = None
             self._rest()
 
     def _take_early(self) -> bytes:
@@ -180,7 +185,7 @@ class Connection:
 
     def receive(self) -> bytes:
         """Some bytes, within the limits of the exchange; b"" once the server has closed the connection."""
-        within = seconds_left(self._expires_at, self._read_within)
+        within = self._seconds_to_read()
         ends_at = None if within is None else time.monotonic() + within
         if self._pending is None or (self._found is None and not self._pending()):
             if self._is_aborted:
@@ -194,6 +199,10 @@ class Connection:
             pass
         # Not in the handler: its error would have this one as its context.
         return self._receive_later(ends_at)
+
+    def _seconds_to_read(self) -> float | None:
+        until = self._read_until
+        return seconds_left(self._expires_at, self._read_within if until is None else seconds_left(until))
 
     def _receive_later(self, ends_at: float | None) -> bytes:
         """As `receive`, after a record of the TLS protocol itself, or a part of one."""
@@ -345,7 +354,7 @@ class SelfWaitingConnection(Connection):
 
     def receive(self) -> bytes:
         """Some bytes, within the limits of the exchange; b"" once the server has closed the connection."""
-        self.sock.settimeout(seconds_left(self._expires_at, self._read_within))
+        self.sock.settimeout(self._seconds_to_read())
         return self._receive_some()
 
     def _with_next_records(self, first: bytes) -> bytes:

@@ -473,7 +473,7 @@ def test_a_failure_of_a_phase_names_both() -> None:
     assert (error.args, error.phase, error.error) == ((Phase.SEND, cause), Phase.SEND, cause)
 
 
-def test_a_socket_that_waits_itself_is_not_asked_for_more_than_has_arrived(waits: Waits) -> None:
+def test_a_socket_that_waits_itself_is_not_asked_for_more_than_has_arrived(clock: Any, waits: Waits) -> None:
     """A look for more records of TLS would wait for them: this body is complete."""
     body = b"x" * 10_000
     sock = Socket(b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n", body)
