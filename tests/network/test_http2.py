@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -11,7 +12,10 @@ import pytest
 
 pytest.importorskip("h2", reason="the extra http2 is not installed")
 
+from h2.config import H2Configuration
+from h2.connection import H2Connection
 from h2.errors import ErrorCodes
+from h2.events import StreamEnded
 from h2.settings import SettingCodes
 
 from http_service_client import ConstantBackoff, EgressPolicy, HttpServiceClient, RetryPolicy
@@ -19,7 +23,7 @@ from http_service_client.testing.server import LoopbackServer, respond
 from kit.forks import in_a_child, needs_fork
 from kit.front_ends import AsyncioFrontEnd, FrontEnd
 from kit.http2_server import Exchange, Http2Server, NewClient
-from network.faults import Certificates, failing
+from network.faults import Certificates, failing, served
 
 
 def ok(exchange: Exchange) -> None:
@@ -248,6 +252,52 @@ def test_a_request_that_was_not_processed_is_refused(
     caught = failing(front_end, http2_client, "POST", http2_server.url + "/", data=b"pay")
     assert (caught.type, caught.sent) == ("ConnectionLostError", "refused")
     assert "did not process this request" in caught.message
+
+
+@pytest.mark.parametrize("by", ["a reset", "GOAWAY"])
+def test_a_request_that_requires_http1_is_sent_again_over_http1(
+    front_end: FrontEnd, new_client: NewClient, certificates: Certificates, by: str
+) -> None:
+    """A POST, too (RFC 9113, 7). Later calls to the origin begin with HTTP/1.1."""
+    spoken: list[str | None] = []
+
+    def serve(accepted: Any, is_over: threading.Event) -> None:
+        spoken.append(accepted.selected_alpn_protocol())
+        if spoken[-1] == "h2":
+            refuse(accepted)
+        received = b""
+        while data := accepted.recv(65536):
+            received += data
+            if received.endswith(b"\r\n\r\npay"):
+                accepted.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    def refuse(accepted: Any) -> None:
+        server = H2Connection(H2Configuration(client_side=False))
+        server.initiate_connection()
+        accepted.sendall(server.data_to_send())
+        while data := accepted.recv(65536):
+            for event in server.receive_data(data):
+                if isinstance(event, StreamEnded):
+                    if by == "GOAWAY":
+                        server.close_connection(ErrorCodes.HTTP_1_1_REQUIRED, last_stream_id=0)
+                    else:
+                        server.reset_stream(event.stream_id, ErrorCodes.HTTP_1_1_REQUIRED)
+                    accepted.sendall(server.data_to_send())
+                    return
+            accepted.sendall(server.data_to_send())
+
+    tls = certificates.server_context()
+    tls.set_alpn_protocols(["h2", "http/1.1"])
+    with served(serve, tls) as address:
+        client = new_client(retry_policy_config=RetryPolicy(backoff_strategy=ConstantBackoff(0.001)))
+        for attempts in (2, 1):
+            response = front_end.request(client, "POST", f"https://{address}/", data=b"pay")
+            assert (response.text, response.attempts, response.http_version) == ("ok", attempts, "HTTP/1.1")
+        assert spoken == ["h2", "http/1.1"]
+        other = new_client()
+        caught = failing(front_end, other, "POST", f"https://{address}/", data=b"pay")
+    assert (caught.type, caught.sent) == ("ConnectionLostError", "refused")
+    assert "requires HTTP/1.1" in caught.message
 
 
 def test_an_orderly_shutdown_loses_nothing(

@@ -4,6 +4,7 @@
     GOAWAY                                   no new stream; those that it does not process fail with `NotProcessedError`;
                                              the others go on, and the connection closes after the last one (6.8)
     RST_STREAM with REFUSED_STREAM           `NotProcessedError` (8.7)
+    either of them with HTTP_1_1_REQUIRED    `Http1RequiredError`, after which the origin goes over HTTP/1.1 (7)
     RST_STREAM with another code             the stream is lost; nothing, if its response was complete (8.1)
     a malformed response                     the stream is reset, the others go on (8.1.1)
     frames that break the protocol           the connection ends, with all its streams
@@ -49,7 +50,7 @@ from ..network.tls_sessions import Resumption
 from ..over_aiohttp.asyncio_transports import close_socket
 from .frames import FloodError, FrameSplitter, GoAway
 from .heads import Field, HeadDecoder, check_trailers, response_head
-from .stream import Http2Stream, NotProcessedError
+from .stream import Http1RequiredError, Http2Stream, NotProcessedError
 
 __all__ = ["Http2Connection"]
 
@@ -63,6 +64,7 @@ _TABLE = 4096
 _STREAMS_AT_FIRST = 100
 _TOO_LONG = "its body is longer than its head allows (RFC 9113, 8.1.1)"
 _NONE_PROCESSED = "the server closes the connection, and did not process this request (GOAWAY)"
+_HTTP1_REQUIRED = "the server did not process this request, and requires HTTP/1.1 for it (HTTP_1_1_REQUIRED)"
 
 _CONFIG = H2Configuration(
     client_side=True,
@@ -289,7 +291,10 @@ class Http2Connection(asyncio.Protocol):
             # A server that has begun to respond has processed the request, whatever number it names.
             if stream.id > received.last_stream_id and stream.head is None:
                 del self._streams[stream.id]
-                stream.fail(NotProcessedError(_NONE_PROCESSED))
+                if received.error_code == ErrorCodes.HTTP_1_1_REQUIRED:
+                    stream.fail(Http1RequiredError(_HTTP1_REQUIRED))
+                else:
+                    stream.fail(NotProcessedError(_NONE_PROCESSED))
 
     def _interim(self, event: InformationalResponseReceived) -> None:
         stream = self._streams.get(event.stream_id)
@@ -355,6 +360,8 @@ class Http2Connection(asyncio.Protocol):
         code = event.error_code
         if code == ErrorCodes.REFUSED_STREAM and stream.head is None:
             stream.fail(NotProcessedError("the server did not process this request (REFUSED_STREAM)"))
+        elif code == ErrorCodes.HTTP_1_1_REQUIRED and stream.head is None:
+            stream.fail(Http1RequiredError(_HTTP1_REQUIRED))
         else:
             stream.fail(ConnectionError(f"the server ended the stream: {_name(code)}"))
 

@@ -35,7 +35,7 @@ from ..over_aiohttp.sessions import LoopSessions
 from .connection import Http2Connection
 from .heads import ResponseHead, request_fields
 from .pool import ConnectingTimeoutError, Http2Pool
-from .stream import Http2Stream, NotProcessedError
+from .stream import Http1RequiredError, Http2Stream, NotProcessedError
 
 __all__ = ["Http2BodySource", "Http2Exchange"]
 
@@ -61,6 +61,7 @@ class Http2Exchange:
         self._began = self._loop.time()
         self._sent_at = self._began
         self._phase = Phase.CONNECT
+        self._pool: Http2Pool | None = None
         self._connection: Http2Connection | None = None
         self._stream: Http2Stream | None = None
 
@@ -71,6 +72,7 @@ class Http2Exchange:
         url = split_url(self._request.url)
         try:
             pool: Http2Pool = await self._sessions.get()
+            self._pool = pool
             while True:
                 connection = await pool.acquire(url, self._timeout.connect, self._left(None))
                 if connection is None:
@@ -320,6 +322,8 @@ class Http2Exchange:
 
     def _classified(self, error: Exception) -> Failure:
         request, timeout = self._request, self._timeout
+        if isinstance(error, Http1RequiredError) and self._pool is not None:
+            self._pool.avoid(split_url(request.url).origin)
         if isinstance(error, NotProcessedError):
             message = f"{redact_url(request.url)}: {error}"
             return Failure(ConnectionLostError, message, SentState.REFUSED)

@@ -9,11 +9,15 @@ from ...core.effects import TIMED_OUT
 from ...drivers.aio_timers import TimerWheel
 from .heads import ResponseHead
 
-__all__ = ["Http2Stream", "NotProcessedError"]
+__all__ = ["Http1RequiredError", "Http2Stream", "NotProcessedError"]
 
 
 class NotProcessedError(Exception):
     """The server says that it did not process the request, and will not (RFC 9113, 8.7). The message says how."""
+
+
+class Http1RequiredError(NotProcessedError):
+    """The same, since the server serves this request over HTTP/1.1 only (HTTP_1_1_REQUIRED; RFC 9113, 7)."""
 
 
 class Http2Stream:
