@@ -142,7 +142,7 @@ class Download:
             # A multiple: what is left of a first part that broke is requested, and not another one.
             end = None if size is None else (sink.received // size + 1) * size
             part = resume_headers(sink.received, tag, changed, date, end)
-            is_first_part = part is None and end is not None and sink.received == 0
+            is_first_part = end is not None and sink.received == 0
             if is_first_part:
                 part = {**IDENTITY, "Range": byte_range(0, end)}
             outcome = yield from proceed(with_headers(request, part or IDENTITY), call)
