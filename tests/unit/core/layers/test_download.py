@@ -20,7 +20,7 @@ from http_service_client import (
     Timeout,
 )
 from http_service_client.core.effects import TIMED_OUT, Invoke, Work
-from http_service_client.core.layers.download import WRONG_LENGTH, Download
+from http_service_client.core.layers.download import BLOCK, BLOCK_FOR_A_THREAD, WRONG_LENGTH, Download
 from http_service_client.core.layers.part_download import PartDownload
 from http_service_client.core.open_body import OpenResponse
 from http_service_client.errors import AttemptTimeoutError, DeadlineExceededError, Failure
@@ -196,6 +196,10 @@ EXCHANGES: dict[str, tuple[int, int | None, list[Any], list[str | None], Any, in
         *(["bytes=0-9", "bytes=10-"], 206, 10, 1),
     ),
     "a first part of no version": (0, 10, [(206, {**PART, **WEAK}), (200, {})], ["bytes=0-9", None], 200, 10, 1),
+    "a first part of another version": (
+        *(10, 10, [(206, {"Content-Range": "bytes 10-19/30", **OTHER}), (206, {**PART, **OTHER})]),
+        *(["bytes=10-19", "bytes=0-9"], 206, 10, 0),
+    ),
     "a first part that broke": (4, 10, [(206, {"Content-Range": "bytes 4-13/30"})], ["bytes=4-9"], 206, 14, 0),
     "a second part that broke": (15, 10, [(206, {"Content-Range": "bytes 15-24/30"})], ["bytes=15-19"], 206, 25, 0),
     "a first part without a range": (0, 10, [(206, {}), (200, {})], ["bytes=0-9", None], 200, 10, 1),
@@ -242,6 +246,36 @@ def test_the_exchanges_of_an_attempt(
     assert (sink.received, sink.commits) == (has_then, commits)
     if WRONG_LENGTH not in getattr(outcome, "message", ""):  # its body is in memory
         assert sink.writes + len(call.discards) == len([each for each in responses if each is not LOST])
+
+
+def test_a_download_that_starts_over_forgets_the_version_that_it_had() -> None:
+    """The first part of another one would look wrong."""
+    sink = Sink()
+    sink.received = 10
+    download, call = Download(sink, 10), a_call()
+    exchanges = Exchanges(
+        HttpResponse(206, content=b"0123456789"),
+        HttpResponse(206, content=b"0123456789", headers=PART | OTHER),
+    )
+    outcomes = [driven(download.attempt(exchanges, HttpRequest("GET", URL), call)) for _ in range(2)]
+    assert exchanges.ranges == ["bytes=10-19", "bytes=0-9"]
+    assert (outcomes[0].error_type, outcomes[1].status_code) == (ProtocolError, 206)
+
+
+def test_a_file_that_cannot_be_split_is_not_split_in_the_next_attempt() -> None:
+    """The server has shown that no two parts of it are known to belong together."""
+    call, sink = a_call(), Sink(version=None)
+    call.current.body = OpenBody(LOST)
+    broken: Any = OpenResponse(200, source=SimpleNamespace(close=lambda: None))
+    exchanges = Exchanges(
+        HttpResponse(206, content=b"0123456789", headers=PART | WEAK),
+        broken,
+        HttpResponse(200, content=b"all"),
+    )
+    download = Download(sink, 10)
+    outcomes = [driven(download.attempt(exchanges, HttpRequest("GET", URL), call)) for _ in range(2)]
+    assert exchanges.ranges == ["bytes=0-9", None, None]
+    assert (outcomes[0], outcomes[1].status_code, sink.received) == (LOST, 200, 3)
 
 
 def test_bytes_of_no_version_are_not_gone_on_with() -> None:
@@ -336,11 +370,13 @@ class OpenBody:
         return bytes(piece) if isinstance(piece, int) else piece
 
 
-def saved(sink: Sink, call: Any, *pieces: Any, span: Continue | None = None, source: Any = None) -> Any:
+def saved(
+    sink: Sink, call: Any, *pieces: Any, span: Continue | None = None, source: Any = None, block: int = BLOCK
+) -> Any:
     """What comes of saving an open body."""
     call.current.body = OpenBody(*pieces)
     response: Any = OpenResponse(200, source=source or SimpleNamespace(close=lambda: None))
-    return driven(Download(sink)._save(response, call, None, span))
+    return driven(Download(sink, block=block)._save(response, call, None, span))
 
 
 TEN = Continue(10, 30, 10)  # ten bytes from the tenth on
@@ -472,56 +508,57 @@ def test_a_dead_disk_has_the_limit_of_a_read(
 
 
 @pytest.mark.parametrize(
-    ("pieces", "written"),
+    ("block", "pieces", "written"),
     [
-        ([1] * 2500, [1000, 1000, 500]),
-        ([65536] * 18, [1, 1, 2, 4, 8, 2]),
-        ([100, 262144, 262144, 7, 262144, 262144], [2, 3, 1]),
-        ([1048576, 524287, 1, 524288], [1, 2, 1]),
+        (BLOCK, [1] * 2500, [1000, 1000, 500]),
+        (BLOCK, [65536] * 18, [1, 1, 2, 4, 8, 2]),
+        (BLOCK, [65535, 1, 65535, 1], [2, 2]),
+        (BLOCK, [100, 262144, 262144, 7, 262144, 262144], [2, 3, 1]),
+        (BLOCK, [1048576, 524287, 1, 524288], [1, 2, 1]),
+        (BLOCK_FOR_A_THREAD, [3145728, 1048575, 1, 1048576], [1, 2, 1]),
     ],
-    ids=["tiny", "usual", "large", "half a MiB"],
+    ids=["tiny", "usual", "64 KiB", "large", "half a MiB", "a MiB"],
 )
-def test_a_body_is_handed_over_in_blocks_of_bounded_memory(pieces: list[int], written: list[int]) -> None:
+def test_a_body_is_handed_over_in_blocks_of_bounded_memory(
+    block: int, pieces: list[int], written: list[int]
+) -> None:
     """A list of tiny pieces would take forty times its bytes; and at first, a process that is killed would lose all of them."""
-    left, blocks = list(pieces), []
-
-    class Body:
-        def next_piece(self) -> Any:
-            yield from ()
-            return bytes(left.pop(0)) if left else b""
+    blocks = []
 
     class Counts(Sink):
         def write(self, pieces: list[bytes]) -> None:
             super().write(pieces)
             blocks.append(len(pieces))
 
-    sink, call = Counts(), a_call()
-    call.current.body, call.options.stream = Body(), SimpleNamespace(max_size=None)
-    response: Any = OpenResponse(200, source=SimpleNamespace(close=lambda: None))
-    assert driven(Download(sink)._save(response, call, None, None)) is None
+    sink = Counts()
+    assert saved(sink, a_call(), *pieces, block=block) is None
     assert (blocks, sink.received) == (written, sum(pieces))
 
 
-def test_a_slow_body_is_handed_over_as_it_arrives() -> None:
+@pytest.mark.parametrize(
+    ("arrivals", "written"),
+    [([0.07, 0.14, 0.21, 0.28, 0.35, 0.42, 0.49, 0.56], [3, 3, 2]), ([0.1, 0.2, 0.3], [2, 1]), ([0.1, 0.19, 0.21], [3])],
+)  # fmt: skip
+def test_a_slow_body_is_handed_over_as_it_arrives(arrivals: list[float], written: list[int]) -> None:
     """Its progress is seen, and its bytes are in the file before there are enough for a block."""
-    blocks, now = [], 0.0
-
-    class Body:
-        def next_piece(self) -> Any:
-            nonlocal now
-            yield from ()
-            now += 0.07
-            return b"x" if now < 0.6 else b""
+    blocks, times = [], iter([0.0, *arrivals])
 
     class Counts(Sink):
         def write(self, pieces: list[bytes]) -> None:
             blocks.append(len(pieces))
 
+    class Body(OpenBody):
+        def next_piece(self) -> Any:
+            now[0] = next(times, now[0])
+            return (yield from super().next_piece())
+
+    now = [next(times)]
     call = a_call()
-    call.clock, call.current.body, call.options.stream = (lambda: now), Body(), SimpleNamespace(max_size=None)
+    call.clock = lambda: now[0]
+    call.current.body = Body(*[1] * len(arrivals))
     response: Any = OpenResponse(200, source=SimpleNamespace(close=lambda: None))
     assert driven(Download(Counts())._save(response, call, None, None)) is None
-    assert blocks == [3, 3, 2]
+    assert blocks == written
 
 
 def test_progress_is_reported_after_each_block() -> None:
