@@ -10,6 +10,7 @@ from http_service_client import DeadlineExceededError, HttpClientError, HttpResp
 from http_service_client.core.layers.attempt_timeout import with_limit
 from http_service_client.core.timeouts import TIMER_SLACK
 from http_service_client.errors import (
+    AttemptTimeoutError,
     ConnectionLostError,
     ConnectTimeoutError,
     Failure,
@@ -78,6 +79,18 @@ def test_an_attempt_without_a_timeout_ends_with_the_deadline(front_end: FrontEnd
     harness = Harness(front_end)
     harness.request(timeout=None, total_timeout=DEADLINE)
     assert [timeout.total for timeout in harness.transport.timeouts] == [DEADLINE]
+
+
+def test_an_attempt_that_had_its_full_time_timed_out(front_end: FrontEnd) -> None:
+    """Even if the deadline passed at the same instant: the server had all the time that it is given."""
+
+    def late(request: Any) -> Failure:
+        harness.clock.now += DEADLINE
+        return SLOW
+
+    harness = Harness(front_end, late)
+    error = harness.error(AttemptTimeoutError, timeout=DEADLINE, total_timeout=DEADLINE, retry_policy=None)
+    assert type(error) is AttemptTimeoutError
 
 
 def test_an_error_that_names_the_deadline_already_stays(front_end: FrontEnd) -> None:
