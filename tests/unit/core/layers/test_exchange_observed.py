@@ -24,6 +24,7 @@ class Watched:
     """An exchange with one slot, which telemetry and an observer watch, and what they see.
 
     takes: seconds that telemetry takes to begin, that it takes to end, and that the observer takes.
+    now: when it begins.
     """
 
     def __init__(
@@ -37,16 +38,17 @@ class Watched:
         expires_in: float | None = None,
         deadline_in: float | None = None,
         takes: tuple[float, float, float] = (0.0, 0.0, 0.0),
+        now: float = 8.0,
     ) -> None:
         harness = Harness(BlockingFrontEnd(), max_connections=1)
         self.clock = harness.clock
-        self.clock.now = 0.0  # where the sums are exact
+        self.clock.now = now
         self.call = harness.client._call_builder.build("GET", URL)
         self.call.options = self.call.options.but(stream=stream, timeout=Timeout(total=5.0))
         self.call.telemetry = self if is_traced else None  # type: ignore[assignment]
-        self.call.deadline_at = deadline_in
+        self.call.deadline_at = None if deadline_in is None else now + deadline_in
         self.attempt = self.call.current
-        self.attempt.expires_at = expires_in
+        self.attempt.expires_at = None if expires_in is None else now + expires_in
         self.takes = takes
         self.slots = harness.limits[0]
         self.seen: list[tuple[Any, ...]] = []
@@ -157,7 +159,8 @@ def test_the_time_that_telemetry_takes_to_begin_is_not_the_attempt_s(
     took: float, expires_in: float | None, deadline_in: float | None, total: float, waited: float
 ) -> None:
     """The deadline stays where it is: the exchange has what is left of it, and its transport a moment at least."""
-    watched = Watched(expires_in=expires_in, deadline_in=deadline_in, takes=(took, 0.0, 0.0))
+    now = 0.0 if took == TIMER_SLACK else 8.0  # where the difference is exact
+    watched = Watched(expires_in=expires_in, deadline_in=deadline_in, takes=(took, 0.0, 0.0), now=now)
     assert watched.begin().timeout.total == pytest.approx(total)
     assert watched.attempt.waited == waited
     watched.plan.close()
@@ -168,7 +171,7 @@ def test_the_time_of_those_who_see_the_end_is_not_the_attempt_s() -> None:
     watched = Watched(expires_in=4.0, takes=(0.0, 1.0, 2.0))
     watched.begin()
     watched.end(HttpResponse(302))
-    assert (watched.attempt.waited, watched.attempt.expires_at) == (3.0, 7.0)
+    assert (watched.attempt.waited, watched.attempt.expires_at) == (3.0, 15.0)
 
 
 @pytest.mark.parametrize(
@@ -187,7 +190,8 @@ def test_a_deadline_that_passes_while_others_watch_did_not_end_the_exchange(
     outcome: Any, deadline_in: float | None, is_the_deadline_s: bool
 ) -> None:
     """One that has passed before may have. A response was not ended, and the next hop may be."""
-    watched = Watched(deadline_in=deadline_in, takes=(0.0, 0.0, 60.0))
+    now = 0.0 if deadline_in == TIMER_SLACK else 8.0  # where the difference is exact
+    watched = Watched(deadline_in=deadline_in, takes=(0.0, 0.0, 60.0), now=now)
     watched.begin()
     watched.attempt.ends_with_deadline = True
     watched.end(outcome)

@@ -35,7 +35,7 @@ class Waiting:
     ) -> None:
         harness = Harness(BlockingFrontEnd(), max_connections=2, max_connections_per_host=1)
         self.clock = harness.clock
-        self.clock.now = 0.0  # where the sums are exact
+        self.clock.now = 8.0  # where the sums are exact
         self.origins = harness.client._call_builder.origins
         self.state = harness.state
         self.common = harness.limits[0]
@@ -45,7 +45,7 @@ class Waiting:
             self.origins.open_bodies.add(self)
         self.call = harness.client._call_builder.build("GET", URL)
         self.call.options = self.call.options.but(timeout=timeout)
-        self.call.deadline_at = deadline_in
+        self.call.deadline_at = None if deadline_in is None else 8.0 + deadline_in
         self.attempt = self.call.current
         self.attempt.needed = needed
         self.exchange = Exchange(self.origins, self.common, collect=collect)
@@ -72,14 +72,14 @@ def test_an_attempt_is_queued_as_long_as_it_waits() -> None:
     assert it.attempt.is_queued
     it.clock.now += 3.0
     it.host_holder.release()  # type: ignore[union-attr]  # there is one
-    it.attempt.expires_at = 4.0
+    it.attempt.expires_at = 12.0
     assert isinstance(it.step(True), Acquire)
     assert (it.attempt.is_queued, len(it.state.queued)) == (True, 1)
     it.clock.now += 1.0
     it.holders[0].release()
     assert isinstance(it.step(True), Send)
     assert (it.attempt.is_queued, len(it.state.queued), it.state.begun) == (False, 0, 1)
-    assert (it.attempt.waited, it.attempt.expires_at) == (4.0, 8.0)
+    assert (it.attempt.waited, it.attempt.expires_at) == (4.0, 16.0)
     (event,) = it.call.events
     assert isinstance(event, ConnectionAwaited)
     assert (event.waited, event.key) == (4.0, ORIGIN)
@@ -110,7 +110,7 @@ def test_the_time_of_a_listener_is_not_the_attempt_s() -> None:
     """It hears of the wait while the attempt's time goes on."""
     it = Waiting(host=True)
     it.step()
-    it.attempt.expires_at = 4.0
+    it.attempt.expires_at = 12.0
 
     def listen(event: object) -> None:
         it.clock.now += 7.0
