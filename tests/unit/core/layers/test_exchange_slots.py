@@ -161,10 +161,11 @@ def test_without_a_pool_timeout_the_message_says_how_long_nothing_became_free() 
     assert " became free for 16 s (1 in use); " in it.end(False).message
 
 
-def test_without_any_timeout_a_wait_has_no_end() -> None:
-    """But that of a deadline."""
-    it = Waiting(host=True, timeout=Timeout(total=None, pool=None))
-    assert it.step().timeout is None
+@pytest.mark.parametrize("deadline_in", [None, 9.0])
+def test_without_any_timeout_a_wait_has_no_end_but_the_deadline(deadline_in: float | None) -> None:
+    """As the caller wants it."""
+    it = Waiting(host=True, timeout=Timeout(total=None, pool=None), deadline_in=deadline_in)
+    assert it.step().timeout == deadline_in
     it.plan.close()
 
 
