@@ -862,6 +862,20 @@ EQUIVALENTS = [
         "read only where there is a span",
     ),
     Equivalent(
+        "core/layers/download.py",
+        "Download._save",
+        "if not isinstance(response, OpenResponse) or call.current.body is None:",
+        "if not isinstance(response, OpenResponse) :",
+        "an open response has a body; the check is for the type checker",
+    ),
+    Equivalent(
+        "core/layers/download.py",
+        "_length",
+        'length = response.headers.get("Content-Length", "")',
+        'length = response.headers.get("Content-Length", "XX")',
+        "neither default is a number",
+    ),
+    Equivalent(
         "core/layers/hosts.py",
         "HostsOfCall.has_untried",
         "return number is not None and number not in self.tried and self._is_available(number)",

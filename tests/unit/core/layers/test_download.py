@@ -418,6 +418,19 @@ def test_a_source_that_has_a_choice_is_asked_for_long_pieces() -> None:
     assert asked == ["long"]
 
 
+def test_a_disk_that_does_not_accept_a_block_ends_the_attempt() -> None:
+    """In the midst of a body, of which nothing more is read."""
+    call = a_call(remaining=5.0)
+    call.current.body = body = OpenBody(65536, 65536)
+    response: Any = OpenResponse(200, source=SimpleNamespace(close=lambda: None))
+    plan = Download(Sink())._save(response, call, None, None)
+    assert isinstance(next(plan), Work)
+    with pytest.raises(StopIteration) as ended:
+        plan.send(TIMED_OUT)
+    assert ended.value.value.error_type is DeadlineExceededError
+    assert body._pieces == [65536]
+
+
 @pytest.mark.parametrize(("max_size", "is_refused"), [(None, False), (30, False), (29, True)])
 def test_a_file_in_parts_is_as_large_as_the_limit_at_most(max_size: int | None, is_refused: bool) -> None:
     """Which the first part tells, before there are others."""
@@ -460,6 +473,14 @@ def test_so_many_bytes_are_worth_an_attempt(
     for count in arrived:
         attempted(download, call, sink, count)
     assert call.current.has_progressed is has_progressed
+
+
+def test_a_file_that_is_complete_has_made_no_progress() -> None:
+    """There is no attempt after it to go on from there."""
+    call = a_call()
+    response = HttpResponse(200, content=bytes(65536), headers=VALIDATOR)
+    driven(Download(Sink()).attempt(Exchanges(response), HttpRequest("GET", URL), call))
+    assert call.current.has_progressed is None
 
 
 def test_bytes_that_no_other_attempt_can_go_on_with_are_no_progress() -> None:
