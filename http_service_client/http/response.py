@@ -253,9 +253,15 @@ class HttpResponse(Generic[Data]):
     _RENAMED: ClassVar[Mapping[str, str]] = {  # names from other clients
         "ok": "is_success",
         "is_error": "is_success",
-        "status": "status_code",
+        **dict.fromkeys(("status", "is_client_error", "is_server_error"), "status_code"),
         "reason": "reason_phrase",
-        **dict.fromkeys(("encoding", "charset"), "text, or content.decode(...)"),
+        **dict.fromkeys(("encoding", "charset", "apparent_encoding"), "text, or content.decode(...)"),
+        "content_type": "headers.get('Content-Type')",
+        "content_length": "len(content)",
+        "method": "request.method",
+        **dict.fromkeys(
+            ("is_redirect", "has_redirect_location"), "status_code, and history for those that were followed"
+        ),
         **dict.fromkeys(("read", "aread"), "content, which is here"),
         **dict.fromkeys(
             ("raw", "iter_content", "iter_bytes", "iter_text", "iter_lines", "aiter_bytes", "aiter_lines"),
