@@ -303,7 +303,13 @@ class HttpClientConfig:
         _check_request_coding(self.request_coding)
         parse_base_url(self.base_url)
         if not isinstance(self.cookies, bool) and not isinstance(self.cookies, http.CookieJar):
-            raise ConfigurationError(f"cookies must be True, False or a CookieJar, not {self.cookies!r}")
+            given: object = self.cookies
+            remedy = (
+                "; write cookies={…} with each call" if isinstance(given, Mapping) else class_remedy(given)
+            )
+            raise ConfigurationError(
+                f"cookies must be True, False or a CookieJar, not {shown(given)}{remedy}"
+            )
         if self.egress_policy is not None and not isinstance(self.egress_policy, http.EgressPolicy):
             egress: object = self.egress_policy
             remedy = "; write EgressPolicy(**rules)" if isinstance(egress, Mapping) else class_remedy(egress)
@@ -395,7 +401,9 @@ class HttpClientConfig:
         """The connection settings: `connection_pool`, or those made of the fields set here."""
         pool = ConnectionPoolConfig() if self.connection_pool is None else self.connection_pool
         if not isinstance(pool, ConnectionPoolConfig):
-            remedy = "; write ConnectionPoolConfig(**settings)" if isinstance(pool, dict) else ""
+            remedy = (
+                "; write ConnectionPoolConfig(**settings)" if isinstance(pool, dict) else class_remedy(pool)
+            )
             raise ConfigurationError(
                 f"connection_pool must be a ConnectionPoolConfig, not {type(pool).__name__}{remedy}"
             )

@@ -7,14 +7,15 @@ ConfigurationError for a value that cannot be: named by the field, with what to 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from ... import http, policies
 from ..._version import __version__
 from ...core import machines
-from ...core.checks import did_you_mean, keyword_remedy
+from ...core.checks import class_remedy, did_you_mean, keyword_remedy, shown
 from ...core.machines.circuit_breaker.states import CircuitBreakerSettings
 from ...core.machines.retry.quota import BudgetSettings, RetryQuotaSettings
 from ...core.machines.retry.settings import RetrySettings
@@ -159,10 +160,11 @@ def parse_circuit_breaker(given: object) -> CircuitBreakerSettings:
         return replace(given, is_failure=judging(given.is_failure))
     if isinstance(given, policies.CircuitBreakerPolicy):
         return given.settings
-    arguments = _arguments("circuit_breaker_config", given, policies.CircuitBreakerPolicy)
-    if isinstance(arguments.get("shadow"), Mapping):  # all that a file can say
-        arguments["shadow"] = parse_circuit_breaker(arguments["shadow"])
-    return policies.CircuitBreakerPolicy(**arguments).settings
+    with _part_of("circuit_breaker_config"):
+        arguments = _arguments("circuit_breaker_config", given, policies.CircuitBreakerPolicy)
+        if isinstance(arguments.get("shadow"), Mapping):  # all that a file can say
+            arguments["shadow"] = parse_circuit_breaker(arguments["shadow"])
+        return policies.CircuitBreakerPolicy(**arguments).settings
 
 
 def parse_retry_policy(given: object) -> RetrySettings:
@@ -178,8 +180,9 @@ def parse_retry_policy(given: object) -> RetrySettings:
             f"retry_policy_config sets backoff_strategy and {', '.join(names)}; set the latter in the strategy"
         )
     backoff = {name: arguments.pop(name) for name in names}
-    arguments.setdefault("backoff_strategy", policies.ExponentialBackoff(**backoff))
-    return policies.RetryPolicy(**arguments)
+    with _part_of("retry_policy_config"):
+        arguments.setdefault("backoff_strategy", policies.ExponentialBackoff(**backoff))
+        return policies.RetryPolicy(**arguments)
 
 
 def parse_retry_budget(given: object) -> BudgetSettings:
@@ -198,7 +201,8 @@ def parse_retry_budget(given: object) -> BudgetSettings:
             f"retry_budget_config mixes {min(share)!r}, of RetryBudgetSettings, with {min(tokens)!r}, of RetryQuotaSettings; "
             "choose one of them"
         )
-    return machines.RetryBudgetSettings(**arguments) if share else RetryQuotaSettings(**arguments)
+    with _part_of("retry_budget_config"):
+        return machines.RetryBudgetSettings(**arguments) if share else RetryQuotaSettings(**arguments)
 
 
 def parse_fallback(given: object) -> machines.FallbackSettings | None:
@@ -210,7 +214,10 @@ def parse_fallback(given: object) -> machines.FallbackSettings | None:
     elif isinstance(given, policies.FallbackPolicy):
         settings = given.settings
     else:
-        settings = policies.FallbackPolicy(**_arguments("fallback", given, policies.FallbackPolicy)).settings
+        with _part_of("fallback"):
+            settings = policies.FallbackPolicy(
+                **_arguments("fallback", given, policies.FallbackPolicy)
+            ).settings
     return of_requests(settings)
 
 
@@ -231,15 +238,14 @@ def parse_rate_limit(given: object) -> machines.RateLimitSettings | None:
     if isinstance(given, (policies.RateLimitPolicy, machines.RateLimitSettings)):
         settings = given.settings if isinstance(given, policies.RateLimitPolicy) else given
     elif isinstance(given, Mapping):
-        arguments = _arguments("rate_limit", given, policies.RateLimitPolicy)
-        try:
-            settings = policies.RateLimitPolicy(**arguments).settings
-        except ConfigurationError as error:
-            raise ConfigurationError(f"rate_limit: {error}") from None
+        with _part_of("rate_limit"):
+            settings = policies.RateLimitPolicy(
+                **_arguments("rate_limit", given, policies.RateLimitPolicy)
+            ).settings
     else:
         raise ConfigurationError(
             "rate_limit must be a RateLimitPolicy, such as RateLimitPolicy(rate=10), a mapping of its arguments or None, "
-            f"not {given!r}"
+            f"not {shown(given)}{class_remedy(given)}"
         )
     if settings.key is not None:
         raise ConfigurationError(
@@ -255,7 +261,8 @@ def parse_hedging(given: object) -> machines.HedgingSettings | None:
         return given
     if isinstance(given, policies.HedgingPolicy):
         return given.settings
-    return machines.HedgingSettings(**_arguments("hedging", given, machines.HedgingSettings))
+    with _part_of("hedging"):
+        return machines.HedgingSettings(**_arguments("hedging", given, machines.HedgingSettings))
 
 
 def parse_bulkhead(given: object) -> machines.BulkheadSettings | None:
@@ -276,7 +283,8 @@ def parse_bulkhead(given: object) -> machines.BulkheadSettings | None:
         raise ConfigurationError(
             "bulkhead must have max_concurrent: how many calls may be in progress together"
         )
-    return policies.BulkheadPolicy(**arguments).settings
+    with _part_of("bulkhead"):
+        return policies.BulkheadPolicy(**arguments).settings
 
 
 def parse_chaos(given: object) -> policies.ChaosPolicy | None:
@@ -290,12 +298,10 @@ def parse_chaos(given: object) -> policies.ChaosPolicy | None:
     arguments = (
         {} if isinstance(given, policies.ChaosPolicy) else _arguments("chaos", given, policies.ChaosPolicy)
     )
-    try:
+    with _part_of("chaos"):
         policy = given if isinstance(given, policies.ChaosPolicy) else policies.ChaosPolicy(**arguments)
         check_injectable(policy.settings.errors)
-    except ConfigurationError as error:
-        raise ConfigurationError(f"chaos: {error}") from None
-    return policy
+        return policy
 
 
 def parse_adaptive_limit(given: object) -> machines.AdaptiveLimitSettings | None:
@@ -304,9 +310,10 @@ def parse_adaptive_limit(given: object) -> machines.AdaptiveLimitSettings | None
         return given
     if isinstance(given, policies.AdaptiveLimitPolicy):
         return given.settings
-    return policies.AdaptiveLimitPolicy(
-        **_arguments("adaptive_limit", given, policies.AdaptiveLimitPolicy)
-    ).settings
+    with _part_of("adaptive_limit"):
+        return policies.AdaptiveLimitPolicy(
+            **_arguments("adaptive_limit", given, policies.AdaptiveLimitPolicy)
+        ).settings
 
 
 def parse_load_shedding(given: object) -> machines.LoadSheddingSettings | None:
@@ -315,9 +322,21 @@ def parse_load_shedding(given: object) -> machines.LoadSheddingSettings | None:
         return given
     if isinstance(given, policies.LoadSheddingPolicy):
         return given.settings
-    return policies.LoadSheddingPolicy(
-        **_arguments("load_shedding", given, policies.LoadSheddingPolicy)
-    ).settings
+    with _part_of("load_shedding"):
+        return policies.LoadSheddingPolicy(
+            **_arguments("load_shedding", given, policies.LoadSheddingPolicy)
+        ).settings
+
+
+@contextmanager
+def _part_of(field: str) -> Iterator[None]:
+    """Put the name of a setting before an error about an argument in its mapping: "delay" alone may be of several."""
+    try:
+        yield
+    except ConfigurationError as error:
+        if str(error).startswith((f"{field} ", f"{field}:")):
+            raise
+        raise ConfigurationError(f"{field}: {error}") from None
 
 
 def _instead_of(field: str, given: object, kind: str) -> str:
@@ -373,12 +392,8 @@ def parse_propagation(given: object) -> http.Propagation | None:
     if isinstance(given, bool):
         remedy = "write Propagation() for headers of the default names" if given else "write None for none"
         raise ConfigurationError(f"propagation must be a Propagation or None, not {given}; {remedy}")
-    try:
+    with _part_of("propagation"):
         return parse_propagation(http.Propagation(**_arguments("propagation", given, http.Propagation)))
-    except ConfigurationError as error:
-        if str(error).startswith("propagation"):
-            raise
-        raise ConfigurationError(f"propagation: {error}") from None
 
 
 def parse_alternate_urls(
@@ -430,14 +445,10 @@ def parse_deadline_check(given: object) -> machines.DeadlineCheckSettings | None
         raise ConfigurationError(
             f"deadline_check must be a DeadlineCheckPolicy, a mapping of its arguments or None, not {given}; {remedy}"
         )
-    try:
+    with _part_of("deadline_check"):
         return policies.DeadlineCheckPolicy(
             **_arguments("deadline_check", given, policies.DeadlineCheckPolicy)
         ).settings
-    except ConfigurationError as error:
-        if str(error).startswith("deadline_check"):
-            raise
-        raise ConfigurationError(f"deadline_check: {error}") from None
 
 
 def parse_base_url(base_url: str | None) -> str | None:

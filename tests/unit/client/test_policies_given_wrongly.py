@@ -11,6 +11,8 @@ from http_service_client import (
     BulkheadPolicy,
     CircuitBreakerPolicy,
     ConfigurationError,
+    ConnectionPoolConfig,
+    CookieJar,
     EgressPolicy,
     HttpClientConfig,
     HttpRequest,
@@ -48,6 +50,10 @@ BY_ROUTE = "set it in HttpClientConfig; with state_key=by_route each route has o
         ("bulkhead", RateLimitPolicy(3), "not <RateLimitPolicy"),
         ("rate_limit", BulkheadPolicy(3), "not <BulkheadPolicy"),
         ("circuit_breaker_config", True, "use enable_circuit_breaker=True"),
+        ("rate_limit", RateLimitPolicy, "not RateLimitPolicy; write RateLimitPolicy(…)"),
+        ("cookies", CookieJar, "not CookieJar; write CookieJar(…)"),
+        ("cookies", {"a": "b"}, "not {'a': 'b'}; write cookies={…} with each call"),
+        ("connection_pool", ConnectionPoolConfig, "not type; write ConnectionPoolConfig(…)"),
         ("egress_policy", EgressPolicy, "not EgressPolicy; write EgressPolicy(…)"),
         ("egress_policy", {"allow_private": True}, "not {'allow_private': True}; write EgressPolicy(**rules)"),
         ("request_interceptors", Traced(), "a list of interceptor classes or objects, not Traced(); write it in a list"),
@@ -63,6 +69,31 @@ def test_a_setting_that_is_no_policy_names_the_value_and_the_remedy(
     """A switch, a number, data or a function, and the policy of another setting."""
     with pytest.raises(ConfigurationError, match=f"^(chaos: )?{setting} must be .*{re.escape(words)}"):
         HttpServiceClient(HttpClientConfig(**{setting: value}))
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "words"),
+    [
+        ("circuit_breaker_config", {"failure_threshold": 0}, "failure_threshold must be a whole number"),
+        ("circuit_breaker_config", {"shadow": {"failure_rate": 5}}, "failure_rate must be a finite number"),
+        ("retry_policy_config", {"max_attempts": 0}, "max_attempts must be a whole number"),
+        ("retry_policy_config", {"initial_delay": -1}, "initial_delay must be a finite number of seconds"),
+        ("retry_budget_config", {"ratio": -1}, "ratio must be"),
+        ("fallback", {"last_good": -1}, "last_good must be"),
+        ("rate_limit", {"rate": "10/s"}, "rate must be"),
+        ("hedging", {"delay": -1}, "delay must be"),
+        ("bulkhead", {"max_concurrent": 0}, "max_concurrent must be"),
+        ("chaos", {"error_rate": 2}, "error_rate must be"),
+        ("adaptive_limit", {"algorithm": "x"}, "algorithm must be"),
+        ("load_shedding", {"multiplier": -1}, "multiplier must be"),
+        ("deadline_check", {"min_chance": 2}, "min_chance must be"),
+        ("propagation", {"deadline": 5}, "deadline must be"),
+    ],
+)
+def test_an_error_of_an_argument_begins_with_its_setting(setting: str, value: Any, words: str) -> None:
+    """Once: "delay" may be of a retry, of a hedge and of a fault."""
+    with pytest.raises(ConfigurationError, match=f"^{setting}: {re.escape(words)}"):
+        HttpClientConfig(**{setting: value})
 
 
 @pytest.mark.parametrize(

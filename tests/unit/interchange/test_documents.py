@@ -377,7 +377,7 @@ def test_the_backoffs_of_polly(options: dict[str, Any], expected: object) -> Non
         (from_polly, {"Retry": {"UseJitter": "maybe"}}, "Retry.UseJitter must be true or false, not 'maybe'"),
         (from_polly, {"Retry": {"Delay": 2}}, "Retry.Delay must be a TimeSpan such as '00:00:02.5', not 2"),
         (from_polly, {"Retry": {"MaxRetryAttempts": 1.5}}, "Retry.MaxRetryAttempts must be a whole number, not 1.5"),
-        (from_polly, {"CircuitBreaker": {"FailureRatio": 7}}, "settings that this client cannot have: failure_rate"),
+        (from_polly, {"CircuitBreaker": {"FailureRatio": 7}}, "settings that this client cannot have: circuit_breaker_config: failure_rate"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_read_is_named(read: Any, document: dict[str, Any], message: str) -> None:

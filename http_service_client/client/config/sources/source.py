@@ -130,6 +130,9 @@ class Settings:
                 made = table.make(values)
             except (ConfigurationError, TypeError) as error:
                 message, is_faulty = str(error).removeprefix(f"{path[-1]}: " if path else ""), True
+                table_name, colon, rest = message.partition(": ")
+                if colon and table_name.isidentifier() and table_name not in values:
+                    message = rest  # it is of a table within one of another name, such as `shadow`
                 words = re.findall(r"\w+", message)
                 culprit = next((word for word in words[:1] if word in values), None)
                 if dropped.isdisjoint(words):
