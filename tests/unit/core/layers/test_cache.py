@@ -33,7 +33,7 @@ def test_a_fresh_response_is_used_without_an_exchange(front_end: FrontEnd) -> No
     assert (first.attempts, second.attempts, second.headers["Age"], second.url) == (1, 0, "20", URL)
     assert used(second)[3:6] == (CacheResult.HIT, 20.0, 40.0)
     assert used(second).cache_status == "http-service-client; hit; ttl=40"
-    assert used(first).cache_status == "http-service-client; fwd=miss; stored"
+    assert (used(first).reason, used(first).cache_status) == ("", "http-service-client; fwd=miss; stored")
 
 
 def test_a_stale_response_is_fetched_again(front_end: FrontEnd) -> None:
@@ -58,6 +58,31 @@ def test_a_stale_response_is_revalidated(front_end: FrontEnd) -> None:
     assert (confirmed.from_cache, confirmed.attempts) == (True, 1)
     assert used(confirmed).result is CacheResult.REVALIDATED
     assert (again.text, again.headers["Age"], cached.sends) == ("body", "0", 2)
+
+
+def test_a_304_to_a_request_without_a_condition_is_not_believed(front_end: FrontEnd) -> None:
+    """The stored response has no validator, so the 304 is not about it."""
+    cached = Cached(front_end, cached_for(1, "old"), HttpResponse(304))
+    cached.get()
+    cached.clock.advance(10.0)
+    response = cached.get()
+    assert (response.status_code, response.from_cache) == (304, False)
+
+
+def test_a_304_about_another_response_ends_the_stored_one(front_end: FrontEnd) -> None:
+    """Also if the request without the condition brings none in its place."""
+    about = HttpResponse(304, headers={"ETag": '"v2"'})
+    cached = Cached(front_end, cached_for(1, "old", ETag='"v1"'), about, HttpResponse(503))
+    cached.get()
+    cached.clock.advance(10.0)
+    for _ in range(2):
+        assert cached.get().status_code == 503
+    assert [sent.headers.get("If-None-Match") for sent in cached.transport.requests] == [
+        None,
+        '"v1"',
+        None,
+        None,
+    ]
 
 
 def test_a_304_about_another_response_is_not_believed(front_end: FrontEnd) -> None:
@@ -349,6 +374,26 @@ def test_a_change_ends_what_is_being_stored(front_end: FrontEnd, script: list[An
     storage.is_late = True
     response = cached.get()
     assert (response.text, failed(response), cached.get().text) == ("old", [], "new")
+
+
+def test_a_response_that_came_meanwhile_is_used(front_end: FrontEnd) -> None:
+    """A slow storage says that there is none, when another call has just brought one."""
+
+    class Slow(MemoryStorage):
+        blocks = True  # a blocking client inside, which does not run in an event loop
+        is_late = True
+
+        def get(self, key: str, partition: str) -> list[StoredResponse]:
+            found = list(super().get(key, partition))
+            if self.is_late:
+                self.is_late = False
+                with BlockingFrontEnd() as other:
+                    Cached(other, cached_for(60, "new"), cache=cached.cache).get()
+            return found
+
+    cached = Cached(front_end, HttpResponse(500), cache=Cache(storage=Slow()))
+    response = cached.get()
+    assert (response.text, response.from_cache, cached.sends) == ("new", True, 0)
 
 
 def test_a_response_is_not_said_to_be_stored_when_the_storage_failed(front_end: FrontEnd) -> None:

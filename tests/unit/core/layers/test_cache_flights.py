@@ -71,7 +71,7 @@ def test_other_requests_make_an_exchange_of_their_own() -> None:
     assert len(network.transport.sent) == 3
 
 
-@pytest.mark.parametrize("directive", ["no-store", "max-age=0"])
+@pytest.mark.parametrize("directive", ["no-store", "max-age=0", "max-age=0, stale-if-error=60"])
 def test_a_response_that_is_not_kept_fresh_is_not_shared(directive: str) -> None:
     """Each request makes its own exchange then; and the next time they do not wait for each other."""
     network = Async(late(1.0, HttpResponse(200, headers={"Cache-Control": directive})))
