@@ -265,6 +265,7 @@ def test_a_change_that_was_cancelled_ends_what_was_stored() -> None:
         await clock.elapse_async(1.0)
         change.cancel()
         await asyncio.wait([change])
+        assert change.cancelled()
         return (await client.get_async(URL)).text
 
     assert run_task(run()) == "new"

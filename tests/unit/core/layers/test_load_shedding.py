@@ -16,7 +16,8 @@ from http_service_client import (
     RetryPolicy,
     priority,
 )
-from http_service_client.core.layers.load_shedding import shed
+from http_service_client.core.layers.load_shedding import count, shed
+from http_service_client.core.machines.limits.overload import Evidence
 from http_service_client.errors import InvalidRequestError, SentState
 from http_service_client.events import LimitRefused, RetryStopped, StopReason
 from http_service_client.http.messages import HttpRequest, HttpResponse
@@ -71,6 +72,24 @@ def test_after_anything_else_nothing_is_shed(front_end: FrontEnd, answer: Any) -
     harness = harness_of(front_end, answer, enable_circuit_breaker=False)
     assert "LoadShedError" not in outcomes(harness, 5)
     assert harness.sends == 5
+
+
+ACCEPTED, REJECTED = ["accepted"], ["rejected"]
+
+
+@pytest.mark.parametrize(
+    ("evidence", "counted"),
+    list(zip(Evidence, [ACCEPTED, REJECTED, REJECTED, ACCEPTED, [], []], strict=True)),
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_what_each_kind_of_result_counts_as(evidence: Evidence, counted: list[str]) -> None:
+    """What says nothing about the service's load counts for nothing."""
+    seen: list[str] = []
+    shedder: Any = SimpleNamespace(
+        record_accepted=lambda: seen.append("accepted"), record_rejected=lambda: seen.append("rejected")
+    )
+    count(shedder, evidence)
+    assert seen == counted
 
 
 def test_a_shed_retry_returns_the_last_outcome(front_end: FrontEnd) -> None:

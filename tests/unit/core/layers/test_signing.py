@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
+import threading
 from typing import Any
 
 import pytest
@@ -286,6 +287,24 @@ def test_an_error_of_a_signer_ends_the_call_as_it_is(front_end: FrontEnd) -> Non
     harness = Harness(front_end, request_signers=[sign], **RETRIES)
     assert harness.error(LookupError).args == ("no key",)
     assert harness.sends == 0
+
+
+def test_a_signer_that_refuses_a_request_is_named(front_end: FrontEnd) -> None:
+    """Before what it says, and nothing after it."""
+
+    def sign(request: SignableRequest, context: Any) -> None:
+        raise InvalidRequestError("no date")
+
+    error = Harness(front_end, request_signers=[sign]).error(InvalidRequestError)
+    assert str(error).endswith("<locals>.sign: no date")
+
+
+def test_a_plain_signer_runs_on_the_thread_of_its_call(front_end: FrontEnd) -> None:
+    """It may read what that thread keeps, and holds up nobody else."""
+    threads: list[int] = []
+    harness = Harness(front_end, request_signers=[lambda r, c: threads.append(threading.get_ident())])
+    harness.request()
+    assert threads == [threading.get_ident()]
 
 
 def test_signing_takes_the_attempts_time(front_end: FrontEnd) -> None:
