@@ -23,7 +23,7 @@ from ...core.timeouts import Timeout
 from ...errors import ConfigurationError, Failure, InvalidRequestError
 from ...http.auth.credentials import HIDDEN
 from ...http.content_codings.decoder import accept_encoding
-from ...http.header_validation import validate_headers
+from ...http.header_validation import check_framing, validate_headers
 from ...http.headers import Headers, build_headers
 from ...http.http1.rules import RULES, TOLERABLE
 from ...http.proxies.settings import ProxySettings, unreadable_exceptions
@@ -462,10 +462,15 @@ def parse_base_url(base_url: str | None) -> str | None:
 
 
 def parse_default_headers(given: object) -> Headers:
-    """Headers that may be sent."""
+    """Headers that may be sent with any request: none that frames one body."""
     try:
         headers = build_headers(given)  # type: ignore[arg-type]  # it raises for what cannot be headers
         validate_headers(headers)
+        if "Content-Length" in headers:
+            raise InvalidRequestError(
+                "header Content-Length must not be set; leave it out; it is set from the body"
+            )
+        check_framing(headers, 0, False)
     except ValueError as error:
         raise ConfigurationError(f"default_headers: {error}") from None
     return headers

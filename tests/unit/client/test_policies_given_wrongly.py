@@ -97,6 +97,29 @@ def test_an_error_of_an_argument_begins_with_its_setting(setting: str, value: An
 
 
 @pytest.mark.parametrize(
+    ("headers", "words"),
+    [
+        (
+            {"Content-Length": "5"},
+            "header Content-Length must not be set; leave it out; it is set from the body",
+        ),
+        ({"Transfer-Encoding": "chunked"}, "header Transfer-Encoding must not be set; leave it out"),
+        ({"Expect": "100-continue"}, "header Expect must not be set; leave it out"),
+        ({"Host": "a b"}, "header Host is 'a b'; it must be one host"),
+    ],
+)
+def test_a_default_header_that_no_request_can_have_is_refused_at_once(headers: Any, words: str) -> None:
+    """By the configuration and by a view, and not by each call."""
+    with pytest.raises(ConfigurationError, match=f"^default_headers: {re.escape(words)}"):
+        HttpClientConfig(default_headers=headers)
+    with (
+        HttpServiceClient() as client,
+        pytest.raises(ConfigurationError, match=f"^default_headers: {re.escape(words)}"),
+    ):
+        client.with_options(default_headers=headers)
+
+
+@pytest.mark.parametrize(
     ("config", "words"),
     [
         (RateLimitPolicy(3), "write HttpClientConfig(rate_limit=…)"),
