@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import threading
 from typing import Any
 
@@ -90,6 +91,21 @@ def test_a_flood_of_frames_that_carry_nothing_ends_the_connection(
     assert "flood" in caught.message
     assert front_end.request(http2_client, "GET", http2_server.url + "/next").text == "ok"
     assert len(http2_server.connections) == 2
+
+
+def test_a_fault_of_one_stream_ends_that_one(
+    front_end: FrontEnd, http2_client: HttpServiceClient, http2_server: Http2Server
+) -> None:
+    """A window of more than 2^31 - 1 bytes (RFC 9113, 6.9.1). It is this side that resets the stream."""
+    http2_server.on(
+        "/", lambda exchange: exchange.raw(b"\0\0\4\x08\0" + struct.pack(">II", exchange.id, 2**31 - 1))
+    )
+    http2_server.on("/next", ok)
+    caught = failing(front_end, http2_client, "GET", http2_server.url + "/")
+    assert (caught.type, caught.sent) == ("ProtocolError", "maybe_processed")
+    assert "breaks the rules of HTTP/2: FLOW_CONTROL_ERROR" in caught.message
+    assert front_end.request(http2_client, "GET", http2_server.url + "/next").text == "ok"
+    assert len(http2_server.connections) == 1
 
 
 def test_the_table_of_known_fields_stays_small(

@@ -358,7 +358,9 @@ class Http2Connection(asyncio.Protocol):
         if stream is None:
             return
         code = event.error_code
-        if code == ErrorCodes.REFUSED_STREAM and stream.head is None:
+        if not event.remote_reset:  # by h2: the server broke a rule that is about this stream alone
+            stream.fail(NotHttpError(detail=f"it breaks the rules of HTTP/2: {_name(code)}"))
+        elif code == ErrorCodes.REFUSED_STREAM and stream.head is None:
             stream.fail(NotProcessedError("the server did not process this request (REFUSED_STREAM)"))
         elif code == ErrorCodes.HTTP_1_1_REQUIRED and stream.head is None:
             stream.fail(Http1RequiredError(_HTTP1_REQUIRED))
