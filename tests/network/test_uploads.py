@@ -300,6 +300,25 @@ def test_a_response_is_read_though_the_server_closed_at_once(front_end: FrontEnd
             assert (response.status_code, response.text) == (413, "too much")
 
 
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+def test_nothing_is_written_to_a_connection_whose_server_has_gone(
+    front_end: FrontEnd, certificates: Any, secure: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """asyncio logs each piece that it drops, and TLS would encrypt all of them first."""
+
+    def serve(accepted: Any, is_over: threading.Event) -> None:
+        accepted.recv(1000)
+        accepted.close()
+
+    with served(serve, certificates.server_context() if secure else None) as address:
+        client = front_end.client(connection_pool=certificates.pool(), enable_circuit_breaker=False)
+        for _ in range(5):
+            url = f"http{'s' * secure}://{address}/"
+            caught = failing(front_end, client, "POST", url, data=b"x" * 20_000_000)
+            assert (caught.type, caught.sent) == ("ConnectionLostError", "maybe_processed")
+    assert [record for record in caplog.records if record.name == "asyncio"] == []
+
+
 @pytest.fixture
 def small_buffers(monkeypatch: pytest.MonkeyPatch) -> None:
     """The system buffers few bytes of an upload, as over a slow network."""

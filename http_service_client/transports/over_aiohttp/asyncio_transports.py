@@ -31,6 +31,7 @@ __all__ = [
     "close_socket",
     "end_task",
     "idle_closer",
+    "is_closing",
     "last_bytes",
     "most_awaited",
     "read_at_most",
@@ -73,6 +74,12 @@ def _below_tls_of_uvloop(transport: object) -> Any:
                 if below is not transport and hasattr(below, "get_write_buffer_size"):
                     return below
     return None
+
+
+def is_closing(transport: Any) -> bool:
+    """Whether what is written now goes nowhere. The transport above TLS learns that in a later step of the loop."""
+    raw = _raw_transport(transport)
+    return raw is None or raw.is_closing() or (raw is not transport and transport.is_closing())
 
 
 def write_buffer_size(transport: Any) -> int:

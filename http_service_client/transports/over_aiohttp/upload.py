@@ -9,7 +9,7 @@ from io import BytesIO
 from ...http.bodies.encoding import RequestBody
 from ..base import MOST_EARLY
 from ..failures import BodySourceError
-from .asyncio_transports import end_task
+from .asyncio_transports import end_task, is_closing
 from .connection import Connection
 from .limits import Limits
 
@@ -93,7 +93,7 @@ class Upload:
         connection, view = self._connection, memoryview(data)
         for start in range(0, len(view), _PIECE):
             # Closing: a write has failed, which the next step of the loop reports. asyncio logs each further one.
-            if connection.transport.is_closing() or self._is_answered():
+            if is_closing(connection.transport) or self._is_answered():
                 return False
             piece = view[start : start + _PIECE]
             connection.write(b"".join((b"%x\r\n" % len(piece), piece, b"\r\n")) if is_chunked else piece)

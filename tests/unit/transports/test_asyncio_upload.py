@@ -81,8 +81,9 @@ def test_nothing_is_written_after_a_write_that_failed() -> None:
     """The connection is lost only in the next step of the loop, and asyncio logs each write until then."""
 
     async def upload() -> None:
-        connection: Any = Mock(is_lost=False, has_unread=False, is_full=False)
-        connection.transport.is_closing.side_effect = [False, True]
+        transport = Mock(asyncio.Transport)
+        transport.is_closing.side_effect = [False, True]
+        connection: Any = Mock(is_lost=False, has_unread=False, is_full=False, transport=transport)
         assert not await Upload(connection, Mock()).send(RequestBody(bytes(300_000)), is_chunked=False)
         connection.write.assert_called_once()
 
