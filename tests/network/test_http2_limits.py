@@ -6,6 +6,7 @@ import asyncio
 import io
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ import pytest
 pytest.importorskip("h2", reason="the extra http2 is not installed")
 
 from h2.errors import ErrorCodes
+from h2.exceptions import H2Error
+from h2.settings import SettingCodes
 
 from http_service_client import HttpServiceClient, Timeout
 from http_service_client.errors import HttpClientError
@@ -158,7 +161,7 @@ def test_an_upload_that_is_not_accepted_times_out_on_a_busy_connection(
     """What the server accepts of other streams opens the window of the connection, and is no progress of this one."""
 
     def busy(exchange: Exchange) -> None:
-        if not exchange.was_cancelled.is_set():
+        with suppress(H2Error):  # once the connection is closed
             exchange.connection.do(lambda h2: h2.increment_flow_control_window(1))
             http2_server.loop.call_later(0.02, busy, exchange)
 
@@ -168,6 +171,28 @@ def test_an_upload_that_is_not_accepted_times_out_on_a_busy_connection(
         front_end, http2_client, "POST", http2_server.url + "/", data=b"x" * 200_000, timeout=timeout
     )
     assert (caught.type, caught.sent) == ("WriteTimeoutError", "maybe_processed")
+
+
+def test_an_upload_ends_with_its_connection_whatever_its_window(
+    front_end: FrontEnd, new_client: NewClient, certificates: Certificates, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The server has gone, and its window would take all of it. asyncio logs each piece that it drops."""
+
+    def leave(exchange: Exchange) -> None:
+        exchange.connection.do(lambda h2: h2.increment_flow_control_window(2**30))
+        exchange.hang_up()
+
+    with Http2Server(
+        certificates.server_context(), settings={SettingCodes.INITIAL_WINDOW_SIZE: 2**30}
+    ) as server:
+        server.on("/", ok)
+        server.on("/upload", leave, early=True)
+        client = new_client(enable_circuit_breaker=False)
+        for _ in range(5):
+            front_end.request(client, "GET", server.url + "/")  # the window is known
+            caught = failing(front_end, client, "POST", server.url + "/upload", data=b"x" * 20_000_000)
+            assert (caught.type, caught.sent) == ("ConnectionLostError", "maybe_processed")
+    assert [record for record in caplog.records if record.name == "asyncio"] == []
 
 
 def test_a_handshake_that_stalls_is_never_sent(front_end: FrontEnd, new_client: NewClient, mute: str) -> None:

@@ -47,7 +47,7 @@ from ...http.http1.rules import RULES
 from ..lifetime import Lifetime
 from ..network.polling import is_readable
 from ..network.tls_sessions import Resumption
-from ..over_aiohttp.asyncio_transports import close_socket
+from ..over_aiohttp.asyncio_transports import close_socket, is_closing
 from .frames import FloodError, FrameSplitter, GoAway
 from .heads import Field, HeadDecoder, check_trailers, response_head
 from .stream import Http1RequiredError, Http2Stream, NotProcessedError
@@ -128,7 +128,7 @@ class Http2Connection(asyncio.Protocol):
     def is_open(self) -> bool:
         """Whether it may have new streams, now or later."""
         # A transport that is closing, since a write has failed, reports that in a later step of the loop.
-        return not self._is_draining and not self._is_closed and not self.transport.is_closing()
+        return not self._is_draining and not self._is_closed and not is_closing(self.transport)
 
     @property
     def is_idle(self) -> bool:
@@ -176,6 +176,8 @@ class Http2Connection(asyncio.Protocol):
     def room_for(self, stream: Http2Stream) -> int:
         """How many bytes of its body may be sent now."""
         if self._is_full or stream.error is not None or stream.id not in self._streams:
+            return 0
+        if is_closing(self.transport):  # which it reports soon
             return 0
         window: int = self._h2.local_flow_control_window(stream.id)
         most: int = self._h2.max_outbound_frame_size
