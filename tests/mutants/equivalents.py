@@ -876,6 +876,20 @@ EQUIVALENTS = [
         "neither default is a number",
     ),
     Equivalent(
+        "core/layers/auth.py",
+        "AuthLayer.__call__",
+        "if auth is None or call.current.has_left_origin:",
+        "if call.current.has_left_origin:",
+        "only calls with a flow have this layer; the check is for the type checker",
+    ),
+    Equivalent(
+        "core/layers/fallback.py",
+        "FallbackLayer.__call__",
+        "if settings is None or call.options.stream is not None or not settings.may_answer(request.method):",
+        "if call.options.stream is not None or not settings.may_answer(request.method):",
+        "only calls with a fallback have this layer; the check is for the type checker",
+    ),
+    Equivalent(
         "core/layers/hosts.py",
         "HostsOfCall.has_untried",
         "return number is not None and number not in self.tried and self._is_available(number)",

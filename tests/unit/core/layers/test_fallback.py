@@ -186,10 +186,10 @@ def test_an_error_that_shows_it_already_stays_as_it_is() -> None:
 
 def test_a_circle_of_errors_is_followed_once() -> None:
     """A program can make one, though Python itself does not."""
-    original, raised, inner = KeyError("original"), ValueError(), TypeError()
-    raised.__context__, inner.__context__ = inner, raised
+    original, raised, one, other = KeyError("original"), ValueError(), TypeError(), OSError()
+    raised.__context__, one.__context__, other.__context__ = one, other, one
     set_context(raised, original)
-    assert (raised.__context__, inner.__context__) == (inner, original)
+    assert (raised.__context__, one.__context__, other.__context__) == (one, other, original)
 
 
 def test_an_async_function_is_awaited(front_end: FrontEnd) -> None:
