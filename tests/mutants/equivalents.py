@@ -828,20 +828,6 @@ EQUIVALENTS = [
     ),
     Equivalent(
         "core/layers/exchange.py",
-        "Exchange._acquire_slots",
-        "state.begun += 1",
-        "state.begun -= 1",
-        "the number is only compared with an earlier one",
-    ),
-    Equivalent(
-        "core/layers/exchange.py",
-        "Exchange._acquire_slots",
-        "state.begun += 1",
-        "state.begun += 2",
-        "the number is only compared with an earlier one",
-    ),
-    Equivalent(
-        "core/layers/exchange.py",
         "Exchange._wait_for_slot",
         "if timeout.pool is not None and patience is not None:",
         "if timeout.pool is not None :",
