@@ -1142,4 +1142,11 @@ EQUIVALENTS = [
         'text = response.headers.get("Content-Length", "XX")',
         "neither default is a number",
     ),
+    Equivalent(
+        "core/layers/propagation.py",
+        "Stamp.__init__",
+        'self._is_named = None if settings.hosts is None else host_matcher("hosts", settings.hosts)',
+        'self._is_named = None if settings.hosts is None else host_matcher("hostsXX", settings.hosts)',
+        "the name is for the errors of wrong hosts, which were found when the settings were made",
+    ),
 ]
