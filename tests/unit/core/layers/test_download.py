@@ -592,13 +592,17 @@ def test_progress_is_reported_after_each_block() -> None:
     assert seen == [(3, 9), (4, None)]
 
 
-def a_part(received: int, *outcomes: Any, stopped: bool = False) -> tuple[PartDownload, Any, Exchanges]:
-    """A part of a file of 30 bytes, from byte 10 up to 20, of which some have arrived."""
-    sink, exchanges = Sink(), Exchanges(*outcomes)
-    sink.received = 10
-    part = PartDownload(sink, Validators('"v1"', None, None, 30), 20, lambda: stopped)
-    sink.received = received
-    return part, driven(part.attempt(exchanges, HttpRequest("GET", URL), a_call())), exchanges
+class Part:
+    """A part of a file of 30 bytes, from byte 10 up to 20, of which some have arrived, after an attempt."""
+
+    def __init__(
+        self, received: int, *outcomes: Any, stopped: bool = False, sink: Sink | None = None
+    ) -> None:
+        self.sink, self.exchanges, self.call = sink or Sink(), Exchanges(*outcomes), a_call()
+        self.sink.received = 10
+        self.download = PartDownload(self.sink, Validators('"v1"', None, None, 30), 20, lambda: stopped)
+        self.sink.received = received
+        self.outcome = driven(self.download.attempt(self.exchanges, HttpRequest("GET", URL), self.call))
 
 
 def piece(first: int, last: int) -> HttpResponse:
@@ -618,6 +622,7 @@ def piece(first: int, last: int) -> HttpResponse:
         (10, [piece(10, 20)], ["bytes=10-19"], 206, True),
         (14, [piece(9, 19)], ["bytes=14-19"], 206, True),
         (10, [HttpResponse(200)], ["bytes=10-19"], 200, True),
+        (10, [HttpResponse(399)], ["bytes=10-19"], 399, True),
         (10, [HttpResponse(416)], ["bytes=10-19"], 416, True),
         (10, [HttpResponse(503)], ["bytes=10-19"], 503, False),
         (10, [HttpResponse(400)], ["bytes=10-19"], 400, False),
@@ -627,14 +632,41 @@ def test_the_exchanges_of_a_part(
     received: int, outcomes: list[Any], ranges: list[str], end: Any, is_refused: bool
 ) -> None:
     """It takes no bytes but its own; a response that is no part of this file is refused, and an error page is none."""
-    part, outcome, exchanges = a_part(received, *outcomes)
-    assert exchanges.ranges == ranges
-    assert getattr(outcome, "status_code", outcome) == end
-    assert part.is_refused is is_refused
+    part = Part(received, *outcomes)
+    assert part.exchanges.ranges == ranges
+    assert getattr(part.outcome, "status_code", part.outcome) == end
+    assert part.download.is_refused is is_refused
+    is_saved = part.sink.received == 20
+    assert len(part.call.discards) == (not is_saved and end is not LOST), "what is not read is closed"
 
 
 def test_a_part_of_a_download_that_has_ended_is_given_up() -> None:
     """It was waiting for its response when another part failed."""
-    part, outcome, _ = a_part(10, piece(10, 19), stopped=True)
+    part = Part(10, piece(10, 19), stopped=True)
+    outcome = part.outcome
     assert (outcome.error_type, outcome.sent_state) == (ClientClosedError, SentState.ABANDONED)
-    assert part.is_refused is False
+    assert (part.download.is_refused, len(part.call.discards)) == (False, 1)
+
+
+def test_a_part_that_brings_more_bytes_than_it_says_is_given_up() -> None:
+    """They would be written over those of the next part. The sink is as it was before."""
+    long = HttpResponse(206, content=b"x" * 11, headers={"Content-Range": "bytes 10-19/30", **VALIDATOR})
+    part = Part(10, long)
+    assert part.outcome.message.endswith(WRONG_LENGTH)
+    assert part.sink.received == 10
+
+
+@pytest.mark.parametrize(
+    ("received", "outcomes"), [(20, []), (14, [piece(12, 19)])], ids=["all is there", "it goes back"]
+)
+def test_a_part_whose_file_does_not_go_back_in_time_fails(received: int, outcomes: list[Any]) -> None:
+    """Nothing more is written: it would be in the wrong place."""
+
+    class Stuck(Sink):
+        def rewind(self, offset: int) -> Any:
+            return TIMED_OUT  # as what performs it says
+
+    part = Part(received, *outcomes, sink=Stuck())
+    assert isinstance(part.outcome, Failure)
+    assert part.outcome.sent_state is SentState.ABANDONED
+    assert (part.sink.received, part.sink.writes) == (received, 0)

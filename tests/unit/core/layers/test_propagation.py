@@ -90,6 +90,7 @@ def test_a_stream_sends_the_deadline_alone(front_end: FrontEnd) -> None:
         ({"method": "PUT", "data": iter([b"x"])}, None),
         ({"retry_policy": False}, None),
         ({"retry_policy": RetryPolicy(1)}, None),
+        ({"retry_policy": RetryPolicy(2)}, "true"),
     ],
 )
 def test_retries_are_announced_only_by_a_call_that_may_repeat_itself(
