@@ -76,6 +76,7 @@ class CompressionLayer:
             return None
         packed = request.copy()
         packed.body = smaller
+        packed.headers.pop("Content-Length", None)  # it is sent last, as of any other body
         packed.headers["Content-Encoding"] = self._coding
         packed.headers["Content-Length"] = str(smaller.length)
         return packed
