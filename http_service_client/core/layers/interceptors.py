@@ -8,7 +8,9 @@ interceptor that raises ends the call: its error reaches the caller and says not
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...errors import (
@@ -32,18 +34,25 @@ __all__ = ["Interceptor", "InterceptorsLayer", "RequestInterceptor", "ResponseIn
 class Interceptor:
     """One method of an interceptor, and its name for messages.
 
-    call: takes a message and the call's context. It may be async, or return an awaitable.
+    call: takes a message and the call's context. A plain method runs; for an async one, the result is the
+        effect that runs it: a coroutine that was made before might never be awaited, if the call ends first.
     """
 
     __slots__ = ("call", "name")
 
-    def __init__(self, name: str, call: Callable[..., Any]) -> None:
+    def __init__(self, name: str, function: Callable[..., Any]) -> None:
         self.name = name
-        self.call = call
+        self.call = partial(_invoked, function) if inspect.iscoroutinefunction(function) else function
+
+
+def _invoked(function: Callable[..., Any], subject: HttpRequest | HttpResponse, call: Call) -> Invoke:
+    return Invoke(function, subject, call, timeout=call.remaining())
 
 
 def _resolved(result: Any, call: Call) -> Plan[Any]:
-    """An interceptor's result; that of an async one is awaited."""
+    """Resolve an interceptor's result: perform the effect of an async one, await an awaitable."""
+    if isinstance(result, Invoke):
+        return (yield from result)
     if hasattr(type(result), "__await__"):
         return (yield from Invoke(lambda: result, timeout=call.remaining()))
     return result
