@@ -23,24 +23,28 @@ PARTS: dict[str, Any] = {"partitions": {"all": 1.0}}
 @pytest.mark.parametrize("settings", [{}, PARTS], ids=["whole", "partitions"])
 def test_a_permit_is_lent_to_what_is_inside_whatever_is_between(settings: dict[str, Any]) -> None:
     """By each bulkhead of its own: one that is inside two of them needs no other permit of either."""
-    first, second = bulkhead_of(**settings), bulkhead_of(**settings)
-    entered = []
-    for bulkhead in (first, second, first, second):
-        permit, token = enter(bulkhead, ALL)
-        entered.append((permit, token))
-        assert permit.bulkhead is bulkhead
-        assert permit.try_acquire(), "one is free, or it stands in for one"
-    assert [permit.lender is not None for permit, _ in entered] == [False, False, True, True]
-    assert (first.in_use, second.in_use) == (1, 1)
-    for permit, token in reversed(entered):
-        permit.release()
+
+    def nested() -> None:
+        first, second = bulkhead_of(**settings), bulkhead_of(**settings)
+        entered = []
+        for bulkhead in (first, second, first, second):
+            permit, token = enter(bulkhead, ALL)
+            entered.append((permit, token))
+            assert permit.bulkhead is bulkhead
+            assert permit.try_acquire(), "one is free, or it stands in for one"
+        assert [permit.lender is not None for permit, _ in entered] == [False, False, True, True]
+        assert (first.in_use, second.in_use) == (1, 1)
+        for permit, token in reversed(entered):
+            permit.release()
+            leave(permit, token)
+            assert permit.outer is None, "what the running code starts now is not inside it"
+        assert first.is_idle
+        assert second.is_idle
+        permit, token = enter(first, ALL)
+        assert permit.outer is None, "nothing is around it any more"
         leave(permit, token)
-        assert permit.outer is None, "what the running code starts now is not inside it"
-    assert first.is_idle
-    assert second.is_idle
-    permit, token = enter(first, ALL)
-    assert permit.outer is None, "nothing is around it any more"
-    leave(permit, token)
+
+    Context().run(nested)  # what an earlier test has left is not around it
 
 
 def test_a_bulkhead_lends_nothing_to_another() -> None:
