@@ -65,7 +65,7 @@ EQUIVALENTS = [
     Equivalent(
         "transports/network/polling.py",
         "_wait",
-        "return any(select.select([sock], [sock] if to_write else [], [], within))",
+        "return any(select.select([sock] if to_read else [], [sock] if to_write else [], [], within))",
         "return None",
         "only Windows executes this line",
     ),
