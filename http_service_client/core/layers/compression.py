@@ -76,7 +76,8 @@ class CompressionLayer:
             return None
         packed = request.copy()
         packed.body = smaller
-        packed.headers.pop("Content-Length", None)  # it is sent last, as of any other body
+        # To set it alone would keep its place, before Content-Encoding.
+        packed.headers.pop("Content-Length", None)
         packed.headers["Content-Encoding"] = self._coding
         packed.headers["Content-Length"] = str(smaller.length)
         return packed
