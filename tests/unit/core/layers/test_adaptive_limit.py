@@ -21,7 +21,9 @@ from http_service_client import (
 )
 from http_service_client.core.effects import Acquire
 from http_service_client.core.layers.adaptive_limit import AdaptiveLimitLayer
+from http_service_client.core.layers.bulkhead import leave
 from http_service_client.core.machines.limits.adaptive_limit import AdaptiveLimit
+from http_service_client.core.machines.limits.bulkhead import BulkheadPermit
 from http_service_client.core.machines.limits.overload import Evidence
 from http_service_client.errors import SentState, TransportError
 from http_service_client.events import RetryStopped, StopReason
@@ -214,7 +216,8 @@ def test_ctrl_c_after_an_attempt_costs_no_permit(
 ) -> None:
     """It is released before the interruption goes on."""
 
-    def interrupted(permit: object, token: object) -> None:
+    def interrupted(permit: BulkheadPermit, token: Any) -> None:
+        leave(permit, token)
         raise KeyboardInterrupt
 
     harness = harness_of(front_end)

@@ -26,7 +26,7 @@ from http_service_client import (
     SentState,
     priority,
 )
-from http_service_client.core.layers.bulkhead import BulkheadLayer, admit
+from http_service_client.core.layers.bulkhead import BulkheadLayer, admit, leave
 from http_service_client.core.machines.limits.bulkhead import Bulkhead, BulkheadPermit
 from http_service_client.events import LimitRefused, LimitWaited, RetryStopped, StopReason
 from http_service_client.policies import BulkheadSettings
@@ -94,6 +94,7 @@ def test_ctrl_c_after_an_attempt_costs_no_permit(
     """It is released before the interruption goes on."""
 
     def interrupted(permit: BulkheadPermit, token: Any) -> None:
+        leave(permit, token)
         raise KeyboardInterrupt
 
     harness = harness_of(front_end)
