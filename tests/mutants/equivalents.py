@@ -1149,4 +1149,11 @@ EQUIVALENTS = [
         'self._is_named = None if settings.hosts is None else host_matcher("hostsXX", settings.hosts)',
         "the name is for the errors of wrong hosts, which were found when the settings were made",
     ),
+    Equivalent(
+        "core/layers/retry.py",
+        "RetryLayer.__call__",
+        "settings is None or (outcome.status_code < 400 and not settings.may_repeat_successes)",
+        "settings is None",
+        "the shorter way for a success that no condition can hold for; the longer one ends alike",
+    ),
 ]
