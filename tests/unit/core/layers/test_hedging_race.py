@@ -189,6 +189,16 @@ def test_an_abandoned_arm_records_nothing_more() -> None:
     assert stage.call.events == [before]
 
 
+@pytest.mark.parametrize("chosen", [True, False, None])
+def test_without_hedging_a_call_has_no_race(chosen: bool | None) -> None:
+    """The call wants none, or its origin has none any more."""
+    stage = Stage()
+    stage.call.options = stage.call.options.but(hedging=chosen)
+    plan: Any = iter(())
+    layer = HedgingLayer(lambda condition: None)
+    assert layer(lambda request, call: plan, stage.call.request, stage.call) is plan
+
+
 @pytest.mark.parametrize("has_won", [True, False])
 def test_the_call_goes_on_with_what_one_arm_has(has_won: bool) -> None:
     """The one that won, or else the first one: its attempt, its request, its host and what interceptors have set on it."""

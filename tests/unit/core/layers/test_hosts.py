@@ -169,9 +169,10 @@ def test_hosts_that_have_all_failed_are_tried_again_after_a_backoff(front_end: F
     assert error.sent_state.value == "never_sent"
 
 
-def test_a_retry_after_of_one_host_does_not_hold_for_another(bench: Bench) -> None:
+@pytest.mark.parametrize("seconds", ["5", "30"], ids=["that a call may wait for", "that is too long"])
+def test_a_retry_after_of_one_host_does_not_hold_for_another(bench: Bench, seconds: str) -> None:
     """The second host is asked at once; the pause holds for all calls to the first one."""
-    bench.down(A, HttpResponse(503, headers={"Retry-After": "30"}))
+    bench.down(A, HttpResponse(503, headers={"Retry-After": seconds}))
     assert bench.request("POST").status_code == 200
     assert bench.request().status_code == 200
     assert bench.hosts == "abb"
