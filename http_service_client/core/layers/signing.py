@@ -7,6 +7,7 @@ learn one for a URL of its choice. Requests of an auth flow's own do not come he
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -32,14 +33,17 @@ __all__ = ["Signer", "SigningLayer"]
 class Signer:
     """A signer's function, and its name for messages.
 
+    is_async: the function is called where its coroutine is awaited. One that was made before might never be, if the call
+        ends first.
     signs_other_origins: it is called for redirects to other origins, too.
     """
 
-    __slots__ = ("function", "name", "signs_other_origins")
+    __slots__ = ("function", "is_async", "name", "signs_other_origins")
 
     def __init__(self, name: str, function: Callable[..., Any], signs_other_origins: bool) -> None:
         self.name = name
         self.function = function
+        self.is_async = inspect.iscoroutinefunction(function)
         self.signs_other_origins = signs_other_origins
 
 
@@ -70,9 +74,12 @@ def _signed_by(signer: Signer, signable: SignableRequest, call: Call) -> Plan[Fa
     expires_at = call.current.expires_at
     left = None if expires_at is None else expires_at - call.clock()
     try:
-        result = signer.function(signable, call)
-        if hasattr(type(result), "__await__"):
-            result = yield from Invoke(lambda: result, timeout=left)
+        if signer.is_async:
+            result = yield from Invoke(signer.function, signable, call, timeout=left)
+        else:
+            result = signer.function(signable, call)
+            if hasattr(type(result), "__await__"):
+                result = yield from Invoke(lambda: result, timeout=left)
     except InvalidRequestError as error:  # of the signable request
         return _failed(InvalidRequestError, f"{signer.name}: {error}")
     if result is TIMED_OUT:

@@ -23,8 +23,11 @@ from http_service_client import (
     SentState,
 )
 from http_service_client.auth import SignableRequest
+from http_service_client.core.effects import Invoke
+from http_service_client.core.layers.signing import Signer as Signing
+from http_service_client.core.layers.signing import SigningLayer
 from kit.fakes import URL, Harness
-from kit.front_ends import FrontEnd
+from kit.front_ends import BlockingFrontEnd, FrontEnd
 
 RETRIES = {"retry_policy_config": RetryPolicy(3, ConstantBackoff(0.1, jitter="none"))}
 
@@ -297,6 +300,21 @@ def test_a_signer_that_refuses_a_request_is_named(front_end: FrontEnd) -> None:
 
     error = Harness(front_end, request_signers=[sign]).error(InvalidRequestError)
     assert str(error).endswith("<locals>.sign: no date")
+
+
+def test_an_async_signer_is_called_where_it_is_awaited() -> None:
+    """A call that ends before leaves no coroutine that nobody awaits."""
+    called: list[bool] = []
+
+    async def sign(request: SignableRequest, context: Any) -> None:
+        called.append(True)
+
+    call = Harness(BlockingFrontEnd()).client._call_builder.build("GET", URL)
+    plan: Any = SigningLayer([Signing("sign", sign, False)])(lambda *_: iter(()), call.request, call)
+    effect = next(plan)
+    assert (type(effect), effect.function) == (Invoke, sign)
+    plan.close()
+    assert called == []
 
 
 def test_a_plain_signer_runs_on_the_thread_of_its_call(front_end: FrontEnd) -> None:
