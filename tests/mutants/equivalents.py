@@ -540,9 +540,9 @@ EQUIVALENTS = [
     ),
     Equivalent(
         "core/checks.py",
-        "did_you_mean",
-        "near = difflib.get_close_matches(str(name), list(known), n=1)",
-        "near = difflib.get_close_matches(str(name), list(known), n=2)",
+        "nearest",
+        "return next(iter(difflib.get_close_matches(str(name), list(known), n=1)), None)",
+        "return next(iter(difflib.get_close_matches(str(name), list(known), n=2)), None)",
         "the best match comes first, however many are asked for",
     ),
     Equivalent(
