@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal
 
 from .. import observability, policies
 from ..core.checks import check_duration, check_flag, check_number, suggests_arguments, suggests_keywords
@@ -36,7 +36,7 @@ from .config.client_config import HttpClientConfig, renamed
 from .listening import Events
 from .reconfiguration import Assembly
 from .results import check_download, finish, open_stream
-from .views import ViewCallBuilder, about_assignment, about_attribute, check_view_options
+from .views import ViewCallBuilder, about_assignment, check_view_options
 from .wiring import cookie_jar
 
 if TYPE_CHECKING:
@@ -894,13 +894,6 @@ class HttpServiceClient(Events):
         if type(self) is HttpServiceClient and name[0] != "_" and (remedy := about_assignment(name)):
             raise AttributeError(f"{name} of an HttpServiceClient cannot be assigned; {remedy}")
         object.__setattr__(self, name, value)
-
-    if not TYPE_CHECKING:  # a type checker must still report unknown attributes
-
-        def __getattr__(self, name: str) -> NoReturn:
-            remedy = about_attribute(name)
-            message = f"{type(self).__name__!r} object has no attribute {name!r}"
-            raise AttributeError(f"{message}; {remedy}" if remedy else message, name=name, obj=self)
 
     def __repr__(self) -> str:
         base = f" {self._call_builder.base_url}" if self._call_builder.base_url else ""

@@ -96,24 +96,6 @@ def check_view_options(options: Mapping[str, Any]) -> None:
             raise TypeError(f"with_options takes no option {name!r}; {remedy}")
 
 
-# Attributes that the clients of other libraries have.
-_OF_OTHERS = {
-    "aclose": "call close_async()",
-    "build_request": "make an HttpRequest, and call send(request)",
-    "trace": 'call request("TRACE", url)',
-    "mount": "an adapter for a session of requests is integrations.ResilientAdapter",
-    "ws_connect": "for a WebSocket use aiohttp, whose handshake integrations.resilience_middleware retries",
-}
-
-
-def about_attribute(name: str) -> str | None:
-    """What to write instead of an attribute that a client does not have; None for one that is of no library."""
-    if name == "_call_builder":
-        return "call super().__init__(…) in a subclass, before anything else"
-    remedy = _OF_OTHERS.get(name) or about_view(name) or _RENAMED.get(name)
-    return remedy or (f"it is in the configuration: client.config.{name}" if name in _OF_CLIENTS else None)
-
-
 def about_assignment(name: str) -> str | None:
     """What to write instead of an assignment to an attribute of a client; None for one that is no setting."""
     if (option := about_view(name)) is not None:

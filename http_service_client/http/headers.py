@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Set
 from enum import Enum
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any
 
 from ..errors import InvalidRequestError
 from .secret_names import SECRET_NAMES, SecretNames
@@ -29,7 +29,6 @@ __all__ = [
 
 # Their values are URLs, which may have a password or a token in them.
 _URL_HEADERS = frozenset({"content-location", "location", "referer", "refresh"})
-_LIKE_GET_ALL = frozenset({"getall", "get_list", "getlist"})  # of aiohttp, httpx and urllib3
 _new = object.__new__
 _WITHOUT_SPACE = re.compile(r'[^\s<>"]+')
 
@@ -67,13 +66,6 @@ class Headers(MutableMapping[str, str]):
             self._fields = {}
             pairs: Any = source.items() if isinstance(source, Mapping) else source
             self._extend(pairs)
-
-    if not TYPE_CHECKING:  # a type checker must still report unknown attributes
-
-        def __getattr__(self, name: str) -> NoReturn:
-            remedy = "; use get_all(name)" if name in _LIKE_GET_ALL else ""
-            message = f"{type(self).__name__!r} object has no attribute {name!r}{remedy}"
-            raise AttributeError(message, name=name, obj=self)
 
     def _extend(self, pairs: Iterable[tuple[str, str]]) -> None:
         fields = self._fields
