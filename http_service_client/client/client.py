@@ -631,7 +631,7 @@ class HttpServiceClient(Events):
         loop = None if asyncio is None else asyncio._get_running_loop()
         if loop is not None and is_running_here(loop):
             message = "a blocking call inside a running event loop stops all of its tasks; use the *_async methods there"
-        elif is_in_trio():
+        elif "trio" in sys.modules and is_in_trio():
             message = (
                 "a blocking call in a task of trio stops all other tasks; "
                 "make it in a thread: await trio.to_thread.run_sync(client.get, url)"

@@ -332,22 +332,6 @@ OF_RESPONSES = {
     " aiter_lines iter_json iter_events",
     "io.BytesIO(content)": "as_file",
 }
-OF_CLIENTS = {
-    "call close_async()": "aclose",
-    "make an HttpRequest, and call send(request)": "build_request",
-    'call request("TRACE", url)': "trace",
-    "an adapter for a session of requests is integrations.ResilientAdapter": "mount",
-    "for a WebSocket use aiohttp, whose handshake integrations.resilience_middleware retries": "ws_connect",
-    "write client.with_options(default_headers=…)": "headers",
-    "write client.with_options(timeout=…)": "timeout base_timeout",
-    "write client.with_options(proxy=…)": "proxies",
-    "write client.with_options(auth=…)": "auth",
-    "write client.with_options(base_url=…)": "base_url",
-    "write client.with_options(allow_redirects=…)": "follow_redirects max_redirects",
-    "pass it with each call": "params",
-    "set ssl_verify in ConnectionPoolConfig, of a client of its own": "verify",
-    "it is in the configuration: client.config.http2": "http2",
-}
 OF_STREAMS = {
     "iter_bytes()": "raw iter_content iter_raw iter_any aiter_bytes",
     "iter_text()": "aiter_text iter_str",
@@ -401,52 +385,6 @@ def test_an_attribute_of_another_library_s_response_names_ours(name: str, remedy
     """In the error of the look-up."""
     with pytest.raises(AttributeError, match=f"has no attribute '{name}'; use {re.escape(remedy)}$"):
         getattr(HttpResponse(200), name)
-
-
-@pytest.mark.parametrize(("name", "remedy"), pairs(OF_CLIENTS))
-def test_an_attribute_of_another_library_s_client_names_ours(name: str, remedy: str) -> None:
-    """In the error of the look-up, for a client, a view and a subclass."""
-
-    class Shop(HttpServiceClient):
-        pass
-
-    with HttpServiceClient() as client, Shop() as shop:
-        for each in (client, client.with_options(name="view"), shop):
-            kind = type(each).__name__
-            with pytest.raises(
-                AttributeError, match=f"^'{kind}' object has no attribute '{name}'; {re.escape(remedy)}$"
-            ):
-                getattr(each, name)
-
-
-def test_a_client_without_its_own_constructor_says_what_is_missing() -> None:
-    """As of a subclass that does not call it."""
-
-    class Shop(HttpServiceClient):
-        def __init__(self) -> None:
-            pass
-
-    with pytest.raises(
-        AttributeError, match=r"call super\(\).__init__\(…\) in a subclass, before anything else$"
-    ):
-        Shop().get(URL)
-
-
-@pytest.mark.parametrize("name", ["getall", "get_list", "getlist"])
-def test_the_values_of_a_header_are_listed_by_get_all(name: str) -> None:
-    """By other names in aiohttp, httpx and urllib3."""
-    with pytest.raises(
-        AttributeError, match=rf"^'Headers' object has no attribute '{name}'; use get_all\(name\)$"
-    ):
-        getattr(HttpResponse(200).headers, name)
-
-
-@pytest.mark.parametrize("owner", [HttpServiceClient, lambda: HttpResponse(200).headers])
-def test_a_name_of_no_library_is_missing_as_ever(owner: Any) -> None:
-    """`hasattr` is false, and copies and pickles find no hooks that are not there."""
-    with pytest.raises(AttributeError, match=r"object has no attribute 'xyzzy'$"):
-        owner().xyzzy  # noqa: B018  # it raises
-    assert not hasattr(owner(), "__xyzzy__")
 
 
 def test_a_method_of_another_library_s_stream_names_ours() -> None:
