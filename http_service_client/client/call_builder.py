@@ -28,12 +28,10 @@ from ..core.origins import parse_key, state_key
 from ..core.timeouts import Timeout
 from ..drivers.call_ids import CALL_IDS
 from ..drivers.imports import import_apart
-from ..drivers.locks import ForkSafeLock
 from ..errors import ClientClosedError, ConfigurationError, InvalidRequestError
 from ..http.cookies.header import cookie_header
 from ..http.header_validation import validate_once
 from ..http.headers import Headers, build_headers
-from ..http.ids import new_id
 from ..http.messages import HttpRequest
 from ..http.preparation import parse_method
 from ..http.urls import is_relative, normalise_url, origin_of, redact_url
@@ -319,8 +317,9 @@ class CallBuilder:
             how = self._how(request, None)
         options, key, name, total_timeout, circuit_breaker, has_budget, idempotent = how
         if self._adds_keys and idempotent is None and not request.is_safe_to_repeat:
-            make = _new_quoted_key if self._config.quote_idempotency_key else new_id
-            request.headers["Idempotency-Key"] = _idempotency_key(request, make)
+            from .idempotency_keys import add_idempotency_key
+
+            add_idempotency_key(request, self._config.quote_idempotency_key)
         state_name = origin_of(request.url)
         if key is None and self._state_key is not None:
             from .state_keys import key_of
@@ -710,25 +709,6 @@ def _about_keyword(name: str) -> str:
     return f"a call takes no keyword {name!r}; {remedy}"
 
 
-def _idempotency_key(request: HttpRequest, make: Callable[[], str]) -> str:
-    """A new key; in a guarded function that is repeated, the key of the same request in the attempt before.
-
-    A streamed body cannot be compared with an earlier one before it is sent, so it gets a new key: under the key of
-    another request, the server would ignore it as a repetition.
-    """
-    scope, content = current_scope(), request.body.content
-    keys = None if scope is None else scope.operation_keys(make, _KEYS_LOCK)
-    if keys is None or content is None:
-        return make()
-    boundary = (request.body.content_type or "").partition("boundary=")[2]
-    if boundary:  # it is random for each request, and not part of the content
-        content = content.replace(boundary.encode(), b"")
-    import hashlib  # in the body of a guarded function only
-
-    digest = hashlib.sha256(content).digest()
-    return keys.key_for((request.method, request.url, digest), request.headers.pairs())
-
-
 def _load_templates() -> None:
     """Import what values in the path of a URL need, before the call begins."""
     from ..http import path_templates  # noqa: F401
@@ -740,16 +720,8 @@ def _load_credentials() -> None:
 
 
 def _load_keys() -> None:
-    """Import what keys of repeated operations are found with, before the first call."""
-    import hashlib  # noqa: F401
-
-
-def _new_quoted_key() -> str:
-    """As an item of a structured field, which the draft standard makes of it (RFC 9651, 3.3.3)."""
-    return f'"{new_id()}"'
-
-
-_KEYS_LOCK = ForkSafeLock()  # shared by all operations: it is held for a few microseconds only
+    """Import what makes idempotency keys, before the first call."""
+    from . import idempotency_keys  # noqa: F401
 
 
 def _refuse_redacted(headers: Headers) -> None:

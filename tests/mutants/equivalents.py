@@ -371,8 +371,8 @@ EQUIVALENTS = [
         "neither leaves a retry",
     ),
     Equivalent(
-        "client/call_builder.py",
-        "_idempotency_key",
+        "client/idempotency_keys.py",
+        "_key_of",
         'content = content.replace(boundary.encode(), b"")',
         'content = content.replace(boundary.encode(), b"XX")',
         "any text in place of the boundary makes equal bodies of equal forms",
