@@ -250,6 +250,30 @@ def test_a_connection_whose_transport_is_closing_gets_no_request() -> None:
     connection._flush()
 
 
+@pytest.mark.parametrize(
+    ("raised", "error"),
+    [
+        (MemoryError(), ConnectionResetError),
+        (BrokenPipeError(), BrokenPipeError),
+        (None, ConnectionResetError),
+    ],
+)
+def test_each_stream_of_a_lost_connection_has_an_error_of_the_network(
+    raised: Exception | None, error: type[Exception]
+) -> None:
+    """What `data_received` raised, such as MemoryError, is not for the callers of the other streams."""
+
+    def nothing(connection: Http2Connection) -> None:
+        """No pool."""
+
+    connection = Http2Connection(None, ParserSettings(), Lifetime(60, 10, None), nothing, nothing)  # type: ignore[arg-type]
+    connection.transport = Mock(is_closing=lambda: True)
+    streams = [Http2Stream(number, "GET", None) for number in (1, 3)]  # type: ignore[arg-type]
+    connection._streams.update({stream.id: stream for stream in streams})
+    connection.connection_lost(raised)
+    assert [type(stream.error) for stream in streams] == [error, error]
+
+
 @pytest.mark.parametrize("leaves_by", ["cancellation", "its time"])
 def test_a_connection_is_made_as_long_as_somebody_waits_for_it(leaves_by: str) -> None:
     """The calls to an origin share it. When the last one leaves, nobody must join it any more."""
