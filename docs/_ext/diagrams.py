@@ -1,6 +1,6 @@
 """Draws the pipeline, the circuit breaker and the rooms of the package from the code when the pages are built.
 
-    {pipeline-diagram}    the layers that `core/pipeline.py` puts around an exchange, in its order,
+    {pipeline-diagram}    the layers that `core/layer_order.py` puts around an exchange, in its order,
                           each with the comment beside it there
     {breaker-diagram}     the transitions that the breaker's own docstring lists, between the
                           states of `CircuitBreakerState`
@@ -32,7 +32,7 @@ from types import ModuleType
 from typing import Any
 
 PACKAGE = "http_service_client"
-PIPELINE = f"{PACKAGE}.core.pipeline"
+PIPELINE = f"{PACKAGE}.core.layer_order"
 ROOMS = Path(__file__).resolve().parents[2] / "tests/architecture/rooms.py"
 
 
@@ -79,7 +79,7 @@ class Transition:
 def pipeline_stages(source: str | None = None) -> list[Stage]:
     """The layers in the order in which a request passes them, the exchange last.
 
-    source: the text of `core/pipeline.py`; None for the package's own.
+    source: the text of `core/layer_order.py`; None for the package's own.
     """
     module = importlib.import_module(PIPELINE)
     source = inspect.getsource(module) if source is None else source

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..core import layers
 from ..core.call import Call, CallOptions
+from ..core.layer_order import call_pipeline, foreign_pipeline
 from ..core.layers.interceptors import Interceptor
 from ..core.origins import OriginRegistry, state_key
-from ..core.pipeline import call_pipeline, foreign_pipeline
 from ..drivers.call_ids import CALL_IDS
 from ..drivers.garbage import collect_garbage
 from ..drivers.imports import import_apart

@@ -60,7 +60,7 @@ State = TypeVar("State")
 
 def _source_of(name: str) -> str | None:
     """The name here of a counter or histogram that Prometheus shows by this one."""
-    from .metric_names import COUNTS  # for an error: most applications have no PrometheusCollector
+    from .prometheus_metrics import COUNTS  # for an error: most applications have no PrometheusCollector
 
     return next((count.source for count in COUNTS if count.name == name.removesuffix("_total")), None)
 

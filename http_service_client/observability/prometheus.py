@@ -17,8 +17,8 @@ from . import samples, series
 from .collector import MetricsCollector
 from .exemplars import span_exemplar
 from .load import OTHER_SERVICES, ClientLoad
-from .metric_names import COUNTS, GAUGES, readings
 from .metrics import HttpMetrics
+from .prometheus_metrics import COUNTS, GAUGES, readings
 from .worker_files import WorkerFiles, is_multiprocess
 
 if TYPE_CHECKING:

@@ -36,8 +36,8 @@ from ..drivers.loggers import branch, write
 from ..errors import ConfigurationError
 from .collector import MetricsCollector
 from .load import OTHER_SERVICES, ClientLoad
-from .metric_names import COUNTS, GAUGES, readings
 from .metrics import HttpMetrics
+from .prometheus_metrics import COUNTS, GAUGES, readings
 from .series import Distribution, Labels, Metric, Number
 
 __all__ = ["WorkerFiles", "is_multiprocess"]

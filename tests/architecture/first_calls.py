@@ -23,7 +23,7 @@ ANY = IMPORT | _names(
         ),
         "client.config": "client_config defaults pool proxies_and_logins resolved sockets tls",
         "core": (
-            "call checks deadline effects layer layers machines nesting open_body origins outcomes pipeline refusals "
+            "call checks deadline effects layer layer_order layers machines nesting open_body origins outcomes refusals "
             "timeouts"
         ),
         "core.layers": (
@@ -44,7 +44,7 @@ ANY = IMPORT | _names(
         "http.content_codings": "codecs decoder libraries",
         "http.cookies": "header",
         "http.fields": "dates keep_alive links meshes retry_after",
-        "http.http1": "buffer errors fast_path faults framing head parser rules",
+        "http.http1": "buffer errors fast_path faults framing head response_parser rules",
         "http.proxies": "settings socks5 urls",
         "observability": "accounts collector metrics recent series telemetry",
         "policies": "listeners logs",
@@ -58,7 +58,7 @@ BLOCKING = ANY | _names(
     {
         "drivers": "blocking",
         "transports": "over_requests",
-        "transports.over_requests": "aborts connection connector errors hook_detection io_timeouts open_body origin_pools pool transport",
+        "transports.over_requests": "aborts connection connector errors exchange_timeouts hook_detection open_body origin_pools pool transport",
     }
 )
 
@@ -67,7 +67,7 @@ ASYNCIO = ANY | _names(
         "drivers": "aio aio_timers",
         "transports": "over_aiohttp",
         "transports.over_aiohttp": (
-            "asyncio_transports connection connector decoding exchange heads hook_detection limits pool sessions transport "
+            "asyncio_transports connection connector decoding exchange exchange_timeouts heads hook_detection pool sessions transport "
             "upload"
         ),
     }

@@ -39,7 +39,7 @@ FLOORS = [
         "core/layers/",  # one concern of a call each, around the exchange
     ],
     [
-        "core/pipeline.py",  # the order of the layers
+        "core/layer_order.py",  # the order of the layers
     ],
     [
         "drivers/",  # wait: run plans on a thread, in a task, or in virtual time

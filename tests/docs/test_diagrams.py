@@ -15,7 +15,7 @@ import pytest
 from architecture.rooms import FLOORS, PUBLIC_MODULES
 from docs.loading import load
 from http_service_client import Cache, CircuitBreakerState, Propagation
-from http_service_client.core import pipeline
+from http_service_client.core import layer_order
 from http_service_client.core.layers.cache import CacheMembership
 from http_service_client.core.layers.signing import Signer
 from http_service_client.core.machines.limits.semaphore import FairSemaphore
@@ -44,8 +44,8 @@ class TestPipeline:
         def record(layers: list[object], handler: object) -> None:
             composed.extend(type(each).__name__ for each in (*layers, handler))
 
-        monkeypatch.setattr(pipeline, "compose", record)
-        pipeline.call_pipeline(
+        monkeypatch.setattr(layer_order, "compose", record)
+        layer_order.call_pipeline(
             origins=OriginRegistry(lambda key: None, nullcontext(), lambda: 0.0),  # type: ignore[arg-type, return-value]
             connections=FairSemaphore(1, lock=nullcontext()),
             interceptors=((), ()),
@@ -89,7 +89,7 @@ class TestPipeline:
 
     def test_a_new_layer_appears_by_itself(self) -> None:
         """One more line in the list is one more frame in the drawing."""
-        source = inspect.getsource(pipeline)
+        source = inspect.getsource(layer_order)
         line = next(line for line in source.splitlines() if "CircuitBreakerLayer()," in line)
         longer = source.replace(line, f"{line}\n            CircuitBreakerLayer(),  # a slot in the bulkhead")
         stages = diagrams.pipeline_stages(longer)
@@ -108,7 +108,7 @@ class TestPipeline:
         self, change: tuple[str, str], message: str
     ) -> None:
         """The error says what is missing; a gap in the drawing would not."""
-        source = re.sub(*change, inspect.getsource(pipeline))
+        source = re.sub(*change, inspect.getsource(layer_order))
         with pytest.raises(diagrams.StaleDiagramError, match=message):
             diagrams.pipeline_stages(source)
 

@@ -11,7 +11,7 @@ import yaml
 from docs.loading import ROOT, load
 from http_service_client import errors
 from http_service_client.events import StopReason
-from http_service_client.observability.metric_names import COUNTS, GAUGES
+from http_service_client.observability.prometheus_metrics import COUNTS, GAUGES
 from kit.sources import CHECKOUT
 
 ALERTS = CHECKOUT / "observability/alerts.yml"

@@ -110,7 +110,7 @@ class TestTheCheckItself:
     @pytest.mark.parametrize(
         ("text", "found"),
         [
-            ("see `http_service_client.core.pipeline`", ["http_service_client.core.pipeline"]),
+            ("see `http_service_client.core.layer_order`", ["http_service_client.core.layer_order"]),
             (
                 "from http_service_client.policies.retry import RetryPolicy",
                 ["http_service_client.policies.retry"],

@@ -84,8 +84,8 @@ EQUIVALENTS = [
         "only called on Python 3.10, whose tests through an https:// proxy notice it",
     ),
     Equivalent(
-        "transports/over_requests/io_timeouts.py",
-        "IoTimeouts.starting",
+        "transports/over_requests/exchange_timeouts.py",
+        "ExchangeTimeouts.starting",
         "if connect_expires_at is None or (expires_at is not None and expires_at < connect_expires_at):",
         "if connect_expires_at is None or (expires_at is not None and expires_at <= connect_expires_at):",
         "of two equal instants either may be taken",
@@ -350,14 +350,14 @@ EQUIVALENTS = [
         "at that instant the time has no moment that could be judged, so there is no verdict either way",
     ),
     Equivalent(
-        "transports/over_requests/io_timeouts.py",
-        "IoTimeouts.for_head",
+        "transports/over_requests/exchange_timeouts.py",
+        "ExchangeTimeouts.for_head",
         "if self.expires_at is not None and self.expires_at < expires_at:",
         "if self.expires_at is not None and self.expires_at <= expires_at:",
         "of two equal instants either may be taken",
     ),
     Equivalent(
-        "transports/over_requests/io_timeouts.py",
+        "transports/over_requests/exchange_timeouts.py",
         "seconds_left",
         "return left if within is None or left < within else within",
         "return left if within is None or left <= within else within",

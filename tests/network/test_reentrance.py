@@ -228,7 +228,7 @@ def test_a_signal_may_interrupt_the_import_of_the_first_call(
 IMPORTS = """
 import asyncio, sys
 from http_service_client import HttpClientConfig, HttpServiceClient, RetryPolicy
-from http_service_client.core.pipeline import CallLayer  # the outermost layer
+from http_service_client.core.layer_order import CallLayer  # the outermost layer
 
 url, kind, folder = sys.argv[1:]
 imported = set()
@@ -335,7 +335,7 @@ from http_service_client import (
     FallbackPolicy, HedgingPolicy, HttpClientConfig, HttpServiceClient
 )
 from http_service_client.auth import Digest
-from http_service_client.core.pipeline import CallLayer  # the outermost layer
+from http_service_client.core.layer_order import CallLayer  # the outermost layer
 from http_service_client.policies import BulkheadSettings, Cache, RateLimitSettings
 
 url, kind = sys.argv[1:]

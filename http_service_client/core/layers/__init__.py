@@ -1,4 +1,4 @@
-"""One concern of a call each: generator functions around a handler. Their order stands in `core.pipeline`.
+"""One concern of a call each: generator functions around a handler. Their order stands in `core.layer_order`.
 
 The layers that not every call has are names of this package, with what makes them.
 """

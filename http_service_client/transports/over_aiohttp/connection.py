@@ -17,7 +17,7 @@ from typing import Any
 from ...core.effects import TIMED_OUT
 from ...http.http1.fast_path import FastHead, read_fast_head
 from ...http.http1.framing import ParserSettings
-from ...http.http1.parser import ResponseParser
+from ...http.http1.response_parser import ResponseParser
 from ...http.redirects import REDIRECT_CODES
 from ..lifetime import Lifetime
 from ..network.polling import readability_check

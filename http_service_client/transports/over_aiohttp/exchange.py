@@ -40,8 +40,8 @@ from .asyncio_transports import end_task
 from .connection import Connection
 from .connector import connect
 from .decoding import decode_into
+from .exchange_timeouts import Limits, shorter
 from .heads import head_bytes, request_bytes
-from .limits import Limits, shorter
 from .pool import Pool
 from .sessions import LoopSessions
 from .upload import Upload, is_short

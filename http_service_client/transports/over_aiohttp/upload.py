@@ -11,7 +11,7 @@ from ..base import MOST_EARLY
 from ..failures import BodySourceError
 from .asyncio_transports import end_task, is_closing
 from .connection import Connection
-from .limits import Limits
+from .exchange_timeouts import Limits
 
 __all__ = ["Upload", "is_short"]
 

@@ -17,13 +17,13 @@ from typing import Any
 from ...http.http1.fast_path import FastHead, read_fast_response
 from ...http.http1.framing import ParserSettings
 from ...http.http1.head import Head
-from ...http.http1.parser import ResponseParser
+from ...http.http1.response_parser import ResponseParser
 from ..base import MOST_EARLY
 from ..lifetime import Lifetime
 from ..network.polling import LONGEST, is_readable, read_waiter, wait_until_usable
 from ..network.tls_sessions import Resumption
 from .aborts import Cut, aborted
-from .io_timeouts import IoTimeouts, seconds_left
+from .exchange_timeouts import ExchangeTimeouts, seconds_left
 
 __all__ = ["Connection", "SelfWaitingConnection", "is_ragged_end", "reset"]
 
@@ -83,7 +83,7 @@ class Connection:
         sock.settimeout(0.0)
         return read_waiter(sock)
 
-    def begin(self, method: str, timeouts: IoTimeouts) -> None:
+    def begin(self, method: str, timeouts: ExchangeTimeouts) -> None:
         """A request with this method is about to be sent, within these limits. Raises ConnectionAbortedError."""
         self._is_busy = True
         if self._is_aborted:
@@ -94,7 +94,7 @@ class Connection:
         self._method = method
         self._has_fed = False  # no bytes of this exchange have gone to the parser
 
-    def set_timeouts(self, timeouts: IoTimeouts) -> None:
+    def set_timeouts(self, timeouts: ExchangeTimeouts) -> None:
         """Use these limits from now on."""
         self._expires_at = timeouts.expires_at
         self._read_within, self._write_within = timeouts.read_within, timeouts.write_within

@@ -20,7 +20,7 @@ from ..network.tls_sessions import Resumption, resumption_for
 from ..network.unix import connect_to_unix
 from .aborts import Cut, aborted
 from .connection import Connection, SelfWaitingConnection
-from .io_timeouts import IoTimeouts, seconds_left
+from .exchange_timeouts import ExchangeTimeouts, seconds_left
 
 if TYPE_CHECKING:
     from ...http.egress import EgressPolicy
@@ -55,7 +55,7 @@ def connect(
     url: Url,
     proxy: Proxy | None,
     settings: TransportSettings,
-    timeouts: IoTimeouts,
+    timeouts: ExchangeTimeouts,
     cut: Cut | None = None,
 ) -> Connection:
     """A connection to the origin, through the proxy if there is one, within the connect timeout.

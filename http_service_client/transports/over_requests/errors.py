@@ -9,7 +9,7 @@ from ...errors import Failure, innermost
 from ...http.http1.errors import NotHttpError
 from ...http.messages import HttpRequest
 from ..failures import Phase, failure_of
-from .io_timeouts import IoTimeouts
+from .exchange_timeouts import ExchangeTimeouts
 
 __all__ = ["failure_from"]
 
@@ -19,7 +19,7 @@ def failure_from(
     error: BaseException,
     request: HttpRequest,
     timeout: Timeout,
-    timeouts: IoTimeouts,
+    timeouts: ExchangeTimeouts,
     proxy: str | None = None,
 ) -> Failure:
     """The failure for an error of a socket, or of what was received."""

@@ -19,7 +19,7 @@ import urllib3
 from ...errors import ConfigurationError
 from ..compatibility import SeamNotice, names_used_by
 from .connection import SelfWaitingConnection, is_ragged_end, reset
-from .io_timeouts import seconds_left
+from .exchange_timeouts import seconds_left
 
 __all__ = ["NESTED_TLS", "NestedConnection", "check_nested_tls", "start_nested_tls"]
 

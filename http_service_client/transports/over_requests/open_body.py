@@ -13,7 +13,7 @@ from ...http.messages import HttpRequest
 from ..failures import Phase, PhaseError
 from .aborts import OpenConnections
 from .errors import failure_from
-from .io_timeouts import IoTimeouts
+from .exchange_timeouts import ExchangeTimeouts
 
 if TYPE_CHECKING:
     from .hooked.exchanges import RequestsResponse
@@ -37,7 +37,7 @@ class PooledBodySource:
     def read(self, timeout: Timeout) -> bytes | Failure:
         started = time.monotonic()
         # Bytes that only frame the body do not count as data: the read timeout bounds the whole read.
-        self._response.set_timeouts(IoTimeouts.starting(timeout.within(timeout.read), started))
+        self._response.set_timeouts(ExchangeTimeouts.starting(timeout.within(timeout.read), started))
         phase, error = Phase.RECEIVE, None
         try:
             return self._response.read(_PIECE)
@@ -46,7 +46,7 @@ class PooledBodySource:
         except (OSError, NotHttpError) as unread:
             error = unread
         try:
-            timeouts = IoTimeouts.starting(timeout, started)
+            timeouts = ExchangeTimeouts.starting(timeout, started)
             failure = failure_from(phase, error, self._request, timeout, timeouts)
             return ended_by_close(failure) if self._opened.is_cut else failure
         finally:

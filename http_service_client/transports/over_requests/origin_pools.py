@@ -14,7 +14,7 @@ from ...http.proxies.urls import HttpProxy, read_proxy
 from ...http.urls import Url, origin_of, split_url
 from ..base import TransportSettings
 from .aborts import OpenConnections
-from .io_timeouts import IoTimeouts
+from .exchange_timeouts import ExchangeTimeouts
 from .pool import Pool, PoolResponse
 
 __all__ = ["Pools", "WireBody", "target_of", "wire_body"]
@@ -47,7 +47,7 @@ class Pools:
         self._sweep_at = _POOLS
 
     def send(
-        self, request: HttpRequest, body: WireBody, timeouts: IoTimeouts, proxy: str | None
+        self, request: HttpRequest, body: WireBody, timeouts: ExchangeTimeouts, proxy: str | None
     ) -> PoolResponse:
         """One exchange, up to the end of the response's head. Raises PhaseError only.
 

@@ -26,7 +26,7 @@ from ..idle import IdleConnections
 from .aborts import Cut, OpenConnections, aborted
 from .connection import Connection
 from .connector import connect
-from .io_timeouts import IoTimeouts
+from .exchange_timeouts import ExchangeTimeouts
 
 __all__ = ["Pool", "PoolResponse"]
 
@@ -60,7 +60,7 @@ class Pool:
         target: str,
         fields: Headers | list[tuple[str, str]],
         body: Any,
-        timeouts: IoTimeouts,
+        timeouts: ExchangeTimeouts,
         is_chunked: bool = False,
         is_last: bool = False,
     ) -> PoolResponse:
@@ -259,7 +259,7 @@ class PoolResponse:
         """Whether nothing but the end of the connection ends the body."""
         return self._connection is not None and self._connection.parser.ends_with_connection
 
-    def set_timeouts(self, timeouts: IoTimeouts) -> None:
+    def set_timeouts(self, timeouts: ExchangeTimeouts) -> None:
         """Use these limits for the next reads."""
         if self._connection is not None:
             self._connection.set_timeouts(timeouts)

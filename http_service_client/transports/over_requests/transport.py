@@ -25,8 +25,8 @@ from ...http.redirects import REDIRECT_CODES, leads_on
 from ..base import REDIRECT_BODY, REDIRECT_WAIT, TransportSettings, smaller
 from ..failures import BodySourceError, Phase, PhaseError, refusal_of, source_failed
 from .errors import failure_from
+from .exchange_timeouts import ExchangeTimeouts
 from .hook_detection import is_hooked
-from .io_timeouts import IoTimeouts
 from .open_body import PooledBodySource
 from .origin_pools import Pools, WireBody, wire_body
 
@@ -82,7 +82,7 @@ class RequestsTransport:
         proxy = self._settings.proxies.proxy_for(request.url)
         if proxy is not None and isinstance(unusable := read_proxy(proxy), Failure):
             return unusable
-        timeouts = IoTimeouts.starting(timeout, started)
+        timeouts = ExchangeTimeouts.starting(timeout, started)
         try:
             body = wire_body(request)
         except HttpClientError as unsendable:
@@ -124,7 +124,7 @@ class RequestsTransport:
             del error  # its traceback holds this frame
 
     def _begin(
-        self, request: HttpRequest, body: WireBody, timeouts: IoTimeouts, proxy: str | None
+        self, request: HttpRequest, body: WireBody, timeouts: ExchangeTimeouts, proxy: str | None
     ) -> Response:
         if not is_hooked():
             return self._pools.send(request, body, timeouts, proxy)
@@ -158,7 +158,7 @@ class RequestsTransport:
             return b""
         now = time.monotonic()
         left = math.inf if timeout.total is None else started + timeout.total - now
-        response.set_timeouts(IoTimeouts.starting(timeout.within(min(REDIRECT_WAIT, left / 2)), now))
+        response.set_timeouts(ExchangeTimeouts.starting(timeout.within(min(REDIRECT_WAIT, left / 2)), now))
         try:
             return self._read(request, response, started, REDIRECT_BODY)
         except (PhaseError, OSError, NotHttpError, ResponseError):

@@ -31,7 +31,7 @@ from http_service_client.http.headers import Headers
 from http_service_client.http.http1.errors import NotHttpError
 from http_service_client.http.http1.fast_path import read_fast_head
 from http_service_client.http.http1.framing import ParserSettings
-from http_service_client.http.http1.parser import ResponseParser
+from http_service_client.http.http1.response_parser import ResponseParser
 from http_service_client.http.media_types import charset_of, parse_content_type
 from http_service_client.http.messages import HttpResponse
 from http_service_client.http.path_templates import is_of_template

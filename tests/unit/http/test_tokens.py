@@ -14,7 +14,7 @@ from http_service_client.http.headers import Headers
 from http_service_client.http.http1.errors import NotHttpError
 from http_service_client.http.http1.fast_path import read_fast_head
 from http_service_client.http.http1.framing import ParserSettings
-from http_service_client.http.http1.parser import ResponseParser
+from http_service_client.http.http1.response_parser import ResponseParser
 from http_service_client.http.preparation import parse_method
 
 # tchar, written from the RFC and not taken from the package.

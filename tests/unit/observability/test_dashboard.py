@@ -21,7 +21,7 @@ from http_service_client import MetricsCollector
 from http_service_client.cli.monitoring import alert_rules
 from http_service_client.observability import PrometheusCollector
 from http_service_client.observability.dashboard import PANELS, dashboard
-from http_service_client.observability.metric_names import COUNTS, GAUGES
+from http_service_client.observability.prometheus_metrics import COUNTS, GAUGES
 
 PROMTOOL = shutil.which("promtool")
 

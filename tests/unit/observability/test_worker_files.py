@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from http_service_client import HttpMetrics, MetricsCollector
-from http_service_client.observability.metric_names import COUNTS
+from http_service_client.observability.prometheus_metrics import COUNTS
 from network.test_processes import CHECKOUT, needs_fork
 
 prometheus_client = pytest.importorskip("prometheus_client")

@@ -13,7 +13,7 @@ from http_service_client import Timeout
 from http_service_client.http.bodies.body import RequestBody, stream_body
 from http_service_client.http.http1.framing import ParserSettings
 from http_service_client.transports.over_aiohttp.connection import Connection
-from http_service_client.transports.over_aiohttp.limits import Limits
+from http_service_client.transports.over_aiohttp.exchange_timeouts import Limits
 from http_service_client.transports.over_aiohttp.upload import Upload
 from kit.front_ends import run_task
 

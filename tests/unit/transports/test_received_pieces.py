@@ -10,10 +10,10 @@ import pytest
 
 from http_service_client import Timeout
 from http_service_client.http.http1.framing import ParserSettings
-from http_service_client.http.http1.parser import ResponseParser
+from http_service_client.http.http1.response_parser import ResponseParser
 from http_service_client.transports.over_requests import connection
 from http_service_client.transports.over_requests.connection import Connection, SelfWaitingConnection
-from http_service_client.transports.over_requests.io_timeouts import IoTimeouts
+from http_service_client.transports.over_requests.exchange_timeouts import ExchangeTimeouts
 
 KIB = 1024
 RECORD = 16 * KIB
@@ -80,7 +80,7 @@ def test_a_reader_that_prefers_long_pieces_gets_them_in_this_exchange_alone(
     opened = in_a_body(Wire(*[2 * KIB * KIB] * 8))
     opened.prefer_long_pieces()
     assert [len(opened.receive()) // KIB for _ in range(4)] == [64, 256, 1024, 1024]
-    opened.begin("GET", IoTimeouts.starting(Timeout(), 0.0))
+    opened.begin("GET", ExchangeTimeouts.starting(Timeout(), 0.0))
     assert [len(opened.receive()) // KIB for _ in range(3)] == [1024, 256, 256]
 
 

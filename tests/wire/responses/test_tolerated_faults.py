@@ -10,7 +10,7 @@ import pytest
 from http_service_client import ProtocolError
 from http_service_client.http.http1.errors import NotHttpError
 from http_service_client.http.http1.framing import ParserSettings
-from http_service_client.http.http1.parser import ResponseParser
+from http_service_client.http.http1.response_parser import ResponseParser
 from http_service_client.http.http1.rules import RULES, TOLERABLE
 from http_service_client.testing.server import LoopbackServer, raw
 from kit.front_ends import FRONT_ENDS, FrontEnd

@@ -11,7 +11,7 @@ from ....core.timeouts import Timeout
 from ....errors import Failure
 from ....http.messages import HttpRequest
 from ...failures import Phase, failure_of
-from ..limits import shorter
+from ..exchange_timeouts import shorter
 from ..sessions import LoopSessions
 from .errors import ERRORS, translate_error
 from .mocks import BufferedResponse

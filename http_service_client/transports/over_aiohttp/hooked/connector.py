@@ -23,7 +23,7 @@ from ....http.http1.errors import NotHttpError
 from ....http.http1.fast_path import FastHead
 from ....http.http1.framing import ParserSettings
 from ....http.http1.head import Head
-from ....http.http1.parser import ResponseParser
+from ....http.http1.response_parser import ResponseParser
 from ....http.http1.rules import Rule
 from ....http.proxies.urls import SocksProxy
 from ...base import TransportSettings

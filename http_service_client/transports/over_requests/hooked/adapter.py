@@ -22,8 +22,8 @@ from ....http.messages import HttpRequest
 from ....http.preparation import METHODS_WITHOUT_CONTENT
 from ....http.urls import Url, split_url
 from ...base import TransportSettings
+from ..exchange_timeouts import ExchangeTimeouts
 from ..hook_detection import is_recorded, own_classes
-from ..io_timeouts import IoTimeouts
 from ..origin_pools import Pools, WireBody, target_of
 from ..pool import Pool
 from .compatibility import is_adapter_replaced, past_our_pools
@@ -63,7 +63,7 @@ def prepare(request: HttpRequest, body: WireBody) -> requests.PreparedRequest:
 class CarriedTimeouts(Urllib3Timeout):
     """The limits of an exchange, on their way through requests. It lets urllib3's class through unchanged."""
 
-    def __init__(self, limits: IoTimeouts) -> None:
+    def __init__(self, limits: ExchangeTimeouts) -> None:
         super().__init__()
         self.limits = limits
 

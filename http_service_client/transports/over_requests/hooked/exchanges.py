@@ -20,7 +20,7 @@ from ....http.messages import HttpRequest
 from ....http.urls import split_url
 from ...base import TransportSettings
 from ...failures import Phase, PhaseError
-from ..io_timeouts import IoTimeouts
+from ..exchange_timeouts import ExchangeTimeouts
 from ..origin_pools import Pools, WireBody
 from .adapter import CarriedTimeouts, PlainSession, PooledAdapter, prepare
 from .compatibility import ADAPTER
@@ -44,7 +44,7 @@ class RequestsExchanges:
             self._session.mount(scheme, adapter)
 
     def send(
-        self, request: HttpRequest, body: WireBody, timeouts: IoTimeouts, proxy: str | None
+        self, request: HttpRequest, body: WireBody, timeouts: ExchangeTimeouts, proxy: str | None
     ) -> RequestsResponse:
         """As `Pools.send`."""
         error: BaseException
@@ -119,7 +119,7 @@ class RequestsResponse:
         """Whether nothing but the end of the connection ends the body."""
         return self._ours is not None and self._ours.own.ends_with_connection
 
-    def set_timeouts(self, timeouts: IoTimeouts) -> None:
+    def set_timeouts(self, timeouts: ExchangeTimeouts) -> None:
         """Use these limits for the next reads; a mock has none."""
         if self._ours is not None:
             self._ours.own.set_timeouts(timeouts)

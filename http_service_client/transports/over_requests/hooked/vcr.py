@@ -14,8 +14,8 @@ from urllib3 import PoolManager
 from urllib3.util import Timeout
 
 from ....http.content_codings.decoder import is_encoded
+from ..exchange_timeouts import ExchangeTimeouts
 from ..hook_detection import is_recorded
-from ..io_timeouts import IoTimeouts
 from .compatibility import past_our_pools
 
 __all__ = ["RecordedPool", "RecordingPools"]
@@ -53,7 +53,7 @@ class RecordedPool:
         return response
 
 
-def _for_urllib3(timeouts: IoTimeouts) -> Timeout:
+def _for_urllib3(timeouts: ExchangeTimeouts) -> Timeout:
     reads = [bound for bound in (_left(timeouts.expires_at), timeouts.read_within) if bound is not None]
     return Timeout(connect=_left(timeouts.connect_expires_at), read=min(reads, default=None))
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from http_service_client.http.http1.fast_path import FastHead, read_fast_head, read_fast_response
 from http_service_client.http.http1.framing import ParserSettings
 from http_service_client.http.http1.head import Head
-from http_service_client.http.http1.parser import ResponseParser
+from http_service_client.http.http1.response_parser import ResponseParser
 from wire.responses.test_random_responses import RESPONSES, mutated
 
 LIMITS = ParserSettings()

@@ -17,7 +17,7 @@ from http_service_client.http.http1.faults import (
     fault_in_field,
     fault_in_status_line,
 )
-from http_service_client.http.http1.parser import ResponseParser
+from http_service_client.http.http1.response_parser import ResponseParser
 from http_service_client.http.http1.rules import RULES, TOLERABLE
 from http_service_client.http.request import HttpRequest
 from http_service_client.transports.failures import Phase, failure_of

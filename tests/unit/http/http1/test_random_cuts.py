@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from http_service_client.http.http1.errors import NotHttpError
 from http_service_client.http.http1.framing import ParserSettings
-from http_service_client.http.http1.parser import ResponseParser
+from http_service_client.http.http1.response_parser import ResponseParser
 from http_service_client.http.http1.rules import TOLERABLE
 from wire.responses.test_random_responses import RESPONSES, mutated
 from wire.responses.test_tolerated_faults import REFUSED, TOLERATED

@@ -1,4 +1,4 @@
-"""The limits of one blocking exchange, as instants and as seconds that a wait may take."""
+"""The time that the waits of one blocking exchange may take: its limits as instants, and as the seconds of a wait."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import time
 
 from ...core.timeouts import Timeout
 
-__all__ = ["IoTimeouts", "seconds_left"]
+__all__ = ["ExchangeTimeouts", "seconds_left"]
 
 
-class IoTimeouts:
+class ExchangeTimeouts:
     """The limits of one exchange.
 
     expires_at: the instant by which the exchange must be over, or None.
@@ -36,7 +36,7 @@ class IoTimeouts:
         self.sent_at: float | None = None
 
     @classmethod
-    def starting(cls, timeout: Timeout, started: float) -> IoTimeouts:
+    def starting(cls, timeout: Timeout, started: float) -> ExchangeTimeouts:
         """The limits of an exchange that began at the instant `started`."""
         expires_at = None if timeout.total is None else started + timeout.total
         connect_expires_at = None if timeout.connect is None else started + timeout.connect
@@ -47,7 +47,7 @@ class IoTimeouts:
             timeouts.phases = timeout
         return timeouts
 
-    def for_head(self, phases: Timeout) -> IoTimeouts:
+    def for_head(self, phases: Timeout) -> ExchangeTimeouts:
         """The limits of the wait for the head of the response: the request was sent just now."""
         self.sent_at = time.monotonic()
         if phases.first_byte is None:
@@ -55,11 +55,11 @@ class IoTimeouts:
         expires_at = self.sent_at + phases.first_byte
         if self.expires_at is not None and self.expires_at < expires_at:
             expires_at = self.expires_at
-        return IoTimeouts(expires_at, None, None, None)
+        return ExchangeTimeouts(expires_at, None, None, None)
 
-    def for_body(self, phases: Timeout) -> IoTimeouts:
+    def for_body(self, phases: Timeout) -> ExchangeTimeouts:
         """The limits of the body, whose head has arrived."""
-        return IoTimeouts(self.expires_at, None, phases.in_body().read, None)
+        return ExchangeTimeouts(self.expires_at, None, phases.in_body().read, None)
 
 
 def seconds_left(expires_at: float | None, within: float | None = None) -> float | None:

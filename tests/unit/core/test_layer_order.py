@@ -23,7 +23,7 @@ from http_service_client import (
     UnsafeRedirectError,
     deadline,
 )
-from http_service_client.core import pipeline
+from http_service_client.core import layer_order
 from http_service_client.core.effects import Acquire, Effect, Invoke, Send, Sleep
 from http_service_client.core.layer import compose
 from http_service_client.core.layers.whole_call import CallLayer
@@ -59,7 +59,7 @@ def test_the_first_layer_is_the_outermost() -> None:
 
 def test_the_layers_of_a_call_are_in_the_documented_order() -> None:
     """The documentation draws this order, and the tests below depend on it."""
-    source = inspect.getsource(pipeline.call_pipeline)
+    source = inspect.getsource(layer_order.call_pipeline)
     names = [
         "CallLayer",
         "RetryLayer",

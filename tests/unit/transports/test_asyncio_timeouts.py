@@ -11,7 +11,7 @@ import pytest
 from http_service_client import Timeout
 from http_service_client.core.effects import TIMED_OUT
 from http_service_client.core.timeouts import TIMER_SLACK
-from http_service_client.transports.over_aiohttp.limits import Limits, shorter
+from http_service_client.transports.over_aiohttp.exchange_timeouts import Limits, shorter
 from kit.front_ends import run_task
 
 

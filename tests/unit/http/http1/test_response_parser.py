@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from http_service_client.http.http1.errors import CutShortError, NotHttpError
 from http_service_client.http.http1.framing import ParserSettings
 from http_service_client.http.http1.head import request_head
-from http_service_client.http.http1.parser import ResponseParser
+from http_service_client.http.http1.response_parser import ResponseParser
 from http_service_client.http.http1.rules import RULES
 from network.test_responses import CUT, READ, REFUSED
 

@@ -15,10 +15,10 @@ import pytest
 from http_service_client import AttemptTimeoutError, HttpRequest, ReadTimeoutError, Timeout
 from http_service_client.http.http1.framing import ParserSettings
 from http_service_client.transports.failures import Phase, PhaseError
-from http_service_client.transports.over_requests import connection, errors, io_timeouts, pool
+from http_service_client.transports.over_requests import connection, errors, exchange_timeouts, pool
 from http_service_client.transports.over_requests.aborts import OpenConnections
 from http_service_client.transports.over_requests.connection import Connection, SelfWaitingConnection
-from http_service_client.transports.over_requests.io_timeouts import IoTimeouts, seconds_left
+from http_service_client.transports.over_requests.exchange_timeouts import ExchangeTimeouts, seconds_left
 from kit.fakes import URL
 
 
@@ -26,12 +26,12 @@ from kit.fakes import URL
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """An instant that a test sets."""
     made = SimpleNamespace(now=100.0)
-    for module in (connection, io_timeouts):
+    for module in (connection, exchange_timeouts):
         monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: made.now))
     return made
 
 
-def limits(timeouts: IoTimeouts) -> tuple[float | None, ...]:
+def limits(timeouts: ExchangeTimeouts) -> tuple[float | None, ...]:
     return (
         timeouts.expires_at,
         timeouts.connect_expires_at,
@@ -53,7 +53,7 @@ def limits(timeouts: IoTimeouts) -> tuple[float | None, ...]:
 )
 def test_an_exchange_has_its_limits_from_its_beginning(timeout: Timeout, expected: tuple[Any, ...]) -> None:
     """The connection must be there by the earlier of its own limit and that of the whole."""
-    timeouts = IoTimeouts.starting(timeout, 100.0)
+    timeouts = ExchangeTimeouts.starting(timeout, 100.0)
     assert limits(timeouts) == expected
     assert (timeouts.phases, timeouts.sent_at) == (None, None)
 
@@ -71,7 +71,7 @@ def test_head_and_body_may_have_limits_of_their_own(
     clock: Any, timeout: Timeout, head: tuple[Any, ...], body: tuple[Any, ...]
 ) -> None:
     """That of the head begins when the request was sent."""
-    timeouts = IoTimeouts.starting(timeout, 100.0)
+    timeouts = ExchangeTimeouts.starting(timeout, 100.0)
     assert timeouts.phases is timeout
     clock.now = 101.0
     assert limits(timeouts.for_head(timeout)) == head
@@ -166,7 +166,7 @@ def test_no_operation_waits_beyond_what_is_left(clock: Any, waits: Waits) -> Non
     assert opened.receive() == b"x"
     clock.now = 104.0
     assert opened.receive() == b"y"
-    opened.set_timeouts(IoTimeouts(120.0, None, 3.0, 4.0))
+    opened.set_timeouts(ExchangeTimeouts(120.0, None, 3.0, 4.0))
     assert opened.receive() == b"z"
     assert waits.to_read == [10_000.0, 6_000.0, 3_000.0]
     assert (waits.usable, sock.timeouts) == ([], [0.0])
@@ -199,7 +199,7 @@ def test_a_record_of_tls_itself_does_not_begin_the_wait_again(
     """A server that sends such records now and then is cut on time. TLS may have to write in order to read."""
     sock = Socket(ssl.SSLWantReadError(), ssl.SSLWantReadError(), ssl.SSLWantWriteError(), b"x")
     opened = connected(sock, 200.0)
-    opened.set_timeouts(IoTimeouts(200.0, None, 5.0, None))
+    opened.set_timeouts(ExchangeTimeouts(200.0, None, 5.0, None))
     usable = waits._wait_until_usable
 
     def pass_time(*given: Any, **options: Any) -> None:
@@ -335,7 +335,7 @@ def test_an_upload_waits_for_a_socket_that_takes_nothing(clock: Any, waits: Wait
 
     sock = Stalling(takes=2)
     opened = connected(sock, 110.0)
-    opened.set_timeouts(IoTimeouts(110.0, None, None, 4.0))
+    opened.set_timeouts(ExchangeTimeouts(110.0, None, None, 4.0))
     assert opened.send(b"abc")
     assert waits.usable == [(4.0, True), (4.0, True), (4.0, False)]
     assert sock.sent == [b"ab", b"c"]
@@ -346,14 +346,14 @@ def test_a_response_that_arrives_whole_needs_no_parser(waits: Waits) -> None:
     whole = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
     opened = connected(Socket(whole, whole[:-1], whole[-1:]))
     for content in (b"hi", None):
-        opened.begin("GET", IoTimeouts(None, None, None, None))
+        opened.begin("GET", ExchangeTimeouts(None, None, None, None))
         head, found = opened.read_response()
         assert (head.status, found) == (200, content)
         assert (opened.parser.head is head) is (content is None)
     assert opened.read_body() == b"h"
     assert opened.read_body() == b"i"
     early = connected(Socket(whole))
-    early.begin("POST", IoTimeouts(None, None, None, None))
+    early.begin("POST", ExchangeTimeouts(None, None, None, None))
     waits.readable = [True]
     assert not early.send_all([b"body"])
     head, found = early.read_response()
@@ -461,7 +461,7 @@ def test_a_timer_may_end_a_tick_before_its_instant(
     """That is the end of the whole exchange then, and not of a read. An exchange without a limit has no such end."""
     monkeypatch.setattr(errors, "time", SimpleNamespace(monotonic=lambda: now))
     timeout = Timeout(total=total, read=5.0)
-    timeouts = IoTimeouts.starting(timeout, 100.0)
+    timeouts = ExchangeTimeouts.starting(timeout, 100.0)
     failure = errors.failure_from(Phase.RECEIVE, TimeoutError(), HttpRequest("GET", URL), timeout, timeouts)
     assert failure.error_type is error
 
@@ -478,7 +478,7 @@ def test_a_socket_that_waits_itself_is_not_asked_for_more_than_has_arrived(clock
     body = b"x" * 10_000
     sock = Socket(b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n", body)
     opened = SelfWaitingConnection(sock, None, ParserSettings())
-    opened.begin("GET", IoTimeouts(None, None, 5.0, None))
+    opened.begin("GET", ExchangeTimeouts(None, None, 5.0, None))
     assert opened.send(b"GET")
     opened.read_response()
     assert opened.read_body() == body
@@ -491,7 +491,7 @@ def test_a_socket_in_use_is_closed_by_the_thread_that_uses_it(reads_body: bool) 
     ours, theirs = socket.socketpair()
     with ours, theirs:
         opened = connected(ours)
-        opened.begin("GET", IoTimeouts(None, None, None, None))
+        opened.begin("GET", ExchangeTimeouts(None, None, None, None))
         if reads_body:
             theirs.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
             opened.read_response()
@@ -519,4 +519,4 @@ def test_a_socket_that_no_thread_uses_is_closed_at_once() -> None:
         opened.abort()
         assert ours.fileno() == -1
         with pytest.raises(ConnectionAbortedError):
-            opened.begin("GET", IoTimeouts(None, None, None, None))
+            opened.begin("GET", ExchangeTimeouts(None, None, None, None))
