@@ -25,7 +25,7 @@ from ..network.tls_sessions import Resumption
 from .aborts import Cut, aborted
 from .exchange_timeouts import ExchangeTimeouts, seconds_left
 
-__all__ = ["Connection", "SelfWaitingConnection", "is_ragged_end", "reset"]
+__all__ = ["Connection", "SelfWaitingConnection", "is_closed_by_peer", "is_ragged_end", "reset"]
 
 _PIECE = 64 * 1024  # bytes requested from the kernel at a time
 # The same while so many do arrive. A long body then takes a third less CPU, for fewer system calls here and where it is
@@ -339,6 +339,17 @@ class Connection:
 def is_ragged_end(error: ssl.SSLEOFError) -> bool:
     """Whether this is an end without close_notify, which many servers omit. OpenSSL 3 has the same error for a reset."""
     return error.reason == "UNEXPECTED_EOF_WHILE_READING"
+
+
+def is_closed_by_peer(error: OSError) -> bool:
+    """Whether a write has failed since the peer had closed the connection. What the peer sent before can still be read.
+
+    OpenSSL hides the system's error in most versions of Python. macOS has EPROTOTYPE where the peer closes meanwhile.
+    """
+    return (
+        isinstance(error, (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError))
+        or error.errno == errno.EPROTOTYPE
+    )
 
 
 def reset() -> ConnectionResetError:

@@ -24,7 +24,7 @@ from ..base import TransportSettings
 from ..failures import BodySourceError, Phase, PhaseError, ProxyRefusedError
 from ..idle import IdleConnections
 from .aborts import Cut, OpenConnections, aborted
-from .connection import Connection
+from .connection import Connection, is_closed_by_peer
 from .connector import connect
 from .exchange_timeouts import ExchangeTimeouts
 
@@ -194,7 +194,9 @@ def _send(connection: Connection, head: bytes, body: Any, is_chunked: bool) -> b
         return connection.send(head) and connection.send_all(
             _framed([body] if isinstance(body, bytes) else body, is_chunked)
         )
-    except (BrokenPipeError, ConnectionResetError):
+    except OSError as error:
+        if not is_closed_by_peer(error):
+            raise
         return False  # the server may have responded before it closed, and the response says why
 
 
