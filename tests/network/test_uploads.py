@@ -10,13 +10,13 @@ import ssl
 import struct
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from http_service_client import Timeout
+from http_service_client import HttpClientConfig, HttpServiceClient, Timeout
 from http_service_client.testing.server import LoopbackServer, respond
 from http_service_client.transports.over_aiohttp import connector as over_aiohttp_connector
 from http_service_client.transports.over_requests import connector as over_requests_connector
@@ -281,23 +281,58 @@ def test_an_early_response_is_not_kept_without_limit(front_end: FrontEnd) -> Non
     assert sent[0] < 50_000_000
 
 
-def test_a_response_is_read_though_the_server_closed_at_once(front_end: FrontEnd) -> None:
-    """With unread bytes of the upload: its reset ends our next write, and what it had sent before is still there."""
+def refusing(accepted: Any, closed: threading.Event) -> None:
+    """Refuse an upload and close at once, with unread bytes of it: that resets the connection."""
+    # Or the system would keep the response back until the session tickets of TLS are acknowledged, and drop it at the reset.
+    accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    received = b""
+    while b"\r\n\r\n" not in received:
+        received += accepted.recv(1000)
+    accepted.sendall(REFUSAL)
+    accepted.close()
+    closed.set()
 
-    def serve(accepted: socket.socket, is_over: threading.Event) -> None:
-        received = b""
-        while b"\r\n\r\n" not in received:
-            received += accepted.recv(65536)
-        accepted.sendall(REFUSAL)
-        accepted.close()
 
-    with served(serve) as address:
-        client = front_end.client(enable_retry_policy=False, enable_circuit_breaker=False)
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+def test_a_response_is_read_though_the_server_closed_at_once(
+    front_end: FrontEnd, certificates: Any, secure: bool
+) -> None:
+    """Its reset ends our next write, and what it had sent before is still there."""
+    context = certificates.server_context() if secure else None
+    with served(lambda accepted, is_over: refusing(accepted, threading.Event()), context) as address:
+        client = front_end.client(
+            enable_retry_policy=False, enable_circuit_breaker=False, connection_pool=certificates.pool()
+        )
         for _ in range(10):
             response = front_end.request(
-                client, "POST", f"http://{address}/", data=b"x" * 20_000_000, timeout=20
+                client, "POST", f"http{'s' * secure}://{address}/", data=b"x" * 20_000_000, timeout=20
             )
             assert (response.status_code, response.text) == (413, "too much")
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+def test_a_response_is_read_after_a_write_that_failed(certificates: Any, secure: bool, loop: str) -> None:
+    """The loop does not run between the end of the server and our write: so it has read nothing of the response."""
+    new_loop = asyncio.new_event_loop if loop == "asyncio" else pytest.importorskip(loop).new_event_loop
+    closed = threading.Event()
+
+    def source() -> Iterator[bytes]:
+        yield bytes(100_000)
+        assert closed.wait(10)
+        yield bytes(1_000_000)
+
+    async def upload(url: str) -> None:
+        async with HttpServiceClient(HttpClientConfig(connection_pool=certificates.pool())) as client:
+            response = await client.post_async(url, data=source(), timeout=20)
+            assert (response.status_code, response.text) == (413, "too much")
+
+    context = certificates.server_context() if secure else None
+    with (
+        served(lambda accepted, is_over: refusing(accepted, closed), context, takes=400_000) as address,
+        closing(new_loop()) as running,
+    ):
+        running.run_until_complete(upload(f"http{'s' * secure}://{address}/"))
 
 
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])

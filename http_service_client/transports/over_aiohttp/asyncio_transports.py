@@ -10,10 +10,13 @@ among what the one above refers to. On a loop where neither is found, the write 
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
+import os
+import socket
 import weakref
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +35,7 @@ __all__ = [
     "end_task",
     "idle_closer",
     "is_closing",
+    "keep_last_bytes",
     "last_bytes",
     "most_awaited",
     "read_at_most",
@@ -104,16 +108,82 @@ def close_socket(transport: Any) -> None:
 def last_bytes(transport: Any) -> bytes:
     """What has arrived on a connection that a write has ended, and that asyncio closes without reading it.
 
-    A server that refuses an upload may send its response, and close at once. asyncio's own transports without TLS have
-    their socket until `connection_lost` is over; of others there is nothing.
+    A server that refuses an upload may send its response, and close at once. A transport without TLS has its socket until
+    `connection_lost` is over. For one with TLS, see `keep_last_bytes`.
     """
-    sock = getattr(transport, "_sock", None)
     pieces: list[bytes] = []
-    if sock is not None:
-        with suppress(OSError):
-            while len(pieces) < _MOST_PIECES and (piece := sock.recv(_PIECE)):
-                pieces.append(piece)
+    with suppress(OSError), _socket_of(transport) as sock:
+        while len(pieces) < _MOST_PIECES and (piece := sock.recv(_PIECE)):
+            pieces.append(piece)
     return b"".join(pieces)
+
+
+@contextmanager
+def _socket_of(transport: Any) -> Iterator[socket.socket]:
+    """The socket of a transport without TLS, which the loop has not closed. Raises OSError if there is none."""
+    sock = transport.get_extra_info("socket")
+    number = -1 if sock is None else sock.fileno()
+    if number < 0:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+    borrowed = socket.socket(fileno=number)
+    try:
+        borrowed.settimeout(0.0)  # it has the default of all new sockets
+        yield borrowed
+    finally:
+        borrowed.detach()
+
+
+def keep_last_bytes(transport: Any) -> None:
+    """Have TLS decrypt what has arrived on a connection that a write has ended, as `last_bytes`.
+
+    Once the loss is reported above TLS, the socket has been closed.
+    """
+    raw = _raw_transport(transport)
+    if raw is None or raw is transport:
+        return
+    tls = raw.get_protocol()
+    if not isinstance(tls, _LastReader):
+        raw.set_protocol((_BufferedReader if hasattr(tls, "get_buffer") else _PlainReader)(raw, tls))
+
+
+class _LastReader:
+    """Between TLS and the transport below it: passes everything on, and reads the socket once more at its end."""
+
+    _passed_on: tuple[str, ...] = ("eof_received", "pause_writing", "resume_writing")
+
+    def __init__(self, raw: Any, tls: Any) -> None:
+        self._raw, self._tls = raw, tls
+        for name in self._passed_on:
+            setattr(self, name, getattr(tls, name))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if isinstance(exc, OSError) and (data := last_bytes(self._raw)):
+            self._read(data)
+        self._tls.connection_lost(exc)
+
+    def _read(self, data: bytes) -> None:
+        self._tls.data_received(data)
+
+
+class _PlainReader(_LastReader, asyncio.Protocol):
+    """For asyncio's own TLS on Python 3.10."""
+
+    _passed_on = (*_LastReader._passed_on, "data_received")
+
+
+class _BufferedReader(_LastReader, asyncio.BufferedProtocol):
+    """For TLS with a buffer that the transport fills: asyncio's own from Python 3.11 on, and uvloop's."""
+
+    _passed_on = (*_LastReader._passed_on, "get_buffer", "buffer_updated")
+
+    def _read(self, data: bytes) -> None:
+        left = memoryview(data)
+        while left:
+            buffer = memoryview(self._tls.get_buffer(len(left)))
+            size = min(len(buffer), len(left))
+            buffer[:size] = left[:size]
+            self._tls.buffer_updated(size)
+            left = left[size:]
 
 
 def read_at_most(transport: Any, size: int) -> None:

@@ -9,7 +9,7 @@ from io import BytesIO
 from ...http.bodies.encoding import RequestBody
 from ..base import MOST_EARLY
 from ..failures import BodySourceError
-from .asyncio_transports import end_task, is_closing
+from .asyncio_transports import end_task, is_closing, keep_last_bytes
 from .connection import Connection
 from .exchange_timeouts import Limits
 
@@ -40,6 +40,7 @@ class Upload:
 
         Raises BodySourceError, NotHttpError; TimeoutError where nothing is accepted for too long.
         """
+        keep_last_bytes(self._connection.transport)
         if body.content is not None:
             return await self._write(body.content, is_chunked)
         if body.is_async:

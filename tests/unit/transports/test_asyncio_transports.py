@@ -6,6 +6,8 @@ import asyncio
 import gc
 import socket
 import threading
+from collections.abc import Iterator
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +19,7 @@ from http_service_client.transports.over_aiohttp.asyncio_transports import (
     close_socket,
     end_task,
     idle_closer,
+    keep_last_bytes,
     last_bytes,
     write_buffer_size,
 )
@@ -83,25 +86,121 @@ def test_a_socket_is_closed_without_its_loop(is_secure: bool) -> None:
     close_socket(None)
 
 
+def with_socket(sock: Any) -> Any:
+    """A transport without TLS, with this socket."""
+    return plain(get_extra_info={"socket": sock}.get)
+
+
+@pytest.fixture
+def sockets_that_wait() -> Iterator[None]:
+    """The program has set a timeout for all new sockets."""
+    socket.setdefaulttimeout(60.0)
+    yield
+    socket.setdefaulttimeout(None)
+
+
+@pytest.mark.usefixtures("sockets_that_wait")
 def test_the_last_bytes_are_those_in_the_socket() -> None:
-    """Of another kind of transport, and of a socket that has failed, there are none."""
+    """Of a transport without a socket, and of a socket that is closed, there are none. Nothing is waited for."""
     ours, peer = socket.socketpair()
     with ours, peer:
         ours.setblocking(False)
         peer.sendall(b"x" * 4_000)
-        assert last_bytes(plain(_sock=ours)) == b"x" * 4_000
-        assert last_bytes(plain(_sock=ours)) == b""
+        assert last_bytes(with_socket(ours)) == b"x" * 4_000
+        assert last_bytes(with_socket(ours)) == b""
         peer.sendall(b"more")
         peer.close()
-        assert last_bytes(plain(_sock=ours)) == b"more"
-    assert last_bytes(plain(_sock=ours)) == b""
-    assert last_bytes(plain()) == b""
+        assert last_bytes(with_socket(ours)) == b"more"
+        assert ours.fileno() >= 0
+    assert last_bytes(with_socket(ours)) == b""
+    assert last_bytes(with_socket(None)) == b""
 
 
 def test_the_last_bytes_have_a_limit() -> None:
-    """A server that sends without end does not hold up the loop."""
-    endless = SimpleNamespace(recv=lambda size: b"x" * size)
-    assert len(last_bytes(plain(_sock=endless))) == 8 * 64 * 1024
+    """A server that has sent very much does not hold up the loop."""
+    ours, peer = socket.socketpair()
+    with ours, peer:
+        peer.setblocking(False)
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2_000_000)
+        sent = 0
+        with suppress(BlockingIOError):
+            while sent < 1_000_000:
+                sent += peer.send(bytes(100_000))
+        assert len(last_bytes(with_socket(ours))) == min(sent, 8 * 64 * 1024)
+
+
+class Tls:
+    """The protocol of TLS, with what has arrived for it, and the error of its end."""
+
+    def __init__(self) -> None:
+        self.read = b""
+        self.ends_with: list[Any] = []
+        self.calls: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in ("eof_received", "pause_writing", "resume_writing"):
+            raise AttributeError(name)
+        return lambda: self.calls.append(name)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.ends_with.append(error)
+
+
+class PlainTls(Tls):
+    """That of asyncio on Python 3.10."""
+
+    def data_received(self, data: bytes) -> None:
+        self.read += data
+
+
+class BufferedTls(Tls):
+    """That of asyncio since, and of uvloop: its buffer is short here."""
+
+    def get_buffer(self, size: int) -> bytearray:
+        self.buffer = bytearray(3)
+        return self.buffer
+
+    def buffer_updated(self, size: int) -> None:
+        self.read += self.buffer[:size]
+
+
+class Lowest:
+    """The transport below TLS, and its protocol."""
+
+    def __init__(self, sock: socket.socket, protocol: Any) -> None:
+        self.protocol = protocol
+        self.get_extra_info = {"socket": sock}.get
+        self.get_protocol = lambda: self.protocol
+
+    def set_protocol(self, protocol: Any) -> None:
+        self.protocol = protocol
+
+
+@pytest.mark.parametrize("tls", [PlainTls, BufferedTls])
+@pytest.mark.parametrize("error", [BrokenPipeError(), None, MemoryError()])
+def test_tls_reads_the_last_bytes_after_a_write_that_failed(tls: type[Any], error: Any) -> None:
+    """After any other end, it has read all that it will. Everything else is passed on as it is."""
+    ours, peer = socket.socketpair()
+    with ours, peer:
+        peer.sendall(b"last bytes")
+        lowest = Lowest(ours, tls())
+        protocol = lowest.protocol
+        for _ in range(2):
+            keep_last_bytes(over_tls(lowest))
+        reader = lowest.protocol
+        assert isinstance(reader, asyncio.BufferedProtocol) == (tls is BufferedTls)
+        for name in ("pause_writing", "resume_writing", "eof_received"):
+            getattr(reader, name)()
+        reader.connection_lost(error)
+    assert protocol.read == (b"last bytes" if isinstance(error, OSError) else b"")
+    assert protocol.ends_with == [error]
+    assert protocol.calls == ["pause_writing", "resume_writing", "eof_received"]
+
+
+@pytest.mark.parametrize("transport", [plain(), over_tls(None)], ids=["plain", "closed"])
+def test_a_transport_without_tls_keeps_its_protocol(transport: Any) -> None:
+    """So does one that is gone."""
+    keep_last_bytes(transport)
 
 
 class Peer:
