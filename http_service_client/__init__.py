@@ -13,11 +13,11 @@ from ._version import __version__ as __version__
 from .lazy import lazy_names as _lazy_names
 
 if TYPE_CHECKING:
-    from .client.call_builder import RequestOptions as RequestOptions
     from .client.client import HttpServiceClient as HttpServiceClient
     from .client.config.client_config import ConnectionPoolConfig as ConnectionPoolConfig
     from .client.config.client_config import HttpClientConfig as HttpClientConfig
     from .client.config.client_config import Timeout as Timeout
+    from .client.keywords import RequestOptions as RequestOptions
     from .client.pages import next_by_field as next_by_field
     from .client.state_keys import by_header as by_header
     from .client.state_keys import by_route as by_route
@@ -124,7 +124,7 @@ __all__ = _lazy_names(
     globals(),
     {
         "._version": "__version__",
-        ".client.call_builder": "RequestOptions",
+        ".client.keywords": "RequestOptions",
         ".client.client": "HttpServiceClient",
         ".client.config.client_config": "ConnectionPoolConfig HttpClientConfig Timeout",
         ".client.pages": "next_by_field",

@@ -5,23 +5,15 @@ All argument errors are raised here, before anything is sent.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import IO, TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakValueDictionary
 
-from .. import http, policies
+from .. import policies
 from ..core import machines
 from ..core.call import Call, CallOptions, StreamOptions
-from ..core.checks import (
-    check_call_name,
-    check_count,
-    check_duration,
-    check_flag,
-    class_remedy,
-    did_you_mean,
-    shown,
-)
+from ..core.checks import check_call_name, check_count, check_duration, check_flag
 from ..core.deadline import AMBIENT_DEADLINE, earliest
 from ..core.nesting import current_scope
 from ..core.origins import parse_key, state_key
@@ -35,10 +27,11 @@ from ..http.headers import Headers, build_headers
 from ..http.messages import HttpRequest
 from ..http.preparation import parse_method
 from ..http.urls import is_relative, normalise_url, origin_of, redact_url
-from .config.client_config import HttpClientConfig
+from .call_policies import chosen, chosen_fallback, chosen_hedging, is_switch, uses_budget
 from .config.defaults import CLIENT_DEFAULT
-from .config.resolved import check_alternates, of_requests, parse_base_url, standard_headers
-from .wiring import load_auth, load_download, load_fallback, load_hedging
+from .config.resolved import check_alternates, parse_base_url, standard_headers
+from .keywords import IN_THE_REQUEST, SPECIAL, Data, Params, about_keyword
+from .wiring import load_auth, load_download, load_fallback
 
 if TYPE_CHECKING:
     from ..core.layer import Handler
@@ -53,78 +46,11 @@ if TYPE_CHECKING:
     from ..http.bodies.progress import Progress
     from ..http.cookies.jar import CookieJar
     from .backends import Backends
+    from .config.client_config import HttpClientConfig
     from .routes import LiveRoutes
     from .wiring import Pipelines
 
-__all__ = [
-    "CLIENT_DEFAULT",
-    "CallBuilder",
-    "RequestOptions",
-    "StreamRequestOptions",
-    "chosen",
-    "chosen_fallback",
-    "chosen_hedging",
-    "override",
-    "uses_budget",
-]
-
-
-# Keys and pairs are of text as a rule; the values are what `http.parameters` takes.
-Params = Mapping[str, object] | Iterable[tuple[str, object]] | str | bytes | None
-Data = (
-    Mapping[str, object]
-    | Iterable[tuple[str, object]]
-    | Iterable[bytes]
-    | AsyncIterable[bytes]
-    | IO[str]
-    | IO[bytes]
-    | str
-    | bytes
-    | bytearray
-    | memoryview
-    | None
-)
-
-
-class SendOptions(TypedDict, total=False):
-    """The keywords of `send`: those of a call that are not about what is in the request."""
-
-    auth: tuple[str, str] | str | http.AuthFlow | Literal[False] | None
-    timeout: float | Timeout | None
-    total_timeout: float | None
-    allow_redirects: bool
-    retry_policy: policies.RetryPolicy | bool | None
-    circuit_breaker: policies.CircuitBreakerPolicy | bool | None
-    retry_budget: bool | None
-    fallback: policies.FallbackPolicy | bool | None
-    hedging: policies.HedgingPolicy | bool | None
-    key: str | None
-    idempotent: bool | None
-    progress: Callable[[int, int | None], object] | bool | str | None
-    decompress: bool
-    name: str | None
-    error_type: Any
-
-
-class StreamRequestOptions(SendOptions, total=False):
-    """The keywords of `stream` and `download`, which `HttpServiceClient.request` explains."""
-
-    path_params: Mapping[str, object] | None
-    params: Params
-    headers: Mapping[str, object] | Iterable[tuple[str, object]] | None
-    json: object
-    data: Data
-    files: Mapping[str, object] | Iterable[tuple[str, object]] | None
-    cookies: Mapping[str, object] | None
-
-
-class RequestOptions(StreamRequestOptions, total=False):
-    """The keywords of every verb, which `HttpServiceClient.request` explains.
-
-    For the signature of a function that passes them on: ``def fetch(**options: Unpack[RequestOptions])``.
-    """
-
-    response_type: Any
+__all__ = ["CallBuilder", "override"]
 
 
 # How a call is made: its options, key, name, total timeout and circuit breaker, as its keywords say; whether the budget pays for
@@ -279,11 +205,11 @@ class CallBuilder:
                 "response_type needs a response that is read whole; call request() for it"
             )
         fallback, hedging = options.get("fallback"), options.get("hedging")
-        if not _is_switch(fallback) and isinstance(fallback, policies.FallbackPolicy):
+        if not is_switch(fallback) and isinstance(fallback, policies.FallbackPolicy):
             raise ConfigurationError(
                 "fallback stands in for a response that is read whole; call request() for it, or handle the error"
             )
-        if not _is_switch(hedging) and isinstance(hedging, policies.HedgingPolicy):
+        if not is_switch(hedging) and isinstance(hedging, policies.HedgingPolicy):
             raise ConfigurationError("hedging needs a response that is read whole; call request() for it")
         if max_size is not CLIENT_DEFAULT:
             if max_size is not None:
@@ -384,8 +310,8 @@ class CallBuilder:
     ) -> tuple[HttpRequest, AuthFlow | None, _How]:
         """The request of a call with keywords, its auth flow, and how it is made.   special: keywords that say how."""
         for keyword in special:
-            if keyword not in _SPECIAL:
-                raise TypeError(_about_keyword(keyword))
+            if keyword not in SPECIAL:
+                raise TypeError(about_keyword(keyword))
         if idempotent is not None and type(idempotent) is not bool:
             raise ConfigurationError(f"idempotent must be True, False or None, not {idempotent!r}")
         flow = self._auth
@@ -515,7 +441,7 @@ class CallBuilder:
                 f"send takes an HttpRequest, such as error.request, not {type(request).__name__}"
             )
         for name in options:
-            if name in _IN_THE_REQUEST:
+            if name in IN_THE_REQUEST:
                 raise TypeError(f"send takes no keyword {name!r}; change the request before")
         return self.build_of(request.method, request.url, response_type, {**options, "_kept": request})
 
@@ -619,7 +545,7 @@ class CallBuilder:
 
     def _chosen_breaker(self, given: Any, default: CircuitBreaker | None) -> CircuitBreaker | None:
         policy: Any = chosen("circuit_breaker", given, default, "CircuitBreakerPolicy")
-        if _is_switch(given):
+        if is_switch(given):
             return policy  # type: ignore[no-any-return]  # the default, or None
         policy.listeners.subscribe(self.lifetime, self.on_change)  # once for the client and all its views
         self.policies[id(policy)] = policy
@@ -627,7 +553,7 @@ class CallBuilder:
 
     def _chosen_fallback(self, given: Any, method: str) -> machines.FallbackSettings | None:
         chosen_one = chosen_fallback(given, self._options.fallback)
-        if not _is_switch(given) and not given.settings.may_answer(method):
+        if not is_switch(given) and not given.settings.may_answer(method):
             raise ConfigurationError(
                 f"fallback would hide that a {method} failed, and may have been processed; "
                 "if that is meant, write FallbackPolicy(…, unsafe_methods=True)"
@@ -666,47 +592,7 @@ def _hosts_of(base_url: str | None, alternate_urls: Sequence[str]) -> Hosts | No
     return Hosts([base_url, *alternate_urls])
 
 
-_IN_THE_REQUEST = set(StreamRequestOptions.__annotations__) - set(SendOptions.__annotations__)
-_SPECIAL = frozenset(SendOptions.__annotations__) - {"auth", "idempotent"}
 _WITH_A_REQUEST = frozenset({"_kept", "_foreign"})
-
-# Keywords of other clients, and of other methods.
-_RENAMED = {
-    "verify": "set ssl_verify in ConnectionPoolConfig",
-    "cert": "set ssl_cert_file in ConnectionPoolConfig",
-    "ssl": "set ssl_verify or ssl_ca_file in ConnectionPoolConfig",
-    "proxies": "set proxy in HttpClientConfig",
-    "proxy": "set it in HttpClientConfig, or use client.with_options(proxy=…)",
-    "base_url": "use client.with_options(base_url=…)",
-    "cache": "use client.with_options(cache=…), or send Cache-Control in headers",
-    "follow_redirects": "it is called allow_redirects",
-    "max_redirects": "set allowed_redirect_count in HttpClientConfig",
-    "content": "pass bytes as data",
-    "stream": "use client.stream(method, url), or stream_async",
-    "tenant": "it is called key",
-    **dict.fromkeys(
-        ("max_attempts", "max_retries", "retries"), "pass retry_policy=RetryPolicy(max_attempts=…)"
-    ),
-    "deadline": "pass total_timeout, or make the call in a 'with deadline(…)' block",
-    "priority": "make the call in a 'with priority(…)' block",
-    "idempotency_key": "send it in headers, as Idempotency-Key",
-    "query": "it is called params",
-    **dict.fromkeys(("path_parameters", "url_params", "url_vars"), "it is called path_params"),
-    "body": "pass it as json, data or files",
-    "hooks": "set request_interceptors or response_interceptors in HttpClientConfig",
-    "raise_for_status": "call raise_for_status() on the response",
-    "max_response_size": "only stream and download take it; for other calls set it in HttpClientConfig",
-    "checksum": "only download takes it",
-    "resume": "only download takes it",
-    "method": "a download is a GET; use stream(method, url) for another",
-}
-
-
-def _about_keyword(name: str) -> str:
-    known = list(RequestOptions.__annotations__)
-    elsewhere = "set it in HttpClientConfig" if name in HttpClientConfig.__dataclass_fields__ else None
-    remedy = _RENAMED.get(name) or elsewhere or did_you_mean(name, known) or "see HttpServiceClient.request"
-    return f"a call takes no keyword {name!r}; {remedy}"
 
 
 def _load_templates() -> None:
@@ -739,62 +625,6 @@ def override(headers: Headers, given: Headers) -> None:
     for key, field in given._fields.items():
         fields.pop(key, None)  # the new one comes last
         fields[key] = field
-
-
-def uses_budget(given: object) -> bool:
-    """Whether a call's retries are paid for by the budget. Raises ConfigurationError for anything but a switch."""
-    if given is None or isinstance(given, bool):
-        return given is True
-    raise ConfigurationError(
-        f"retry_budget must be True, False or None, not {given!r}: calls share the budget of their origin; "
-        "set retry_budget_config in HttpClientConfig"
-    )
-
-
-def _is_switch(given: object) -> bool:
-    """Whether this is no policy of the call's own: then no module of a policy is needed."""
-    return given is CLIENT_DEFAULT or given is None or isinstance(given, bool)
-
-
-def chosen(name: str, given: Any, default: Any, kind: str) -> Any:
-    """A call's policy: the given one; the client's for CLIENT_DEFAULT and True; None for False and None.
-
-    kind: its class, a name of `policies`.
-    """
-    if given is CLIENT_DEFAULT or given is True:
-        return default
-    if given is None or given is False:
-        return None
-    if not isinstance(given, getattr(policies, kind)):
-        remedy = class_remedy(given)
-        if isinstance(given, Mapping):
-            remedy = f"; write {kind}(**settings)"
-        elif kind == "RetryPolicy" and type(given) is int and given > 0:
-            remedy = f"; write RetryPolicy(max_attempts={given})"
-        raise ConfigurationError(f"{name} must be a {kind}, True, False or None, not {shown(given)}{remedy}")
-    return given
-
-
-def chosen_fallback(
-    given: Any, default: machines.FallbackSettings | None
-) -> machines.FallbackSettings | None:
-    """A call's fallback: that of the given policy; the client's for True; None for False and None."""
-    if _is_switch(given):
-        return default if given is True else None
-    import_apart(load_fallback)
-    if isinstance(given, machines.FallbackSettings):  # of a route
-        return given
-    policy: policies.FallbackPolicy = chosen("fallback", given, default, "FallbackPolicy")
-    return of_requests(policy.settings)
-
-
-def chosen_hedging(given: Any) -> machines.Hedging | bool:
-    """What decides about a call's hedges: that of the given policy; True for the origin's own, False for none."""
-    if _is_switch(given):
-        return given is True
-    import_apart(load_hedging)
-    policy: policies.HedgingPolicy = chosen("hedging", given, True, "HedgingPolicy")
-    return policy.hedging
 
 
 def _progress(given: Any, may_be_async: bool) -> tuple[Progress | None, Callable[[], None] | None]:

@@ -31,8 +31,8 @@ from ..observability.recent import LONGEST_WINDOW, RecentCalls
 from ..policies.logs import IS_LOGGED, log_event
 from . import streams
 from .backends import Backends, check_parts
-from .call_builder import CLIENT_DEFAULT
 from .config.client_config import HttpClientConfig, renamed
+from .config.defaults import CLIENT_DEFAULT
 from .listening import Events
 from .reconfiguration import Assembly
 from .results import check_download, finish, open_stream
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from ..http.cookies.jar import CookieJar
     from ..observability.load import ClientLoad
     from ..policies.cache import Cache
-    from .call_builder import SendOptions, StreamRequestOptions
+    from .keywords import SendOptions, StreamRequestOptions
     from .views import ViewOptions
 
     T = TypeVar("T", default=None)  # of the data: None without a `response_type`

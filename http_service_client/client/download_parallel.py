@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from ..core.checks import check_count, check_flag
 from ..drivers.imports import import_apart
-from .call_builder import CLIENT_DEFAULT, CallBuilder
+from .call_builder import CallBuilder
+from .config.defaults import CLIENT_DEFAULT
 from .polling import Polls
 
 if TYPE_CHECKING:
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
     from ..core.effects import Outcome, Plan
     from ..core.layers.download import Download
     from ..http.messages import HttpResponse
-    from .call_builder import StreamRequestOptions
     from .downloads.parallel_download import ParallelDownload
     from .downloads.parallel_file import PartedFile
+    from .keywords import StreamRequestOptions
 
 __all__ = ["ParallelDownloads"]
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..drivers.imports import import_apart
 from . import streams
-from .call_builder import CallBuilder, StreamRequestOptions
+from .call_builder import CallBuilder
 from .config.defaults import MAX_LENGTH
 from .download_parallel import ParallelDownloads
+from .keywords import StreamRequestOptions
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

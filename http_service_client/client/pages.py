@@ -19,7 +19,7 @@ from ..http.path_templates import fill_path
 from ..http.preparation import parse_method
 from ..http.urls import RawUrl, UrlUnderBase, is_relative, location_url, normalise_url, origin_of, redact_url
 from ..policies.deadline import deadline
-from .call_builder import StreamRequestOptions
+from .keywords import StreamRequestOptions
 
 if TYPE_CHECKING:
     from ..http.messages import HttpResponse

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from ..drivers.clocks import Clock
     from ..http.messages import HttpResponse
-    from .call_builder import CallBuilder, StreamRequestOptions
+    from .call_builder import CallBuilder
+    from .keywords import StreamRequestOptions
     from .pages import Next, Pages
 
     T = TypeVar("T", default=None)  # of the data: None without a `response_type`

@@ -15,7 +15,7 @@ from ..errors import ConfigurationError, DeadlineExceededError, HttpClientError,
 from ..http.fields.retry_after import requested_delay
 from ..http.messages import HttpResponse
 from ..http.urls import location_url, normalise_url, origin_of, redact_url
-from .call_builder import CLIENT_DEFAULT
+from .config.defaults import CLIENT_DEFAULT
 from .paging import Paging
 from .views import about_view
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar, Unpack
 
     from ..http.messages import HttpResponse
-    from .call_builder import StreamRequestOptions
+    from .keywords import StreamRequestOptions
 
     T = TypeVar("T", default=None)  # of the data: None without a `response_type`
 

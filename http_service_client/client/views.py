@@ -14,16 +14,10 @@ from ..core.checks import check_call_name, check_duration, check_flag, did_you_m
 from ..core.origins import parse_key
 from ..errors import ClientClosedError, ConfigurationError
 from ..http.headers import Headers
-from .call_builder import (
-    CLIENT_DEFAULT,
-    CallBuilder,
-    chosen,
-    chosen_fallback,
-    chosen_hedging,
-    override,
-    uses_budget,
-)
+from .call_builder import CallBuilder, override
+from .call_policies import chosen, chosen_fallback, chosen_hedging, uses_budget
 from .config.client_config import ConnectionPoolConfig, HttpClientConfig
+from .config.defaults import CLIENT_DEFAULT
 from .config.resolved import parse_base_url, parse_client_auth, parse_default_headers, parse_proxies
 from .wiring import proxy_settings
 

@@ -18,8 +18,8 @@ ANY = IMPORT | _names(
     {
         "": "client core drivers errors events http observability policies transports",
         "client": (
-            "backends call_builder client config download_parallel listening origin_parts paging polling reconfiguration "
-            "results streams verbs views wiring"
+            "backends call_builder call_policies client config download_parallel keywords listening origin_parts paging polling "
+            "reconfiguration results streams verbs views wiring"
         ),
         "client.config": "client_config defaults pool proxies_and_logins resolved sockets tls",
         "core": (

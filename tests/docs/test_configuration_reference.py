@@ -22,7 +22,8 @@ import pytest
 
 import http_service_client as package
 from http_service_client import ConfigurationError, HttpResponse, HttpServiceClient
-from http_service_client.client.call_builder import CLIENT_DEFAULT, CallBuilder
+from http_service_client.client.call_builder import CallBuilder
+from http_service_client.client.config.defaults import CLIENT_DEFAULT
 from http_service_client.core.machines.fallback import NOTHING
 from http_service_client.drivers.clocks import SystemClock
 from http_service_client.observability import collector, metrics

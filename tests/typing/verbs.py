@@ -18,7 +18,7 @@ from http_service_client import (
     Timeout,
 )
 from http_service_client.auth import AwsSigV4, BearerToken, Digest, HmacSignature, OAuth2ClientCredentials
-from http_service_client.client.call_builder import RequestOptions
+from http_service_client.client.keywords import RequestOptions
 
 
 class Refreshing:

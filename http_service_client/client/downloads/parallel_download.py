@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ...drivers.aio import AsyncioDriver
     from ...drivers.blocking import BlockingDriver
     from ...http.messages import HttpResponse
-    from ..call_builder import StreamRequestOptions
+    from ..keywords import StreamRequestOptions
 
     Begin = Callable[[Download, StreamRequestOptions], tuple[Call, Plan[Outcome]]]
 

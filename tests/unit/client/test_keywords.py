@@ -10,13 +10,9 @@ from typing import Any, get_type_hints
 import pytest
 
 from http_service_client import HttpRequest, HttpResponse, HttpServiceClient
-from http_service_client.client.call_builder import (
-    CLIENT_DEFAULT,
-    CallBuilder,
-    RequestOptions,
-    SendOptions,
-    StreamRequestOptions,
-)
+from http_service_client.client.call_builder import CallBuilder
+from http_service_client.client.config.defaults import CLIENT_DEFAULT
+from http_service_client.client.keywords import RequestOptions, SendOptions, StreamRequestOptions
 
 VERBS = ["get", "post", "put", "patch", "delete", "head", "options", "query"]
 BOTH = ["", "_async"]

@@ -1,0 +1,121 @@
+"""The keywords of a call, and what an error says of those that it does not have."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping
+from typing import IO, Any, Literal, TypedDict
+
+from .. import http, policies
+from ..core.checks import did_you_mean
+from ..core.timeouts import Timeout
+from .config.client_config import HttpClientConfig
+
+__all__ = [
+    "IN_THE_REQUEST",
+    "SPECIAL",
+    "Data",
+    "Params",
+    "RequestOptions",
+    "SendOptions",
+    "StreamRequestOptions",
+    "about_keyword",
+]
+
+# Keys and pairs are of text as a rule; the values are what `http.parameters` takes.
+Params = Mapping[str, object] | Iterable[tuple[str, object]] | str | bytes | None
+Data = (
+    Mapping[str, object]
+    | Iterable[tuple[str, object]]
+    | Iterable[bytes]
+    | AsyncIterable[bytes]
+    | IO[str]
+    | IO[bytes]
+    | str
+    | bytes
+    | bytearray
+    | memoryview
+    | None
+)
+
+
+class SendOptions(TypedDict, total=False):
+    """The keywords of `send`: those of a call that are not about what is in the request."""
+
+    auth: tuple[str, str] | str | http.AuthFlow | Literal[False] | None
+    timeout: float | Timeout | None
+    total_timeout: float | None
+    allow_redirects: bool
+    retry_policy: policies.RetryPolicy | bool | None
+    circuit_breaker: policies.CircuitBreakerPolicy | bool | None
+    retry_budget: bool | None
+    fallback: policies.FallbackPolicy | bool | None
+    hedging: policies.HedgingPolicy | bool | None
+    key: str | None
+    idempotent: bool | None
+    progress: Callable[[int, int | None], object] | bool | str | None
+    decompress: bool
+    name: str | None
+    error_type: Any
+
+
+class StreamRequestOptions(SendOptions, total=False):
+    """The keywords of `stream` and `download`, which `HttpServiceClient.request` explains."""
+
+    path_params: Mapping[str, object] | None
+    params: Params
+    headers: Mapping[str, object] | Iterable[tuple[str, object]] | None
+    json: object
+    data: Data
+    files: Mapping[str, object] | Iterable[tuple[str, object]] | None
+    cookies: Mapping[str, object] | None
+
+
+class RequestOptions(StreamRequestOptions, total=False):
+    """The keywords of every verb, which `HttpServiceClient.request` explains.
+
+    For the signature of a function that passes them on: ``def fetch(**options: Unpack[RequestOptions])``.
+    """
+
+    response_type: Any
+
+
+IN_THE_REQUEST = set(StreamRequestOptions.__annotations__) - set(SendOptions.__annotations__)
+SPECIAL = frozenset(SendOptions.__annotations__) - {"auth", "idempotent"}
+
+# Keywords of other clients, and of other methods.
+_RENAMED = {
+    "verify": "set ssl_verify in ConnectionPoolConfig",
+    "cert": "set ssl_cert_file in ConnectionPoolConfig",
+    "ssl": "set ssl_verify or ssl_ca_file in ConnectionPoolConfig",
+    "proxies": "set proxy in HttpClientConfig",
+    "proxy": "set it in HttpClientConfig, or use client.with_options(proxy=…)",
+    "base_url": "use client.with_options(base_url=…)",
+    "cache": "use client.with_options(cache=…), or send Cache-Control in headers",
+    "follow_redirects": "it is called allow_redirects",
+    "max_redirects": "set allowed_redirect_count in HttpClientConfig",
+    "content": "pass bytes as data",
+    "stream": "use client.stream(method, url), or stream_async",
+    "tenant": "it is called key",
+    **dict.fromkeys(
+        ("max_attempts", "max_retries", "retries"), "pass retry_policy=RetryPolicy(max_attempts=…)"
+    ),
+    "deadline": "pass total_timeout, or make the call in a 'with deadline(…)' block",
+    "priority": "make the call in a 'with priority(…)' block",
+    "idempotency_key": "send it in headers, as Idempotency-Key",
+    "query": "it is called params",
+    **dict.fromkeys(("path_parameters", "url_params", "url_vars"), "it is called path_params"),
+    "body": "pass it as json, data or files",
+    "hooks": "set request_interceptors or response_interceptors in HttpClientConfig",
+    "raise_for_status": "call raise_for_status() on the response",
+    "max_response_size": "only stream and download take it; for other calls set it in HttpClientConfig",
+    "checksum": "only download takes it",
+    "resume": "only download takes it",
+    "method": "a download is a GET; use stream(method, url) for another",
+}
+
+
+def about_keyword(name: str) -> str:
+    known = list(RequestOptions.__annotations__)
+    elsewhere = "set it in HttpClientConfig" if name in HttpClientConfig.__dataclass_fields__ else None
+    remedy = _RENAMED.get(name) or elsewhere or did_you_mean(name, known) or "see HttpServiceClient.request"
+    return f"a call takes no keyword {name!r}; {remedy}"
