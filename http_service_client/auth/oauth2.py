@@ -41,7 +41,7 @@ _RENAMED = {
 }
 
 
-@dataclass(frozen=True, kw_only=True, repr=False)
+@dataclass(frozen=True, kw_only=True)
 class _OAuth2(TokenAuth):
     """What the grants have in common."""
 

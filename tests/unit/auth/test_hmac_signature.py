@@ -201,8 +201,44 @@ def test_what_a_receiver_accepts(value: str | None, expected: bool) -> None:
     assert signer(**STRIPE).verify(headers, b"{}") is expected
 
 
+def test_the_first_key_signs(front_end: FrontEnd) -> None:
+    """The others are for the check."""
+    harness = Harness(front_end, request_signers=[signer(["new", "old"], **STRIPE)])
+    harness.request("POST", data=b"{}")
+    assert harness.transport.sent[0].headers["Stripe-Signature"] == stripe_header(NOW, "new")
+
+
+@pytest.mark.parametrize("encoding", ["hex", "base64"])
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ("", "", True),
+        ("v1=", ",v0=", True),
+        ("x" * 9_900, "", True),
+        ("x" * 10_000, "", False),  # so much is read of a header
+        ("0", "", False),
+        ("", "0", False),
+        ("", "a", False),
+    ],
+)
+def test_where_a_signature_may_stand(encoding: str, before: str, after: str, expected: bool) -> None:
+    """Anywhere in the header, but as a whole: the same digits within more of them are another number."""
+    digest = hmac.new(b"k3y", b"{}", "sha256").digest()
+    signature = digest.hex() if encoding == "hex" else base64.b64encode(digest).decode()
+    if encoding == "base64":
+        before = before.replace("x", ".").replace("v1=", "v1,")  # = may be a part of one
+    own = signer(encoding=encoding)
+    assert own.verify({"X-Signature": f"{before}{signature}{after}"}, b"{}") is expected
+
+
+def test_a_check_is_of_a_post_by_default() -> None:
+    """As webhooks are."""
+    own = signer(payload="{method}")
+    assert own.verify({"X-Signature": hmac.new(b"k3y", b"POST", "sha256").hexdigest()}, b"")
+
+
 def test_a_key_can_be_replaced() -> None:
-    """The first one signs; the receiver accepts both meanwhile."""
+    """The receiver accepts both meanwhile."""
     both, old = signer(["new", b"old"], **STRIPE), {"Stripe-Signature": stripe_header(NOW, "old")}
     assert both.verify(old, b"{}")
     assert both.verify({"Stripe-Signature": stripe_header(NOW, "new")}, b"{}")

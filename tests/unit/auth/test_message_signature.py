@@ -220,6 +220,7 @@ def test_what_cannot_be_signed_is_not_sent(front_end: FrontEnd) -> None:
         ({"digest": []}, "digest must be 'sha-256', 'sha-512' or None"),
         ({"components": "@method"}, "components must be a list of names"),
         ({"components": 5}, "components must be a list of names"),
+        ({"components": ["@method", 5]}, "components must be a list of names"),
         ({"lifetime": 0}, "lifetime must be"),
     ],
 )
