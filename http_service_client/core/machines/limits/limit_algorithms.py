@@ -67,7 +67,7 @@ class Window(NamedTuple):
     latency: the typical seconds of those that were answered; None when none was.
     refused, late: their shares of the results, 0 to 1.   peak: the most calls in flight.
     is_limited: callers were held up, or the next one would have been.
-    results: how many there were. Of a few, the shares say little.
+    results: how many there were, 1 or more. Of a few, the shares say little.
     """
 
     latency: float | None
@@ -109,7 +109,7 @@ ALGORITHMS: dict[str, Callable[[float, float], float]] = {"gradient": gradient, 
 
 def _tolerated(share: float, results: int) -> float:
     """The share of drops that is not the limit's: that of the baseline, and what chance adds to it."""
-    return share + _TOLERATED + 3 * math.sqrt(share * (1 - share) / max(1, results))
+    return share + _TOLERATED + 3 * math.sqrt(share * (1 - share) / results)
 
 
 class LimitController:

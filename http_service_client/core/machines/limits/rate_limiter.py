@@ -86,8 +86,7 @@ class Turn:
         self._stage = stage
         self._number = number  # its order in the queue
         self._generation = generation
-        self._began_at = 0.0  # its last wait
-        self._wakes_at = _AWAKE  # the instant of its timer
+        self._began_at = self._wakes_at = _AWAKE  # its last wait, and the instant of its timer
         self._latch: Latch | None = None  # opens when it is granted
         self._waiter: Waiter | None = None
 
@@ -106,9 +105,9 @@ class Turn:
     @property
     def is_cut_short(self) -> bool:
         """Whether its last wait ended too early, and nothing of ours ended it: the client was closed."""
-        if self._stage is not _WAITING or self._wakes_at == _AWAKE:
+        if self._stage is not _WAITING:
             return False
-        # A clock that stepped back behind the beginning of the wait proves nothing.
+        # A clock that stepped back behind the beginning of the wait proves nothing. A turn that was woken is due since -inf.
         return self._began_at <= self._limiter._clock() < self._wakes_at - TIMER_SLACK
 
     def release(self) -> None:
@@ -223,8 +222,8 @@ class RateLimiter:
                 before, adaptive = self._adaptive.rate, self._adaptive
                 rate = adaptive.throttled(now, began_at) if is_throttled else adaptive.succeeded(now)
                 self._change_rate_locked(rate)
-                if before is None and rate is not None:
-                    self._spent = float(self._burst)  # the first slow-down: no burst now
+                if before is None:
+                    self._spent = float(self._burst)  # the first slow-down, if it is one: no burst now
                 earned = self._earned_locked()
             granted, nudged = self._serve_locked(earned)
         _notify(granted, nudged)

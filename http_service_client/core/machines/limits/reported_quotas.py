@@ -46,8 +46,8 @@ class _Quota:
         self.not_before = not_before
 
     def gap(self, now: float) -> float:
-        """Seconds between calls, so that what little is left lasts until the reset; 0.0 while much is left."""
-        if self.left < 1 or self.left > self.limit * _RESERVE:
+        """Seconds between calls, so that what little is left (1 or more) lasts until the reset; 0.0 while much is left."""
+        if self.left > self.limit * _RESERVE:
             return 0.0
         return (self.resets_at - now) / (self.left + 1)
 
@@ -81,7 +81,7 @@ class ReportedQuotas:
             if known is None and len(self._quotas) >= _MOST:
                 continue
             if known is None or max(not_before, began_at) >= known.resets_at or was_probing:
-                limit = max(quota.remaining, 0 if known is None else known.limit)
+                limit = quota.remaining if known is None else max(quota.remaining, known.limit)
                 known = _Quota(left, quota.remaining, limit, resets_at, not_before)
                 self._quotas[quota.name] = known
             elif resets_at >= known.not_before:
