@@ -15,12 +15,15 @@ from http_service_client import core
 from http_service_client.core.machines.circuit_breaker.breaker import Permit
 from http_service_client.core.machines.circuit_breaker.states import Refusal
 from http_service_client.core.machines.hedging import HedgeRefusal
+from http_service_client.core.machines.limits.bulkhead_settings import BulkheadRefusal
+from http_service_client.core.machines.limits.load_shedding import SheddingRefusal
 from http_service_client.core.machines.limits.rate_limit_settings import LateTurn
 from http_service_client.core.machines.limits.throttle_gate import Pause
 from http_service_client.core.machines.retry.backoff import ExponentialBackoff, Waits
 from http_service_client.core.machines.retry.decision import NoRetry, Situation, next_wait
 from http_service_client.core.machines.retry.other_backoffs import ConstantBackoff
 from http_service_client.core.machines.retry.settings import RetrySettings
+from http_service_client.core.priority import Priority
 from http_service_client.core.refusals import (
     NUMBERS,
     Change,
@@ -83,6 +86,27 @@ CIRCUITS = st.builds(
     st.floats(0.001, 100),
 )
 DEADLINES = st.builds(DeadlineRefusal, st.floats(-5, 100), SECONDS)
+LEVELS = st.sampled_from(list(map(int, Priority)))
+BULKHEADS = st.builds(
+    BulkheadRefusal,
+    st.sampled_from(["full", "displaced", "max_wait"]),
+    st.integers(0, 9),
+    st.integers(1, 9),
+    st.integers(0, 9),
+    st.integers(0, 9),
+    LEVELS,
+    st.none() | st.integers(0, 3),
+    st.just("bulkhead"),
+)
+SHEDDINGS = st.builds(
+    SheddingRefusal,
+    st.floats(0, 0.999),
+    st.integers(50, 100),
+    st.integers(1, 50),
+    LEVELS,
+    st.floats(1.1, 100),
+    st.floats(0, 0.99),
+)
 
 
 def changed(decision: Decision, *changes: tuple[Change, float]) -> Decision:
@@ -104,7 +128,7 @@ def value_before(change: Change, value: float) -> float | None:
 
 
 @settings(max_examples=150, deadline=None)
-@given(STOPS | PAUSES | CIRCUITS | DEADLINES | HEDGES | SLOTS | TURNS)
+@given(STOPS | PAUSES | CIRCUITS | DEADLINES | HEDGES | SLOTS | TURNS | BULKHEADS | SHEDDINGS)
 def test_the_named_change_turns_the_no_into_a_yes(decision: Decision) -> None:
     """And nothing smaller does: neither fewer changes of the menu, however large, nor a smaller number."""
     found = smallest_changes(decision)
@@ -125,6 +149,69 @@ def test_the_named_change_turns_the_no_into_a_yes(decision: Decision) -> None:
     for fewer in itertools.combinations(menu, size - 1):
         assert changed(decision, *fewer).objection() is not None
     assert would_have_been(decision).count(", or with ") == min(3, len(found)) - 1
+
+
+FULL = BulkheadRefusal("full", 3, 3, 5, 5, Priority.NORMAL)
+SHED = SheddingRefusal(0.3, 100, 30, Priority.NORMAL, 2.0, 0.9)
+
+
+@pytest.mark.parametrize(
+    ("decision", "objection", "clause"),
+    [
+        (HedgeRefusal(), None, ""),
+        (HedgeRefusal(share=0.4), "too many hedges",
+         "hedged with 0.4 more in the share of hedges, which max_share adds for each call"),
+        (HedgeRefusal(budget=0.5), "the retry budget is spent", "hedged with 0.5 more in the retry budget"),
+        (HedgeRefusal(has_thread=False), "no thread is free", "hedged with a free thread"),
+        (HedgeRefusal("it is not safe"), "it is not safe", "hedged with idempotent=True (or an Idempotency-Key)"),
+        (HedgeRefusal("too little is known"), "too little is known", "nothing: hedged"),
+        (LateTurn(5.0, 1.0, 6.0, None), None, ""),
+        (LateTurn(5.5, 1.0, 6.0, None), "its turn comes too late",
+         "sent with max_wait=6.5 of the rate limit, or with a call 0.5 s later"),
+        (LateTurn(5.5, 1.0, None, 5.5), "its turn comes too late",
+         "sent with 0.001 s more until the deadline, or with a call 0.001 s later"),
+        (Pause(5.0, 1.0, 12.0, 5.1), None, ""),
+        (Pause(0.0, 1.0, 0.1, 0.1), None, ""),
+        (Pause(5.5, 1.0, 12.0, None), "the pause is too long",
+         "sent with timeout=13, half of which it may wait for the end of the pause, "
+         "or with a call 0.5 s later, after the pause"),
+        (Pause(5.0, 1.0, None, 5.0), "the pause is too long",
+         "sent with 0.001 s more until the deadline, or with a call 0.001 s later, after the pause"),
+        (FULL, "full", "sent with room for 6 in the queue of the bulkhead (max_waiting), "
+         "or with max_concurrent=4 of the bulkhead"),
+        (FULL._replace(in_use=2), None, ""),
+        (FULL._replace(waiting=4), None, ""),
+        (FULL._replace(displaceable=Priority.LOW), None, ""),
+        (FULL._replace(displaceable=Priority.NORMAL), "full", 'sent with priority("high"), '
+         "or with room for 6 in the queue of the bulkhead (max_waiting), or with max_concurrent=4 of the bulkhead"),
+        (FULL._replace(reason="displaced"), "displaced", "sent with max_concurrent=4 of the bulkhead"),
+        (FULL._replace(reason="max_wait", waiting=0), "max_wait", "sent with max_concurrent=4 of the bulkhead"),
+        (FULL._replace(limit="adaptive limit"), "full",
+         "sent with room for 6 in the queue of the adaptive limit (max_waiting)"),
+        (FULL._replace(limit="adaptive limit", reason="max_wait"), "max_wait", "nothing: sent"),
+        (SHED, "shed", 'sent with priority("high"), or with priority("critical"), '
+         "or with multiplier=2.4 of the load shedding"),
+        (SHED._replace(level=Priority.LOW), "shed", 'sent with priority("high"), or with priority("critical"), '
+         "or with multiplier=3.7 of the load shedding"),
+        (SHED._replace(level=Priority.CRITICAL), None, ""),
+        (SHED._replace(drawn=0.05), "shed",
+         'sent with priority("critical"), or with multiplier=3.2 of the load shedding'),
+        (SHED._replace(drawn=0.05, calls=1000, accepted=10), "shed", "sent with multiplier=95 of the load shedding"),
+        (SHED._replace(drawn=40 / 101), None, ""),
+        (SHED._replace(accepted=0), "shed", "nothing: sent"),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_what_was_decided_and_what_would_have_been(
+    decision: Decision, objection: str | None, clause: str
+) -> None:
+    """The rule that said no, and the smallest change, in words. An equal number decides for the call."""
+    assert decision.objection() == objection
+    if clause.startswith("nothing: "):
+        clause = f"nothing that can be set would have had it {clause.removeprefix('nothing: ')}"
+    elif clause:
+        clause = f"would have been {clause}"
+    assert would_have_been(decision) == clause
 
 
 @settings(max_examples=100, deadline=None)

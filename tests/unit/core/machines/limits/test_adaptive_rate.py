@@ -33,6 +33,37 @@ def test_there_is_no_limit_before_the_first_throttling(way: Any) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
+def test_successes_before_the_first_throttling_change_nothing(way: Any) -> None:
+    """A rate that was set stays: nothing has shown that the service would admit more, or less."""
+    adaptive = busy(way, 40, most=20)
+    assert [adaptive.succeeded(10.0), adaptive.rate] == [20, 20]
+
+
+def test_the_measured_rate_is_that_of_half_seconds_smoothed() -> None:
+    """0.8 of the new one and 0.2 of the old one; the first one has nothing to be smoothed with."""
+    adaptive, measured = AdaptiveRate("cubic", None, 0.0), []
+    for instant in (0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0):
+        adaptive.count(instant)
+        measured.append(adaptive.measured)
+    assert measured == pytest.approx([0.0, 0.0, 0.0, 0.0, 10.0, 10.0, 0.8 * 4 + 0.2 * 10])
+
+
+def test_a_throttling_response_in_the_first_moment_goes_by_the_calls_until_then() -> None:
+    """As if they had come in half a second, in which no rate is measured yet."""
+    adaptive = AdaptiveRate("cubic", None, 0.0)
+    for instant in (0.05, 0.1, 0.15, 0.2):
+        adaptive.count(instant)
+    assert adaptive.throttled(0.25, 0.2) == pytest.approx(0.7 * 8)
+
+
+def test_a_rate_is_no_lower_than_a_call_in_ten_seconds() -> None:
+    """However few calls there were: otherwise nothing would show that the service admits more."""
+    adaptive = AdaptiveRate("aimd", None, 0.0)
+    adaptive.count(100.0)
+    assert adaptive.throttled(100.5, 100.0) == 0.1
+
+
+@pytest.mark.parametrize("way", WAYS)
 def test_a_throttling_response_slows_down_to_0_7_of_the_measured_rate(way: Any) -> None:
     """Of the present rate, if that is lower."""
     assert busy(way, 20).throttled(10.0, 9.9) == pytest.approx(14, rel=0.15)
@@ -45,6 +76,7 @@ def test_throttling_responses_to_calls_under_way_together_are_one(way: Any) -> N
     adaptive = busy(way, 20)
     rates = [adaptive.throttled(10.0 + number / 100, 9.9) for number in range(10)]
     assert rates == [rates[0]] * 10
+    assert adaptive.throttled(10.2, 10.0) == rates[0], "it began at the instant of the slow-down"
     assert adaptive.throttled(10.2, 10.1) == pytest.approx(0.7 * (rates[0] or 0))
 
 
@@ -90,6 +122,29 @@ def test_it_never_exceeds_the_rate_that_was_set(way: Any) -> None:
     assert adaptive.rate == 20
 
 
+@pytest.mark.parametrize(
+    ("most", "is_throttled", "after", "expected"),
+    [
+        (20, False, 50, 50),
+        (20, False, None, None),
+        (None, False, 50, 50),
+        (20, True, 50, 14),
+        (20, True, None, 14),
+        (20, True, 5, 5),
+        (None, True, 5, 5),
+    ],
+)
+def test_other_settings_keep_what_was_found_out(
+    most: float | None, is_throttled: bool, after: float | None, expected: float | None
+) -> None:
+    """Before the first throttling response nothing was: the rate is the one that is set."""
+    adaptive = busy("aimd", 40, most=most)
+    if is_throttled:
+        adaptive.throttled(10.0, 9.9)
+    adaptive.reconfigure("cubic", after)
+    assert adaptive.rate == (None if expected is None else pytest.approx(expected))
+
+
 @given(
     way=st.sampled_from(WAYS),
     most=st.sampled_from([None, 0.01, 5.0, 1e6]),
@@ -125,6 +180,9 @@ def test_a_limiter_moves_those_that_wait() -> None:
         assert limiter.try_acquire()
     limiter.finish(now, True)
     assert limiter.snapshot().rate == pytest.approx(70, rel=0.1)
+    now += 1.0
+    limiter.finish(now, None)  # it shows nothing
+    assert limiter.snapshot().rate == pytest.approx(70, rel=0.1)
     limiter.reconfigure(RateLimitSettings(rate=50, adaptive="cubic"))
     assert limiter.snapshot().rate == 50
     limiter.reconfigure(RateLimitSettings(rate=100))
@@ -142,3 +200,9 @@ def test_the_first_slow_down_of_a_limiter_allows_no_burst() -> None:
     limiter.finish(5.0, True)
     assert not limiter.try_acquire()
     assert limiter.snapshot().rate == pytest.approx(28, rel=0.1)
+    now = 6.5
+    tokens = limiter.snapshot().tokens
+    assert tokens == 10
+    limiter.finish(6.5, False)
+    limiter.finish(6.5, True)
+    assert limiter.snapshot().tokens == tokens, "later ones take no tokens: whoever paused may have a burst"

@@ -36,7 +36,7 @@ from kit.fakes import short
 
 ANSWERED, REFUSED, LATE, OTHER, CUT_SHORT, NONE = Evidence
 BY_STATUS = [
-    *[(status, ANSWERED) for status in (200, 204, 302, 304, 404, 409, 410, 412, 422)],
+    *[(status, ANSWERED) for status in (200, 204, 302, 304, 399, 404, 409, 410, 412, 422)],
     *[(status, REFUSED) for status in (429, 503)],
     (504, LATE),
     *[(status, OTHER) for status in (400, 401, 403, 408, 500, 501, 502, 505)],
@@ -64,6 +64,13 @@ class ThrottlingError(Exception):
     """A library's own error."""
 
 
+def by(cause: BaseException) -> RuntimeError:
+    """An error that stems from another."""
+    error = RuntimeError("no rates")
+    error.__cause__ = cause
+    return error
+
+
 @pytest.mark.parametrize(("status", "expected"), BY_STATUS)
 def test_a_response_by_its_status(status: int, expected: Evidence) -> None:
     """Of a client's call, of a guarded function that returns it, and of one that raises for it."""
@@ -78,9 +85,14 @@ def test_a_response_by_its_status(status: int, expected: Evidence) -> None:
 def test_a_failure_by_its_kind(kind: type[Any], state: SentState, expected: Evidence) -> None:
     """As the outcome of an attempt, and as the error inside an exception of a guarded function."""
     assert evidence_of(Failure(kind, "it failed", state)) is expected
-    error = RuntimeError("no rates")
-    error.__cause__ = kind("it failed", sent_state=state)
-    assert evidence_of_error(error, None) is expected
+    assert evidence_of_error(by(kind("it failed", sent_state=state)), None) is expected
+
+
+def test_a_response_counts_only_where_its_status_is_the_error() -> None:
+    """That of another failure says no more than the failure, and an error for a status without one says nothing."""
+    cut = DecodingError("it is corrupt", response=HttpResponse(200))
+    assert evidence_of_error(cut, None) is NONE
+    assert evidence_of_error(HttpStatusError("it failed", status_code=503), None) is NONE
 
 
 @pytest.mark.parametrize(
@@ -90,6 +102,9 @@ def test_a_failure_by_its_kind(kind: type[Any], state: SentState, expected: Evid
         (asyncio.TimeoutError(), LATE),
         (ConnectionRefusedError(), REFUSED),
         (ConnectionResetError(), NONE),
+        (by(ConnectionRefusedError()), REFUSED),
+        (by(ConnectionResetError()), NONE),
+        (by(TimeoutError()), LATE),
         (asyncio.CancelledError(), NONE),
         (KeyboardInterrupt(), NONE),
         (ValueError("wrong"), OTHER),
@@ -109,6 +124,7 @@ def test_the_errors_of_other_libraries() -> None:
     assert evidence_of_error(requests.ReadTimeout(), None) is LATE
     assert evidence_of_error(requests.ConnectionError(), None) is NONE
     assert evidence_of_result(response) is REFUSED
+    assert evidence_of_error(type("TimeoutException", (Exception,), {})(), None) is LATE  # httpx's
 
 
 def test_any_other_result_is_an_answer() -> None:
@@ -123,6 +139,11 @@ def test_any_other_result_is_an_answer() -> None:
         (evidence_of(HttpResponse(200), (529,)), ANSWERED),
         (evidence_of(Failure(ReadTimeoutError, "late", SentState.MAYBE_PROCESSED), (TimeoutError,)), REFUSED),
         (evidence_of(Failure(ReadTimeoutError, "late", SentState.MAYBE_PROCESSED), (529,)), LATE),
+        (evidence_of(Failure(ReadTimeoutError, "late", SentState.MAYBE_PROCESSED), (KeyError,)), LATE),
+        (
+            evidence_of(Failure(ReadTimeoutError, "late", SentState.MAYBE_PROCESSED), (529, TimeoutError)),
+            REFUSED,
+        ),
         (evidence_of_result(HttpResponse(529), (range(520, 530),)), REFUSED),
         (evidence_of_error(ThrottlingError(), None, (ThrottlingError,)), REFUSED),
         (evidence_of_error(ValueError(), None, (ThrottlingError,)), OTHER),

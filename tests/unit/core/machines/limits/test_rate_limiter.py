@@ -15,7 +15,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from http_service_client.core.machines.limits.rate_limit_settings import RateLimitSettings
 from http_service_client.core.machines.limits.rate_limiter import RateLimiter, Turn
+from http_service_client.core.timeouts import TIMER_SLACK
+from http_service_client.http.fields.rate_limits import ReportedQuota
 from kit.threads import run_threads
+
+NINE_LEFT = ReportedQuota("a", 9, 200.0, 9)
 
 
 class Harness:
@@ -98,9 +102,45 @@ def test_a_caller_learns_at_once_that_its_turn_comes_too_late() -> None:
     harness = Harness(rate=1)
     harness.join(), harness.join(), harness.join()
     assert harness.limiter.acquire_later(longest=2.9) == pytest.approx(3.0)
-    assert isinstance(harness.limiter.acquire_later(longest=3.1), Turn)
+    assert isinstance(harness.limiter.acquire_later(longest=3.0), Turn)
     snapshot = harness.limiter.snapshot()
     assert (snapshot.admitted, snapshot.waiting, snapshot.refused) == (1, 3, 1)
+    harness.limiter.record_refusal()  # of one that left the queue, for example
+    assert harness.limiter.snapshot().refused == 2
+
+
+def test_each_waiter_has_a_timer_for_its_own_turn() -> None:
+    """By its place in the queue, also when it looks again."""
+    harness = Harness(rate=1)
+    harness.join()
+    turns = [harness.join() for _ in range(4)]
+    harness.now += 0.25
+    waits = [turn.next_wait() for turn in turns]
+    assert [wait and wait[1] for wait in waits] == [0.75, 1.75, 2.75, 3.75]
+
+
+@pytest.mark.parametrize("learning", [{}, {"follow_headers": True}], ids=["plain", "learning"])
+@pytest.mark.parametrize(("missing", "passes"), [(0.5e-9, True), (1.5e-9, False)])
+def test_a_token_may_be_missing_by_a_rounding_error(
+    missing: float, passes: bool, learning: dict[str, Any]
+) -> None:
+    """Of a billionth; else a timer that is on time to the last digit would be too early."""
+    for asks in (RateLimiter.try_acquire, lambda limiter: limiter.acquire_later().is_granted):
+        harness = Harness(rate=1, **learning)
+        assert harness.passed(2) == 1
+        harness.now += 1.0 - missing
+        assert asks(harness.limiter) is passes
+
+
+def test_a_wait_lasts_a_microsecond_at_least() -> None:
+    """A timer that fires a rounding error early must not fire for ever."""
+    harness = Harness(rate=1)
+    harness.join()
+    turn = harness.join()
+    harness.now = 1001.0 - 1e-8
+    wait = turn.next_wait()
+    assert wait is not None
+    assert wait[1] == pytest.approx(1e-6)
 
 
 def test_a_turn_that_leaves_the_queue_moves_the_others_forward() -> None:
@@ -153,6 +193,29 @@ def test_a_late_timer_loses_no_token() -> None:
     assert harness.passed(2) == 1
 
 
+@pytest.mark.parametrize("learning", [{}, {"follow_headers": True}], ids=["plain", "learning"])
+def test_the_next_caller_has_what_a_late_timer_saved(learning: dict[str, Any]) -> None:
+    """Though it comes a little after its turn was due: the schedule stays."""
+    harness = Harness(rate=10, **learning)
+    harness.join()
+    second = harness.join()
+    harness.now = 1000.13  # 0.03 late
+    second.next_wait()
+    harness.now = 1000.22
+    assert harness.passed(1) == 1
+    assert harness.limiter.retry_after == pytest.approx(0.08)
+
+
+@pytest.mark.parametrize("learning", [{}, {"follow_headers": True}], ids=["plain", "learning"])
+def test_a_caller_that_did_not_wait_saves_nothing(learning: dict[str, Any]) -> None:
+    """Its token was there; it could have come sooner."""
+    harness = Harness(rate=10, **learning)
+    for instant in (1000.0, 1000.15, 1000.3, 1000.45):
+        harness.now = instant
+        assert harness.passed(2) == 1
+        assert harness.limiter.retry_after == pytest.approx(0.1)
+
+
 def test_a_late_timer_does_not_lose_the_token_of_a_caller_that_comes_after_it() -> None:
     """One that makes a call as soon as the last one passed gets its full rate, however late its timers are."""
     harness = Harness(rate=1000)
@@ -178,11 +241,13 @@ def test_a_long_stall_is_not_made_up_for() -> None:
     assert sum(turn.is_granted for turn in turns) == 1 + 6
 
 
-def test_a_clock_that_steps_back_loses_nothing_and_repeats_nothing() -> None:
+@pytest.mark.parametrize("seconds", [3600, 5])
+def test_a_clock_that_steps_back_loses_nothing_and_repeats_nothing(seconds: float) -> None:
     """No time has passed for that moment; from then on it counts again."""
     harness = Harness(rate=1, burst=2)
+    harness.now += 10.0
     assert harness.passed(3) == 2
-    harness.now -= 3600
+    harness.now -= seconds
     assert harness.passed(1) == 0
     assert harness.limiter.retry_after == pytest.approx(1.0)
     harness.now += 1.0
@@ -266,14 +331,21 @@ def test_a_wait_that_nothing_of_ours_ended_was_cut_short() -> None:
     """The client was closed; a timer that is a little early, a grant or a clock that stepped back is no such thing."""
     harness = Harness(rate=1)
     harness.join()
-    turn = harness.join()
+    turn = harness.limiter.acquire_later()
+    assert isinstance(turn, Turn)
+    assert not turn.is_cut_short, "it has not waited yet"
+    turn.next_wait()
     assert turn.is_cut_short
     harness.now -= 1
     assert not turn.is_cut_short
-    harness.now += 1.99
+    harness.now = 1001.0 - TIMER_SLACK
     assert not turn.is_cut_short
-    harness.now += 0.01
-    harness.limiter.reconfigure(RateLimitSettings(rate=100))
+    harness.now -= 1e-6
+    assert turn.is_cut_short
+    harness.limiter.reconfigure(RateLimitSettings(rate=1.0001))
+    assert not turn.is_cut_short, "it was woken: it is due sooner"
+    turn.next_wait()
+    harness.limiter.reconfigure(RateLimitSettings(rate=1, burst=2))
     assert turn.is_granted
     assert not turn.is_cut_short
 
@@ -298,6 +370,54 @@ def test_a_waiter_is_notified_outside_the_lock() -> None:
     assert (turn.is_granted, is_free) == (True, [True])
     harness.limiter.reconfigure(RateLimitSettings(rate=2))
     assert is_free == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("settings", "act"),
+    [
+        ({"rate": 1}, lambda limiter, holder: holder.release()),
+        ({"rate": 1}, lambda limiter, holder: limiter.give_back()),
+        ({"rate": 1}, lambda limiter, holder: limiter.reconfigure(RateLimitSettings(rate=1, burst=2))),
+        ({"rate": 1}, lambda limiter, holder: limiter.lift()),
+        ({"follow_headers": True}, lambda limiter, holder: limiter.finish(1000.0, False, [NINE_LEFT])),
+    ],
+    ids=["release", "give_back", "reconfigure", "lift", "finish"],
+)
+def test_whatever_makes_room_wakes_the_one_that_has_it(settings: dict[str, Any], act: Any) -> None:
+    """Its timer would fire much later."""
+    harness, woken = Harness(**settings), list[str]()
+    holder = harness.join()
+    harness.limiter.finish(1000.0, False, [ReportedQuota("a", 0, 60.0, 9)])
+    turn = harness.join()
+    assert turn._waiter is not None
+    turn._waiter.notify(lambda: woken.append("woken"))
+    act(harness.limiter, holder)
+    assert (turn.is_granted, woken) == (True, ["woken"])
+
+
+@pytest.mark.parametrize(
+    ("is_throttled", "reported", "tokens"),
+    [
+        (None, [], 1),
+        (None, [ReportedQuota("a", 7, 60.0, 9)], 1),
+        (True, [], 1),
+        (True, [ReportedQuota("a", 7, 60.0, 9)], 7),
+        (False, [], math.inf),
+        (False, [ReportedQuota("a", 7, 60.0, 9)], 7),
+    ],
+)
+def test_what_a_call_that_finds_out_shows(
+    is_throttled: bool | None, reported: list[ReportedQuota], tokens: float
+) -> None:
+    """No evidence shows nothing, and a throttling response without a number does not end the limit."""
+    harness = Harness(follow_headers=True)
+    assert harness.passed(1) == 1
+    harness.limiter.finish(1000.0, False, [ReportedQuota("a", 0, 10.0, 9)])
+    assert harness.passed(1) == 0
+    harness.now += 10.0
+    assert harness.passed(2) == 1
+    harness.limiter.finish(1010.0, is_throttled, reported)
+    assert harness.limiter.snapshot().tokens == tokens
 
 
 def test_the_limiter_keeps_no_turn_that_ended() -> None:

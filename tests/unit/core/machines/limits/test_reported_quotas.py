@@ -90,12 +90,86 @@ def test_within_a_window_a_number_never_grows_and_a_new_window_begins_again() ->
     assert quotas.left == 9
 
 
+@pytest.mark.parametrize(
+    ("remaining", "reset", "began_at", "now", "left", "until"),
+    [
+        (3, 8.0, 3.5, 4.0, 0, 12.0),  # the same window, which ends at 12 at the latest
+        (3, 6.0, 3.0, 3.0, 0, 9.0),  # the earliest instant that the first response may have meant
+        (3, 5.9, 3.0, 3.0, 0, 13.0),  # it is from the window before
+        (3, 10.5, 3.5, 4.0, 3, 14.5),  # the next window: the first one has ended by 13
+        (3, 10.4, 3.5, 4.0, 0, 13.0),
+        (3, 0.5, 13.0, 13.2, 3, 13.7),
+    ],
+)
+def test_of_which_window_a_response_is(
+    remaining: int, reset: float, began_at: float, now: float, left: int, until: float
+) -> None:
+    """By the instants that it may mean. The first one, of a call from 0 to 3, meant a reset between 9 and 13."""
+    quotas = ReportedQuotas()
+    quotas.report([quota(0, 10.0, 100)], 0.0, 3.0)
+    quotas.report([quota(remaining, reset, 100)], began_at, now)
+    assert quotas.left == left
+    for _ in range(left):
+        quotas.take(now)
+    assert now + quotas.wait(now) == pytest.approx(until)
+
+
+def test_each_response_of_a_window_may_narrow_its_reset() -> None:
+    """From both sides: what was possible after the first one is too early after the second."""
+    quotas = ReportedQuotas()
+    quotas.report([quota(0, 10.0)], 0.0, 3.0)
+    quotas.report([quota(0, 8.0)], 3.5, 4.0)  # between 10.5 and 12
+    quotas.report([quota(0, 5.0)], 4.5, 5.0)  # at 10 at the latest
+    assert quotas.wait(5.0) == 7.0
+    quotas.report([quota(0, 5.5)], 4.5, 5.0)
+    assert quotas.wait(5.0) == 5.5
+
+
+def test_a_response_that_says_nothing_changes_nothing() -> None:
+    """Unless its call was to find out."""
+    quotas = ReportedQuotas()
+    quotas.report([quota(0, 10.0)], 0.0, 0.0)
+    quotas.report([], 1.0, 1.0)
+    assert quotas.wait(1.0) == 9.0
+
+
+def test_the_first_of_the_last_calls_begins_at_once() -> None:
+    """And the next ones keep the distance from each other."""
+    quotas = ReportedQuotas()
+    quotas.report([quota(4, 30.0, 20)], 0.0, 0.0)
+    assert quotas.wait(0.0) == 0.0
+    quotas.take(0.0)
+    assert [quotas.wait(5.0, position) for position in range(4)] == [1.25, 7.5, 13.75, 25.0]
+
+
+@pytest.mark.parametrize(("remaining", "is_spread"), [(20, True), (21, False)])
+def test_the_size_of_a_quota_is_the_most_that_was_ever_left(remaining: int, is_spread: bool) -> None:
+    """Where no response says it; a new window that others use, too, is as large as the one before."""
+    quotas = ReportedQuotas()
+    quotas.report([quota(100, 10.0)], 0.0, 0.0)
+    quotas.report([quota(remaining + 1, 10.0)], 20.0, 20.0)
+    quotas.take(20.0)
+    assert (quotas.wait(20.0) > 0) is is_spread
+
+
+def test_a_call_that_finds_out_learns_the_whole_window() -> None:
+    """Less the calls under way, which may count in it: what was left before is no longer true."""
+    quotas = ReportedQuotas()
+    quotas.take(0.0)
+    quotas.report([quota(0, 10.0, 5)], 0.0, 0.0)
+    assert quotas.wait(10.0) == 0.0
+    quotas.take(10.0)
+    quotas.finish()
+    quotas.report([quota(5, 10.0, 5)], 10.0, 10.2)
+    assert quotas.left == 4
+
+
 def test_after_the_reset_one_call_finds_out() -> None:
     """Not all that wait rush in: the service may have given back a part, or nothing."""
     quotas = ReportedQuotas()
     quotas.report([quota(0, 10.0, 5)], 0.0, 0.0)
     assert quotas.wait(9.0) == 1.0
-    assert quotas.wait(10.0) == 0.0
+    assert [quotas.wait(10.0), quotas.wait(10.0)] == [0.0, 0.0], "to ask is not to call"
     quotas.take(10.0)
     assert quotas.wait(10.1) > 0
     quotas.finish()
@@ -121,11 +195,50 @@ def test_a_call_that_finds_nothing_is_followed_by_another() -> None:
     assert calls(quotas, 20.2, 50) == 50
 
 
-def test_a_quota_that_was_not_used_up_is_forgotten_at_its_reset() -> None:
-    """There is nothing to find out."""
+def test_nobody_else_finds_out_while_an_earlier_call_is_under_way() -> None:
+    """It may find out as well: its response says what is left, too."""
     quotas = ReportedQuotas()
-    quotas.report([quota(30, 10.0, 100)], 0.0, 0.0)
-    assert calls(quotas, 10.0, 500) == 500
+    quotas.take(0.0)
+    quotas.report([quota(0, 10.0, 5)], 0.0, 0.0)
+    assert quotas.wait(10.0) == 0.0
+    quotas.take(10.0)
+    quotas.finish()
+    assert quotas.wait(10.1) > 0
+    quotas.finish()
+    assert quotas.wait(10.1) == 0
+
+
+def test_calls_go_on_one_by_one_until_one_finds_out() -> None:
+    """However much time passes: that a reset should have been proves nothing."""
+    quotas = ReportedQuotas()
+    quotas.report([quota(0, 10.0, 5)], 0.0, 0.0)
+    for now in (10.0, 20.0, 30.0):
+        assert quotas.wait(now) == 0
+        quotas.take(now)
+        assert quotas.wait(now + 0.1) > 0
+        quotas.finish()
+
+
+@pytest.mark.parametrize("remaining", [30, 1])
+def test_a_quota_that_was_not_used_up_is_forgotten_at_its_reset(remaining: int) -> None:
+    """There is nothing to find out, so a response that says nothing ends no other quota."""
+    quotas = ReportedQuotas()
+    quotas.report([quota(remaining, 10.0, 100), quota(0, 60.0, 100, name="b")], 0.0, 0.0)
+    assert quotas.wait(10.0) == 50.0
+    quotas.report([], 10.0, 10.0)
+    assert quotas.wait(10.0) == 50.0
+    quotas.report([quota(9, 70.0, 100, name="b")], 60.0, 60.0)
+    assert quotas.left == 9
+
+
+@pytest.mark.parametrize("end", [ReportedQuotas.give_back, ReportedQuotas.reset_after_fork])
+def test_a_call_that_is_none_is_not_under_way(end: Any) -> None:
+    """It was not made, or the parent of this process makes it: nothing is taken off for it."""
+    quotas = ReportedQuotas()
+    quotas.take(0.0)
+    end(quotas)
+    quotas.report([quota(5, 60.0)], 0.0, 0.0)
+    assert quotas.left == 5
 
 
 def test_no_more_than_16_quotas_are_kept() -> None:
@@ -134,6 +247,8 @@ def test_no_more_than_16_quotas_are_kept() -> None:
     for number in range(100):
         quotas.report([quota(5, 1000.0, name=str(number))], 0.0, 0.0)
     assert len(quotas._quotas) == 16
+    quotas.report([quota(0, 1000.0, name="new"), quota(3, 1000.0, name="15")], 0.0, 0.0)
+    assert quotas.left == 3, "one that is known is followed, whatever stands before it"
 
 
 STEPS = st.lists(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from http_service_client.core.machines.limits.throttle_gate import ThrottleGate
 
 
@@ -14,8 +16,11 @@ class Gate(ThrottleGate):
 
 
 def test_a_new_gate_is_open() -> None:
-    """Nothing is asked for at first."""
-    assert Gate().left == 0.0
+    """Nothing is asked for at first, and a clock that steps back asks for nothing either."""
+    gate = Gate()
+    assert gate.left == 0.0
+    gate.now -= 1000.0
+    assert gate.left == 0.0
 
 
 def test_a_pause_ends_at_its_instant() -> None:
@@ -36,6 +41,9 @@ def test_a_shorter_pause_opens_nothing() -> None:
     assert gate.left == 5.0
     gate.close(9.0)
     assert gate.left == 9.0
+    gate.now += 4.0
+    gate.close(5.0)
+    assert gate.wait(0.999) == pytest.approx(5.0 + 0.999 * 0.2 * 9.0), "still the longer one"
 
 
 def test_a_pause_of_a_second_holds_for_its_own_call_alone() -> None:
@@ -62,7 +70,9 @@ def test_a_clock_that_steps_back_prolongs_no_pause() -> None:
     gate.close(5.0)
     gate.now -= 1000.0
     assert gate.left == 5.0
-    gate.now += 5.0
+    gate.now += 3.0
+    assert gate.left == 2.0
+    gate.now += 2.0
     assert gate.left == 0.0
 
 
