@@ -184,9 +184,8 @@ def _takes_more(function: Any) -> bool:
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):  # some builtins
         return False
-    several = [it for it in parameters if it.kind in (it.VAR_POSITIONAL, it.VAR_KEYWORD)]
-    required = [it for it in parameters if it.default is it.empty and it not in several]
-    return bool(several) or len(required) > 1
+    takes_any = any(it.kind in (it.VAR_POSITIONAL, it.VAR_KEYWORD) for it in parameters)
+    return takes_any or sum(it.default is it.empty for it in parameters) > 1
 
 
 def _may_have_changed_something(error: HttpClientError) -> bool:

@@ -40,7 +40,7 @@ class KeyedMap(Generic[K, V]):
         make: Callable[[K], V],
         *,
         lock: AbstractContextManager[Any],
-        most: int = 10_000,
+        most: int,
         is_at_rest: Callable[[V], bool] | None = None,
     ) -> None:
         check_count("most", most)

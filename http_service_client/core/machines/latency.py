@@ -119,37 +119,21 @@ class LatencySketch:
         """Seconds within which this share of the attempts ends, exact to 10 %; None when it knows fewer than `least` attempts.
 
         q: above 0, at most 1. When more than the rest was cut, the longest time that any attempt is known to have
-        taken, which is a lower bound.
+            taken, which is a lower bound.   least: 1 or more.
         """
         table = self._estimate()
-        if table.known[0] < max(1, least):
+        if table.known[0] < least:
             return None
         return _VALUES[min(bisect_left(table.shares, q - ROUNDING), table.last)]
 
-    def share_within(self, seconds: float, *, least: int = 1) -> float | None:
-        """The share of attempts that end within this time, 0.0 to 1.0.
-
-        None when the fate at that time is known of fewer than `least` attempts: of those that ended earlier, and those that lasted
-        as long. It is right for a time that differs by 20 % at most.
-        """
-        table = self._estimate()
-        bucket = bisect(_BOUNDS, seconds)
-        if table.known[bucket] < max(1, least):
-            return None
-        share = table.shares[bucket]
-        if not 0 < bucket < _BUCKETS - 1:
-            return share
-        before, begins, ends = table.shares[bucket - 1], _BOUNDS[bucket - 1], _BOUNDS[bucket]
-        return before + (share - before) * (seconds - begins) / (ends - begins)
-
     def time_needed(self, chance: float, least: int) -> float:
-        """The longest time within which fewer than this share of the attempts end, as at least `least` of them show.
+        """The longest time within which fewer than this share of the attempts end, as at least `least` (1 or more) of them show.
 
         0.0 when nothing shows that any time is too short.
         """
         shares, known = (table := self._estimate()).shares, table.known
         bucket = min(bisect_left(shares, chance - ROUNDING), _BUCKETS - 1)
-        while bucket and known[bucket - 1] < max(1, least):
+        while bucket and known[bucket - 1] < least:
             bucket -= 1
         return _BOUNDS[bucket - 1] if bucket else 0.0
 
