@@ -86,5 +86,6 @@ def test_a_cancelled_call_lasted_as_long_as_it_ran() -> None:
 
     latencies = asyncio.run(scenario())
     assert latencies.count == 1
-    assert latencies.share_within(1.5) == 0.0
-    assert latencies.share_within(3.0) is None
+    assert latencies.time_needed(0.02, 1) == pytest.approx(2.0, rel=0.2), (
+        "it lasted so long, and no more is known"
+    )

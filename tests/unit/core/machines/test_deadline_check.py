@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from http_service_client.core.machines.deadline_check import DeadlineCheck, DeadlineCheckSettings
+from kit.sketches import share_within
 
 SETTINGS = DeadlineCheckSettings(min_samples=20, probe_interval=5.0)
 
@@ -67,11 +68,11 @@ def test_less_time_than_needed_has_a_chance_below_the_least(
         check.learn(seconds, is_cut=is_cut)
     needed = check.time_needed()
     if needed:
-        share = check.latencies.share_within(needed * 0.999, least=10)
+        share = share_within(check.latencies, needed * 0.999, least=10)
         assert share is not None
         assert share < chance
     else:
-        shortest = check.latencies.share_within(0.0009, least=10)
+        shortest = share_within(check.latencies, 0.0009, least=10)
         assert shortest is None or shortest >= chance
 
 
@@ -79,9 +80,9 @@ def test_one_attempt_in_an_interval_is_a_probe() -> None:
     """Whoever comes first makes it."""
     check = Check()
     assert [check.try_probe() for _ in range(3)] == [True, False, False]
-    check.now += 4.9
+    check.now += 4.875
     assert not check.try_probe()
-    check.now += 0.1
+    check.now += 0.125
     assert [check.try_probe() for _ in range(2)] == [True, False]
 
 
@@ -111,6 +112,18 @@ def test_a_service_that_becomes_slow_is_seen_after_so_many_attempts() -> None:
     before = check.time_needed()
     check.learn(0.9, 50, is_cut=True)
     assert (before, check.time_needed()) == (pytest.approx(0.1, rel=0.3), pytest.approx(0.9, rel=0.2))
+
+
+def test_it_remembers_four_times_as_many_attempts_as_it_needs() -> None:
+    """At most, and half of them at least; other settings hold from the next window on."""
+    check, counts = Check(), list[int]()
+    for samples in (20, 30):
+        check.reconfigure(DeadlineCheckSettings(min_samples=samples))
+        for _ in range(200):
+            check.learn(0.1)
+            counts.append(check.latencies.count)
+    assert [max(counts[140:200]), min(counts[140:200])] == [80, 41]
+    assert [max(counts[340:]), min(counts[340:])] == [120, 61]
 
 
 def test_evidence_ages() -> None:

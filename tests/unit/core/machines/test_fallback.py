@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import pickle
+import ssl
 import threading
 from collections import OrderedDict
 from typing import Any
 
 import pytest
+import requests
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -18,6 +20,7 @@ from http_service_client import (
     ConfigurationError,
     ConnectError,
     DeadlineExceededError,
+    EgressRefusedError,
     HttpRequest,
     HttpResponse,
     HttpStatusError,
@@ -56,6 +59,10 @@ def _from(error: BaseException, cause: BaseException) -> BaseException:
         (ClientClosedError("closed"), False),
         (TlsVerificationError("not trusted"), False),
         (_from(ConnectionError(), TlsVerificationError("not trusted")), False),
+        (_from(ConnectionError(), ssl.SSLCertVerificationError()), False),
+        (EgressRefusedError("denied"), False),
+        (requests.Timeout("slow"), True),
+        (_from(RuntimeError("the price is unknown"), requests.exceptions.ChunkedEncodingError("cut")), True),
         (HttpResponse(500), True),
         (HttpResponse(408), True),
         (HttpResponse(404), False),
@@ -74,6 +81,51 @@ def test_failures_that_are_listed_replace_the_rules() -> None:
     settings = FallbackSettings(value=None, failures=[404, range(520, 530), KeyError])
     subjects = [HttpResponse(404), HttpResponse(525), KeyError("x"), HttpResponse(500), ConnectError("no")]
     assert [settings.covers(each) for each in subjects] == [True, True, True, False, False]
+
+
+SAFE = ["GET", "HEAD", "OPTIONS", "TRACE", "QUERY"]
+
+
+@pytest.mark.parametrize("method", [*SAFE, "POST", "PUT", "PATCH", "DELETE", "PURGE", "get"])
+def test_a_request_whose_response_may_be_another(method: str) -> None:
+    """A safe one: for any other, the caller would think that something had changed. Unless the settings allow it."""
+    assert FallbackSettings(value=None).may_answer(method) is (method in SAFE)
+    assert FallbackSettings(value=None, unsafe_methods=True).may_answer(method)
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "hidden"),
+    [
+        (None, 500, True),
+        ("GET", 500, True),
+        ("POST", 429, True),
+        ("POST", 500, False),
+        ("DELETE", 500, False),
+    ],
+)
+def test_a_response_that_may_have_changed_something_is_not_hidden(
+    method: str | None, status: int, hidden: bool
+) -> None:
+    """Unless the settings allow it. One without a request was made by a function; a 429 says that nothing was done."""
+    request = None if method is None else HttpRequest(method, "https://api.example.com/charges")
+    response = HttpResponse(status, request=request)
+    assert FallbackSettings(value=None).may_hide_response(response) is hidden
+    assert FallbackSettings(value=None, unsafe_methods=True).may_hide_response(response)
+
+
+def test_one_request_of_several_that_may_have_changed_something_is_enough() -> None:
+    """Of a group of errors, say; an error without a request changed nothing."""
+    url = "https://api.example.com/"
+    errors = [
+        ReadTimeoutError("slow", request=HttpRequest(method, url), sent_state=SentState.MAYBE_PROCESSED)
+        for method in ("GET", "POST")
+    ]
+    group: Any = RuntimeError("several")
+    group.exceptions = errors
+    settings = FallbackSettings(value=None)
+    assert not settings.may_hide(group)
+    group.exceptions = [errors[0], ReadTimeoutError("slow")]
+    assert settings.may_hide(group)
 
 
 def test_a_function_may_judge_instead() -> None:
@@ -118,6 +170,9 @@ def test_a_request_that_may_have_changed_something_is_not_hidden(
     [
         ({}, "needs value=, function= or last_good="),
         ({"value": 1, "function": print}, "value and function are both set"),
+        ({"value": lambda: 1}, "which would be the result itself; pass it as function="),
+        ({"value": FallbackSettings.covers.__get__(1)}, "which would be the result itself"),
+        ({"function": lambda: 1}, "takes no arguments; write it as lambda error: …"),
         ({"function": 5}, "function must be a function of the error, not 5; pass a ready result as value="),
         ({"last_good": 0}, "last_good must be a positive, finite number of seconds, not 0"),
         ({"value": 1, "failures": [5]}, "failures must be a list of statuses"),
@@ -158,6 +213,16 @@ def test_each_user_of_a_value_gets_a_copy() -> None:
     settings = FallbackSettings(value=[{"items": []}])
     settings.ready_value()[0]["items"].append(1)
     assert settings.ready_value() == [{"items": []}]
+    single = object()
+    assert FallbackSettings(value=single).ready_value() is single, "of anything else there is one"
+
+
+class OfAnotherKind:
+    """A callable whose arguments cannot be known."""
+
+    __signature__ = 5
+
+    def __call__(self, error: BaseException) -> None: ...
 
 
 @pytest.mark.parametrize(
@@ -167,7 +232,10 @@ def test_each_user_of_a_value_gets_a_copy() -> None:
         (lambda error, log=print: None, 1),
         (lambda error, sku: None, 2),
         (lambda *args: None, 2),
+        (lambda error, **named: None, 2),
+        (lambda error, *, sku: None, 2),
         (str, 1),
+        (OfAnotherKind(), 1),
     ],
 )
 def test_a_function_gets_as_many_arguments_as_it_takes(function: Any, given: int) -> None:
@@ -183,6 +251,19 @@ def test_a_result_that_is_too_old_is_not_used() -> None:
     assert results.find("key", 65.0, 60.0) == ("good", 60.0)
     assert results.find("key", 65.1, 60.0) is None
     assert results.find("key", 65.1, 90.0) is not None
+
+
+def test_a_result_may_be_as_large_as_all_of_them() -> None:
+    """A larger one is not kept, and the one before is gone. Without a size, none is counted."""
+    results: LastGood[str] = LastGood(10, 100, lock=threading.RLock())
+    results.keep("key", "large", now=0.0, size=100)
+    assert (len(results), results.size) == (1, 100)
+    results.keep("key", "too large", now=0.0, size=101)
+    assert (len(results), results.size) == (0, 0)
+    results.keep("key", "of no size", now=0.0)
+    assert (len(results), results.size) == (1, 0)
+    results.clear()
+    assert (len(results), results.size) == (0, 0)
 
 
 def test_the_limits_of_what_is_kept_can_be_changed() -> None:

@@ -112,6 +112,46 @@ def test_new_settings_keep_what_was_counted_and_learned() -> None:
     assert machine.delay() is None
 
 
+def test_a_reader_between_the_two_steps_of_a_change_sees_a_delay() -> None:
+    """Of the settings before or after it, or the usual quantile: it never finds none."""
+    seen: list[float | None] = []
+
+    class Watched(Hedging):
+        def __setattr__(self, name: str, value: object) -> None:
+            super().__setattr__(name, value)
+            if name == "settings" and hasattr(self, "_latencies"):
+                seen.append(self.delay())
+
+    machine = Watched(HedgingSettings(quantile=0.5, min_calls=1), clock=lambda: 0.0, lock=threading.RLock())
+    for number in range(100):
+        machine.record(4.0 if number < 3 else 0.1)
+    machine.reconfigure(HedgingSettings(delay=2.0))
+    assert seen == [None, pytest.approx(0.11, rel=0.1)]
+
+
+def test_what_the_share_lacks_for_one_more_hedge() -> None:
+    """Nothing, while one may be sent; each call adds its share."""
+    machine = hedging(delay=1.0, max_share=0.25)
+    assert machine.shortfall == 0.0
+    while machine.try_hedge():
+        pass
+    lacks = [machine.shortfall]
+    for _ in range(4):
+        machine.record_call()
+        lacks.append(machine.shortfall)
+    assert lacks == [1.0, 0.75, 0.5, 0.25, 0.0]
+
+
+@pytest.mark.parametrize(("share", "is_enough"), [(1 - 1e-9, True), (1 - 1.1e-9, False)])
+def test_a_hedge_may_lack_a_rounding_error(share: float, is_enough: bool) -> None:
+    """Of a billionth: twenty calls with a share of 0.05 add up to one hedge."""
+    machine = hedging(delay=1.0, max_share=share)
+    while machine.try_hedge():
+        pass
+    machine.record_call()
+    assert (machine.try_hedge() is not None) is is_enough
+
+
 def test_a_forked_child_counts_for_itself() -> None:
     """Its parent spends its own share; both know how fast the service is."""
     machine = hedging(min_calls=1)

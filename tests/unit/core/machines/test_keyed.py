@@ -14,7 +14,7 @@ from kit.threads import run_threads
 def test_each_key_has_a_value_of_its_own_made_once() -> None:
     """At its first use."""
     made: list[str] = []
-    keyed = KeyedMap[str, list[str]](lambda key: made.append(key) or [key], lock=threading.Lock())
+    keyed = KeyedMap[str, list[str]](lambda key: made.append(key) or [key], lock=threading.Lock(), most=9)
     assert keyed.get("a") is keyed.get("a")
     assert keyed.get("b") == ["b"]
     assert (made, len(keyed)) == (["a", "b"], 2)
@@ -48,12 +48,13 @@ def test_only_a_few_keys_are_looked_at_for_a_new_one() -> None:
     )
     for key in range(1001):
         keyed.get(key)
-    assert len(asked) <= 8
+    assert asked == list(range(8))
+    assert keyed.peek(0) is None, "none is at rest: the oldest is forgotten"
 
 
 def test_a_smaller_limit_holds_at_once() -> None:
     """`resize` forgets what is too much; `peek` and `clear` make nothing."""
-    keyed = KeyedMap[int, int](lambda key: key, lock=threading.Lock())
+    keyed = KeyedMap[int, int](lambda key: key, lock=threading.Lock(), most=9)
     for key in range(5):
         keyed.get(key)
     keyed.resize(2)

@@ -12,6 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from http_service_client.core.machines.latency import LatencySketch
+from kit.fakes import LockWithQueue
+from kit.sketches import share_within
 
 LATENCIES = st.floats(0.001, 200.0)
 
@@ -19,9 +21,9 @@ LATENCIES = st.floats(0.001, 200.0)
 class Sketch(LatencySketch):
     """A sketch whose clock the test sets."""
 
-    def __init__(self, *latencies: float, window: float = 60.0) -> None:
+    def __init__(self, *latencies: float, size: int | None = None) -> None:
         self.now = 1000.0
-        super().__init__(clock=lambda: self.now, lock=threading.Lock(), window=window)
+        super().__init__(clock=lambda: self.now, lock=threading.Lock(), size=size)
         for latency in latencies:
             self.record(latency)
 
@@ -41,7 +43,7 @@ def test_a_share_lies_between_the_exact_ones_around_it(latencies: list[float], s
         sum(latency <= bound for latency in latencies) / len(latencies)
         for bound in (seconds / 1.2223, seconds * 1.2223)
     )
-    found = Sketch(*latencies).share_within(seconds)
+    found = share_within(Sketch(*latencies), seconds)
     assert found is not None
     assert least - 1e-9 <= found <= most + 1e-9
 
@@ -59,7 +61,7 @@ def test_cut_attempts_count_as_kaplan_and_meier_say(attempts: list[tuple[float, 
         if running:
             longer *= 1 - Fraction(ended, running)
         known = len(attempts) - sum(seconds <= instant and is_cut for seconds, is_cut in attempts)
-        found = sketch.share_within(instant * 1.5)
+        found = share_within(sketch, instant * 1.5)
         assert found == (pytest.approx(float(1 - longer)) if known else None)
 
 
@@ -68,8 +70,8 @@ def test_a_service_is_not_fast_because_its_slow_attempts_were_cut() -> None:
     sketch = Sketch(*[2.0] * 50)
     for _ in range(50):
         sketch.record(1.0, is_cut=True)
-    assert sketch.share_within(0.9) == sketch.share_within(1.3) == 0.0
-    assert sketch.share_within(2.6) == pytest.approx(1.0)
+    assert share_within(sketch, 0.9) == share_within(sketch, 1.3) == 0.0
+    assert share_within(sketch, 2.6) == pytest.approx(1.0)
     assert sketch.quantile(0.5) == pytest.approx(2.0, rel=0.1)
 
 
@@ -78,17 +80,17 @@ def test_nothing_is_known_beyond_the_time_at_which_all_were_cut() -> None:
     sketch = Sketch()
     for _ in range(50):
         sketch.record(1.0, is_cut=True)
-    assert sketch.share_within(0.9, least=20) == 0.0
-    assert sketch.share_within(3.0, least=20) is None
+    assert share_within(sketch, 0.9, least=20) == 0.0
+    assert share_within(sketch, 3.0, least=20) is None
     assert sketch.quantile(0.5) == pytest.approx(1.0, rel=0.1), "a lower bound"
 
 
 def test_too_few_attempts_say_nothing() -> None:
     """Fewer than the caller asks for, and none at all."""
     empty, sketch = Sketch(), Sketch(0.2, 0.2)
-    assert empty.quantile(0.5) is empty.share_within(1.0) is empty.quantile(0.5, least=0) is None
-    assert sketch.quantile(0.5, least=3) is sketch.share_within(1.0, least=3) is None
-    assert sketch.share_within(1.0, least=2) == 1.0
+    assert empty.quantile(0.5) is share_within(empty, 1.0) is None
+    assert sketch.quantile(0.5, least=3) is share_within(sketch, 1.0, least=3) is None
+    assert share_within(sketch, 1.0, least=2) == 1.0
 
 
 @pytest.mark.parametrize(
@@ -103,7 +105,8 @@ def test_too_few_attempts_say_nothing() -> None:
         ([], [1.0] * 50, 0.02, 20, 1.0),  # nobody waited for longer
         ([2.0] * 30, [1.0] * 20, 0.02, 40, 1.0),  # the fate of 30 is known beyond a second
         ([2.0] * 30, [1.0] * 20, 0.02, 30, 2.0),
-        ([], [], 0.02, 0, 0.0),
+        ([], [], 0.02, 1, 0.0),
+        ([0.0001] * 50, [], 0.02, 20, 0.0),
     ],
 )
 def test_a_time_is_too_short_if_hardly_any_attempt_ends_within_it(
@@ -122,7 +125,7 @@ def test_latencies_of_any_size_are_counted(seconds: float) -> None:
     sketch = Sketch(seconds)
     found = sketch.quantile(1.0)
     assert found == (0.001 if seconds < 1 else pytest.approx(250, rel=0.1))
-    assert sketch.share_within(seconds) == 1.0
+    assert share_within(sketch, seconds) == 1.0
     assert sketch.count == 1
 
 
@@ -140,6 +143,72 @@ def test_a_latency_is_forgotten_after_one_window_to_two() -> None:
     sketch.now += 120.0
     assert sketch.count == 0
     assert sketch.quantile(1.0) is None
+
+
+def test_a_window_lasts_a_minute_to_the_second() -> None:
+    """What is recorded at its end is in the next one; each is remembered until the end of the one after it."""
+    sketch = Sketch(0.1)
+    sketch.now += 60.0
+    sketch.record(1.0)
+    assert sketch.count == 2
+    sketch.now += 60.0
+    assert sketch.count == 1
+    assert sketch.quantile(0.5) == pytest.approx(1.0, rel=0.1)
+    sketch.now += 60.0
+    assert sketch.quantile(0.5) is None
+
+
+def test_a_window_that_is_noticed_late_began_when_it_was_due() -> None:
+    """Unless nobody asked for longer than a window: then nothing is left of either, and the next one begins now."""
+    sketch = Sketch(0.1)
+    sketch.now += 90.0
+    assert sketch.count == 1
+    sketch.now += 30.0
+    assert sketch.count == 0
+    sketch.record(0.1)
+    sketch.now += 135.0
+    sketch.record(0.1)
+    for _ in range(2):
+        sketch.now += 59.0
+        assert sketch.count == 1
+
+
+def test_a_window_that_is_full_ends_early() -> None:
+    """And the next one lasts a minute from then on."""
+    sketch = Sketch(0.1, 0.1, size=2)
+    sketch.now += 10.0
+    sketch.record(1.0)
+    sketch.now += 60.0
+    assert sketch.count == 1
+
+
+def test_a_new_window_is_seen_at_once() -> None:
+    """However few attempts it has beside those that are forgotten."""
+    sketch = Sketch(*[0.1] * 1000)
+    assert share_within(sketch, 0.5) == pytest.approx(1.0)
+    sketch.now += 120.0
+    sketch.record(1.0)
+    assert share_within(sketch, 0.5) == 0.0
+
+
+def test_a_window_ends_once() -> None:
+    """Of two threads that notice it, the second one finds it done."""
+    sketch = Sketch(0.1)
+    sketch._lock = lock = LockWithQueue()
+    sketch.now += 60.0
+    lock.first = lambda: sketch.record(1.0)
+    sketch.record(1.0)
+    assert sketch.count == 3
+
+
+@pytest.mark.parametrize(("before", "expected"), [(63, 1), (64, 5), (150, 10), (160, 11)])
+def test_how_much_news_makes_a_new_estimate(before: int, expected: int) -> None:
+    """More than a sixteenth of what is known, from 64 on; below that any."""
+    sketch = Sketch(*[0.1] * before)
+    assert share_within(sketch, 0.5) == pytest.approx(1.0)
+    for count in range(1, expected + 1):
+        sketch.record(1.0)
+        assert (share_within(sketch, 0.5) == pytest.approx(1.0)) is (count < expected)
 
 
 def test_a_window_may_be_bounded_in_attempts() -> None:
@@ -171,10 +240,10 @@ def test_news_are_seen_at_once_while_there_are_few() -> None:
     sketch = Sketch()
     for count in range(1, 64):
         sketch.record(0.1 if count % 2 else 1.0)
-        assert sketch.share_within(0.5) == pytest.approx(math.ceil(count / 2) / count)
+        assert share_within(sketch, 0.5) == pytest.approx(math.ceil(count / 2) / count)
     for _ in range(1000):
         sketch.record(1.0)
-    found = sketch.share_within(0.5)
+    found = share_within(sketch, 0.5)
     assert found == pytest.approx(32 / 1063, abs=1 / 16)
 
 

@@ -315,6 +315,7 @@ windows = st.builds(
     st.floats(0, 1),
     st.integers(0, 300),
     st.booleans(),
+    st.integers(1, 1000),
 )
 
 

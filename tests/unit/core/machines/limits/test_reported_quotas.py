@@ -164,6 +164,17 @@ def test_a_call_that_finds_out_learns_the_whole_window() -> None:
     assert quotas.left == 4
 
 
+def test_a_call_that_finds_out_about_one_quota_changes_no_other() -> None:
+    """Its response need not name them all."""
+    quotas = ReportedQuotas()
+    quotas.report([quota(0, 10.0, 5), quota(3, 100.0, 5, name="b")], 0.0, 0.0)
+    assert quotas.wait(10.0) == 0.0
+    quotas.take(10.0)
+    quotas.finish()
+    quotas.report([quota(5, 10.0, 5)], 10.0, 10.2)
+    assert quotas.left == 2
+
+
 def test_after_the_reset_one_call_finds_out() -> None:
     """Not all that wait rush in: the service may have given back a part, or nothing."""
     quotas = ReportedQuotas()
