@@ -49,7 +49,7 @@ ANY = IMPORT | _names(
         "observability": "accounts collector metrics recent series telemetry",
         "policies": "listeners logs",
         "transports": "adapted_requests base compatibility failures fault_log idle lifetime network",
-        "transports.network": "happy_eyeballs polling resolver sockets socks5 tls tls_contexts tls_sessions unix",
+        "transports.network": "happy_eyeballs polling resolver sockets socks5 tls tls_contexts tls_errors tls_sessions unix",
     }
 )
 """By a first GET of either front end."""

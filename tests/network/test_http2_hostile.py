@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import struct
 import threading
 from typing import Any
@@ -10,6 +11,9 @@ import pytest
 
 pytest.importorskip("h2", reason="the extra http2 is not installed")
 
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import RequestReceived
 from h2.settings import SettingCodes
 
 from http_service_client import HttpServiceClient
@@ -17,8 +21,8 @@ from http_service_client.drivers.portal import WIRE
 from http_service_client.errors import ClientClosedError
 from http_service_client.transports.over_h2.connection import Http2Connection
 from kit.front_ends import BlockingFrontEnd, FrontEnd
-from kit.http2_server import Exchange, Http2Server
-from network.faults import Certificates, failing
+from kit.http2_server import Exchange, Http2Server, NewClient
+from network.faults import Certificates, failing, served
 from network.test_http2 import ok
 
 
@@ -149,3 +153,36 @@ def test_a_thread_that_waits_at_the_end_of_the_process(
     assert isinstance(error, ClientClosedError)
     assert error.sent_state.value == "abandoned"
     assert len(http2_server.exchanges) == 1
+
+
+def test_a_refusal_is_read_though_the_server_closed_at_once(
+    front_end: FrontEnd, new_client: NewClient, certificates: Certificates
+) -> None:
+    """With unread bytes of the upload: its reset ends our next write, and what it had sent before is still there."""
+
+    def refuse(accepted: socket.socket, is_over: threading.Event) -> None:
+        accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        h2 = H2Connection(H2Configuration(client_side=False))
+        h2.initiate_connection()
+        h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 2**30})
+        h2.increment_flow_control_window(2**30)
+        requests: list[RequestReceived] = []
+        while not requests:
+            accepted.sendall(h2.data_to_send())
+            events = h2.receive_data(accepted.recv(1000))
+            requests = [event for event in events if isinstance(event, RequestReceived)]
+        h2.send_headers(requests[0].stream_id, [(":status", "413"), ("content-length", "8")])
+        h2.send_data(requests[0].stream_id, b"too much", end_stream=True)
+        accepted.recv(16_384)
+        accepted.sendall(h2.data_to_send())
+        accepted.close()
+
+    context = certificates.server_context()
+    context.set_alpn_protocols(["h2"])
+    with served(refuse, context) as address:
+        client = new_client(enable_retry_policy=False, enable_circuit_breaker=False)
+        for _ in range(5):
+            response = front_end.request(
+                client, "POST", f"https://{address}/", data=b"x" * 20_000_000, timeout=20
+            )
+            assert (response.status_code, response.text) == (413, "too much")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import closing
 
 import pytest
 
+from http_service_client import HttpClientConfig, HttpResponse, HttpServiceClient
+from http_service_client.errors import ConnectionLostError
 from kit.front_ends import AsyncioFrontEnd, FrontEnd
 from network.faults import Certificates, served
 
@@ -32,9 +36,9 @@ class Connection:
         """The first line of a small request; b"" at the end of the connection."""
         return self._repeat(lambda: self.tls.read(65536)).split(b"\r\n")[0]
 
-    def flush(self) -> None:
-        """Send what TLS has written, at once."""
-        if data := self._outgoing.read():
+    def flush(self, behind: bytes = b"") -> None:
+        """Send what TLS has written, at once, and these bytes with it."""
+        if data := self._outgoing.read() + behind:
             self._socket.sendall(data)
 
     def _repeat(self, step: Callable[[], bytes]) -> bytes:
@@ -98,3 +102,52 @@ def test_a_connection_is_not_used_again_after_more_than_its_response(
             bodies = [client.post(url, json={}).text for url in urls]
     assert [body.strip() for body in bodies] == ["1", "2", "3"]
     assert [here for here, _ in requests] == [0, 0, 1]
+
+
+DAMAGED = b"\x17\x03\x03\x00\x20" + bytes(32)  # a record that nobody has encrypted
+NO_TLS = b"HTTP/1.1 400 Bad Request\r\n\r\n"
+
+
+@pytest.mark.parametrize("behind", [DAMAGED, NO_TLS], ids=["damaged", "no TLS"])
+@pytest.mark.parametrize("size", [100, 100_000])
+@pytest.mark.parametrize("loop", ["blocking", "asyncio", "uvloop"])
+def test_an_error_of_tls_behind_a_response_ends_its_connection_alone(
+    certificates: Certificates, behind: bytes, size: int, loop: str
+) -> None:
+    """The response was complete. One that is not, is lost with the reason."""
+    context = certificates.server_context()
+    connections: list[socket.socket] = []
+
+    def serve(accepted: socket.socket, is_over: threading.Event) -> None:
+        connections.append(accepted)
+        connection = Connection(accepted, context)
+        while request := connection.read_request():
+            missing = 7 * (b"/short " in request)
+            connection.tls.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (size + missing))
+            connection.tls.write(b"x" * size)
+            connection.flush(behind)
+
+    def check(response: HttpResponse) -> None:
+        assert response.content == b"x" * size
+
+    async def calls() -> None:
+        async with HttpServiceClient(config) as client:
+            for _ in range(2):
+                check(await client.get_async(url + "/whole", timeout=10))
+            with pytest.raises(ConnectionLostError, match="SSLError: "):
+                await client.get_async(url + "/short", timeout=10)
+
+    config = HttpClientConfig(connection_pool=certificates.pool(), enable_retry_policy=False)
+    with served(serve) as address:
+        url = f"https://{address}"
+        if loop == "blocking":
+            with HttpServiceClient(config) as client:
+                for _ in range(2):
+                    check(client.get(url + "/whole", timeout=10))
+                with pytest.raises(ConnectionLostError, match="SSLError: "):
+                    client.get(url + "/short", timeout=10)
+        else:
+            module = asyncio if loop == "asyncio" else pytest.importorskip(loop)
+            with closing(module.new_event_loop()) as running:
+                running.run_until_complete(calls())
+    assert len(connections) == 3

@@ -34,6 +34,7 @@ from typing import Any
 
 from ...drivers.forks import reset_in_forked_children
 from ...drivers.locks import ForkSafeLock
+from .tls_errors import DeferringObject
 
 __all__ = ["RESUMPTION", "Resumption", "keep_sessions", "resumption_for"]
 
@@ -113,7 +114,7 @@ class Resumption:
         self._sessions.add(self._peer, _Kept(session, verified_at, is_single_use))
 
 
-class _ResumingObject(ssl.SSLObject):
+class _ResumingObject(DeferringObject):
     """What asyncio does a handshake with, made to resume a session."""
 
     _has_begun = False

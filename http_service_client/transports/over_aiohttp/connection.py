@@ -21,6 +21,7 @@ from ...http.http1.response_parser import ResponseParser
 from ...http.redirects import REDIRECT_CODES
 from ..lifetime import Lifetime
 from ..network.polling import readability_check
+from ..network.tls_errors import DeferringObject, defer_errors
 from ..network.tls_sessions import Resumption
 from .asyncio_transports import (
     LONG_READ,
@@ -57,7 +58,7 @@ class Connection(asyncio.Protocol):
         *("parser", "resumption", "served", "transport"),
         *("_alarm", "_body", "_data", "_drained", "_ends_at", "_head", "_is_paused", "_is_readable", "_is_reading"),
         *("_left", "_looks_at", "_loop", "_max_size", "_most_awaited", "_on_lost", "_pid", "_raw_head", "_reads_long"),
-        *("_resolve", "_settings", "_unread", "_whole"),
+        *("_resolve", "_settings", "_tls", "_unread", "_whole"),
     )  # fmt: skip
 
     def __init__(
@@ -82,6 +83,7 @@ class Connection(asyncio.Protocol):
         self._max_size = max_size  # bytes of a body
         self._on_lost = on_lost
         self._pid = os.getpid()
+        self._tls: DeferringObject | None = None
         self._is_readable: Callable[[], object] | None = None  # polls the socket; made when first needed
         self._reads_long = False
         # Of a response that is read in pieces.
@@ -236,6 +238,7 @@ class Connection(asyncio.Protocol):
         """The transport is there, after the handshake of TLS."""
         self.transport = transport
         self._resolve = resolver_for(self._loop, transport)
+        self._tls = defer_errors(transport)
         read_at_most(transport, SHORT_READ)
 
     def data_received(self, data: bytes) -> None:
@@ -256,6 +259,14 @@ class Connection(asyncio.Protocol):
                 self._is_paused = True
                 self.transport.pause_reading()
             self.wake()
+        if self._tls is not None and (found := self._tls.found) is not None:
+            self._fail(found)
+
+    def _fail(self, error: Exception) -> None:
+        """The connection has failed behind the bytes that have just arrived. A response that they complete stays valid."""
+        if self.error is None:
+            self.error = error
+        self.abort()
 
     def pause_writing(self) -> None:
         self.is_full = True

@@ -46,8 +46,9 @@ from ...http.http1.framing import ParserSettings
 from ...http.http1.rules import RULES
 from ..lifetime import Lifetime
 from ..network.polling import is_readable
+from ..network.tls_errors import DeferringObject, defer_errors
 from ..network.tls_sessions import Resumption
-from ..over_aiohttp.asyncio_transports import close_socket, is_closing
+from ..over_aiohttp.asyncio_transports import close_socket, is_closing, keep_last_bytes
 from .frames import FloodError, FrameSplitter, GoAway
 from .heads import Field, HeadDecoder, check_trailers, response_head
 from .stream import Http1RequiredError, Http2Stream, NotProcessedError
@@ -102,6 +103,7 @@ class Http2Connection(asyncio.Protocol):
         self.opened = 0
         self.error: Exception | None = None
         self.transport: Any = None
+        self._tls: DeferringObject | None = None
         self._pid = os.getpid()
         self._timers = timers
         self._limits = limits
@@ -235,14 +237,21 @@ class Http2Connection(asyncio.Protocol):
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
+        self._tls = defer_errors(transport)
         tls = transport.get_extra_info("ssl_object")
         self.speaks_http2 = tls is not None and tls.selected_alpn_protocol() == "h2"
         if self.speaks_http2:
+            keep_last_bytes(transport)
             self._h2.initiate_connection()
             self._h2.increment_flow_control_window(_CONNECTION_WINDOW - self._h2.inbound_flow_control_window)
             self._flush()
 
     def data_received(self, data: bytes) -> None:
+        self._receive(data)
+        if self._tls is not None and self._tls.found is not None:
+            self._end(self._tls.found)
+
+    def _receive(self, data: bytes) -> None:
         self.heard_at = self._timers.loop.time()
         if not self.speaks_http2 or self._is_closed:
             return

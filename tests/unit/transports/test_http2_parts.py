@@ -6,6 +6,7 @@ import asyncio
 import importlib.util
 import ssl
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
 
@@ -13,8 +14,9 @@ import pytest
 
 pytest.importorskip("h2", reason="the extra http2 is not installed")
 
+from h2.settings import SettingCodes
 from hpack import NeverIndexedHeaderTuple
-from hyperframe.frame import DataFrame, GoAwayFrame, PingFrame
+from hyperframe.frame import DataFrame, GoAwayFrame, PingFrame, SettingsFrame
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,6 +28,7 @@ from http_service_client.http.http1.framing import ParserSettings
 from http_service_client.http.urls import split_url
 from http_service_client.transports.lifetime import Lifetime
 from http_service_client.transports.network.tls import TlsSettings
+from http_service_client.transports.network.tls_errors import DeferringObject
 from http_service_client.transports.over_h2.connection import Http2Connection
 from http_service_client.transports.over_h2.frames import FrameSplitter, GoAway
 from http_service_client.transports.over_h2.heads import check_trailers, request_fields, response_head
@@ -272,6 +275,25 @@ def test_each_stream_of_a_lost_connection_has_an_error_of_the_network(
     connection._streams.update({stream.id: stream for stream in streams})
     connection.connection_lost(raised)
     assert [type(stream.error) for stream in streams] == [error, error]
+
+
+def test_an_error_of_tls_behind_frames_ends_the_connection_after_them() -> None:
+    """OpenSSL found it in the same read. The frames before it have arrived."""
+    ended = []
+    connection = Http2Connection(None, ParserSettings(), Lifetime(60, 10, None), Mock(), ended.append)  # type: ignore[arg-type]
+    tls = Mock(DeferringObject, found=None, selected_alpn_protocol=lambda: "h2")
+    connection._timers = Mock()
+    transport = SimpleNamespace(
+        get_extra_info={"ssl_object": tls}.get, is_closing=lambda: False, write=Mock(), abort=Mock()
+    )
+    connection.connection_made(transport)
+    assert tls.defers
+    connection.data_received(SettingsFrame(0).serialize())
+    assert ended == []
+    tls.found = ssl.SSLError(ssl.SSL_ERROR_SSL, "bad record")
+    connection.data_received(SettingsFrame(0, settings={SettingCodes.MAX_CONCURRENT_STREAMS: 7}).serialize())
+    assert connection._h2.remote_settings.max_concurrent_streams == 7
+    assert (ended, connection.error) == ([connection], tls.found)
 
 
 @pytest.mark.parametrize("leaves_by", ["cancellation", "its time"])
