@@ -199,7 +199,7 @@ def _copied(error: BaseException) -> BaseException:
         twin = copy.copy(error)
     except Exception:
         return error
-    if type(twin) is not type(error) or twin is error:
+    if type(twin) is not type(error):
         return error
     twin.__cause__, twin.__context__ = error.__cause__, error.__context__
     twin.__suppress_context__ = error.__suppress_context__
