@@ -68,8 +68,8 @@ class Token:
         lifetime: float | None,
         began_at: float,
         began_wall: float,
-        refresh_ahead: float = 0.0,
-        jitter: float = 0.0,
+        refresh_ahead: float,
+        jitter: float,
     ) -> None:
         self.value = value
         self.lifetime = lifetime
@@ -195,7 +195,7 @@ class TokenCache:
                 return
             is_current = self._fetch is fetch
             is_final = isinstance(result, Failure) and result.details.get("error_code") in _FINAL
-            if is_current and is_final:
+            if is_final:
                 fetch.lease_ends_at = now + _BELIEVED  # until then, callers join it and fail at once
             elif is_current:
                 self._fetch = None

@@ -316,7 +316,10 @@ CLOSED = already_closed()
 
 @pytest.mark.parametrize(
     ("result", "error"),
-    [(Token("t", None, 0.0, 0.0), None), (Failure(TokenError, "no", SentState.NEVER_SENT), "TokenError")],
+    [
+        (Token("t", None, 0.0, 0.0, 0.0, 0.0), None),
+        (Failure(TokenError, "no", SentState.NEVER_SENT), "TokenError"),
+    ],
 )
 @pytest.mark.parametrize("is_own", [True, False])
 def test_a_wait_is_recorded_whatever_came_of_it(is_own: bool, result: Any, error: str | None) -> None:
@@ -340,7 +343,7 @@ def test_a_fetch_that_ended_with_another_client_is_begun_again() -> None:
     one.cache.finish(one.fetch, CLOSED, 2.0)
     _, other, _ = one.cache.look_up(2.0, 2.0)
     assert other is not None
-    one.cache.finish(other, Token("t", None, 2.0, 2.0), 2.0)
+    one.cache.finish(other, Token("t", None, 2.0, 2.0, 0.0, 0.0), 2.0)
     assert one.end().value == "t"
     assert one.waits == [(0.0, None)]
 

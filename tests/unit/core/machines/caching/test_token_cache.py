@@ -8,7 +8,7 @@ import pytest
 
 from http_service_client.core.machines.caching.token_cache import ABANDONED, Fetch, Token, TokenCache
 from http_service_client.drivers.locks import ForkSafeLock
-from http_service_client.errors import Failure, SentState, TokenError
+from http_service_client.errors import ClientClosedError, Failure, HttpClientError, SentState, TokenError
 
 WALL = 1_700_000_000.0
 LEASE = 40.0
@@ -18,8 +18,14 @@ def new_cache() -> TokenCache:
     return TokenCache(lock=ForkSafeLock(), lease=LEASE)
 
 
-def token(lifetime: float | None = 100.0, at: float = 0.0, value: str = "t", **settings: Any) -> Token:
-    return Token(value, lifetime, at, WALL + at, **settings)
+def token(
+    lifetime: float | None = 100.0,
+    at: float = 0.0,
+    value: str = "t",
+    refresh_ahead: float = 0.0,
+    jitter: float = 0.0,
+) -> Token:
+    return Token(value, lifetime, at, WALL + at, refresh_ahead, jitter)
 
 
 def filled(current: Token, now: float = 0.0) -> TokenCache:
@@ -30,8 +36,8 @@ def filled(current: Token, now: float = 0.0) -> TokenCache:
     return cache
 
 
-def failure(**details: Any) -> Failure:
-    return Failure(TokenError, "no", SentState.NEVER_SENT, details=details)
+def failure(kind: type[HttpClientError] = TokenError, **details: Any) -> Failure:
+    return Failure(kind, "no", SentState.NEVER_SENT, details=details)
 
 
 def started(cache: TokenCache, now: float) -> Fetch:
@@ -173,7 +179,20 @@ def test_after_a_fetch_without_a_token_the_next_caller_starts_another(result: ob
     assert started(cache, 1.0) is not fetch
 
 
-@pytest.mark.parametrize(("code", "is_believed"), [("invalid_client", True), ("server_error", False)])
+@pytest.mark.parametrize(
+    ("code", "is_believed"),
+    [
+        # RFC 6749, 5.2
+        ("invalid_request", True),
+        ("invalid_client", True),
+        ("invalid_grant", True),
+        ("unauthorized_client", True),
+        ("unsupported_grant_type", True),
+        ("invalid_scope", True),
+        ("server_error", False),
+        ("temporarily_unavailable", False),
+    ],
+)
 def test_a_client_that_is_wrong_is_not_checked_by_each_call(code: str, is_believed: bool) -> None:
     """For a second, callers get the same failure; a fault of the token service may be over by now."""
     cache = new_cache()
@@ -184,17 +203,56 @@ def test_a_client_that_is_wrong_is_not_checked_by_each_call(code: str, is_believ
 
 
 @pytest.mark.parametrize(
-    ("details", "next_at"),
-    [({}, 985.0 + 3.75), ({"retry_after": 8.0}, 985.0 + 8.0), ({"retry_after": 0.5}, 985.0 + 3.75)],
+    ("lifetime", "age", "details", "pause"),
+    [
+        (1000.0, 985.0, {}, 3.75),
+        (1000.0, 985.0, {"retry_after": 8.0}, 8.0),
+        (1000.0, 985.0, {"retry_after": 0.5}, 3.75),
+        (1000.0, 985.0, {"retry_after": "soon"}, 3.75),
+        (20.0, 16.5, {}, 1.0),
+        (100_000.0, 99_000.0, {}, 30.0),
+        (100_000.0, 99_000.0, {"retry_after": 40}, 40.0),
+    ],
 )
-def test_a_fetch_ahead_that_failed_is_not_repeated_at_once(details: dict[str, Any], next_at: float) -> None:
-    """The token is valid still: a quarter of what is left of it passes, or what the service asked for."""
-    cache = filled(token(1000.0, refresh_ahead=20.0, jitter=0.5))
-    cache.finish(started(cache, 985.0), failure(**details), 985.0)
-    before = cache.look_up(next_at - 0.1, WALL)
+def test_a_fetch_ahead_that_failed_is_not_repeated_at_once(
+    lifetime: float, age: float, details: dict[str, Any], pause: float
+) -> None:
+    """The token is valid still: a quarter of what is left of it passes, from 1 to 30 s, or what the service asked for."""
+    began_at = 50.0
+    failed_at = began_at + age
+    cache = filled(token(lifetime, at=began_at, refresh_ahead=lifetime - age, jitter=1.0), began_at)
+    cache.finish(started(cache, failed_at), failure(**details), failed_at)
+    before = cache.look_up(failed_at + pause - 0.1, WALL)
     assert before.token is not None
     assert not before.is_new
-    assert cache.look_up(next_at, WALL).is_new
+    assert cache.look_up(failed_at + pause, WALL).is_new
+
+
+def test_a_fetch_ahead_that_its_client_ended_is_repeated_at_once() -> None:
+    """By a client that is open: it says nothing of the token service."""
+    cache = filled(token(1000.0, refresh_ahead=20.0, jitter=1.0))
+    cache.finish(started(cache, 980.0), failure(ClientClosedError), 980.0)
+    assert started(cache, 980.0)
+
+
+def test_a_fetch_that_was_given_up_delays_no_other_when_it_fails() -> None:
+    """Others have fetched since then, and know better."""
+    cache = filled(token(1000.0, refresh_ahead=200.0, jitter=1.0))
+    lost = started(cache, 800.0)
+    cache.finish(started(cache, 800.0 + LEASE), ABANDONED, 900.0)
+    cache.finish(lost, failure(), 900.0)
+    assert started(cache, 900.0)
+
+
+def test_a_failure_beside_a_late_token_of_unknown_life_changes_nothing() -> None:
+    """The token came from a fetch that was given up, while another one was under way; it is used until it is refused."""
+    cache = new_cache()
+    lost = started(cache, 0.0)
+    second = started(cache, LEASE)
+    cache.finish(lost, token(None), LEASE)
+    cache.finish(second, failure(), LEASE)
+    found = cache.look_up(1e6, WALL + 1e6)
+    assert (found.token, found.is_new) == (lost.result, False)
 
 
 def test_a_pause_after_a_failed_fetch_ahead_ends_with_the_token() -> None:
