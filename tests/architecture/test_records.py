@@ -192,6 +192,18 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 }
 
 
+# Records of `core.machines` that may be made by position: what they hold has a usual order.
+BY_POSITION = {
+    "ConstantBackoff",
+    "DecorrelatedBackoff",
+    "ExponentialBackoff",
+    "FibonacciBackoff",
+    "LinearBackoff",
+    "RetryCondition",
+    "RetrySettings",
+}
+
+
 @pytest.fixture(scope="module")
 def records() -> list[type]:
     """The dataclasses of all modules that can be imported here; some need an extra."""
@@ -245,6 +257,17 @@ def test_defaults_are_kept(records: list[type]) -> None:
     }
     assert found == {name: fields for name, fields in DEFAULTS.items() if name in found}
     assert len(found) > 25
+
+
+def test_settings_are_given_by_name(records: list[type]) -> None:
+    """A row of numbers says nothing to its reader, and a setting may be added between two others."""
+    found = {
+        kind.__name__
+        for kind in records
+        if kind.__module__.startswith(f"{NAME}.core.machines.")
+        and not all(field.kw_only for field in dataclasses.fields(kind) if field.init)
+    }
+    assert found == BY_POSITION
 
 
 def test_every_number_and_switch_is_in_the_table(records: list[type]) -> None:

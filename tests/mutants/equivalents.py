@@ -1226,4 +1226,18 @@ EQUIVALENTS = [
         "settings is None",
         "the shorter way for a success that no condition can hold for; the longer one ends alike",
     ),
+    Equivalent(
+        "core/machines/caching/result_cache.py",
+        "Entry.__init__",
+        "self.kept_at = self.failed_at = 0.0",
+        "self.kept_at = self.failed_at = 1.0",
+        "each is used only with the result or the error that was set together with it",
+    ),
+    Equivalent(
+        "core/machines/caching/token_cache.py",
+        "TokenCache._pause_locked",
+        "return max(1.0, min(left, _PAUSE), requested if isinstance(requested, (int, float)) else 0.0)",
+        "return max(1.0, min(left, _PAUSE), requested if isinstance(requested, (int, float)) else 1.0)",
+        "the pause is at least 1.0 in any case",
+    ),
 ]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 
 import pytest
 
 from http_service_client import MemoryStorage
-from http_service_client.core.machines.caching.response_cache import ResponseCache
+from http_service_client.core.machines.caching.response_cache import ResponseCache, url_key
 from http_service_client.http.caching.rules import CacheRules
 
 
@@ -57,3 +58,19 @@ def test_what_is_known_of_urls_is_bounded(
     assert all(is_known(cache, str(number)) for number in range(4096))
     note(cache, "new")
     assert [is_known(cache, key) for key in ("0", "1", "4095", "new")] == [False, True, True, True]
+
+
+def test_the_key_of_a_url_hides_what_it_holds() -> None:
+    """It is a digest, of any text: also of one with a lone surrogate."""
+    urls = ["https://a.example/?token=s3cret", "https://a.example/\u00e9", "https://a.example/\udce9"]
+    keys = {url_key(url) for url in urls}
+    assert len(keys) == 3
+    assert all(re.fullmatch("[0-9a-f]{64}", key) for key in keys)
+
+
+def test_a_forked_child_waits_for_no_request_of_its_parent() -> None:
+    """The thread that would end it does not exist there."""
+    cache = cache_of()
+    assert cache.flights.join("key", "url")[1]
+    cache._reset_after_fork()
+    assert cache.flights.join("key", "url")[1]

@@ -1,0 +1,147 @@
+"""What is known of one key of a cache of results, and the errors that callers get."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import threading
+import weakref
+from typing import Any
+
+import pytest
+
+from http_service_client.core.machines.caching.result_cache import (
+    Entry,
+    Outcome,
+    ResultCache,
+    ResultCacheSettings,
+)
+
+SETTINGS = ResultCacheSettings(seconds=10.0, stale_on_error=5.0, cache_errors=3.0)
+
+
+def entry(*, result: bool = False, error: bool = False) -> Entry:
+    """What is known of a key whose function ended at 100 s."""
+    cache = ResultCache(9, threading.Lock)
+    if result:
+        cache.keep("key", "result", 100.0)
+    if error:
+        cache.keep_error("key", OSError(), 100.0)
+    return cache.find("key") or Entry()
+
+
+def uses(known: Entry, now: float) -> tuple[bool, bool, bool]:
+    """Whether the result is fresh, whether it may stand in, and whether the function is left in peace."""
+    return (
+        known.is_fresh(now, SETTINGS),
+        known.may_stand_in(now, SETTINGS),
+        known.has_failed(now, SETTINGS),
+    )
+
+
+@pytest.mark.parametrize(
+    ("age", "is_fresh", "may_stand_in"),
+    [(0.0, True, True), (9.5, True, True), (10.0, False, True), (14.5, False, True), (15.0, False, False)],
+)
+def test_a_result_is_fresh_and_then_stale_and_then_gone(
+    age: float, is_fresh: bool, may_stand_in: bool
+) -> None:
+    """Each time has ended at its last instant."""
+    assert uses(entry(result=True), 100.0 + age) == (is_fresh, may_stand_in, False)
+
+
+@pytest.mark.parametrize(("age", "is_kept"), [(0.0, True), (2.5, True), (3.0, False)])
+def test_an_error_is_kept_for_its_time(age: float, is_kept: bool) -> None:
+    """It leaves the result before it as it was."""
+    assert uses(entry(error=True), 100.0 + age) == (False, False, is_kept)
+    assert uses(entry(result=True, error=True), 100.0 + age) == (True, True, is_kept)
+
+
+@pytest.mark.parametrize("now", [0.0, 1.0, 100.0])
+def test_nothing_is_known_of_a_new_key(now: float) -> None:
+    """Also where the clock has just begun, as that of a machine that has."""
+    assert uses(entry(), now) == (False, False, False)
+
+
+def test_a_result_ends_the_error_before_it() -> None:
+    """Though its time is not over."""
+    cache = ResultCache(9, threading.Lock)
+    cache.keep_error("key", OSError(), 100.0)
+    cache.keep("key", "result", 101.0)
+    known = cache.find("key")
+    assert known is not None
+    assert uses(known, 101.0) == (True, True, False)
+
+
+def test_a_smaller_cache_forgets_at_once() -> None:
+    """The results that were used longest ago."""
+    cache = ResultCache(3, threading.Lock)
+    for key in "abc":
+        cache.keep(key, key, 0.0)
+    cache.find("a")
+    cache.resize(2)
+    assert cache.snapshot().entries == 2
+    assert [cache.find(key) is not None for key in "abc"] == [True, False, True]
+
+
+class Uncopied(Exception):
+    """With a constructor of its own."""
+
+    def __init__(self, one: int, two: int) -> None:
+        super().__init__("uncopied")
+
+
+class OfAnotherKind(Exception):
+    """Its copies are plain."""
+
+    def __copy__(self) -> Any:
+        return Exception("copied")
+
+
+class Itself(Exception):
+    def __copy__(self) -> Any:
+        return self
+
+
+@pytest.mark.parametrize("error", [Uncopied(1, 2), OfAnotherKind(), Itself()], ids=repr)
+def test_an_error_without_a_true_copy_is_raised_itself(error: Exception) -> None:
+    """Callers look at its type, and at what it has."""
+    with pytest.raises(Exception) as raised:
+        Outcome(error=error).take()
+    assert raised.value is error
+
+
+@pytest.mark.parametrize("is_from_none", [True, False])
+def test_a_copy_of_an_error_shows_what_the_error_shows(is_from_none: bool) -> None:
+    """Its cause and its context, and whether the context is shown."""
+    error = copy.copy(OSError(5, "broken"))
+    error.__context__ = KeyError("while this was handled")
+    if is_from_none:
+        error.__cause__ = None  # as `raise … from None` does, it hides the context
+    with pytest.raises(OSError, match="broken") as raised:
+        Outcome(error=error).take()
+    twin = raised.value
+    assert twin is not error
+    assert (twin.__cause__, twin.__context__) == (None, error.__context__)
+    assert twin.__suppress_context__ is is_from_none
+
+
+def test_an_error_without_a_copy_is_freed_at_once() -> None:
+    """When its last caller has handled it: its traceback holds nothing that holds the error."""
+
+    def fail() -> weakref.ref[Uncopied]:
+        error = Uncopied(1, 2)
+        reference = weakref.ref(error)
+        try:
+            Outcome(error=error).take()
+        except Uncopied:
+            return reference
+        finally:
+            del error
+        raise AssertionError
+
+    gc.disable()
+    try:
+        assert fail()() is None
+    finally:
+        gc.enable()
