@@ -127,7 +127,7 @@ class RetryBudget:
                 self._advance_locked(tick)
             self._calls[self._bucket % _BUCKETS] += 1
 
-    def record_calls(self, count: int, seconds: float, failed: int = 0) -> None:
+    def record_calls(self, count: int, seconds: float, failed: int) -> None:
         """Count calls that were not counted one by one.
 
         seconds: the time over which they came. Of a longer time than the window, only the window's share counts.
@@ -142,16 +142,16 @@ class RetryBudget:
     def record_success(self, withdrawal: object) -> None:
         """A call succeeded: it was counted when it began, and its retries stay paid."""
 
-    def try_withdraw(self, *, is_throttled: bool = False, retries: int = 0) -> Withdrawal | None:
-        """Withdraw one retry; None when the budget is spent.   is_throttled: all retries have one price."""
+    def try_withdraw(self, **_: object) -> Withdrawal | None:
+        """Withdraw one retry; None when the budget is spent.   _: those of a `RetryQuota`; here, all retries have one price."""
         with self._lock:
             if self._balance_locked() < 1:
                 return None
             self._retries[self._bucket % _BUCKETS] += 1
             return Withdrawal(self, self._bucket)
 
-    def shortfall(self, *, is_throttled: bool = False, retries: int = 0) -> float:
-        """The retries that are missing for one to be withdrawn, 0.0 for none."""
+    def shortfall(self, **_: object) -> float:
+        """The retries that are missing for one to be withdrawn, 0.0 for none.   _: see `try_withdraw`."""
         with self._lock:
             return max(0.0, 1.0 - self._balance_locked())
 

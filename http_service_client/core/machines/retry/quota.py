@@ -164,7 +164,7 @@ class RetryQuota:
     def record_calls(self, count: int, seconds: float, failed: int) -> None:
         """Count calls that were not counted one by one.   failed: of the `count`, those whose first attempt failed."""
         with self._lock:
-            self._update_locked(max(0, count - failed))
+            self._update_locked(count - failed)
 
     def record_success(self, withdrawal: object) -> None:
         """A call succeeded.   withdrawal: that of its last retry; None for a call that made none."""
@@ -218,7 +218,7 @@ class RetryQuota:
         elapsed, self._updated_at = max(0.0, now - self._updated_at), now
         before, self._rewarded = self._rewarded, self._successes.read()
         earned = (self._rewarded - before + further) * settings.earned
-        if self._tokens <= self._capacity and earned <= self._capacity - self._tokens:
+        if earned <= self._capacity - self._tokens:
             self._tokens += earned  # while retries spend it, there is nothing to forget
             return
         kept = min(self._tokens, self._capacity)

@@ -56,6 +56,8 @@ def test_an_unused_budget_allows_the_free_retries() -> None:
         (0.29, 100, 29),
         (0.0, 50, 0),
         (1.0, 7, 7),
+        (1 - 0.5e-9, 1, 1),  # rounded by a billionth, and no more
+        (1 - 1.5e-9, 1, 0),
     ],
 )
 def test_calls_pay_for_retries(ratio: float, calls: int, retries: int) -> None:
@@ -130,6 +132,43 @@ def test_other_settings_keep_the_calls_and_the_retries() -> None:
     assert budget.balance == 0
     budget.call(5)
     assert budget.balance == 1
+
+
+def test_another_window_counts_what_the_old_one_would_count() -> None:
+    """Calls and retries that had expired stay so."""
+    budget = Budget(ratio=1.0, min_per_second=0.0, window=10.0)
+    budget.call(20)
+    budget.now += 30.0
+    budget.reconfigure(RetryBudgetSettings(ratio=1.0, min_per_second=0.0, window=2.0))
+    assert budget.balance == 0
+
+
+@pytest.mark.parametrize(
+    ("count", "seconds", "counted"),
+    [(40, 0.0, 40), (40, 10.0, 40), (40, 20.0, 20), (40, 30.0, 13), (1, 30.0, 0)],
+)
+def test_calls_that_are_counted_together_count_as_far_as_the_window_reaches(
+    count: int, seconds: float, counted: int
+) -> None:
+    """Those of a longer time by their share, as if they had come evenly; failed ones as well."""
+    budget = Budget(ratio=1.0, min_per_second=0.0, window=10.0)
+    budget.call(1)
+    budget.now += 15.0
+    budget.record_calls(count, seconds, failed=7)
+    assert budget.balance == counted
+    budget.call(2)
+    assert budget.balance == counted + 2
+
+
+def test_the_shortfall_is_what_lacks_for_one_retry() -> None:
+    """There is none while a retry can be withdrawn."""
+    budget = Budget(ratio=1.0, min_per_second=0.0)
+    assert budget.shortfall() == 1.0
+    budget.call(1)
+    assert budget.shortfall() == 0.0
+    budget.call(1)
+    assert budget.shortfall() == 0.0
+    assert budget.balance == 2
 
 
 def test_a_refund_counts_once() -> None:

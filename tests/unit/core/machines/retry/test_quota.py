@@ -160,11 +160,36 @@ def test_a_clock_that_steps_back_forgets_nothing() -> None:
     assert found.balance == 24
 
 
-def test_calls_that_failed_at_first_earn_nothing() -> None:
+@pytest.mark.parametrize(("count", "failed", "earned"), [(5, 3, 2), (3, 3, 0), (3, 0, 3)])
+def test_calls_that_failed_at_first_earn_nothing(count: int, failed: int, earned: int) -> None:
     """Of calls that are counted together, those count that succeeded."""
     found = drained(earned=1.0)
-    found.record_calls(5, 1.0, failed=3)
-    assert found.balance == 2
+    found.record_calls(count, 1.0, failed)
+    assert found.balance == earned
+
+
+def test_the_shortfall_is_what_lacks_for_one_retry() -> None:
+    """By its own cost, after what was earned until now."""
+    found = Quota(capacity=1.0, cost=1.0, throttled_cost=0.25, earned=0.5)
+    assert (found.shortfall(), found.try_withdraw() is not None) == (0.0, True)
+    assert (found.shortfall(), found.shortfall(is_throttled=True)) == (1.0, 0.25)
+    found.record_success(None)
+    assert (found.shortfall(), found.shortfall(is_throttled=True)) == (0.5, 0.0)
+    found.record_success(None)
+    assert found.shortfall() == 0.0
+
+
+@pytest.mark.parametrize(("earned", "is_enough"), [(1 - 1e-9, True), (1 - 1.5e-9, False)])
+def test_a_rounding_error_is_not_missing(earned: float, is_enough: bool) -> None:
+    """Ten times 0.1 is 0.9999999999999999 in binary floating point: a billionth of a token is forgiven."""
+    found = drained(capacity=1.0, earned=earned)
+    found.record_success(None)
+    assert (found.try_withdraw() is not None) is is_enough
+    tenths = drained(capacity=1.0, earned=0.1)
+    for _ in range(10):
+        tenths.record_success(None)
+        tenths.shortfall()
+    assert (tenths.shortfall(), tenths.balance) == (0.0, 1)
 
 
 @given(st.lists(st.sampled_from(["success", "retry", "throttled", "retried success", "refund"]), max_size=80))
@@ -212,6 +237,13 @@ def test_one_call_may_make_the_retries_of_its_policy() -> None:
     assert found.balance == 4
     assert [found.try_withdraw(retries=9) is not None for _ in range(10)] == [True] * 9 + [False]
     assert found.try_withdraw(retries=9) is None
+    assert found.shortfall(retries=9) == 1.0
+    assert found.shortfall(retries=12) == 0.0
+    both = Quota(capacity=None)
+    assert [both.try_withdraw(retries=retries) is not None for retries in (9, 2, 0)] == [True] * 3
+    assert both.balance == 6, "a policy that allows fewer takes nothing away"
+    costly = Quota(capacity=None, cost=3.0)
+    assert [costly.try_withdraw(retries=9) is not None for _ in range(10)] == [True] * 9 + [False]
     bounded = Quota(capacity=2.0)
     assert [bounded.try_withdraw(retries=9) is not None for _ in range(3)] == [True, True, False]
 
