@@ -7,6 +7,7 @@ such a strategy is made; not until the first retry, since nothing is imported du
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -109,7 +110,7 @@ class FibonacciBackoff:
         """See `BackoffStrategy.delays`."""
         import backoff
 
-        numbers = backoff.fibo(max_value=10**300)  # bounded, since larger numbers do not fit a float
+        numbers = backoff.fibo(max_value=int(sys.float_info.max))  # larger ones do not fit a float
         next(numbers)  # it yields None first: it waits for a value to be sent
         return spread_waits((self.initial_delay * n for n in numbers), self.max_delay, self.jitter, random)
 

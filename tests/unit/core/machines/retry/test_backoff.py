@@ -16,7 +16,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from http_service_client.core.machines.retry.backoff import BackoffStrategy, ExponentialBackoff, Jitter
+from http_service_client.core.machines.retry.backoff import (
+    BackoffStrategy,
+    ExponentialBackoff,
+    Jitter,
+    WaitSeries,
+)
 from http_service_client.core.machines.retry.other_backoffs import (
     ConstantBackoff,
     DecorrelatedBackoff,
@@ -125,6 +130,7 @@ def test_each_iterator_of_delays_starts_over(strategy: BackoffStrategy) -> None:
         ExponentialBackoff(1.0, 60.0, 1.0),
         ExponentialBackoff(1e-9, 1e9, 1.01),
         ExponentialBackoff(1, 10**300, 2),
+        ExponentialBackoff(1e-306),
         LinearBackoff(0.0, 0.0),
         LinearBackoff(1e307, 1e307, 1e308),
         ConstantBackoff(0.0),
@@ -139,6 +145,18 @@ def test_each_iterator_of_delays_starts_over(strategy: BackoffStrategy) -> None:
 def test_no_number_of_retries_overflows(strategy: BackoffStrategy) -> None:
     """Waits stay finite and non-negative, even where the generators of `backoff` overflow."""
     assert all(0.0 <= wait < math.inf for wait in first(3000, strategy))
+
+
+def test_the_shortest_first_wait_reaches_the_cap() -> None:
+    """The numbers of Fibonacci grow as far as a float does."""
+    assert first(1600, FibonacciBackoff(1e-306, jitter="none"))[-1] == 60.0
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda strategy: type(strategy).__name__)
+def test_the_longest_next_wait_of_our_own_strategies_is_known(strategy: BackoffStrategy) -> None:
+    """For an explanation."""
+    waits = WaitSeries(strategy, lambda: 0.5)
+    assert waits.longest() == first(1, strategy, 1.0)[0]
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda strategy: type(strategy).__name__)
@@ -230,6 +248,7 @@ SECONDS: list[Any] = [-1.0, math.nan, math.inf, -math.inf, True, "1", None, 10**
             for wrong in JITTERS
         ],
         (ExponentialBackoff, "initial_delay", 5e-324),  # would overflow before it reaches the cap
+        (ExponentialBackoff, "initial_delay", 4e-307),  # so would this one, at its last step
     ],
 )
 def test_an_invalid_setting_is_rejected_by_name_and_value(strategy: Any, name: str, wrong: Any) -> None:
