@@ -201,7 +201,8 @@ def _with_a_later_deadline(inputs: NoRetry, seconds: float) -> NoRetry:
     """An attempt that was cut goes on until its own timeout ends it, and what is left then is left for the next one."""
     if not inputs.is_cut:
         return inputs if inputs.remaining is None else inputs._replace(remaining=inputs.remaining + seconds)
-    if inputs.overrun is None or seconds <= inputs.overrun:
+    assert inputs.overrun is not None  # else it is not among the changes
+    if seconds <= inputs.overrun:
         return inputs
     return inputs._replace(is_cut=False, remaining=seconds - inputs.overrun)
 

@@ -86,7 +86,7 @@ class RetrySettings:
             if status in self._statuses:
                 return True
         elif isinstance(outcome, (Failure, BaseException)):
-            return _holds(self.retry_conditions or (), outcome, report, handled)
+            return _holds(self._conditions, outcome, report, handled)
         elif READERS[type(outcome)] is not None and status_of(outcome) in self._statuses:
             return True
         # This runs for every successful attempt. With most settings, `_judges` is an empty tuple.
@@ -108,14 +108,18 @@ class RetrySettings:
         """
         if any(hop.status_code not in (307, 308) for hop in response.history):
             return False
-        vouching = [each for each in self.retry_conditions or () if each.even_if_unsafe]
+        vouching = [each for each in self._conditions if each.even_if_unsafe]
         return _holds(vouching, response, report)
+
+    @property
+    def _conditions(self) -> tuple[RetryCondition, ...]:
+        assert isinstance(self.retry_conditions, tuple)  # since __post_init__
+        return self.retry_conditions
 
     @cached_property
     def _statuses(self) -> frozenset[int]:
         """The statuses that suffice for a condition to hold, whatever else the response has."""
-        conditions = self.retry_conditions or ()
-        return frozenset[int]().union(*(c.statuses for c in conditions if type(c) is RetryCondition))
+        return frozenset[int]().union(*(c.statuses for c in self._conditions if type(c) is RetryCondition))
 
     @cached_property
     def may_repeat_successes(self) -> bool:
@@ -133,8 +137,7 @@ class RetrySettings:
 
         A condition of a user's own class always judges: it may hold for fewer responses than its statuses say.
         """
-        conditions = self.retry_conditions or ()
-        return tuple(c for c in conditions if c.predicate is not None or type(c) is not RetryCondition)
+        return tuple(c for c in self._conditions if c.predicate is not None or type(c) is not RetryCondition)
 
 
 class _Judged(dict[type, bool]):

@@ -8,6 +8,7 @@ import ssl
 from typing import Any
 
 import pytest
+import requests
 
 from http_service_client import (
     ConfigurationError,
@@ -48,7 +49,16 @@ ON_RESULT = RetryCondition.on_result(
 TRANSPORT, STATUSES = DEFAULT_CONDITIONS
 THEIR_TIMEOUT = type("ReadTimeout", (type("Timeout", (Exception,), {"__module__": "requests"}),), {})
 THEIR_LOSS = type("ConnectionError", (Exception,), {"__module__": "requests.exceptions"})
+THEIR_TIMEOUTS = [type(name, (Exception,), {}) for name in ("TimeoutError", "TimeoutException")]
 UNVERIFIED = ssl.SSLCertVerificationError(1, "x")
+BOTH = RetryCondition("both", statuses=frozenset({503}), predicate=lambda value: value == "again")
+
+
+def theirs(status: int) -> requests.Response:
+    """A response of another library."""
+    response = requests.Response()
+    response.status_code = status
+    return response
 
 
 @pytest.mark.parametrize(
@@ -59,6 +69,10 @@ UNVERIFIED = ssl.SSLCertVerificationError(1, "x")
         (ON_503, HttpResponse(502), False),
         (ON_503, failure(ConnectError), False),
         (ON_503, KeyError(), False),
+        (ON_503, theirs(503), True),
+        (ON_503, theirs(502), False),
+        (ON_503, stemming(ValueError(), requests.HTTPError(response=theirs(503))), True),
+        (ON_503, stemming(ValueError(), requests.HTTPError(response=theirs(502))), False),
         (ON_503, 503, False),
         (ON_503, None, False),
         (ON_ERRORS, failure(ConnectError), True),
@@ -74,6 +88,7 @@ UNVERIFIED = ssl.SSLCertVerificationError(1, "x")
         (ON_TIMEOUT, asyncio.TimeoutError(), True),
         (ON_TIMEOUT, concurrent.futures.TimeoutError(), True),
         (ON_TIMEOUT, THEIR_TIMEOUT(), True),
+        *((ON_TIMEOUT, kind(), True) for kind in THEIR_TIMEOUTS),
         (ON_TIMEOUT, failure(ConnectTimeoutError), True),
         (ON_TIMEOUT, ConnectionError(), False),
         (ON_ERRORS, THEIR_TIMEOUT(), False),
@@ -82,10 +97,17 @@ UNVERIFIED = ssl.SSLCertVerificationError(1, "x")
         (ON_RESULT, HttpResponse(200, content=b"again"), True),
         (ON_RESULT, HttpResponse(503), False),
         (ON_RESULT, KeyError("again"), False),
+        (BOTH, HttpResponse(503), True),
+        (BOTH, theirs(503), True),
+        (BOTH, theirs(502), False),
+        (BOTH, "again", True),
+        (BOTH, "fine", False),
         (TRANSPORT, ConnectionError(), True),
         (TRANSPORT, TimeoutError(), True),
+        (TRANSPORT, ValueError(), False),
         (TRANSPORT, failure(ConnectError), True),
         (TRANSPORT, THEIR_LOSS(), True),
+        (TRANSPORT, stemming(ValueError(), THEIR_LOSS()), True),
         (ON_ERRORS, THEIR_LOSS(), False),
         (TRANSPORT, stemming(THEIR_LOSS(), UNVERIFIED), False),  # an attacker could cause it
         (TRANSPORT, stemming(ConnectionError(), UNVERIFIED), False),

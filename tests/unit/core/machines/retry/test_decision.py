@@ -28,6 +28,7 @@ REASONS: list[tuple[dict[str, Any], StopReason]] = [
     ({"is_replayable": False}, StopReason.NOT_REPLAYABLE),
     ({"retry_after": 30.5, "patience": 30.0}, StopReason.RETRY_AFTER_TOO_LONG),
     ({"remaining": 2.0}, StopReason.DEADLINE),
+    ({"remaining": 3.0, "needed": 1.5}, StopReason.TOO_LITTLE_TIME),
     ({"blocked_for": 2.5}, StopReason.CIRCUIT_OPEN),
 ]
 
@@ -65,6 +66,9 @@ def test_each_reason_alone_ends_the_retries(fact: dict[str, Any], reason: StopRe
         ({"remaining": 2.0}, "0.001 s more until the deadline"),
         ({"remaining": 3.0, "needed": 2.5}, "1.5 s more until the deadline"),
         ({"blocked_for": 2.5}, "a backoff of 2.5 s, since the circuit lets a trial pass then"),
+        ({"blocked_for": 0.5, "wait": None}, "a backoff of 0.5 s, since the circuit lets a trial pass then"),
+        # The circuit lets a trial pass before the backoff is over: it is no reason.
+        ({"remaining": 1.5, "blocked_for": 1.0}, "0.501 s more until the deadline"),
         ({"shortfall": 0.4}, "0.4 more in the retry budget"),
         ({"is_worth_it": False}, "a retry condition that holds for it"),
         ({"is_forbidden": True}, "a server that does not forbid it (x-should-retry: false)"),
@@ -98,6 +102,7 @@ def test_of_two_reasons_the_first_of_the_table_is_returned(
         (FINE._replace(retry_after=30.0, patience=30.0), 30.0),
         (FINE._replace(retry_after=60.0), 60.0),
         (FINE._replace(remaining=2.001), 2.0),
+        (FINE._replace(remaining=3.0, needed=1.0), 2.0),
         (FINE._replace(blocked_for=2.0), 2.0),
         (FINE._replace(blocked_for=-5.0), 2.0),
     ],
@@ -105,6 +110,11 @@ def test_of_two_reasons_the_first_of_the_table_is_returned(
 def test_the_wait_is_the_longer_of_backoff_and_retry_after(situation: Situation, wait: float) -> None:
     """Retry-After is a minimum; a limit may be met exactly, and only the deadline must be later than the wait."""
     assert next_wait(SETTINGS, situation, delays()) == wait
+
+
+def test_a_retry_may_follow_at_once() -> None:
+    """Where the backoff is 0, and nothing else is known."""
+    assert next_wait(SETTINGS, FINE, delays(0.0)) == 0.0
 
 
 def test_a_retry_after_above_max_delay_stops_the_retries() -> None:
