@@ -6,7 +6,7 @@ from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from typing import IO, Any, Literal, TypedDict
 
 from .. import http, policies
-from ..core.checks import did_you_mean
+from ..core.checks import known_remedy
 from ..core.timeouts import Timeout
 from .config.client_config import HttpClientConfig
 
@@ -91,22 +91,33 @@ _RENAMED = {
     "proxy": "set it in HttpClientConfig, or use client.with_options(proxy=…)",
     "base_url": "use client.with_options(base_url=…)",
     "cache": "use client.with_options(cache=…), or send Cache-Control in headers",
-    "follow_redirects": "it is called allow_redirects",
+    **dict.fromkeys(("follow_redirect", "follow_redirects"), "it is called allow_redirects"),
     "max_redirects": "set allowed_redirect_count in HttpClientConfig",
     "content": "pass bytes as data",
     "stream": "use client.stream(method, url), or stream_async",
     "tenant": "it is called key",
     **dict.fromkeys(
-        ("max_attempts", "max_retries", "retries"), "pass retry_policy=RetryPolicy(max_attempts=…)"
+        ("max_attempts", "max_retries", "retries", "retry"), "pass retry_policy=RetryPolicy(max_attempts=…)"
     ),
     "deadline": "pass total_timeout, or make the call in a 'with deadline(…)' block",
     "priority": "make the call in a 'with priority(…)' block",
     "idempotency_key": "send it in headers, as Idempotency-Key",
-    "query": "it is called params",
+    **dict.fromkeys(("query", "search_params"), "it is called params"),
     **dict.fromkeys(("path_parameters", "url_params", "url_vars"), "it is called path_params"),
-    "body": "pass it as json, data or files",
+    **dict.fromkeys(("body", "payload"), "pass it as json, data or files"),
+    "form": "pass the mapping as data",
+    **dict.fromkeys(("auth_token", "bearer", "bearer_token", "token"), "it is called auth"),
+    "api_key": "pass it as auth, or in headers",
+    "user_agent": "send it in headers, as User-Agent",
     "hooks": "set request_interceptors or response_interceptors in HttpClientConfig",
-    "raise_for_status": "call raise_for_status() on the response",
+    **dict.fromkeys(("before_retry", "on_retry"), "pass on_event to HttpServiceClient"),
+    **dict.fromkeys(
+        ("raise_for_status", "throw_http_errors", "validate_status"),
+        "call raise_for_status() on the response",
+    ),
+    **dict.fromkeys(
+        ("abort_signal", "cancel_token", "signal"), "pass total_timeout, or cancel the task of the call"
+    ),
     "max_response_size": "only stream and download take it; for other calls set it in HttpClientConfig",
     "checksum": "only download takes it",
     "resume": "only download takes it",
@@ -116,6 +127,6 @@ _RENAMED = {
 
 def about_keyword(name: str) -> str:
     known = list(RequestOptions.__annotations__)
-    elsewhere = "set it in HttpClientConfig" if name in HttpClientConfig.__dataclass_fields__ else None
-    remedy = _RENAMED.get(name) or elsewhere or did_you_mean(name, known) or "see HttpServiceClient.request"
+    elsewhere = dict.fromkeys(HttpClientConfig.__dataclass_fields__, "set it in HttpClientConfig")
+    remedy = known_remedy(name, known, _RENAMED, elsewhere) or "see HttpServiceClient.request"
     return f"a call takes no keyword {name!r}; {remedy}"

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
-from ..core.checks import check_call_name, check_duration, check_flag, did_you_mean
+from ..core.checks import check_call_name, check_duration, check_flag, known_remedy
 from ..core.origins import parse_key
 from ..errors import ClientClosedError, ConfigurationError
 from ..http.headers import Headers
@@ -61,7 +61,8 @@ _OF_CALLS = (
     *("hedging", "key", "name", "decompress", "error_type"),
 )
 _RENAMED = {
-    "headers": "it is called default_headers",
+    **dict.fromkeys(("headers", "user_agent"), "it is called default_headers"),
+    **dict.fromkeys(("bearer", "bearer_token", "token"), "it is called auth"),
     "base_timeout": "it is called timeout",
     "tenant": "it is called key",
     "proxies": "it is called proxy",
@@ -83,10 +84,11 @@ def check_view_options(options: Mapping[str, Any]) -> None:
     """Raise TypeError for an unknown option, with what to write instead."""
     for name in options:
         if name not in _OPTIONS:
-            elsewhere = "set it in HttpClientConfig" if name in _OF_CLIENTS else None
-            if name in _OF_POOLS:
-                elsewhere = "set it in ConnectionPoolConfig, of a client of its own"
-            remedy = _RENAMED.get(name) or elsewhere or did_you_mean(name, _OPTIONS) or "see its docstring"
+            elsewhere = {
+                **dict.fromkeys(_OF_CLIENTS, "set it in HttpClientConfig"),
+                **dict.fromkeys(_OF_POOLS, "set it in ConnectionPoolConfig, of a client of its own"),
+            }
+            remedy = known_remedy(name, _OPTIONS, _RENAMED, elsewhere) or "see its docstring"
             raise TypeError(f"with_options takes no option {name!r}; {remedy}")
 
 

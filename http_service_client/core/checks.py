@@ -22,7 +22,9 @@ __all__ = [
     "class_remedy",
     "did_you_mean",
     "keyword_remedy",
+    "known_remedy",
     "nearest",
+    "remedies",
     "shown",
     "suggests_arguments",
     "suggests_keywords",
@@ -134,14 +136,50 @@ def nearest(name: object, known: Iterable[str]) -> str | None:
     return next(iter(difflib.get_close_matches(str(name), list(known), n=1)), None)
 
 
+_MILLISECONDS = ("_ms", "_millis", "_milliseconds")
+
+
+def known_remedy(name: object, known: Iterable[str], *tables: Mapping[str, str]) -> str | None:
+    """The first remedy for a name that is unknown here, else the known name that it may be a misspelling of.
+
+    Java, C#, Go and JavaScript write names such as maxAttempts or MaxAttempts, and many of them have milliseconds.
+
+    >>> known_remedy("sockConnect", ["connect"], {"sock_connect": "it is called connect"})
+    'it is called connect'
+    >>> known_remedy("timeout_ms", ["timeout"])
+    "did you mean 'timeout', in seconds?"
+    """
+    plain = _in_snake_case(str(name))
+    stem = next((plain.removesuffix(unit) for unit in _MILLISECONDS if plain.endswith(unit)), plain)
+    remedy = next((it[stem] for it in tables if stem in it), None) or did_you_mean(stem, known)
+    if remedy is None or stem == plain:
+        return remedy
+    return f"{remedy[:-1]}, in seconds?" if remedy.endswith("?") else f"{remedy}, in seconds"
+
+
+def _in_snake_case(name: str) -> str:
+    """``maxAttempts``, ``TLSHandshake`` and ``baseURL`` as Python writes them."""
+    import re  # for a mistake only
+
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+
+
+def remedies(names: Mapping[str, str]) -> dict[str, str]:
+    """Each name of another library with its remedy.   names: what to write, and the names instead of which it is written.
+
+    >>> remedies({"it is called max_wait": "timeout max_delay"})
+    {'timeout': 'it is called max_wait', 'max_delay': 'it is called max_wait'}
+    """
+    return {name: remedy for remedy, those in names.items() for name in those.split()}
+
+
 _RENAMED: dict[type, Remedies] = {}
 
 
 def keyword_remedy(name: object, known: Iterable[str], *takers: type) -> str | None:
     """What to write instead of an unknown keyword of these classes; None for no idea.   known: their keywords."""
-    known_remedies = (_RENAMED[taker] for taker in takers if taker in _RENAMED)
-    remedies = ((it() if callable(it) else it).get(str(name)) for it in known_remedies)
-    return next(filter(None, remedies), None) or did_you_mean(name, known)
+    tables = (_RENAMED[taker] for taker in takers if taker in _RENAMED)
+    return known_remedy(name, known, *(it() if callable(it) else it for it in tables))
 
 
 def suggests_keywords(renamed: Remedies) -> Callable[[Class], Class]:
@@ -206,7 +244,7 @@ def suggests_arguments(remedy: Callable[[str], str | None]) -> Callable[[Method]
         def check(named: Mapping[str, Any]) -> None:
             for name in named:
                 if name not in known:
-                    instead = remedy(name) or did_you_mean(name, known[1:]) or "see its docstring"
+                    instead = remedy(name) or known_remedy(name, known[1:]) or "see its docstring"
                     raise TypeError(f"{method.__name__} takes no keyword {name!r}; {instead}")
 
         def checked(*values: Any, **named: Any) -> Any:

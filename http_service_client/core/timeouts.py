@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from .checks import check_duration, suggests_keywords
+from .checks import check_duration, remedies, suggests_keywords
 
 __all__ = ["TIMER_SLACK", "Timeout"]
 
@@ -20,11 +20,16 @@ Event loops and sockets wake up to one tick of the system's clock early; the coa
 
 
 @suggests_keywords(
-    {
-        "timeout": "it is called total",
-        **dict.fromkeys(("sock_connect", "connect_timeout"), "it is called connect"),
-        **dict.fromkeys(("sock_read", "read_timeout"), "it is called read"),
-    }
+    remedies(
+        {
+            "it is called total": "timeout request seconds all",
+            "it is called connect": "sock_connect connect_timeout dial dial_timeout lookup secure_connect"
+            " tls_handshake tls_handshake_timeout",
+            "it is called read": "sock_read read_timeout idle socket",
+            "it is called first_byte": "header headers response response_header_timeout ttfb",
+            "it is called write": "send",
+        }
+    )
 )
 @dataclass(frozen=True)
 class Timeout:

@@ -253,7 +253,11 @@ class HttpResponse(Generic[Data]):
     _RENAMED: ClassVar[Mapping[str, str]] = {  # names from other clients
         "ok": "is_success",
         "is_error": "is_success",
-        **dict.fromkeys(("status", "is_client_error", "is_server_error"), "status_code"),
+        **dict.fromkeys(
+            ("status", "code", "statusCode", "is_client_error", "is_server_error"), "status_code"
+        ),
+        "body": "content, or text",
+        **dict.fromkeys(("getheader", "getheaders", "header"), "headers"),
         "reason": "reason_phrase",
         **dict.fromkeys(("encoding", "charset", "apparent_encoding"), "text, or content.decode(...)"),
         "content_type": "headers.get('Content-Type')",

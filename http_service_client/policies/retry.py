@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from ..core.checks import check_function, suggests_keywords
+from ..core.checks import check_function, remedies, suggests_keywords
 from ..core.effects import Plan, Sleep
 from ..core.machines.retry.budget import RetryBudgetSettings
 from ..core.machines.retry.quota import RetryQuotaSettings
@@ -34,21 +34,26 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 @suggests_keywords(
-    {
-        **dict.fromkeys(
-            ("attempts", "max_retries", "max_tries", "retries", "stop", "total", "tries"),
-            "it is called max_attempts, and counts the first attempt too",
-        ),
-        **dict.fromkeys(
-            ("backoff_factor", "initial_delay", "jitter", "max_delay"),
-            "set it in backoff_strategy=ExponentialBackoff(…)",
-        ),
-        **dict.fromkeys(("delay", "wait"), "write backoff_strategy=ConstantBackoff(…)"),
-        **dict.fromkeys(
-            ("exceptions", "on", "retry_if", "retry_on", "status_codes", "status_forcelist"),
-            "write retry_conditions=[*RetryCondition.defaults(), …]",
-        ),
-    }
+    remedies(
+        {
+            "it is called max_attempts, and counts the first attempt too": "attempts limit max_retries max_retry_attempts max_tries retries"
+            " retry_max stop total tries",
+            "set it in backoff_strategy=ExponentialBackoff(…)": "backoff_factor backoff_limit backoff_max backoff_type exp_base factor"
+            " initial_delay jitter max_delay max_timeout min_timeout multiplier"
+            " retry_wait_max retry_wait_min use_jitter",
+            "write backoff_strategy=ConstantBackoff(…)": "delay interval retry_delay wait wait_duration",
+            "pass an object with a method delays(random) as backoff_strategy": "calculate_delay delay_generator interval_function",
+            "write retry_conditions=[*RetryCondition.defaults(), …]": "check_retry error_codes exceptions ignore_exceptions on retry"
+            " retry_condition retry_exceptions retry_if retry_on retry_on_exception"
+            " retry_on_result should_handle should_retry status_codes status_forcelist",
+            "unsafe methods are repeated where that is safe; a call says idempotent=True where it always is": "allowed_methods methods",
+            "pass on_event to HttpServiceClient, or to ResiliencePipeline": "after before before_retry before_sleep on_failed_attempt on_retry",
+            "leave it out: Retry-After is always respected": "respect_retry_after_header should_retry_after_header",
+            "set max_delay in backoff_strategy=ExponentialBackoff(…), or a total_timeout": "max_retry_after",
+            "leave it out: the last error or response is that of the caller": "fail_after_max_attempts raise_on_status reraise",
+            "write ResiliencePipeline(FallbackPolicy(…), RetryPolicy(…))": "fallback retry_error_callback",
+        }
+    )
 )
 @dataclass(frozen=True)
 class RetryPolicy(RetrySettings, Strategy):

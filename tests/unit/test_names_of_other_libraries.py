@@ -16,6 +16,7 @@ from http_service_client import (
     ConnectionPoolConfig,
     DeadlineCheckPolicy,
     EgressPolicy,
+    ExponentialBackoff,
     FallbackPolicy,
     HedgingPolicy,
     HttpClientConfig,
@@ -39,6 +40,7 @@ from kit.fakes import URL
 
 FIRST_INCLUDED = "it is called max_attempts, and counts the first attempt too"
 IN_BACKOFF = "set it in backoff_strategy=ExponentialBackoff(…)"
+ON_EVENT = "pass on_event to HttpServiceClient, or to ResiliencePipeline"
 IN_CONDITIONS = "write retry_conditions=[*RetryCondition.defaults(), …]"
 
 # The class; then what to write, and the names instead of which it is written.
@@ -46,10 +48,24 @@ KEYWORDS: list[tuple[type, dict[str, str]]] = [
     (
         RetryPolicy,
         {
-            FIRST_INCLUDED: "attempts max_retries max_tries retries stop total tries",
-            IN_BACKOFF: "backoff_factor initial_delay jitter max_delay",
-            "write backoff_strategy=ConstantBackoff(…)": "delay wait",
-            IN_CONDITIONS: "exceptions on retry_if retry_on status_codes status_forcelist",
+            FIRST_INCLUDED: "attempts max_retries max_tries retries stop total tries limit max_retry_attempts"
+            " MaxRetryAttempts retry_max RetryMax",
+            IN_BACKOFF: "backoff_factor initial_delay jitter max_delay backoffLimit backoff_max BackoffType exp_base"
+            " factor max_timeout minTimeout MaxDelay multiplier RetryWaitMin RetryWaitMax UseJitter",
+            "write backoff_strategy=ConstantBackoff(…)": "delay wait interval retryDelay Delay waitDuration",
+            "pass an object with a method delays(random) as backoff_strategy": "calculateDelay DelayGenerator"
+            " intervalFunction",
+            IN_CONDITIONS: "exceptions on retry_if retry_on status_codes status_forcelist CheckRetry errorCodes"
+            " ignoreExceptions retry retryCondition retryExceptions retryOnException retryOnResult ShouldHandle"
+            " should_retry statusCodes",
+            "unsafe methods are repeated where that is safe; a call says idempotent=True where it always is": "methods"
+            " allowed_methods",
+            ON_EVENT: "after before beforeRetry before_sleep onFailedAttempt OnRetry on_retry",
+            "leave it out: Retry-After is always respected": "respect_retry_after_header ShouldRetryAfterHeader",
+            "set max_delay in backoff_strategy=ExponentialBackoff(…), or a total_timeout": "maxRetryAfter",
+            "leave it out: the last error or response is that of the caller": "reraise raise_on_status"
+            " failAfterMaxAttempts",
+            "write ResiliencePipeline(FallbackPolicy(…), RetryPolicy(…))": "fallback retry_error_callback",
         },
     ),
     (
@@ -58,34 +74,50 @@ KEYWORDS: list[tuple[type, dict[str, str]]] = [
             "it is called failure_threshold": "fail_max max_failures threshold",
             "it is called recovery_timeout": "break_duration open_timeout reset_timeout wait_duration"
             " wait_duration_in_open_state",
-            "it is called failure_rate, a share such as 0.5": "failure_ratio failure_rate_threshold",
+            "it is called failure_rate, a share such as 0.5": "failure_ratio failure_rate_threshold FailureRatio"
+            " failureRateThreshold errorThresholdPercentage",
+            "write recovery_timeout, recovery_multiplier and max_recovery_timeout": "BreakDurationGenerator",
+            "write failure_threshold, failure_duration or failure_rate": "ReadyToTrip",
+            "write window for seconds, or window_calls for a number of calls": "slidingWindowType",
+            "it is called trial_lease": "maxWaitDurationInHalfOpenState",
+            "it is called trials_at_once; success_threshold says how many close the circuit": "MaxRequests",
+            "it is called failures": "recordExceptions",
+            "it is called is_failure, and returns True for a failure": "errorFilter IsSuccessful recordException"
+            " recordResult ShouldHandle",
+            "call isolate() and reset() of the policy": "ManualControl",
+            "read the state of the policy": "StateProvider",
+            "write ResiliencePipeline(FallbackPolicy(…), CircuitBreakerPolicy(…))": "fallback fallback_function",
             "it is called slow_call_rate, a share such as 0.5": "slow_call_rate_threshold",
             "it is called slow_call_duration": "slow_call_duration_threshold",
             "it is called window_calls, or window for seconds": "sliding_window_size",
-            "it is called window": "sampling_duration",
+            "it is called window": "sampling_duration Interval rollingCountTimeout",
             "make a policy for each key": "key",
-            "it is called minimum_calls": "minimum_number_of_calls minimum_throughput",
+            "it is called minimum_calls": "minimum_number_of_calls minimum_throughput MinimumThroughput volumeThreshold",
             "it is called trial_count": "permitted_number_of_calls_in_half_open_state",
             "name the others in exclude, or judge by is_failure": "exceptions expected_exception",
             "it is called exclude": "exclude_exceptions ignore ignore_exceptions",
-            "it is called on_change": "listener listeners on_state_change",
+            "it is called on_change": "listener listeners on_state_change onBreak OnClosed OnHalfOpened OnOpened onReset",
         },
     ),
     (
         RateLimitPolicy,
         {
-            "it is called rate": "max_calls limit permit_limit limit_for_period max_rate calls permits_per_second",
-            "it is called per": "period window time_period interval limit_refresh_period",
-            "it is called burst": "max_burst capacity bucket_size",
-            "it is called max_wait": "timeout timeout_duration max_delay",
+            "it is called rate": "max_calls limit permit_limit limit_for_period max_rate calls permits_per_second"
+            " limitForPeriod max_requests maxRPS requestsPerSecond rps TokensPerPeriod",
+            "it is called per": "period window time_period interval limit_refresh_period ReplenishmentPeriod",
+            "it is called burst": "max_burst capacity bucket_size TokenLimit",
+            "it is called max_wait": "timeout timeout_duration max_delay timeoutDuration",
+            "set max_wait, which limits how long a call waits": "QueueLimit",
         },
     ),
     (
         BulkheadPolicy,
         {
             "it is called max_concurrent": "max_parallelization max_calls permits max_concurrent_calls max_concurrency"
-            " max_connections permit_limit",
-            "it is called max_waiting": "max_queuing_actions queue_limit max_queue max_pending",
+            " max_connections permit_limit maxConcurrentCalls PermitLimit concurrency coreThreadPoolSize limit"
+            " maxThreadPoolSize max_workers capacity",
+            "it is called max_waiting": "max_queuing_actions queue_limit max_queue max_pending QueueLimit queueCapacity"
+            " queue_size max_queue_size",
             "it is called max_wait": "max_wait_duration timeout",
             "make a policy for each key, or share one by partitions": "key",
         },
@@ -93,11 +125,12 @@ KEYWORDS: list[tuple[type, dict[str, str]]] = [
     (
         FallbackPolicy,
         {
-            "it is called function": "fallback_action handler fallback fallback_function callback",
-            "it is called failures": "handle exceptions on statuses",
+            "it is called function": "fallback_action handler fallback fallback_function callback fallbackMethod",
+            "it is called failures": "handle exceptions on statuses on_exceptions",
             "it is called value": "default result fallback_value",
-            "it is called last_good": "stale max_age ttl",
+            "it is called last_good": "stale max_age ttl stale_if_error stale_on_error",
             "it is called is_failure": "condition should_handle predicate",
+            ON_EVENT: "OnFallback",
         },
     ),
     (
@@ -132,8 +165,11 @@ KEYWORDS: list[tuple[type, dict[str, str]]] = [
     (
         TimeoutPolicy,
         {
-            "it is called seconds": "timeout duration delay timeout_seconds limit",
+            "it is called seconds": "timeout duration delay timeout_seconds limit timeoutDuration total deadline",
             "it is called in_thread": "use_thread threaded strategy",
+            "an async function is cancelled; a plain one is left behind by in_thread=True": "TimeoutStrategy"
+            " pessimistic optimistic cancelRunningFuture",
+            "pass on_event to ResiliencePipeline": "OnTimeout",
         },
     ),
     (
@@ -152,6 +188,8 @@ KEYWORDS: list[tuple[type, dict[str, str]]] = [
             "it is called quantile, such as 0.95": "percentile q",
             "it is called max_hedges": "max_hedged_attempts max_attempts hedges",
             "it is called max_share, such as 0.05": "budget max_ratio ratio",
+            "set quantile, by which the delay is learned": "DelayGenerator",
+            ON_EVENT: "OnHedging",
         },
     ),
     (
@@ -170,9 +208,24 @@ KEYWORDS: list[tuple[type, dict[str, str]]] = [
     (
         Timeout,
         {
-            "it is called total": "timeout",
-            "it is called connect": "sock_connect connect_timeout",
-            "it is called read": "sock_read read_timeout",
+            "it is called total": "timeout request seconds all",
+            "it is called connect": "sock_connect connect_timeout dial lookup secureConnect"
+            " TLSHandshakeTimeout tlsHandshake DialTimeout",
+            "it is called read": "sock_read read_timeout idle socket",
+            "it is called first_byte": "header headers response ResponseHeaderTimeout ttfb",
+            "it is called write": "send",
+        },
+    ),
+    (
+        ExponentialBackoff,
+        {
+            "it is called initial_delay": "base_delay initial initialInterval min min_delay minTimeout retry_wait_min",
+            "it is called max_delay": "backoffLimit cap max maxInterval maxTimeout retry_wait_max",
+            "it is called backoff_factor": "exp_base factor multiplier",
+            "it is called initial_delay, or backoff_factor if the waits are its powers": "base",
+            "write jitter='full', 'equal' or 'none'": "UseJitter randomize randomizationFactor randomizedWait"
+            " exponentialRandomBackoff",
+            "write DecorrelatedBackoff(…)": "decorrelated",
         },
     ),
     (
@@ -234,13 +287,27 @@ KEYWORDS: list[tuple[type, dict[str, str]]] = [
             "set it in circuit_breaker_config": "failure_threshold recovery_timeout window on_change shadow",
             "set base_timeout in HttpClientConfig": "timeout",
             "set it in ConnectionPoolConfig": "pool_timeout ssl_verify uds compression_threshold",
-            "set ssl_verify in ConnectionPoolConfig": "verify",
+            "set ssl_verify in ConnectionPoolConfig": "verify verify_ssl",
             "set ssl_cert_file in ConnectionPoolConfig": "cert",
             "set default_headers in HttpClientConfig": "headers",
+            "it is called base_url": "BaseAddress base_uri prefixUrl",
+            "set auth in HttpClientConfig": "auth_token bearer bearerToken token",
+            "set auth in HttpClientConfig, or a header in default_headers": "api_key",
+            "pass it with each call": "params",
+            "call raise_for_status() on the response": "raise_for_status throwHttpErrors validateStatus",
+            "set connection_pool=ConnectionPoolConfig(…) in HttpClientConfig": "agent httpAgent httpsAgent connector"
+            " limits pool",
+            "set max_connections_per_host in HttpClientConfig": "MaxConnectionsPerServer maxSockets",
+            "set keep_alive_timeout in ConnectionPoolConfig": "keepAlive",
+            "set max_connection_age in ConnectionPoolConfig": "HandlerLifetime PooledConnectionLifetime",
+            "set max_response_size in HttpClientConfig": "maxContentLength",
+            "set enable_response_decompression in HttpClientConfig": "decompress",
+            "set the level of the logger 'http_service_client'": "debug log_level logger logging",
             "set proxy in HttpClientConfig": "proxies",
             "set trust_env_proxy_settings or netrc in HttpClientConfig": "trust_env",
             "set User-Agent in default_headers": "user_agent",
-            "set request_interceptors and response_interceptors in HttpClientConfig": "interceptors",
+            "set request_interceptors and response_interceptors in HttpClientConfig": "interceptors hooks event_hooks"
+            " middleware middlewares DelegatingHandlers transformRequest transformResponse",
             "set http2=True in HttpClientConfig": "http_version enable_http2",
             "set retry_policy_config in HttpClientConfig": "retry retry_policy",
             "set circuit_breaker_config in HttpClientConfig": "circuit_breaker",
@@ -248,7 +315,7 @@ KEYWORDS: list[tuple[type, dict[str, str]]] = [
             "a client has a pipeline of its own: set retry_policy_config, rate_limit, bulkhead, … in "
             "HttpClientConfig": "pipeline policies",
             "set allowed_redirect_count in HttpClientConfig": "max_redirects",
-            "set allowed_redirect_count in HttpClientConfig, to 0 for none": "follow_redirects",
+            "set allowed_redirect_count in HttpClientConfig, to 0 for none": "follow_redirects followRedirect",
             "pass it to HttpServiceClient": "cache transport metrics on_event on_exchange interceptor_factory clock",
         },
     ),
@@ -293,24 +360,32 @@ OF_CALLS = {
     "set it in HttpClientConfig, or use client.with_options(proxy=…)": "proxy",
     "use client.with_options(base_url=…)": "base_url",
     "use client.with_options(cache=…), or send Cache-Control in headers": "cache",
-    "it is called allow_redirects": "follow_redirects",
+    "it is called allow_redirects": "follow_redirects followRedirect",
     "set allowed_redirect_count in HttpClientConfig": "max_redirects",
     "pass bytes as data": "content",
     "use client.stream(method, url), or stream_async": "stream",
     "it is called key": "tenant",
-    "pass retry_policy=RetryPolicy(max_attempts=…)": "max_attempts max_retries retries",
+    "pass retry_policy=RetryPolicy(max_attempts=…)": "max_attempts max_retries retries maxRetries retry",
     "pass total_timeout, or make the call in a 'with deadline(…)' block": "deadline",
     "make the call in a 'with priority(…)' block": "priority",
     "send it in headers, as Idempotency-Key": "idempotency_key",
-    "it is called params": "query",
-    "pass it as json, data or files": "body",
+    "it is called params": "query searchParams",
+    "pass it as json, data or files": "body payload",
+    "pass the mapping as data": "form",
+    "it is called auth": "auth_token bearer bearer_token token",
+    "pass it as auth, or in headers": "api_key apiKey",
+    "send it in headers, as User-Agent": "user_agent",
+    "pass on_event to HttpServiceClient": "beforeRetry onRetry",
+    "pass total_timeout, or cancel the task of the call": "signal AbortSignal cancelToken",
+    "did you mean 'timeout', in seconds?": "timeout_ms timeoutMillis timeout_milliseconds",
     "set request_interceptors or response_interceptors in HttpClientConfig": "hooks",
-    "call raise_for_status() on the response": "raise_for_status",
+    "call raise_for_status() on the response": "raise_for_status throwHttpErrors validateStatus",
     "only stream and download take it; for other calls set it in HttpClientConfig": "max_response_size",
     "only download takes it": "checksum resume",
 }
 OF_VIEWS = {
-    "it is called default_headers": "headers",
+    "it is called default_headers": "headers userAgent",
+    "it is called auth": "bearer bearer_token token",
     "it is called timeout": "base_timeout",
     "it is called key": "tenant",
     "it is called proxy": "proxies",
@@ -320,7 +395,9 @@ OF_VIEWS = {
 }
 OF_RESPONSES = {
     "is_success": "ok is_error",
-    "status_code": "status is_client_error is_server_error",
+    "status_code": "status code statusCode is_client_error is_server_error",
+    "content, or text": "body",
+    "headers": "getheader getheaders header",
     "status_code, and history for those that were followed": "is_redirect has_redirect_location",
     "reason_phrase": "reason",
     "text, or content.decode(...)": "encoding charset apparent_encoding",
@@ -337,7 +414,7 @@ OF_STREAMS = {
     "iter_text()": "aiter_text iter_str",
     "iter_lines()": "aiter_lines",
     "as_file(), which is a file": "readable readinto read1 readline readlines seek tell",
-    "read()": "aread",
+    "read()": "aread body",
     "close()": "aclose",
     "is_success": "ok is_error",
 }

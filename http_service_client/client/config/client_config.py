@@ -103,14 +103,45 @@ def renamed() -> dict[str, str]:
         **dict.fromkeys(
             ("max_attempts", "retries", "max_retries"), "set max_attempts in retry_policy_config"
         ),
-        "verify": "set ssl_verify in ConnectionPoolConfig",
+        **dict.fromkeys(("verify", "verify_ssl"), "set ssl_verify in ConnectionPoolConfig"),
         "cert": "set ssl_cert_file in ConnectionPoolConfig",
         "timeout": "set base_timeout in HttpClientConfig",
+        **dict.fromkeys(("base_address", "base_uri", "prefix_url"), "it is called base_url"),
         "headers": "set default_headers in HttpClientConfig",
+        **dict.fromkeys(("auth_token", "bearer", "bearer_token", "token"), "set auth in HttpClientConfig"),
+        "api_key": "set auth in HttpClientConfig, or a header in default_headers",
+        "params": "pass it with each call",
         "proxies": "set proxy in HttpClientConfig",
         "trust_env": "set trust_env_proxy_settings or netrc in HttpClientConfig",
         "user_agent": "set User-Agent in default_headers",
-        "interceptors": "set request_interceptors and response_interceptors in HttpClientConfig",
+        **dict.fromkeys(
+            (
+                *("delegating_handlers", "event_hooks", "hooks", "interceptors", "middleware", "middlewares"),
+                *("transform_request", "transform_response"),
+            ),
+            "set request_interceptors and response_interceptors in HttpClientConfig",
+        ),
+        **dict.fromkeys(
+            ("raise_for_status", "throw_http_errors", "validate_status"),
+            "call raise_for_status() on the response",
+        ),
+        **dict.fromkeys(
+            ("agent", "connector", "http_agent", "https_agent", "limits", "pool"),
+            "set connection_pool=ConnectionPoolConfig(…) in HttpClientConfig",
+        ),
+        **dict.fromkeys(
+            ("max_connections_per_server", "max_sockets"), "set max_connections_per_host in HttpClientConfig"
+        ),
+        "keep_alive": "set keep_alive_timeout in ConnectionPoolConfig",
+        **dict.fromkeys(
+            ("handler_lifetime", "pooled_connection_lifetime"),
+            "set max_connection_age in ConnectionPoolConfig",
+        ),
+        "max_content_length": "set max_response_size in HttpClientConfig",
+        "decompress": "set enable_response_decompression in HttpClientConfig",
+        **dict.fromkeys(
+            ("debug", "log_level", "logger", "logging"), "set the level of the logger 'http_service_client'"
+        ),
         **dict.fromkeys(("http_version", "enable_http2"), "set http2=True in HttpClientConfig"),
         **dict.fromkeys(("retry", "retry_policy"), "set retry_policy_config in HttpClientConfig"),
         "circuit_breaker": "set circuit_breaker_config in HttpClientConfig",
@@ -125,7 +156,10 @@ def renamed() -> dict[str, str]:
         ),
         **dict.fromkeys(("interceptor_factory", "clock"), "pass it to HttpServiceClient"),
         "max_redirects": "set allowed_redirect_count in HttpClientConfig",
-        "follow_redirects": "set allowed_redirect_count in HttpClientConfig, to 0 for none",
+        **dict.fromkeys(
+            ("follow_redirect", "follow_redirects"),
+            "set allowed_redirect_count in HttpClientConfig, to 0 for none",
+        ),
     }
 
 

@@ -115,7 +115,7 @@ class Streamed(HttpResponse[None]):
             ("readable", "readinto", "read1", "readline", "readlines", "seek", "tell"),
             "as_file(), which is a file",
         ),
-        "aread": "read()",
+        **dict.fromkeys(("aread", "body"), "read()"),
         "aclose": "close()",
     }
 

@@ -27,7 +27,7 @@ from ...errors import (
     errors_behind,
 )
 from ...http.messages import HttpResponse
-from ..checks import check_count, check_duration, check_flag, check_function, suggests_keywords
+from ..checks import check_count, check_duration, check_flag, check_function, remedies, suggests_keywords
 from .failure_kinds import FAILURE_STATUSES, is_among, parse_kinds
 from .other_libraries import READERS, is_transient, is_unverified, status_of
 
@@ -66,15 +66,17 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "QUERY"})
 _HARMLESS = (SentState.NEVER_SENT, SentState.REFUSED)
 _COPIED = (bytearray, dict, list, set)
 
-RENAMED = {
-    **dict.fromkeys(("default", "result", "fallback_value"), "it is called value"),
-    **dict.fromkeys(
-        ("handler", "fallback", "fallback_function", "fallback_action", "callback"), "it is called function"
-    ),
-    **dict.fromkeys(("stale", "max_age", "ttl"), "it is called last_good"),
-    **dict.fromkeys(("exceptions", "handle", "on", "statuses"), "it is called failures"),
-    **dict.fromkeys(("condition", "should_handle", "predicate"), "it is called is_failure"),
-}
+RENAMED = remedies(
+    {
+        "it is called value": "default result fallback_value",
+        "it is called function": "handler fallback fallback_function fallback_action fallback_method"
+        " callback",
+        "it is called last_good": "stale max_age stale_if_error stale_on_error ttl",
+        "it is called failures": "exceptions handle on on_exceptions statuses",
+        "it is called is_failure": "condition should_handle predicate",
+        "pass on_event to HttpServiceClient, or to ResiliencePipeline": "on_fallback",
+    }
+)
 
 
 @suggests_keywords(RENAMED)

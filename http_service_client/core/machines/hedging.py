@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ...errors import ConfigurationError
-from ..checks import check_count, check_duration, check_number, suggests_keywords
+from ..checks import check_count, check_duration, check_number, remedies, suggests_keywords
 from ..refusals import Change, less, to
 from .circuit_breaker.windows import ROUNDING
 from .latency import LatencySketch
@@ -35,12 +35,16 @@ _BURST = 5.0  # hedges
 _MARGIN = 1 / 0.9
 
 
-RENAMED = {
-    **dict.fromkeys(("after", "hedging_delay", "wait", "seconds"), "it is called delay"),
-    **dict.fromkeys(("percentile", "q"), "it is called quantile, such as 0.95"),
-    **dict.fromkeys(("max_hedged_attempts", "max_attempts", "hedges"), "it is called max_hedges"),
-    **dict.fromkeys(("budget", "max_ratio", "ratio"), "it is called max_share, such as 0.05"),
-}
+RENAMED = remedies(
+    {
+        "it is called delay": "after hedging_delay wait seconds",
+        "it is called quantile, such as 0.95": "percentile q",
+        "it is called max_hedges": "max_hedged_attempts max_attempts hedges",
+        "it is called max_share, such as 0.05": "budget max_ratio ratio",
+        "set quantile, by which the delay is learned": "delay_generator",
+        "pass on_event to HttpServiceClient, or to ResiliencePipeline": "on_hedging",
+    }
+)
 """What the settings are called elsewhere."""
 
 

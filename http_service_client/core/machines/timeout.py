@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..checks import check_duration, check_flag, suggests_keywords
+from ..checks import check_duration, check_flag, remedies, suggests_keywords
 
 __all__ = ["TIMEOUT_RENAMED", "TimeoutSettings"]
 
-TIMEOUT_RENAMED = {
-    **dict.fromkeys(("timeout", "duration", "delay", "timeout_seconds", "limit"), "it is called seconds"),
-    **dict.fromkeys(("use_thread", "threaded", "strategy"), "it is called in_thread"),
-}
+TIMEOUT_RENAMED = remedies(
+    {
+        "it is called seconds": "timeout duration delay timeout_seconds limit timeout_duration total"
+        " deadline",
+        "it is called in_thread": "use_thread threaded strategy",
+        "an async function is cancelled; a plain one is left behind by in_thread=True": "cancel_running_future optimistic pessimistic timeout_strategy",
+        "pass on_event to ResiliencePipeline": "on_timeout",
+    }
+)
 
 
 @suggests_keywords(TIMEOUT_RENAMED)

@@ -22,6 +22,8 @@ from http_service_client.core.checks import (
     check_number,
     did_you_mean,
     keyword_remedy,
+    known_remedy,
+    remedies,
     suggests_arguments,
     suggests_keywords,
 )
@@ -147,6 +149,26 @@ def test_a_misspelt_name_is_recognised() -> None:
     assert did_you_mean("timout", ["timeout", "total"]) == "did you mean 'timeout'?"
     assert did_you_mean("xyz", ["timeout"]) is None
     assert did_you_mean(5, ["timeout"]) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("maxWait", "did you mean 'max_wait'?"),
+        ("MaxWait", "did you mean 'max_wait'?"),
+        ("baseURL", "it is called url"),
+        ("queueLimit", "it is called max_waiting"),
+        ("max_wait_ms", "did you mean 'max_wait', in seconds?"),
+        ("maxWaitMillis", "did you mean 'max_wait', in seconds?"),
+        ("timeout_milliseconds", "it is called max_wait, in seconds"),
+        ("_ms", None),
+        ("xyz_ms", None),
+    ],
+)
+def test_names_are_recognised_as_other_languages_write_them(name: str, remedy: str | None) -> None:
+    """In camel case; and durations in milliseconds, since those here are in seconds."""
+    others = remedies({"it is called url": "base_url", "it is called max_waiting": "queue_limit queue_size"})
+    assert known_remedy(name, ["max_wait"], others, {"timeout": "it is called max_wait"}) == remedy
 
 
 @suggests_keywords({"old": "it is called new"})

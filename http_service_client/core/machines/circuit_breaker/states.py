@@ -11,7 +11,15 @@ from enum import Enum
 from typing import Any, Literal, NamedTuple
 
 from ....errors import ConfigurationError
-from ...checks import check_count, check_duration, check_flag, check_function, check_number, suggests_keywords
+from ...checks import (
+    check_count,
+    check_duration,
+    check_flag,
+    check_function,
+    check_number,
+    remedies,
+    suggests_keywords,
+)
 from ..failure_kinds import is_among, parse_kinds
 
 __all__ = [
@@ -35,28 +43,35 @@ class CircuitBreakerState(str, Enum):
 
 
 # Keywords of other libraries.
-CIRCUIT_RENAMED = {
-    **dict.fromkeys(("fail_max", "max_failures", "threshold"), "it is called failure_threshold"),
-    **dict.fromkeys(
-        ("break_duration", "open_timeout", "reset_timeout", "wait_duration", "wait_duration_in_open_state"),
-        "it is called recovery_timeout",
-    ),
-    **dict.fromkeys(
-        ("failure_rate_threshold", "failure_ratio"), "it is called failure_rate, a share such as 0.5"
-    ),
-    "sampling_duration": "it is called window",
-    "key": "make a policy for each key",
-    "slow_call_rate_threshold": "it is called slow_call_rate, a share such as 0.5",
-    "slow_call_duration_threshold": "it is called slow_call_duration",
-    "sliding_window_size": "it is called window_calls, or window for seconds",
-    **dict.fromkeys(("minimum_number_of_calls", "minimum_throughput"), "it is called minimum_calls"),
-    "permitted_number_of_calls_in_half_open_state": "it is called trial_count",
-    **dict.fromkeys(
-        ("exceptions", "expected_exception"), "name the others in exclude, or judge by is_failure"
-    ),
-    **dict.fromkeys(("exclude_exceptions", "ignore", "ignore_exceptions"), "it is called exclude"),
-    **dict.fromkeys(("listener", "listeners", "on_state_change"), "it is called on_change"),
-}
+CIRCUIT_RENAMED = remedies(
+    {
+        "it is called failure_threshold": "fail_max max_failures threshold",
+        "it is called recovery_timeout": "break_duration open_timeout reset_timeout wait_duration"
+        " wait_duration_in_open_state",
+        "write recovery_timeout, recovery_multiplier and max_recovery_timeout": "break_duration_generator",
+        "it is called failure_rate, a share such as 0.5": "error_threshold_percentage failure_rate_threshold failure_ratio",
+        "it is called window": "interval rolling_count_timeout sampling_duration",
+        "write window for seconds, or window_calls for a number of calls": "sliding_window_type",
+        "write failure_threshold, failure_duration or failure_rate": "ready_to_trip",
+        "make a policy for each key": "key",
+        "it is called slow_call_rate, a share such as 0.5": "slow_call_rate_threshold",
+        "it is called slow_call_duration": "slow_call_duration_threshold",
+        "it is called window_calls, or window for seconds": "sliding_window_size",
+        "it is called minimum_calls": "minimum_number_of_calls minimum_throughput volume_threshold",
+        "it is called trial_count": "permitted_number_of_calls_in_half_open_state",
+        "it is called trial_lease": "max_wait_duration_in_half_open_state",
+        "it is called trials_at_once; success_threshold says how many close the circuit": "max_requests",
+        "name the others in exclude, or judge by is_failure": "exceptions expected_exception",
+        "it is called exclude": "exclude_exceptions ignore ignore_exceptions",
+        "it is called failures": "record_exceptions",
+        "it is called is_failure, and returns True for a failure": "error_filter is_successful record_exception record_result should_handle",
+        "it is called on_change": "listener listeners on_break on_closed on_half_opened on_opened on_reset"
+        " on_state_change",
+        "call isolate() and reset() of the policy": "manual_control",
+        "read the state of the policy": "state_provider",
+        "write ResiliencePipeline(FallbackPolicy(…), CircuitBreakerPolicy(…))": "fallback fallback_function",
+    }
+)
 
 
 # Chosen by simulation: see the decision record on the defaults of the circuit breaker.

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, TypedDict
 
 from ....errors import ConfigurationError
-from ...checks import check_count, check_duration, check_function, check_number, suggests_keywords
+from ...checks import check_count, check_duration, check_function, check_number, remedies, suggests_keywords
 from ...priority import Priority
 from ...refusals import COUNTS, Change, to
 
@@ -29,22 +29,17 @@ _ROUNDING = 1e-9  # 0.7 + 0.2 + 0.1 are not more than 1
 
 PartitionBy = Literal["name", "priority"] | Callable[[Any], "str | None"]
 
-BULKHEAD_RENAMED = {
-    "max_concurrent_calls": "it is called max_concurrent",
-    "max_parallelization": "it is called max_concurrent",
-    "max_calls": "it is called max_concurrent",
-    "permits": "it is called max_concurrent",
-    "max_queuing_actions": "it is called max_waiting",
-    "max_concurrency": "it is called max_concurrent",
-    "max_connections": "it is called max_concurrent",
-    "permit_limit": "it is called max_concurrent",
-    "max_wait_duration": "it is called max_wait",
-    "timeout": "it is called max_wait",
-    "queue_limit": "it is called max_waiting",
-    "max_queue": "it is called max_waiting",
-    "max_pending": "it is called max_waiting",
-    "key": "make a policy for each key, or share one by partitions",
-}
+BULKHEAD_RENAMED = remedies(
+    {
+        "it is called max_concurrent": "capacity concurrency core_thread_pool_size limit max_calls"
+        " max_concurrency max_concurrent_calls max_connections max_parallelization"
+        " max_thread_pool_size max_workers permit_limit permits",
+        "it is called max_waiting": "max_pending max_queue max_queue_size max_queuing_actions queue_capacity"
+        " queue_limit queue_size",
+        "it is called max_wait": "max_wait_duration timeout",
+        "make a policy for each key, or share one by partitions": "key",
+    }
+)
 
 
 class BulkheadChanges(TypedDict, total=False):

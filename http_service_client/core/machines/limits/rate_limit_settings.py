@@ -7,24 +7,32 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from ....errors import ConfigurationError
-from ...checks import check_count, check_duration, check_flag, check_function, check_number, suggests_keywords
+from ...checks import (
+    check_count,
+    check_duration,
+    check_flag,
+    check_function,
+    check_number,
+    remedies,
+    suggests_keywords,
+)
 from ...refusals import NUMBERS, Change, less, more, to
 
 __all__ = ["RATE_RENAMED", "LateTurn", "RateLimitSettings"]
 
 _SLOWEST, _FASTEST = 1e-6, 1e9  # calls a second
 
-RATE_RENAMED = {
-    **dict.fromkeys(
-        ("max_rate", "max_calls", "limit", "calls", "limit_for_period", "permit_limit", "permits_per_second"),
-        "it is called rate",
-    ),
-    **dict.fromkeys(
-        ("time_period", "period", "interval", "window", "limit_refresh_period"), "it is called per"
-    ),
-    **dict.fromkeys(("max_burst", "capacity", "bucket_size"), "it is called burst"),
-    **dict.fromkeys(("timeout", "timeout_duration", "max_delay"), "it is called max_wait"),
-}
+RATE_RENAMED = remedies(
+    {
+        "it is called rate": "max_rate max_calls limit calls limit_for_period permit_limit"
+        " permits_per_second max_requests max_rps requests_per_second rps"
+        " tokens_per_period",
+        "it is called per": "time_period period interval window limit_refresh_period replenishment_period",
+        "it is called burst": "max_burst capacity bucket_size token_limit",
+        "it is called max_wait": "timeout timeout_duration max_delay",
+        "set max_wait, which limits how long a call waits": "queue_limit",
+    }
+)
 
 
 @suggests_keywords(RATE_RENAMED)

@@ -26,7 +26,7 @@ from enum import Enum
 from typing import Any, Protocol, runtime_checkable
 
 from ....errors import ConfigurationError
-from ...checks import check_number, suggests_keywords
+from ...checks import check_number, remedies, suggests_keywords
 
 __all__ = [
     "ENDLESS",
@@ -152,7 +152,20 @@ class Jitter(str, Enum):
         return delay
 
 
-@suggests_keywords({})
+@suggests_keywords(
+    remedies(
+        {
+            "it is called initial_delay": "base_delay initial initial_interval min min_delay min_timeout"
+            " retry_wait_min",
+            "it is called max_delay": "backoff_limit cap max max_interval max_timeout retry_wait_max",
+            "it is called backoff_factor": "exp_base factor multiplier",
+            "it is called initial_delay, or backoff_factor if the waits are its powers": "base",
+            "write jitter='full', 'equal' or 'none'": "exponential_random_backoff randomization_factor randomize"
+            " randomized_wait use_jitter",
+            "write DecorrelatedBackoff(…)": "decorrelated",
+        }
+    )
+)
 @dataclass(frozen=True)
 class ExponentialBackoff:
     """Each delay is `backoff_factor` times the one before.

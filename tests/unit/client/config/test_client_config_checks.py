@@ -354,7 +354,7 @@ def test_a_mapping_for_the_pool_is_an_error_that_names_its_class() -> None:
         (CircuitBreakerPolicy, "sliding_window_size", "; it is called window_calls, or window for seconds"),
         (CircuitBreakerPolicy, "minimum_number_of_calls", "; it is called minimum_calls"),
         (CircuitBreakerPolicy, "recovery_time", "; did you mean 'recovery_timeout'?"),
-        (ExponentialBackoff, "initial", "; did you mean 'initial_delay'?"),
+        (ExponentialBackoff, "initial", "; it is called initial_delay"),
         (RetryBudgetSettings, "xyzzy", ""),
     ],
 )
