@@ -120,63 +120,64 @@ if TYPE_CHECKING:
     from .policies.sqlite_storage import SqliteStorage as SqliteStorage
     from .policies.timeout import TimeoutPolicy as TimeoutPolicy
 
-__all__ = _lazy_names(
-    globals(),
-    {
-        "._version": "__version__",
-        ".client.keywords": "RequestOptions",
-        ".client.client": "HttpServiceClient",
-        ".client.config.client_config": "ConnectionPoolConfig HttpClientConfig Timeout",
-        ".client.pages": "next_by_field",
-        ".client.state_keys": "by_header by_route",
-        ".core.machines.retry.backoff": "ExponentialBackoff",
-        ".core.machines.retry.other_backoffs": "ConstantBackoff DecorrelatedBackoff FibonacciBackoff LinearBackoff",
-        ".core.machines.retry.budget": "RetryBudgetSettings",
-        ".core.machines.retry.quota": "RetryQuotaSettings",
-        ".core.machines.retry.conditions": "RetryCondition",
-        ".core.machines.circuit_breaker.states": "CircuitBreakerState StateChange",
-        ".core.priority": "Priority",
-        ".core.layers.interceptors": "RequestInterceptor ResponseInterceptor",
-        ".policies.deadline": "deadline",
-        ".policies.deadline_check": "DeadlineCheckPolicy",
-        ".policies.fallback": "FallbackPolicy",
-        ".policies.rate_limit": "RateLimitPolicy",
-        ".policies.adaptive_limit": "AdaptiveLimitPolicy",
-        ".policies.load_shedding": "LoadSheddingPolicy",
-        ".policies.gather": "gather",
-        ".policies.gather_in_threads": "gather_in_threads",
-        ".policies.hedging": "HedgingPolicy",
-        ".errors": (
-            "AttemptTimeoutError BulkheadFullError CallRefusedError ChecksumError CircuitOpenError ClientClosedError ConcurrencyLimitError ConfigurationError ConnectError ConnectTimeoutError "
-            "ConnectionLostError DeadlineExceededError DeadlineTooShortError DecodingError EgressRefusedError HttpClientError HttpStatusError "
-            "InterceptorError InvalidRequestError LoadShedError NameResolutionError NetworkError OperationTimeoutError PaginationError PollingError PoolTimeoutError "
-            "ProtocolError ProxyError RateLimitExceededError ReadTimeoutError RequestTimeoutError ResponseError ResponseTooLargeError ResponseValidationError "
-            "SentState StreamError ThrottledError TlsError TlsVerificationError TokenError TooManyRedirectsError TransportError "
-            "UnsafeRedirectError WriteTimeoutError"
-        ),
-        ".events": "Timeline",
-        ".policies.on_self": "circuit_breaker retry_policy",
-        ".policies.pipeline": "PipelineRegistry ResiliencePipeline",
-        ".http.messages": "Headers HttpContext HttpRequest HttpResponse",
-        ".observability.collector": "MetricsCollector",
-        ".observability.metrics": "HttpMetrics",
-        ".policies.bulkhead": "BulkheadPolicy",
-        ".policies.cache": "Cache",
-        ".policies.chaos": "ChaosPolicy",
-        ".policies.cache_storages": "MemoryStorage",
-        ".policies.sqlite_storage": "SqliteStorage",
-        ".policies.circuit_breaker": "CircuitBreakerPolicy",
-        ".policies.priority": "priority",
-        ".policies.result_cache": "ResultCachePolicy",
-        ".policies.retry": "RetryPolicy",
-        ".policies.timeout": "TimeoutPolicy",
-        ".http.cookies.jar": "Cookie CookieJar",
-        ".http.egress": "EgressPolicy",
-        ".http.problems": "Problem",
-        ".http.fields.propagation": "Propagation",
-        ".http.urls": "RawUrl",
-        ".http.bodies.event_stream": "ServerSentEvent",
-        ".client.streams.event_source": "AsyncEventSource EventSource",
-        ".client.streams.response": "AsyncStreamedResponse StreamedResponse",
-    },
-)
+if not TYPE_CHECKING:  # a type checker would take `from … import *` for an import of nothing
+    __all__ = _lazy_names(
+        globals(),
+        {
+            "._version": "__version__",
+            ".client.keywords": "RequestOptions",
+            ".client.client": "HttpServiceClient",
+            ".client.config.client_config": "ConnectionPoolConfig HttpClientConfig Timeout",
+            ".client.pages": "next_by_field",
+            ".client.state_keys": "by_header by_route",
+            ".core.machines.retry.backoff": "ExponentialBackoff",
+            ".core.machines.retry.other_backoffs": "ConstantBackoff DecorrelatedBackoff FibonacciBackoff LinearBackoff",
+            ".core.machines.retry.budget": "RetryBudgetSettings",
+            ".core.machines.retry.quota": "RetryQuotaSettings",
+            ".core.machines.retry.conditions": "RetryCondition",
+            ".core.machines.circuit_breaker.states": "CircuitBreakerState StateChange",
+            ".core.priority": "Priority",
+            ".core.layers.interceptors": "RequestInterceptor ResponseInterceptor",
+            ".policies.deadline": "deadline",
+            ".policies.deadline_check": "DeadlineCheckPolicy",
+            ".policies.fallback": "FallbackPolicy",
+            ".policies.rate_limit": "RateLimitPolicy",
+            ".policies.adaptive_limit": "AdaptiveLimitPolicy",
+            ".policies.load_shedding": "LoadSheddingPolicy",
+            ".policies.gather": "gather",
+            ".policies.gather_in_threads": "gather_in_threads",
+            ".policies.hedging": "HedgingPolicy",
+            ".errors": (
+                "AttemptTimeoutError BulkheadFullError CallRefusedError ChecksumError CircuitOpenError ClientClosedError ConcurrencyLimitError ConfigurationError ConnectError ConnectTimeoutError "
+                "ConnectionLostError DeadlineExceededError DeadlineTooShortError DecodingError EgressRefusedError HttpClientError HttpStatusError "
+                "InterceptorError InvalidRequestError LoadShedError NameResolutionError NetworkError OperationTimeoutError PaginationError PollingError PoolTimeoutError "
+                "ProtocolError ProxyError RateLimitExceededError ReadTimeoutError RequestTimeoutError ResponseError ResponseTooLargeError ResponseValidationError "
+                "SentState StreamError ThrottledError TlsError TlsVerificationError TokenError TooManyRedirectsError TransportError "
+                "UnsafeRedirectError WriteTimeoutError"
+            ),
+            ".events": "Timeline",
+            ".policies.on_self": "circuit_breaker retry_policy",
+            ".policies.pipeline": "PipelineRegistry ResiliencePipeline",
+            ".http.messages": "Headers HttpContext HttpRequest HttpResponse",
+            ".observability.collector": "MetricsCollector",
+            ".observability.metrics": "HttpMetrics",
+            ".policies.bulkhead": "BulkheadPolicy",
+            ".policies.cache": "Cache",
+            ".policies.chaos": "ChaosPolicy",
+            ".policies.cache_storages": "MemoryStorage",
+            ".policies.sqlite_storage": "SqliteStorage",
+            ".policies.circuit_breaker": "CircuitBreakerPolicy",
+            ".policies.priority": "priority",
+            ".policies.result_cache": "ResultCachePolicy",
+            ".policies.retry": "RetryPolicy",
+            ".policies.timeout": "TimeoutPolicy",
+            ".http.cookies.jar": "Cookie CookieJar",
+            ".http.egress": "EgressPolicy",
+            ".http.problems": "Problem",
+            ".http.fields.propagation": "Propagation",
+            ".http.urls": "RawUrl",
+            ".http.bodies.event_stream": "ServerSentEvent",
+            ".client.streams.event_source": "AsyncEventSource EventSource",
+            ".client.streams.response": "AsyncStreamedResponse StreamedResponse",
+        },
+    )

@@ -25,19 +25,20 @@ if TYPE_CHECKING:
     from .oauth2 import OAuth2RefreshToken as OAuth2RefreshToken
     from .tokens import BearerToken as BearerToken
 
-__all__ = _lazy_names(
-    globals(),
-    {
-        "..http.auth.api_key": "ApiKey",
-        "..http.auth.basic": "Basic",
-        "..http.auth.bearer": "Bearer",
-        "..http.auth.digest": "Digest",
-        "..http.auth.flow": "AuthFlow",
-        "..http.auth.signing": "RequestSigner SignableRequest",
-        ".aws": "AwsSigV4",
-        ".hmac_signature": "HmacSignature",
-        ".message_signature": "MessageSignature",
-        ".oauth2": "OAuth2ClientCredentials OAuth2Grant OAuth2RefreshToken",
-        ".tokens": "BearerToken",
-    },
-)
+if not TYPE_CHECKING:  # a type checker would take `from … import *` for an import of nothing
+    __all__ = _lazy_names(
+        globals(),
+        {
+            "..http.auth.api_key": "ApiKey",
+            "..http.auth.basic": "Basic",
+            "..http.auth.bearer": "Bearer",
+            "..http.auth.digest": "Digest",
+            "..http.auth.flow": "AuthFlow",
+            "..http.auth.signing": "RequestSigner SignableRequest",
+            ".aws": "AwsSigV4",
+            ".hmac_signature": "HmacSignature",
+            ".message_signature": "MessageSignature",
+            ".oauth2": "OAuth2ClientCredentials OAuth2Grant OAuth2RefreshToken",
+            ".tokens": "BearerToken",
+        },
+    )

@@ -889,11 +889,13 @@ class HttpServiceClient(Events):
             "In the same process, share it, or use client.with_options(…)"
         )
 
-    def __setattr__(self, name: str, value: object) -> None:
-        # A subclass may have attributes of any name; an assignment to a setting of ours would do nothing.
-        if type(self) is HttpServiceClient and name[0] != "_" and (remedy := about_assignment(name)):
-            raise AttributeError(f"{name} of an HttpServiceClient cannot be assigned; {remedy}")
-        object.__setattr__(self, name, value)
+    if not TYPE_CHECKING:  # a type checker would accept an assignment of any name
+
+        def __setattr__(self, name: str, value: object) -> None:
+            # A subclass may have attributes of any name; an assignment to a setting of ours would do nothing.
+            if type(self) is HttpServiceClient and name[0] != "_" and (remedy := about_assignment(name)):
+                raise AttributeError(f"{name} of an HttpServiceClient cannot be assigned; {remedy}")
+            object.__setattr__(self, name, value)
 
     def __repr__(self) -> str:
         base = f" {self._call_builder.base_url}" if self._call_builder.base_url else ""

@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from .egress import EgressPolicy as EgressPolicy
     from .fields.propagation import Propagation as Propagation
 
-__all__ = _lazy_names(
-    globals(),
-    {
-        ".auth.flow": "AuthFlow",
-        ".cookies.jar": "CookieJar",
-        ".egress": "EgressPolicy",
-        ".fields.propagation": "Propagation",
-    },
-)
+if not TYPE_CHECKING:  # a type checker would take `from … import *` for an import of nothing
+    __all__ = _lazy_names(
+        globals(),
+        {
+            ".auth.flow": "AuthFlow",
+            ".cookies.jar": "CookieJar",
+            ".egress": "EgressPolicy",
+            ".fields.propagation": "Propagation",
+        },
+    )

@@ -23,13 +23,14 @@ if TYPE_CHECKING:
     from .redis import RedisStorage as RedisStorage
     from .requests_adapter import ResilientAdapter as ResilientAdapter
 
-__all__ = _lazy_names(
-    globals(),
-    {
-        ".aiohttp_middleware": "ResilienceMiddleware resilience_middleware",
-        ".adapter_base": "explain",
-        ".httpx_transport": "AsyncResilientTransport ResilientTransport",
-        ".redis": "RedisStorage",
-        ".requests_adapter": "ResilientAdapter",
-    },
-)
+if not TYPE_CHECKING:  # a type checker would take `from … import *` for an import of nothing
+    __all__ = _lazy_names(
+        globals(),
+        {
+            ".aiohttp_middleware": "ResilienceMiddleware resilience_middleware",
+            ".adapter_base": "explain",
+            ".httpx_transport": "AsyncResilientTransport ResilientTransport",
+            ".redis": "RedisStorage",
+            ".requests_adapter": "ResilientAdapter",
+        },
+    )

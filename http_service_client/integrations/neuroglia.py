@@ -198,7 +198,7 @@ class _HttpModule(ModuleType):
         super().__init__(_MODULE, "The public names of http_service_client, added by its install().")
         self.__package__ = "neuroglia"
         self.__spec__ = ModuleSpec(_MODULE, None, origin=__file__)
-        self.__all__ = [name for name in package.__all__ if name != "__version__"]
+        self.__all__ = [name for name in vars(package)["__all__"] if name != "__version__"]
 
     def __getattr__(self, name: str) -> Any:
         if name in self.__dict__.get("__all__", ()):

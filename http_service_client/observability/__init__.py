@@ -29,17 +29,18 @@ if TYPE_CHECKING:
     from .series import Exemplar as Exemplar
     from .structlog import StructlogHandler as StructlogHandler
 
-__all__ = _lazy_names(
-    globals(),
-    {
-        ".collector": "MetricsCollector",
-        ".exemplars": "span_exemplar",
-        ".health": "HealthSummary",
-        ".metrics": "DURATION_BUCKETS HttpMetrics",
-        ".opentelemetry": "OpenTelemetry instrument uninstrument",
-        ".prometheus": "PrometheusCollector",
-        ".samples": "HistogramSample MetricsSnapshot Sample",
-        ".series": "Exemplar",
-        ".structlog": "StructlogHandler",
-    },
-)
+if not TYPE_CHECKING:  # a type checker would take `from … import *` for an import of nothing
+    __all__ = _lazy_names(
+        globals(),
+        {
+            ".collector": "MetricsCollector",
+            ".exemplars": "span_exemplar",
+            ".health": "HealthSummary",
+            ".metrics": "DURATION_BUCKETS HttpMetrics",
+            ".opentelemetry": "OpenTelemetry instrument uninstrument",
+            ".prometheus": "PrometheusCollector",
+            ".samples": "HistogramSample MetricsSnapshot Sample",
+            ".series": "Exemplar",
+            ".structlog": "StructlogHandler",
+        },
+    )

@@ -231,15 +231,19 @@ class CircuitBreakerPolicy(Strategy):
     def __hash__(self) -> int:
         return hash((type(self), self.name))  # settings may change
 
-    def __setattr__(self, name: str, value: object) -> None:
-        if name in _SETTINGS:
-            raise AttributeError(
-                f"{name} of a CircuitBreakerPolicy cannot be assigned; "
-                f"write policy.reconfigure({name}=…), which keeps the circuit's state"
-            )
-        if name == "name":
-            raise AttributeError(f"a CircuitBreakerPolicy keeps its name, {self.name!r}; make another policy")
-        object.__setattr__(self, name, value)
+    if not TYPE_CHECKING:  # a type checker would accept an assignment of any name
+
+        def __setattr__(self, name: str, value: object) -> None:
+            if name in _SETTINGS:
+                raise AttributeError(
+                    f"{name} of a CircuitBreakerPolicy cannot be assigned; "
+                    f"write policy.reconfigure({name}=…), which keeps the circuit's state"
+                )
+            if name == "name":
+                raise AttributeError(
+                    f"a CircuitBreakerPolicy keeps its name, {self.name!r}; make another policy"
+                )
+            object.__setattr__(self, name, value)
 
     def reconfigure(self, **changes: Unpack[CircuitBreakerChanges]) -> None:
         """Change settings while the circuit goes on: ``policy.reconfigure(failure_threshold=10)``.

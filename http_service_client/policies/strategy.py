@@ -240,13 +240,15 @@ class StatefulStrategy(Strategy, Generic[S]):
             self._change(settings)
             self._settings = settings
 
-    def __setattr__(self, name: str, value: object) -> None:
-        if not name.startswith("_") and (
-            name == "name" or any(name == item.name for item in fields(self._settings))  # type: ignore[arg-type]
-        ):
-            remedy = "make another policy" if name == "name" else f"write policy.reconfigure({name}=…)"
-            raise AttributeError(f"{name} of a {type(self).__name__} cannot be assigned; {remedy}")
-        object.__setattr__(self, name, value)
+    if not TYPE_CHECKING:  # a type checker would accept an assignment of any name
+
+        def __setattr__(self, name: str, value: object) -> None:
+            if not name.startswith("_") and (
+                name == "name" or any(name == item.name for item in fields(self._settings))
+            ):
+                remedy = "make another policy" if name == "name" else f"write policy.reconfigure({name}=…)"
+                raise AttributeError(f"{name} of a {type(self).__name__} cannot be assigned; {remedy}")
+            object.__setattr__(self, name, value)
 
     def __getstate__(self) -> dict[str, Any]:
         dropped = {*_OF_THIS_OBJECT, "_changing", *self._live}

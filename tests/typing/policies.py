@@ -68,3 +68,12 @@ class Timed:
 
 def fetch(client: HttpServiceClient, **options: Unpack[RequestOptions]) -> HttpResponse:
     return client.get("/", **options)
+
+
+def assignments(client: HttpServiceClient, breaker: CircuitBreakerPolicy, bulkhead: BulkheadPolicy) -> None:
+    """Settings are changed by methods; assignments of them are rejected, as they are when the program runs."""
+    client.timeout = 5.0  # type: ignore[attr-defined]
+    breaker.failure_threshold = 5  # type: ignore[misc]
+    bulkhead.max_concurrent = 5  # type: ignore[attr-defined]
+    bulkhead.name = "reports"  # type: ignore[misc]
+    bulkhead.reconfigure(max_concurrent=5)

@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     from .response import AsyncStreamedResponse as AsyncStreamedResponse
     from .response import StreamedResponse as StreamedResponse
 
-__all__ = _lazy_names(
-    globals(),
-    {
-        ".context": "AsyncStreamContext StreamContext",
-        ".event_source": "AsyncEventSource EventSource Listening",
-        ".response": "AsyncStreamedResponse StreamedResponse",
-    },
-)
+if not TYPE_CHECKING:  # a type checker would take `from … import *` for an import of nothing
+    __all__ = _lazy_names(
+        globals(),
+        {
+            ".context": "AsyncStreamContext StreamContext",
+            ".event_source": "AsyncEventSource EventSource Listening",
+            ".response": "AsyncStreamedResponse StreamedResponse",
+        },
+    )

@@ -35,27 +35,28 @@ if TYPE_CHECKING:
     from .tokens import Tokens as Tokens
     from .tokens import TokensLayer as TokensLayer
 
-__all__ = _lazy_names(
-    globals(),
-    {
-        ".adaptive_limit": "AdaptiveLimitLayer",
-        ".auth": "AuthLayer",
-        ".bulkhead": "BulkheadLayer",
-        ".cache": "CacheLayer CacheMembership",
-        ".chaos": "ChaosLayer",
-        ".compression": "CompressionLayer",
-        ".cookies": "CookiesLayer",
-        ".deadline_check": "DeadlineCheckLayer LatencyLayer",
-        ".download": "DownloadLayer",
-        ".fallback": "FallbackLayer FallbackMembership",
-        ".hedging": "HedgingLayer",
-        ".hosts": "HostsLayer",
-        ".load_shedding": "LoadSheddingLayer",
-        ".propagation": "PropagationLayer Stamp",
-        ".rate_limit": "RateLimitLayer",
-        ".signing": "Signer SigningLayer",
-        ".telemetry": "TelemetryLayer UnsignedHeadersLayer",
-        ".throttle_gate": "ThrottleGateLayer",
-        ".tokens": "Tokens TokensLayer",
-    },
-)
+if not TYPE_CHECKING:  # a type checker would take `from … import *` for an import of nothing
+    __all__ = _lazy_names(
+        globals(),
+        {
+            ".adaptive_limit": "AdaptiveLimitLayer",
+            ".auth": "AuthLayer",
+            ".bulkhead": "BulkheadLayer",
+            ".cache": "CacheLayer CacheMembership",
+            ".chaos": "ChaosLayer",
+            ".compression": "CompressionLayer",
+            ".cookies": "CookiesLayer",
+            ".deadline_check": "DeadlineCheckLayer LatencyLayer",
+            ".download": "DownloadLayer",
+            ".fallback": "FallbackLayer FallbackMembership",
+            ".hedging": "HedgingLayer",
+            ".hosts": "HostsLayer",
+            ".load_shedding": "LoadSheddingLayer",
+            ".propagation": "PropagationLayer Stamp",
+            ".rate_limit": "RateLimitLayer",
+            ".signing": "Signer SigningLayer",
+            ".telemetry": "TelemetryLayer UnsignedHeadersLayer",
+            ".throttle_gate": "ThrottleGateLayer",
+            ".tokens": "Tokens TokensLayer",
+        },
+    )

@@ -25,19 +25,20 @@ if TYPE_CHECKING:
     from .retry.budget import RetryBudget as RetryBudget
     from .retry.budget import RetryBudgetSettings as RetryBudgetSettings
 
-__all__ = _lazy_names(
-    globals(),
-    {
-        ".limits.adaptive_limit": "AdaptiveLimit AdaptiveLimitSettings",
-        ".limits.bulkhead": "Bulkhead",
-        ".limits.bulkhead_settings": "BulkheadSettings",
-        ".chaos_settings": "ChaosSettings",
-        ".deadline_check": "DeadlineCheck DeadlineCheckSettings",
-        ".fallback": "FallbackSettings",
-        ".hedging": "Hedging HedgingSettings",
-        ".limits.load_shedding": "LoadShedder LoadSheddingSettings",
-        ".limits.rate_limit_settings": "RateLimitSettings",
-        ".limits.rate_limiter": "RateLimiter",
-        ".retry.budget": "RetryBudget RetryBudgetSettings",
-    },
-)
+if not TYPE_CHECKING:  # a type checker would take `from … import *` for an import of nothing
+    __all__ = _lazy_names(
+        globals(),
+        {
+            ".limits.adaptive_limit": "AdaptiveLimit AdaptiveLimitSettings",
+            ".limits.bulkhead": "Bulkhead",
+            ".limits.bulkhead_settings": "BulkheadSettings",
+            ".chaos_settings": "ChaosSettings",
+            ".deadline_check": "DeadlineCheck DeadlineCheckSettings",
+            ".fallback": "FallbackSettings",
+            ".hedging": "Hedging HedgingSettings",
+            ".limits.load_shedding": "LoadShedder LoadSheddingSettings",
+            ".limits.rate_limit_settings": "RateLimitSettings",
+            ".limits.rate_limiter": "RateLimiter",
+            ".retry.budget": "RetryBudget RetryBudgetSettings",
+        },
+    )

@@ -99,12 +99,14 @@ class SignableRequest:
             return iter((self.content,))  # which raises
         return body.chunks()
 
-    def __setattr__(self, name: str, value: object) -> None:
-        if name != "headers":
-            raise InvalidRequestError(
-                f"a signer may set headers, not {name}: the request is in its final form; change it in an interceptor"
-            )
-        object.__setattr__(self, name, value)
+    if not TYPE_CHECKING:  # a type checker would accept an assignment of any name
+
+        def __setattr__(self, name: str, value: object) -> None:
+            if name != "headers":
+                raise InvalidRequestError(
+                    f"a signer may set headers, not {name}: the request is in its final form; change it in an interceptor"
+                )
+            object.__setattr__(self, name, value)
 
     def final(self) -> HttpRequest:
         """The signed request. Raises InvalidRequestError for a header that may not be sent."""
