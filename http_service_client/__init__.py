@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .client.config.client_config import HttpClientConfig as HttpClientConfig
     from .client.config.client_config import Timeout as Timeout
     from .client.keywords import RequestOptions as RequestOptions
+    from .client.keywords import SendOptions as SendOptions
     from .client.pages import next_by_field as next_by_field
     from .client.state_keys import by_header as by_header
     from .client.state_keys import by_route as by_route
@@ -125,7 +126,7 @@ if not TYPE_CHECKING:  # a type checker would take `from … import *` for an im
         globals(),
         {
             "._version": "__version__",
-            ".client.keywords": "RequestOptions",
+            ".client.keywords": "RequestOptions SendOptions",
             ".client.client": "HttpServiceClient",
             ".client.config.client_config": "ConnectionPoolConfig HttpClientConfig Timeout",
             ".client.pages": "next_by_field",

@@ -39,7 +39,11 @@ Data = (
 
 
 class SendOptions(TypedDict, total=False):
-    """The keywords of `send`: those of a call that are not about what is in the request."""
+    """The keywords of `send`: those of a call that are not about what is in the request.
+
+    For the signature of a function that makes the request itself and passes the rest on:
+    ``def order(number: int, **options: Unpack[SendOptions])``.
+    """
 
     auth: tuple[str, str] | str | http.AuthFlow | Literal[False] | None
     timeout: float | Timeout | None

@@ -6,7 +6,7 @@ A `type: ignore` that is not needed is an error of its own, so each one below pr
 
 from collections.abc import Callable, Generator
 
-from typing_extensions import assert_type
+from typing_extensions import Unpack, assert_type
 
 from http_service_client import (
     CircuitBreakerPolicy,
@@ -15,6 +15,7 @@ from http_service_client import (
     HttpResponse,
     HttpServiceClient,
     RetryPolicy,
+    SendOptions,
     Timeout,
 )
 from http_service_client.auth import AwsSigV4, BearerToken, Digest, HmacSignature, OAuth2ClientCredentials
@@ -111,6 +112,17 @@ def passed_on(client: HttpServiceClient) -> HttpResponse:
     wrong: RequestOptions = {"tmeout": 3.0}  # type: ignore[typeddict-unknown-key]
     client.get("/", **wrong)
     return client.post("/", **options)
+
+
+def order(client: HttpServiceClient, number: int, **options: Unpack[SendOptions]) -> HttpResponse[int]:
+    """A function that sets the path and the type itself takes all other keywords, and no second ones of these."""
+    return client.get("/orders/{n}", path_params={"n": number}, response_type=int, **options)
+
+
+def orders(client: HttpServiceClient) -> None:
+    order(client, 42, timeout=3.0, retry_policy=False)
+    order(client, 42, path_params={})  # type: ignore[call-arg]
+    order(client, 42, timeout="3")  # type: ignore[arg-type]
 
 
 def views(client: HttpServiceClient) -> HttpResponse:
