@@ -36,6 +36,9 @@ class Steps(Iterator[V]):
         self._values = values
         self._has_failed = False
 
+    def __repr__(self) -> str:
+        return "<pages of a listing: write 'for page in client.paginate(…)'>"
+
     def __next__(self) -> V:
         _check(self._has_failed)
         try:
@@ -66,6 +69,9 @@ class AsyncSteps(AsyncIterator[V]):
     def __init__(self, values: AsyncIterator[V]) -> None:
         self._values = values
         self._has_failed = False
+
+    def __repr__(self) -> str:
+        return "<pages of a listing: write 'async for page in client.paginate_async(…)'>"
 
     async def __anext__(self) -> V:
         _check(self._has_failed)

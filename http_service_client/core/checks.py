@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import FrozenInstanceError
 from datetime import timedelta
 from functools import wraps
@@ -232,27 +232,34 @@ def suggests_keywords(renamed: Remedies) -> Callable[[Class], Class]:
     return decorate
 
 
-def suggests_arguments(remedy: Callable[[str], str | None]) -> Callable[[Method], Method]:
-    """A decorator of methods: an unknown keyword is a TypeError that says what to write instead.
+def suggests_arguments(
+    remedy: Callable[[str], str | None], *, several: str | None = None
+) -> Callable[[Method], Method]:
+    """A decorator of functions: an unknown keyword is a TypeError that says what to write instead.
 
     remedy: called with the keyword; None where a misspelling is all that it can be.
+    several: what to write where there are several arguments by position, of a function that takes one.
     """
 
     def decorate(method: Method) -> Method:
         known = list(inspect.signature(method).parameters)
 
-        def check(named: Mapping[str, Any]) -> None:
+        def check(values: Sequence[Any], named: Mapping[str, Any]) -> None:
             for name in named:
                 if name not in known:
                     instead = remedy(name) or known_remedy(name, known[1:]) or "see its docstring"
                     raise TypeError(f"{method.__name__} takes no keyword {name!r}; {instead}")
+            if several is not None and len(values) > 1:
+                raise TypeError(
+                    f"{method.__name__} takes 1 argument by position, and {len(values)} were given; {several}"
+                )
 
         def checked(*values: Any, **named: Any) -> Any:
-            check(named)
+            check(values, named)
             return method(*values, **named)
 
         async def checked_async(*values: Any, **named: Any) -> Any:
-            check(named)
+            check(values, named)
             return await method(*values, **named)
 
         wrapper: Any = checked_async if inspect.iscoroutinefunction(method) else checked

@@ -325,7 +325,7 @@ def _entries(name: str, value: object) -> tuple[object, ...] | None:
         return None
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
         is_port = name == "allowed_ports" and isinstance(value, str) and value.isdecimal()
-        entry = value if is_port else repr(value)
+        entry = value if is_port else "" if value is None else repr(value)
         raise ConfigurationError(f"{name} must be a list, not {value!r}; write [{entry}]")
     return tuple(value)
 

@@ -64,6 +64,10 @@ class Headers(MutableMapping[str, str]):
             self.secret_names = source.secret_names
         else:
             self._fields = {}
+            if not hasattr(type(source), "__iter__"):
+                raise InvalidRequestError(
+                    f"headers must be a mapping or a list of (name, value) pairs, not {type(source).__name__}"
+                )
             pairs: Any = source.items() if isinstance(source, Mapping) else source
             self._extend(pairs)
 

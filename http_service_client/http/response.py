@@ -76,8 +76,8 @@ class HttpResponse(Generic[Data]):
         history: tuple[HttpResponse, ...] = (),
         http_version: str = "HTTP/1.1",
     ) -> None:
-        if type(status_code) is not int or type(content) is not bytes:
-            status_code, content = _by_hand(status_code, content)
+        if type(status_code) is not int or type(content) is not bytes or type(reason_phrase) is not str:
+            status_code, content = _by_hand(status_code, content, reason_phrase)
         if json is not UNSET:
             if content:
                 raise TypeError("pass content or json, not both")
@@ -320,8 +320,12 @@ class HttpResponse(Generic[Data]):
         return f"<HttpResponse [{self.status_code}]>"
 
 
-def _by_hand(status_code: object, content: object) -> tuple[int, bytes]:
+def _by_hand(status_code: object, content: object, reason_phrase: object) -> tuple[int, bytes]:
     """A status and content that did not come from the wire, checked."""
+    if not isinstance(reason_phrase, str):
+        raise TypeError(
+            f"reason_phrase must be text such as 'OK', not {reason_phrase!r}; leave it out for none"
+        )
     if not isinstance(status_code, int) or isinstance(status_code, bool):
         raise TypeError(f"status_code must be an int such as 200, not {status_code!r}")
     if isinstance(content, str):

@@ -7,12 +7,19 @@ import inspect
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, Literal, TypeVar, overload
 
-from ..core.checks import check_count, check_flag
+from ..core.checks import check_count, check_flag, remedies, suggests_arguments
 
-__all__ = ["gather"]
+__all__ = ["GATHER_RENAMED", "gather"]
 
 T = TypeVar("T")
 Item = Awaitable[T] | Callable[[], Awaitable[T]]
+
+GATHER_RENAMED = remedies(
+    {
+        "it is called at_once": "concurrency limit max_concurrency max_concurrent max_workers semaphore workers",
+        "write 'with deadline(…)' around it": "timeout total_timeout",
+    }
+)
 
 
 @overload
@@ -29,6 +36,7 @@ async def gather(
     at_once: int = 20,
     return_exceptions: bool,
 ) -> list[T | BaseException]: ...
+@suggests_arguments(GATHER_RENAMED.get, several="write gather([…]), or gather(… for … in …)")
 async def gather(
     awaitables: Iterable[Item[Any]] | AsyncIterable[Item[Any]],
     *,

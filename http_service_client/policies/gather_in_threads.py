@@ -9,7 +9,8 @@ from contextvars import copy_context
 from queue import Empty, SimpleQueue
 from typing import Any, Literal, TypeVar, overload
 
-from ..core.checks import check_count, check_flag
+from ..core.checks import check_count, check_flag, suggests_arguments
+from .gather import GATHER_RENAMED
 
 __all__ = ["gather_in_threads", "run_in_threads"]
 
@@ -26,6 +27,7 @@ def gather_in_threads(
 def gather_in_threads(
     functions: Iterable[Callable[[], T]], *, at_once: int = 20, return_exceptions: bool
 ) -> list[T | BaseException]: ...
+@suggests_arguments(GATHER_RENAMED.get, several="write gather_in_threads([…])")
 def gather_in_threads(
     functions: Iterable[Callable[[], Any]], *, at_once: int = 20, return_exceptions: bool = False
 ) -> list[Any]:
@@ -57,7 +59,12 @@ def run_in_threads(
 
     on_error: called after the first exception, to end the functions that still run.
     """
-    left = iter(functions)
+    try:
+        left = iter(functions)
+    except TypeError:
+        raise TypeError(
+            f"gather_in_threads takes an iterable of functions, not {functions!r}; write gather_in_threads([…])"
+        ) from None
     results: list[Any] = []
     ended: SimpleQueue[tuple[int, Any, BaseException | None]] = SimpleQueue()
     running, is_over = 0, False

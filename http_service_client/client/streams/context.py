@@ -45,6 +45,9 @@ class StreamContext(_Opening):
         self._open = open_stream
         self._response: StreamedResponse | None = None
 
+    def __repr__(self) -> str:
+        return _shown(self._response, "with client.stream(...) as response")
+
     def __enter__(self) -> StreamedResponse:
         _check_unopened(self._response)
         self._response = self._open()
@@ -64,6 +67,9 @@ class AsyncStreamContext(_Opening):
         self._open = open_stream
         self._response: AsyncStreamedResponse | None = None
 
+    def __repr__(self) -> str:
+        return _shown(self._response, "async with client.stream_async(...) as response")
+
     async def __aenter__(self) -> AsyncStreamedResponse:
         _check_unopened(self._response)
         self._response = await self._open()
@@ -72,6 +78,10 @@ class AsyncStreamContext(_Opening):
     async def __aexit__(self, *about: object) -> None:
         assert self._response is not None
         self._response.close()
+
+
+def _shown(response: HttpResponse | None, right: str) -> str:
+    return f"<stream not open: write {right!r}>" if response is None else f"<stream of {response!r}>"
 
 
 def _check_unopened(response: HttpResponse | None) -> None:

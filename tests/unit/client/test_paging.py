@@ -328,3 +328,12 @@ def test_pages_that_are_read_the_other_way_say_how() -> None:
         AttributeError, match=r"have no 'json': write 'async for page in client.paginate_async"
     ):
         apart.json()
+
+
+def test_pages_show_how_to_read_them() -> None:
+    """A notebook shows what a cell returns; nothing is sent."""
+    transport = ScriptedTransport(linked())
+    with HttpServiceClient(transport=transport) as client:
+        assert "'for page in client.paginate(…)'" in repr(client.paginate(URL))
+        assert "'async for page in client.paginate_async(…)'" in repr(client.paginate_async(URL))
+    assert not transport.requests

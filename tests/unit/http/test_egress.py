@@ -428,6 +428,7 @@ def test_a_wrong_setting_is_an_error(settings: dict[str, Any]) -> None:
     ("settings", "words"),
     [
         ({"allowed_ports": "443"}, "not '443'; write [443]"),
+        ({"denied_hosts": None}, "not None; write []"),
         ({"allowed_ports": 443}, "not 443; write [443]"),
         ({"allowed_hosts": "443"}, "not '443'; write ['443']"),
     ],

@@ -226,3 +226,12 @@ def test_a_name_may_be_a_member_of_an_enumeration_or_another_kind_of_text() -> N
     headers = Headers([(Names.TRACE, "1"), (Shown("X-Own"), "2")])
     assert headers.multi_items() == [("X-Trace", "1"), ("X-Own", "2")]
     assert {type(name) for name in headers} == {str}
+
+
+@pytest.mark.parametrize("source", [5, object(), Headers])
+def test_what_are_no_headers_is_an_error(source: Any) -> None:
+    """It names what headers are."""
+    with pytest.raises(
+        InvalidRequestError, match=r"^headers must be a mapping or a list of \(name, value\) pairs, not "
+    ):
+        Headers(source)

@@ -201,6 +201,10 @@ def test_a_response_made_by_hand_takes_text_and_json() -> None:
             "content must be bytes or text, not dict; pass data as json=",
         ),
         ({"status_code": 200, "content": None}, "content must be bytes or text, not NoneType"),
+        (
+            {"status_code": 200, "reason_phrase": None},
+            "reason_phrase must be text such as 'OK', not None; leave it out for none",
+        ),
         ({"status_code": 200, "content": b"x", "json": 1}, "pass content or json, not both"),
     ],
 )

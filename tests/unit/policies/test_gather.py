@@ -201,3 +201,33 @@ def test_an_error_leaves_no_reference_cycle(front_end: FrontEnd) -> None:
         run_task(main())
     finally:
         gc.enable()
+
+
+def several(front_end: FrontEnd, functions: list[Callable[[], Any]]) -> list[Any]:
+    """As `asyncio.gather` takes them."""
+    function: Any = gather_in_threads if isinstance(front_end, BlockingFrontEnd) else gather
+    result: list[Any] = front_end.run(function, *functions)
+    return result
+
+
+def test_several_arguments_are_told_to_be_one(front_end: FrontEnd) -> None:
+    """`asyncio.gather` takes them one by one."""
+    with pytest.raises(
+        TypeError, match=r"takes 1 argument by position, and 2 were given; write gather.*\(\[…\]\)"
+    ):
+        several(front_end, [front_end.function(fail)] * 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("limit", "it is called at_once"),
+        ("timeout", "write 'with deadline(…)' around it"),
+        ("x", "see its docstring"),
+    ],
+)
+def test_an_unknown_keyword_has_a_remedy(front_end: FrontEnd, name: str, remedy: str) -> None:
+    """In the error."""
+    with pytest.raises(TypeError) as caught:
+        gathered(front_end, [], **{name: 5})
+    assert str(caught.value).endswith(f"takes no keyword {name!r}; {remedy}")

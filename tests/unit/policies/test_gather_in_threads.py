@@ -134,3 +134,12 @@ def test_those_that_run_are_told_of_the_first_error_once(last: Any, kind: type[E
     with pytest.raises(kind):
         run_in_threads(numbers_and_then(last), 2, on_error=lambda: told.append("end"))
     assert told == ["end"]
+
+
+def test_one_function_is_no_list_of_them() -> None:
+    """The error says how to write it."""
+    function: Any = list
+    with pytest.raises(
+        TypeError, match=r"takes an iterable of functions, not .*; write gather_in_threads\(\[…\]\)$"
+    ):
+        gather_in_threads(function)

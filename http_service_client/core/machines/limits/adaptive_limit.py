@@ -109,7 +109,7 @@ class AdaptiveLimitSettings:
     overloads: Iterable[Kind] | None = None
 
     def __post_init__(self) -> None:
-        if self.algorithm not in ALGORITHMS:
+        if self.algorithm not in tuple(ALGORITHMS):  # which may be a list, and has no hash then
             *others, last = map(repr, ALGORITHMS)
             raise ConfigurationError(
                 f"algorithm must be {', '.join(others)} or {last}, not {self.algorithm!r}"

@@ -123,3 +123,25 @@ def test_an_attribute_of_another_client_s_response_names_ours(front_end: FrontEn
         pytest.raises(AttributeError, match=r"'iter_content'; use iter_bytes\(\)"),
     ):
         response.iter_content()
+
+
+@pytest.mark.parametrize(
+    ("verb", "shown"),
+    [("stream", "'with client.stream("), ("stream_async", "'async with client.stream_async(")],
+)
+def test_a_stream_that_is_not_open_shows_how_to_open_it(verb: str, shown: str) -> None:
+    """A notebook shows what a cell returns."""
+    with a_client() as client:
+        assert repr(getattr(client, verb)("GET", URL)).startswith(f"<stream not open: write {shown}")
+
+
+def test_a_stream_that_was_opened_shows_its_response() -> None:
+    """Also when it is closed again."""
+    with a_client() as client:
+        stream = client.stream("GET", URL)
+        by_with(stream)
+        assert repr(stream) == "<stream of <StreamedResponse [200]>>"
+    with a_client() as client:
+        later = client.stream_async("GET", URL)
+        asyncio.run(by_async_with(later))
+        assert repr(later) == "<stream of <AsyncStreamedResponse [200]>>"

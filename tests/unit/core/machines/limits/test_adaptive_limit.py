@@ -251,6 +251,7 @@ def test_a_forked_child_has_the_limit_and_none_of_the_permits() -> None:
     ("settings", "message"),
     [
         ({"algorithm": "bbr"}, "algorithm must be 'gradient', 'vegas' or 'aimd', not 'bbr'"),
+        ({"algorithm": []}, "algorithm must be 'gradient', 'vegas' or 'aimd', not []"),
         ({"min_limit": 0}, "min_limit must be a whole number of 1 or more, not 0"),
         (
             {"initial_limit": 9, "max_limit": 8},
