@@ -142,7 +142,7 @@ def _new_bearer_token(provider: Callable[..., Any], refresh_ahead: float, timeou
 
 def called(function: Callable[..., Any], *arguments: Any, timeout: float) -> Plan[Any]:
     """The result of a user's function, plain or async, or TIMED_OUT. A plain one must not stop an event loop."""
-    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
+    if inspect.iscoroutinefunction(function):
         return (yield from Invoke(function, *arguments, timeout=timeout))
     result = yield from Work(function, *arguments, timeout=timeout)
     if hasattr(type(result), "__await__"):

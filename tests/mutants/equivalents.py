@@ -385,11 +385,18 @@ EQUIVALENTS = [
         "without a timestamp in the headers the payload has none; the `or` is for the type checker",
     ),
     Equivalent(
-        "auth/tokens.py",
-        "called",
-        "if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):",
-        "if inspect.iscoroutinefunction(function) and inspect.iscoroutinefunction(type(function).__call__):",
-        "called in a thread, an async function makes its coroutine alone, which is awaited in the next step",
+        "auth/message_signature.py",
+        "MessageSignature._content_digest",
+        "has_content = has_content or bool(chunk)",
+        "has_content = bool(chunk)",
+        "an empty piece of a body is passed on only where it is all of it",
+    ),
+    Equivalent(
+        "auth/hmac_signature.py",
+        "_parsed",
+        'parts = tuple((literal, name, spec or "") for literal, name, spec, _ in found)',
+        "parts = tuple((literal, name, spec ) for literal, name, spec, _ in found)",
+        "it is None only after the last field, where there is no name and nobody reads it",
     ),
     Equivalent(
         "integrations/httpx_transport.py",

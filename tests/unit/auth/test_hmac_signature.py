@@ -232,9 +232,9 @@ def test_where_a_signature_may_stand(encoding: str, before: str, after: str, exp
 
 
 def test_a_check_is_of_a_post_by_default() -> None:
-    """As webhooks are."""
-    own = signer(payload="{method}")
-    assert own.verify({"X-Signature": hmac.new(b"k3y", b"POST", "sha256").hexdigest()}, b"")
+    """As webhooks are. The URL is for payloads that have it."""
+    own = signer(payload="{method} {url}")
+    assert own.verify({"X-Signature": hmac.new(b"k3y", b"POST ", "sha256").hexdigest()}, b"")
 
 
 def test_a_key_can_be_replaced() -> None:

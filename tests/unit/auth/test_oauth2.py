@@ -282,6 +282,20 @@ def test_a_refresh_that_may_have_been_processed_is_not_repeated(
         assert harness.request().status_code == 200
 
 
+@pytest.mark.parametrize(("settings", "fetches"), [({}, 1), ({"may_repeat": True}, 2)])
+def test_the_request_of_a_grant_is_repeated_if_it_may_be(
+    front_end: FrontEnd, settings: dict[str, Any], fetches: int
+) -> None:
+    """An assertion may be valid once."""
+    auth = OAuth2Grant(token_url=TOKEN_URL, client_id="shop", grant_type="urn:x", **settings)
+    harness = run(front_end, auth, READ_TIMEOUT, grants(GOOD))
+    if fetches == 1:
+        harness.error(TokenError)
+        assert harness.sends == 1
+    else:
+        assert harness.request().status_code == 200
+
+
 def test_client_credentials_are_requested_again_after_a_timeout(front_end: FrontEnd) -> None:
     """Another token does no harm."""
     assert run(front_end, login(), READ_TIMEOUT, grants(GOOD)).request().status_code == 200
@@ -316,7 +330,7 @@ def test_the_token_request_takes_no_longer_than_its_timeout(front_end: FrontEnd)
 )
 def test_wrong_settings_are_refused(settings: dict[str, Any]) -> None:
     """With the name of the setting, and without the secret."""
-    with pytest.raises(ConfigurationError, match=next(iter(settings))) as caught:
+    with pytest.raises(ConfigurationError, match=rf"^{next(iter(settings))}\b") as caught:
         login(**settings)
     assert "s3cret" not in str(caught.value)
 
@@ -335,6 +349,21 @@ def test_wrong_settings_of_a_grant_are_refused(settings: dict[str, Any]) -> None
     """They are its own; the others are those of all grants."""
     with pytest.raises(ConfigurationError, match=f"{next(iter(settings))} must be"):
         OAuth2Grant(**{"token_url": TOKEN_URL, "client_id": "shop", "grant_type": "urn:x", **settings})
+
+
+@pytest.mark.parametrize("refresh_token", ["", None, 5, b"r1"])
+def test_a_refresh_token_is_text(refresh_token: Any) -> None:
+    """It is not shown, whatever it is."""
+    with pytest.raises(ConfigurationError) as caught:
+        OAuth2RefreshToken(token_url=TOKEN_URL, client_id="app", refresh_token=refresh_token)
+    assert str(caught.value) == "refresh_token must be text that is not empty"
+
+
+@pytest.mark.parametrize("kind", [OAuth2ClientCredentials, OAuth2RefreshToken, OAuth2Grant])
+def test_settings_have_names(kind: Any) -> None:
+    """Else an id and a secret would be mistaken for each other one day."""
+    with pytest.raises(TypeError):
+        kind("urn:x", token_url=TOKEN_URL, client_id="shop")
 
 
 def test_a_list_of_scopes_may_change_later() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import Any
 
 import pytest
@@ -26,7 +27,7 @@ from http_service_client.auth import BearerToken, OAuth2ClientCredentials
 from http_service_client.core.outcomes import already_closed
 from http_service_client.events import TokenAwaited
 from kit.fakes import READ_TIMEOUT, REFUSED, URL, Harness
-from kit.front_ends import FrontEnd
+from kit.front_ends import AsyncioFrontEnd, FrontEnd
 from kit.interceptors import on_request
 
 TOKEN_URL = "https://id.example.com/token"
@@ -446,6 +447,48 @@ def test_a_provider_may_be_plain_or_async(front_end: FrontEnd) -> None:
     assert len(asked) == 2
 
 
+class Vault:
+    """A provider that is an object. What it is asked on is noted."""
+
+    def __init__(self) -> None:
+        self.asked_on: list[threading.Thread] = []
+
+    def note(self) -> str:
+        self.asked_on.append(threading.current_thread())
+        return "t1"
+
+
+class PlainVault(Vault):
+    def __call__(self) -> str:
+        return self.note()
+
+
+class AsyncVault(Vault):
+    async def __call__(self) -> str:
+        return self.note()
+
+
+class OddVault(Vault):
+    """As some mocks are."""
+
+    __signature__ = "not that of a function"
+
+    def __call__(self) -> str:
+        return self.note()
+
+
+@pytest.mark.parametrize(("kind", "is_apart"), [(PlainVault, True), (AsyncVault, False), (OddVault, True)])
+def test_a_plain_provider_may_block_and_an_async_one_runs_where_it_is_awaited(
+    kind: type[Any], is_apart: bool
+) -> None:
+    """The event loop would stand still for the one, and the other may use what belongs to the loop."""
+    vault = kind()
+    service = Service()
+    service.accepted.add("Bearer t1")
+    harness(AsyncioFrontEnd(), service, auth=BearerToken(vault)).request()
+    assert (vault.asked_on[0] is not threading.current_thread()) is is_apart
+
+
 def test_what_a_provider_raises_is_the_cause(front_end: FrontEnd) -> None:
     """And nothing is sent."""
     vault_down = RuntimeError("the vault is sealed")
@@ -522,3 +565,11 @@ def test_the_wait_for_a_token_ends_with_the_deadline(front_end: FrontEnd) -> Non
     error = client.error(DeadlineExceededError, total_timeout=0.01)
     assert error.sent_state is SentState.NEVER_SENT
     assert "the deadline expired while the call was waiting for a token from" in str(error)
+
+
+def test_a_fetch_counts_as_lost_ten_seconds_after_its_timeout() -> None:
+    """Until then all calls wait for it: one that was lost must not hold them up for ever."""
+    cache = BearerToken(lambda: "t1", timeout=7.0).cache
+    first = cache.look_up(100.0, 0.0).fetch
+    assert cache.look_up(116.9, 0.0).fetch is first
+    assert cache.look_up(117.0, 0.0).fetch is not first
