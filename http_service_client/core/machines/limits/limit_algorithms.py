@@ -131,8 +131,7 @@ class LimitController:
         self.algorithm, self.least, self.most = algorithm, least, most
         self.limit = float(initial)
         self.latency = self.refused = self.late = self.latest = 0.0
-        self.dip = 0
-        self._dip_before = 0.0  # the latency before the last halving
+        self.dip, self._dip_before = 0, 0.0  # the latency before the last halving
         self._is_limited = False
         self._is_starting = True  # it doubles
         self._is_measured = False  # the baseline is more than the first latency that came
@@ -140,8 +139,10 @@ class LimitController:
         self._may_be_slower = False  # the service, so that the baseline is too low
         self._backoffs = 0  # windows one after the other, of which too much was refused
         self._late_from: tuple[float, float] | None = None  # limit and share before it shrank for late calls
-        self._ceiling = math.inf  # a limit of which too many calls were refused
-        self._tries_at = 0.0  # when that may be tried again
+        self._ceiling, self._tries_at = (
+            math.inf,
+            0.0,
+        )  # a limit of which too many calls were refused; when it is tried again
 
     @property
     def capacity(self) -> int:
@@ -240,7 +241,7 @@ class LimitController:
             self.refused += _UPWARDS * (window.refused - self.refused)
             self.late += _UPWARDS * (window.late - self.late)
             return
-        self._ceiling = min(self._ceiling, max(self.least + 1.0, math.floor(self.limit)))
+        self._ceiling = min(self._ceiling, math.floor(self.limit))
         self._tries_at = now + _HOLD
         self.limit = max(float(self.least), after)
         if self.limit <= self.least:

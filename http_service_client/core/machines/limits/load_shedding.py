@@ -53,7 +53,7 @@ __all__ = [
 _BUCKETS = 10
 _HEADROOM = (0.25, 0.5, 1.0, 2.0, 4.0)  # by priority
 _NORMAL = Priority.NORMAL
-_MULTIPLIERS = tuple(tenths / 10 for tenths in range(11, 1001))
+_MULTIPLIERS = tuple(tenths / 10 for tenths in range(12, 1001))  # above the least one, to 100
 
 LOAD_SHEDDING_RENAMED = {
     "k": "it is called multiplier",

@@ -255,7 +255,7 @@ class RateLimiter:
             self._quotas = self._adaptive = None
             self.learns = False
             self._change_rate_locked(None)
-            granted, _ = self._serve_locked(0.0)
+            granted, _ = self._serve_locked(self._earned_locked())
         _notify(granted, None)
 
     @property
@@ -301,7 +301,6 @@ class RateLimiter:
         """In a forked child: the waiters are the parent's threads. The tokens are as they were, for the service counts both."""
         self._queue.clear()
         self._generation += 1  # objects that the child inherited return no tokens
-        self._spent = max(self._spent, self._earned_locked())
         self._lag = 0.0
         self._admitted = self._refused = 0
         if self._quotas is not None:
@@ -384,7 +383,7 @@ class RateLimiter:
                     return None
                 earned = self._earned_locked()
                 granted, nudged = self._serve_locked(earned)
-                if turn._stage is not _WAITING or turn not in self._queue:
+                if turn not in self._queue:  # it is granted, or waits in the parent of this process
                     granted = [each for each in granted if each is not turn]  # it runs
                     return None
                 # Turns in between that were released make it too much, and then the head wakes this one when it is due.
@@ -443,8 +442,6 @@ class RateLimiter:
 
     def _change_rate_locked(self, rate: float | None) -> None:
         """From now on. What is missing in the bucket stays."""
-        if rate == self._rate:
-            return
         missing = 0.0 if self._rate is None else self._spent - self._earned_locked()
         self._rate = rate
         self._since = self._seen_at
