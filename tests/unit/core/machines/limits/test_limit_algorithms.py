@@ -8,7 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from http_service_client.core.machines.limits.limit_algorithms import ALGORITHMS, LimitController, Window
+from http_service_client.core.machines.limits.limit_algorithms import (
+    ALGORITHMS,
+    LimitController,
+    Window,
+    vegas,
+)
 
 BY_LATENCY = ["gradient", "vegas"]
 
@@ -277,6 +282,247 @@ def test_other_bounds_hold_at_once(algorithm: str) -> None:
     assert (limit.capacity, limit.latency) == (60, pytest.approx(0.1))
     limit.reconfigure("vegas", 70, 90)
     assert limit.capacity == 70
+
+
+@pytest.mark.parametrize("drops", [{"refused": 0.5}, {"late": 0.2}])
+def test_the_first_window_counts(drops: dict[str, float]) -> None:
+    """There need be no good one before it."""
+    limit = controller()
+    assert not limit.begin_dip(), "nothing is known"
+    limit.update(Window(0.1, peak=20, **drops), 0.0)
+    assert (limit.capacity, limit.latest, limit.latency) == (18, 0.1, 0.1)
+    limit.update(Window(None, late=1.0, peak=18), 0.0)
+    assert (limit.latest, limit.latency) == (0.1, 0.1), "a window without an answer has no latency"
+
+
+def test_a_limit_shrinks_before_its_baseline_is_measured() -> None:
+    """By the first latency that came, which is the best that is known."""
+    limit = controller(initial=100)
+    limit.update(Window(0.1, peak=100), 0.0)
+    limit.update(Window(0.9, peak=100), 0.0)
+    assert limit.capacity == 60
+
+
+def test_refused_and_late_calls_are_all_that_aimd_waits_for() -> None:
+    """It needs no baseline."""
+    limit = controller("aimd")
+    limit.update(Window(0.1, peak=20), 0.0)
+    assert limit.capacity == 40
+
+
+@pytest.mark.parametrize("algorithm", ["gradient", "aimd"])
+def test_it_doubles_as_long_as_the_slowdown_is_tolerated(algorithm: str) -> None:
+    """One and a half of the baseline is."""
+    limit = controller(algorithm)
+    limit.update(Window(0.25, peak=20, is_limited=False), 0.0)
+    limit.update(Window(0.375, peak=20), 0.0)
+    assert limit.capacity == 40
+
+
+@pytest.mark.parametrize(("latency", "capacities"), [(0.115, [200, 400]), (0.13, [98, 108])])
+def test_vegas_doubles_until_the_queue_is_too_long(latency: float, capacities: list[int]) -> None:
+    """A queue that it would leave as it is is not."""
+    limit, found = controller("vegas", 100, most=1000), []
+    limit.update(Window(0.1, peak=100, is_limited=False), 0.0)
+    for each in (latency, 0.1):
+        limit.update(Window(each, peak=limit.capacity), 0.0)
+        found.append(limit.capacity)
+    assert found == capacities
+    assert vegas(16.0, 4 / 3) == 16.0, "a queue of the root is long enough"
+
+
+@pytest.mark.parametrize(
+    ("baseline", "share", "results", "is_tolerated"),
+    [
+        (0.0, 0.05, 10, True),
+        (0.0, 0.0501, 10, False),
+        (0.3, 0.48, 100, True),
+        (0.3, 0.49, 100, False),
+        (0.01, 0.35, 1, True),
+        (0.01, 0.36, 1, False),
+    ],
+)
+@pytest.mark.parametrize("kind", ["refused", "late"])
+def test_how_much_is_chance(
+    kind: str, baseline: float, share: float, results: int, is_tolerated: bool
+) -> None:
+    """Five per cent, and three standard deviations of the baseline."""
+    limit = settled("aimd")
+    setattr(limit, kind, baseline)
+    limit.update(Window(0.1, peak=100, results=results, **{kind: share}), 0.0)  # type: ignore[arg-type]
+    assert (limit.capacity == 101) is is_tolerated
+
+
+@pytest.mark.parametrize("kind", ["refused", "late"])
+def test_the_baseline_of_drops_follows_them_downwards(kind: str) -> None:
+    """A tenth at a time; upwards only where so few calls are in flight that they are not the reason."""
+    limit, found = settled("aimd"), []
+    setattr(limit, kind, 0.3)
+    for share, peak in ((0.32, 100), (0.1, 100), (0.08, 10), (0.9, 10)):
+        limit.update(Window(0.1, peak=peak, **{kind: share}), 0.0)  # type: ignore[arg-type]
+        found.append(getattr(limit, kind))
+    assert found == pytest.approx([0.3, 0.28, 0.26, 0.324])
+
+
+def test_good_windows_end_a_row_of_bad_ones() -> None:
+    """The next step is the first again, and late calls are compared with those of their own row."""
+    limit, found = settled("aimd"), []
+    for refused in (0.5, 0.5, 0.0, 0.5, 0.5):
+        limit.update(Window(0.1, refused=refused, peak=100), 0.0)
+        found.append(limit.limit)
+    assert found == pytest.approx([90, 72, 73, 65.7, 52.56])
+    limit = settled("aimd")
+    for late in (0.9, 0.0, 0.3, 0.3, 0.3):
+        limit.update(Window(0.1, late=late, peak=100), 0.0)
+        found.append(limit.limit)
+    assert limit.late == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize(("peak", "expected"), [(49, 100), (50, 60)])
+def test_so_few_in_flight_are_not_the_reason_for_the_latency(peak: int, expected: int) -> None:
+    """Fewer than half of the limit."""
+    limit = settled()
+    limit.update(Window(0.9, peak=peak), 0.0)
+    assert limit.capacity == expected
+
+
+@pytest.mark.parametrize(("peak", "expected"), [(49, 100), (50, 90)])
+def test_so_few_in_flight_are_not_the_reason_for_refusals(peak: int, expected: int) -> None:
+    """Fewer than half of the limit."""
+    limit = settled()
+    limit.update(Window(0.1, refused=0.5, peak=peak), 0.0)
+    assert limit.capacity == expected
+
+
+@pytest.mark.parametrize(
+    ("latencies", "capacities"),
+    [
+        ((0.5, 0.4, 0.4), [60, 50, 50]),  # halved, and hardly faster: the service has become slower
+        ((0.5, 0.39, 0.39), [60, 50, 32]),  # it is faster: there is a queue, so the limit goes on shrinking
+        ((0.2, 0.1, 0.9, 0.5), [85, 94, 56, 47]),  # it grew in between, and halves from there
+    ],
+)
+def test_a_limit_halves_and_looks_whether_that_helped(
+    latencies: tuple[float, ...], capacities: list[int]
+) -> None:
+    """By a fifth of the latency at least."""
+    limit, found = settled(), []
+    for latency in latencies:
+        limit.update(Window(latency, peak=100), 0.0)
+        found.append(limit.capacity)
+    assert found == capacities
+
+
+def test_refusals_are_another_reason_to_shrink() -> None:
+    """What the limit halves from is the limit after them."""
+    limit, found = settled(), []
+    for refused in (0.0, 0.5, 0.0):
+        limit.update(Window(0.5, refused=refused, peak=100), 0.0)
+        found.append(limit.capacity)
+    assert found == [60, 54, 34]
+
+
+def test_a_measured_service_may_become_slower_again() -> None:
+    """After the dip that has found the new baseline, the limit shrinks as before."""
+    limit = settled()
+    for latency in (0.5, 0.5, 0.5):
+        limit.update(Window(latency, peak=100), 0.0)
+    assert limit.begin_dip()
+    limit.update(Window(0.5, peak=25), 0.0)
+    before = limit.limit
+    limit.update(Window(2.5, peak=50), 0.0)
+    assert limit.limit < before
+
+
+@pytest.mark.parametrize(("initial", "latency", "dip"), [(4, 0.1, 0), (5, 0.1, 2), (8, 0.4, 0), (8, 0.39, 2)])
+def test_a_dip_goes_on_where_it_may_and_has_helped(initial: int, latency: float, dip: int) -> None:
+    """Above the least limit of 2, by a fifth of the latency at least; only one at a time."""
+    limit = controller(initial=initial, least=2)
+    limit.update(Window(0.5, peak=initial), 0.0)
+    assert [limit.begin_dip(), limit.begin_dip(), limit.dip] == [True, False, 1]
+    limit.update(Window(latency, peak=initial // 2), 0.0)
+    assert (limit.dip, limit.latency) == (dip, 0.5 if dip else latency)
+    limit.end_dip()
+    assert (limit.dip, limit.capacity) == (0, initial)
+
+
+def test_there_is_no_dip_without_a_latency() -> None:
+    """Nothing could be compared with it."""
+    limit = controller()
+    limit.update(Window(None, late=1.0, peak=20), 0.0)
+    assert not limit.begin_dip()
+
+
+def test_a_limit_that_was_refused_is_nearly_reached_and_tried_after_five_seconds() -> None:
+    """Later refusals at a higher limit are about that one."""
+    limit = settled(initial=400)
+    limit.update(Window(0.1, refused=0.5, peak=400), 1.0)
+    found = []
+    for now in (5.9, 5.9, 5.9, 6.0):
+        limit.update(Window(0.1, peak=400), now)
+        found.append(limit.capacity)
+    assert found == [378, 398, 399, 418]
+    limit.update(Window(0.1, refused=0.5, peak=418), 7.0)
+    for _ in range(5):
+        limit.update(Window(0.1, peak=418), 8.0)
+    assert limit.capacity == 417
+
+
+@pytest.mark.parametrize(
+    ("refused", "late", "expected"), [(0.5, 0.05, 0.5), (0.5, 0.06, 0.0), (0.9, 0.0, 0.9), (0.91, 0.0, 0.0)]
+)
+def test_refusals_at_the_least_limit_have_another_reason(
+    refused: float, late: float, expected: float
+) -> None:
+    """Unless calls are late, or nearly all are refused: then it is the service that is down."""
+    limit = controller("aimd", 1)
+    limit.update(Window(0.1, refused, late, peak=1), 0.0)
+    assert (limit.capacity, limit.refused) == (1, expected)
+
+
+def test_from_the_least_limit_it_begins_again() -> None:
+    """By doubling, at once, and without a dip: no queue was the reason for the latency."""
+    limit, found = controller(initial=1), []
+    for _ in range(4):
+        limit.update(Window(0.1, refused=0.5, peak=limit.capacity), 0.0)
+        found.append(limit.capacity)
+    assert found == [1, 2, 4, 8]
+
+
+@pytest.mark.parametrize(
+    ("shares", "least", "expected"),
+    [
+        ((0.6,), 1, 0.0),  # 70: not yet halved
+        ((0.6, 0.6), 1, 0.6),  # 49
+        ((0.85, 0.68), 1, 0.765),  # four fifths are as many
+        ((0.85, 0.67), 1, 0.0),
+        ((0.9, 0.9), 1, 0.9),
+        ((0.91, 0.91), 1, 0.0),  # the service is down
+        ((0.6, 0.6, 0.9), 1, 0.6),  # another row: not yet halved
+        ((0.2, 0.2), 60, 0.0),
+        ((0.2, 0.2, 0.2), 60, 0.2),  # the least limit is as far as it goes
+    ],
+)
+def test_late_calls_that_are_as_many_at_half_the_limit(
+    shares: tuple[float, ...], least: int, expected: float
+) -> None:
+    """They have another reason than the limit, so they are its baseline."""
+    limit = LimitController("aimd", 100, least, 1000)
+    for late in shares:
+        limit.update(Window(0.1, late=late, peak=100), 0.0)
+    assert limit.late == pytest.approx(expected)
+
+
+def test_late_calls_are_compared_from_where_the_limit_shrank() -> None:
+    """Not from where too few were in flight for that. Refused ones say nothing of late ones."""
+    limit = settled("aimd")
+    limit.update(Window(0.1, late=0.9, peak=40), 0.0)
+    for _ in range(3):
+        limit.update(Window(0.1, late=0.3, peak=100), 0.0)
+    assert limit.late == pytest.approx(0.3)
+    for _ in range(4):
+        limit.update(Window(0.1, refused=0.5, peak=100), 0.0)
+    assert limit.late == pytest.approx(0.3)
 
 
 @pytest.mark.parametrize("algorithm", BY_LATENCY)

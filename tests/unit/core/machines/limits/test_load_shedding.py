@@ -115,7 +115,7 @@ def test_so_many_calls_a_second_always_pass() -> None:
     """A client with few calls sheds none, and any client sees that its service has recovered."""
     shed = shedder(min_rate=2.0, window=10.0)
     count(shed, 0, 19)
-    assert admit(shed) == 0.0
+    assert (shed.share(), admit(shed)) == (0.0, 0.0)
     count(shed, 0, 1)
     assert admit(shed) == 0.9
 
@@ -131,6 +131,102 @@ def test_what_is_older_than_the_window_is_forgotten() -> None:
     assert shed.share() == 0.0
     assert shed.is_idle
     assert repr(shed) == "<LoadShedder 0 accepted, 0 rejected, 0 shed>"
+
+
+def test_the_window_goes_on_in_tenths() -> None:
+    """What was counted in one is forgotten together."""
+    clock = FakeClock()
+    began = clock.now
+    shed = shedder(clock, window=10.0)
+    for instant in (0.95, 1.05):
+        clock.now = began + instant
+        count(shed, 1, 1)
+    counts = []
+    for instant in (9.95, 10.05, 10.95, 11.05):
+        clock.now = began + instant
+        assert shed.share() >= 0.0
+        counts.append((shed.accepted, shed.rejected))
+    assert counts == [(2, 2), (1, 1), (1, 1), (0, 0)]
+
+
+@pytest.mark.parametrize("shed_first", [True, False], ids=["shed", "rejected"])
+def test_it_is_idle_when_it_remembers_neither_rejected_nor_shed_calls(shed_first: bool) -> None:
+    """Accepted ones change nothing."""
+    clock = FakeClock()
+    shed = shedder(clock)
+    count(shed, 5, 0)
+    assert (shed.is_idle, shed.passes_all) == (True, True)
+    count(shed, 0, 20)
+    if shed_first:
+        clock.now += 5.0
+        assert admit(shed) > 0
+        clock.now += 5.0
+        assert shed.share() >= 0.0
+        assert (shed.rejected, shed.shed) == (0, 1)
+    assert (shed.is_idle, shed.passes_all) == (False, False)
+    clock.now += 10.0
+    assert (shed.is_idle, shed.passes_all) == (True, True)
+
+
+def test_a_longer_window_forgets_nothing_before_it_is_over() -> None:
+    """It begins with all that was counted in the one before."""
+    clock = FakeClock()
+    shed = shedder(clock, window=10.0)
+    count(shed, 10, 50)
+    clock.now += 9.5
+    count(shed, 10, 50)
+    shed.reconfigure(shed.settings.changed({"window": 20.0}))
+    for seconds, expected in ((0.0, (20, 100)), (19.9, (20, 100)), (0.2, (0, 0))):
+        clock.now += seconds
+        assert shed.share() >= 0.0
+        assert (shed.accepted, shed.rejected) == expected
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        admit,
+        LoadShedder.share,
+        lambda shed: not shed.is_idle,
+        lambda shed: shed.snapshot().rejected,
+        lambda shed: shed.record_accepted() or shed.rejected,
+        lambda shed: shed.record_rejected() or shed.rejected - 1,
+        lambda shed: shed.reconfigure(shed.settings.changed({"window": 20.0})) or shed.rejected,
+    ],
+    ids=["admit", "share", "is_idle", "snapshot", "accepted", "rejected", "reconfigure"],
+)
+def test_whoever_looks_first_sees_what_is_forgotten(look: Callable[[LoadShedder], float]) -> None:
+    """There is no timer: the counts are those of the instant at which somebody asks."""
+    clock = FakeClock()
+    shed = shedder(clock, window=10.0)
+    count(shed, 0, 50)
+    clock.now += 10.0
+    assert look(shed) == 0
+
+
+@pytest.mark.parametrize("is_rejected", [True, False])
+def test_what_is_counted_at_the_end_of_a_tenth_is_in_the_next_one(is_rejected: bool) -> None:
+    """It is forgotten with that one."""
+    clock = FakeClock()
+    shed, counts = shedder(clock, window=10.0), []
+    clock.now += 1.0
+    record(shed, is_rejected=is_rejected)
+    for seconds in (9.0, 1.0):
+        clock.now += seconds
+        assert shed.share() >= 0.0
+        counts.append(shed.accepted + shed.rejected)
+    assert counts == [1, 0]
+
+
+def test_a_window_of_the_same_length_goes_on() -> None:
+    """Other settings prolong nothing."""
+    clock = FakeClock()
+    shed = shedder(clock, window=10.0)
+    count(shed, 0, 50)
+    clock.now += 9.5
+    shed.reconfigure(shed.settings.changed({"multiplier": 3.0}))
+    clock.now += 0.5
+    assert shed.share() == 0.0
 
 
 def test_a_clock_that_steps_back_forgets_nothing() -> None:

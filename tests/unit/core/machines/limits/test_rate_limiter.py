@@ -25,8 +25,8 @@ NINE_LEFT = ReportedQuota("a", 9, 200.0, 9)
 class Harness:
     """A limiter, and a clock under the test's control."""
 
-    def __init__(self, **settings: Any) -> None:
-        self.now = 1000.0
+    def __init__(self, now: float = 1000.0, **settings: Any) -> None:
+        self.now = now
         self.limiter = RateLimiter(
             RateLimitSettings(**settings), clock=lambda: self.now, lock=threading.RLock()
         )
@@ -117,16 +117,39 @@ def test_each_waiter_has_a_timer_for_its_own_turn() -> None:
     harness.now += 0.25
     waits = [turn.next_wait() for turn in turns]
     assert [wait and wait[1] for wait in waits] == [0.75, 1.75, 2.75, 3.75]
+    for turn in turns[1:3]:
+        turn.release()
+    wait = turns[3].next_wait()
+    assert wait is not None
+    assert wait[1] == 1.75
+
+
+def test_a_turn_that_looks_again_wakes_those_whose_turn_it_is() -> None:
+    """Not itself: it runs. And the new head, whose timer is for a later instant."""
+    harness, woken = Harness(rate=100), list[str]()
+    harness.join()
+    turns = {name: harness.join() for name in "abcd"}
+    for name, turn in turns.items():
+        assert turn._waiter is not None
+        turn._waiter.notify(lambda name=name: woken.append(name))  # type: ignore[misc]
+    turns["b"].release()
+    harness.now += 0.01
+    turns["d"].next_wait()
+    assert [turns["a"].is_granted, woken] == [True, ["a", "c"]]
+    harness.now += 0.02
+    assert turns["d"].next_wait() is None
+    assert [turns["c"].is_granted, turns["d"].is_granted] == [True, True]
+    assert woken == ["a", "c"], "both ran by then"
 
 
 @pytest.mark.parametrize("learning", [{}, {"follow_headers": True}], ids=["plain", "learning"])
-@pytest.mark.parametrize(("missing", "passes"), [(0.5e-9, True), (1.5e-9, False)])
+@pytest.mark.parametrize(("missing", "passes"), [(0.5e-9, True), (1e-9, True), (1.5e-9, False)])
 def test_a_token_may_be_missing_by_a_rounding_error(
     missing: float, passes: bool, learning: dict[str, Any]
 ) -> None:
     """Of a billionth; else a timer that is on time to the last digit would be too early."""
     for asks in (RateLimiter.try_acquire, lambda limiter: limiter.acquire_later().is_granted):
-        harness = Harness(rate=1, **learning)
+        harness = Harness(0.0, rate=1, **learning)
         assert harness.passed(2) == 1
         harness.now += 1.0 - missing
         assert asks(harness.limiter) is passes
@@ -206,6 +229,74 @@ def test_the_next_caller_has_what_a_late_timer_saved(learning: dict[str, Any]) -
     assert harness.limiter.retry_after == pytest.approx(0.08)
 
 
+def test_one_that_gives_up_leaves_to_the_next_what_a_late_timer_saved() -> None:
+    """It has used nothing of it."""
+    harness = Harness(rate=10)
+    harness.join()
+    second = harness.join()
+    harness.now = 1000.13  # 0.03 late
+    second.next_wait()
+    harness.join().release()
+    harness.now = 1000.22
+    assert harness.passed(1) == 1
+    assert harness.limiter.retry_after == pytest.approx(0.08)
+
+
+@pytest.mark.parametrize("instant", [1000.13, 1000.23])
+def test_a_token_that_comes_back_saves_what_its_late_timer_did(instant: float) -> None:
+    """Also in a bucket that was full again before."""
+    harness = Harness(rate=10)
+    harness.join()
+    second = harness.join()
+    harness.now = 1000.13  # 0.03 late
+    second.next_wait()
+    harness.now = instant
+    second.release()
+    assert harness.passed(2) == 1
+    assert harness.limiter.retry_after == pytest.approx(0.07)
+
+
+@pytest.mark.parametrize(("late", "retry_after"), [(0.04, 0.16), (0.055, 0.2)])
+def test_what_a_late_timer_saved_is_less_at_a_slower_rate(late: float, retry_after: float) -> None:
+    """At most 0.05 s of it: one that comes later than that has been slowed down by nobody."""
+    harness = Harness(rate=10)
+    harness.join()
+    second = harness.join()
+    harness.now = 1000.13  # 0.03 late
+    second.next_wait()
+    harness.limiter.reconfigure(RateLimitSettings(rate=5))
+    harness.now = 1000.27 + late
+    assert harness.passed(1) == 1
+    assert harness.limiter.retry_after == pytest.approx(retry_after)
+
+
+def test_a_change_of_the_rate_saves_nothing() -> None:
+    """Whatever lies between."""
+    harness = Harness(rate=10)
+    for given in ({"rate": 10}, {"rate": 8}, {"follow_headers": True}):
+        harness.limiter.reconfigure(RateLimitSettings(**given))
+    harness.limiter.reconfigure(RateLimitSettings(rate=10))
+    assert harness.passed(2) == 1
+    harness.now += 0.13
+    assert harness.passed(2) == 1
+    assert harness.limiter.retry_after == pytest.approx(0.1)
+
+
+def test_a_timer_that_was_on_time_saves_nothing() -> None:
+    """Though the one before it was late."""
+    harness = Harness(rate=8)
+    harness.join()
+    second, third = harness.join(), harness.join()
+    harness.now = 1000.15625  # 1/32 late
+    second.next_wait()
+    harness.now = 1000.25
+    third.next_wait()
+    assert third.is_granted
+    harness.now = 1000.40625
+    assert harness.passed(1) == 1
+    assert harness.limiter.retry_after == 0.125
+
+
 @pytest.mark.parametrize("learning", [{}, {"follow_headers": True}], ids=["plain", "learning"])
 def test_a_caller_that_did_not_wait_saves_nothing(learning: dict[str, Any]) -> None:
     """Its token was there; it could have come sooner."""
@@ -272,6 +363,7 @@ def test_those_who_wait_move_to_a_slower_rate() -> None:
     harness.join()
     turn = harness.join()
     harness.limiter.reconfigure(RateLimitSettings(rate=0.5))
+    assert harness.limiter.settings.rate == 0.5
     harness.fire(turn)
     assert not turn.is_granted
     harness.fire(turn)
@@ -290,6 +382,39 @@ def test_a_larger_burst_adds_tokens_and_a_smaller_one_keeps_the_level() -> None:
     harness.now += 100
     harness.limiter.reconfigure(RateLimitSettings(rate=1, burst=3))
     assert harness.passed(5) == 3
+
+
+@pytest.mark.parametrize(
+    ("spent", "burst", "tokens"), [(0, 2, 2), (1, 2, 2), (2, 2, 1), (1, 1, 1), (2, 1, 1), (3, 1, 0)]
+)
+def test_a_smaller_burst_keeps_the_level_as_far_as_it_goes(spent: int, burst: int, tokens: float) -> None:
+    """Of a bucket for three."""
+    harness = Harness(rate=1, burst=3)
+    harness.now += 10.0
+    assert harness.passed(spent) == spent
+    harness.limiter.reconfigure(RateLimitSettings(rate=1, burst=burst))
+    assert harness.limiter.snapshot().tokens == tokens
+
+
+def test_a_limit_that_was_lifted_limits_nothing() -> None:
+    """Whatever it had learned, and whatever else it hears."""
+    harness = Harness(rate=1, follow_headers=True, adaptive="aimd")
+    assert harness.passed(2) == 1
+    assert harness.limiter.learns
+    for _ in range(2):
+        harness.limiter.finish(1000.0, True, [ReportedQuota("a", 0, 60.0, 9)])
+        harness.limiter.lift()
+        assert (harness.limiter.rate, harness.limiter.learns) == (None, False)
+        assert harness.passed(100) == 100
+
+
+def test_the_time_until_one_more_caller_would_have_its_turn() -> None:
+    """None while a token is free, and that of those before it, though their timers have not fired."""
+    harness = Harness(rate=1)
+    assert harness.limiter.retry_after == 0.0
+    harness.join(), harness.join()
+    harness.now += 1.0
+    assert harness.limiter.retry_after == 1.0
 
 
 def test_without_a_rate_nothing_waits() -> None:
@@ -312,6 +437,12 @@ def test_only_a_full_bucket_without_a_queue_is_at_rest() -> None:
     assert not harness.limiter.is_at_rest
     harness.now += 1.0
     assert harness.limiter.is_at_rest
+    harness.passed(1)
+    harness.limiter.reconfigure(RateLimitSettings(follow_headers=True))
+    assert harness.limiter.is_at_rest, "it has no bucket any more"
+    harness.limiter.finish(1001.0, False, [ReportedQuota("a", 0, 60.0, 9)])
+    harness.join()
+    assert not harness.limiter.is_at_rest
 
 
 def test_a_forked_child_has_the_tokens_and_not_the_queue() -> None:
@@ -320,11 +451,35 @@ def test_a_forked_child_has_the_tokens_and_not_the_queue() -> None:
     inherited = [harness.join() for _ in range(4)]
     harness.limiter.reset_after_fork()
     assert harness.limiter.snapshot()[1:5] == (0.0, 0, 0, 0)
+    assert inherited[3].next_wait() is None
     for turn in inherited:
         turn.release()
     assert harness.passed(1) == 0
     harness.now += 1.0
     assert harness.passed(2) == 1
+
+
+def test_a_forked_child_has_saved_nothing() -> None:
+    """The call that was late is the parent's."""
+    harness = Harness(rate=10)
+    harness.join()
+    second = harness.join()
+    harness.now = 1000.13  # 0.03 late
+    second.next_wait()
+    harness.limiter.reset_after_fork()
+    harness.now = 1000.22
+    assert harness.passed(1) == 1
+    assert harness.limiter.retry_after == pytest.approx(0.1)
+
+
+def test_a_call_of_the_parent_is_not_under_way_in_a_forked_child() -> None:
+    """Nothing is taken off for it from what the service says is left."""
+    harness = Harness(follow_headers=True)
+    assert harness.passed(1) == 1
+    harness.limiter.reset_after_fork()
+    assert harness.passed(1) == 1
+    harness.limiter.finish(1000.0, False, [ReportedQuota("a", 5, 60.0, 9)])
+    assert harness.limiter.snapshot().tokens == 5
 
 
 def test_a_wait_that_nothing_of_ours_ended_was_cut_short() -> None:
@@ -413,8 +568,9 @@ def test_what_a_call_that_finds_out_shows(
     harness = Harness(follow_headers=True)
     assert harness.passed(1) == 1
     harness.limiter.finish(1000.0, False, [ReportedQuota("a", 0, 10.0, 9)])
+    harness.now += 9.5
     assert harness.passed(1) == 0
-    harness.now += 10.0
+    harness.now += 0.5
     assert harness.passed(2) == 1
     harness.limiter.finish(1010.0, is_throttled, reported)
     assert harness.limiter.snapshot().tokens == tokens
@@ -430,6 +586,16 @@ def test_the_limiter_keeps_no_turn_that_ended() -> None:
     gc.collect()
     assert harness.limiter.waiting == 0
     assert not [thing for thing in gc.get_referrers(harness.limiter) if isinstance(thing, Turn)]
+
+
+def test_a_turn_that_looks_again_waits_once() -> None:
+    """Its wait before has ended, and is not remembered."""
+    harness = Harness(rate=1)
+    harness.join()
+    turn = harness.join()
+    for _ in range(3):
+        turn.next_wait()
+    assert repr(turn._latch) == "<Latch closed, 1 waiting>"
 
 
 def test_a_turn_that_was_released_keeps_no_waiter() -> None:
