@@ -138,7 +138,7 @@ class AdaptiveLimitSettings:
     def largest_limit(self) -> int:
         """Calls in progress at most."""
         return (
-            max(_LARGEST, self.min_limit, self.initial_limit or 0)
+            max(_LARGEST, self.min_limit, self.initial_limit or _LARGEST)
             if self.max_limit is None
             else self.max_limit
         )
@@ -156,7 +156,7 @@ class AdaptiveLimitSettings:
         """Those of a client with so many connections to an origin: a larger limit than them would limit nothing."""
         if self.max_limit is not None:
             return self
-        return replace(self, max_limit=max(count, self.min_limit, self.initial_limit or 0))
+        return replace(self, max_limit=max(count, self.min_limit, self.initial_limit or count))
 
     def changed(self, changes: AdaptiveLimitChanges) -> AdaptiveLimitSettings:
         """With these changes. Raises TypeError for an unknown name."""
@@ -210,6 +210,8 @@ class AdaptiveLimit:
         *("key", "permits"),
     )  # fmt: skip
 
+    _peak: int  # permits in use at most, in this window
+
     def __init__(
         self,
         settings: AdaptiveLimitSettings,
@@ -231,8 +233,6 @@ class AdaptiveLimit:
         )
         self._dip_at = -math.inf  # the first one as soon as callers are held up
         self._dip_ends_at = math.inf
-        self._count = self._refused = self._late = self._peak = 0
-        self._opens_at = self._closes_at = clock()
         self._begin_window(clock(), 0.0)
 
     @property
@@ -312,22 +312,22 @@ class AdaptiveLimit:
         self._count = self._refused = self._late = self._peak = 0
         self._logs = self._longest = 0.0
         self._is_limited = False
-        self._opens_at = now + settling
-        self._closes_at = self._opens_at + max(_LEAST_SECONDS, settling)
+        self._opens_at: float = now + settling
+        self._closes_at: float = self._opens_at + max(_LEAST_SECONDS, settling)
 
     def _count_locked(self, seconds: float, evidence: Evidence) -> None:
         slow = self._settings.slow_call_duration
-        if evidence is _ANSWERED and slow is None:  # the usual case
+        if evidence is _ANSWERED and (slow is None or seconds < slow):  # the usual case
             self._count += 1
             self._logs += _log(seconds if seconds > _LEAST_LATENCY else _LEAST_LATENCY)
         elif evidence is _REFUSED:
             self._refused += 1
-        elif evidence is _LATE or (evidence is _ANSWERED and slow is not None and seconds >= slow):
+        elif evidence is _LATE or evidence is _ANSWERED:
             self._late += 1
             self._longest = max(self._longest, seconds)
-        elif evidence is _ANSWERED or (evidence is _CUT_SHORT and seconds > self._controller.latency):
+        elif evidence is _CUT_SHORT and seconds > self._controller.latency:
             self._count += 1
-            self._logs += _log(max(_LEAST_LATENCY, seconds))
+            self._logs += _log(seconds)  # which is above 0
 
     def _has_enough(self) -> bool:
         enough = max(_LEAST_RESULTS, min(_ENOUGH, _ROUNDS * self._controller.capacity))
@@ -343,7 +343,7 @@ class AdaptiveLimit:
         window = Window(latency, *shares, self._peak, is_limited, results)
         self._controller.update(window, now)
         # Late calls that are still under way end later than any that was answered.
-        settling = max(self._controller.latest if latency is None else latency, self._longest)
+        settling = max(self._controller.latest, self._longest)
         self._begin_window(now, settling)
         self._dip_ends_at = self._latest_end(now) if self._controller.dip else math.inf
 

@@ -263,8 +263,8 @@ class Bulkhead:
 
     @property
     def is_idle(self) -> bool:
-        """Whether no call holds a permit or waits for one."""
-        return not any(each.holders or each.queue for each in self._all())
+        """Whether no call holds a permit. Then none waits for one either."""
+        return not any(each.holders for each in self._all())
 
     def permit(self, name: str | None = None) -> BulkheadPermit:
         """A permit to be acquired.   name: of its partition; None, or any other name, for the rest."""

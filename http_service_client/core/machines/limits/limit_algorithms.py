@@ -139,10 +139,8 @@ class LimitController:
         self._may_be_slower = False  # the service, so that the baseline is too low
         self._backoffs = 0  # windows one after the other, of which too much was refused
         self._late_from: tuple[float, float] | None = None  # limit and share before it shrank for late calls
-        self._ceiling, self._tries_at = (
-            math.inf,
-            0.0,
-        )  # a limit of which too many calls were refused; when it is tried again
+        # A limit of which too many calls were refused, and when it is tried again.
+        self._ceiling, self._tries_at = math.inf, 0.0
 
     @property
     def capacity(self) -> int:
