@@ -109,24 +109,228 @@ def test_it_shrinks_when_too_much_is_refused_or_late(evidence: Evidence) -> None
     assert rounds(limit, clock, 150, evidence=evidence)[-1] == 3
 
 
+@pytest.mark.parametrize("slow", [None, 0.5])
 @pytest.mark.parametrize("evidence", [OTHER, NONE])
-def test_what_says_nothing_changes_nothing(evidence: Evidence) -> None:
+def test_what_says_nothing_changes_nothing(evidence: Evidence, slow: float | None) -> None:
     """However much of it there is, and however long it takes."""
     clock = FakeClock(wall=WALL)
-    limit = limit_of(clock)
+    limit = limit_of(clock, slow_call_duration=slow)
     rounds(limit, clock, 30, seconds=9.0, evidence=evidence)
-    assert (limit.limit, limit.snapshot().latency) == (20, None)
+    shown = limit.snapshot()
+    assert (limit.limit, shown.latency, shown.baseline) == (20, None, None)
 
 
 def test_a_slow_answer_is_late() -> None:
     """From `slow_call_duration` on. A refusal is a refusal, however long it takes."""
     clock = FakeClock(wall=WALL)
     limit = limit_of(clock, slow_call_duration=0.5, algorithm="aimd")
-    rounds(limit, clock, 10, seconds=0.49)
+    rounds(limit, clock, 10, seconds=0.4375)
     before = limit.limit
     assert before > 20
-    rounds(limit, clock, 10, seconds=0.51)
+    rounds(limit, clock, 10, seconds=0.5)
     assert limit.limit < before
+
+
+@pytest.mark.parametrize(
+    ("evidence", "seconds", "counts"),
+    [
+        (ANSWERED, 0.25, (1, 0, 0)),
+        (ANSWERED, 0.5, (0, 0, 1)),
+        (REFUSED, 9.0, (0, 1, 0)),
+        (LATE, 0.25, (0, 0, 1)),
+        (OTHER, 9.0, (0, 0, 0)),
+        (CUT_SHORT, 0.25, (0, 0, 0)),
+        (CUT_SHORT, 0.375, (1, 0, 0)),
+        (CUT_SHORT, 9.0, (1, 0, 0)),
+        (NONE, 9.0, (0, 0, 0)),
+    ],
+)
+def test_what_a_call_counts_as(evidence: Evidence, seconds: float, counts: tuple[int, int, int]) -> None:
+    """A sample of the latency, a refusal, a late call, or nothing. A call is late from half a second on."""
+    limit = limit_of(FakeClock(wall=WALL), slow_call_duration=0.5)
+    limit._controller.latency = 0.25
+    limit._count_locked(seconds, evidence)
+    assert (limit._count, limit._refused, limit._late) == counts
+
+
+def test_an_answer_without_any_latency_is_one_of_a_microsecond() -> None:
+    """The clock may be coarse, and zero has no logarithm."""
+    clock = FakeClock(wall=WALL)
+    limit = limit_of(clock)
+    for _ in range(5):
+        rounds(limit, clock, 1, seconds=0.0)
+        clock.now += 0.1
+    assert limit.snapshot().latency == pytest.approx(1e-6)
+
+
+def results(limit: AdaptiveLimit, clock: FakeClock, seconds: float, count: int = 50, **given: Any) -> None:
+    """So many results of calls, one after the other, that took so long and end now."""
+    for _ in range(count):
+        permit = limit.permits.permit()
+        assert permit.try_acquire()
+        end(limit, permit, clock.now - seconds, **given)
+
+
+def test_a_window_lasts_a_tenth_of_a_second_at_least() -> None:
+    """However many results there are. The first one begins at once."""
+    clock = FakeClock(wall=WALL)
+    began = clock.now
+    limit = limit_of(clock)
+    results(limit, clock, 0.25)
+    clock.now = began + 0.0999
+    results(limit, clock, 0.25, 1)
+    assert limit.snapshot().latency is None
+    clock.now = began + 0.1
+    results(limit, clock, 0.25, 1)
+    assert limit.snapshot().latency == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize(
+    ("evidence", "seconds", "settles"),
+    [(ANSWERED, 0.5, 0.5), (LATE, 2.0, 2.0), (LATE, 0.1, 0.5), (REFUSED, 2.0, 0.5)],
+)
+def test_a_window_begins_when_what_began_before_has_ended(
+    evidence: Evidence, seconds: float, settles: float
+) -> None:
+    """After the latency of the one before, or as long as its late calls took; it lasts as long again."""
+    clock = FakeClock(wall=WALL)
+    limit = limit_of(clock)
+    clock.now += 0.125
+    results(limit, clock, 0.5, 50)  # it closes the first window
+    clock.now += 1.0
+    results(limit, clock, seconds, 50, evidence=evidence)
+    closed_at = clock.now
+    counts = []
+    for instant in (settles - 0.01, settles, 2 * settles - 0.01):
+        clock.now = closed_at + instant
+        results(limit, clock, 0.125, 50)
+        counts.append(limit._count)
+    assert counts == [0, 50, 100]
+    clock.now = closed_at + 2 * settles
+    results(limit, clock, 0.125, 1)
+    assert limit._count == 0, "the next one"
+
+
+@pytest.mark.parametrize("is_held_up", [True, False])
+def test_it_grows_where_a_caller_is_held_up(is_held_up: bool) -> None:
+    """Though fewer permits are in use when the calls end. It is forgotten with the window."""
+    clock = FakeClock(wall=WALL)
+    limit = limit_of(clock, algorithm="aimd")
+    for expected in (40 if is_held_up else 20, 40 if is_held_up else 20):
+        if is_held_up and limit.limit == 20:
+            limit.held_up()
+        clock.now += 0.5
+        results(limit, clock, 0.125)
+        assert limit.limit == expected
+
+
+def test_it_grows_where_all_permits_are_in_use() -> None:
+    """The next caller would have been held up."""
+    clock = FakeClock(wall=WALL)
+    limit = limit_of(clock, algorithm="aimd")
+    for _ in range(3):
+        began_at, permits = clock.now, [acquire(limit) for _ in range(20)]
+        clock.now += 0.125
+        for permit in permits:
+            assert permit is not None
+            end(limit, permit, began_at)
+    assert limit.limit == 40
+    assert not limit._is_limited
+
+
+@pytest.mark.parametrize(
+    ("latency", "every"), [(0.1, 20.0), (0.4, 20.0), (0.401, 40.0), (0.8, 40.0), (0.801, 80.0)]
+)
+def test_how_often_there_is_a_dip(latency: float, every: float) -> None:
+    """Every 20 seconds, or 40, or 80, so that fifty calls lie between one and the next; by the wall clock."""
+    clock = FakeClock(wall=WALL + 3.0)
+    limit = limit_of(clock)
+    limit._controller.latency = latency
+    limit._begin_dip_locked(clock.now)
+    assert limit._dip_at == clock.now + every - 3.0
+
+
+def dipped(seconds: float = 0.5) -> tuple[AdaptiveLimit, FakeClock]:
+    """A limit in its first dip."""
+    clock = FakeClock(wall=WALL)
+    limit = limit_of(clock)
+    limit.held_up()
+    clock.now += 0.5
+    results(limit, clock, seconds)
+    assert limit.limit == 10
+    return limit, clock
+
+
+def test_a_dip_has_a_second_and_ten_calls_of_time() -> None:
+    """Then it is given up, by whoever comes or ends first."""
+    for look in (AdaptiveLimit.held_up, lambda limit: limit.record(0.0, NONE)):
+        limit, clock = dipped()
+        began = clock.now
+        for seconds, expected in ((5.99, 10), (6.0, 20)):
+            clock.now = began + seconds
+            look(limit)
+            assert (limit.limit, limit.permits.settings.max_concurrent) == (expected, expected)
+
+
+@pytest.mark.parametrize(
+    "act",
+    [AdaptiveLimit.reset_after_fork, lambda limit: limit.reconfigure(limit.settings)],
+    ids=["fork", "reconfigure"],
+)
+def test_what_ends_a_dip(act: Any) -> None:
+    """And the window, of which nothing is kept."""
+    limit, clock = dipped()
+    clock.now += 0.5
+    results(limit, clock, 0.5, 20)
+    act(limit)
+    assert (limit.limit, limit._count) == (20, 0)
+    clock.now += 0.4375
+    results(limit, clock, 0.5, 9)
+    assert limit._count == 0, "the calls that began before are ending"
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, (20, 200)),
+        ({"min_limit": 8, "max_limit": 8}, (8, 8)),
+        ({"min_limit": 300}, (300, 300)),
+        ({"initial_limit": 300}, (300, 300)),
+        ({"min_limit": 9, "initial_limit": 9, "max_limit": 10}, (9, 10)),
+    ],
+)
+def test_the_limit_at_first_and_at_most(given: dict[str, int], expected: tuple[int, int]) -> None:
+    """As they are given, or as near to 20 and 200 as the others allow."""
+    settings = AdaptiveLimitSettings(**given)  # type: ignore[arg-type]
+    assert (settings.first_limit, settings.largest_limit) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "count", "expected"),
+    [
+        ({}, 50, 50),
+        ({"max_limit": 30}, 50, 30),
+        ({"min_limit": 60}, 50, 60),
+        ({"initial_limit": 70, "min_limit": 60}, 50, 70),
+        ({"initial_limit": 10}, 50, 50),
+    ],
+)
+def test_a_limit_of_a_client_is_no_larger_than_its_connections(
+    given: dict[str, int], count: int, expected: int
+) -> None:
+    """Unless a larger one is set."""
+    settings = AdaptiveLimitSettings(**given).with_connections(count)  # type: ignore[arg-type]
+    assert settings.largest_limit == expected
+
+
+@pytest.mark.parametrize(("given", "expected"), [({}, 40), ({"max_waiting": 3}, 3), ({"max_waiting": 0}, 0)])
+def test_how_many_calls_may_wait(given: dict[str, int], expected: int) -> None:
+    """Twice the limit, or as many as are set; and in a dip those that it holds up."""
+    settings = AdaptiveLimitSettings(max_wait=7.0, **given)  # type: ignore[arg-type]
+    for permits in (20, 10):
+        bulkhead = settings.bulkhead(20, permits)
+        assert (bulkhead.max_concurrent, bulkhead.max_waiting) == (permits, expected + 20 - permits)
+        assert bulkhead.max_wait == 7.0
 
 
 def test_a_call_that_its_deadline_cut_short_is_a_sample_if_it_was_long() -> None:

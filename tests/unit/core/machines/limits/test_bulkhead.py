@@ -7,6 +7,7 @@ import copy
 import pickle
 import random
 import threading
+from collections import OrderedDict
 from dataclasses import replace
 from typing import Any
 
@@ -15,9 +16,10 @@ import pytest
 from http_service_client import ConfigurationError, Priority
 from http_service_client.core.effects import Acquire
 from http_service_client.core.machines.limits.bulkhead import Bulkhead, BulkheadPermit
-from http_service_client.core.machines.limits.bulkhead_settings import BulkheadSettings
+from http_service_client.core.machines.limits.bulkhead_settings import BulkheadRefusal, BulkheadSettings
 from http_service_client.drivers.blocking import wait_for_grant
-from kit.bulkheads import CRITICAL, LOW, bulkhead_of, held, is_refused, waiter
+from kit.bulkheads import CRITICAL, LOW, NORMAL, bulkhead_of, held, is_refused, waiter
+from kit.fakes import LockWithQueue
 
 
 def test_so_many_calls_are_in_progress_and_so_many_wait() -> None:
@@ -75,6 +77,113 @@ def test_a_caller_that_joins_during_a_release_gets_the_permit(comes: str) -> Non
     first.release()
     assert joined[0].is_granted
     assert (bulkhead.in_use, bulkhead.waiting) == (1, 0)
+
+
+def test_a_permit_that_was_released_is_not_granted() -> None:
+    """Whether somebody waits or nobody does; nor is one that left the queue."""
+    bulkhead = bulkhead_of(1, max_waiting=3)
+    alone = held(bulkhead)
+    assert not bulkhead.is_idle
+    alone.release()
+    assert (alone.is_granted, alone.is_held, bulkhead.is_idle) == (False, False, True)
+    holder, first, second = held(bulkhead), waiter(bulkhead), waiter(bulkhead)
+    second.release()
+    assert repr(second).startswith("<BulkheadPermit released")
+    holder.release()
+    assert (holder.is_granted, first.is_granted) == (False, True)
+
+
+def test_a_waiter_that_is_granted_while_it_leaves_passes_its_permit_on() -> None:
+    """The lock decides: the grant came first."""
+    lock = LockWithQueue()
+    bulkhead = Bulkhead(BulkheadSettings(max_concurrent=1, max_waiting=2), lock=lock)
+    holder, first, second = held(bulkhead), waiter(bulkhead), waiter(bulkhead)
+    lock.first = holder.release
+    first.release()
+    assert (first.is_granted, second.is_granted, bulkhead.in_use) == (False, True, 1)
+
+
+def test_a_caller_that_is_granted_while_it_joins_is_not_refused() -> None:
+    """Though the queue is too long: it became shorter, and the collector releases a permit just then."""
+    bulkhead, collected = bulkhead_of(1, max_waiting=5), list[BulkheadPermit]()
+    holder = held(bulkhead)
+    for _ in range(4):
+        waiter(bulkhead, LOW)
+    bulkhead.reconfigure(BulkheadSettings(max_concurrent=1, max_waiting=2))
+
+    class Queue(OrderedDict[BulkheadPermit, None]):
+        def __setitem__(self, permit: BulkheadPermit, value: None) -> None:
+            super().__setitem__(permit, value)
+            while collected:
+                collected.pop().release()
+
+    bulkhead.rest.queue = Queue(bulkhead.rest.queue)
+    collected.append(holder)
+    caller = bulkhead.permit()
+    assert caller.wait_later(CRITICAL) is None
+    assert (caller.is_granted, caller.is_held, bulkhead.in_use) == (True, True, 1)
+
+
+def test_why_a_wait_was_in_vain() -> None:
+    """Its time was over, or a more important call needed the room; the others that wait are counted without it."""
+    bulkhead, told = bulkhead_of(1, max_waiting=2), list[str]()
+    held(bulkhead)
+    first, second = waiter(bulkhead, LOW), waiter(bulkhead, LOW)
+    second.notify(lambda: told.append("second"))
+    critical = bulkhead.permit()
+    assert critical.wait_later(CRITICAL) is None
+    assert (told, bulkhead.snapshot().refused) == (["second"], 1)
+    assert second.refusal() == BulkheadRefusal("displaced", 1, 1, 2, 2, LOW)
+    assert first.refusal() == BulkheadRefusal("max_wait", 1, 1, 1, 2, LOW)
+    assert critical.refusal() == BulkheadRefusal("max_wait", 1, 1, 0, 2, CRITICAL)
+
+
+@pytest.mark.parametrize(
+    ("levels", "most", "displaceable"),
+    [
+        ([LOW, LOW], 2, LOW),
+        ([LOW, NORMAL], 2, None),  # the last one of a priority is spared
+        ([NORMAL, NORMAL, LOW, LOW], 4, LOW),
+        ([CRITICAL, CRITICAL], 2, None),
+        ([LOW, LOW, LOW], 2, None),  # the queue became shorter: nobody's room is enough
+    ],
+)
+def test_a_full_queue_says_which_priority_would_have_been_displaced(
+    levels: list[Priority], most: int, displaceable: Priority | None
+) -> None:
+    """By a more important call."""
+    bulkhead = bulkhead_of(1, max_waiting=len(levels))
+    held(bulkhead)
+    for level in levels:
+        waiter(bulkhead, level)
+    bulkhead.reconfigure(BulkheadSettings(max_concurrent=1, max_waiting=most))
+    refusal = bulkhead.permit().wait_later(LOW)
+    assert refusal == BulkheadRefusal("full", 1, 1, len(levels), most, LOW, displaceable)
+
+
+def test_a_limit_that_was_lifted_admits_everybody() -> None:
+    """Those that wait at once, and whatever settings come later."""
+    bulkhead, told = bulkhead_of(1, max_waiting=2), list[int]()
+    held(bulkhead)
+    for number in range(2):
+        waiter(bulkhead).notify(lambda number=number: told.append(number))  # type: ignore[misc]
+    bulkhead.lift()
+    assert (told, bulkhead.in_use) == ([0, 1], 3)
+    bulkhead.reconfigure(BulkheadSettings(max_concurrent=1))
+    assert bulkhead.permit().try_acquire()
+
+
+def test_a_forked_child_has_granted_and_refused_nothing() -> None:
+    """Its parent's counts are its parent's."""
+    bulkhead = bulkhead_of(1, max_waiting=1)
+    holder = held(bulkhead)
+    waiter(bulkhead)
+    assert is_refused(bulkhead)
+    holder.release()
+    before = bulkhead.snapshot()
+    bulkhead.reset_after_fork()
+    after = bulkhead.snapshot()
+    assert [(each.granted, each.refused) for each in (before, after)] == [(1, 1), (0, 0)]
 
 
 def test_a_permit_that_was_not_acquired_has_nothing_to_release() -> None:
