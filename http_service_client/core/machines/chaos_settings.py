@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -158,7 +157,7 @@ def _parse_latency(given: object) -> tuple[float, float] | None:
     for each in pair:
         check_number("latency", each, unit="of seconds ")
     least, most = pair
-    if not 0 < most < math.inf or least > most:
+    if most == 0 or least > most:
         raise ConfigurationError(
             f"latency must be above 0 seconds, and as a pair the least first, not {given!r}; use None for no delay"
         )
