@@ -231,6 +231,20 @@ EQUIVALENTS = [
         "`add` sets it in the next line",
     ),
     Equivalent(
+        "core/machines/chaos.py",
+        "Chaos._use",
+        'self._is_host = None if settings.origins is None else host_matcher("origins", settings.origins)',
+        'self._is_host = None if settings.origins is None else host_matcher("originsXX", settings.origins)',
+        "the name is for the message about a wrong value, and the settings have been checked",
+    ),
+    Equivalent(
+        "core/machines/chaos.py",
+        "Chaos._use",
+        'else tuple(parse_route("routes", each) for each in settings.routes)',
+        'else tuple(parse_route("routesXX", each) for each in settings.routes)',
+        "the name is for the message about a wrong value, and the settings have been checked",
+    ),
+    Equivalent(
         "core/machines/hedging.py",
         "Hedging.shortfall",
         "return missing if missing > ROUNDING else 0.0",

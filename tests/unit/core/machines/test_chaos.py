@@ -89,6 +89,147 @@ def test_chaos_that_was_switched_off_injects_nothing_more(stop: Callable[[Chaos]
     assert chaos.draw(Of("")) is None
 
 
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        (0.0, (1.0, ConnectError, None, None)),
+        (0.249, (1.498, ConnectError, None, None)),
+        (0.25, (1.5, None, (400, (("Retry-After", "1"),)), None)),
+        (0.499, (1.998, None, (400, (("Retry-After", "1"),)), None)),
+        (0.5, (2.0, None, None, 0.5)),
+        (0.624, (2.248, None, None, 0.624)),
+        (0.625, (None, None, None, 0.625)),
+        (0.749, (None, None, None, 0.749)),
+        (0.75, None),
+        (0.999, None),
+    ],
+)
+def test_which_fault_a_number_means(number: float, expected: Any) -> None:
+    """One of each rate in turn, from 0 on; a delay in proportion."""
+    chaos = Chaos(
+        ChaosSettings(
+            latency=[1, 3],  # type: ignore[arg-type]  # a list may be read from a file
+            latency_rate=0.625,
+            errors=["ConnectError", ReadTimeoutError],
+            error_rate=0.25,
+            statuses=[{"status": 400, "headers": {"Retry-After": "1"}}, 599],
+            status_rate=0.25,
+            truncation_rate=0.25,
+        ),
+        clock=lambda: 0.0,
+        random=lambda: number,
+        lock=nullcontext(),
+    )
+    fault = chaos.draw(Of(""))
+    assert (None if fault is None else fault[:4]) == (
+        expected if expected is None else (pytest.approx(expected[0]), *expected[1:])
+    )
+
+
+@pytest.mark.parametrize(
+    ("choice", "error", "status"), [(0.0, ConnectError, 500), (0.49, ConnectError, 500), (0.5, OSError, 501)]
+)
+def test_each_error_and_each_status_has_its_part(choice: float, error: Any, status: int) -> None:
+    """Of those that are listed."""
+    base = {"errors": [ConnectError, OSError], "statuses": [(500, {}), {"status": 501}]}
+    for rates in ({"error_rate": 1.0, "status_rate": 0.0}, {"error_rate": 0.0, "status_rate": 1.0}):
+        given = {
+            name: base[name] for name in base if rates[{"errors": "error_rate"}.get(name, "status_rate")]
+        }
+        numbers = iter([0.9, 0.9, 0.9, choice, 0.9])
+        chaos = Chaos(
+            ChaosSettings(**given, **rates),  # type: ignore[arg-type]
+            clock=lambda: 0.0,
+            random=lambda numbers=numbers: next(numbers),  # type: ignore[misc]
+            lock=nullcontext(),
+        )
+        fault = chaos.draw(Of(""))
+        assert fault is not None
+        assert (fault.error, fault.status) in [(error, None), (None, (status, ()))]
+
+
+@pytest.mark.parametrize(
+    ("elapsed", "reason"),
+    [
+        (0.0, "it begins in 10 s"),
+        (9.875, "it begins in 0.125 s"),
+        (10.0, None),
+        (59.9, None),
+        (60.0, "its time is over"),
+    ],
+)
+def test_it_lasts_from_its_beginning_to_its_end(elapsed: float, reason: str | None) -> None:
+    """By the clock, since it was made."""
+    now = [100.0]
+    chaos = chaos_of(ChaosSettings(truncation_rate=1.0, begins_after=10, ends_after=60), now=now)
+    now[0] += elapsed
+    assert (chaos.snapshot().reason, chaos.is_on) == (reason, reason is None)
+    assert (chaos.draw(Of("")) is None) is (reason is not None)
+
+
+def test_a_call_that_was_counted_may_get_more_faults() -> None:
+    """In its other attempts. Others get none, once there have been enough."""
+    chaos = chaos_of(ChaosSettings(truncation_rate=1.0, max_calls=1))
+    assert chaos.snapshot() == (True, None, 0, 0, 1)
+    assert chaos.draw(Of("a")) is not None
+    assert chaos.draw(Of("b")) is None
+    assert chaos.draw(Of("a")) is not None
+    assert chaos.is_on
+    assert chaos.snapshot() == (False, "it has reached max_calls=1", 1, 2, 1)
+
+
+def test_a_chaos_without_a_call_that_was_counted_is_over() -> None:
+    """Nothing is drawn any more."""
+    chaos = chaos_of(ChaosSettings(truncation_rate=1.0, max_calls=2))
+    for _ in range(2):
+        assert chaos.is_on
+        assert chaos.draw(Of("")) is not None
+    assert not chaos.is_on
+    assert chaos.snapshot() == (False, "it has reached max_calls=2", 2, 2, 2)
+
+
+def test_the_call_that_was_counted_first_is_forgotten_first() -> None:
+    """And counted again."""
+    chaos = chaos_of(ChaosSettings(truncation_rate=1.0))
+    for number in range(1025):
+        chaos.draw(Of(str(number)))
+    counts = [chaos.snapshot().calls]
+    for name in ("1024", "1", "0"):
+        chaos.draw(Of(name))
+        counts.append(chaos.snapshot().calls)
+    assert counts == [1025, 1025, 1025, 1026]
+
+
+def test_an_emergency_switch_is_above_all_settings() -> None:
+    """That of the environment."""
+    settings = ChaosSettings(truncation_rate=1.0)
+    chaos = Chaos(settings, clock=lambda: 0.0, random=lambda: 0.0, lock=nullcontext(), is_killed=True)
+    assert chaos.snapshot()[:2] == (False, "HTTP_SERVICE_CLIENT_CHAOS switches it off")
+    assert chaos.draw(Of("")) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "url", "is_covered"),
+    [
+        ({}, "https://a.test/", True),
+        ({"origins": ["a.test", "b.test"]}, "https://b.test/", True),
+        ({"origins": ["a.test", "b.test"]}, "https://c.test/", False),
+        ({"origins": ["a.test:8443"]}, "https://a.test:8443/", True),
+        ({"origins": ["a.test:8443"]}, "https://a.test/", False),
+        ({"routes": ["GET /a", "GET /b"]}, "https://a.test/b", True),
+        ({"routes": ["GET /a", "POST /b"]}, "https://a.test/b", False),
+        ({"origins": ["a.test"], "routes": ["GET /a"]}, "https://a.test/a", True),
+        ({"origins": ["a.test"], "routes": ["GET /a"]}, "https://b.test/a", False),
+    ],
+)
+def test_what_is_in_scope(given: dict[str, Any], url: str, is_covered: bool) -> None:
+    """An exchange with one of the origins, at one of the routes; also after other settings came."""
+    chaos = chaos_of(ChaosSettings(truncation_rate=1.0, **given))
+    assert chaos.covers(HttpRequest("GET", url)) is is_covered
+    chaos.reconfigure(ChaosSettings(truncation_rate=1.0))
+    assert chaos.covers(HttpRequest("GET", url))
+
+
 def test_a_rate_of_zero_injects_nothing_at_the_smallest_number() -> None:
     """Zero is drawn, too."""
     chaos = Chaos(
@@ -97,6 +238,12 @@ def test_a_rate_of_zero_injects_nothing_at_the_smallest_number() -> None:
     fault = chaos.draw(Of(""))
     assert fault is not None
     assert fault[:4] == (1.0, None, None, None)
+    chaos = Chaos(
+        ChaosSettings(truncation_rate=1.0), clock=lambda: 0.0, random=lambda: 0.0, lock=nullcontext()
+    )
+    fault = chaos.draw(Of(""))
+    assert fault is not None
+    assert fault[:4] == (None, None, None, 0.0)
 
 
 def test_calls_without_an_id_count_each_time() -> None:
@@ -111,7 +258,7 @@ def test_what_has_been_counted_is_bounded() -> None:
     chaos = chaos_of(ChaosSettings(statuses=[503], status_rate=1))
     for number in range(5000):
         chaos.draw(Of(str(number)))
-    assert len(chaos._counted) <= 1024
+    assert len(chaos._counted) == 1024
     assert chaos.snapshot().calls == 5000
 
 
@@ -221,9 +368,61 @@ def test_the_switch_is_on(value: str | None) -> None:
     assert not is_killed(value)
 
 
+@pytest.mark.parametrize("value", ["off", "0", "false", "no", "2", " stop "])
+def test_the_switch_is_off(value: str) -> None:
+    """By any other word: the person who sets it must not have to know the right one."""
+    assert is_killed(value)
+
+
+@pytest.mark.parametrize(
+    ("given", "field", "expected"),
+    [
+        ({"latency": 0.5, "latency_rate": 1}, "latency", (0.5, 0.5)),
+        ({"latency": (2, 2), "latency_rate": 1}, "latency", (2.0, 2.0)),
+        ({"latency": [0, 3], "latency_rate": 1}, "latency", (0.0, 3.0)),
+        ({"errors": ["ConnectError", OSError], "error_rate": 1}, "errors", (ConnectError, OSError)),
+        ({"statuses": [400, 599], "status_rate": 1}, "statuses", ((400, ()), (599, ()))),
+        ({"statuses": [(503, {"A": "b"})], "status_rate": 1}, "statuses", ((503, (("A", "b"),)),)),
+        ({"statuses": [{"status": 503}], "status_rate": 1}, "statuses", ((503, ()),)),
+        (
+            {"statuses": [{"status": 503, "headers": [("A", "b"), ("A", "c")]}], "status_rate": 1},
+            "statuses",
+            ((503, (("A", "b"), ("A", "c"))),),
+        ),
+        ({"truncation_rate": 1, "origins": ["a.test"]}, "origins", ("a.test",)),
+        ({"truncation_rate": 1, "routes": ["GET  /a"]}, "routes", ("GET /a",)),
+        ({"truncation_rate": 1, "begins_after": 5, "ends_after": 5.1}, "ends_after", 5.1),
+        ({"truncation_rate": 1, "seed": 0}, "seed", 0),
+    ],
+)
+def test_what_may_be_set(given: dict[str, Any], field: str, expected: object) -> None:
+    """In the forms that a file may have, and what is made of it."""
+    assert getattr(ChaosSettings(**given), field) == expected
+
+
+@pytest.mark.parametrize(
+    ("rates", "is_valid"), [((0.5, 0.5), True), ((1.0, 5e-10), True), ((1.0, 1.5e-9), False)]
+)
+def test_rates_may_add_up_to_one_and_a_rounding_error(rates: tuple[float, float], is_valid: bool) -> None:
+    """Of a billionth."""
+    with nullcontext() if is_valid else pytest.raises(ConfigurationError, match="add up to 1;"):
+        ChaosSettings(statuses=[500], status_rate=rates[0], truncation_rate=rates[1])
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [
+        ({"errors": ["chain"], "error_rate": 1}, "'chain', which is no transport error"),
+        ({"errors": [int], "error_rate": 1}, "exception classes"),
+        ({"errors": {"ConnectError": 1}, "error_rate": 1}, "errors must be a list"),
+        ({"errors": b"x", "error_rate": 1}, "errors must be a list"),
+        ({"statuses": [399], "status_rate": 1}, "from 400 to 599, not 399"),
+        ({"statuses": [600], "status_rate": 1}, "from 400 to 599, not 600"),
+        ({"statuses": [(503, {"A": "b\r\nc"})], "status_rate": 1}, "statuses has"),
+        ({"statuses": [(503, {}, 1)], "status_rate": 1}, "a pair of status and headers"),
+        ({"truncation_rate": 1, "routes": []}, "routes must not be empty"),
+        ({"truncation_rate": 1, "routes": "GET /a"}, "routes must be a list"),
+        ({"truncation_rate": 1, "seed": True}, "seed must be"),
         ({}, "would inject nothing"),
         ({"latency": 1}, "latency_rate is 0, so that latency would never be injected"),
         ({"latency_rate": 0.1}, "latency must be set, since latency_rate is 0.1"),

@@ -221,7 +221,7 @@ def test_it_grows_where_a_caller_is_held_up(is_held_up: bool) -> None:
             limit.held_up()
         clock.now += 0.5
         results(limit, clock, 0.125)
-        assert limit.limit == expected
+        assert limit.limit == limit.permits.settings.max_concurrent == expected
 
 
 def test_it_grows_where_all_permits_are_in_use() -> None:

@@ -6,7 +6,8 @@ import asyncio
 import random
 import sys
 import threading
-from collections.abc import Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -255,6 +256,74 @@ def test_reprs_show_the_state() -> None:
     assert repr(waiter) == f"<Waiter waiting of {semaphore!r}>"
     waiter.release()
     assert repr(waiter) == f"<Waiter released of {semaphore!r}>"
+
+
+# ---- the collector, which may close an abandoned stream wherever something is made
+
+
+class Collecting(OrderedDict[Waiter, None]):
+    """A queue in whose midst the collector runs, once for each of its acts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.arriving: list[Callable[[], None]] = []
+        self.joining: list[Callable[[], None]] = []
+        self.leaving: list[Callable[[], None]] = []
+
+    def __setitem__(self, waiter: Waiter, value: None) -> None:
+        while self.arriving:
+            self.arriving.pop()()
+        super().__setitem__(waiter, value)
+        while self.joining:
+            self.joining.pop()()
+
+    def popitem(self, last: bool = True) -> tuple[Waiter, None]:
+        while self.leaving:
+            self.leaving.pop()()
+        return super().popitem(last)
+
+
+def collecting(capacity: int) -> tuple[FairSemaphore, Collecting]:
+    """A semaphore with all its permits held."""
+    semaphore, queue = FairSemaphore(capacity, lock=threading.RLock()), Collecting()
+    semaphore._queue = queue
+    while semaphore.try_acquire():
+        pass
+    return semaphore, queue
+
+
+def test_a_permit_that_is_released_while_a_waiter_joins_is_its_own() -> None:
+    """And a second one is free."""
+    semaphore, queue = collecting(2)
+    queue.joining = [semaphore.release, semaphore.release]
+    waiter = semaphore.acquire_later()
+    assert (waiter.is_granted, semaphore.in_use, semaphore.waiting) == (True, 1, 0)
+
+
+def test_a_permit_that_becomes_free_before_a_waiter_joins_is_taken() -> None:
+    """It would wait for nothing."""
+    semaphore, queue = collecting(1)
+    queue.arriving = [semaphore.release]
+    waiter = semaphore.acquire_later(lambda: None)
+    assert (waiter.is_granted, waiter._on_grant, semaphore.in_use, semaphore.waiting) == (True, None, 1, 0)
+
+
+def test_a_waiter_is_granted_one_permit_of_two_that_are_released() -> None:
+    """The second release, in the midst of the first, finds it first."""
+    semaphore, queue = collecting(2)
+    waiter = semaphore.acquire_later()
+    queue.leaving = [semaphore.release]
+    semaphore.release()
+    assert (waiter.is_granted, semaphore.in_use, semaphore.waiting) == (True, 1, 0)
+
+
+def test_a_larger_capacity_finds_that_a_waiter_has_been_granted() -> None:
+    """By a release in its midst."""
+    semaphore, queue = collecting(1)
+    waiter = semaphore.acquire_later()
+    queue.leaving = [semaphore.release]
+    semaphore.resize(2)
+    assert (waiter.is_granted, semaphore.in_use, semaphore.waiting) == (True, 1, 0)
 
 
 # ---- threads and loops
