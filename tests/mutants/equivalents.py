@@ -245,6 +245,13 @@ EQUIVALENTS = [
         "the name is for the message about a wrong value, and the settings have been checked",
     ),
     Equivalent(
+        "core/machines/function_keys.py",
+        "call_key",
+        "if error.__traceback__ is not None and error.__traceback__.tb_next is not None:",
+        "if error.__traceback__.tb_next is not None:",
+        "an exception that was caught has a traceback: the comparison is for the type checker",
+    ),
+    Equivalent(
         "core/machines/hedging.py",
         "Hedging.shortfall",
         "return missing if missing > ROUNDING else 0.0",

@@ -393,6 +393,9 @@ def test_threads_and_tasks_of_several_loops_share_one_bulkhead() -> None:
         ({"partitions": ["a"]}, "partitions must be a mapping of names to shares"),
         ({"partitions": {1: 0.5}}, "partitions must have printable names"),
         ({"partitions": {"": 0.5}}, "partitions must have printable names"),
+        ({"partitions": {" ": 0.5}}, "partitions must have printable names"),
+        ({"partitions": {"a\n": 0.5}}, "partitions must have printable names"),
+        ({"partitions": {"a": 1, "b": 1.5e-9}}, "add up to at most 1"),
         ({"partitions": {"a": 0}}, r"partitions\['a'\] must be above 0"),
         ({"partitions": {"a": 1.1}}, r"partitions\['a'\] must be a finite number from 0 to 1"),
         ({"partitions": {"a": "half"}}, r"partitions\['a'\]"),
@@ -420,6 +423,7 @@ def test_a_name_of_another_library_leads_to_ours() -> None:
 def test_shares_that_add_up_to_one_may_do_so_inexactly() -> None:
     """In binary, 0.7 + 0.2 + 0.1 are not 1."""
     BulkheadSettings(max_concurrent=5, partitions={"a": 0.7, "b": 0.2, "c": 0.1})
+    BulkheadSettings(max_concurrent=5, partitions={"a": 1, "b": 1e-9})
 
 
 def test_settings_are_values() -> None:
