@@ -270,6 +270,9 @@ def test_a_dip_has_a_second_and_ten_calls_of_time() -> None:
             clock.now = began + seconds
             look(limit)
             assert (limit.limit, limit.permits.settings.max_concurrent) == (expected, expected)
+        clock.now += 1.0
+        results(limit, clock, 0.25)
+        assert limit.snapshot().latency == pytest.approx(0.25), "and the next window is measured"
 
 
 @pytest.mark.parametrize(

@@ -161,6 +161,26 @@ def test_a_full_queue_says_which_priority_would_have_been_displaced(
     assert refusal == BulkheadRefusal("full", 1, 1, len(levels), most, LOW, displaceable)
 
 
+def test_a_permit_of_one_partition_goes_to_a_waiter_of_another() -> None:
+    """Nobody waits in its own."""
+    bulkhead = bulkhead_of(1, max_waiting=4, partitions={"a": 0.5, "b": 0.5})
+    holder = held(bulkhead, "a")
+    assert not bulkhead.is_idle
+    other = waiter(bulkhead, name="b")
+    holder.release()
+    assert (other.is_granted, bulkhead.in_use) == (True, 1)
+
+
+def test_only_a_permit_that_is_held_can_be_lent() -> None:
+    """Not one that was never acquired, nor one that was released."""
+    bulkhead = bulkhead_of(1)
+    permit = bulkhead.permit()
+    assert permit.lend() is None
+    assert permit.try_acquire()
+    permit.release()
+    assert permit.lend() is None
+
+
 def test_a_limit_that_was_lifted_admits_everybody() -> None:
     """Those that wait at once, and whatever settings come later."""
     bulkhead, told = bulkhead_of(1, max_waiting=2), list[int]()
