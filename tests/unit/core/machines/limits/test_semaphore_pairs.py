@@ -68,6 +68,19 @@ def test_a_release_after_a_fork_adds_no_permit() -> None:
     assert (host.in_use, common.in_use) == (0, 0)
 
 
+@pytest.mark.parametrize("used_again", ["host", "common"])
+def test_a_release_after_a_fork_takes_no_permit_that_is_not_held(used_again: str) -> None:
+    """The child may hold one of only one of them by then: the other has none to release."""
+    host, common = pair(1, 1)
+    both = PermitPair(host, common)
+    assert both.try_acquire()
+    for semaphore in (host, common):
+        semaphore.reset_after_fork()
+    assert (host if used_again == "host" else common).try_acquire()
+    both.release()
+    assert (host.in_use, common.in_use) == (0, 0)
+
+
 def test_threads_never_hold_more_than_either_limit() -> None:
     """Two hosts of 3 and a common limit of 4, from eight threads."""
     lock = ForkSafeLock()
