@@ -171,6 +171,16 @@ def test_a_permit_of_one_partition_goes_to_a_waiter_of_another() -> None:
     assert (other.is_granted, bulkhead.in_use) == (True, 1)
 
 
+def test_calls_of_a_partition_that_is_no_more_belong_to_the_rest() -> None:
+    """It keeps none of them, and leads those that come for it to the rest."""
+    bulkhead = bulkhead_of(1, max_waiting=4, partitions={"a": 0.5})
+    calls = [held(bulkhead, "a"), waiter(bulkhead, name="a")]
+    gone = bulkhead.partitions["a"]
+    bulkhead.reconfigure(BulkheadSettings(max_concurrent=1, max_waiting=4))
+    assert [call.partition for call in calls] == [bulkhead.rest, bulkhead.rest]
+    assert (gone.successor, len(gone.holders), len(gone.queue)) == (bulkhead.rest, 0, 0)
+
+
 def test_only_a_permit_that_is_held_can_be_lent() -> None:
     """Not one that was never acquired, nor one that was released."""
     bulkhead = bulkhead_of(1)
