@@ -36,8 +36,8 @@ __all__ = [
 REDIRECT_BODY = 64 * 1024  # bytes, decoded
 REDIRECT_WAIT = 1.0  # seconds; but no more than half of what is left of the attempt, which has to follow it
 
-MOST_EARLY = 256 * 1024
-"""Bytes of the response's body that are taken while the request is still being sent."""
+MOST_EARLY = 10 * 1024 * 1024
+"""Bytes of the response's body that are taken while the request is still being sent, where its size has no limit."""
 
 
 @runtime_checkable
@@ -104,6 +104,14 @@ class TransportSettings:
     uds: str | None = None
     faults: FaultLog = field(default_factory=FaultLog)
     http2: bool = False
+
+    @property
+    def most_early(self) -> int:
+        """Bytes of the response's body that are taken while the request is still being sent.
+
+        A server that responds as it reads, such as one that converts a file, reads on only if its response is read.
+        """
+        return MOST_EARLY if self.max_response_size is None else self.max_response_size
 
     def new_lifetime(self) -> Lifetime:
         """The lifetime of a connection that is made now."""

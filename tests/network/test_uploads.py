@@ -262,6 +262,42 @@ def test_a_success_that_begins_early_does_not_cut_the_upload(
     assert content == b"e" * early + b"8000000"
 
 
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize("kind", ["bytes", "generator", "async generator"])
+def test_a_server_that_responds_as_it_reads_is_read_during_the_upload(
+    front_end: FrontEnd, certificates: Any, secure: bool, kind: str
+) -> None:
+    """It reads on only when its response is read: more of it than the system buffers, and no more than the limit."""
+    if kind == "async generator" and isinstance(front_end, BlockingFrontEnd):
+        pytest.skip("see test_an_async_body_needs_a_loop")
+    size = 12_000_000
+    pieces = [bytes(250_000)] * 48
+
+    async def pieces_async() -> AsyncIterator[bytes]:
+        for piece in pieces:
+            yield piece
+
+    def echo(accepted: Any, is_over: threading.Event) -> None:
+        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 100_000)
+        received = b""
+        while b"\r\n\r\n" not in received:
+            received += accepted.recv(1000)
+        accepted.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
+        left, framing = size, accepted.recv(65536)
+        while framing and left:
+            accepted.sendall(bytes(min(len(framing), left)))
+            left -= min(len(framing), left)
+            framing = accepted.recv(65536)
+        is_over.wait(10)
+
+    with served(echo, certificates.server_context() if secure else None, takes=100_000) as address:
+        client = front_end.client(connection_pool=certificates.pool(), max_response_size=size)
+        data = {"bytes": bytes(size), "generator": iter(pieces), "async generator": pieces_async()}[kind]
+        url, timeout = f"http{'s' * secure}://{address}/", Timeout(total=60, write=20)
+        response = front_end.request(client, "POST", url, data=data, timeout=timeout, retry_policy=None)
+        assert len(response.content) == size
+
+
 def test_an_early_response_is_not_kept_without_limit(front_end: FrontEnd) -> None:
     """A server that sends a long body and does not read is cut by the write timeout, and not read meanwhile."""
     sent = [0]

@@ -142,10 +142,14 @@ class Connection(asyncio.Protocol):
         if self._data is not None and not self._data.done():
             raise RuntimeError("another task is already reading this body; read it in one task only")
         if takes_more:
-            self._unread = 0
-            self._resume_reading()
+            self.read_on()
         self._data = data = self._loop.create_future()
         return data
+
+    def read_on(self) -> None:
+        """What has arrived was read: the transport reads on if it had paused."""
+        self._unread = 0
+        self._resume_reading()
 
     def _resume_reading(self) -> None:
         if self._is_paused:

@@ -182,7 +182,8 @@ class Exchange:
             del task  # it holds the error, whose traceback holds this frame
 
     async def _upload(self, connection: Connection, proxy: Proxy | None) -> None:
-        request, upload = self._request, Upload(connection, self._limits)
+        request = self._request
+        upload = Upload(connection, self._limits, self._settings.most_early)
         body = request.outgoing_body
         try:
             if body.length == 0 or is_short(body.content):

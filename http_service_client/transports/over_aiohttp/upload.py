@@ -26,14 +26,16 @@ def is_short(content: bytes | None) -> bool:
 class Upload:
     """The body of one request, whose head has been written.
 
-    is_stuck: the kernel accepts no more bytes.   early: what was taken of the response's body meanwhile.
+    most_early: bytes of the response's body that may be taken meanwhile.
+    is_stuck: the kernel accepts no more bytes.   early: what was taken of the response's body.
     """
 
-    def __init__(self, connection: Connection, limits: Limits) -> None:
+    def __init__(self, connection: Connection, limits: Limits, most_early: int = MOST_EARLY) -> None:
         self.is_stuck = False
         self.early = BytesIO()
         self._connection = connection
         self._limits = limits
+        self._most_early = most_early
 
     async def send(self, body: RequestBody, *, is_chunked: bool) -> bool:
         """Whether all of it was sent, and not only until it no longer mattered.
@@ -65,7 +67,7 @@ class Upload:
         may_wait = True
         try:
             while not task.done() and not self._is_answered():
-                await self._limits.wait(connection.changed(takes_more=self.early.tell() < MOST_EARLY), None)
+                await self._limits.wait(connection.changed(takes_more=self._listens), None)
         except GeneratorExit:  # this coroutine is being closed and must not await
             may_wait = False
             raise
@@ -130,9 +132,17 @@ class Upload:
         head = parser.read_head()
         if head is None:
             return False
-        while self.early.tell() < MOST_EARLY and (piece := parser.read_body()):
+        while self._listens and (piece := parser.read_body()):
             self.early.write(piece)
-        return head.status >= 300 or parser.is_complete
+        if head.status >= 300 or parser.is_complete:
+            return True
+        if self._listens:
+            connection.read_on()
+        return False
+
+    @property
+    def _listens(self) -> bool:
+        return self.early.tell() < self._most_early
 
 
 def _retrieve(task: asyncio.Task[bool]) -> None:

@@ -43,10 +43,12 @@ class Connection:
     request and a small response takes one `send`, one wait and one `recv`, and no call to set a timeout.
 
     served: exchanges so far.   idle_since: the instant at which the last one ended.
+    most_early: bytes of the response's body that are taken while the request is still being sent.
     cut: of the exchange that uses it; None unless another thread may end that.
     resumption: takes its TLS session when the first response arrives; None without TLS, and from then on.
     """
 
+    most_early = MOST_EARLY
     cut: Cut | None = None
     resumption: Resumption | None = None
 
@@ -262,7 +264,7 @@ class Connection:
             view = memoryview(chunk)
             while view:
                 within = seconds_left(self._expires_at, self._write_within)
-                listens = len(self._early) < MOST_EARLY
+                listens = len(self._early) < self.most_early
                 if listens and self._wait_to_read(0) and self._is_answered():
                     return False
                 try:
@@ -292,7 +294,7 @@ class Connection:
         head = self.parser.read_head()
         if head is None:
             return False
-        while len(self._early) < MOST_EARLY and (piece := self.parser.read_body()):
+        while len(self._early) < self.most_early and (piece := self.parser.read_body()):
             self._early += piece
         return head.status >= 300 or self.parser.is_complete
 

@@ -77,6 +77,7 @@ class Pool:
             connection = self._acquire_idle()
             if connection is None:
                 connection = connect(self._url, self._proxy, self._settings, timeouts, cut)
+                connection.most_early = self._settings.most_early
                 self._opened.add(connection)
             if cut is not None:
                 cut.watch(connection.sock, is_only=True)
