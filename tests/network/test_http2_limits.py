@@ -6,6 +6,7 @@ import asyncio
 import io
 import threading
 import time
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
 
@@ -21,6 +22,7 @@ from http_service_client import HttpServiceClient, Timeout
 from http_service_client.errors import HttpClientError
 from kit.front_ends import AsyncioFrontEnd, FrontEnd
 from kit.http2_server import Exchange, Http2Server, NewClient
+from kit.threads import wait_until
 from network.faults import Certificates, failing, served
 from network.test_http2 import at_once, echo, ok, paths
 
@@ -362,6 +364,40 @@ def test_a_stream_is_read_as_it_arrives(
         http2_server.exchanges[0].data(b"two", ends=True)
         assert list(pieces) == [b"two"]
     assert len(http2_server.connections) == 1
+
+
+@pytest.mark.parametrize("sends", ["bytes", "generator"])
+def test_a_server_that_responds_as_it_reads_is_read_during_the_upload(
+    front_end: FrontEnd, new_client: NewClient, http2_server: Http2Server, sends: str
+) -> None:
+    """It reads on only when its response is read: more of it than a window, and no more than the limit."""
+
+    def respond_first(exchange: Exchange) -> None:
+        connection = exchange.connection
+        exchange.head(200, [("content-length", "3000003")])
+        exchange.data(bytes(3_000_000))
+
+        def finish() -> None:
+            wait_until(lambda: len(exchange.body) > 0 and exchange.id not in connection._unsent)
+            exchange._do(lambda h2: h2.increment_flow_control_window(2_000_000, exchange.id))
+            exchange._do(lambda h2: h2.increment_flow_control_window(2_000_000))
+            assert exchange.is_whole.wait(20)
+            exchange.data(b"end", ends=True)
+
+        threading.Thread(target=finish).start()
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(4):
+            yield bytes(250_000)
+
+    body: Any = bytes(1_000_000)
+    if sends == "generator":
+        body = chunks() if isinstance(front_end, AsyncioFrontEnd) else iter([bytes(250_000)] * 4)
+    http2_server.on("/", respond_first, early=True)
+    client = new_client(max_response_size=3_000_003)
+    timeout = Timeout(total=60, write=20)
+    response = front_end.request(client, "POST", http2_server.url + "/", data=body, timeout=timeout)
+    assert response.content == bytes(3_000_000) + b"end"
 
 
 def test_a_slow_reader_stops_its_own_stream_alone(

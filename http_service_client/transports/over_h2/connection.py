@@ -204,6 +204,14 @@ class Http2Connection(asyncio.Protocol):
             self._flush()
         return data
 
+    def read_on(self, stream: Http2Stream, most: int) -> None:
+        """Let the server send more of the body, though nobody takes it yet: until so many bytes have arrived in all."""
+        if stream.window_used and stream.received < most and stream.id in self._streams:
+            size, stream.window_used = stream.window_used, 0
+            with suppress(H2Error):  # the stream was closed meanwhile
+                self._h2.increment_flow_control_window(size, stream.id)
+            self._flush()
+
     def release(self, stream: Http2Stream) -> None:
         """Nobody needs the stream any more. It is reset unless both sides are done. A second time does nothing."""
         if self._streams.pop(stream.id, None) is None:

@@ -111,6 +111,7 @@ class Http2Exchange:
                     sent, since = sent + room, self._loop.time()
                     continue
                 self._phase = Phase.SEND
+                connection.read_on(stream, self._settings.most_early)
                 # What happens on the connection also wakes this stream, and is no progress of it.
                 await self._wait(
                     stream, None if limit is None else max(0.0, since + limit - self._loop.time())
@@ -126,11 +127,12 @@ class Http2Exchange:
         The caller's code may wait for long: the time for the whole, and the server's response, end that.
         Raises what the caller's code raises; StopAsyncIteration.
         """
-        _, stream = self._live()
+        connection, stream = self._live()
         task = asyncio.ensure_future(chunks.__anext__())
         task.add_done_callback(lambda _: stream.wake())
         try:
             while not task.done() and not self.is_answered:
+                connection.read_on(stream, self._settings.most_early)
                 await self._wait(stream, None)
         except TimeoutError as error:
             self._phase = Phase.SEND
