@@ -50,6 +50,7 @@ from .functions import (
     AWAITABLE,
     FINISHED,
     UNFINISHED,
+    applied_to_a_function,
     handled_now,
     is_interruption,
     not_a_function,
@@ -319,6 +320,7 @@ class CircuitBreakerPolicy(Strategy):
         """State and counts, at one instant."""
         return self.breaker.snapshot()
 
+    @applied_to_a_function
     def apply(self, function: F) -> F:
         """The function under this policy: it raises `CircuitOpenError` while the circuit is open."""
         return wrap(

@@ -19,6 +19,7 @@ __all__ = [
     "FINISHED",
     "NOT_CALLED",
     "UNFINISHED",
+    "applied_to_a_function",
     "handled_now",
     "is_interruption",
     "not_a_function",
@@ -29,7 +30,24 @@ __all__ = [
 # Of a kind, and the name that its user gave it.
 NOT_CALLED = "a {0} is not called itself; write @{1}.apply above the function, or call {1}.call(function, …)"
 
+_NOT_APPLIED = (
+    "apply needs a policy and a function: make the policy first, as in policy = RetryPolicy(), and write @policy.apply above "
+    "the function; not @RetryPolicy.apply, and not @policy.apply()"
+)
+
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def applied_to_a_function(apply: F) -> F:
+    """The method `apply` of a policy: it says what to write where the class applies it, or nothing follows."""
+
+    @functools.wraps(apply)
+    def checked(*arguments: Any, **named: Any) -> Any:
+        if len(arguments) + len(named) < 2:
+            raise TypeError(_NOT_APPLIED)
+        return apply(*arguments, **named)
+
+    return checked  # type: ignore[return-value]  # the same signature
 
 
 def wrap(

@@ -18,7 +18,16 @@ from ..core.nesting import RetryScope
 from ..core.operation import Operation, Proceed
 from ..drivers.clocks import Clock, SystemClock, check_clock
 from ..errors import ConfigurationError
-from .functions import AWAITABLE, FINISHED, UNFINISHED, handled_now, not_a_function, refuse, wrap
+from .functions import (
+    AWAITABLE,
+    FINISHED,
+    UNFINISHED,
+    applied_to_a_function,
+    handled_now,
+    not_a_function,
+    refuse,
+    wrap,
+)
 from .listeners import report_condition
 from .retry_attempts import Attempts, FunctionBudget
 from .strategy import Strategy
@@ -126,6 +135,7 @@ class RetryPolicy(RetrySettings, Strategy):
     def used_clock(self) -> Clock:
         return self.clock
 
+    @applied_to_a_function
     def apply(self, function: F) -> F:
         """The function, repeated while a condition holds. The last result is returned, the last error raised."""
         return wrap(

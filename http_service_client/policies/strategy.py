@@ -17,7 +17,7 @@ from ..drivers.clocks import Clock, SystemClock, check_clock
 from ..drivers.forks import reset_in_forked_children
 from ..drivers.locks import ForkSafeLock
 from ..errors import ConfigurationError
-from .functions import NOT_CALLED, not_a_function
+from .functions import NOT_CALLED, applied_to_a_function, not_a_function
 from .logs import log_event
 from .runner import Runner
 from .with_blocks import AttemptLoop, Block, EnteredBlocks
@@ -77,6 +77,7 @@ class Strategy(ABC):
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name not in _OF_THIS_OBJECT}
 
+    @applied_to_a_function
     def apply(self, function: F) -> F:
         """The function under this policy: plain or async, a method, a generator or an async generator (item by item)."""
         return self._runner.apply(function)

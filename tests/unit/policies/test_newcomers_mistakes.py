@@ -262,3 +262,23 @@ def test_policies_by_name_are_refused_and_so_are_settings_of_a_pipeline() -> Non
         TypeError, match=r"it exchanges policies; for a setting write policy\.reconfigure\(rate=…\)$"
     ):
         pipeline.reconfigure(rate=4)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("kind", [RetryPolicy, CircuitBreakerPolicy, TimeoutPolicy, ResiliencePipeline])
+def test_a_class_that_is_applied_has_a_remedy(kind: Any) -> None:
+    """`@RetryPolicy.apply` has no policy; Python's own error is about an argument that nobody would write."""
+    with pytest.raises(
+        TypeError, match=re.escape("write @policy.apply above the function; not @RetryPolicy.apply")
+    ):
+
+        @kind.apply
+        def fetch() -> None:
+            """Never guarded."""
+
+
+@pytest.mark.parametrize("make", POLICIES)
+def test_parentheses_after_apply_have_a_remedy(make: Callable[[], Any]) -> None:
+    """Many decorators are written with them."""
+    with pytest.raises(TypeError, match=re.escape("not @policy.apply()")):
+        make().apply()
+    assert make().apply(function=abs)(-2) == 2
