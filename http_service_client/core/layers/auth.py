@@ -42,6 +42,7 @@ from .attempt_timeout import with_limit
 from .tokens import TokenNeeded, Tokens
 
 if TYPE_CHECKING:
+    from ...events import TokenAwaited
     from ...http.auth.flow import AuthFlow
     from ..call import Call
     from ..layer import Handler
@@ -79,12 +80,17 @@ class AuthLayer:
         run = _Run(auth, request, call, self._prepare, self._headers)
         answer: HttpResponse | None = None  # the last one
         sent: HttpResponse | Token | None = None  # what the flow is sent
+        awaited: list[TokenAwaited] = []
         try:
             while True:
                 call.current.exchange_timeout = None  # the flow's code takes some of the attempt's time
                 step = run.advance(answer, sent)
+                # After `AuthContinued`, which is known only now: the response that it names is why a token was awaited.
+                for event in awaited:
+                    call.record(event._replace(at=call.elapsed()))
+                awaited.clear()
                 if isinstance(step, TokenNeeded):
-                    found = yield from self._tokens.get(step, call)
+                    found = yield from self._tokens.get(step, call, awaited.append)
                     if isinstance(found, Failure):
                         return run.without_token(found)
                     sent = found
@@ -100,6 +106,8 @@ class AuthLayer:
                 answer = sent = outcome
         finally:
             run.close()
+            for event in awaited:
+                call.record(event)
 
 
 class _Run:

@@ -135,8 +135,14 @@ class Tokens:
         self._wall_clock = wall_clock
         self._random = random
 
-    def get(self, needed: TokenNeeded, call: Call) -> Plan[Token | Failure]:
-        """A token for the call's next request, or why there is none. Its `sent_state` is about that request alone."""
+    def get(
+        self, needed: TokenNeeded, call: Call, record: Callable[[TokenAwaited], object] | None = None
+    ) -> Plan[Token | Failure]:
+        """A token for the call's next request, or why there is none. Its `sent_state` is about that request alone.
+
+        record: gets the event of a wait, in place of the call's timeline.
+        """
+        record = record or call.record
         source, refused, waits = needed
         cache, began_at = source.cache, self._clock()
         if refused is not None and (not cache.refuse(refused, began_at) or not waits):
@@ -148,7 +154,7 @@ class Tokens:
                 yield from self._start(source, fetch, call)
             if token is not None:
                 if has_waited:
-                    self._record(call, source, began_at, None)
+                    record(self._awaited(call, source, began_at, None))
                 return token
             assert fetch is not None
             has_waited = True
@@ -156,10 +162,10 @@ class Tokens:
             if not is_new and (result is ABANDONED or (fetch.is_over.is_open and _is_closed(result))):
                 continue  # the one that started it is gone with its loop or its client
             if isinstance(result, Token):  # however short its life: those that waited for it use it
-                self._record(call, source, began_at, None)
+                record(self._awaited(call, source, began_at, None))
                 return result
             failure = result if isinstance(result, Failure) else _lost(source, fetch)
-            self._record(call, source, began_at, failure.error_type.__name__)
+            record(self._awaited(call, source, began_at, failure.error_type.__name__))
             return failure
 
     def _start(self, source: TokenSource, fetch: Fetch, call: Call) -> Plan[None]:
@@ -219,19 +225,17 @@ class Tokens:
         finally:
             source.cache.finish(fetch, result, self._clock())
 
-    def _record(self, call: Call, source: TokenSource, began_at: float, error: str | None) -> None:
+    def _awaited(self, call: Call, source: TokenSource, began_at: float, error: str | None) -> TokenAwaited:
         waited = self._clock() - began_at
-        call.record(
-            TokenAwaited(
-                call.elapsed(),
-                call.attempt,
-                call.key,
-                waited,
-                source.source_name,
-                error,
-                call.call_id,
-                call.call_name,
-            )
+        return TokenAwaited(
+            call.elapsed(),
+            call.attempt,
+            call.key,
+            waited,
+            source.source_name,
+            error,
+            call.call_id,
+            call.call_name,
         )
 
 

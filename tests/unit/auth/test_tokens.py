@@ -120,6 +120,23 @@ def test_the_wait_for_a_token_is_in_the_timeline(front_end: FrontEnd) -> None:
     assert "s3cret" not in story
 
 
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_wait_for_a_token_follows_the_401_that_caused_it(front_end: FrontEnd, fails: bool) -> None:
+    """In the timeline. A call that gets no token is not sent again, but has waited, too."""
+    service = Service()
+    client = harness(front_end, service)
+    client.request()
+    service.accepted.clear()
+    if fails:
+        service.grants = [HttpResponse(400, url=TOKEN_URL)]
+        events = list(client.error(TokenError).timeline)
+    else:
+        events = list(client.request().timeline)
+    told = [event.name for event in events if event.name in ("auth_continued", "token_awaited")]
+    assert told == ["auth_continued", "token_awaited"][fails:]
+    assert [event.at for event in events] == sorted(event.at for event in events)
+
+
 def test_an_expired_token_is_replaced_before_the_call_is_sent(front_end: FrontEnd) -> None:
     """The service never sees the old one."""
     service = Service(lifetime=100)
