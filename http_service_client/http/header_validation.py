@@ -17,6 +17,7 @@ __all__ = [
     "FRAMING_FIELDS",
     "TOKEN_CHARACTER",
     "check_framing",
+    "declared_length",
     "is_token",
     "validate_headers",
     "validate_once",
@@ -33,6 +34,8 @@ _VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]*").fullmatch
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]").search
 # uri-host [ ":" port ], and nothing that starts a path, a list or another field     RFC 9112 3.2
 _HOST = lazy_pattern(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_\-.]+)(?::[0-9]{1,5})?")
+# Content-Length = 1*DIGIT, but no zero before others, and none alone: an empty source needs no length      RFC 9110 8.6
+_LENGTH = lazy_pattern(r"[1-9][0-9]{0,17}")
 _KNOWN_NAMES: set[str] = set()  # of fields that were validated before
 _MOST_NAMES, _LONGEST_NAME = 1000, 100  # of those
 
@@ -84,8 +87,8 @@ _is_valid = _Valid.__instancecheck__  # a function in C: it is called for each f
 def check_framing(headers: Headers, length: int | None, has_body: bool) -> None:
     """Refuse a Content-Length or Transfer-Encoding that disagrees with the body, any Expect, and a bad Host.
 
-    length: of the body in bytes; None for a body of unknown length, which is sent chunked. Two statements
-    of where a message ends are how request smuggling works (RFC 9112 6.3, 11.2).
+    length: of the body in bytes; None for a body of unknown length whose caller declares none that can be. Two
+    statements of where a message ends are how request smuggling works (RFC 9112 6.3, 11.2).
     """
     fields = headers._fields
     if "transfer-encoding" in fields:
@@ -103,13 +106,22 @@ def check_framing(headers: Headers, length: int | None, has_body: bool) -> None:
     if "content-length" not in fields:
         return
     actual = length if has_body else 0
-    # Of a body of unknown length no text is right, "None" least of all: `str(size)` of a size that was never set.
-    if actual is None or headers["content-length"] != str(actual):
-        known = f"{actual} bytes" if actual is not None else "of unknown length"
+    shown = f"header Content-Length is {headers['content-length'][:40]!r}"
+    if actual is None:  # such as "None": `str(size)` of a size that was never set
         raise InvalidRequestError(
-            f"header Content-Length is {headers['content-length'][:40]!r} but the body is {known}; "
-            "leave it out; it is set from the body"
+            f"{shown} but the body is of unknown length; "
+            "write the number of its bytes, 1 or more, or leave it out, and the body is sent in chunks"
         )
+    if headers["content-length"] != str(actual):
+        raise InvalidRequestError(
+            f"{shown} but the body is {actual} bytes; leave it out; it is set from the body"
+        )
+
+
+def declared_length(headers: Headers) -> int | None:
+    """The Content-Length that a caller has set, if it can be that of a body; else None."""
+    value = headers.get("Content-Length", "")
+    return int(value) if _LENGTH.fullmatch(value) else None
 
 
 def _bad_value(name: str, value: str) -> InvalidRequestError:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import InvalidRequestError
 from .auth.credentials import basic
-from .header_validation import FRAMING_FIELDS, check_framing, is_token, validate_headers
+from .header_validation import FRAMING_FIELDS, check_framing, declared_length, is_token, validate_headers
 from .headers import Headers, build_headers
 from .messages import HttpRequest
 from .urls import normalise_url, redact_url, split_url
@@ -69,6 +69,8 @@ class Preparation:
                     f"the request's {name} stayed behind when it was pickled, and the client sets none; pass auth=, "
                     f"set request.headers[{name!r}], or set request.pickles_secrets before pickling"
                 )
+        if body.length is None and (declared := declared_length(headers)) is not None:
+            body.declare_length(declared)
         has_body = body.length != 0
         if has_body and request.method == "TRACE":  # RFC 9110, 9.3.8
             raise InvalidRequestError("a TRACE request has no body; leave json, data and files out")

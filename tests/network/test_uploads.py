@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from http_service_client import HttpClientConfig, HttpServiceClient, Timeout
+from http_service_client import HttpClientConfig, HttpServiceClient, InvalidRequestError, Timeout
 from http_service_client.testing.server import LoopbackServer, respond
 from http_service_client.transports.over_aiohttp import connector as over_aiohttp_connector
 from http_service_client.transports.over_requests import connector as over_requests_connector
@@ -31,6 +31,13 @@ def generated() -> Iterator[bytes]:
     for start in range(0, len(LARGE), 100_000):
         yield LARGE[start : start + 100_000]
         yield b""
+
+
+class Generated:
+    """The same, as often as it is iterated over."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        return generated()
 
 
 async def generated_async() -> AsyncIterator[bytes]:
@@ -72,6 +79,40 @@ def test_a_body_arrives_whole(
     is_chunked = "generator" in kind
     assert received.header("Transfer-Encoding") == ("chunked" if is_chunked else None)
     assert received.header("Content-Length") == (None if is_chunked else str(len(content)))
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+def test_a_stream_of_declared_length_is_not_sent_in_chunks(
+    front_end: FrontEnd, server: LoopbackServer, tls_server: LoopbackServer, certificates: Any, secure: bool
+) -> None:
+    """Stores such as S3 refuse chunks, and the connection serves the next request."""
+    server = tls_server if secure else server
+    server.script("/", respond(204))
+    client = front_end.client(connection_pool=certificates.pool())
+    for _ in range(2):
+        front_end.request(
+            client, "PUT", server.url + "/", data=generated(), headers={"Content-Length": str(len(LARGE))}
+        )
+    for received in server.requests:
+        assert received.body == LARGE
+        assert received.header("Transfer-Encoding") is None
+    assert server.connection_count == 1
+
+
+@pytest.mark.parametrize("length", [len(LARGE) - 1, len(LARGE) + 1], ids=["longer", "shorter"])
+def test_a_stream_of_another_length_makes_no_request(
+    front_end: FrontEnd, server: LoopbackServer, length: int
+) -> None:
+    """The call is not retried, and the server gets neither a whole request nor a part of another one."""
+    server.script("/", respond(204))
+    client = front_end.client()
+    with pytest.raises(InvalidRequestError, match=f"its Content-Length of {length} bytes"):
+        front_end.request(
+            client, "PUT", server.url + "/", data=Generated(), headers={"Content-Length": str(length)}
+        )
+    assert front_end.request(client, "GET", server.url + "/").status_code == 204
+    assert [received.method for received in server.requests] == ["GET"]
+    assert server.connection_count == 2
 
 
 def test_an_async_body_needs_a_loop(server: LoopbackServer) -> None:

@@ -5,7 +5,8 @@ first byte has been read. A retry or a 307 redirect may send a body only when `m
 is sent empty because its source was exhausted is the worst kind of success.
 
 A file is rewound to its position at the time when the RequestBody was made, and never read beyond the length
-declared then: a longer body would be request smuggling, a shorter one a hang (RFC 9112 6.3).
+declared then: a longer body would be request smuggling, a shorter one a hang (RFC 9112 6.3). The length of another
+source may be declared by the caller. A source that turns out to be shorter or longer never makes a whole request.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class RequestBody:
     """
 
     __slots__ = (
+        "_declared",
         "_open",
         "charset",
         "content",
@@ -67,7 +69,16 @@ class RequestBody:
         self.is_replayable = is_replayable
         self.is_async = is_async
         self.has_started = False
+        self._declared: int | None = None
         self._open: Callable[[], Any] | None = open_source
+
+    def declare_length(self, length: int) -> None:
+        """Send a body of unknown length with this length, in bytes, and not in chunks.
+
+        Reading it raises InvalidRequestError if the source turns out to be shorter or longer. The last bytes are held
+        back until the source has ended, so that no server gets a whole request out of a longer one.
+        """
+        self.length = self._declared = length
 
     def in_charset_of(self, content_type: str) -> RequestBody:
         """The same text in the charset that a Content-Type header names; bytes as they are.
@@ -122,9 +133,29 @@ class RequestBody:
             if self.content:
                 yield self.content
             return
-        for chunk in self._open():
-            if piece := _as_bytes(chunk):  # an empty chunk would end a chunked body (RFC 9112 7.1)
-                yield piece
+        left = self._declared
+        # Without empty chunks: one would end a chunked body (RFC 9112 7.1).
+        pieces = filter(None, map(_as_bytes, self._open()))
+        for piece in pieces:
+            if left is not None:
+                left -= len(piece)
+                if left <= 0:
+                    self._check_end(left, next(pieces, None))
+            yield piece
+        self._check_end(left, None)
+
+    def _check_end(self, left: int | None, more: bytes | None) -> None:
+        """The source has ended, or has brought all that was declared.
+
+        left: the declared bytes that are missing; below 0, those too many.   more: what follows.
+        """
+        if left is None or (left == 0 and more is None):
+            return
+        found = "shorter" if left > 0 else "longer"
+        raise InvalidRequestError(
+            f"the body is {found} than its Content-Length of {self._declared} bytes; "
+            "correct the header, or leave it out, and the body is sent in chunks"
+        )
 
     def _check_may_send(self) -> None:
         if not self.may_send:
@@ -141,10 +172,11 @@ class RequestBody:
 class _AsyncChunks:
     """Reads a body under `async for`. Not a generator, so that one dropped half-way needs no closing."""
 
-    __slots__ = ("_async_source", "_body", "_sync_source")
+    __slots__ = ("_async_source", "_body", "_left", "_sync_source")
 
     def __init__(self, body: RequestBody) -> None:
         self._body = body
+        self._left = body._declared
         self._sync_source: Iterator[bytes] | None = None if body.is_async else body._read_chunks()
         self._async_source: AsyncIterator[Any] | None = None
 
@@ -156,15 +188,30 @@ class _AsyncChunks:
             for chunk in self._sync_source:
                 return chunk
             raise StopAsyncIteration
+        body = self._body
         if self._async_source is None:
-            body = self._body
             body._check_may_send()
             body.has_started = True
             assert body._open is not None  # an async body has a source
             self._async_source = body._open()
+        piece = await self._next_piece()
+        if self._left is not None:
+            self._left -= len(piece or b"")
+            if self._left <= 0 or piece is None:
+                body._check_end(self._left, piece and await self._next_piece())
+        if piece is None:
+            raise StopAsyncIteration
+        return piece
+
+    async def _next_piece(self) -> bytes | None:
+        """The next bytes of an async source, None at its end."""
         source: Any = self._async_source
         while True:
-            if piece := _as_bytes(await source.__anext__()):
+            try:
+                chunk = await source.__anext__()
+            except StopAsyncIteration:
+                return None
+            if piece := _as_bytes(chunk):
                 return piece
 
 

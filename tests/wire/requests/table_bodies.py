@@ -187,10 +187,12 @@ BAD_BODIES: list[tuple[str, dict[str, Any]]] = [
     ("a non-blocking file without data", {"data": PerCall(lambda: NonBlocking())}),
     ("a nested field beside files", {"data": {"a": {"b": 1}}, "files": {"f": b"x"}}),
     ("a wrong Content-Length", {"data": b"abc", "headers": {"Content-Length": "2"}}),
-    ("a Content-Length for a stream", {"data": pieces(b"abc"), "headers": {"Content-Length": "3"}}),
-    (
-        "a Content-Length of None for a stream",
-        {"data": pieces(b"abc"), "headers": {"Content-Length": str(None)}},
+    *(
+        (
+            f"a Content-Length of {length} for a stream of three bytes",
+            {"data": pieces(b"ab", b"c"), "headers": {"Content-Length": length}},
+        )
+        for length in ("2", "4", "1", "0", "03", "+3", "3.0", "-3", "\u0663", "3, 3", "None", "")
     ),
 ]
 
@@ -267,6 +269,21 @@ ROWS: list[Row] = [
     post("compressed text keeps its type", {"data": LONG.decode()}, [TEXT, *GZIPPED], PACKED, config=COMPRESSING),
     post("too short to compress", {"data": b"x" * 99}, [of(b"x" * 99)], b"x" * 99, config=COMPRESSING),
     post("already encoded", {"data": LONG, "headers": {"Content-Encoding": "br"}}, ["Content-Encoding: br", of(LONG)], LONG, config=COMPRESSING),
+    *(
+        post(
+            f"a length that is declared for {name}",
+            {"data": data, "headers": {"X-Before": "1", "Content-Length": "3", "X-After": "2"}},
+            ["X-Before: 1", "Content-Length: 3", "X-After: 2"],
+            b"abc",
+        )
+        for name, data in (("a generator", pieces(b"", b"ab", b"c", b"")), ("an iterable", PerCall(Repeatable)))
+    ),
+    post(
+        "a length that is declared for a large piece",
+        {"data": pieces(b"x" * (PIECE + 1)), "headers": {"Content-Length": PIECE + 1}},
+        [f"Content-Length: {PIECE + 1}"],
+        b"x" * (PIECE + 1),
+    ),
     post("a stream is not compressed", {"data": pieces(LONG)}, [CHUNKED], chunked(LONG), config=COMPRESSING),
     post("a file is not compressed", {"data": PerCall(lambda: io.BytesIO(LONG))}, [of(LONG)], LONG, config=COMPRESSING),
     Row(

@@ -7,7 +7,7 @@ import gzip
 import io
 import os
 import pathlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -195,6 +195,60 @@ def test_an_async_iterable_that_starts_over_is_replayable() -> None:
     """As a sync one is."""
     body = encode_body(data=AsyncRestarting())
     assert body.is_replayable
+    assert read(body) == read(body) == b"ab"
+
+
+def declared(source: Any, length: int) -> RequestBody:
+    body = encode_body(data=source)
+    body.declare_length(length)
+    return body
+
+
+async def one_by_one(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
+    for chunk in chunks:
+        yield chunk
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize(
+    ("chunks", "length", "sent", "found"),
+    [
+        ([b"ab", b"c"], 3, b"abc", None),
+        ([b"", b"abc", b"", b""], 3, b"abc", None),
+        ([b"ab", b"c"], 4, b"abc", "shorter"),
+        ([], 1, b"", "shorter"),
+        ([b"ab", b"c"], 2, b"", "longer"),
+        ([b"ab", b"c"], 1, b"", "longer"),
+        ([b"ab", b"cd"], 3, b"ab", "longer"),
+        ([b"a", b"b", b"", b"c"], 2, b"a", "longer"),
+    ],
+)
+def test_a_source_has_its_declared_length_or_never_all_of_it_is_sent(
+    chunks: list[bytes], length: int, sent: bytes, found: str | None, is_async: bool
+) -> None:
+    """The bytes that would make the request whole are held back until the source has ended."""
+    body = declared(one_by_one(chunks) if is_async else iter(chunks), length)
+    assert body.length == length
+    given = bytearray()
+
+    async def read_all() -> None:
+        async for chunk in body.async_chunks():
+            given.extend(chunk)
+
+    if found is None:
+        asyncio.run(read_all())
+    else:
+        with pytest.raises(
+            InvalidRequestError, match=f"the body is {found} than its Content-Length of {length} bytes"
+        ):
+            asyncio.run(read_all())
+    assert bytes(given) == sent
+
+
+@pytest.mark.parametrize("source", [Restarting, AsyncRestarting])
+def test_a_declared_length_holds_each_time(source: Any) -> None:
+    """Bytes of one attempt do not count in the next one."""
+    body = declared(source(), 2)
     assert read(body) == read(body) == b"ab"
 
 
