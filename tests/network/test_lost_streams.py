@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -54,3 +55,15 @@ def test_a_wait_for_a_slot_collects_lost_streams(
         monkeypatch.setattr(gc, "collect", None)
         front_end.request(client, "GET", server.url + "/", **within(0.1))
     assert (type(caught.value) is PoolTimeoutError) == (limit == "pool")
+
+
+def test_a_stream_is_left_while_a_mock_replaces_the_class_of_sockets(
+    front_end: FrontEnd, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its class may lack methods that its sockets have, such as `shutdown` (mocket)."""
+    server.script("/", raw(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", close=False))
+    client = front_end.client()
+    with front_end.stream(client, "GET", server.url + "/"):
+        monkeypatch.setattr(socket, "socket", type("MockSocket", (), {}))
+    monkeypatch.undo()
+    assert server.wait_for(lambda: not server.open_connections)

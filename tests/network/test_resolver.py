@@ -102,6 +102,17 @@ def share(resolve: Callable[[], object]) -> None:
     thread.join(5)
 
 
+def test_a_function_in_the_place_of_getaddrinfo_may_take_arguments_by_position_only(
+    front_end: FrontEnd, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the usual recipes for pinned addresses do, and as http.client and urllib3 call it."""
+    server.script("/", respond(204))
+    real = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args: real("127.0.0.1", *args[1:]))
+    url = server.url.replace("127.0.0.1", "pinned.example")
+    assert front_end.request(front_end.client(), "GET", url + "/").status_code == 204
+
+
 def test_callers_of_one_name_share_a_look_up(
     front_end: FrontEnd, server: LoopbackServer, names: Resolver
 ) -> None:

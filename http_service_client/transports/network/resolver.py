@@ -254,7 +254,8 @@ def _unpacked(result: Result) -> list[Address]:
 
 def _look_up(host: str, port: int) -> list[Address]:
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        # By position, as http.client and urllib3 do: what users put in its place may take no names.
+        found = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
     except UnicodeError:  # a label that is too long for IDNA
         found = []
     if not found:
