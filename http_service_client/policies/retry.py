@@ -71,7 +71,7 @@ class RetryPolicy(RetrySettings, Strategy):
     max_attempts: attempts in all, the first one included (>= 1).
     backoff_strategy: the waits; `ExponentialBackoff()` by default.
     retry_conditions: list of `RetryCondition`; an outcome for which any holds is retried. None: transport errors
-        except TLS verification, and statuses 408, 425, 429, 500, 502, 503, 504, 529.
+        except TLS verification, and statuses 408, 425, 429, 500, 502, 503, 504, 520 to 524, 529.
     nested: retry even when an enclosing retry policy does, which multiplies the attempts.
     throttled_backoff: the waits after a response that refused the request (429, 425, 503 with Retry-After); None for
         those of `backoff_strategy`.

@@ -25,8 +25,10 @@ from ..other_libraries import is_transient, is_unverified, status_of, status_of_
 
 __all__ = ["DEFAULT_CONDITIONS", "RETRYABLE_STATUSES", "RetryCondition", "is_final_type"]
 
-# 529 is no standard: some services, of models above all, mean "overloaded" by it.
-RETRYABLE_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
+# The last six are no standard. By 520 to 524 Cloudflare says that the service behind it could not be reached, or gave no
+# response that it could use: they are its 502 and 504. 525 and 526, which are about a certificate, stay as they are. By
+# 529 some services, of models above all, mean "overloaded".
+RETRYABLE_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
 
 _JUDGED = (HttpResponse, Failure, BaseException)  # only predicates judge anything else
 
@@ -69,7 +71,7 @@ class RetryCondition:
         """The conditions of a policy that sets none, as a list to add to or to take from.
 
         Transport errors, of this package and of requests, urllib3, aiohttp, httpx and httpx2; then the statuses 408,
-        425, 429, 500, 502, 503, 504 and 529, also of those libraries' responses and `raise_for_status()`.
+        425, 429, 500, 502, 503, 504, 520 to 524 and 529, also of those libraries' responses and `raise_for_status()`.
         """
         return list(DEFAULT_CONDITIONS)
 

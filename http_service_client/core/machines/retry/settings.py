@@ -24,7 +24,7 @@ class RetrySettings:
     max_attempts: attempts in all, the first one included (>= 1).
     backoff_strategy: the waits between attempts.
     retry_conditions: an outcome for which any of them holds is worth a retry. None: transport errors except TLS
-        verification, and statuses 408, 425, 429, 500, 502, 503, 504, 529.
+        verification, and statuses 408, 425, 429, 500, 502, 503, 504, 520 to 524, 529.
     throttled_backoff: the waits after a response that says that the request was not processed (429, 425, or 503 with
         Retry-After), which may well be longer than after a failure that is soon over; None for the same.
     nested: retry even when an enclosing retry policy does (which multiplies the attempts).

@@ -40,10 +40,10 @@ UNSAFE_METHODS = ["POST", "PATCH"]
 
 
 @pytest.mark.parametrize("status", range(200, 600))
-def test_the_default_conditions_hold_for_eight_statuses(status: int) -> None:
-    """408, 425, 429, 500, 502, 503, 504 and 529 are retried by default, and no other status."""
+def test_the_default_conditions_hold_for_these_statuses(status: int) -> None:
+    """408, 425, 429, 500, 502, 503, 504, 520 to 524 and 529 are retried by default, and no other status."""
     is_retryable = any(condition.holds_for(HttpResponse(status)) for condition in DEFAULT_CONDITIONS)
-    assert is_retryable is (status in {408, 425, 429, 500, 502, 503, 504, 529})
+    assert is_retryable is (status in {408, 425, 429, 500, 502, 503, 504, *range(520, 525), 529})
 
 
 @pytest.mark.parametrize("method", [*SAFE_METHODS, *UNSAFE_METHODS])
@@ -61,6 +61,7 @@ def test_the_default_conditions_hold_for_eight_statuses(status: int) -> None:
         ((500, {}), False),
         ((502, {}), False),
         ((504, {}), False),
+        ((521, {}), False),
         ((529, {}), False),
         ((408, {}), False),
         (READ_TIMEOUT, False),

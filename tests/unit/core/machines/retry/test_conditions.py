@@ -114,10 +114,13 @@ def theirs(status: int) -> requests.Response:
         (TRANSPORT, failure(TlsVerificationError), False),
         (RetryCondition.on_exceptions([Exception]), failure(EgressRefusedError), False),
         (RetryCondition.on_exceptions([Exception]), failure(ConnectError, UNVERIFIED), False),
-        *((STATUSES, HttpResponse(status), True) for status in (408, 425, 429, 500, 502, 503, 504, 529)),
+        *(
+            (STATUSES, HttpResponse(status), True)
+            for status in (408, 425, 429, 500, 502, 503, 504, 520, 524, 529)
+        ),
         *(
             (STATUSES, HttpResponse(status), False)
-            for status in (407, 409, 424, 428, 430, 501, 505, 528, 530)
+            for status in (407, 409, 424, 428, 430, 501, 505, 519, 525, 526, 528, 530)
         ),
     ],
 )
