@@ -149,6 +149,21 @@ def test_leaving_a_body_half_read_closes_the_connection(
     assert server.connection_count == 3
 
 
+def test_leaving_at_the_last_event_keeps_the_connection(front_end: FrontEnd, server: LoopbackServer) -> None:
+    """The end of the body has come with it. Services of models announce it by `[DONE]`, at which callers leave."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+    last = b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"
+    server.script("/", raw(head, b"b\r\ndata: one\n\n\r\n" + last, every=0.01, close=False))
+    client = front_end.client()
+    for _ in range(2):
+        with front_end.stream(client, "GET", server.url + "/") as response:
+            for event in response.iter_events():
+                if event.data == "[DONE]":
+                    break
+    assert len(server.requests) == 2
+    assert server.connection_count == 1
+
+
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_an_error_inside_the_block_closes_the_connection(
     front_end: FrontEnd, server: LoopbackServer, big: bytes, error: type[BaseException]

@@ -50,6 +50,7 @@ _FIELD = re.compile(rb"(%b+):([^\0\r\n]*)\r?\n" % TOKEN_CHARACTER.encode()).full
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,7})\r\n").match  # as servers write it
 _SPACE_BEFORE_VALUE = lazy_pattern(rb"[^:]+:([ \t]+)")
 _SIZE = re.compile(rb"[0-9A-Fa-f]+").match
+_LAST_CHUNK = b"0\r\n\r\n"  # without extensions and trailers (RFC 9112 7.1)
 _MOST_CHUNKS = 1000  # taken at once; each costs much more memory than a tiny chunk has
 _BEFORE_REASON = len("HTTP/1.1 200 ")
 
@@ -394,6 +395,7 @@ class ResponseParser:
                 self._chunk_left -= len(piece)
                 self._owes_line_end = not self._chunk_left
                 if piece:
+                    self._complete_if_next(b"\r\n" + _LAST_CHUNK)
                     return piece
                 break
             if self._owes_line_end and not self._take_line_end():
@@ -404,6 +406,7 @@ class ResponseParser:
                 self._complete()
                 return b""
             if pieces := self._take_whole_chunks():
+                self._complete_if_next(_LAST_CHUNK)
                 return pieces
             line = self._take_line(self.settings.between, self.settings.between)
             if line is None:
@@ -436,6 +439,17 @@ class ResponseParser:
             at = end + 2
         buffer.at = at
         return b"".join(pieces)
+
+    def _complete_if_next(self, end: bytes) -> None:
+        """End the body with its last bytes, if its end has arrived, and is of the usual form.
+
+        A stream of events is often left at an event that says that it is the last one. Its connection is free then.
+        """
+        buffer = self._buffer
+        at = buffer.at + len(end)
+        if not self._chunk_left and buffer.data[buffer.at : at] == end:
+            buffer.at = at
+            self._complete()
 
     def _take_line_end(self) -> bool:
         """Whether the line end after a chunk has arrived."""

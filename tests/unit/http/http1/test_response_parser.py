@@ -213,6 +213,35 @@ def test_framing_that_may_still_be_right_is_waited_for(begun: bytes, rest: bytes
     assert read([begun, rest]) == (200, b"hi")
 
 
+@pytest.mark.parametrize(
+    ("begun", "rest", "pieces"),
+    [
+        (b"", b"2\r\nab\r\n1\r\nc\r\n0\r\n\r\n", [(b"abc", True)]),
+        (b"2\r\na", b"b\r\n0\r\n\r\n", [(b"a", False), (b"b", True)]),
+        (b"2\r\nab", b"\r\n0\r\n\r\n", [(b"ab", False), (b"", True)]),
+        (b"", b"2\r\nab\r\n0\r\n\r", [(b"ab", False)]),
+        (b"", b"2\r\nab\r\n00\r\n\r\n", [(b"ab", False), (b"", True)]),
+        (b"", b"2\r\nab\r\n0\r\nX: 1\r\n\r\n", [(b"ab", False), (b"", True)]),
+        (b"", b"c\r\nab\r\n0\r\n\r\n", [(b"ab\r\n0\r\n\r\n", False)]),
+    ],
+)
+def test_a_body_is_complete_with_its_last_bytes_if_its_end_is_there(
+    begun: bytes, rest: bytes, pieces: list[tuple[bytes, bool]]
+) -> None:
+    """Whoever leaves there frees the connection. An end that is unusual, or content, takes a step of its own."""
+    parser = ResponseParser()
+    parser.begin("GET")
+    parser.feed(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + begun)
+    parser.read_head()
+    found = []
+    for data in (b"", rest):
+        if data:
+            parser.feed(data)
+        while not parser.is_complete and (piece := parser.read_body()) is not None:
+            found.append((piece, parser.is_complete))
+    assert found == pieces
+
+
 @given(data=st.binary(max_size=200), method=st.sampled_from(["GET", "HEAD"]))
 def test_no_bytes_raise_another_exception(data: bytes, method: str) -> None:
     """Any bytes are a response or one of three errors."""
