@@ -18,6 +18,7 @@ import stat
 from contextlib import suppress
 from io import FileIO
 from pathlib import Path
+from typing import Literal
 
 from ...errors import InvalidRequestError
 
@@ -37,6 +38,11 @@ def _stem(target: Path) -> str:
     return f".{target.name[:40]}.{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:8]}"
 
 
+def _open_raw(path: Path | int, mode: Literal["x+b", "r+b"]) -> FileIO:
+    """A file without a buffer, by `open`, which fakes of file systems replace (pyfakefs); they do not know `FileIO`."""
+    return open(path, mode, buffering=0)
+
+
 def open_new(target: Path) -> tuple[FileIO, Path]:
     """A new file beside the target, and its path. Removes what killed processes left there."""
     number = 0
@@ -44,7 +50,7 @@ def open_new(target: Path) -> tuple[FileIO, Path]:
         path = target.with_name(f"{_stem(target)}.{number}.part")
         _remove_orphan(path)
         try:
-            file = FileIO(path, "x+b")
+            file = _open_raw(path, "x+b")
         except FileExistsError:  # another download is writing to it
             number += 1
             continue
@@ -57,7 +63,7 @@ def open_new(target: Path) -> tuple[FileIO, Path]:
             break
         number += 1  # another process took it for an orphan before it was locked
     path = target.with_name(f"{_stem(target)}.{secrets.token_hex(4)}.part")
-    return FileIO(path, "x+b"), path
+    return _open_raw(path, "x+b"), path
 
 
 def open_resumable(target: Path) -> tuple[FileIO, Path]:
@@ -68,7 +74,7 @@ def open_resumable(target: Path) -> tuple[FileIO, Path]:
     path = target.with_name(f"{_stem(target)}.resume")
     flags = os.O_RDWR | os.O_CREAT | _NO_LINK | getattr(os, "O_BINARY", 0)
     while True:
-        file = FileIO(os.open(path, flags, 0o666), "r+b")
+        file = _open_raw(os.open(path, flags, 0o666), "r+b")
         try:
             if not _is_ours(file.fileno()):
                 if not _is_at(file.fileno(), path):  # its download has just ended and removed it

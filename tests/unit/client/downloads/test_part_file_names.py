@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import builtins
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,6 +35,24 @@ def test_a_part_is_beside_its_target_under_a_hidden_name(tmp_path: Path, opened:
         assert path.name.startswith(f".{target.name[:40]}.")
         assert path.name.endswith(".0.part")
         assert len(path.name) < 64
+
+
+@pytest.mark.parametrize("opens", [open_new, open_resumable])
+def test_a_fake_file_system_sees_each_part(
+    opens: Callable[[Path], Any], tmp_path: Path, opened: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It replaces `open`, as pyfakefs does."""
+    seen = []
+
+    def fake(file: Any, *args: Any, **options: Any) -> Any:
+        seen.append(real(file, *args, **options))
+        return seen[-1]
+
+    real = open
+    monkeypatch.setattr(builtins, "open", fake)
+    file, _ = opens(tmp_path / "report.csv")
+    opened.enter_context(file)
+    assert seen == [file]
 
 
 def test_targets_that_begin_alike_have_parts_of_their_own(tmp_path: Path, opened: ExitStack) -> None:
