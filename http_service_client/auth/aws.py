@@ -29,7 +29,7 @@ _SIGNED = frozenset({"host", "content-type", "content-md5"})
 _THREADS = DaemonThreads(8, idle=1.0)
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class AwsSigV4:
     """Signs each request for AWS (Signature Version 4): one of `request_signers`.
 

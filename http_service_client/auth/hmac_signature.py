@@ -31,7 +31,7 @@ _IN_HEADERS = ("signature", "timestamp")
 _ALGORITHMS = ("sha1", "sha224", "sha256", "sha384", "sha512")
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class HmacSignature:
     """Signs each request with a shared key: one of `request_signers`, and the check for the receiver.
 

@@ -29,7 +29,7 @@ _LABEL = re.compile(r"[a-z*][a-z0-9_.*-]*").fullmatch
 _STRING = re.compile(r"[ -~]*").fullmatch
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class MessageSignature:
     """Signs each request by RFC 9421: one of `request_signers`. It sets `Signature-Input` and `Signature`.
 

@@ -267,6 +267,7 @@ def test_no_credentials_fail_the_call(
     ("settings", "problem"),
     [
         ({"service": ""}, "service must be text"),
+        ({"service": 5}, "service must be text"),
         ({"region": None}, "region must be text"),
         ({"access_key": "a"}, "access_key and secret_key must be set together"),
         ({"access_key": "", "secret_key": ""}, "access_key and secret_key must be .* text that is not empty"),
@@ -300,9 +301,9 @@ def test_a_signer_is_a_value_that_shows_no_key() -> None:
 
 def test_the_headers_that_are_signed() -> None:
     """Those that the service reads: its own, the type and the host. A proxy may change the others."""
-    headers = {"X-Amz-Meta-A": "1", "Content-Type": "text/plain", "X-Other": "2", "User-Agent": "x"}
+    headers = {"X-Amz-Meta-A": "1", "Content-Type": "text/plain", "Content-MD5": "x", "X-Other": "2"}
     authorization = sign(SUITE, "PUT", "https://example.amazonaws.com/", headers=headers, data=b"x")[
         "Authorization"
     ]
     names = authorization.partition("SignedHeaders=")[2].partition(",")[0]
-    assert names == "content-type;host;x-amz-date;x-amz-meta-a"
+    assert names == "content-md5;content-type;host;x-amz-date;x-amz-meta-a"

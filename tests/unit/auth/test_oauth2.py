@@ -248,6 +248,13 @@ def test_a_refresh_token_is_replaced_by_the_one_that_comes_with_the_token(front_
     }
     assert form_of(harness, 2)["refresh_token"] == ["r2"]
     assert stored == ["r2"]
+    again = OAuth2RefreshToken(
+        token_url=TOKEN_URL,
+        client_id="app",
+        refresh_token="r1",
+        on_new_refresh_token=auth.on_new_refresh_token,
+    )
+    assert (auth, hash(auth)) == (again, hash(again))  # a login stays the same key of a dictionary
     assert pickle.loads(pickle.dumps(auth)).refresh_token == "r2"
 
 
@@ -344,7 +351,9 @@ def test_a_setting_that_must_be_text_shows_no_more_than_its_type(name: str, valu
     assert str(caught.value) == f"{name} must be text that is not empty, not {shown}"
 
 
-@pytest.mark.parametrize("settings", [{"grant_type": None}, {"grant_type": ""}, {"may_repeat": "no"}])
+@pytest.mark.parametrize(
+    "settings", [{"grant_type": None}, {"grant_type": ""}, {"grant_type": 5}, {"may_repeat": "no"}]
+)
 def test_wrong_settings_of_a_grant_are_refused(settings: dict[str, Any]) -> None:
     """They are its own; the others are those of all grants."""
     with pytest.raises(ConfigurationError, match=f"{next(iter(settings))} must be"):
