@@ -149,8 +149,9 @@ def log_change(change: StateChange) -> None:
             state += ", but refuses nothing (metrics_only)"
         until = "" if change.open_for is None else f"; next trial in {change.open_for:.3f} s"
         text = f"the circuit is {state}: {change.reason}{until}"
-        fields = {"event": "circuit_state_changed", **change._asdict()}
-        write(logger, level, "%s: %s", change.key or _FUNCTION, text, fields=fields)
+        fields = change._asdict()
+        named = {"event": fields.pop("name"), **fields}
+        write(logger, level, "%s: %s", change.key or _FUNCTION, text, fields=named)
 
 
 def log_chaos(where: str, words: str, reason: str | None) -> None:

@@ -134,7 +134,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "RetryStopped": {"name": "retry_stopped"},
     "ServerSentEvent": {"event": "message"},
     "SqliteStorage": {"max_bytes": 256 * 1024 * 1024, "timeout": 0.25},
-    "StateChange": {"is_shadow": False, "is_metrics_only": False},
+    "StateChange": {"is_shadow": False, "is_metrics_only": False, "name": "circuit_state_changed"},
     "StreamedResponse.explain": {"why": False},
     "StreamedResponse.iter_events": {"max_length": 1024 * 1024},
     "StreamedResponse.iter_json": {"max_length": 1024 * 1024, "strict": False},

@@ -229,3 +229,16 @@ def test_what_is_left_after_a_grace_is_aborted(
     else:
         run_task(client.close_async(**how))
     assert seen == [aborts]
+
+
+def test_all_that_a_listener_gets_has_a_name(front_end: FrontEnd) -> None:
+    """The change of a circuit, too: it comes in production for the first time."""
+    names: list[str] = []
+    config = HttpClientConfig(circuit_breaker_config={"failure_threshold": 1}, enable_retry_policy=False)
+    client = HttpServiceClient(
+        config,
+        transport=ScriptedTransport([HttpResponse(500)]),
+        on_event=lambda event: names.append(event.name),
+    )
+    front_end.request(client, "GET", URL)
+    assert set(names) == {"circuit_state_changed", "attempt_finished", "call_finished"}

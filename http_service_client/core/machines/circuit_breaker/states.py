@@ -346,6 +346,7 @@ class StateChange(NamedTuple):
     open_for: seconds until a trial may pass, when `new` is OPEN; None for an isolated circuit.
     is_shadow: it is a change of the circuit's shadow, which refuses nothing.
     is_metrics_only: the circuit refuses nothing, whatever its state; that of a shadow, too.
+    name: as each event of a call has one, for listeners that get both.
     """
 
     key: str
@@ -357,3 +358,4 @@ class StateChange(NamedTuple):
     open_for: float | None
     is_shadow: bool = False
     is_metrics_only: bool = False
+    name: str = "circuit_state_changed"
