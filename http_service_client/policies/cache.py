@@ -70,7 +70,11 @@ class Cache:
                     f"storage.{name} must be a plain method, not an async one: blocking calls use it, too; "
                     "set blocks = True, and asyncio calls it in a thread"
                 )
-        check_flag("storage.blocks", getattr(storage, "blocks", None))
+        if not hasattr(storage, "blocks"):
+            raise ConfigurationError(
+                "storage needs an attribute blocks: True if its methods wait for a disk or a network, else False"
+            )
+        check_flag("storage.blocks", storage.blocks)
         for name, value in (("shared", shared), ("coalesce", coalesce), ("single_user", single_user)):
             check_flag(name, value)
         if shared and single_user:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, ClassVar, Protocol
 
+from ..core.checks import check_function, check_number
 from ..http.messages import HttpResponse
 
 __all__ = [
@@ -219,6 +220,7 @@ def respond(
     """
     if not isinstance(status, int):
         raise TypeError(f"status must be an int such as 200, not {status!r}")
+    check_number("delay", delay, unit="of seconds ")
     content, pairs = _content(body, json, headers)
     return _Respond(status, pairs, content, _reason(status, reason), delay, close, chunked)
 
@@ -232,23 +234,25 @@ def drip(
     json: object = None,
 ) -> Action:
     """A response whose body trickles: one byte every so many seconds. Each read succeeds, and it takes forever."""
+    check_number("every", every, unit="of seconds ")
     content, pairs = _content(body, json, headers)
     return _Respond(status, pairs, content, _reason(status, None), 0.0, False, False, every)
 
 
 def raw(*pieces: bytes, every: float = 0.0, close: bool = True) -> Action:
     """These bytes unchanged, with so many seconds between the pieces; close the connection then, or keep it."""
-    return _Raw(pieces, every, close)
+    check_number("every", every, unit="of seconds ")
+    return _Raw(tuple(_bytes("a piece of raw", piece) for piece in pieces), every, close)
 
 
 def hang_up(after: bytes = b"") -> Action:
     """Close the connection gracefully (FIN), after these bytes of a response, if any."""
-    return _Raw((after,) if after else (), 0.0, True)
+    return _Raw((after,) if _bytes("after", after) else (), 0.0, True)
 
 
 def reset(after: bytes = b"") -> Action:
     """Reset the connection (RST), after these bytes of a response, if any."""
-    return _Reset(after)
+    return _Reset(_bytes("after", after))
 
 
 def stall() -> Action:
@@ -269,6 +273,7 @@ def answer(function: Callable[[Received], Action | HttpResponse]) -> Action:
 
     An error in the function is raised again when the server is closed.
     """
+    check_function("function", function)
     return _Answer(function)
 
 
@@ -276,7 +281,13 @@ def _content(
     body: bytes | str, json: object, headers: HeadersGiven
 ) -> tuple[bytes, tuple[tuple[str, str], ...]]:
     given: Any = headers.items() if isinstance(headers, Mapping) else headers
+    if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
+        raise TypeError(
+            f"headers must be a mapping or a list of (name, value) pairs, not {type(headers).__name__}"
+        )
     pairs: tuple[tuple[str, str], ...] = tuple(given)
+    if not isinstance(body, (str, bytes, bytearray, memoryview)):
+        raise TypeError(f"body must be bytes or text, not {type(body).__name__}; pass data as json=")
     if json is not None:
         if body:
             raise TypeError("pass body or json, not both")
@@ -284,6 +295,12 @@ def _content(
         if not any(name.lower() == "content-type" for name, _ in pairs):
             pairs = (("Content-Type", "application/json"), *pairs)
     return body.encode() if isinstance(body, str) else bytes(body), pairs
+
+
+def _bytes(what: str, value: bytes) -> bytes:
+    if not isinstance(value, (bytes, bytearray, memoryview)):
+        raise TypeError(f"{what} must be bytes, not {type(value).__name__}")
+    return bytes(value)
 
 
 def _reason(status: int, reason: str | None) -> str:

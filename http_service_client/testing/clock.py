@@ -38,6 +38,9 @@ class VirtualClock:
     """
 
     def __init__(self, start: float = 0.0, wall: float = 1_704_067_200.0) -> None:
+        for name, value in (("start", start), ("wall", wall)):
+            if not isinstance(value, (int, float)):
+                raise TypeError(f"{name} must be a number of seconds, not {value!r}")
         self._now = start
         self._wall_offset = wall - start
         self._lock = threading.RLock()

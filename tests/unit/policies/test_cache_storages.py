@@ -374,12 +374,22 @@ class AsyncStorage(MemoryStorage):
         return []
 
 
+class SilentStorage:
+    """As somebody writes it who has not seen `blocks`."""
+
+    def get(self, key: str, partition: str) -> Any:
+        return []
+
+    set = delete = get
+
+
 class TestTheSettings:
     @pytest.mark.parametrize(
         ("settings", "message"),
         [
             ({"storage": MemoryStorage}, "storage must be an object with get, set and delete"),
             ({"storage": object()}, "storage must be an object"),
+            ({"storage": SilentStorage()}, "storage needs an attribute blocks: True if its methods wait"),
             *(({name: 1}, name) for name in ("shared", "coalesce", "single_user")),
             ({"heuristic": 2}, "heuristic must be a share"),
             ({"heuristic": 1.01}, "heuristic must be a share"),

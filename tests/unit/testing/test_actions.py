@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from http_service_client import HttpResponse
+from http_service_client import ConfigurationError, HttpResponse
 from http_service_client.testing import (
     Action,
     Received,
@@ -212,6 +212,20 @@ def test_only_an_upload_that_is_not_read_leaves_its_body() -> None:
     [
         (lambda: respond("503"), "status must be an int such as 200, not '503'"),
         (lambda: respond(json={}, body=b"x"), "pass body or json, not both"),
+        (lambda: respond(body={"id": 1}), "body must be bytes or text, not dict; pass data as json="),
+        (lambda: respond(body=5), "body must be bytes or text, not int; pass data as json="),
+        (lambda: drip([1]), "body must be bytes or text, not list; pass data as json="),
+        (
+            lambda: respond(headers="X"),
+            r"headers must be a mapping or a list of \(name, value\) pairs, not str",
+        ),
+        (
+            lambda: respond(headers=5),
+            r"headers must be a mapping or a list of \(name, value\) pairs, not int",
+        ),
+        (lambda: raw("x"), "a piece of raw must be bytes, not str"),
+        (lambda: reset("x"), "after must be bytes, not str"),
+        (lambda: hang_up("x"), "after must be bytes, not str"),
         (lambda: drip("x", json={}), "pass body or json, not both"),
         (
             lambda: answer(lambda received: 503).play(Stage()),  # type: ignore[arg-type, return-value]
@@ -222,4 +236,20 @@ def test_only_an_upload_that_is_not_read_leaves_its_body() -> None:
 def test_what_is_no_action_is_an_error(wrong: Callable[[], Any], message: str) -> None:
     """That says what to write."""
     with pytest.raises(TypeError, match=message):
+        wrong()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda: respond(delay="1"), "delay must be a finite number of seconds of 0 or more, not '1'"),
+        (lambda: respond(delay=-1), "delay must be a finite number of seconds of 0 or more, not -1"),
+        (lambda: drip("x", -1), "every must be a finite number of seconds of 0 or more, not -1"),
+        (lambda: raw(b"x", every=None), "every must be a finite number of seconds of 0 or more, not None"),
+        (lambda: answer(5), "function must be a function, not 5"),
+    ],
+)
+def test_a_wrong_setting_of_an_action_is_an_error_at_once(wrong: Callable[[], Any], message: str) -> None:
+    """Not in the server's thread, when the action is played."""
+    with pytest.raises(ConfigurationError, match=message):
         wrong()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
+from typing import Any
 
 import pytest
 
@@ -123,3 +124,11 @@ def test_a_thread_may_advance_the_time_of_a_loop() -> None:
         return clock.monotonic()
 
     assert asyncio.run(main()) == pytest.approx(11.0, abs=1.01)  # either the sleep or the thread was first
+
+
+@pytest.mark.parametrize("settings", [{"start": "0"}, {"wall": None}])
+def test_a_clock_starts_at_a_number(settings: Any) -> None:
+    """Of seconds; the error names the setting."""
+    [(name, value)] = settings.items()
+    with pytest.raises(TypeError, match=f"^{name} must be a number of seconds, not {value!r}$"):
+        VirtualClock(**settings)
