@@ -7,6 +7,7 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import Any, get_origin
 
+from ..core.checks import shown
 from ..errors import ConfigurationError, ResponseValidationError
 from ..http.messages import HttpResponse
 from ..http.printable import printable
@@ -103,6 +104,11 @@ def _new_adapter(response_type: Any) -> Any:
     except (pydantic.errors.PydanticUserError, pydantic.errors.PydanticUndefinedAnnotation) as error:
         problem = error.message.partition("\n")[0]
         raise ConfigurationError(f"response_type {response_type!r} cannot be validated: {problem}") from None
+    except AttributeError:  # of an object: pydantic asks it for what a class has
+        raise ConfigurationError(
+            f"response_type must be a type such as dict or list[Order], not {shown(response_type)}; "
+            f"write {type(response_type).__name__}"
+        ) from None
 
 
 def _shown(response_type: Any) -> str:

@@ -71,6 +71,8 @@ def check_duration(
             remedy = "; write its total_seconds()"
         elif _is_finite(getattr(value, "total", None)):  # a Timeout, which has several limits
             remedy = "; write its total"
+        elif type(value).__name__ == "Timeout":  # of httpx or urllib3
+            remedy = "; write a number, or for a call the Timeout of http_service_client"
         raise ConfigurationError(
             f"{field} must be a positive, finite number of seconds, not {shown(value)}{remedy}"
         )

@@ -603,7 +603,8 @@ def _works(value: object, method: str) -> bool:
 
 
 def _check_interceptors(name: str, value: object) -> None:
-    method = "intercept_" + name.split("_", 1)[0]
+    what = name.split("_", 1)[0]
+    method = f"intercept_{what}"
     if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
         remedy = "; write it in a list" if _works(value, method) else ""
         raise ConfigurationError(
@@ -611,7 +612,11 @@ def _check_interceptors(name: str, value: object) -> None:
         )
     for item in value:
         if not _works(item, method):
-            raise ConfigurationError(f"{name} has {shown(item)}, which has no method {method}")
+            other = "response" if what == "request" else "request"
+            remedy = f"write def {method}(self, {what}, context)"
+            if _works(item, f"intercept_{other}"):
+                remedy = f"list it in {other}_interceptors"
+            raise ConfigurationError(f"{name} has {shown(item)}, which has no method {method}; {remedy}")
 
 
 def _check_signers(value: object) -> None:

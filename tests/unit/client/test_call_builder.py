@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import urllib3
 
 from http_service_client import (
     CircuitBreakerPolicy,
@@ -110,6 +111,12 @@ BAD_CALLS: list[tuple[dict[str, Any], type[HttpClientError], str]] = [
     ({"response_type": "Nobody"}, ConfigurationError, "response_type 'Nobody' cannot be validated"),
     ({"response_type": list["Nobody"]}, ConfigurationError, "name 'Nobody' is not defined"),  # noqa: F821  # the point
     ({"response_type": object()}, ConfigurationError, "cannot be validated"),
+    ({"response_type": Timeout()}, ConfigurationError, "must be a type such as dict or list[Order]"),
+    (
+        {"retry_policy": urllib3.Retry(3)},
+        ConfigurationError,
+        "; write RetryPolicy(max_attempts=4)",
+    ),
 ]
 
 

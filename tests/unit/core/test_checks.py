@@ -60,7 +60,13 @@ async def coroutine() -> None: ...
             + "'5s'; write a number; files and environment variables may have text such as '250ms', '1.5s', '2m' or '1h'",
         ),
         (check_duration, Timeout(total=5), DURATION + repr(Timeout(total=5)) + "; write its total"),
-        (check_duration, Timeout(read=5), DURATION + repr(Timeout(read=5)) + "; use None for no limit"),
+        (
+            check_duration,
+            Timeout(read=5),
+            DURATION
+            + repr(Timeout(read=5))
+            + "; write a number, or for a call the Timeout of http_service_client",
+        ),
         (check_count, Timeout, "f must be a whole number of 1 or more, not Timeout"),
         (
             lambda f, v: check_count(f, v, unit="of bytes "),

@@ -465,3 +465,24 @@ def test_a_fault_in_the_mapping_of_a_policy_names_no_setting_twice(setting: str)
         with pytest.raises(ConfigurationError) as caught:
             HttpClientConfig(**{setting: fault})
         assert not str(caught.value).startswith(f"{setting}: {setting}")
+
+
+class OfResponses:
+    def intercept_response(self, response: Any, context: Any) -> Any:
+        return response
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "remedy"),
+    [
+        ("request_interceptors", [print], r"; write def intercept_request\(self, request, context\)$"),
+        ("response_interceptors", [print], r"; write def intercept_response\(self, response, context\)$"),
+        ("request_interceptors", [OfResponses()], "; list it in response_interceptors$"),
+    ],
+)
+def test_what_is_no_interceptor_is_told_how_to_be_one(field: str, value: Any, remedy: str) -> None:
+    """Or where it belongs."""
+    with pytest.raises(
+        ConfigurationError, match=f"which has no method intercept_{field.split('_')[0]}{remedy}"
+    ):
+        HttpClientConfig(**{field: value})
