@@ -179,8 +179,11 @@ _RENAMED: dict[type, Remedies] = {}
 
 
 def keyword_remedy(name: object, known: Iterable[str], *takers: type) -> str | None:
-    """What to write instead of an unknown keyword of these classes; None for no idea.   known: their keywords."""
-    tables = (_RENAMED[taker] for taker in takers if taker in _RENAMED)
+    """What to write instead of an unknown keyword of these classes; None for no idea.   known: their keywords.
+
+    The last class comes first: that of a retry policy would refer to its backoff, whose keywords are beside its own here.
+    """
+    tables = (_RENAMED[taker] for taker in reversed(takers) if taker in _RENAMED)
     return known_remedy(name, known, *(it() if callable(it) else it for it in tables))
 
 

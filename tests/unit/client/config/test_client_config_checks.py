@@ -375,6 +375,8 @@ def test_the_error_of_an_unknown_setting_has_a_remedy(kind: Any, keyword: str, r
             {"attempts": 3},
             "it is called max_attempts, and counts the first attempt too",
         ),
+        ("retry_policy_config", {"multiplier": 2}, "it is called backoff_factor"),
+        ("retry_policy_config", {"maxInterval": 30}, "it is called max_delay"),
     ],
 )
 def test_a_mapping_of_settings_has_the_same_remedies(setting: str, keys: dict[str, Any], remedy: str) -> None:
