@@ -142,6 +142,10 @@ class CircuitBreaker:
         *("_unlocked_successes", "_successes", "_failures", "_abandoned", "_late", "_refused"),
     )
 
+    # The generation that any call may join without a request for a permit; None when it must request one. As a
+    # single reference, it is read without the lock: at worst the span has just ended, and the result is late.
+    free_pass: int | None
+
     def __init__(
         self,
         settings: CircuitBreakerSettings,
@@ -162,9 +166,6 @@ class CircuitBreaker:
         self._state = _CLOSED
         self._is_isolated = False
         self._generation = 0
-        # The generation that any call may join without a request for a permit; None when it must request one. As a
-        # single reference, it is read without the lock: at worst the span has just ended, and the result is late.
-        self.free_pass: int | None = 0
 
         self._detector = FailureDetector(settings, clock, lock)
         self._failed_at = -math.inf  # the last failure that the detector knows
@@ -508,7 +509,7 @@ class CircuitBreaker:
         self.judge = _judge(settings)
         self._detector.reconfigure(settings)
         if self._recovery is not None:
-            self._recovery.reconfigure(settings, is_open=self._state is _OPEN and not self._is_isolated)
+            self._recovery.reconfigure(settings, is_open=self._state is _OPEN)
         if settings.max_rejected >= 1:
             self._cap = None
         elif self._cap is None:

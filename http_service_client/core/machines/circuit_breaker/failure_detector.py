@@ -166,7 +166,7 @@ class FailureDetector:
 
     def _reason(self, is_failure: bool) -> str | None:
         settings = self.settings
-        if is_failure and self.window is None:  # as by default: no rate is judged
+        if self.window is None:  # as by default: no rate is judged, and no call is slow
             return self._reason_in_row()
         found: list[str | None] = []
         if settings.failure_threshold is not None:

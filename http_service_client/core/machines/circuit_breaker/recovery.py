@@ -186,6 +186,6 @@ class Recovery(Generic[Ticket]):
         self.trials: Trials[Ticket] = Trials(settings)
 
     def reconfigure(self, settings: CircuitBreakerSettings, *, is_open: bool) -> None:
-        """Take new settings.   is_open: the circuit is open, and not by hand."""
+        """Take new settings.   is_open: the circuit is open, if only by hand."""
         self.span.reconfigure(settings, is_open=is_open)
         self.trials.settings = settings
