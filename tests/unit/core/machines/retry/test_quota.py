@@ -150,6 +150,14 @@ def test_it_does_not_matter_how_often_it_is_looked_at() -> None:
     assert once.balance == pytest.approx(often.balance, rel=0.06)
 
 
+def test_successes_fill_the_capacity_before_they_are_above_it() -> None:
+    """All of them count, when they come at once."""
+    found = drained(capacity=4.0, earned=0.2)
+    for _ in range(100):
+        found.record_success(None)
+    assert found.balance == 20
+
+
 def test_a_clock_that_steps_back_forgets_nothing() -> None:
     """Nothing is gained by it, either."""
     found = Quota(capacity=4.0)

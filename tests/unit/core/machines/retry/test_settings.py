@@ -144,3 +144,20 @@ def test_the_waits_after_throttling_may_be_those_of_any_strategy() -> None:
     """None is for the same ones as otherwise."""
     for strategy in (None, ExponentialBackoff(5.0)):
         assert RetrySettings(throttled_backoff=strategy).throttled_backoff is strategy
+
+
+@pytest.mark.parametrize(
+    ("conditions", "error", "is_worth_it"),
+    [
+        ([ON_ERRORS], ConnectError("x"), True),
+        ([ON_ERRORS], KeyError("x"), False),
+        ([on_status(503), ON_ERRORS], ConnectError("x"), True),
+        ([on_status(503)], ConnectError("x"), False),
+        ([], ConnectError("x"), False),
+    ],
+)
+def test_an_error_is_worth_a_retry_where_a_condition_holds(
+    conditions: Any, error: Exception, is_worth_it: bool
+) -> None:
+    """Any of them."""
+    assert RetrySettings(retry_conditions=conditions).is_worth_it(error) is is_worth_it
