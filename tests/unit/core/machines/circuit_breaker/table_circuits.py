@@ -120,6 +120,7 @@ ROWS = [
     # slow calls
     Row("half of the calls are slow", SLOW, "S S S2 =closed S2 =open"),
     Row("what is quicker than the bound is not slow", SLOW, "S1.9 S1.9 S1.9 S1.9 =closed"),
+    Row("quick failures are not slow", SLOW, "S S F F =closed"),
     Row("slow failures count once", SLOW, "F2 S S =closed S2 =open"),
     Row("slow calls under the minimum are not judged", SLOW, "S2 S2 S2 =closed S2 =open"),
     Row("quick calls push slow ones out", SLOW, "S2 S S S S S2 =closed S2 =open"),

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from http_service_client.core.machines.circuit_breaker.breaker import CircuitBreaker, Permit
 from http_service_client.core.machines.circuit_breaker.failure_detector import FailureDetector
+from http_service_client.core.machines.circuit_breaker.rejection_cap import RejectionCap
 from http_service_client.core.machines.circuit_breaker.states import (
     CircuitBreakerSettings,
     CircuitBreakerState,
@@ -68,6 +69,51 @@ def test_calls_that_the_cap_lets_pass_count_as_calls() -> None:
     circuit.fail()
     passed = sum(isinstance(circuit.try_acquire(), Permit) for _ in range(100))
     assert 45 <= passed <= 55
+
+
+def test_a_call_that_the_cap_lets_pass_is_no_trial() -> None:
+    """Its success does not close the circuit, and its failure does not open it again."""
+    circuit = Circuit(failure_threshold=1, success_threshold=1, max_rejected=0.1)
+    circuit.succeed()
+    circuit.fail()
+    trial, beside = circuit.permit(), [circuit.permit() for _ in range(2)]
+    assert [permit.is_trial for permit in (trial, *beside)] == [True, False, False]
+    beside[0].record_success()
+    beside[1].record_failure()
+    assert circuit.state is HALF_OPEN
+    trial.record_success()
+    assert circuit.state is CLOSED
+
+
+@pytest.mark.parametrize(
+    ("share", "passed", "rejected", "is_reached"),
+    [
+        (0.5, 1, 0, False),
+        (0.5, 1, 1, True),
+        (0.5, 2, 1, False),
+        (0.29, 71, 28, False),  # 0.29 * 100 is 28.999999999999996
+        (0.29, 71, 29, True),
+        (0.4999999995, 1, 0, False),
+        (0.0, 9, 0, True),
+        (0.9, 1, 8, False),
+        (0.9, 1, 9, True),
+    ],
+)
+def test_a_cap_is_reached_when_one_more_rejection_is_too_many(
+    share: float, passed: int, rejected: int, is_reached: bool
+) -> None:
+    """By the calls of the last minute, in which the service has answered some."""
+    now = [1000.0]
+    cap = RejectionCap(CircuitBreakerSettings(max_rejected=share), lambda: now[0])
+    for number in range(passed + rejected):
+        cap.record(is_rejected=number < rejected)
+    assert not cap.is_reached()
+    cap.record_success()
+    assert cap.is_reached() is is_reached
+    now[0] += 53.0
+    assert cap.is_reached() is is_reached
+    now[0] += 8.0
+    assert not cap.is_reached()
 
 
 def test_fewer_trials_by_new_settings_do_not_block_the_recovery() -> None:
@@ -164,6 +210,16 @@ def test_an_interrupted_listener_of_the_shadow_hides_no_change() -> None:
     with pytest.raises(ListenerError):
         circuit.fail()
     assert [change.key for change in reported] == [f"{circuit.key} (shadow)", circuit.key]
+
+
+def test_a_call_that_is_released_releases_the_trial_of_the_shadow() -> None:
+    """Another call may make it at once."""
+    circuit = Circuit(failure_threshold=9, shadow=SHADOW)
+    circuit.fail()
+    circuit.now += 5.0
+    circuit.permit().release()
+    circuit.succeed()
+    assert [change.new for change in circuit.changes] == [OPEN, HALF_OPEN, CLOSED]
 
 
 def test_a_reset_resets_the_shadow() -> None:

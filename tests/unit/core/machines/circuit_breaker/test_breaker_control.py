@@ -268,3 +268,68 @@ def test_a_breaker_without_a_listener_works() -> None:
     assert isinstance(permit, Permit)
     permit.record_failure()
     assert circuit.state is OPEN
+
+
+@pytest.mark.parametrize("has_permit", [True, False])
+@pytest.mark.parametrize(
+    ("failed", "counted"),
+    [(False, (1, 0, 0)), (True, (0, 1, 0)), (None, (0, 0, 1))],
+    ids=["ok", "failed", "released"],
+)
+def test_a_call_is_settled_as_it_joined(
+    has_permit: bool, failed: bool | None, counted: tuple[int, int, int]
+) -> None:
+    """By its permit, or by the free pass."""
+    circuit = Circuit()
+    admission = circuit.permit() if has_permit else circuit.free_pass
+    assert admission is not None
+    circuit.settle(admission, failed)
+    totals = circuit.snapshot()
+    assert (totals.successes, totals.failures, totals.abandoned) == counted
+    if has_permit:
+        circuit.settle(admission, False)
+        assert circuit.snapshot() == totals
+
+
+def test_a_trial_that_a_forked_child_inherits_blocks_nobody() -> None:
+    """It is settled in the parent, which has its own totals; the state stays, and that of the shadow."""
+    circuit, _ = on_trial(shadow=CircuitBreakerSettings(failure_threshold=1, recovery_timeout=60.0))
+    shadow = circuit._shadow
+    assert shadow is not None
+    circuit.reset_after_fork()
+    assert circuit.permit().is_trial
+    assert circuit.state is shadow.state is HALF_OPEN
+    for each in (circuit, shadow):
+        totals = each.snapshot()
+        assert (totals.successes, totals.failures, totals.late, totals.refused) == (0, 0, 0, 0)
+
+
+def test_a_call_that_a_forked_child_inherits_is_never_slow() -> None:
+    """It hangs in the parent, if at all."""
+    circuit = Circuit(slow_call_rate=0.5, slow_call_duration=2.0, minimum_calls=1)
+    circuit.permit()
+    circuit.reset_after_fork()
+    circuit.now += 10.0
+    circuit.succeed()
+    assert circuit.state is CLOSED
+
+
+def test_a_closed_circuit_gives_its_free_pass_back() -> None:
+    """To the next caller that asks, if an interrupt came before it when the circuit closed."""
+    circuit = Circuit()
+    circuit.free_pass = None
+    circuit.permit()
+    assert circuit.free_pass == 0
+
+
+def test_a_breaker_says_how_it_was_made() -> None:
+    """Its name is empty unless it is given."""
+    for metrics_only in (True, False):
+        circuit = CircuitBreaker(
+            CircuitBreakerSettings(metrics_only=metrics_only),
+            clock=lambda: 0.0,
+            random=lambda: 0.0,
+            lock=threading.Lock(),
+        )
+        assert circuit.key == ""
+        assert circuit.is_metrics_only is metrics_only

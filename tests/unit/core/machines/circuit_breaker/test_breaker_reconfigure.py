@@ -7,7 +7,11 @@ from typing import Any
 
 import pytest
 
-from http_service_client.core.machines.circuit_breaker.states import CircuitBreakerState
+from http_service_client.core.machines.circuit_breaker.breaker import Permit
+from http_service_client.core.machines.circuit_breaker.states import (
+    CircuitBreakerSettings,
+    CircuitBreakerState,
+)
 from http_service_client.errors import ConfigurationError
 from kit.circuits import Circuit, on_trial, opened
 
@@ -130,3 +134,69 @@ def test_changes_by_many_threads_are_all_kept() -> None:
     for thread in threads:
         thread.join()
     assert [getattr(circuit.settings, name) for name in names] == [100] * len(names)
+
+
+def test_a_cap_comes_changes_and_goes() -> None:
+    """Its counts stay while there is one."""
+    circuit = Circuit(failure_threshold=1, recovery_timeout=600.0)
+    assert circuit.free_pass is not None
+    circuit.reconfigure({"max_rejected": 0.9})
+    assert circuit.free_pass is None
+    circuit.succeed(8)
+    circuit.fail()
+    circuit.refusal()
+    circuit.reconfigure({"max_rejected": 0.1})
+    assert circuit.permit().is_trial, "of eleven calls, no two may be refused"
+    circuit.reset()
+    circuit.reconfigure({"max_rejected": 1.0})
+    assert circuit.free_pass is not None
+    circuit.fail()
+    for _ in range(50):
+        circuit.refusal()
+
+
+def test_a_shadow_comes_stays_and_goes() -> None:
+    """Another setting leaves its state alone; other settings of its own replace it."""
+    circuit = Circuit(failure_threshold=9)
+    assert circuit._shadow is None
+    circuit.reconfigure({"shadow": CircuitBreakerSettings(failure_threshold=1)})
+    assert circuit.free_pass is None
+    circuit.fail()
+    shadow = circuit._shadow
+    assert shadow is not None
+    assert shadow.state is OPEN
+    circuit.reconfigure({"failure_threshold": 8})
+    assert circuit._shadow is shadow
+    circuit.reconfigure({"shadow": CircuitBreakerSettings(failure_threshold=2)})
+    assert circuit._shadow is not None
+    assert circuit._shadow.state is CLOSED
+    circuit.reconfigure({"shadow": None})
+    assert circuit._shadow is None
+    assert circuit.free_pass is not None
+
+
+def test_a_new_recovery_time_leaves_the_trials_alone() -> None:
+    """The open span before them has ended."""
+    circuit, _ = on_trial(trial_lease=30.0)
+    before = circuit.evidence_at
+    circuit.reconfigure({"recovery_timeout": 600.0})
+    assert circuit.evidence_at == before == circuit.now + 30.0
+
+
+def test_a_shorter_ramp_goes_on_with_its_last_share() -> None:
+    """Where the step that it has come to is no longer there; without a ramp, all calls pass."""
+    circuit, trial = on_trial(success_threshold=1, ramp=[0.1, 0.1, 0.1], ramp_step=10.0)
+    trial.record_success()
+    circuit.now += 20.0
+    circuit.refusal()
+    circuit.reconfigure({"ramp": [0.5]})
+    assert [isinstance(circuit.try_acquire(), Permit) for _ in range(4)] == [False, True, False, True]
+    circuit.reconfigure({"ramp": []})
+    assert [isinstance(circuit.try_acquire(), Permit) for _ in range(4)] == [True] * 4
+    circuit.reconfigure({"ramp": [0.5]})
+    assert [isinstance(circuit.try_acquire(), Permit) for _ in range(2)] == [False, True]
+    circuit.reconfigure({"ramp": []})
+    assert circuit.state is HALF_OPEN
+    circuit.now += 10.0
+    circuit.succeed()
+    assert circuit.state is CLOSED

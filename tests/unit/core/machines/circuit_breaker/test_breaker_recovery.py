@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from http_service_client.core.machines.circuit_breaker.breaker import Permit
+from http_service_client.core.machines.circuit_breaker.recovery import Admission, Trials
 from http_service_client.core.machines.circuit_breaker.states import (
+    CircuitBreakerSettings,
     CircuitBreakerState,
 )
 from kit.circuits import Circuit, on_trial, opened, spans
@@ -126,3 +128,64 @@ def test_a_clock_that_leaps_ahead_gives_no_negative_wait() -> None:
     circuit = opened()
     circuit.now += 1e12
     assert circuit.retry_after == 0.0
+
+
+@pytest.mark.parametrize("is_asked", [True, False])
+def test_a_lease_that_has_ended_stays_ended(is_asked: bool) -> None:
+    """Though the clock steps back: a caller has seen its end. Else the trial may go on for its lease, from then."""
+    circuit, _hung = on_trial(trial_lease=30.0)
+    circuit.now += 30.0
+    if is_asked:
+        circuit.permit().release()
+    circuit.now -= 10.0
+    assert isinstance(circuit.try_acquire(), Permit) is is_asked
+
+
+def test_a_clock_that_steps_back_cannot_prolong_a_step_of_the_ramp() -> None:
+    """It ends one full step after, at most."""
+    circuit, trial = on_trial(success_threshold=1, ramp=[0.5], ramp_step=10.0)
+    trial.record_success()
+    circuit.now -= 1e6
+    circuit.refusal()
+    circuit.now += 10.0
+    circuit.permit()
+    assert circuit.state is CLOSED
+
+
+def test_a_trial_that_ends_in_the_ramp_does_not_begin_it_again() -> None:
+    """It began beside the one that was enough."""
+    circuit, first = on_trial(
+        success_threshold=1, trial_count=2, trials_at_once=2, ramp=[0.5], ramp_step=10.0
+    )
+    second = circuit.permit()
+    assert second.is_trial
+    first.record_success()
+    circuit.now += 5.0
+    second.record_success()
+    assert circuit.snapshot().trial_successes == 1
+    circuit.now += 5.0
+    circuit.permit()
+    assert circuit.state is CLOSED
+
+
+def test_trials_hold_up_the_others_until_the_last_lease_ends() -> None:
+    """Without any, nothing is held up."""
+    settings = CircuitBreakerSettings(trial_lease=30.0, success_threshold=2, trials_at_once=2)
+    trials: Trials[str] = Trials(settings)
+    assert trials.leased_until == 0.0
+    trials.lease("first", 100.0)
+    trials.lease("second", 110.0)
+    assert trials.leased_until == 140.0
+
+
+@pytest.mark.parametrize(
+    ("share", "passed"),
+    [(1.0, [1]), (1 - 1e-9, [1]), (1 - 1.5e-9, [2]), (0.5, [2]), (0.1, [10]), (0.07, [15])],
+)
+def test_the_first_call_that_passes_by_a_share(share: float, passed: list[int]) -> None:
+    """A rounding error of a billionth is forgiven: ten times 0.1 is 0.9999999999999999 in binary floating point."""
+    settings = CircuitBreakerSettings(ramp=[share], ramp_step=10.0)
+    trials: Trials[str] = Trials(settings)
+    trials.succeeded(0.0, is_trial=True)
+    admitted = [number for number in range(1, 16) if trials.admit(1.0) is Admission.PASS]
+    assert admitted[:1] == passed

@@ -256,7 +256,26 @@ def test_a_trial_from_an_earlier_half_open_period_does_not_affect_the_next_one()
     assert circuit.state is HALF_OPEN
 
 
-@pytest.mark.parametrize(("at", "calls"), [(1000.9, 0), (1001.0, 1), (1001.1, 1)])
+def test_the_evidence_of_a_rate_is_the_last_failure() -> None:
+    """It stays in the window when a success ends the row of failures; a reset forgets it."""
+    circuit = Circuit(failure_rate=0.5, failure_threshold=5)
+    assert circuit.evidence_at == -math.inf
+    circuit.succeed()
+    assert circuit.evidence_at == -math.inf
+    circuit.fail()
+    circuit.now += 1.0
+    circuit.succeed()
+    assert circuit.evidence_at == circuit.now - 1.0
+    circuit.isolate()
+    circuit.reset()
+    assert circuit.evidence_at == -math.inf
+    plain = Circuit(failure_threshold=5)
+    plain.fail()
+    plain.succeed()
+    assert plain.evidence_at == -math.inf
+
+
+@pytest.mark.parametrize(("at", "calls"), [(1000.9, 0), (1000.95, 0), (1001.0, 1), (1001.1, 1)])
 def test_a_success_without_a_permit_is_counted_at_its_instant(at: float, calls: int) -> None:
     """At the very end of a tenth of the window it belongs to the next one, as any other result does."""
     circuit = Circuit(failure_rate=0.5, window=10.0)

@@ -198,6 +198,15 @@ def test_several_trials_at_once() -> None:
         ),
         ({"shadow": CircuitBreakerSettings(timeout=5.0)}, "shadow sets timeout"),
         ({"shadow": CircuitBreakerSettings(failures=[503])}, "shadow sets failures"),
+        ({"shadow": CircuitBreakerSettings(is_failure=bool)}, "shadow sets is_failure"),
+        ({"shadow": CircuitBreakerSettings(exclude=[KeyError])}, "shadow sets exclude"),
+        ({"shadow": CircuitBreakerSettings(on_change=print)}, "shadow sets on_change"),
+        ({"shadow": CircuitBreakerSettings(shadow=CircuitBreakerSettings())}, "shadow sets shadow"),
+        ({"exclude": [KeyError, 503]}, "exclude must be a list of exception classes"),
+        ({"exclude": [int]}, "exclude must be a list of exception classes"),
+        ({"exclude": KeyError}, "exclude must be a list of exception classes"),
+        ({"is_failure": 5}, "is_failure must be a function"),
+        ({"on_change": 5}, "on_change must be a function"),
         ({"window": 0}, "window"),
         ({"failure_duration": -1.0}, "failure_duration"),
     ],
@@ -256,3 +265,114 @@ def test_the_growth_follows_a_recovery_timeout_while_it_is_the_default() -> None
     limited = CircuitBreakerSettings(max_recovery_timeout=30.0)
     assert limited.changed({"recovery_timeout": 5.0}).max_recovery_timeout == 30.0
     assert limited.changed({"window": 5.0}).recovery_multiplier == 1.05
+
+
+def test_a_call_that_hangs_has_not_failed_yet() -> None:
+    """It is slow, and no failure."""
+    circuit = Circuit(**SLOW | {"slow_call_rate": 1.0, "failure_rate": 0.5})
+    circuit.succeed(2)
+    circuit.permit()
+    circuit.permit()
+    circuit.now += 2.0
+    circuit.permit()
+    assert circuit.state is CLOSED
+
+
+def test_of_calls_found_slow_together_the_first_reason_is_enough() -> None:
+    """As if each had been found when it became slow: the failures are half of the calls until the second one."""
+    circuit = Circuit(
+        **SLOW | {"slow_call_rate": 0.25, "failure_rate": 0.5, "opens_when": "all", "window_calls": 9}
+    )
+    circuit.succeed()
+    circuit.fail(2)
+    circuit.permit()
+    circuit.permit()
+    circuit.now += 2.0
+    assert circuit.refusal().reason == "open"
+    assert circuit.changes[0].reason.startswith("2 of 4 calls failed")
+
+
+def test_failures_in_a_row_are_judged_at_a_failure_alone() -> None:
+    """A slow call says nothing of them, where any test is enough."""
+    circuit = Circuit(**SLOW | {"minimum_calls": 4, "failure_threshold": 2, "failure_duration": 5.0})
+    circuit.fail(2)
+    circuit.permit()
+    circuit.now += 5.0
+    circuit.permit()
+    assert circuit.state is CLOSED
+    circuit.fail()
+    assert circuit.changes[0].reason == "3 consecutive failures over 5 s"
+
+
+def test_failures_in_a_row_count_at_a_slow_call_where_all_tests_must_hold() -> None:
+    """It may be the one that makes the other test hold."""
+    circuit = Circuit(
+        **SLOW | {"slow_call_rate": 0.25, "minimum_calls": 3, "failure_threshold": 2, "opens_when": "all"}
+    )
+    circuit.fail(2)
+    circuit.permit()
+    circuit.now += 2.0
+    circuit.refusal()
+    assert (
+        circuit.changes[0].reason == "2 consecutive failures and 1 of 3 calls were slow in the last 4 calls"
+    )
+
+
+@pytest.mark.parametrize("settle", ["record_success", "record_failure", "release"])
+def test_a_call_outlives_the_test_that_watched_it(settle: str) -> None:
+    """Its circuit was told not to mind slow calls any more."""
+    circuit = Circuit(**SLOW | {"failure_rate": 1.0})
+    permit, _ = circuit.permit(), circuit.permit()
+    circuit.reconfigure({"slow_call_rate": None, "slow_call_duration": None})
+    circuit.now += 10.0
+    getattr(permit, settle)()
+    totals = circuit.snapshot()
+    assert totals.successes + totals.failures + totals.abandoned == 1
+    assert circuit.state is CLOSED
+
+
+def test_a_call_from_an_earlier_closed_period_is_never_slow() -> None:
+    """Nothing is known when a circuit has closed."""
+    circuit = Circuit(**SLOW)
+    hanging = [circuit.permit() for _ in range(4)]
+    circuit.isolate()
+    circuit.reset()
+    circuit.now += 10.0
+    circuit.succeed(4)
+    assert circuit.state is CLOSED
+    for permit in hanging:
+        permit.record_failure()
+    assert circuit.snapshot().late == 4
+
+
+def test_a_rate_just_below_the_bound_is_not_met() -> None:
+    """Only a rounding error of a billionth is forgiven."""
+    circuit = Circuit(failure_rate=0.5 + 0.75e-9, window_calls=2, minimum_calls=2)
+    circuit.succeed()
+    circuit.fail()
+    assert circuit.state is CLOSED
+
+
+@pytest.mark.parametrize(
+    ("settings", "subject", "default", "verdict"),
+    [
+        ({}, KeyError(), True, True),
+        ({}, KeyError(), None, None),
+        ({"exclude": [KeyError]}, KeyError(), True, False),
+        ({"exclude": [KeyError]}, ValueError(), True, True),
+        ({"failures": [KeyError]}, KeyError(), False, True),
+        ({"failures": [KeyError]}, ValueError(), True, False),
+        ({"failures": [KeyError]}, KeyError(), None, None),
+        ({"failures": [KeyError], "exclude": [KeyError]}, KeyError(), True, False),
+        ({"is_failure": lambda subject: 1}, "fine", False, True),
+        ({"is_failure": lambda subject: ""}, KeyError(), True, False),
+        ({"is_failure": lambda subject: None}, KeyError(), True, None),
+    ],
+)
+def test_what_the_settings_call_a_failure(
+    settings: dict[str, Any], subject: object, default: bool | None, verdict: bool | None
+) -> None:
+    """What is excluded is none; a function of the user decides before a list, and a list before the usual rules."""
+    circuit = Circuit(**settings)
+    assert circuit.settings.judge(subject, default) is verdict
+    assert (circuit.judge is not None) is bool(settings)

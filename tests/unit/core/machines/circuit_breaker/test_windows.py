@@ -51,7 +51,7 @@ def test_a_time_window_holds_the_last_seconds_to_a_tenth(steps: list[tuple[str, 
 
 def test_a_result_in_flight_is_counted_once() -> None:
     """A call that was counted when it became slow adds its failure, and no second call."""
-    for window in (CountWindow(10), TimeWindow(10.0, lambda: 0.0, threading.RLock())):
+    for window in (CountWindow(1), CountWindow(10), TimeWindow(10.0, lambda: 0.0, threading.RLock())):
         window.record(is_failure=False, is_slow=True)
         window.record(is_failure=True, is_slow=False, is_counted=True)
         assert window.counts() == Counts(1, 1, 1)
