@@ -280,7 +280,7 @@ class CircuitBreakerSettings:
             given.setdefault("recovery_multiplier", None)
             if self.max_recovery_timeout == _LONGEST_RECOVERY:
                 given.setdefault("max_recovery_timeout", None)
-        if "success_threshold" in given and self.trial_count == self.success_threshold:
+        if self.trial_count == self.success_threshold:
             given.setdefault("trial_count", None)
         return replace(self, **given)
 

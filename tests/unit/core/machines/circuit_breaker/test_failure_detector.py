@@ -190,6 +190,7 @@ def test_several_trials_at_once() -> None:
         ({"opens_when": "some"}, "opens_when must be 'any' or 'all'"),
         ({"ramp": [0.5, 2]}, "ramp[1]"),
         ({"ramp": "fast"}, "ramp must be a list"),
+        ({"ramp": 0.5}, "ramp must be a list"),
         ({"trial_count": 1, "success_threshold": 2}, "trial_count"),
         ({"max_rejected": -0.1}, "max_rejected"),
         (
@@ -232,6 +233,7 @@ def test_what_is_not_given_follows_from_what_is() -> None:
     )
     assert (plain.failure_duration, plain.recovery_multiplier) == (0.0, 1.0)
     assert CircuitBreakerSettings(failure_rate=0.5).failure_threshold is None
+    assert CircuitBreakerSettings(slow_call_rate=0.5, slow_call_duration=2.0).failure_threshold is None
     changed = default.changed({"failure_threshold": 5, "recovery_timeout": 30.0})
     assert changed == CircuitBreakerSettings(failure_threshold=5, recovery_timeout=30.0)
 
@@ -240,6 +242,7 @@ def test_what_was_given_survives_other_changes() -> None:
     """A duration of one's own stays when the threshold changes; the default one comes back with the default test."""
     given = CircuitBreakerSettings(failure_threshold=10, failure_duration=5.0)
     assert given.changed({"failure_threshold": 20}).failure_duration == 5.0
+    assert CircuitBreakerSettings().changed({"window": 5.0}).failure_duration == 10.0
     by_rate = CircuitBreakerSettings(failure_rate=0.5)
     assert by_rate.changed({"failure_rate": None}) == CircuitBreakerSettings()
     assert by_rate.changed({"failure_threshold": 5}).failure_duration == 0.0
