@@ -95,7 +95,7 @@ class Waiter:
     def interrupt(self) -> None:
         """Have `on_grant` called although nothing was granted, so that the caller stops waiting. It still releases."""
         with self._limit._lock:
-            if self.stage is not WAITING or self._is_interrupted:
+            if self.stage is not WAITING:
                 return
             self._is_interrupted = True
             on_grant, self._on_grant = self._on_grant, None
