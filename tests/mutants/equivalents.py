@@ -427,6 +427,27 @@ EQUIVALENTS = [
         "the first report sets it, and before that one there is no quota that it would be about",
     ),
     Equivalent(
+        "core/machines/limits/semaphore.py",
+        "FairSemaphore.resize",
+        "while self._queue and self._in_use < self._capacity:",
+        "while self._in_use < self._capacity:",
+        "without a waiter, the first turn of the loop takes its permit back and ends it",
+    ),
+    Equivalent(
+        "core/machines/limits/semaphore.py",
+        "FairSemaphore.resize",
+        "break",
+        "continue",
+        "nobody waits then, which ends the loop as well",
+    ),
+    Equivalent(
+        "core/machines/limits/semaphore.py",
+        "FairSemaphore._may_pass_on_locked",
+        "return bool(self._queue) and self._in_use <= self._capacity",
+        "return self._in_use <= self._capacity",
+        "of an empty queue there is no next waiter: the permit is free either way",
+    ),
+    Equivalent(
         "core/machines/circuit_breaker/recovery.py",
         "Trials.begin",
         "self._step_ends_at = self._credit = 0.0",

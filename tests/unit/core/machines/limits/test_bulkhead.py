@@ -157,8 +157,10 @@ def test_a_full_queue_says_which_priority_would_have_been_displaced(
     for level in levels:
         waiter(bulkhead, level)
     bulkhead.reconfigure(BulkheadSettings(max_concurrent=1, max_waiting=most))
-    refusal = bulkhead.permit().wait_later(LOW)
+    permit = bulkhead.permit()
+    refusal = permit.wait_later(LOW)
     assert refusal == BulkheadRefusal("full", 1, 1, len(levels), most, LOW, displaceable)
+    assert repr(permit).startswith("<BulkheadPermit released")
 
 
 def test_a_permit_of_one_partition_goes_to_a_waiter_of_another() -> None:
@@ -179,6 +181,14 @@ def test_calls_of_a_partition_that_is_no_more_belong_to_the_rest() -> None:
     bulkhead.reconfigure(BulkheadSettings(max_concurrent=1, max_waiting=4))
     assert [call.partition for call in calls] == [bulkhead.rest, bulkhead.rest]
     assert (gone.successor, len(gone.holders), len(gone.queue)) == (bulkhead.rest, 0, 0)
+
+
+def test_a_bulkhead_is_a_limit_of_its_permits() -> None:
+    """As a semaphore is of its waiters, for code that has either."""
+    bulkhead = bulkhead_of(1)
+    permit = held(bulkhead)
+    bulkhead._release(permit)
+    assert bulkhead.is_idle
 
 
 def test_only_a_permit_that_is_held_can_be_lent() -> None:
@@ -269,11 +279,13 @@ def test_the_permit_of_a_waiter_that_cannot_be_reached_goes_to_the_next() -> Non
         raise RuntimeError("Event loop is closed")
 
     holder = held(bulkhead)
-    for _ in range(1000):
-        waiter(bulkhead).notify(gone)
+    unreachable = [waiter(bulkhead) for _ in range(1000)]
+    for each in unreachable:
+        each.notify(gone)
     last = waiter(bulkhead)
     holder.release()
     assert last.is_granted
+    assert not any(each.is_granted for each in unreachable)
     assert (bulkhead.in_use, bulkhead.waiting) == (1, 0)
 
 

@@ -211,6 +211,30 @@ def test_a_permit_skips_all_waiters_that_cannot_be_notified() -> None:
     assert semaphore.in_use == 0
 
 
+def test_a_permit_that_nobody_can_be_given_is_free() -> None:
+    """All that wait are gone."""
+
+    def gone() -> None:
+        raise RuntimeError("Event loop is closed")
+
+    semaphore = semaphore_of(1)
+    holder = semaphore.acquire_later()
+    for _ in range(3):
+        semaphore.acquire_later(gone)
+    holder.release()
+    assert (semaphore.in_use, semaphore.waiting) == (0, 0)
+
+
+def test_a_waiter_can_be_released_as_soon_as_it_is_made() -> None:
+    """Its caller holds the release before anything else happens, whether it is granted or waits."""
+    semaphore, held = semaphore_of(1), list[Callable[[], None]]()
+    waiters = [semaphore.acquire_later(None, held) for _ in range(2)]
+    assert [waiter.is_granted for waiter in waiters] == [True, False]
+    for release in reversed(held):
+        release()
+    assert (len(held), semaphore.in_use, semaphore.waiting) == (2, 0, 0)
+
+
 def test_notify_calls_at_once_if_the_permit_is_already_granted() -> None:
     """The last callback counts: called at once after a grant, at the grant before it, never after a release."""
     semaphore, notified = semaphore_of(1), []
@@ -351,12 +375,13 @@ def test_a_release_after_a_fork_reset_adds_no_permit() -> None:
     """When a forked child closes a stream of its parent, the number of free permits must not exceed the capacity."""
     semaphore = semaphore_of(2)
     assert semaphore.try_acquire()
-    waiter = semaphore.acquire_later()
+    waiter, last = semaphore.acquire_later(), semaphore.acquire_later()
     semaphore.reset_after_fork()
-    assert semaphore.in_use == 0
+    assert (semaphore.in_use, semaphore.waiting) == (0, 0)
     semaphore.release()
     waiter.release()
-    assert semaphore.in_use == 0
+    last.release()
+    assert (semaphore.in_use, semaphore.waiting) == (0, 0)
 
 
 def test_a_release_without_a_waiter_object_decides_under_the_lock() -> None:

@@ -58,3 +58,24 @@ def test_an_interrupt_of_a_caller_that_is_gone_raises_nothing() -> None:
     waiter.interrupt()
     waiter.release()
     assert limit.waiting == 0
+
+
+def test_an_interrupted_waiter_is_not_called_again_for_its_grant() -> None:
+    """Nor by a second interrupt: its caller is leaving."""
+    limit, calls = taken(), []
+    waiter = limit.acquire_later()
+    waiter.interrupt()
+    waiter.notify(lambda: calls.append("called"))
+    waiter.interrupt()
+    limit.release()
+    assert (calls, waiter.is_granted) == (["called"], True)
+
+
+def test_a_waiter_that_was_released_calls_nobody() -> None:
+    """And keeps no frame of its caller."""
+    limit, calls = taken(), []
+    waiter = limit.acquire_later()
+    waiter.release()
+    waiter.interrupt()
+    waiter.notify(lambda: calls.append("called"))
+    assert (calls, waiter._on_grant) == ([], None)

@@ -47,9 +47,10 @@ def test_a_second_release_does_nothing(somebody_waits: bool) -> None:
     """The permits may be others' by then. Nor does a release of a pair that was not acquired."""
     host, common = pair(2, 2)
     both, others = PermitPair(host, common), PermitPair(host, common)
-    both.release()
-    assert both.try_acquire()
     assert others.try_acquire()
+    both.release()
+    assert (host.in_use, common.in_use) == (1, 1)
+    assert both.try_acquire()
     if somebody_waits:
         host.acquire_later()
     both.release()
