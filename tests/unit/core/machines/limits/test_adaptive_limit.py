@@ -275,6 +275,16 @@ def test_a_dip_has_a_second_and_ten_calls_of_time() -> None:
         assert limit.snapshot().latency == pytest.approx(0.25), "and the next window is measured"
 
 
+@pytest.mark.parametrize(("early", "is_dip"), [(0.0625, False), (0.0, True)])
+def test_a_dip_begins_with_the_first_call_that_ends_then(early: float, is_dip: bool) -> None:
+    """Where callers have been held up."""
+    limit, clock = dipped()
+    limit._controller.end_dip()
+    clock.now = limit._dip_at - early
+    limit.record(clock.now, NONE)
+    assert (limit._controller.dip == 1) is is_dip
+
+
 @pytest.mark.parametrize(
     "act",
     [AdaptiveLimit.reset_after_fork, lambda limit: limit.reconfigure(limit.settings)],
@@ -436,6 +446,7 @@ def test_reconfiguring_keeps_the_limit_the_permits_and_the_waiters() -> None:
     waiter = limit.permits.permit()
     assert waiter.wait_later() is None
     limit.reconfigure(limit.settings.changed({"max_limit": 100, "min_limit": 3, "initial_limit": 50}))
+    assert limit.settings.max_limit == 100
     assert waiter.is_granted
     assert (limit.limit, limit.permits.in_use, len(held)) == (3, 3, 2)
 
