@@ -349,8 +349,8 @@ class AdaptiveLimit:
 
     def _begin_dip_locked(self, now: float) -> None:
         controller = self._controller
-        if self._dip_at == -math.inf and not controller.latency:
-            return
+        if not controller.latency:
+            return  # nothing could be compared
         if controller.begin_dip():
             self._begin_window(now, controller.latest)
             self._dip_ends_at = self._latest_end(now)
