@@ -275,6 +275,17 @@ def test_a_dip_has_a_second_and_ten_calls_of_time() -> None:
         assert limit.snapshot().latency == pytest.approx(0.25), "and the next window is measured"
 
 
+def test_a_dip_that_has_ended_is_not_given_up_later() -> None:
+    """Its time would be over, and with it the window that is being counted by then."""
+    limit, clock = dipped()
+    clock.now += 1.0
+    results(limit, clock, 0.5)
+    assert limit._controller.dip == 0
+    clock.now += 7.5
+    results(limit, clock, 0.5, 9)
+    assert limit._count == 9
+
+
 @pytest.mark.parametrize(("early", "is_dip"), [(0.0625, False), (0.0, True)])
 def test_a_dip_begins_with_the_first_call_that_ends_then(early: float, is_dip: bool) -> None:
     """Where callers have been held up."""
