@@ -23,14 +23,14 @@ CREDENTIAL_HEADERS: frozenset[str] = frozenset(
 
 # Anywhere in a name.
 _WORDS = lazy_pattern(
-    r"access[-_]?code|assertion|authentication|authori[sz]ation|bearer|cookie|credential|hmac|jwt|key|macaroon|oidc-data"
-    r"|passcode|passphrase|passw|saml|secret|sessid|session|signature|token"
+    r"access[-_]?code|assertion|authentication|authori[sz]ation|bearer|code[-_]?verifier|cookie|credential|hmac|jwt|key"
+    r"|macaroon|oidc-data|passcode|passphrase|passw|saml|secret|sessid|session|signature|token"
 )
 # As a whole part of a name.
 _PARTS = lazy_pattern(
-    r"(?<![^-_.])(?:auth|creds|dpop|mfa|otp|pass|pin|psk|pw|pwd|sid|sig|sign|totp|wsse)(?![^-_.])"
+    r"(?<![^-_.])(?:auth|creds|csrf|dpop|hdnea|hdnts|mfa|otp|pass|pin|psk|pswd|pw|pwd|sas|sid|sig|sign|totp|wsse|xsrf)(?![^-_.])"
 )
-_OTHERS = frozenset({"x-honeycomb-team", "x-jfrog-art-api"})  # API keys by other names
+_OTHERS = frozenset({"appid", "x-honeycomb-team", "x-jfrog-art-api"})  # API keys by other names
 # Words of well-known names that hold no secret. An idempotency key must go along with a redirected request: without it
 # the next server would take a repeat for a new order.
 _PLAIN = lazy_pattern(

@@ -21,7 +21,8 @@ X-Session-Token Mcp-Session-Id X-Ms-Token-Aad-Access-Token X-Plex-Token Circle-T
 X-XSRF-Token X-Rollbar-Access-Token X-Snyk-Token CF-Access-Client-Secret X-Client-Secret X-Hasura-Admin-Secret X-Secret
 X-Auth X-Tableau-Auth DPoP X-JWT-Assertion X-Goog-IAP-JWT-Assertion X-Square-Signature Signature X-Hub-Signature-256
 X-GitHub-OTP X-Shopify-Hmac-Sha256 X-Honeycomb-Team X-JFrog-Art-Api X_API_KEY
-X-WSSE X-Amzn-Oidc-Data X-Access-Code OK-ACCESS-SIGN X-Amz-Mfa X-Routing-Key Macaroons X-Creds PHPSESSID
+X-WSSE X-Amzn-Oidc-Data X-Access-Code OK-ACCESS-SIGN X-Amz-Mfa X-Routing-Key Macaroons X-Creds PHPSESSID X-CSRF _csrf
+appid code_verifier codeVerifier hdnea hdnts pswd sas
 """
 PLAIN = """
 Accept Accept-Language Content-Type Content-Length ETag User-Agent Date Host Range If-None-Match traceparent Origin
@@ -29,6 +30,7 @@ Idempotency-Key X-Idempotency-Key X-Request-ID X-Author X-Error-Code X-Algolia-A
 WWW-Authenticate Proxy-Authenticate Authentication-Info Access-Control-Allow-Credentials Content-Security-Policy
 X-RateLimit-Remaining-Tokens anthropic-ratelimit-tokens-limit anthropic-ratelimit-input-tokens-remaining X-Cache-Key
 Surrogate-Key X-Partition-Key Sec-WebSocket-Key Keep-Alive X-Design X-Passenger X-Pinned X-Signal CF-Access-Client-Id
+X-App-Id X-Verifier
 """
 
 
