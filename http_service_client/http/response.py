@@ -14,7 +14,7 @@ from .error_bodies import quote_error
 from .fields.links import parse_links
 from .fields.retry_after import requested_delay
 from .headers import Headers, build_headers
-from .media_types import decode_text, parse_content_type
+from .media_types import charset_of, decode_text, parse_content_type
 from .printable import printable
 from .problems import Problem, parse_problem
 from .request import HttpRequest
@@ -124,15 +124,25 @@ class HttpResponse(Generic[Data]):
         """
         content = self.content
         try:
-            if strict:
-                return decode_json_strictly(content)
-            codec = None if self.request is None else self.request._codec
-            return decode_json(content) if codec is None else codec.decode(content)
+            try:
+                return self._decode_json(content, strict)
+            except UnicodeDecodeError:
+                # Not UTF-8, as JSON must be (RFC 8259, 8.1). Older services write another charset, and name it.
+                charset = charset_of(self.headers.get("Content-Type", ""))
+                if charset is None:
+                    raise
+                return self._decode_json(content.decode(charset).encode(), strict)
         except (ValueError, RecursionError) as error:
             problem = str(error) if self.content else "the body is empty"
             remedy = "; raise_for_status() raises what this status means" if self.status_code >= 400 else ""
             message = f"{self._described()} is not JSON: {problem}{remedy}"
             raise ResponseValidationError(message, **self._evidence()) from None
+
+    def _decode_json(self, content: bytes, strict: bool) -> Any:
+        if strict:
+            return decode_json_strictly(content)
+        codec = None if self.request is None else self.request._codec
+        return decode_json(content) if codec is None else codec.decode(content)
 
     def _described(self) -> str:
         """What an error says of it: the URL, the status, and the media type unless that is JSON.

@@ -154,6 +154,25 @@ def test_the_error_of_what_is_not_json_has_the_media_type(
     assert len(str(caught.value)) < 400
 
 
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("charset", ["ISO-8859-1", '"windows-1252"', "shift_jis"])
+def test_json_may_be_in_the_charset_that_is_named(charset: str, strict: bool) -> None:
+    """Older services send such JSON. UTF-8 comes first, as the standard has it, and what is named wrongly is an error."""
+    text = "テ" if charset == "shift_jis" else "é"
+    content = json.dumps({"name": text}, ensure_ascii=False)
+    headers = {"Content-Type": f"application/json; charset={charset}"}
+    named = HttpResponse(200, headers=headers, content=content.encode(charset.strip('"')))
+    assert named.json(strict=strict) == {"name": text}
+    assert HttpResponse(200, headers=headers, content=content.encode()).json(strict=strict) == {"name": text}
+    for wrong in (
+        "application/json",
+        "application/json; charset=utf-8",
+        "application/json; charset=unheard-of",
+    ):
+        with pytest.raises(ResponseValidationError, match="not JSON: 'utf-8' codec can't decode byte"):
+            HttpResponse(200, headers={"Content-Type": wrong}, content=named.content).json(strict=strict)
+
+
 @pytest.mark.parametrize("content", ["NaN", "Infinity", '{"a": [-Infinity]}'])
 def test_json_can_be_read_strictly(content: str) -> None:
     """Python accepts three numbers that are not JSON; `strict` does not."""
