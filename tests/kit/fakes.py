@@ -181,7 +181,7 @@ class Harness:
 
     def names(self) -> list[str]:
         """The names of the events so far, in order."""
-        return [getattr(event, "name", type(event).__name__) for event in self.events]
+        return [event.name for event in self.events]
 
 
 class LockWithQueue:

@@ -66,7 +66,7 @@ class Played:
 
     @property
     def names(self) -> list[str]:
-        return [getattr(event, "name", type(event).__name__) for event in self.events]
+        return [event.name for event in self.events]
 
     @property
     def state(self) -> Any:

@@ -141,7 +141,7 @@ def test_circuits_may_be_switched_off_and_on(front_end: FrontEnd) -> None:
     assert harness.client.get_circuit_breaker_states() == {ORIGIN: "closed"}
     harness.request()
     harness.error(CircuitOpenError)
-    assert harness.names().count("StateChange") == 2
+    assert harness.names().count("circuit_state_changed") == 2
 
 
 def test_a_closed_gate_stays_closed(front_end: FrontEnd) -> None:
