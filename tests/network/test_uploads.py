@@ -372,16 +372,16 @@ def refusing(accepted: Any, closed: threading.Event) -> None:
 
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
 def test_a_response_is_read_though_the_server_closed_at_once(
-    front_end: FrontEnd, certificates: Any, secure: bool
+    each_path: FrontEnd, certificates: Any, secure: bool
 ) -> None:
     """Its reset ends our next write, and what it had sent before is still there."""
     context = certificates.server_context() if secure else None
     with served(lambda accepted, is_over: refusing(accepted, threading.Event()), context) as address:
-        client = front_end.client(
+        client = each_path.client(
             enable_retry_policy=False, enable_circuit_breaker=False, connection_pool=certificates.pool()
         )
         for _ in range(10):
-            response = front_end.request(
+            response = each_path.request(
                 client, "POST", f"http{'s' * secure}://{address}/", data=b"x" * 20_000_000, timeout=20
             )
             assert (response.status_code, response.text) == (413, "too much")

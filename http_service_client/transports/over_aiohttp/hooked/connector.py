@@ -32,7 +32,13 @@ from ...lifetime import Lifetime
 from ...network.polling import is_readable
 from ...network.sockets import SocketSettings
 from ...network.unix import UnixSocket
-from ..asyncio_transports import check_peer, close_socket, write_buffer_size
+from ..asyncio_transports import (
+    check_peer,
+    close_socket,
+    keep_last_bytes,
+    last_bytes,
+    write_buffer_size,
+)
 from .compatibility import KEEPS_ALIVE, MAKES_SOCKETS
 from .errors import NotRepeatedError
 from .resolver import SharedResolver
@@ -118,6 +124,7 @@ class WatchingConnector(aiohttp.TCPConnector):
             return protocol
         watching = WatchingProtocol(protocol, transport, self.__parser, self.__new_lifetime(), self.__idle)
         transport.set_protocol(watching)
+        keep_last_bytes(transport)
         self.__open.add(watching)
         return watching
 
@@ -313,6 +320,8 @@ class WatchingProtocol(asyncio.Protocol):
         """asyncio reports that the connection is gone, with the error; None after an orderly end."""
         if self._has_ended:
             exc = None
+        if isinstance(exc, OSError) and not self.is_idle and (data := last_bytes(self.transport)):
+            self.data_received(data)
         if self.fatal_error is None and isinstance(exc, OSError):
             self.fatal_error = exc.with_traceback(None)
         if self.fatal_error is None and not self.is_idle and not self._responses.is_complete:

@@ -20,7 +20,7 @@ import aiohttp
 from ....core.timeouts import Timeout
 from ....http.proxies.urls import Proxy
 from ...failures import Phase
-from ..asyncio_transports import write_buffer_size
+from ..asyncio_transports import is_closing, write_buffer_size
 
 __all__ = ["EXCHANGE", "ExchangeTimer", "leave_exchange"]
 
@@ -268,5 +268,15 @@ class Upload:
                 raise
         if self._within is not None:
             self._exchange.arm("write", self._within)
+        await self._until_lost()
         piece, self._chunk = self._chunk[:_PIECE], self._chunk[_PIECE:]
         return piece
+
+    async def _until_lost(self) -> None:
+        """If a write has failed, wait until the loop has reported that, and the response has been read.
+
+        aiohttp would fail at its next write, and not look for a response any more.
+        """
+        connection = self._exchange.connection
+        while (transport := getattr(connection, "transport", None)) is not None and is_closing(transport):
+            await asyncio.sleep(0)
