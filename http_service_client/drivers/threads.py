@@ -23,6 +23,8 @@ __all__ = ["MOST_BEHIND", "DaemonThreads"]
 MOST_BEHIND = 64
 """Plans that nobody waits for, at once: in the threads of a process, and in the tasks of a client."""
 
+_WAKING = 1.0  # seconds for the last step of `start`; a thread that is not woken then goes on by itself
+
 
 class DaemonThreads:
     """At most `limit` threads, started when there is work.
@@ -103,6 +105,7 @@ class DaemonThreads:
                         wake.acquire()
                     if self._is_woken(wake):
                         continue
+                    wake = None  # `start` may still release it
                 self._workers.discard(worker)
                 if not self._try_join(worker):
                     return
@@ -110,13 +113,17 @@ class DaemonThreads:
             self._workers.discard(worker)
 
     def _is_woken(self, wake: _thread.LockType) -> bool:
-        """Wait for more work; False when none came in time."""
+        """Wait for more work; False when none came in time.
+
+        A lock that is not in `_waiting` any more is about to be released by `start`, unless a signal handler has
+        interrupted that, as Ctrl-C does. The work is in the queue already.
+        """
         self._waiting.append(wake)
         if self._queue:  # `start` may have looked for a waiting thread just before
             try:
                 self._waiting.remove(wake)
-            except ValueError:  # `start` is waking this thread
-                wake.acquire()
+            except ValueError:
+                return wake.acquire(timeout=_WAKING)
             return True
         if wake.acquire(timeout=self._idle):
             return True
@@ -124,8 +131,7 @@ class DaemonThreads:
             self._waiting.remove(wake)
             return False
         except ValueError:
-            wake.acquire()
-            return True
+            return wake.acquire(timeout=_WAKING)
 
     def _run_next(self) -> None:
         try:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from http_service_client.drivers import threads as drivers_threads
 from http_service_client.drivers.threads import DaemonThreads
 from kit.threads import Held, refuse_threads, run_threads, wait_until
 from network.test_processes import in_a_child, needs_fork
@@ -132,6 +133,27 @@ def test_work_that_came_just_before_a_thread_waits_wakes_it() -> None:
     threads._queue, threads._waiting = deque(), Late()
     assert threads._is_woken(wake)
     assert wake.locked()
+
+
+def test_a_start_that_is_interrupted_leaves_no_thread_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C may come just before it wakes a thread, which would wait without end. The work is done, once."""
+    monkeypatch.setattr(drivers_threads, "_WAKING", 0.01)
+
+    threads, done = DaemonThreads(1, idle=0.001), []
+
+    class Interrupted(deque[Any]):
+        """`start` has brought work and taken the entry just before the wait ended, and goes no further."""
+
+        def remove(self, entry: Any) -> None:
+            super().remove(entry)
+            if not done:
+                threads._queue.append(lambda: done.append(1))
+                raise ValueError
+
+    threads._waiting = Interrupted()
+    threads.start(lambda: None)
+    wait_until(lambda: not threads._workers)
+    assert done == [1]
 
 
 def test_where_no_thread_can_start_the_caller_does_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
