@@ -9,6 +9,7 @@ from typing import Any, get_origin
 
 from ..core.checks import shown
 from ..errors import ConfigurationError, ResponseValidationError
+from ..http.bodies.json import in_utf8
 from ..http.messages import HttpResponse
 from ..http.printable import printable
 from .msgspec_and_attrs import Misfit, OtherAdapter, other_adapter
@@ -31,7 +32,12 @@ def validated(response: HttpResponse, response_type: Any) -> Any:
         adapter = type_adapter(response_type)
         if not response.content:
             return _of_nothing(adapter, response_type)
-        return validate(adapter, response_type, response.content)
+        try:
+            return validate(adapter, response_type, response.content)
+        except ValueError:  # pydantic and msgspec know plain UTF-8 alone
+            if (text := in_utf8(response.content, response.headers.get("Content-Type"))) is None:
+                raise
+            return validate(adapter, response_type, text)
     except ValueError as error:
         raise ResponseValidationError(f"{response._described()} {error}", **response._evidence()) from None
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn
 
 from ..errors import HttpStatusError, ResponseValidationError, SentState
 from .bodies.encoding import UNSET
-from .bodies.json import decode_json, decode_json_strictly, encode_json
+from .bodies.json import decode_json, decode_json_strictly, encode_json, in_utf8
 from .cookies.header import parse_set_cookie
 from .error_bodies import quote_error
 from .fields.links import parse_links
 from .fields.retry_after import requested_delay
 from .headers import Headers, build_headers
-from .media_types import charset_of, decode_text, parse_content_type
+from .media_types import decode_text, parse_content_type
 from .printable import printable
 from .problems import Problem, parse_problem
 from .request import HttpRequest
@@ -126,12 +126,10 @@ class HttpResponse(Generic[Data]):
         try:
             try:
                 return self._decode_json(content, strict)
-            except UnicodeDecodeError:
-                # Not UTF-8, as JSON must be (RFC 8259, 8.1). Older services write another charset, and name it.
-                charset = charset_of(self.headers.get("Content-Type", ""))
-                if charset is None:
+            except UnicodeDecodeError:  # not UTF-8, as JSON must be (RFC 8259, 8.1)
+                if (text := in_utf8(content, self.headers.get("Content-Type"))) is None:
                     raise
-                return self._decode_json(content.decode(charset).encode(), strict)
+                return self._decode_json(text, strict)
         except (ValueError, RecursionError) as error:
             problem = str(error) if self.content else "the body is empty"
             remedy = "; raise_for_status() raises what this status means" if self.status_code >= 400 else ""

@@ -19,8 +19,17 @@ from typing import Any
 
 from ...errors import InvalidRequestError
 from ...lazy import is_a
+from ..media_types import charset_of
 
-__all__ = ["decode_json", "decode_json_strictly", "encode_json", "new_encode", "plain", "refuse_constant"]
+__all__ = [
+    "decode_json",
+    "decode_json_strictly",
+    "encode_json",
+    "in_utf8",
+    "new_encode",
+    "plain",
+    "refuse_constant",
+]
 
 _MAX_DEPTH = 400  # how deep the search for an offending field goes
 
@@ -112,6 +121,28 @@ def decode_json(content: bytes) -> Any:
     if type(content) is bytes and content[:4].isascii() and 0 not in content[:4]:
         return _decode(content.decode("utf-8", "surrogatepass"))
     return json.loads(content)
+
+
+def in_utf8(content: bytes, content_type: str | None) -> bytes | None:
+    """JSON of another encoding in plain UTF-8; None if it is UTF-8 already, or nobody knows what it is.
+
+    Its first bytes tell UTF-16, UTF-32 and a byte order mark. Older services write other charsets, and name them.
+    """
+    encoding = json.detect_encoding(content)
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError:
+        named = charset_of(content_type or "")
+        if named is None:
+            return None
+        try:
+            text = content.decode(named)
+        except UnicodeDecodeError:
+            return None
+    else:
+        if encoding == "utf-8":
+            return None
+    return text.encode("utf-8", "surrogatepass")
 
 
 def decode_json_strictly(content: bytes) -> Any:

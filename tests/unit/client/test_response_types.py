@@ -6,8 +6,10 @@ import json
 from dataclasses import dataclass
 from typing import Any, Optional, get_args
 
+import msgspec
 import pytest
 from pydantic import RootModel
+from typing_extensions import TypedDict
 
 from http_service_client import HttpResponse, ResponseValidationError, SentState
 from kit.fakes import Harness
@@ -43,6 +45,30 @@ def test_the_data_is_of_the_type(front_end: FrontEnd, response_type: Any, conten
     response = answering(front_end, content).request(response_type=response_type)
     assert response.data == data
     assert response.content == content
+
+
+class Struct(msgspec.Struct):
+    name: str
+
+
+@pytest.mark.parametrize("response_type", [TypedDict("Named", {"name": str}), Struct])
+@pytest.mark.parametrize(
+    ("encoding", "content_type"),
+    [
+        ("utf-8-sig", "application/json"),  # .NET writes a byte order mark
+        ("utf-16", "application/json"),
+        ("iso-8859-1", "application/json; charset=ISO-8859-1"),
+    ],
+)
+def test_the_encodings_are_those_of_json(
+    front_end: FrontEnd, response_type: Any, encoding: str, content_type: str
+) -> None:
+    """What `json()` reads, a type does as well."""
+    content = json.dumps({"name": "é"}, ensure_ascii=False).encode(encoding)
+    harness = Harness(front_end, HttpResponse(200, content=content, headers={"Content-Type": content_type}))
+    response = harness.request(response_type=response_type)
+    assert response.json() == {"name": "é"}
+    assert response.data == (Struct("é") if response_type is Struct else {"name": "é"})
 
 
 def test_an_error_shows_no_more_than_a_reader_can_use(front_end: FrontEnd) -> None:
