@@ -71,6 +71,15 @@ def test_other_settings_keep_the_tokens() -> None:
     assert found.balance == 2
 
 
+def test_what_was_earned_before_a_change_was_earned_by_the_old_settings() -> None:
+    """Though nobody has looked at it until then."""
+    found = drained(capacity=4.0, earned=1.0)
+    for _ in range(3):
+        found.record_success(None)
+    found.reconfigure(RetryQuotaSettings(capacity=4.0, earned=0.1))
+    assert found.balance == 3
+
+
 def test_a_capacity_that_has_grown_gives_nothing_for_a_change() -> None:
     """It followed from the policies in use, which are the same."""
     found = Quota(capacity=None)
