@@ -260,6 +260,13 @@ EQUIVALENTS = [
     ),
     Equivalent(
         "core/machines/latency.py",
+        "LatencySketch._new_table_locked",
+        "return _Table(shares, fates, last, made_of, total // _STALE if total >= _MANY else 0)",
+        "return _Table(shares, fates, last, made_of, total // _STALE if total >= _MANY else -1)",
+        "an estimate of few attempts is then made again though nothing is new, and is the same",
+    ),
+    Equivalent(
+        "core/machines/latency.py",
         "LatencySketch.__init__",
         "self._recorded = 0",
         "self._recorded = 1",
