@@ -14,7 +14,7 @@ from ..http.messages import HttpResponse
 from ..http.printable import printable
 from .msgspec_and_attrs import Misfit, OtherAdapter, other_adapter
 
-__all__ = ["type_adapter", "validate", "validated"]
+__all__ = ["type_adapter", "validate", "validate_body", "validated"]
 
 _MOST_SHOWN = 20
 _MOST_LISTED = 1000  # pydantic has no way to list a part of them: a million would cost a gigabyte
@@ -32,14 +32,19 @@ def validated(response: HttpResponse, response_type: Any) -> Any:
         adapter = type_adapter(response_type)
         if not response.content:
             return _of_nothing(adapter, response_type)
-        try:
-            return validate(adapter, response_type, response.content)
-        except ValueError:  # pydantic and msgspec know plain UTF-8 alone
-            if (text := in_utf8(response.content, response.headers.get("Content-Type"))) is None:
-                raise
-            return validate(adapter, response_type, text)
+        return validate_body(adapter, response_type, response)
     except ValueError as error:
         raise ResponseValidationError(f"{response._described()} {error}", **response._evidence()) from None
+
+
+def validate_body(adapter: Any, response_type: Any, response: HttpResponse) -> Any:
+    """As `validate`, of a response's content in any encoding that its `json()` reads."""
+    try:
+        return validate(adapter, response_type, response.content)
+    except ValueError:  # pydantic and msgspec know plain UTF-8 alone
+        if (text := in_utf8(response.content, response.headers.get("Content-Type"))) is None:
+            raise
+        return validate(adapter, response_type, text)
 
 
 def validate(adapter: Any, response_type: Any, text: str | bytes) -> Any:

@@ -29,11 +29,11 @@ def open_stream(call: Call, outcome: Outcome) -> HttpResponse:
 
 def _add_error_data(call: Call, response: HttpResponse) -> None:
     """Add the body of an error as the call's `error_type`. One of another kind adds nothing: it must not hide the status."""
-    from .response_types import type_adapter, validate
+    from .response_types import type_adapter, validate_body
 
     error_type = call.options.error_type
     try:
-        response.data = validate(type_adapter(error_type), error_type, response.content)
+        response.data = validate_body(type_adapter(error_type), error_type, response)
     except ValueError:
         pass
 

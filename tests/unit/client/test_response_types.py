@@ -63,12 +63,14 @@ class Struct(msgspec.Struct):
 def test_the_encodings_are_those_of_json(
     front_end: FrontEnd, response_type: Any, encoding: str, content_type: str
 ) -> None:
-    """What `json()` reads, a type does as well."""
+    """What `json()` reads, a type does as well: of a success, and of an error."""
     content = json.dumps({"name": "é"}, ensure_ascii=False).encode(encoding)
-    harness = Harness(front_end, HttpResponse(200, content=content, headers={"Content-Type": content_type}))
-    response = harness.request(response_type=response_type)
-    assert response.json() == {"name": "é"}
-    assert response.data == (Struct("é") if response_type is Struct else {"name": "é"})
+    headers = {"Content-Type": content_type}
+    for status, named in ((200, "response_type"), (400, "error_type")):
+        harness = Harness(front_end, HttpResponse(status, content=content, headers=headers))
+        response = harness.request(**{named: response_type})
+        assert response.json() == {"name": "é"}
+        assert response.data == (Struct("é") if response_type is Struct else {"name": "é"})
 
 
 def test_an_error_shows_no_more_than_a_reader_can_use(front_end: FrontEnd) -> None:
