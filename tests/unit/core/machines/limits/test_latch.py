@@ -42,6 +42,8 @@ def test_who_leaves_is_not_woken() -> None:
     waiter.notify(lambda: woken.append(None))
     waiter.release()
     assert repr(latch) == "<Latch closed, 0 waiting>"
+    assert repr(waiter).startswith("<Waiter released")
+    assert waiter._on_grant is None, "it would hold the frame of its caller"
     latch.open()
     assert woken == []
     assert not waiter.is_granted
