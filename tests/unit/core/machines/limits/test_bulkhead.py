@@ -124,6 +124,37 @@ def test_a_caller_that_is_granted_while_it_joins_is_not_refused() -> None:
     assert (caller.is_granted, caller.is_held, bulkhead.in_use) == (True, True, 1)
 
 
+class Collecting(set[BulkheadPermit]):
+    """Holders among which the collector runs, once, as one is added."""
+
+    def __init__(self, holders: set[BulkheadPermit], collected: BulkheadPermit) -> None:
+        super().__init__(holders)
+        self.collected = [collected]
+
+    def add(self, permit: BulkheadPermit) -> None:
+        while self.collected:
+            self.collected.pop().release()
+        super().add(permit)
+
+
+def test_a_waiter_that_ends_while_it_is_granted_holds_nothing() -> None:
+    """Its permit is free, or the next one's."""
+    bulkhead = bulkhead_of(1, max_waiting=2)
+    holder, first, second = held(bulkhead), waiter(bulkhead), waiter(bulkhead)
+    bulkhead.rest.holders = Collecting(bulkhead.rest.holders, first)
+    holder.release()
+    assert (first.is_held, second.is_held, bulkhead.in_use) == (False, True, 1)
+
+
+def test_a_waiter_that_is_granted_twice_holds_one_permit() -> None:
+    """Another permit is released as it is granted one: that is free."""
+    bulkhead = bulkhead_of(2, max_waiting=2)
+    first, second, only = held(bulkhead), held(bulkhead), waiter(bulkhead)
+    bulkhead.rest.holders = Collecting(bulkhead.rest.holders, second)
+    first.release()
+    assert (only.is_granted, only.is_held, bulkhead.in_use) == (True, True, 1)
+
+
 def test_why_a_wait_was_in_vain() -> None:
     """Its time was over, or a more important call needed the room; the others that wait are counted without it."""
     bulkhead, told = bulkhead_of(1, max_waiting=2), list[str]()
