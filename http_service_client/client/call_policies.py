@@ -47,8 +47,8 @@ def chosen(name: str, given: Any, default: Any, kind: str) -> Any:
             remedy = f"; write {kind}(**settings)"
         elif kind == "RetryPolicy" and type(given) is int and given > 0:
             remedy = f"; write RetryPolicy(max_attempts={given})"
-        elif kind == "RetryPolicy" and type(getattr(given, "total", None)) is int:  # a Retry of urllib3
-            remedy = f"; write RetryPolicy(max_attempts={given.total + 1})"
+        elif kind == "RetryPolicy" and type(retries := getattr(given, "total", None)) is int:
+            remedy = f"; write RetryPolicy(max_attempts={retries + 1})"  # it was a Retry of urllib3
         raise ConfigurationError(f"{name} must be a {kind}, True, False or None, not {shown(given)}{remedy}")
     return given
 
