@@ -59,6 +59,7 @@ _UNLINKED = [
     "Data",  # the type of a response's data
     "Decision",  # what a refusal was decided by: for `explain(why=True)`
     "F",  # the type of the function that a policy is put around
+    "Item",  # an awaitable, or a function that returns one: what `gather` takes
     "Listening",  # what an event source is made of
     "Labels",  # names and values of labels, as a tuple of pairs
     "Metric",  # prometheus_client's, whose import is for type checkers alone

@@ -324,7 +324,8 @@ def test_a_server_that_responds_as_it_reads_is_read_during_the_upload(
         while b"\r\n\r\n" not in received:
             received += accepted.recv(1000)
         accepted.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
-        left, framing = size, accepted.recv(65536)
+        # The first bytes of the body may have come with the head.
+        left, framing = size, received.partition(b"\r\n\r\n")[2] or accepted.recv(65536)
         while framing and left:
             accepted.sendall(bytes(min(len(framing), left)))
             left -= min(len(framing), left)
