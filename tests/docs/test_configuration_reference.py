@@ -291,7 +291,7 @@ def test_the_range_is_that_of_the_code(heading: str, row: Row) -> None:
     else:
         wrong.append(None)
     for bad in wrong:
-        with pytest.raises(ConfigurationError, match=name if heading != "deadline" else "deadline"):
+        with pytest.raises(ConfigurationError, match=rf"\b{name if heading != 'deadline' else heading}\b"):
             taker(**{name: bad})
 
 
@@ -308,7 +308,7 @@ def test_a_switch_takes_only_true_and_false(heading: str, row: Row) -> None:
         if name != "ssl_verify":  # which warns
             taker(**{name: value})
     for bad in ("no", 1, None):
-        with pytest.raises(ConfigurationError, match=name):
+        with pytest.raises(ConfigurationError, match=rf"\b{name}\b"):
             taker(**{name: bad})
 
 

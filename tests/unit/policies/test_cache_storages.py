@@ -365,7 +365,7 @@ class TestAFile:
     def test_a_wrong_setting_is_an_error(self, tmp_path: Path, wrong: dict[str, Any]) -> None:
         """It names the setting."""
         settings = {"path": tmp_path / "cache.db", **wrong}
-        with pytest.raises(ConfigurationError, match=next(iter(wrong))):
+        with pytest.raises(ConfigurationError, match=rf"\b{next(iter(wrong))}\b"):
             SqliteStorage(settings.pop("path"), **settings)
 
 

@@ -205,6 +205,7 @@ def test_settings_are_values() -> None:
     assert twin == settings == copy.deepcopy(settings)
     assert twin.value is NOTHING
     assert hash(FallbackSettings(value=[1])) == hash(FallbackSettings(value=[1]))
+    assert hash(FallbackSettings(value=1, failures=[503])) == hash(FallbackSettings(value=1, failures=(503,)))
     assert FallbackSettings(value=None) != FallbackSettings(value=1)
 
 

@@ -71,6 +71,12 @@ RELATIVE = st.sampled_from(
 )
 
 
+def test_a_query_needs_no_slash_before_it() -> None:
+    """Neither base URL has one there."""
+    hosts = Hosts(["https://a.test/v1/", "https://b.test/v2"])
+    assert hosts.url_at("https://a.test/v1/?x=1", 1) == "https://b.test/v2?x=1"
+
+
 @given(BASES, BASES, RELATIVE)
 def test_a_url_at_another_host_is_that_of_the_other_base_url(first: str, other: str, relative: str) -> None:
     """As if the client had this base URL; but for a slash at the end, which no base URL of its own may add."""
