@@ -278,6 +278,23 @@ def test_an_upload_goes_out_in_small_pieces(loop: Loop) -> None:
         assert loop.timers == {"head": loop.now + 2.0}
 
 
+def test_an_upload_waits_for_a_closing_connection_for_a_few_steps_of_the_loop(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failed write is reported in so many. An orderly close may take as long as the peer likes."""
+    monkeypatch.setattr(module.asyncio, "sleep", asyncio.sleep, raising=False)
+    closing = SimpleNamespace(is_closing=lambda: True, get_extra_info=lambda name: None)
+    exchange = timer()
+    upload = exchange.upload(chunks_of(b"a"))
+    exchange.connected(SimpleNamespace(transport=closing))
+    step, steps = upload.__anext__(), 0
+    with pytest.raises(StopIteration) as ended:
+        while steps < 100:
+            step.send(None)  # type: ignore[attr-defined]
+            steps += 1
+    assert bytes(ended.value.value) == b"a"
+
+
 def test_an_error_of_the_source_is_kept(loop: Loop) -> None:
     """It is not the network's."""
 

@@ -25,6 +25,7 @@ from ..asyncio_transports import is_closing, write_buffer_size
 __all__ = ["EXCHANGE", "ExchangeTimer", "leave_exchange"]
 
 _PIECE = 64 * 1024
+_STEPS = 10  # of the loop, in which it has reported a failed write, through TLS too
 
 
 @lru_cache(maxsize=64)
@@ -276,7 +277,11 @@ class Upload:
         """If a write has failed, wait until the loop has reported that, and the response has been read.
 
         aiohttp would fail at its next write, and not look for a response any more.
+        A connection that is closed in an orderly way is closing for longer, until its peer has read all.
         """
         connection = self._exchange.connection
-        while (transport := getattr(connection, "transport", None)) is not None and is_closing(transport):
+        for _ in range(_STEPS):
+            transport = getattr(connection, "transport", None)
+            if transport is None or not is_closing(transport):
+                break
             await asyncio.sleep(0)

@@ -44,6 +44,21 @@ def _codec(name: str) -> JsonCodec:
     return made
 
 
+@pytest.mark.parametrize("name", ["orjson", "msgspec"])
+@pytest.mark.parametrize(
+    ("encoding", "charset"), [("latin-1", "; charset=latin-1"), ("utf-16", ""), ("utf-8-sig", "")]
+)
+def test_json_in_another_encoding_is_read(
+    front_end: FrontEnd, name: str, encoding: str, charset: str
+) -> None:
+    """These libraries know plain UTF-8 alone, and what `json()` accepts does not depend on them."""
+    _codec(name)
+    body = HttpResponse(
+        200, headers={"Content-Type": f"application/json{charset}"}, content='{"name": "é"}'.encode(encoding)
+    )
+    assert Harness(front_end, body, json_codec=name).request().json() == {"name": "é"}
+
+
 class Size(Enum):
     SMALL = "s"
 
