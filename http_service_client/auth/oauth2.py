@@ -6,7 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from ..core.checks import check_duration, check_flag, check_function, check_number, suggests_keywords
+from ..core.checks import (
+    check_duration,
+    check_flag,
+    check_function,
+    check_number,
+    remedies,
+    suggests_keywords,
+)
 from ..core.effects import TIMED_OUT, Plan, Work
 from ..core.layers.tokens import Fetched, TokenRequests, no_token
 from ..core.machines.caching.token_cache import TokenCache
@@ -33,12 +40,14 @@ ClientAuth = Callable[[Any, str, str, dict[str, str], str], tuple[str, dict[str,
 _METHODS = ("client_secret_basic", "client_secret_post", "none")
 
 # Keywords of other libraries.
-_RENAMED = {
-    **dict.fromkeys(("token_uri", "token_endpoint"), "it is called token_url"),
-    "scopes": "it is called scope",
-    **dict.fromkeys(("audience", "resource"), "set it in parameters"),
-    "token_endpoint_auth_method": "it is called client_auth",
-}
+_RENAMED = remedies(
+    {
+        "it is called token_url": "token_uri token_endpoint",
+        "it is called scope": "scopes",
+        "set it in parameters": "audience resource",
+        "it is called client_auth": "token_endpoint_auth_method",
+    }
+)
 
 
 @dataclass(frozen=True, kw_only=True)

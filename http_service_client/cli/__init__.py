@@ -23,7 +23,7 @@ from contextlib import suppress
 from typing import NamedTuple, TextIO
 
 from .._version import __version__
-from ..core.checks import did_you_mean, nearest
+from ..core.checks import did_you_mean, nearest, remedies
 from ..errors import ConfigurationError
 from .exit_codes import ExitCode, with_options
 
@@ -110,25 +110,23 @@ def _no_command(word: str) -> str:
 
 
 # Options of curl, wget and HTTPie that requests have under another name, or need not have.
-_OF_OTHERS = {
-    **dict.fromkeys(
-        ("-X", "--request", "--method"), "the method is the command, such as http-service-client post URL"
-    ),
-    **dict.fromkeys(("-I", "--head"), "write http-service-client head URL"),
-    **dict.fromkeys(("-L", "--location"), "redirects are followed without one"),
-    **dict.fromkeys(("-m", "--max-time"), "write --deadline"),
-    **dict.fromkeys(("-O", "--remote-name"), "write --download"),
-    **dict.fromkeys(("-A", "--user-agent"), "write -H 'User-Agent: …'"),
-    **dict.fromkeys(("-x", "--socks5"), "write --proxy"),
-    **dict.fromkeys(
-        ("-s", "--silent", "--no-progress-meter"), "a pipe or a file gets the body alone without one"
-    ),
-    **dict.fromkeys(("--data-raw", "--data-binary", "--data-ascii"), "write --data"),
-    **dict.fromkeys(("--verify", "--no-check-certificate"), "write --insecure, or --cacert FILE"),
-    "--compressed": "responses are decompressed without one",
-    "--retry": "write --retries",
-    "--fail": "write --check-status",
-}
+_OF_OTHERS = remedies(
+    {
+        "the method is the command, such as http-service-client post URL": "-X --request --method",
+        "write http-service-client head URL": "-I --head",
+        "redirects are followed without one": "-L --location",
+        "write --deadline": "-m --max-time",
+        "write --download": "-O --remote-name",
+        "write -H 'User-Agent: …'": "-A --user-agent",
+        "write --proxy": "-x --socks5",
+        "a pipe or a file gets the body alone without one": "-s --silent --no-progress-meter",
+        "write --data": "--data-raw --data-binary --data-ascii",
+        "write --insecure, or --cacert FILE": "--verify --no-check-certificate",
+        "responses are decompressed without one": "--compressed",
+        "write --retries": "--retry",
+        "write --check-status": "--fail",
+    }
+)
 
 
 class _CommandParser(argparse.ArgumentParser):

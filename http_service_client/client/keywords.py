@@ -6,7 +6,7 @@ from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from typing import IO, Any, Literal, TypedDict
 
 from .. import http, policies
-from ..core.checks import known_remedy
+from ..core.checks import known_remedy, remedies
 from ..core.timeouts import Timeout
 from .config.client_config import HttpClientConfig
 
@@ -87,46 +87,40 @@ IN_THE_REQUEST = set(StreamRequestOptions.__annotations__) - set(SendOptions.__a
 SPECIAL = frozenset(SendOptions.__annotations__) - {"auth", "idempotent"}
 
 # Keywords of other clients, and of other methods.
-_RENAMED = {
-    "verify": "set ssl_verify in ConnectionPoolConfig",
-    "cert": "set ssl_cert_file in ConnectionPoolConfig",
-    "ssl": "set ssl_verify or ssl_ca_file in ConnectionPoolConfig",
-    "proxies": "set proxy in HttpClientConfig",
-    "proxy": "set it in HttpClientConfig, or use client.with_options(proxy=…)",
-    "base_url": "use client.with_options(base_url=…)",
-    "cache": "use client.with_options(cache=…), or send Cache-Control in headers",
-    **dict.fromkeys(("follow_redirect", "follow_redirects"), "it is called allow_redirects"),
-    "max_redirects": "set allowed_redirect_count in HttpClientConfig",
-    "content": "pass bytes as data",
-    "stream": "use client.stream(method, url), or stream_async",
-    "tenant": "it is called key",
-    **dict.fromkeys(
-        ("max_attempts", "max_retries", "retries", "retry"), "pass retry_policy=RetryPolicy(max_attempts=…)"
-    ),
-    "deadline": "pass total_timeout, or make the call in a 'with deadline(…)' block",
-    "priority": "make the call in a 'with priority(…)' block",
-    "idempotency_key": "send it in headers, as Idempotency-Key",
-    **dict.fromkeys(("query", "search_params"), "it is called params"),
-    **dict.fromkeys(("path_parameters", "url_params", "url_vars"), "it is called path_params"),
-    **dict.fromkeys(("body", "payload"), "pass it as json, data or files"),
-    "form": "pass the mapping as data",
-    **dict.fromkeys(("auth_token", "bearer", "bearer_token", "token"), "it is called auth"),
-    "api_key": "pass it as auth, or in headers",
-    "user_agent": "send it in headers, as User-Agent",
-    "hooks": "set request_interceptors or response_interceptors in HttpClientConfig",
-    **dict.fromkeys(("before_retry", "on_retry"), "pass on_event to HttpServiceClient"),
-    **dict.fromkeys(
-        ("raise_for_status", "throw_http_errors", "validate_status"),
-        "call raise_for_status() on the response",
-    ),
-    **dict.fromkeys(
-        ("abort_signal", "cancel_token", "signal"), "pass total_timeout, or cancel the task of the call"
-    ),
-    "max_response_size": "only stream and download take it; for other calls set it in HttpClientConfig",
-    "checksum": "only download takes it",
-    "resume": "only download takes it",
-    "method": "a download is a GET; use stream(method, url) for another",
-}
+_RENAMED = remedies(
+    {
+        "set ssl_verify in ConnectionPoolConfig": "verify",
+        "set ssl_cert_file in ConnectionPoolConfig": "cert",
+        "set ssl_verify or ssl_ca_file in ConnectionPoolConfig": "ssl",
+        "set proxy in HttpClientConfig": "proxies",
+        "set it in HttpClientConfig, or use client.with_options(proxy=…)": "proxy",
+        "use client.with_options(base_url=…)": "base_url",
+        "use client.with_options(cache=…), or send Cache-Control in headers": "cache",
+        "it is called allow_redirects": "follow_redirect follow_redirects",
+        "set allowed_redirect_count in HttpClientConfig": "max_redirects",
+        "pass bytes as data": "content",
+        "use client.stream(method, url), or stream_async": "stream",
+        "it is called key": "tenant",
+        "pass retry_policy=RetryPolicy(max_attempts=…)": "max_attempts max_retries retries retry",
+        "pass total_timeout, or make the call in a 'with deadline(…)' block": "deadline",
+        "make the call in a 'with priority(…)' block": "priority",
+        "send it in headers, as Idempotency-Key": "idempotency_key",
+        "it is called params": "query search_params",
+        "it is called path_params": "path_parameters url_params url_vars",
+        "pass it as json, data or files": "body payload",
+        "pass the mapping as data": "form",
+        "it is called auth": "auth_token bearer bearer_token token",
+        "pass it as auth, or in headers": "api_key",
+        "send it in headers, as User-Agent": "user_agent",
+        "set request_interceptors or response_interceptors in HttpClientConfig": "hooks",
+        "pass on_event to HttpServiceClient": "before_retry on_retry",
+        "call raise_for_status() on the response": "raise_for_status throw_http_errors validate_status",
+        "pass total_timeout, or cancel the task of the call": "abort_signal cancel_token signal",
+        "only stream and download take it; for other calls set it in HttpClientConfig": "max_response_size",
+        "only download takes it": "checksum resume",
+        "a download is a GET; use stream(method, url) for another": "method",
+    }
+)
 
 
 def about_keyword(name: str) -> str:

@@ -16,6 +16,7 @@ from ..core.checks import (
     check_duration,
     check_flag,
     keyword_remedy,
+    remedies,
     suggests_keywords,
 )
 from ..core.machines.circuit_breaker.states import CircuitBreakerSettings
@@ -72,13 +73,16 @@ _OF_REQUESTS = (
         **_OF_RETRIES,
         **_OF_CIRCUITS,
         **dict.fromkeys(_OF_REQUESTS, "it is of a single request: pass it with each call"),
-        **dict.fromkeys(
-            ("rate_limit", "bulkhead", "adaptive_limit", "load_shedding", "deadline_check"),
-            "set it in HttpClientConfig; with state_key=by_route each route has one of its own",
+        **remedies(
+            {
+                "set it in HttpClientConfig; with state_key=by_route each route has one of its own": (
+                    "rate_limit bulkhead adaptive_limit load_shedding deadline_check"
+                ),
+                "set it in HttpClientConfig; a ChaosPolicy has routes of its own": "chaos",
+                "it is called timeout": "base_timeout",
+                "pass it with each call": "allow_redirects",
+            }
         ),
-        "chaos": "set it in HttpClientConfig; a ChaosPolicy has routes of its own",
-        "base_timeout": "it is called timeout",
-        "allow_redirects": "pass it with each call",
     }
 )
 @dataclass(frozen=True, slots=True, kw_only=True)

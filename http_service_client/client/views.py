@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
-from ..core.checks import check_call_name, check_duration, check_flag, known_remedy
+from ..core.checks import check_call_name, check_duration, check_flag, known_remedy, remedies
 from ..core.origins import parse_key
 from ..errors import ClientClosedError, ConfigurationError
 from ..http.headers import Headers
@@ -60,22 +60,21 @@ _OF_CALLS = (
     *("timeout", "total_timeout", "allow_redirects", "retry_policy", "circuit_breaker", "retry_budget"),
     *("hedging", "key", "name", "decompress", "error_type"),
 )
-_RENAMED = {
-    **dict.fromkeys(("headers", "user_agent"), "it is called default_headers"),
-    **dict.fromkeys(("bearer", "bearer_token", "token"), "it is called auth"),
-    "base_timeout": "it is called timeout",
-    "tenant": "it is called key",
-    "proxies": "it is called proxy",
-    "max_attempts": "pass retry_policy=RetryPolicy(max_attempts=…)",
-    **dict.fromkeys(("follow_redirects", "max_redirects"), "it is called allow_redirects"),
-    "verify": "set ssl_verify in ConnectionPoolConfig, of a client of its own",
-    "cert": "set ssl_cert_file in ConnectionPoolConfig, of a client of its own",
-    "interceptors": "set request_interceptors or response_interceptors in HttpClientConfig",
-    **dict.fromkeys(
-        ("params", "path_params", "json", "data", "files", "idempotent", "progress", "response_type"),
-        "pass it with each call",
-    ),
-}
+_RENAMED = remedies(
+    {
+        "it is called default_headers": "headers user_agent",
+        "it is called auth": "bearer bearer_token token",
+        "it is called timeout": "base_timeout",
+        "it is called key": "tenant",
+        "it is called proxy": "proxies",
+        "pass retry_policy=RetryPolicy(max_attempts=…)": "max_attempts",
+        "it is called allow_redirects": "follow_redirects max_redirects",
+        "set ssl_verify in ConnectionPoolConfig, of a client of its own": "verify",
+        "set ssl_cert_file in ConnectionPoolConfig, of a client of its own": "cert",
+        "set request_interceptors or response_interceptors in HttpClientConfig": "interceptors",
+        "pass it with each call": "params path_params json data files idempotent progress response_type",
+    }
+)
 _OF_CLIENTS = frozenset(item.name for item in fields(HttpClientConfig))
 _OF_POOLS = frozenset(item.name for item in fields(ConnectionPoolConfig)) - _OF_CLIENTS
 

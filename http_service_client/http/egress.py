@@ -30,7 +30,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
-from ..core.checks import suggests_keywords
+from ..core.checks import remedies, suggests_keywords
 from ..errors import ConfigurationError, EgressRefusedError, InvalidRequestError
 from .hosts import normalise_host, split_port
 from .urls import Url, split_url
@@ -113,18 +113,16 @@ class _Rule:
 
 
 @suggests_keywords(
-    {
-        **dict.fromkeys(
-            ("allow", "allowed", "allowed_domains", "allowlist", "hosts"), "it is called allowed_hosts"
-        ),
-        **dict.fromkeys(
-            ("blocked_hosts", "blocklist", "denied", "denied_domains", "deny"), "it is called denied_hosts"
-        ),
-        **dict.fromkeys(("allow_local", "allow_localhost"), "it is called allow_loopback"),
-        "allow_private_networks": "it is called allow_private",
-        "ports": "it is called allowed_ports",
-        "schemes": "it is called allowed_schemes",
-    }
+    remedies(
+        {
+            "it is called allowed_hosts": "allow allowed allowed_domains allowlist hosts",
+            "it is called denied_hosts": "blocked_hosts blocklist denied denied_domains deny",
+            "it is called allow_loopback": "allow_local allow_localhost",
+            "it is called allow_private": "allow_private_networks",
+            "it is called allowed_ports": "ports",
+            "it is called allowed_schemes": "schemes",
+        }
+    )
 )
 @dataclass(frozen=True)
 class EgressPolicy:

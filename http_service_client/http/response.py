@@ -6,6 +6,7 @@ import copy
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn
 
+from ..core.checks import remedies
 from ..errors import HttpStatusError, ResponseValidationError, SentState
 from .bodies.encoding import UNSET
 from .bodies.json import decode_json, decode_json_strictly, encode_json, in_utf8
@@ -258,30 +259,26 @@ class HttpResponse(Generic[Data]):
             message = f"{kind.__name__!r} object has no attribute {name!r}{remedy}"
             raise AttributeError(message, name=name, obj=self)
 
-    _RENAMED: ClassVar[Mapping[str, str]] = {  # names from other clients
-        "ok": "is_success",
-        "is_error": "is_success",
-        **dict.fromkeys(
-            ("status", "code", "statusCode", "is_client_error", "is_server_error"), "status_code"
-        ),
-        "body": "content, or text",
-        **dict.fromkeys(("getheader", "getheaders", "header"), "headers"),
-        "reason": "reason_phrase",
-        **dict.fromkeys(("encoding", "charset", "apparent_encoding"), "text, or content.decode(...)"),
-        "content_type": "headers.get('Content-Type')",
-        "content_length": "len(content)",
-        "method": "request.method",
-        **dict.fromkeys(
-            ("is_redirect", "has_redirect_location"), "status_code, and history for those that were followed"
-        ),
-        **dict.fromkeys(("read", "aread"), "content, which is here"),
-        **dict.fromkeys(
-            ("raw", "iter_content", "iter_bytes", "iter_text", "iter_lines", "aiter_bytes", "aiter_lines"),
-            "client.stream(...) to take the body in pieces",
-        ),
-        **dict.fromkeys(("iter_json", "iter_events"), "client.stream(...) to take the body in pieces"),
-        "as_file": "io.BytesIO(content)",
-    }
+    _RENAMED: ClassVar[Mapping[str, str]] = remedies(  # names from other clients
+        {
+            "is_success": "ok is_error",
+            "status_code": "status code statusCode is_client_error is_server_error",
+            "content, or text": "body",
+            "headers": "getheader getheaders header",
+            "reason_phrase": "reason",
+            "text, or content.decode(...)": "encoding charset apparent_encoding",
+            "headers.get('Content-Type')": "content_type",
+            "len(content)": "content_length",
+            "request.method": "method",
+            "status_code, and history for those that were followed": "is_redirect has_redirect_location",
+            "content, which is here": "read aread",
+            "client.stream(...) to take the body in pieces": (
+                "raw iter_content iter_bytes iter_text iter_lines aiter_bytes aiter_lines iter_json "
+                "iter_events"
+            ),
+            "io.BytesIO(content)": "as_file",
+        }
+    )
 
     def _quotation(self) -> str:
         """What the body says, for an error message; "" if it says no more than the status does."""

@@ -24,7 +24,7 @@ from ..client.call_builder import CallBuilder
 from ..client.client import HttpServiceClient
 from ..client.config.client_config import HttpClientConfig
 from ..client.config.pool import ConnectionPoolConfig, is_default
-from ..core.checks import check_function
+from ..core.checks import check_function, remedies
 from ..core.effects import TIMED_OUT, Outcome
 from ..core.outcomes import already_closed, ended_by_close
 from ..core.timeouts import TIMER_SLACK, Timeout
@@ -495,11 +495,13 @@ def _known_url(url: str) -> str:
 # Settings.
 
 RENAMED = {
-    **dict.fromkeys(
-        ("retries", "max_attempts"), "set max_attempts in retry_policy_config of HttpClientConfig"
-    ),
-    "timeout": "set base_timeout in HttpClientConfig",
     **dict.fromkeys(HttpClientConfig.__dataclass_fields__, "set it in HttpClientConfig"),
+    **remedies(
+        {
+            "set max_attempts in retry_policy_config of HttpClientConfig": "retries max_attempts",
+            "set base_timeout in HttpClientConfig": "timeout",
+        }
+    ),
 }
 """Remedies for keywords that the adapters do not have."""
 

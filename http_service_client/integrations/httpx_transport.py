@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..client.client import HttpServiceClient
 from ..client.config.client_config import HttpClientConfig
-from ..core.checks import check_flag, suggests_keywords
+from ..core.checks import check_flag, remedies, suggests_keywords
 from ..core.timeouts import Timeout
 from ..errors import (
     ConfigurationError,
@@ -64,9 +64,12 @@ __all__ = ["AsyncResilientTransport", "ResilientTransport"]
 _LIBRARIES = ("httpx", "httpx2")
 _RENAMED = {
     **RENAMED,
-    **dict.fromkeys(
-        ("verify", "cert", "trust_env", "http1", "http2", "limits", "proxy", "local_address", "uds"),
-        "give it to the HTTPTransport or AsyncHTTPTransport in transport=…",
+    **remedies(
+        {
+            "give it to the HTTPTransport or AsyncHTTPTransport in transport=…": (
+                "verify cert trust_env http1 http2 limits proxy local_address uds"
+            ),
+        }
     ),
 }
 _LEAST = 0.001  # seconds for a step whose time is over: it ends the exchange

@@ -14,7 +14,7 @@ from contextvars import Token
 from logging import DEBUG
 from typing import ClassVar, Generic, TypeVar
 
-from ..core.checks import check_duration, check_flag, check_number
+from ..core.checks import check_duration, check_flag, check_number, remedies
 from ..core.deadline import AMBIENT_DEADLINE, Deadline, virtual_instants
 from ..core.nesting import InboundScope
 from ..drivers.loggers import branch, write
@@ -27,10 +27,12 @@ App = TypeVar("App")
 
 SPENT = b"the time that the caller allowed was spent before the request was handled\n"
 """The body of the 504 to a request that comes too late."""
-RENAMED = {
-    **dict.fromkeys(("timeout", "deadline", "total_timeout"), "it is called max_timeout"),
-    "headers": "name them in propagation=Propagation(…)",
-}
+RENAMED = remedies(
+    {
+        "it is called max_timeout": "timeout deadline total_timeout",
+        "name them in propagation=Propagation(…)": "headers",
+    }
+)
 """Remedies for keywords that the middlewares do not have."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 
-from ..core.checks import check_count, check_flag, check_number, suggests_keywords
+from ..core.checks import check_count, check_flag, check_number, remedies, suggests_keywords
 from ..core.machines.caching.response_cache import CacheStorage, ResponseCache
 from ..drivers.forks import reset_in_forked_children
 from ..drivers.locks import ForkSafeLock
@@ -18,11 +18,13 @@ _METHODS = ("get", "set", "delete")
 
 
 @suggests_keywords(
-    {
-        **dict.fromkeys(("ttl", "max_age", "expire_after"), "a response says itself how long it is fresh"),
-        **dict.fromkeys(("max_bytes", "path", "url"), "pass it to the storage"),
-        "backend": "it is called storage",
-    }
+    remedies(
+        {
+            "a response says itself how long it is fresh": "ttl max_age expire_after",
+            "pass it to the storage": "max_bytes path url",
+            "it is called storage": "backend",
+        }
+    )
 )
 class Cache:
     """A cache of responses by RFC 9111: ``HttpServiceClient(cache=Cache())``. Clients may share it.

@@ -18,7 +18,7 @@ from http import HTTPStatus
 from random import Random
 from typing import NamedTuple
 
-from ..core.checks import check_count, check_flag, check_number, suggests_keywords
+from ..core.checks import check_count, check_flag, check_number, remedies, suggests_keywords
 from ..core.effects import Outcome
 from ..core.timeouts import Timeout
 from ..errors import ConfigurationError, Failure
@@ -33,11 +33,12 @@ _TYPICAL = LogNormal(median=0.05, p99=0.25)
 
 
 @suggests_keywords(
-    {
-        **dict.fromkeys(("capacity", "concurrency"), "set workers; the capacity is workers / mean latency"),
-        "errors": "write faults=[Errors(rate=…)]",
-        "error_rate": "write faults=[Errors(rate=…)]",
-    }
+    remedies(
+        {
+            "set workers; the capacity is workers / mean latency": "capacity concurrency",
+            "write faults=[Errors(rate=…)]": "errors error_rate",
+        }
+    )
 )
 @dataclass(frozen=True, kw_only=True)
 class Service:

@@ -18,7 +18,15 @@ from typing import TYPE_CHECKING, Any
 
 from ... import http, policies
 from ...core import machines
-from ...core.checks import check_count, check_duration, check_flag, class_remedy, shown, suggests_keywords
+from ...core.checks import (
+    check_count,
+    check_duration,
+    check_flag,
+    class_remedy,
+    remedies,
+    shown,
+    suggests_keywords,
+)
 from ...core.machines.circuit_breaker.states import CircuitBreakerSettings
 from ...core.machines.retry.quota import BudgetSettings, RetryQuotaSettings
 from ...core.machines.retry.settings import RetrySettings
@@ -100,65 +108,53 @@ def renamed() -> dict[str, str]:
         },
         **{item.name: "set it in circuit_breaker_config" for item in fields(CircuitBreakerSettings)},
         **{item.name: "set it in ConnectionPoolConfig" for item in fields(ConnectionPoolConfig)},
-        **dict.fromkeys(
-            ("max_attempts", "retries", "max_retries"), "set max_attempts in retry_policy_config"
-        ),
-        **dict.fromkeys(("verify", "verify_ssl"), "set ssl_verify in ConnectionPoolConfig"),
-        "cert": "set ssl_cert_file in ConnectionPoolConfig",
-        "timeout": "set base_timeout in HttpClientConfig",
-        **dict.fromkeys(("base_address", "base_uri", "prefix_url"), "it is called base_url"),
-        "headers": "set default_headers in HttpClientConfig",
-        **dict.fromkeys(("auth_token", "bearer", "bearer_token", "token"), "set auth in HttpClientConfig"),
-        "api_key": "set auth in HttpClientConfig, or a header in default_headers",
-        "params": "pass it with each call",
-        "proxies": "set proxy in HttpClientConfig",
-        "trust_env": "set trust_env_proxy_settings or netrc in HttpClientConfig",
-        "user_agent": "set User-Agent in default_headers",
-        **dict.fromkeys(
-            (
-                *("delegating_handlers", "event_hooks", "hooks", "interceptors", "middleware", "middlewares"),
-                *("transform_request", "transform_response"),
-            ),
-            "set request_interceptors and response_interceptors in HttpClientConfig",
-        ),
-        **dict.fromkeys(
-            ("raise_for_status", "throw_http_errors", "validate_status"),
-            "call raise_for_status() on the response",
-        ),
-        **dict.fromkeys(
-            ("agent", "connector", "http_agent", "https_agent", "limits", "pool"),
-            "set connection_pool=ConnectionPoolConfig(…) in HttpClientConfig",
-        ),
-        **dict.fromkeys(
-            ("max_connections_per_server", "max_sockets"), "set max_connections_per_host in HttpClientConfig"
-        ),
-        "keep_alive": "set keep_alive_timeout in ConnectionPoolConfig",
-        **dict.fromkeys(
-            ("handler_lifetime", "pooled_connection_lifetime"),
-            "set max_connection_age in ConnectionPoolConfig",
-        ),
-        "max_content_length": "set max_response_size in HttpClientConfig",
-        "decompress": "set enable_response_decompression in HttpClientConfig",
-        **dict.fromkeys(
-            ("debug", "log_level", "logger", "logging"), "set the level of the logger 'http_service_client'"
-        ),
-        **dict.fromkeys(("http_version", "enable_http2"), "set http2=True in HttpClientConfig"),
-        **dict.fromkeys(("retry", "retry_policy"), "set retry_policy_config in HttpClientConfig"),
-        "circuit_breaker": "set circuit_breaker_config in HttpClientConfig",
-        "timeout_policy": "set base_timeout or total_timeout in HttpClientConfig",
-        **dict.fromkeys(
-            ("pipeline", "policies"),
-            "a client has a pipeline of its own: set retry_policy_config, rate_limit, bulkhead, … in HttpClientConfig",
-        ),
-        **dict.fromkeys(
-            ("cache", "transport", "metrics", "telemetry", "on_event", "on_exchange"),
-            "pass it to HttpServiceClient",
-        ),
-        **dict.fromkeys(("interceptor_factory", "clock"), "pass it to HttpServiceClient"),
-        "max_redirects": "set allowed_redirect_count in HttpClientConfig",
-        **dict.fromkeys(
-            ("follow_redirect", "follow_redirects"),
-            "set allowed_redirect_count in HttpClientConfig, to 0 for none",
+        **remedies(
+            {
+                "set max_attempts in retry_policy_config": "max_attempts retries max_retries",
+                "set ssl_verify in ConnectionPoolConfig": "verify verify_ssl",
+                "set ssl_cert_file in ConnectionPoolConfig": "cert",
+                "set base_timeout in HttpClientConfig": "timeout",
+                "it is called base_url": "base_address base_uri prefix_url",
+                "set default_headers in HttpClientConfig": "headers",
+                "set auth in HttpClientConfig": "auth_token bearer bearer_token token",
+                "set auth in HttpClientConfig, or a header in default_headers": "api_key",
+                "pass it with each call": "params",
+                "set proxy in HttpClientConfig": "proxies",
+                "set trust_env_proxy_settings or netrc in HttpClientConfig": "trust_env",
+                "set User-Agent in default_headers": "user_agent",
+                "set request_interceptors and response_interceptors in HttpClientConfig": (
+                    "delegating_handlers event_hooks hooks interceptors middleware middlewares "
+                    "transform_request transform_response"
+                ),
+                "call raise_for_status() on the response": (
+                    "raise_for_status throw_http_errors validate_status"
+                ),
+                "set connection_pool=ConnectionPoolConfig(…) in HttpClientConfig": (
+                    "agent connector http_agent https_agent limits pool"
+                ),
+                "set max_connections_per_host in HttpClientConfig": "max_connections_per_server max_sockets",
+                "set keep_alive_timeout in ConnectionPoolConfig": "keep_alive",
+                "set max_connection_age in ConnectionPoolConfig": (
+                    "handler_lifetime pooled_connection_lifetime"
+                ),
+                "set max_response_size in HttpClientConfig": "max_content_length",
+                "set enable_response_decompression in HttpClientConfig": "decompress",
+                "set the level of the logger 'http_service_client'": "debug log_level logger logging",
+                "set http2=True in HttpClientConfig": "http_version enable_http2",
+                "set retry_policy_config in HttpClientConfig": "retry retry_policy",
+                "set circuit_breaker_config in HttpClientConfig": "circuit_breaker",
+                "set base_timeout or total_timeout in HttpClientConfig": "timeout_policy",
+                "a client has a pipeline of its own: set retry_policy_config, rate_limit, bulkhead, … in HttpClientConfig": (
+                    "pipeline policies"
+                ),
+                "pass it to HttpServiceClient": (
+                    "cache transport metrics telemetry on_event on_exchange interceptor_factory clock"
+                ),
+                "set allowed_redirect_count in HttpClientConfig": "max_redirects",
+                "set allowed_redirect_count in HttpClientConfig, to 0 for none": (
+                    "follow_redirect follow_redirects"
+                ),
+            }
         ),
     }
 

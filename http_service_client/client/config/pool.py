@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...core.checks import check_count, check_duration, check_flag, suggests_keywords
+from ...core.checks import check_count, check_duration, check_flag, remedies, suggests_keywords
 from ...errors import ConfigurationError
 from .sockets import check_source, parse_socket_options, parse_source_address
 from .tls import check_context
@@ -48,17 +48,19 @@ def without_mark(value: float) -> float:
 
 
 @suggests_keywords(
-    {
-        "verify": "it is called ssl_verify",
-        **dict.fromkeys(("context", "ssl", "sslcontext"), "it is called ssl_context"),
-        "local_address": "it is called source_address",
-        "cert": "write ssl_cert_file and ssl_key_file",
-        **dict.fromkeys(("ca_bundle", "ca_file", "cafile"), "it is called ssl_ca_file"),
-        **dict.fromkeys(("limit", "pool_maxsize", "pool_size"), "it is called max_connections"),
-        "limit_per_host": "it is called max_connections_per_host",
-        **dict.fromkeys(("keepalive_expiry", "keepalive_timeout"), "it is called keep_alive_timeout"),
-        **dict.fromkeys(("base_timeout", "timeout"), "it is called request_timeout here"),
-    }
+    remedies(
+        {
+            "it is called ssl_verify": "verify",
+            "it is called ssl_context": "context ssl sslcontext",
+            "it is called source_address": "local_address",
+            "write ssl_cert_file and ssl_key_file": "cert",
+            "it is called ssl_ca_file": "ca_bundle ca_file cafile",
+            "it is called max_connections": "limit pool_maxsize pool_size",
+            "it is called max_connections_per_host": "limit_per_host",
+            "it is called keep_alive_timeout": "keepalive_expiry keepalive_timeout",
+            "it is called request_timeout here": "base_timeout timeout",
+        }
+    )
 )
 @dataclass(frozen=True)
 class ConnectionPoolConfig:

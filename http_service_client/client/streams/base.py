@@ -11,7 +11,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ...core.call import Idle
-from ...core.checks import check_count, check_duration, check_flag
+from ...core.checks import check_count, check_duration, check_flag, remedies
 from ...core.open_body import BufferedBody, OpenBody, OpenResponse
 from ...errors import (
     ConfigurationError,
@@ -108,15 +108,16 @@ class Streamed(HttpResponse[None]):
 
     _RENAMED = {
         **HttpResponse._RENAMED,
-        **dict.fromkeys(("raw", "iter_content", "iter_raw", "iter_any", "aiter_bytes"), "iter_bytes()"),
-        **dict.fromkeys(("aiter_text", "iter_str"), "iter_text()"),
-        "aiter_lines": "iter_lines()",
-        **dict.fromkeys(
-            ("readable", "readinto", "read1", "readline", "readlines", "seek", "tell"),
-            "as_file(), which is a file",
+        **remedies(
+            {
+                "iter_bytes()": "raw iter_content iter_raw iter_any aiter_bytes",
+                "iter_text()": "aiter_text iter_str",
+                "iter_lines()": "aiter_lines",
+                "as_file(), which is a file": "readable readinto read1 readline readlines seek tell",
+                "read()": "aread body",
+                "close()": "aclose",
+            }
         ),
-        **dict.fromkeys(("aread", "body"), "read()"),
-        "aclose": "close()",
     }
 
     def explain(self, *, why: bool = False) -> str:

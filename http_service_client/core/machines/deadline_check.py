@@ -22,17 +22,19 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from ..checks import check_count, check_duration, check_number, suggests_keywords
+from ..checks import check_count, check_duration, check_number, remedies, suggests_keywords
 from .latency import LatencySketch
 
 __all__ = ["DEADLINE_CHECK_RENAMED", "DeadlineCheck", "DeadlineCheckSettings"]
 
 
-DEADLINE_CHECK_RENAMED = {
-    **dict.fromkeys(("percentile", "quantile", "chance"), "it is called min_chance, such as 0.02"),
-    **dict.fromkeys(("samples", "min_calls"), "it is called min_samples"),
-    "enabled": "set deadline_check=None to switch it off",
-}
+DEADLINE_CHECK_RENAMED = remedies(
+    {
+        "it is called min_chance, such as 0.02": "percentile quantile chance",
+        "it is called min_samples": "samples min_calls",
+        "set deadline_check=None to switch it off": "enabled",
+    }
+)
 """What the settings are called elsewhere."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ...core.checks import suggests_keywords
+from ...core.checks import remedies, suggests_keywords
 from ...errors import ConfigurationError
 from ...http.egress import host_matcher
 
@@ -22,11 +22,13 @@ __all__ = ["OpenTelemetry"]
 
 
 @suggests_keywords(
-    {
-        **dict.fromkeys(("tracer", "provider"), "it is called tracer_provider"),
-        "meter": "it is called meter_provider",
-        "propagators": "it is called propagator",
-    }
+    remedies(
+        {
+            "it is called tracer_provider": "tracer provider",
+            "it is called meter_provider": "meter",
+            "it is called propagator": "propagators",
+        }
+    )
 )
 class OpenTelemetry:
     """Traces and metrics of a client's calls: ``HttpServiceClient(telemetry=OpenTelemetry())``.

@@ -20,7 +20,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ...checks import check_count, check_duration, check_function, check_number, suggests_keywords
+from ...checks import check_count, check_duration, check_function, check_number, remedies, suggests_keywords
 from ..fallback import NOTHING
 from .flights import Flights
 
@@ -33,13 +33,15 @@ __all__ = [
     "ResultCacheSnapshot",
 ]
 
-RESULT_CACHE_RENAMED = {
-    **dict.fromkeys(("ttl", "expire", "expires_in", "max_age"), "it is called seconds"),
-    **dict.fromkeys(("maxsize", "max_size", "size"), "it is called max_entries"),
-    **dict.fromkeys(("stale_ttl", "stale_if_error", "stale"), "it is called stale_on_error"),
-    **dict.fromkeys(("negative_ttl", "error_ttl"), "it is called cache_errors"),
-    **dict.fromkeys(("key_builder", "key_func", "key_maker"), "it is called key"),
-}
+RESULT_CACHE_RENAMED = remedies(
+    {
+        "it is called seconds": "ttl expire expires_in max_age",
+        "it is called max_entries": "maxsize max_size size",
+        "it is called stale_on_error": "stale_ttl stale_if_error stale",
+        "it is called cache_errors": "negative_ttl error_ttl",
+        "it is called key": "key_builder key_func key_maker",
+    }
+)
 
 
 @suggests_keywords(RESULT_CACHE_RENAMED)
