@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,8 @@ import pytest
 
 from http_service_client import HttpServiceClient
 from http_service_client.testing.server import LoopbackServer, respond
+from http_service_client.transports.over_aiohttp import connector as over_aiohttp_connector
+from http_service_client.transports.over_requests import connector as over_requests_connector
 from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd
 from network.faults import Certificates, served, swallowing
 from network.hooked_path import go_through_aiohttp
@@ -94,3 +97,25 @@ def new_client(front_end: FrontEnd, certificates: Certificates) -> NewClient:
 def http2_client(new_client: NewClient) -> HttpServiceClient:
     """Such a client with default settings."""
     return new_client()
+
+
+@pytest.fixture
+def small_buffers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system buffers few bytes of an upload, as over a slow network."""
+    connect, connect_async = (
+        over_requests_connector.connect_to_any,
+        over_aiohttp_connector.connect_to_any_async,
+    )
+
+    def made(*about: Any) -> socket.socket:
+        return small(connect(*about))
+
+    async def made_async(*about: Any) -> socket.socket:
+        return small(await connect_async(*about))
+
+    def small(sock: socket.socket) -> socket.socket:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        return sock
+
+    monkeypatch.setattr(over_requests_connector, "connect_to_any", made)
+    monkeypatch.setattr(over_aiohttp_connector, "connect_to_any_async", made_async)
