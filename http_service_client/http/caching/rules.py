@@ -143,7 +143,7 @@ def judge(stored: StoredResponse, request: HttpRequest, now: float, rules: Cache
     """
     said, lifetime, age = _facts(*_head(stored), rules)
     asked = parse_directives(request.headers.get_all("Cache-Control"))
-    age += max(0.0, now - stored.received_at)
+    age += _resident(stored, now)
     ttl = lifetime - age
     use = Use.CONFIRM
     if (
@@ -171,7 +171,7 @@ def may_use_after_error(stored: StoredResponse, request: HttpRequest, now: float
     asked = parse_directives(request.headers.get_all("Cache-Control"))
     if _must_be_confirmed(said, rules) or "no-cache" in asked:
         return False
-    age += max(0.0, now - stored.received_at)
+    age += _resident(stored, now)
     if "max-age" in asked and age > (seconds(asked, "max-age") or 0.0):
         return False
     stale = age - lifetime
@@ -247,6 +247,14 @@ def outdated_urls(request: HttpRequest, response: HttpResponse | None) -> list[s
                 except (ValueError, InvalidRequestError):  # not a URL of HTTP
                     pass
     return urls
+
+
+def _resident(stored: StoredResponse, now: float) -> float:
+    """Seconds since a response was stored, or by which the clock was set back since.
+
+    A response that seems to come from tomorrow would otherwise be fresh until then.
+    """
+    return abs(now - stored.received_at)
 
 
 def _must_be_confirmed(said: Directives, rules: CacheRules) -> bool:

@@ -133,7 +133,8 @@ USING: list[tuple[StoredResponse, str | None, float, Use, float, float]] = [
     (kept(LIVES), None, 0, Use.FRESH, 0, 60),
     (kept(LIVES), None, 59, Use.FRESH, 59, 1),
     (kept(LIVES), None, 60, Use.CONFIRM, 60, 0),
-    (kept(LIVES), None, -5, Use.FRESH, 0, 60),  # the clock was set back
+    (kept(LIVES), None, -5, Use.FRESH, 5, 55),  # the clock was set back
+    (kept(LIVES), None, -86400, Use.CONFIRM, 86400, -86340),
     (kept(LIVES, Age="50"), None, 9, Use.FRESH, 59, 1),
     (kept(LIVES, Age="50, 1"), None, 10, Use.CONFIRM, 60, 0),
     (kept(LIVES, Age="50;a=b"), None, 9, Use.FRESH, 59, 1),
@@ -262,6 +263,13 @@ def test_what_may_stand_in_for_an_error(
     """RFC 5861, 4: as the response, the request or the settings allow, whichever is longer."""
     rules = CacheRules(stale_if_error=setting)
     assert may_use_after_error(kept(f"max-age=60, {said}"), request(asked), NOW + 60 + stale, rules) is may
+
+
+def test_a_response_from_the_future_stands_in_for_no_error() -> None:
+    """The clock was set back since it was stored, so its age is not known."""
+    stored = kept("max-age=60, stale-if-error=10")
+    assert may_use_after_error(stored, request(), NOW - 60, PRIVATE)
+    assert not may_use_after_error(stored, request(), NOW - 86_400, PRIVATE)
 
 
 def test_a_request_for_nothing_old_gets_nothing_old() -> None:
