@@ -20,7 +20,8 @@ LISTED = {
     # The last one is private by its name only: asyncio exports it. Those of aiohttp are looked at, and not used.
     "transports/over_aiohttp": {
         *("_request", "_resolve_host"),
-        *("_callbacks", "_closed", "_sock", "_ssl_protocol", "_transport", "_get_running_loop"),
+        *("_app_transport", "_callbacks", "_closed", "_sock", "_ssl_protocol", "_transport", "_transports"),
+        "_get_running_loop",
     },
     "transports/over_requests": {"_cookies"},
 }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import gc
+import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -15,7 +17,7 @@ from http_service_client.testing.server import LoopbackServer, respond
 from http_service_client.transports.network import resolver
 from http_service_client.transports.over_aiohttp import exchange as over_aiohttp_exchange
 from kit.front_ends import FrontEnd
-from network.faults import failing, served
+from network.faults import Certificates, failing, served
 
 
 class WithoutIPv6(socket.socket):
@@ -57,6 +59,41 @@ def test_a_failure_of_all_addresses_was_never_sent(
     server.refuse()
     caught = failing(front_end, front_end.client(), "GET", f"http://localhost:{server.port}/")
     assert (caught.type, caught.sent) == ("ConnectError", "never_sent")
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+def test_a_socket_that_refuses_an_option_is_only_a_failed_attempt(
+    front_end: FrontEnd,
+    server: LoopbackServer,
+    tls_server: LoopbackServer,
+    certificates: Certificates,
+    monkeypatch: pytest.MonkeyPatch,
+    secure: bool,
+) -> None:
+    """As macOS does where the server has reset the connection already. Its number may be that of the next socket."""
+    server = tls_server if secure else server
+    refused: list[int] = []
+
+    class Reset(socket.socket):
+        __module__ = "socket"  # as Python's own: see `must_wait_itself`
+
+        def setsockopt(self, level: int, option: int, *value: Any) -> None:
+            is_refused = (level, option) == (socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            if is_refused and len(refused) < 2 and self.getpeername()[1] == server.port:
+                refused.append(self.fileno())
+                raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+            super().setsockopt(level, option, *value)
+
+    server.script("/", respond(204))
+    client = front_end.client(connection_pool=certificates.pool(), retry_policy_config={"initial_delay": 0.0})
+    monkeypatch.setattr(socket, "socket", Reset)
+    gc.disable()  # it would take away what is left of the first connection
+    try:
+        response = front_end.request(client, "POST", f"{server.url}/", data=b"x")
+    finally:
+        gc.enable()
+    assert (response.status_code, response.attempts, len(refused)) == (204, 3, 2)
+    assert len(server.received("/")) == 1
 
 
 @pytest.fixture

@@ -135,7 +135,7 @@ def test_other_calls_do_not_notice_a_change_of_aiohttp() -> None:
 @needs_fork
 @pytest.mark.parametrize(
     ("front_end", "names"),
-    [("asyncio", ["_ssl_protocol", "_transport", "_closed", "_sock"])],
+    [("asyncio", [*PRIVATE_TO_ASYNCIO, "_app_transport", "_transports"])],
     ids=["asyncio"],
 )
 def test_asyncio_may_rename_any_private_name(front_end: str, names: list[str]) -> None:

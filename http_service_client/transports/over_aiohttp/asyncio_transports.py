@@ -1,10 +1,11 @@
 """What the asyncio transport asks of asyncio's transports, sockets, futures and tasks.
 
-What is private to asyncio here: `_ssl_protocol` of a TLS transport, `_transport` of that protocol, `_closed`, `_sock` and
-`max_size` of a transport, `_callbacks` of a future. Each is done without where it is missing, as on uvloop: then a socket of a
-loop that is closed stays open until it is garbage-collected, a read takes as many bytes as the loop likes, and a task that has
-its response runs in the loop's next iteration. uvloop's transport below its TLS has no name that Python could use; it is found
-among what the one above refers to. On a loop where neither is found, the write timeout does not see what TLS has passed on.
+What is private to asyncio here: `_ssl_protocol` of a TLS transport, `_transport` and `_app_transport` of that protocol, `_closed`,
+`_sock` and `max_size` of a transport, `_transports` of a loop, `_callbacks` of a future. Each is done without where it is missing,
+as on uvloop: then a socket of a loop that is closed stays open until it is garbage-collected, a read takes as many bytes as the
+loop likes, and a task that has its response runs in the loop's next iteration. uvloop's transport below its TLS has no name that
+Python could use; it is found among what the one above refers to. On a loop where neither is found, the write timeout does not see
+what TLS has passed on.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ __all__ = [
     "check_peer",
     "close_socket",
     "end_task",
+    "forget_half_made",
     "idle_closer",
     "is_closing",
     "keep_last_bytes",
@@ -103,6 +105,21 @@ def close_socket(transport: Any) -> None:
     if sock is not None:
         sock.close()
         raw._sock = None
+
+
+def forget_half_made(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
+    """Before a socket is closed for which no transport could be made: take from the loop what there is of one.
+
+    asyncio's own switches Nagle's algorithm off when it is half made. macOS refuses that once the server has reset the
+    connection. The half remains until it is garbage-collected, and until then the loop refuses each socket with its number,
+    by a RuntimeError.
+    """
+    transports = getattr(loop, "_transports", {})
+    transport = transports.get(sock.fileno())
+    if transport is not None and not transport.is_closing():
+        del transports[sock.fileno()]
+        close_socket(getattr(transport.get_protocol(), "_app_transport", None))  # of TLS above it
+        close_socket(transport)
 
 
 def last_bytes(transport: Any) -> bytes:

@@ -18,7 +18,7 @@ from ..network.resolver import Address, address_text, permitted, resolve_async
 from ..network.socks5 import connect_by_socks_async, destination
 from ..network.tls_sessions import RESUMPTION, resumption_for
 from ..network.unix import connect_to_unix_async
-from .asyncio_transports import NEVER
+from .asyncio_transports import NEVER, forget_half_made
 from .connection import Connection
 from .pool import Pool
 
@@ -80,6 +80,7 @@ async def connect(
         connection.abort()
         # asyncio reports no loss during a handshake, and uvloop none of a connection whose making was cancelled.
         pool.forget(connection)
+        forget_half_made(loop, sock)
         sock.close()
         raise
     connection.resumption = resumption

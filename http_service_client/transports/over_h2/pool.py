@@ -20,7 +20,7 @@ from ..network.happy_eyeballs import connect_to_any_async
 from ..network.resolver import address_text, permitted, resolve_async
 from ..network.tls import TlsSettings
 from ..network.tls_sessions import RESUMPTION, resumption_for
-from ..over_aiohttp.asyncio_transports import NEVER, close_socket, idle_closer
+from ..over_aiohttp.asyncio_transports import NEVER, close_socket, forget_half_made, idle_closer
 from .connection import Http2Connection
 from .stream import NotProcessedError
 
@@ -173,6 +173,7 @@ class Http2Pool:
             # Cancelled at the end of the handshake, asyncio would still send its close_notify, on a closed socket.
             if connection.transport is not None:
                 connection.transport.abort()
+            forget_half_made(self.loop, sock)
             sock.close()
             raise
         if self.closed:

@@ -146,8 +146,12 @@ def _connect_to_any(
     addresses: list[Address], expires_at: float | None, sockets: SocketSettings
 ) -> socket.socket:
     sock = connect_to_any(addresses, seconds_left(expires_at), sockets)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return sock
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return sock
+    except BaseException:  # macOS refuses it once the server has reset the connection
+        sock.close()
+        raise
 
 
 def _start_tls(
