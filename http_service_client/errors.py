@@ -53,6 +53,7 @@ catches those keeps working.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -221,14 +222,19 @@ def _attribute(error: BaseException, name: str) -> object:
         return None
 
 
-def innermost(error: BaseException) -> BaseException:
+def innermost(error: BaseException, *, implicitly: bool = False) -> BaseException:
     """The builtin error at the bottom of a chain of wrapped errors, without its traceback.
 
     requests wraps urllib3, which wraps the socket's error; aiohttp wraps it once. At the bottom there is
     the same `OSError`. Tracebacks hold frames, and frames hold errors: without this, each failing call would
     leave a reference cycle behind.
+
+    implicitly: whether an error's context is what it wraps, as with some other libraries. Call it outside of the handler
+        then: what is handled at that moment is the caller's, and Python has made it the context of all errors that were
+        raised meanwhile. They do not stem from it.
     """
-    seen: set[int] = set()
+    callers = sys.exc_info()[1] if implicitly else None
+    seen = {id(callers)}
     chain = [error]
     found = error
     while chain:
@@ -239,7 +245,9 @@ def innermost(error: BaseException) -> BaseException:
         current.__traceback__ = None
         if type(current).__module__ in {"builtins", "ssl", "socket"}:
             found = current
-        inner = [current.__cause__, current.__context__, _attribute(current, "reason"), *current.args]
+        inner = [current.__cause__, _attribute(current, "reason"), *current.args]
+        if implicitly:
+            inner.insert(1, current.__context__)
         chain.extend(link for link in inner if isinstance(link, BaseException))
     found.__cause__ = found.__context__ = None
     return found

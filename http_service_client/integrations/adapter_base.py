@@ -162,13 +162,18 @@ class AdaptedRequest(ForeignRequest, Generic[Response]):
             self._drain(before, _time_to_drain(timeout))
             timeout = _rest_of(timeout, began)
         began, token = time.monotonic(), self._enter()
+        response: Any = None
+        failed: Exception | None = None
         try:
             response = self._send(timeout)
         except self.errors as error:
-            return self._failed(error, timeout, began)
+            failed = error
         finally:
             _leave(token)
-        return self._succeeded(response, began)
+        try:
+            return self._outcome(response, failed, timeout, began)
+        finally:
+            del failed  # its traceback holds this frame
 
     async def exchange_async(self, timeout: Timeout) -> Outcome:
         self._set_headers()
@@ -180,12 +185,14 @@ class AdaptedRequest(ForeignRequest, Generic[Response]):
                 self._close(before)
             timeout = _rest_of(timeout, began)
         began, token = time.monotonic(), self._enter()
+        response: Any = None
+        failed: Exception | None = None
         try:
             if self.aborts is not None and self.aborts.are_over:  # while the last response was drained
                 return already_closed()
-            response: Any = await bounded(self._send_async(timeout), timeout.total, self.aborts)
+            response = await bounded(self._send_async(timeout), timeout.total, self.aborts)
         except self.errors as error:
-            return self._failed(error, timeout, began)
+            failed = error
         finally:
             _leave(token)
         if response is TIMED_OUT or response is ABORTED:
@@ -195,7 +202,10 @@ class AdaptedRequest(ForeignRequest, Generic[Response]):
             self.body.has_started = self._has_started(failure)
             self.error, self._latest = None, failure
             return failure
-        return self._succeeded(response, began)
+        try:
+            return self._outcome(response, failed, timeout, began)
+        finally:
+            del failed  # its traceback holds this frame
 
     def _set_headers(self) -> None:
         """Give the library's request the headers that were added for this call or this attempt."""
@@ -208,6 +218,12 @@ class AdaptedRequest(ForeignRequest, Generic[Response]):
 
     def _enter(self) -> Token[tuple[str, str] | None]:
         return _INSIDE.set((self.method, self.url))
+
+    def _outcome(
+        self, response: Response, failed: Exception | None, timeout: Timeout, began: float
+    ) -> Outcome:
+        """Of an attempt. Outside of the handler of its error, so that what the caller handles is known: see `innermost`."""
+        return self._succeeded(response, began) if failed is None else self._failed(failed, timeout, began)
 
     def _succeeded(self, response: Response, began: float) -> HttpResponse:
         self.body.has_started = self._has_started(None)

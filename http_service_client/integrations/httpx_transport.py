@@ -569,8 +569,8 @@ def _length(response: Any) -> int:
 
 
 def _links(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and those that it stems from."""
-    seen: set[int] = set()
+    """An error and those that it stems from. To be called outside of its handler: see `innermost`."""
+    seen = {id(sys.exc_info()[1])}
     while error is not None and id(error) not in seen:
         seen.add(id(error))
         yield error

@@ -264,7 +264,7 @@ def test_the_cause_is_the_innermost_builtin_error() -> None:
             outer.reason = error  # type: ignore[attr-defined]
             return outer
 
-    found = innermost(deep())
+    found = innermost(deep(), implicitly=True)
     assert type(found) is ConnectionResetError
     assert (found.__traceback__, found.__cause__, found.__context__) == (None, None, None)
 

@@ -54,6 +54,21 @@ async def test_the_response_is_that_of_aiohttp(server: LoopbackServer) -> None:
         )
 
 
+async def test_an_error_that_is_being_handled_is_not_that_of_the_attempt(server: LoopbackServer) -> None:
+    """A request that was sent would be taken for one that was not, and sent again."""
+    server.script("/", reset())
+    async with session() as http:
+        handled = ConnectionRefusedError()
+        try:
+            raise handled
+        except ConnectionRefusedError:
+            with pytest.raises(aiohttp.ClientError) as caught:
+                await http.post(server.url)
+        assert handled.__traceback__ is not None
+    assert caught.value.sent_state is SentState.MAYBE_PROCESSED
+    assert len(server.requests) == 1
+
+
 async def test_the_last_of_some_failures_can_be_read(server: LoopbackServer) -> None:
     """Also after the circuit has refused the next attempt."""
     server.script("/", DOWN)

@@ -127,6 +127,23 @@ def test_the_response_is_that_of_the_library(clients: Clients, server: LoopbackS
     )
 
 
+def test_an_error_that_is_being_handled_is_not_that_of_the_attempt(
+    clients: Clients, server: LoopbackServer
+) -> None:
+    """A request that was sent would be taken for one that was not, and sent again."""
+    server.script("/", reset())
+    client = clients.client()
+    handled = ConnectionRefusedError()
+    try:
+        raise handled
+    except ConnectionRefusedError:
+        with pytest.raises(clients.library.TransportError) as caught:
+            clients.request(client, "POST", server.url)
+    assert handled.__traceback__ is not None
+    assert caught.value.sent_state is SentState.MAYBE_PROCESSED
+    assert len(server.requests) == 1
+
+
 def test_a_stream_is_left_unread(clients: Clients, server: LoopbackServer) -> None:
     """Its body is read by the code that asked for it."""
     server.script("/", DOWN, respond(200, body="piece by piece"))

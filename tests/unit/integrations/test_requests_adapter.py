@@ -63,6 +63,22 @@ def test_a_stream_is_left_unread(server: LoopbackServer, session: requests.Sessi
         assert response.raw.read() == b"down"
 
 
+def test_an_error_that_is_being_handled_is_not_that_of_the_attempt(
+    server: LoopbackServer, session: requests.Session
+) -> None:
+    """A request that was sent would be taken for one that was not, and sent again."""
+    server.script("/", reset())
+    handled = ConnectionRefusedError()
+    try:
+        raise handled
+    except ConnectionRefusedError:
+        with pytest.raises(requests.ConnectionError) as caught:
+            session.post(server.url)
+    assert handled.__traceback__ is not None
+    assert caught.value.sent_state is SentState.MAYBE_PROCESSED
+    assert len(server.requests) == 1
+
+
 def test_the_last_error_is_that_of_requests(server: LoopbackServer, session: requests.Session) -> None:
     """As it is, with the timeline and the sent state of the call; it can be pickled."""
     server.script("/", reset())

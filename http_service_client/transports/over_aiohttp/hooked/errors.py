@@ -34,7 +34,7 @@ ERRORS = (
 def translate_error(
     phase: Phase, error: BaseException, connection_error: BaseException | None = None
 ) -> tuple[Phase, BaseException]:
-    """The phase, and the builtin error beneath an error of aiohttp.
+    """The phase, and the builtin error beneath an error of aiohttp. To be called outside of its handler.
 
     phase: how far the exchange is known to have got.   connection_error: that of its connection, if it is known.
     """
@@ -42,7 +42,7 @@ def translate_error(
         error = error.args[0]
     if isinstance(error, PhaseError):
         return error.phase, error.error
-    root = innermost(error)
+    root = innermost(error, implicitly=True)
     if isinstance(error, ProxyRefusedError):
         return Phase.PROXY, error
     if isinstance(error, (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError)):

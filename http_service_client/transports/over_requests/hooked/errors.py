@@ -50,7 +50,7 @@ _MEANINGS: tuple[tuple[tuple[type[Exception], ...], Callable[[str], Exception]],
 
 
 def translate_error(phase: Phase, error: BaseException) -> tuple[Phase, BaseException]:
-    """The phase, and the builtin error beneath an error of requests or urllib3."""
+    """The phase, and the builtin error beneath an error of requests or urllib3. To be called outside of its handler."""
     if isinstance(error, NotHttpError):
         return phase, error
     links = list(_links(error))
@@ -58,7 +58,7 @@ def translate_error(phase: Phase, error: BaseException) -> tuple[Phase, BaseExce
         if any(isinstance(link, kinds) for link in links):
             phase = known
             break
-    root = innermost(error)  # cuts the links
+    root = innermost(error, implicitly=True)  # cuts the links
     if not isinstance(root, FOREIGN[1:-1]):
         return phase, root
     text = str(root) or type(root).__name__
