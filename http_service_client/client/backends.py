@@ -17,7 +17,7 @@ from ..core.machines.limits.semaphore import FairSemaphore
 from ..drivers.clocks import Clock, SystemClock
 from ..drivers.imports import import_apart
 from ..drivers.locks import ForkSafeLock
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, ConnectError
 from ..http.proxies.settings import ProxySettings
 from ..transports import adapted_requests
 from ..transports.base import TransportSettings
@@ -150,7 +150,7 @@ class Backends:
         """The driver for the calling thread, of calls whose exchanges another library makes."""
         driver = self._foreign_blocking
         if driver is None:
-            import_apart(_load_blocking)
+            _import(_load_blocking)
             from ..drivers.blocking import BlockingDriver
 
             with self._lock:
@@ -166,7 +166,7 @@ class Backends:
         """The driver for asyncio tasks, of calls whose exchanges another library makes."""
         driver = self._foreign_asyncio
         if driver is None:
-            import_apart(_load_aio)
+            _import(_load_aio)
             from ..drivers.aio import Aborts, AsyncioDriver
 
             with self._lock:
@@ -215,9 +215,9 @@ class Backends:
 
     def _import(self, driver: Callable[[], None], transport: Callable[[], None]) -> None:
         """Import all that calls need, so that no call has to import a module after it has begun."""
-        import_apart(driver)
+        _import(driver)
         if self._given is None:
-            import_apart(_load_h2 if self._settings.http2 else transport)
+            _import(_load_h2 if self._settings.http2 else transport)
             self._settings.tls.load_modules()
 
     @property
@@ -290,6 +290,17 @@ class Backends:
 def _values(references: weakref.WeakValueDictionary[Any, _Value]) -> list[_Value]:
     """The values, in one step: another thread may add one at any time, which an iteration does not bear."""
     return [value for reference in references.valuerefs() if (value := reference()) is not None]
+
+
+def _import(loader: Callable[[], None]) -> None:
+    """As `import_apart`. Raises ConnectError where a module cannot be read: a first call needs a file, not only a socket."""
+    try:
+        import_apart(loader)
+    except OSError as error:
+        message = (
+            f"no connection can be made: the code for it cannot be imported ({type(error).__name__}: {error})"
+        )
+        raise ConnectError(message) from error
 
 
 def _load_blocking() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import subprocess
 import sys
 import time
@@ -13,14 +15,17 @@ import pytest
 from http_service_client import (
     ClientClosedError,
     ConfigurationError,
+    ConnectError,
     ConnectionPoolConfig,
     HttpClientConfig,
     HttpRequest,
     HttpResponse,
     HttpServiceClient,
+    SentState,
     Timeout,
     __version__,
 )
+from http_service_client.client import backends
 from http_service_client.testing import ScriptedTransport, VirtualClock
 from kit.fakes import ORIGIN, URL, FakeClock, FakeTransport, Harness, short
 from kit.front_ends import FrontEnd, run_task
@@ -242,3 +247,21 @@ def test_all_that_a_listener_gets_has_a_name(front_end: FrontEnd) -> None:
     )
     front_end.request(client, "GET", URL)
     assert set(names) == {"circuit_state_changed", "attempt_finished", "call_finished"}
+
+
+def test_a_first_call_that_can_open_no_file_is_an_error_of_ours(
+    front_end: FrontEnd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It imports the code for its connections. A later call can, once there are files again."""
+
+    def refuse() -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), "transport.py")
+
+    client = front_end.client(transport=ScriptedTransport(HttpResponse(200)))
+    with monkeypatch.context() as patch:
+        for name in ("_load_blocking", "_load_aio"):
+            patch.setattr(backends, name, refuse)
+        with pytest.raises(ConnectError, match=r"cannot be imported \(OSError: .*'transport.py'\)") as caught:
+            front_end.request(client, "POST", URL)
+    assert caught.value.sent_state is SentState.NEVER_SENT
+    assert front_end.request(client, "POST", URL).status_code == 200
