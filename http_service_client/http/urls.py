@@ -83,7 +83,7 @@ class RawUrl(str):
     __slots__ = ()
 
     def __repr__(self) -> str:
-        return f"RawUrl({redact_url(self)!r})"
+        return f"RawUrl({redact_url(str(self))!r})"
 
 
 class UrlUnderBase(str):
