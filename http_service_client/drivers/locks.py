@@ -58,6 +58,10 @@ class ForkSafeLock:
         self.__enter__ = lock.__enter__
         self.__exit__ = lock.__exit__
 
+    def __deepcopy__(self, memo: object) -> ForkSafeLock:
+        """Another lock: what it guards is a copy, too, and a copied one would not be reset in a child."""
+        return ForkSafeLock()
+
 
 _LOCKS: weakref.WeakSet[ForkSafeLock] = weakref.WeakSet()
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import threading
+
 import pytest
 
 from http_service_client import (
@@ -15,6 +18,7 @@ from http_service_client import (
     RetryPolicy,
 )
 from http_service_client.drivers.forks import reset_in_forked_children
+from http_service_client.drivers.locks import ForkSafeLock
 from http_service_client.testing import ScriptedTransport, VirtualClock
 from kit.forks import in_a_child, needs_fork
 
@@ -138,3 +142,28 @@ def test_what_is_counted_need_not_be_hashable() -> None:
         assert metrics.total("calls") == 0
 
     assert in_a_child(work) == 0
+
+
+def test_a_deep_copy_of_a_lock_is_another_lock_that_starts_unlocked_in_a_child() -> None:
+    """As of a cache that is copied. Another thread holds the copy at the fork; the first one is free meanwhile."""
+    lock = ForkSafeLock()
+    twin = copy.deepcopy(lock)
+    is_held, may_end = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with twin:
+            is_held.set()
+            may_end.wait(30)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert is_held.wait(10)
+
+    def work() -> None:
+        with twin:
+            pass
+
+    with lock:
+        assert in_a_child(work) == 0
+    may_end.set()
+    holder.join(10)
