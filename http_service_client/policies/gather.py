@@ -58,6 +58,7 @@ async def gather(
     """
     source = _Source(awaitables)
     tasks = _Tasks(return_exceptions)
+    item = _NOT_YET
     try:
         check_count("at_once", at_once)
         check_flag("return_exceptions", return_exceptions)
@@ -68,15 +69,15 @@ async def gather(
                 return tasks.results
             await tasks.change()
             tasks.raise_error()
-    except GeneratorExit:  # this coroutine is being closed and must not await
-        tasks.cancel()
-        raise
-    except BaseException:
-        await tasks.end()
-        await source.close()
+    except BaseException as error:
+        if isinstance(error, GeneratorExit):  # this coroutine is being closed and must not await
+            tasks.cancel()
+        else:
+            await tasks.end()
+            await source.close()
         raise
     finally:
-        del source, tasks  # an error's traceback holds this frame
+        del item  # the task that failed, perhaps: the error's traceback holds this frame
 
 
 _NOT_YET: Any = object()
@@ -203,7 +204,6 @@ class _Source:
 
     async def close(self) -> None:
         """Close what has not started."""
-        self.is_exhausted = True
         if self._coming is not None:
             self._coming.cancel()
             await asyncio.wait([self._coming])

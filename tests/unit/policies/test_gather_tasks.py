@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import warnings
+import weakref
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -28,10 +29,11 @@ class Waiting:
     async def __call__(self) -> None:
         self.started += 1
         try:
-            await asyncio.Event().wait()
-        finally:
+            await asyncio.sleep(5)  # so that one that nobody cancels ends, too
+        except asyncio.CancelledError:
             await asyncio.sleep(0)  # a clean-up takes its time
             self.cancelled += 1
+            raise
 
 
 async def fail_soon() -> None:
@@ -100,6 +102,63 @@ def test_a_failure_does_not_wait_for_the_next_item() -> None:
     assert is_closed == [True]
 
 
+def test_an_iterable_that_stands_at_its_yield_is_closed() -> None:
+    """Before the error is raised, and not when somebody collects it. One without `aclose` is left alone."""
+    closed: list[str] = []
+
+    async def fail() -> None:
+        raise ValueError("no")
+
+    def plain() -> Iterator[Any]:
+        try:
+            yield fail
+        finally:
+            closed.append("plain")
+
+    async def asynchronous() -> AsyncIterator[Any]:
+        try:
+            yield fail
+        finally:
+            closed.append("async")
+
+    class Endless:
+        def __aiter__(self) -> Endless:
+            return self
+
+        async def __anext__(self) -> Any:
+            return fail
+
+    async def main() -> None:
+        items: list[Any] = [plain(), asynchronous(), Endless()]
+        for each in items:
+            with pytest.raises(ValueError, match="no"):
+                await gather(each, at_once=1)
+        assert closed == ["plain", "async"]
+
+    run_task(main())
+
+
+@pytest.mark.parametrize("has_next", [True, False], ids=["an item", "an error"])
+def test_what_comes_in_the_instant_of_a_failure_is_dropped(has_next: bool) -> None:
+    """The first error is raised. A coroutine that comes with it is closed: Python would warn that it was never awaited."""
+
+    async def fail() -> None:
+        raise ValueError("no")
+
+    async def source() -> AsyncIterator[Any]:
+        yield fail
+        if not has_next:
+            raise LookupError
+        yield value_of(1)
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with pytest.raises(ValueError, match="no"):
+            run_task(gather(source()))
+        gc.collect()
+    assert [str(warning.message) for warning in caught] == []
+
+
 def test_an_exception_of_an_async_iterable_is_raised() -> None:
     """The calls that run are cancelled and awaited."""
     waiting = Waiting()
@@ -140,6 +199,74 @@ def test_cancellation_goes_inside_and_is_awaited(times: int) -> None:
 
     run_task(main())
     assert waiting.started == 3
+
+
+def test_a_cancellation_during_the_clean_up_is_raised() -> None:
+    """In the place of the error that led to it: the caller wants to end."""
+
+    async def clean_up() -> None:
+        try:
+            await asyncio.sleep(5)
+        finally:
+            calls[0].cancel()
+            await asyncio.sleep(0)
+            ended.append(True)
+
+    async def main() -> None:
+        calls.append(asyncio.ensure_future(gather([clean_up, fail_soon])))
+        with pytest.raises(asyncio.CancelledError):
+            await calls[0]
+
+    calls: list[asyncio.Future[Any]] = []
+    ended: list[bool] = []
+    run_task(main())
+    assert ended == [True]
+
+
+def test_a_task_and_its_error_do_not_hold_each_other() -> None:
+    """What a call made is freed at once, and not when somebody collects it."""
+    gc.collect()
+    gc.disable()
+    try:
+        run_task(_check_that_all_is_freed())
+    finally:
+        gc.enable()
+
+
+class Marker:
+    pass
+
+
+async def _check_that_all_is_freed() -> None:
+    markers: list[weakref.ref[Marker]] = []
+
+    async def make() -> Marker:
+        marker = Marker()
+        markers.append(weakref.ref(marker))
+        return marker
+
+    async def fail() -> None:
+        marker = Marker()
+        markers.append(weakref.ref(marker))
+        raise ValueError("no")
+
+    async def broken() -> AsyncIterator[Any]:
+        yield make
+        marker = Marker()
+        markers.append(weakref.ref(marker))
+        raise ValueError("no")
+
+    for source, at_once in (
+        (lambda: (asyncio.ensure_future(function()) for function in (make, fail)), 1),
+        (lambda: [make, fail], 20),
+        (broken, 20),
+    ):
+        markers.clear()
+        try:  # not pytest.raises, which keeps the error on Python 3.10
+            await gather(source(), at_once=at_once)
+        except ValueError:
+            pass
+        assert [marker() for marker in markers] == [None, None]
 
 
 def test_a_call_that_is_cancelled_on_its_own_counts_as_failed() -> None:
