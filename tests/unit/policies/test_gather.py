@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator
@@ -21,20 +22,25 @@ from http_service_client import (
 )
 from http_service_client.testing import ScriptedTransport
 from kit.front_ends import BlockingFrontEnd, FrontEnd, run_task
-from kit.threads import wait_until
+from kit.threads import in_time, wait_until
 
 URL = "https://api.example.com/"
 NAME: ContextVar[str] = ContextVar("name", default="unset")
 
 
 def gathered(front_end: FrontEnd, functions: Iterable[Callable[[], Any]], **options: Any) -> list[Any]:
-    if isinstance(front_end, BlockingFrontEnd):
-        return gather_in_threads(functions, **options)
+    def call() -> list[Any]:
+        if isinstance(front_end, BlockingFrontEnd):
+            return gather_in_threads(functions, **options)
 
-    async def main() -> list[Any]:
-        return await gather(functions, **options)
+        async def main() -> list[Any]:
+            return await gather(functions, **options)
 
-    return run_task(main())
+        result: list[Any] = run_task(main())
+        return result
+
+    results: list[Any] = in_time(call)
+    return results
 
 
 def of(front_end: FrontEnd, body: Callable[..., Any], values: Iterable[Any]) -> Iterator[Callable[[], Any]]:
@@ -51,6 +57,12 @@ def fail(value: Any) -> Any:
 def test_results_are_in_the_order_of_the_calls(front_end: FrontEnd, at_once: int) -> None:
     """Whichever ends first."""
     assert gathered(front_end, of(front_end, str, range(20)), at_once=at_once) == [str(n) for n in range(20)]
+
+
+@pytest.mark.parametrize("function", [gather, gather_in_threads])
+def test_twenty_run_at_once_by_default(function: Any) -> None:
+    """As the documentation says."""
+    assert inspect.signature(function).parameters["at_once"].default == 20
 
 
 def test_nothing_gives_nothing(front_end: FrontEnd) -> None:
@@ -154,16 +166,18 @@ def test_a_deadline_holds_inside(front_end: FrontEnd) -> None:
 def test_wrong_settings_are_refused(front_end: FrontEnd, options: dict[str, Any], message: str) -> None:
     """Before anything starts."""
     started: list[int] = []
-    with pytest.raises(ConfigurationError, match=message):
+    with pytest.raises(ConfigurationError, match=f"^{message} must be "):
         gathered(front_end, of(front_end, started.append, [1]), **options)
     assert started == []
 
 
 @pytest.mark.parametrize("item", [5, None, "text"])
 def test_what_cannot_be_called_is_refused(front_end: FrontEnd, item: Any) -> None:
-    """The message says what to pass instead."""
+    """The message says what to pass instead. What comes after it does not start."""
+    started: list[int] = []
     with pytest.raises(TypeError, match=r"gather\w* takes .*functions"):
-        gathered(front_end, [item])
+        gathered(front_end, [item, *of(front_end, started.append, [1])])
+    assert started == []
 
 
 def test_an_error_leaves_no_reference_cycle(front_end: FrontEnd) -> None:

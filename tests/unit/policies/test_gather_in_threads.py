@@ -11,16 +11,25 @@ import pytest
 
 from http_service_client import gather_in_threads
 from http_service_client.policies.gather_in_threads import run_in_threads
-from kit.threads import Held, refuse_threads
+from kit.threads import Held, in_time, refuse_threads
 
 
 def test_it_returns_when_the_last_function_has() -> None:
-    """In a thread of its own here, so that a test that would hang fails."""
-    for functions in ([], [list] * 3):
-        thread = threading.Thread(target=gather_in_threads, args=(functions,), daemon=True)
-        thread.start()
-        thread.join(10)
-        assert not thread.is_alive()
+    """Each ends in its own way."""
+
+    def fail() -> None:
+        raise LookupError
+
+    assert in_time(lambda: gather_in_threads([])) == []
+    assert in_time(lambda: gather_in_threads([list] * 3)) == [[], [], []]
+    with pytest.raises(LookupError):
+        in_time(lambda: gather_in_threads([list, fail]))
+
+
+def test_a_wait_for_a_function_goes_on_after_each_slice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is cut only so that a signal can interrupt it."""
+    monkeypatch.setattr("http_service_client.policies.gather_in_threads._SLICE", 0.001)
+    assert gather_in_threads([lambda: threading.Event().wait(0.02)]) == [False]
 
 
 def test_functions_run_side_by_side() -> None:
@@ -91,10 +100,15 @@ def test_an_exit_in_a_thread_is_the_callers(return_exceptions: bool) -> None:
 
 def test_where_no_thread_can_start_the_caller_does_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
     """One after the other is better than not at all."""
-    refuse_threads(monkeypatch)
-    monkeypatch.setattr(threading, "_start_new_thread", refuse_start, raising=False)
-    monkeypatch.setattr(threading, "_start_joinable_thread", refuse_start, raising=False)
-    assert gather_in_threads([threading.get_ident] * 3) == [threading.get_ident()] * 3
+
+    def gather() -> tuple[list[int], int]:
+        refuse_threads(monkeypatch)
+        monkeypatch.setattr(threading, "_start_new_thread", refuse_start, raising=False)
+        monkeypatch.setattr(threading, "_start_joinable_thread", refuse_start, raising=False)
+        return gather_in_threads([threading.get_ident] * 3), threading.get_ident()
+
+    threads, own = in_time(gather)
+    assert threads == [own] * 3
 
 
 def refuse_start(*arguments: object, **options: object) -> int:

@@ -17,6 +17,7 @@ from http_service_client import (
     ConfigurationError,
     HttpResponse,
     HttpServiceClient,
+    ResiliencePipeline,
     RetryPolicy,
 )
 from http_service_client.policies.functions import UNFINISHED
@@ -92,6 +93,25 @@ def test_the_result_of_a_call_is_not_lost_because_it_is_a_generator(front_end: F
             return (row for row in rows)
 
         assert list(front_end.run(make().apply(pay_async))) == [1, 2]
+
+
+@pytest.mark.parametrize("make", [retrying, breaking, lambda: ResiliencePipeline(retrying())])
+def test_an_awaitable_of_a_plain_function_is_refused_though_a_call_was_made(make: Any) -> None:
+    """Nobody would await it: what is left to do would not be done."""
+    coroutines: list[Any] = []
+
+    async def rest() -> None:
+        raise AssertionError
+
+    with client() as used, pytest.raises(ConfigurationError, match="returned an awaitable; use call_async"):
+
+        def pay() -> Any:
+            used.post("https://h/")
+            coroutines.append(rest())
+            return coroutines[-1]
+
+        make().call(pay)
+    assert [each.cr_frame for each in coroutines] == [None]
 
 
 def test_a_decorated_context_manager_is_refused() -> None:
