@@ -479,9 +479,9 @@ class HttpServiceClient(Events):
         try:
             outcome = driver.run(pipeline(call.request, call))
             return streams.StreamedResponse(call, open_stream(call, outcome), driver)
-        except Exception:
-            raise
-        except BaseException as error:  # Ctrl-C: the body may be open, and nobody owns it yet
+        except (
+            BaseException
+        ) as error:  # of a signal's handler, say: the body may be open, and nobody owns it yet
             call.abort(error)
             raise
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from ..drivers.signals import is_of_signal_handler
 from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -94,9 +95,11 @@ else:
 
 
 def is_interruption(error: BaseException | None) -> bool:
-    """Whether the caller ended the call: cancellation, KeyboardInterrupt and the like."""
+    """Whether the caller ended the call: by cancellation, KeyboardInterrupt, the handler of a signal and the like."""
     return error is not None and (
-        not isinstance(error, Exception) or type(error).__name__ == "CancelledError"
+        not isinstance(error, Exception)
+        or type(error).__name__ == "CancelledError"
+        or is_of_signal_handler(error)
     )
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C at each point of some work where CPython looks for signals: where a function begins or returns, or a loop repeats.
+"""A signal at each point of some work where CPython looks for signals: where a function begins or returns, or a loop repeats.
 
 Between other steps no handler runs, so that plain assignments in a row cannot be interrupted. Python 3.10 looks more often.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextvars
 import dis
 import gc
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,17 +25,25 @@ _LOOKS = {code for name, code in dis.opmap.items() if name.startswith("CALL") or
 _BEGINS = dis.opmap.get("RESUME")  # tracing does not show it
 
 
+def raise_keyboard_interrupt(number: int, frame: FrameType) -> None:
+    """As Python's own handler of SIGINT."""
+    raise KeyboardInterrupt
+
+
 def interrupted_at_each_point(
-    work: Callable[[], object], check: Callable[[], object]
+    work: Callable[[], object],
+    check: Callable[[], object],
+    handler: Callable[[int, FrameType], object] = raise_keyboard_interrupt,
 ) -> Iterator[tuple[str, BaseException | None]]:
     """The place of each point, and the exception that the work raised when it was interrupted there.
 
     check: called after each, in the context of the work, to which later work of the thread belongs, too.
+    handler: that of the signal, which raises an exception. Without it, the signal is Ctrl-C.
     """
     number = misses = 0
     while misses < _MISSES:
         number += 1
-        found = contextvars.Context().run(_interrupted, work, check, number)
+        found = contextvars.Context().run(_interrupted, work, check, handler, number)
         if found is None:
             misses += 1
             continue
@@ -43,7 +52,10 @@ def interrupted_at_each_point(
 
 
 def _interrupted(
-    work: Callable[[], object], check: Callable[[], object], number: int
+    work: Callable[[], object],
+    check: Callable[[], object],
+    handler: Callable[[int, FrameType], object],
+    number: int,
 ) -> tuple[str, BaseException | None] | None:
     place: str | None = None
     left = number
@@ -64,7 +76,7 @@ def _interrupted(
             if not left:
                 sys.settrace(None)
                 place = f"{frame.f_code.co_filename[len(_ROOT) + 1 :]}:{frame.f_lineno}"
-                raise KeyboardInterrupt
+                handler(signal.SIGINT, frame)
         return step
 
     error: BaseException | None = None

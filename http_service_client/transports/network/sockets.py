@@ -13,6 +13,7 @@ import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ...drivers.signals import is_of_signal_handler
 from ...errors import ConfigurationError
 from .resolver import Address
 
@@ -74,8 +75,9 @@ class SocketSettings:
             for option in _KEEP_ALIVE:
                 try:
                     sock.setsockopt(*option)
-                except OSError:  # a sandbox, or an emulation: calls work without it
-                    pass
+                except OSError as error:  # a sandbox, or an emulation: calls work without it
+                    if is_of_signal_handler(error):
+                        raise
             _set(sock, self.options)
             if not self._fits(family):
                 raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 
 from ...core.timeouts import TIMER_SLACK, Timeout
+from ...drivers.signals import is_of_signal_handler
 from ...errors import Failure, innermost
 from ...http.http1.errors import NotHttpError
 from ...http.messages import HttpRequest
-from ..failures import Phase, failure_of
+from ..failures import Phase, PhaseError, failure_of
 from .exchange_timeouts import ExchangeTimeouts
 
-__all__ = ["failure_from"]
+__all__ = ["check_signals", "failure_from"]
 
 
 def failure_from(
@@ -27,3 +28,15 @@ def failure_from(
         error = innermost(error)  # which also drops the traceback, since a failure is kept
     timed_out = timeouts.expires_at is not None and time.monotonic() >= timeouts.expires_at - TIMER_SLACK
     return failure_of(phase, error, request, timeout, timed_out, proxy)
+
+
+def check_signals(error: BaseException) -> None:
+    """Raise what the handler of a signal raised during the exchange: it is no failure of the exchange."""
+    if isinstance(error, PhaseError):
+        error = error.error
+    if not is_of_signal_handler(error):
+        return
+    try:
+        raise error
+    finally:
+        del error  # its traceback holds this frame

@@ -12,7 +12,7 @@ from ...http.http1.errors import NotHttpError
 from ...http.messages import HttpRequest
 from ..failures import Phase, PhaseError
 from .aborts import OpenConnections
-from .errors import failure_from
+from .errors import check_signals, failure_from
 from .exchange_timeouts import ExchangeTimeouts
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class PooledBodySource:
         except (OSError, NotHttpError) as unread:
             error = unread
         try:
+            check_signals(error)
             timeouts = ExchangeTimeouts.starting(timeout, started)
             failure = failure_from(phase, error, self._request, timeout, timeouts)
             return ended_by_close(failure) if self._opened.is_cut else failure

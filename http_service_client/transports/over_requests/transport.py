@@ -24,7 +24,7 @@ from ...http.proxies.urls import HttpProxy, read_proxy
 from ...http.redirects import REDIRECT_CODES, leads_on
 from ..base import REDIRECT_BODY, REDIRECT_WAIT, TransportSettings, smaller
 from ..failures import BodySourceError, Phase, PhaseError, refusal_of, source_failed
-from .errors import failure_from
+from .errors import check_signals, failure_from
 from .exchange_timeouts import ExchangeTimeouts
 from .hook_detection import is_hooked
 from .open_body import PooledBodySource
@@ -116,6 +116,7 @@ class RequestsTransport:
             interruption = INTERRUPTION.get()
             if interruption is not None and interruption.is_set:  # that is why it failed
                 raise cancelled() from None
+            check_signals(error)
             if isinstance(error, BodySourceError):
                 return source_failed(error.error)
             failure = failure_from(phase, error, request, timeout, timeouts, proxy)
@@ -161,7 +162,8 @@ class RequestsTransport:
         response.set_timeouts(ExchangeTimeouts.starting(timeout.within(min(REDIRECT_WAIT, left / 2)), now))
         try:
             return self._read(request, response, started, REDIRECT_BODY)
-        except (PhaseError, OSError, NotHttpError, ResponseError):
+        except (PhaseError, OSError, NotHttpError, ResponseError) as unread:
+            check_signals(unread)
             return b""
 
     def _read(

@@ -1,10 +1,11 @@
-"""Ctrl-C at any point of a blocking call: it is raised, and the call leaves nothing behind."""
+"""A signal whose handler raises, at any point of a blocking call: that is raised, and the call leaves nothing behind."""
 
 from __future__ import annotations
 
 import gc
 import sys
 from collections.abc import Callable, Iterator
+from types import FrameType
 
 import pytest
 
@@ -20,7 +21,8 @@ from http_service_client.core.effects import Outcome
 from http_service_client.core.nesting import current_scope
 from http_service_client.core.open_body import OpenResponse
 from http_service_client.policies import AdaptiveLimitPolicy, BulkheadPolicy
-from kit.signals import interrupted_at_each_point
+from http_service_client.testing import LoopbackServer, respond
+from kit.signals import interrupted_at_each_point, raise_keyboard_interrupt
 
 pytestmark = pytest.mark.skipif(
     sys.version_info < (3, 11), reason="Python 3.10 looks for signals between more steps than can be known"
@@ -88,22 +90,61 @@ def stream(client: HttpServiceClient) -> None:
         response.read()
 
 
+class SoftTimeLimitExceeded(Exception):
+    """As that of Celery."""
+
+
+def end_softly(number: int, frame: FrameType) -> None:
+    raise SoftTimeLimitExceeded
+
+
+def time_out(number: int, frame: FrameType) -> None:
+    raise TimeoutError("of the alarm")
+
+
 # For the points between the opening of a stream and its block.
 @pytest.mark.filterwarnings("ignore:the stream of:ResourceWarning")
 @pytest.mark.parametrize("work", [call, stream])
+@pytest.mark.parametrize(
+    ("handler", "expected"),
+    [(raise_keyboard_interrupt, KeyboardInterrupt), (end_softly, SoftTimeLimitExceeded)],
+)
 def test_a_call_that_is_interrupted_anywhere_leaves_nothing_behind(
-    client: HttpServiceClient, work: Callable[[HttpServiceClient], None]
+    client: HttpServiceClient,
+    work: Callable[[HttpServiceClient], None],
+    handler: Callable[[int, FrameType], object],
+    expected: type[BaseException],
 ) -> None:
-    """No connection, permit or scope; and KeyboardInterrupt is raised, or the call was over."""
+    """No connection, permit or scope; and what the handler raised is raised, or the call was over."""
     left: list[list[object]] = []
     points = 0
     for place, error in interrupted_at_each_point(
-        lambda: work(client), lambda: left.append(left_behind(client))
+        lambda: work(client), lambda: left.append(left_behind(client)), handler
     ):
-        assert isinstance(error, KeyboardInterrupt), place
+        assert isinstance(error, expected), place
         assert left.pop() == [], place
         points += 1
     assert points > 100
+
+
+# For the point between the making of a socket and the block that would close it, too.
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning", "ignore:the stream of:ResourceWarning")
+@pytest.mark.filterwarnings("ignore:.*unclosed:pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("work", [call, stream])
+def test_a_timeout_error_of_a_handler_is_not_taken_for_one_of_the_connection(
+    work: Callable[[HttpServiceClient], None],
+) -> None:
+    """It is raised from every point of an exchange, and nothing is sent again."""
+    config = HttpClientConfig(retry_policy_config={"initial_delay": 0.0}, trust_env_proxy_settings=False)
+    with LoopbackServer() as server, HttpServiceClient(config, base_url=server.url) as client:
+        server.script("/", respond(200, json={}))
+        work(client)
+        points = 0
+        for place, error in interrupted_at_each_point(lambda: work(client), lambda: None, time_out):
+            assert type(error) is TimeoutError, place
+            assert str(error) == "of the alarm", place
+            points += 1
+        assert points > 100
 
 
 def guarded() -> tuple[BulkheadPolicy, AdaptiveLimitPolicy, Callable[[], object]]:

@@ -1,0 +1,47 @@
+"""Exceptions that the handler of a signal raises: they end the work, whatever their type.
+
+A worker's time limit is often a signal whose handler raises, and the exception may well be a `TimeoutError`. It comes out of
+whatever runs at that instant, such as a read from a socket. If it were taken for the failure of that read, the call would be
+retried, and the time limit would be lost.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+__all__ = ["is_of_signal_handler"]
+
+_PACKAGE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
+
+
+def is_of_signal_handler(error: BaseException) -> bool:
+    """Whether the handler of a signal raised this error. To be asked before its traceback is dropped."""
+    if threading.get_ident() != threading.main_thread().ident:  # where all handlers run
+        return False
+    # Python passes a handler the frame that it interrupts. That frame is further out in the same traceback.
+    outer: list[FrameType] = []
+    traceback = error.__traceback__
+    while traceback is not None:
+        frame = traceback.tb_frame
+        if any(argument is each for argument in _arguments(frame) for each in outer):
+            return True
+        outer.append(frame)
+        traceback = traceback.tb_next
+    return False
+
+
+def _arguments(frame: FrameType) -> Iterator[object]:
+    """What the function was called with, if it may be a handler, which takes a number and a frame."""
+    code = frame.f_code
+    takes_any = bool(code.co_flags & inspect.CO_VARARGS)
+    # None of our functions is one. Up to Python 3.12, a frame keeps its `f_locals`, so the error in it would be a cycle.
+    if not (code.co_argcount >= 2 or takes_any) or code.co_filename.startswith(_PACKAGE):
+        return
+    values = frame.f_locals
+    yield from map(values.get, code.co_varnames[: code.co_argcount])
+    if takes_any:
+        yield from values.get(code.co_varnames[code.co_argcount + code.co_kwonlyargcount], ())

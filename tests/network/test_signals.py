@@ -1,0 +1,129 @@
+"""The handler of a signal raises during a blocking call: a time limit of the program's own, as workers have it."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from http_service_client import (
+    CircuitBreakerPolicy,
+    ConstantBackoff,
+    FallbackPolicy,
+    HttpClientConfig,
+    HttpServiceClient,
+    ResultCachePolicy,
+    RetryPolicy,
+)
+from http_service_client.testing import LoopbackServer, raw, respond, stall
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no timer that sends a signal")
+
+LIMIT = TimeoutError("the time limit of the job")
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"
+
+
+class Job:
+    """Has a handler that is a method, as that of a queue's worker."""
+
+    def end(self, number: int, frame: FrameType | None) -> None:
+        raise LIMIT
+
+
+def end(number: int, frame: FrameType | None) -> None:
+    raise LIMIT
+
+
+def end_whatever(*arguments: Any) -> None:
+    end(*arguments)
+
+
+@pytest.fixture(params=[end, Job().end, end_whatever], ids=["function", "method", "wrapper"])
+def alarm(request: pytest.FixtureRequest) -> Iterator[Callable[[], None]]:
+    """Sends the signal in some milliseconds."""
+    before = signal.signal(signal.SIGALRM, request.param)
+    yield lambda: signal.setitimer(signal.ITIMER_REAL, 0.05)  # type: ignore[func-returns-value]
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture
+def client(server: LoopbackServer) -> Iterator[HttpServiceClient]:
+    config = HttpClientConfig(
+        circuit_breaker_config={"failure_threshold": 1},
+        max_connections=1,
+        retry_policy_config={"initial_delay": 0.0},
+        trust_env_proxy_settings=False,
+    )
+    with HttpServiceClient(config, base_url=server.url) as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    "hangs", [stall(), raw(HEAD, b"half", *[b""] * 1000, every=1.0)], ids=["head", "body"]
+)
+def test_what_it_raises_ends_the_call(
+    hangs: Any, client: HttpServiceClient, server: LoopbackServer, alarm: Callable[[], None]
+) -> None:
+    """As it is: no timeout of the server's, which would be retried, and would count against it."""
+    server.script("/", hangs, respond(200))
+    with pytest.raises(TimeoutError) as caught:
+        alarm()
+        client.get("/")
+    assert caught.value is LIMIT
+    assert len(server.received("/")) == 1
+    assert client.get_circuit_breaker_states() == {server.url: "closed"}
+    assert client.get("/").status_code == 200  # by the only connection
+
+
+def test_what_it_raises_ends_a_stream(
+    client: HttpServiceClient, server: LoopbackServer, alarm: Callable[[], None]
+) -> None:
+    """While the next piece is waited for."""
+    server.script("/", raw(HEAD, b"half", *[b""] * 1000, every=1.0), respond(200))
+    with pytest.raises(TimeoutError) as caught, client.stream("GET", "/") as response:
+        pieces = response.iter_bytes()
+        assert next(pieces) == b"half"
+        alarm()
+        next(pieces)
+    assert caught.value is LIMIT
+    assert client.get("/").status_code == 200
+
+
+def test_policies_around_functions_pass_it_on(alarm: Callable[[], None]) -> None:
+    """Nothing is retried, nothing stands in for it, and it counts against nobody."""
+    breaker = CircuitBreakerPolicy(failure_threshold=1, minimum_calls=1)
+    begun = []
+
+    @FallbackPolicy(value="instead", failures=[TimeoutError]).apply
+    @ResultCachePolicy(60.0, cache_errors=60.0).apply
+    @RetryPolicy(3, ConstantBackoff(0.001)).apply
+    @breaker.apply
+    def job() -> str:
+        begun.append(True)
+        alarm()
+        while True:
+            pass
+
+    with pytest.raises(TimeoutError) as caught:
+        job()
+    assert caught.value is LIMIT
+    assert len(begun) == 1
+    assert breaker.snapshot().state == "closed"
+
+
+def test_a_failure_after_it_is_a_failure(
+    client: HttpServiceClient, server: LoopbackServer, alarm: Callable[[], None]
+) -> None:
+    """Code that cleans up while it is handled makes calls as any other code does: they are retried."""
+    server.script("/undo", raw(b""), respond(200))
+    alarm()
+    try:
+        while True:
+            pass
+    except TimeoutError:
+        assert client.delete("/undo", circuit_breaker=None).attempts == 2
