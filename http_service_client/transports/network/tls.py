@@ -131,6 +131,12 @@ class _Files(NamedTuple):
         except (OSError, ssl.SSLError) as error:
             if _is_exhaustion(error):
                 raise
+            key_log = os.environ.get("SSLKEYLOGFILE")
+            if key_log is not None and error.filename == key_log:
+                raise ConfigurationError(
+                    f"SSLKEYLOGFILE in the environment, {key_log!r}, cannot be written ({error.strerror}); "
+                    "correct it, or unset it"
+                ) from None
             raise ConfigurationError(f"ssl_ca_file {self.ca_file!r} cannot be used: {error}") from None
         if self.ca_file is None:
             if not _system_has_authorities():

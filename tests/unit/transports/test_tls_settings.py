@@ -120,6 +120,15 @@ def test_contexts_are_shared_by_all_that_they_depend_on(monkeypatch: pytest.Monk
     assert share() is not system
 
 
+def test_a_key_log_that_cannot_be_written_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It is no fault of the authorities."""
+    path = str(tmp_path / "missing" / "keys.log")
+    monkeypatch.setenv("SSLKEYLOGFILE", path)
+    with pytest.raises(ConfigurationError) as caught:
+        TlsSettings().context_for(("api.test", 443))
+    assert str(caught.value).startswith(f"SSLKEYLOGFILE in the environment, {path!r}, cannot be written (")
+
+
 @pytest.mark.parametrize(
     ("content", "has_remedy"), [(None, False), ("no certificate", True)], ids=["missing", "no PEM"]
 )
