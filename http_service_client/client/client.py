@@ -7,7 +7,6 @@ the timeline, return or raise. The layers in `core/` decide; the drivers in `dri
 from __future__ import annotations
 
 import os
-import random as _random
 import sys
 import warnings
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from ..drivers.clocks import Clock, SystemClock, is_in_trio
 from ..drivers.greenlets import is_running_here
 from ..drivers.imports import import_apart
 from ..drivers.loggers import log_hook
+from ..drivers.randomness import unseeded_random
 from ..errors import ConfigurationError, Failure
 from ..http.messages import HttpContext, HttpRequest, HttpResponse
 from ..observability.accounts import MOST_WAITING, ClientAccount
@@ -125,7 +125,7 @@ class HttpServiceClient(Events):
         vars(self)["config"] = config
         self._has_warned = False
         self._collector = metrics if isinstance(metrics, MetricsCollector) else MetricsCollector(metrics)
-        clock, random = clock or SystemClock(), random or _random.random
+        clock, random = clock or SystemClock(), random or unseeded_random
         self._clock, self._random = clock, random
         self._recent = RecentCalls(clock.monotonic, self.metrics._lock)
         self._assembly = Assembly(

@@ -16,7 +16,6 @@ that, and would multiply with those of the queue, so a task makes its call with 
 
 from __future__ import annotations
 
-import random
 import time
 
 from ..core.checks import check_count, check_flag
@@ -24,6 +23,7 @@ from ..core.machines.retry.backoff import ExponentialBackoff, endless_waits
 from ..core.machines.retry.decision import is_in_progress
 from ..core.machines.retry.settings import RetrySettings
 from ..core.outcomes import requested_wait, sent_state_of
+from ..drivers.randomness import unseeded_random
 from ..errors import CallRefusedError, ConfigurationError, HttpClientError, HttpStatusError, SentState
 from ..http.messages import HttpResponse
 from ..policies.listeners import report_condition
@@ -75,7 +75,7 @@ def retry_delay(
         return None
     is_throttled = state is SentState.REFUSED or isinstance(error, CallRefusedError)
     strategy = policy.throttled_backoff if is_throttled else None
-    waits = endless_waits(strategy or policy.backoff_strategy, random.random)
+    waits = endless_waits(strategy or policy.backoff_strategy, unseeded_random)
     for _ in range(run - 1):
         next(waits)
     asked = error.retry_after if isinstance(error, CallRefusedError) else requested_wait(response, time.time)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random as _random
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any
@@ -16,6 +15,7 @@ from ..core.machines.chaos_settings import CHAOS_RENAMED, ChaosSettings, is_kill
 from ..core.operation import Operation, Proceed
 from ..drivers.clocks import Clock, SystemClock
 from ..drivers.locks import ForkSafeLock
+from ..drivers.randomness import unseeded_random
 from ..errors import ConfigurationError
 from .logs import log_chaos
 from .strategy import StatefulStrategy
@@ -111,7 +111,7 @@ class ChaosPolicy(StatefulStrategy[ChaosSettings]):
 
     def _begin(self, settings: ChaosSettings) -> None:
         self._is_announced = False
-        self._chaos = new_chaos(settings, self._clock.monotonic, self._random or _random.random)
+        self._chaos = new_chaos(settings, self._clock.monotonic, self._random or unseeded_random)
 
     def _change(self, settings: ChaosSettings) -> None:
         self._chaos.reconfigure(settings)

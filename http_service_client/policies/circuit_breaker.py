@@ -7,7 +7,6 @@ an exception of its own is not a failure of the service.
 from __future__ import annotations
 
 import copy
-import random as _random
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -34,6 +33,7 @@ from ..core.outcomes import FAILURE_STATUSES, is_failure, is_failure_type, sent_
 from ..drivers.clocks import check_seconds
 from ..drivers.forks import reset_in_forked_children
 from ..drivers.locks import ForkSafeLock
+from ..drivers.randomness import unseeded_random
 from ..errors import (
     CircuitOpenError,
     ConfigurationError,
@@ -201,7 +201,7 @@ class CircuitBreakerPolicy(Strategy):
             settings,
             key=name,
             clock=self._clock,
-            random=_random.random,
+            random=unseeded_random,
             lock=ForkSafeLock(),
             on_change=self.listeners,
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random as _random
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -21,6 +20,7 @@ from ..core.machines.other_libraries import READERS
 from ..core.operation import Operation, Proceed
 from ..drivers.clocks import Clock, SystemClock
 from ..drivers.locks import ForkSafeLock
+from ..drivers.randomness import unseeded_random
 from .strategy import StatefulStrategy
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class LoadSheddingPolicy(StatefulStrategy[LoadSheddingSettings]):
     min_rate: calls a second (on average over the window) that are never shed, 0 or more.
     overloads: what says that the service rejects calls since it has too much to do, beside 429, 503, 504, refused
         connections and timeouts: a list of statuses, ranges of them, and exception classes, such as [529, ThrottlingError].
-    name: in errors and events.   clock: for the window.   random: uniform in [0, 1); None for Python's own.
+    name: in errors and events.   clock: for the window.   random: uniform in [0, 1); None for the system's.
 
     A call that is shed raises `LoadShedError`. Calls of a low priority are shed first (see `priority`). Any other failure,
     such as a 500, counts as accepted: the service has worked on it, and would fail as often if less were sent. A cancelled
@@ -85,7 +85,7 @@ class LoadSheddingPolicy(StatefulStrategy[LoadSheddingSettings]):
             settings,
             key=self._name,
             clock=self._clock.monotonic,
-            random=self._random or _random.random,
+            random=self._random or unseeded_random,
             lock=ForkSafeLock(),
         )
 

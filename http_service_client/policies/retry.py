@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import random as _random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -17,6 +16,7 @@ from ..core.machines.retry.settings import IS_JUDGED, RetrySettings
 from ..core.nesting import RetryScope
 from ..core.operation import Operation, Proceed
 from ..drivers.clocks import Clock, SystemClock, check_clock
+from ..drivers.randomness import unseeded_random
 from ..errors import ConfigurationError
 from .functions import (
     AWAITABLE,
@@ -94,7 +94,7 @@ class RetryPolicy(RetrySettings, Strategy):
     repeats = True
     repeats_in_turn = True
 
-    random: Callable[[], float] = field(default=_random.random, repr=False, compare=False)
+    random: Callable[[], float] = field(default=unseeded_random, repr=False, compare=False)
     clock: Clock = field(default=SystemClock(), repr=False, compare=False)
     budget: RetryQuotaSettings | RetryBudgetSettings | None = field(default=RetryQuotaSettings(), repr=False)
 
@@ -119,10 +119,6 @@ class RetryPolicy(RetrySettings, Strategy):
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
         state.pop("_function_budget", None)  # live, and of this process
-        if self.random == _random.random:
-            # A method, whose pickle would hold the generator's state: each process that received the policy would
-            # draw the same jitter, and all would come back at the same instants. The class has it as its default.
-            state.pop("random", None)  # a copy of a copy has none
         return state
 
     def __deepcopy__(self, memo: object) -> RetryPolicy:

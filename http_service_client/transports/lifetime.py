@@ -17,9 +17,9 @@ All of this is checked between two exchanges. It never cuts one.
 from __future__ import annotations
 
 import math
-from random import random
 from time import monotonic
 
+from ..drivers.randomness import unseeded_random
 from ..http.fields.keep_alive import announced_keep_alive
 
 __all__ = ["Lifetime"]
@@ -39,7 +39,9 @@ class Lifetime:
     def __init__(self, max_idle: float, max_requests: int, max_age: float | None) -> None:
         self.max_idle = self._limit = max_idle
         self.max_requests = max_requests
-        self.retires_at = math.inf if max_age is None else monotonic() + max_age * (1 - _JITTER * random())
+        self.retires_at = (
+            math.inf if max_age is None else monotonic() + max_age * (1 - _JITTER * unseeded_random())
+        )
         self._announced: str | None = None
 
     def announce(self, keep_alive: str) -> None:

@@ -33,7 +33,7 @@ ANY = IMPORT | _names(
         "core.machines.circuit_breaker": "breaker failure_detector recovery rejection_cap states windows",
         "core.machines.limits": "semaphore throttle_gate",
         "core.machines.retry": "backoff conditions decision quota settings",
-        "drivers": "call_ids clocks forks garbage greenlets imports interruptible_waits interruption locks loggers signals threads",
+        "drivers": "call_ids clocks forks garbage greenlets imports interruptible_waits interruption locks loggers randomness signals threads",
         "http": (
             "auth bodies content_codings context cookies error_bodies fields header_validation headers hosts http1 ids "
             "media_types messages parameters preparation printable problems proxies redirects request response "

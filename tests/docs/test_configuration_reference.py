@@ -26,6 +26,7 @@ from http_service_client.client.call_builder import CallBuilder
 from http_service_client.client.config.defaults import CLIENT_DEFAULT
 from http_service_client.core.machines.fallback import NOTHING
 from http_service_client.drivers.clocks import SystemClock
+from http_service_client.drivers.randomness import unseeded_random
 from http_service_client.observability import collector, metrics
 from http_service_client.testing import ScriptedTransport, VirtualClock
 
@@ -239,6 +240,8 @@ def test_the_default_is_that_of_the_code(heading: str, row: Row) -> None:
         assert actual is inspect.Parameter.empty
     elif row.default == "the client's":
         assert actual is CLIENT_DEFAULT
+    elif row.default == "the system's":
+        assert actual is unseeded_random
     else:
         shown = eval(row.default.strip("`"), dict(NAMES))
         assert shown == actual or type(shown) is type(actual) is SystemClock

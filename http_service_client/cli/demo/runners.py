@@ -7,13 +7,13 @@ plan; only `submit` differs.
 from __future__ import annotations
 
 import asyncio
-import random
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import ContextVar
 from functools import partial
+from random import Random
 
 from ... import HttpClientConfig, HttpServiceClient
 from .orders import Plan, Ticket, call_until_closed, perform, perform_async, place
@@ -25,7 +25,7 @@ __all__ = ["WORKERS", "Runner", "TaskRunner", "ThreadRunner"]
 
 WORKERS = 8  # orders in progress at once, per runner
 
-_CHANCE: ContextVar[random.Random] = ContextVar("chance")
+_CHANCE: ContextVar[Random] = ContextVar("chance")
 
 
 def _config(tempo: float) -> HttpClientConfig:
@@ -67,8 +67,8 @@ class Runner(ABC):
         self.board = Scoreboard(names, partial(on_change, self.name))
         self._is_closed = False
         self._seed = seed
-        self._chance = random.Random(seed)  # for whatever is no part of an order
-        self._chances: dict[str, random.Random] = {}
+        self._chance = Random(seed)  # for whatever is no part of an order
+        self._chances: dict[str, Random] = {}
         self.client = HttpServiceClient(_config(tempo), on_event=self.board.listen, random=self._random)
 
     @abstractmethod
@@ -108,7 +108,7 @@ class Runner(ABC):
 
     def _start(self, whose: str, plan: Plan) -> None:
         """Have a plan performed. whose: an order or a service, which has random numbers of its own."""
-        chance = self._chances.setdefault(whose, random.Random(f"{self._seed} {whose}"))
+        chance = self._chances.setdefault(whose, Random(f"{self._seed} {whose}"))
         self.futures.append(self.submit(_with_chance(plan, chance)))
 
     def _random(self) -> float:
@@ -134,7 +134,7 @@ class Runner(ABC):
         return self.states()[service] == "closed"
 
 
-def _with_chance(plan: Plan, chance: random.Random) -> Plan:
+def _with_chance(plan: Plan, chance: Random) -> Plan:
     """The plan, whose calls take their random numbers from here."""
     _CHANCE.set(chance)  # in the worker's context: this runs when the worker takes the first step
     yield from plan

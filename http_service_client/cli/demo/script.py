@@ -7,10 +7,10 @@ never to a moment, so the speed of the workers does not matter.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from random import Random
 
 __all__ = ["Act", "Fault", "Order", "Story", "write_story"]
 
@@ -111,7 +111,7 @@ def write_story(order_count: int, seed: int, tempo: float = 1.0) -> Story:
     >>> [len(act.orders) for act in story.acts]
     [6, 24, 12, 12, 6]
     """
-    chance = random.Random(seed)
+    chance = Random(seed)
     orders = [_some_order(number, chance) for number in range(1, order_count + 1)]
     mishaps = [_MISHAPS[0], *chance.sample(_MISHAPS[1:], len(_MISHAPS) - 1)]
     acts: list[Act] = []
@@ -130,7 +130,7 @@ def write_story(order_count: int, seed: int, tempo: float = 1.0) -> Story:
     return Story(acts=acts, faults=faults, retry_after=round(tempo))
 
 
-def _some_order(number: int, chance: random.Random) -> Order:
+def _some_order(number: int, chance: Random) -> Order:
     pizza = chance.choice(list(PIZZAS))
     count = chance.randint(1, 4)
     return Order(

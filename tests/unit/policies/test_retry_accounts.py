@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import pickle
 from typing import Any
@@ -253,13 +252,6 @@ def test_a_policy_is_pickled_without_its_live_budget() -> None:
     twin = pickle.loads(pickle.dumps(policy))
     assert twin == policy
     assert twin.call(lambda: "done") == "done"
-
-
-def test_processes_that_got_a_pickled_policy_draw_jitter_of_their_own() -> None:
-    """With the same jitter, all of them would come back at the same instants."""
-    twins = [pickle.loads(pickle.dumps(copy.copy(RetryPolicy()))) for _ in range(2)]
-    assert twins[0].random() != twins[1].random()
-    assert len(pickle.dumps(RetryPolicy())) < 1000  # the state of the generator would be 2,500 bytes
 
 
 def test_without_a_budget_in_the_client_its_calls_have_no_limit(front_end: FrontEnd) -> None:

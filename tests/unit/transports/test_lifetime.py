@@ -16,7 +16,7 @@ def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time, and the chance, which a test sets."""
     now = [1000.0, 0.0]
     monkeypatch.setattr(lifetime, "monotonic", lambda: now[0])
-    monkeypatch.setattr(lifetime, "random", lambda: now[1])
+    monkeypatch.setattr(lifetime, "unseeded_random", lambda: now[1])
     return now
 
 
