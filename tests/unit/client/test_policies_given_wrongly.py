@@ -41,9 +41,10 @@ BY_ROUTE = "set it in HttpClientConfig; with state_key=by_route each route has o
         ("hedging", True, "a HedgingPolicy, a mapping of its arguments or None, not True; write HedgingPolicy() for"),
         ("hedging", False, "not False; write None to switch it off"),
         ("hedging", 0.2, "not 0.2; write HedgingPolicy(…)"),
-        ("adaptive_limit", True, "an AdaptiveLimitPolicy, a mapping of its arguments or None, not True; write AdaptiveL"),
+        ("adaptive_limit", True, "an AdaptiveLimitPolicy, a mapping of its arguments or None, not True; write AdaptiveLimitPolicy() for"),
         ("adaptive_limit", "vegas", "not 'vegas'; write AdaptiveLimitPolicy(…)"),
         ("load_shedding", True, "write LoadSheddingPolicy() for the default ones"),
+        ("retry_policy_config", 5, "a RetryPolicy, a mapping of its arguments or None, not 5; write RetryPolicy(…)"),
         ("fallback", [], "not []; write FallbackPolicy(value=…)"),
         ("fallback", print, "write FallbackPolicy(function=…)"),
         ("chaos", True, "a ChaosPolicy, a mapping of its arguments or None, not True; write ChaosPolicy(…)"),
@@ -67,7 +68,7 @@ def test_a_setting_that_is_no_policy_names_the_value_and_the_remedy(
     setting: str, value: Any, words: str
 ) -> None:
     """A switch, a number, data or a function, and the policy of another setting."""
-    with pytest.raises(ConfigurationError, match=f"^(chaos: )?{setting} must be .*{re.escape(words)}"):
+    with pytest.raises(ConfigurationError, match=rf"^(chaos: )?{setting} must be .*{re.escape(words)}(?!\w)"):
         HttpServiceClient(HttpClientConfig(**{setting: value}))
 
 

@@ -60,13 +60,16 @@ def test_each_route_has_a_state_of_its_own(front_end: FrontEnd) -> None:
 
 
 def test_a_long_template_is_still_a_key() -> None:
-    """It is cut, and two that differ in their ends only remain two."""
-    keys = set()
-    for end in ("a", "b"):
+    """It is cut, and two that differ in their ends only remain two. Each always has the same name, for dashboards."""
+    keys = []
+    for template in ("/" + "long/" * 40 + "a", "/" + "long/" * 40 + "b", "/" + "x" * 95, "/" + "x" * 96):
         request = HttpRequest("GET", URL)
-        request.url_template = f"/{'long/' * 40}{end}"
-        keys.add(parse_key(by_route(request)))
-    assert len(keys) == 2
+        request.url_template = template
+        keys.append(parse_key(by_route(request)))
+    start = "GET /" + "long/" * 16 + "lo…"
+    assert keys[:2] == [f"{start}b5c84dd2bfb0", f"{start}729963ea3291"]
+    assert keys[2] == "GET /" + "x" * 95  # the longest that is not cut
+    assert keys[3] == "GET /" + "x" * 82 + "…dd71bfec1167"
 
 
 def test_the_call_and_the_view_come_first(front_end: FrontEnd) -> None:

@@ -164,7 +164,7 @@ BAD_VALUES: dict[type, dict[str, list[Any]]] = {
         "json_codec": [5, True, "json", "ORJSON", b"orjson", [], json.JSONDecoder],
         "chaos": [5, True, "off", [], {"rate": 5}, {"latency": 1}, {"name": "x"}, ChaosPolicy],
         "routes": [5, None, ["GET /a"], True],
-        "state_key": [5, True, "", "tenant", "by_header", b"by_route", ["by_route"]],
+        "state_key": [5, True, "", "tenant", "by_header", "by_head:X-A", b"by_route", ["by_route"]],
         "netrc": [0, 1, None, "", b"/netrc", ["/netrc"]],
         "proxy": [
             *(
@@ -218,7 +218,7 @@ def test_the_error_of_a_wrong_value_names_field_and_value(kind: Any, field: str,
         kind(**{field: value})
     assert isinstance(raised.value, ValueError)
     message = str(raised.value)
-    assert message.startswith((field, f"Timeout.{field}")), message
+    assert re.match(rf"(Timeout\.)?{field}(?!\w)", message), message
     if field == "ssl_key_password":
         assert "hush" not in message
     elif field == "default_headers":  # the value may be a secret: only the header's name is shown
@@ -266,6 +266,7 @@ CONFIGS: dict[str, list[tuple[dict[Any, Any], str]]] = {
         ({"max_attempt": 5}, "did you mean 'max_attempts'?"),
         ({"backof_factor": 5}, "did you mean 'backoff_factor'?"),
         ({"random": lambda: 0.0}, "unknown key 'random'"),
+        ({"budget": RetryBudgetSettings()}, "unknown key 'budget'"),
         ({"max_attempts": 0}, "max_attempts must be"),
         ({"max_delay": -1}, "max_delay must be"),
         ({"backoff_factor": 0.5}, "backoff_factor must be"),
@@ -297,6 +298,32 @@ def test_the_error_of_a_wrong_key_in_a_mapping_names_it(
     }[field]
     with pytest.raises(ConfigurationError, match=re.escape(message)):
         HttpClientConfig(**{field: given, switch: is_enabled})
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["bare-cr"], "has 'bare-cr', which is never tolerated"),
+        (["repeated-content-lenght"], "is not the name of a rule; did you mean 'repeated-content-length'?"),
+        (["xyzzy"], "has 'xyzzy', which is not the name of a rule; choose among "),
+        (["repeated-content-length", "xyzzy"], "has 'xyzzy', which is not the name of a rule"),
+        ([["bare-cr"]], "has ['bare-cr'], which is not the name of a rule"),
+    ],
+)
+def test_the_error_of_a_fault_that_is_not_tolerated_says_why(names: Any, message: str) -> None:
+    """A rule that must hold is another mistake than a name that no rule has."""
+    with pytest.raises(ConfigurationError, match=rf"^tolerated_faults .*{re.escape(message)}"):
+        HttpClientConfig(tolerated_faults=names)
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [("/v1", "is not absolute"), ("https://b.test?x=1", "has a query"), ("https://b.test:99999", "port")],
+)
+def test_the_error_of_an_alternate_url_does_not_name_base_url(url: str, message: str) -> None:
+    """Its rules are those of `base_url`, which may be right."""
+    with pytest.raises(ConfigurationError, match=rf"^alternate_urls: (?!base_url).*{message}"):
+        HttpClientConfig(alternate_urls=[url])
 
 
 @pytest.mark.parametrize("kind", [HttpClientConfig, ConnectionPoolConfig])

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from http_service_client import CircuitBreakerPolicy, ConnectionLostError, ConnectionPoolConfig
+from http_service_client import CircuitBreakerPolicy, ConnectionLostError, ConnectionPoolConfig, __version__
 from kit.fakes import ORIGIN, RESET, Harness
 from kit.front_ends import FrontEnd
 
@@ -30,12 +30,29 @@ def test_default_headers_are_sent_and_overridden(front_end: FrontEnd) -> None:
     assert sent[0]["User-Agent"].startswith("http-service-client/")
 
 
+def test_every_request_says_who_sends_it_and_what_it_accepts(front_end: FrontEnd) -> None:
+    """Without a setting."""
+    harness = Harness(front_end)
+    harness.request()
+    sent = dict(harness.transport.sent[0].headers)
+    assert sent.pop("Accept-Encoding")
+    assert sent == {"User-Agent": f"http-service-client/{__version__}", "Accept": "*/*"}
+
+
+@pytest.mark.parametrize("auth", [None, False])
+def test_no_auth_leaves_a_default_header(front_end: FrontEnd, auth: Any) -> None:
+    """Only credentials conflict with an Authorization header."""
+    harness = Harness(front_end, auth=auth, default_headers={"Authorization": "Own x"})
+    harness.request()
+    assert harness.transport.sent[0].headers["Authorization"] == "Own x"
+
+
 def test_enable_compression_asks_for_compressed_responses(front_end: FrontEnd) -> None:
     """False asks for uncompressed ones."""
-    for is_enabled, header in [(True, "gzip"), (False, "identity")]:
+    for is_enabled, codings in [(True, ["gzip", "deflate"]), (False, ["identity"])]:
         harness = Harness(front_end, connection_pool=ConnectionPoolConfig(enable_compression=is_enabled))
         harness.request()
-        assert header in harness.transport.sent[0].headers["Accept-Encoding"]
+        assert harness.transport.sent[0].headers["Accept-Encoding"].split(", ")[:2] == codings
 
 
 @pytest.mark.parametrize(("size", "coding"), [(99, None), (100, "gzip"), (5000, "gzip")])

@@ -12,13 +12,20 @@ from typing import Any
 import pytest
 
 from http_service_client import (
+    AdaptiveLimitPolicy,
+    BulkheadPolicy,
     CircuitBreakerPolicy,
     ConfigurationError,
     ConnectionPoolConfig,
     CookieJar,
+    DeadlineCheckPolicy,
     EgressPolicy,
+    FallbackPolicy,
+    HedgingPolicy,
     HttpClientConfig,
     HttpServiceClient,
+    LoadSheddingPolicy,
+    RateLimitPolicy,
     RetryBudgetSettings,
     RetryPolicy,
     StateChange,
@@ -142,6 +149,50 @@ def test_a_policy_lends_a_configuration_its_settings_and_no_circuit() -> None:
 
 
 @pytest.mark.parametrize(
+    ("setting", "policy"),
+    [
+        ("adaptive_limit", AdaptiveLimitPolicy(max_limit=7)),
+        ("bulkhead", BulkheadPolicy(7)),
+        ("circuit_breaker_config", CircuitBreakerPolicy(7)),
+        ("deadline_check", DeadlineCheckPolicy(min_chance=0.2)),
+        ("fallback", FallbackPolicy(value=7)),
+        ("hedging", HedgingPolicy(delay=7.0)),
+        ("load_shedding", LoadSheddingPolicy(multiplier=7.0)),
+        ("rate_limit", RateLimitPolicy(7.0)),
+    ],
+)
+def test_the_settings_of_a_policy_stand_for_the_policy(setting: str, policy: Any) -> None:
+    """A policy that is in use elsewhere may be asked for them."""
+    config = HttpClientConfig(**{setting: policy})
+    assert HttpClientConfig(**{setting: policy.settings}) == config
+    assert config != HttpClientConfig()
+
+
+def test_what_a_client_uses_shows_no_secret() -> None:
+    """It has them as they are sent."""
+    config = HttpClientConfig(auth="s3cret", default_headers={"X-Api-Key": "s3cret"})
+    assert "s3cret" not in repr(config.resolved)
+
+
+def test_what_a_client_uses_does_not_change() -> None:
+    """Clients of one configuration share it."""
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        HttpClientConfig().resolved.routes = None  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("auth", "shown"),
+    [("s3cret", "auth='***'"), (("ann", "s3cret"), "auth='***'"), (Live(), "auth=<")],
+    ids=["token", "pair", "object"],
+)
+def test_a_configuration_shows_credentials_without_their_secrets(auth: Any, shown: str) -> None:
+    """An object shows itself."""
+    text = repr(HttpClientConfig(auth=auth))
+    assert shown in text
+    assert "s3cret" not in text
+
+
+@pytest.mark.parametrize(
     "name", ["default_headers", "retry_policy_config", "circuit_breaker_config", "proxy"]
 )
 def test_a_mapping_in_a_configuration_does_not_change(name: str) -> None:
@@ -256,6 +307,13 @@ def test_a_proxy_without_a_scheme_is_an_error_with_the_remedy(proxy: Any) -> Non
     ) as raised:
         HttpClientConfig(proxy=proxy)
     assert "s3cret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(("proxy", "key"), [("", "all"), ({"https": " "}, "https"), ({"no": ""}, "no")])
+def test_an_empty_proxy_is_another_error_than_one_without_a_scheme(proxy: Any, key: str) -> None:
+    """It may be meant to switch proxies off."""
+    with pytest.raises(ConfigurationError, match=rf"^proxy is empty for '{key}'; .* set proxy=\{{\}} for no"):
+        HttpClientConfig(proxy=proxy)
 
 
 @pytest.mark.parametrize(
