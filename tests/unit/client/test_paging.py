@@ -130,10 +130,10 @@ def json_page(value: Any) -> HttpResponse:
 @pytest.mark.parametrize("last", [None, "", False])
 def test_a_field_may_hold_a_cursor(front_end: FrontEnd, last: Any) -> None:
     """For a parameter of the next page; null, false and "" end the listing."""
-    script = [json_page("a b"), json_page(7), json_page(last)]
+    script = [json_page("a b"), json_page(0), json_page(last)]
     following = next_by_field("paging.next", param="cursor")
     _, urls = listing(front_end, script, params={"size": 5}, next=following)
-    assert urls == [f"{URL}?size=5", f"{URL}?size=5&cursor=a%20b", f"{URL}?size=5&cursor=7"]
+    assert urls == [f"{URL}?size=5", f"{URL}?size=5&cursor=a%20b", f"{URL}?size=5&cursor=0"]
 
 
 @pytest.mark.parametrize("last", [HttpResponse(200, json={"paging": [1]}), HttpResponse(200, json=[])])
@@ -149,8 +149,13 @@ def test_a_field_of_another_kind_is_an_error(front_end: FrontEnd) -> None:
         listing(front_end, json_page(7), next=next_by_field("paging.next"))
     with pytest.raises(ResponseValidationError):
         listing(front_end, HttpResponse(200, content="<html>"), next=next_by_field("paging.next"))
-    with pytest.raises(ConfigurationError):
-        next_by_field("")
+
+
+@pytest.mark.parametrize("arguments", [("",), (5,), (None,), ("paging.next", 5)])
+def test_a_field_is_named_by_text(arguments: Any) -> None:
+    """A wrong name would end each listing after its first page."""
+    with pytest.raises(ConfigurationError, match="takes the path of a field and the name of a parameter"):
+        next_by_field(*arguments)
 
 
 def test_a_page_that_comes_again_is_an_error(front_end: FrontEnd) -> None:
@@ -168,16 +173,44 @@ def test_a_page_that_comes_again_is_an_error(front_end: FrontEnd) -> None:
         next(pages)
 
 
-def test_the_same_url_with_another_body_is_another_page(front_end: FrontEnd) -> None:
-    """A cursor may be in the body; the same cursor again is an error."""
-    found = iter([{"json": {"after": 1}}, {"json": {"after": 2}}, {"json": {"after": 2}}])
+@pytest.mark.parametrize("part", ["json", "data", "headers"])
+def test_the_same_url_with_another_cursor_elsewhere_is_another_page(front_end: FrontEnd, part: str) -> None:
+    """In the body or a header; the same cursor again is an error."""
+    found = iter([{part: {"after": "1"}}, {part: {"after": "2"}}, {part: {"after": "2"}}])
     transport = ScriptedTransport(HttpResponse(200))
     pages = front_end.paginate(
         front_end.client(transport=transport), URL, method="POST", next=lambda _: next(found)
     )
     with pytest.raises(PaginationError, match="requested before"):
         list(pages)
-    assert [sent.content for sent in transport.sent] == [b"", b'{"after":1}', b'{"after":2}']
+    expected = {"json": [b"", b'{"after":"1"}', b'{"after":"2"}'], "data": [b"", b"after=1", b"after=2"]}
+    assert [sent.content for sent in transport.sent] == expected.get(part, [b""] * 3)
+    if part == "headers":
+        assert [sent.request.headers.get("after") for sent in transport.sent] == [None, "1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("before", "params", "after"),
+    [
+        ("?page=1", {"page": None}, ""),
+        ("?page=1&size=5", {"page": None}, "?size=5"),
+        ("?q+x=1&size=5", {"q x": "2"}, "?size=5&q%20x=2"),
+        ("?1=a&1=b&2", {1: "c"}, "?2&1=c"),
+    ],
+)
+def test_a_parameter_is_replaced_however_it_is_spelt(
+    front_end: FrontEnd, before: str, params: Any, after: str
+) -> None:
+    """All of its name go, and a query without one is none."""
+    found = iter([{"params": params}, None])
+    _, urls = listing(front_end, HttpResponse(200), URL + before, next=lambda _: next(found))
+    assert urls[1] == URL + after
+
+
+def test_white_space_around_a_url_is_no_part_of_it(front_end: FrontEnd) -> None:
+    """A field may be written by hand."""
+    found = iter([" ?page=2\n", None])
+    assert listing(front_end, HttpResponse(200), next=lambda _: next(found))[1] == [URL, f"{URL}?page=2"]
 
 
 @pytest.mark.parametrize(
@@ -261,13 +294,13 @@ def test_a_total_timeout_replaces_the_client_s(
 
 
 WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
-    ({"max_pages": 0}, ConfigurationError, "max_pages"),
+    ({"max_pages": 0}, ConfigurationError, "^max_pages must"),
     ({"next": "paging.next"}, ConfigurationError, "next must be a plain function"),
     ({"allowed_origins": "https://a.test"}, ConfigurationError, r"write \['https://a.test'\]"),
     ({"allowed_origins": ["a.test"]}, InvalidRequestError, "not absolute"),
-    ({"total_timeout": -1}, ConfigurationError, "total_timeout"),
-    ({"data": iter([b"x"])}, InvalidRequestError, "neither files nor data"),
-    ({"files": {"a": b"x"}}, InvalidRequestError, "neither files nor data"),
+    ({"total_timeout": -1}, ConfigurationError, "^total_timeout must"),
+    ({"data": iter([b"x"])}, InvalidRequestError, "^paginate sends .* neither files nor data"),
+    ({"files": {"a": b"x"}}, InvalidRequestError, "^paginate sends .* neither files nor data that"),
     ({"method": "G T"}, InvalidRequestError, "method"),
 ]
 
@@ -291,7 +324,7 @@ FOUND: list[tuple[Any, type[Exception], str]] = [
     ({"url": 5}, TypeError, "as text"),
     ({"cursor": "x"}, InvalidRequestError, r"{'params': {'cursor': \.\.\.}}"),
     ({"params": "page=2"}, InvalidRequestError, "no mapping"),
-    ({"data": map(str, "x")}, InvalidRequestError, "neither files nor data"),
+    ({"data": map(str, "x")}, InvalidRequestError, "^paginate sends .* neither files nor data"),
 ]
 
 
