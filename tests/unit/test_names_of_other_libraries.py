@@ -384,14 +384,14 @@ OF_CALLS = {
     "only download takes it": "checksum resume",
 }
 OF_VIEWS = {
-    "it is called default_headers": "headers userAgent",
+    "it is called default_headers": "headers userAgent user_agent",
     "it is called auth": "bearer bearer_token token",
     "it is called timeout": "base_timeout",
     "it is called key": "tenant",
     "it is called proxy": "proxies",
     "pass retry_policy=RetryPolicy(max_attempts=…)": "max_attempts",
     "it is called allow_redirects": "follow_redirects max_redirects",
-    "pass it with each call": "params json data files idempotent progress response_type",
+    "pass it with each call": "params path_params json data files idempotent progress response_type",
 }
 OF_RESPONSES = {
     "is_success": "ok is_error",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from http_service_client import (
     Timeout,
     by_route,
 )
+from http_service_client.client.routes import RouteOptions
 from http_service_client.core.machines.hedging import Hedging
 from kit.fakes import ORIGIN, Harness
 from kit.front_ends import FrontEnd
@@ -160,6 +161,20 @@ def test_a_fallback_that_its_route_could_never_use_is_an_error() -> None:
     HttpClientConfig(routes={"POST /a": {"fallback": {"value": 1, "unsafe_methods": True}}})
 
 
+@pytest.mark.parametrize("place", range(3))
+def test_the_fallback_of_each_route_is_checked_by_its_own_method(place: int) -> None:
+    """Wherever it is listed."""
+    routes: list[tuple[str, Any]] = [
+        ("GET /a", {"fallback": {"value": 1}}),
+        ("* /b", {"fallback": {"value": 1}}),
+        ("POST /c", {"timeout": 7}),
+    ]
+    HttpClientConfig(routes=dict(routes))
+    routes.insert(place, ("POST /d", {"fallback": {"value": 1}}))
+    with pytest.raises(ConfigurationError, match=r"^routes\['POST /d'\]: fallback would hide"):
+        HttpClientConfig(routes=dict(routes))
+
+
 def test_a_route_may_have_hedges(front_end: FrontEnd) -> None:
     """Its own settings, switched off, or those of the client."""
     harness = harness_of(
@@ -249,8 +264,6 @@ def test_a_view_with_another_base_url_matches_below_it(front_end: FrontEnd) -> N
         ({"GET /a": 5}, r"routes\['GET /a'\] must be a mapping of settings, not 5"),
         ({"GET /a": {}}, r"routes\['GET /a'\]: it sets nothing"),
         ({"GET /a": {"timeot": 5}}, r"routes\['GET /a'\]: unknown key 'timeot'; did you mean 'timeout'"),
-        ({"GET /a": {"max_attempts": 5}}, "it is part of retry_policy"),
-        ({"GET /a": {"json": 5}}, "it is of a single request"),
         ({"GET /a": {"timeout": 0}}, r"routes\['GET /a'\]: timeout must be a positive"),
         ({"GET /a": {"idempotent": 1}}, "idempotent must be True or False"),
         ({"GET /a": {"retry_policy": {"max_attempts": 0}}}, "max_attempts"),
@@ -272,6 +285,66 @@ def test_a_wrong_route_is_an_error(routes: Any, words: str) -> None:
     """It names the route, the setting and the remedy."""
     with pytest.raises(ConfigurationError, match=words):
         HttpClientConfig(routes=routes)
+
+
+WRONG = {
+    "timeout": [0, "soon"],
+    "total_timeout": [0, "soon"],
+    "retry_policy": [5],
+    "circuit_breaker": [5],
+    "retry_budget": [5, "no"],
+    "fallback": [5],
+    "hedging": [5],
+    "idempotent": [5, "no"],
+    "key": [5, ""],
+    "name": [5, ""],
+    "decompress": [None, 5],
+    "error_type": ["Nobody"],
+}
+
+
+def test_the_table_of_wrong_options_has_every_option() -> None:
+    """A new one would be untested otherwise."""
+    assert WRONG.keys() == {item.name for item in fields(RouteOptions)}
+
+
+@pytest.mark.parametrize(("option", "value"), [(name, value) for name in WRONG for value in WRONG[name]])
+def test_the_error_of_a_wrong_option_names_route_and_option(option: str, value: Any) -> None:
+    """When the configuration is made."""
+    first = "response_type" if option == "error_type" else option
+    with pytest.raises(ConfigurationError, match=rf"^routes\['GET /a'\]: {first}(?!\w)"):
+        HttpClientConfig(routes={"GET /a": {option: value}})
+
+
+@pytest.mark.parametrize("option", sorted(WRONG.keys() - {"decompress", "timeout", "total_timeout"}))
+def test_an_option_that_is_none_is_that_of_no_route_or_none_at_all(option: str) -> None:
+    """As it is for a call."""
+    HttpClientConfig(routes={"GET /a": {option: None, "timeout": None, "total_timeout": None}})
+
+
+REMEDIES = {
+    "it is part of retry_policy": "max_attempts max_retries retries retry_policy_config",
+    "it is part of circuit_breaker": "failure_threshold recovery_timeout circuit_breaker_config",
+    "it is of a single request: pass it with each call": (
+        "params path_params headers json data files cookies auth progress response_type"
+    ),
+    "set it in HttpClientConfig; a ChaosPolicy has routes of its own": "chaos",
+    "it is called timeout": "base_timeout",
+    "pass it with each call": "allow_redirects",
+    "did you mean 'timeout'?": "timeot",
+    "known keys: timeout, total_timeout, retry_policy, circuit_breaker, retry_budget, fallback, hedging, "
+    "idempotent, key, name, decompress, error_type": "xyzzy",
+}
+
+
+@pytest.mark.parametrize(
+    ("key", "remedy"), [(key, remedy) for remedy, keys in REMEDIES.items() for key in keys.split()]
+)
+def test_the_error_of_a_key_that_a_route_does_not_have_has_a_remedy(key: str, remedy: str) -> None:
+    """For the settings of a client, the keywords of a single request, and slips."""
+    with pytest.raises(ConfigurationError) as raised:
+        HttpClientConfig(routes={"GET /a": {key: 5}})
+    assert str(raised.value) == f"routes['GET /a']: unknown key {key!r}; {remedy}"
 
 
 FILE = """
