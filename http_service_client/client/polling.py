@@ -11,7 +11,7 @@ from urllib.parse import urljoin
 from ..core.checks import check_number, suggests_arguments
 from ..core.deadline import AMBIENT_DEADLINE, earliest, remaining
 from ..core.effects import Sleep
-from ..errors import ConfigurationError, DeadlineExceededError, HttpClientError, PollingError
+from ..errors import ConfigurationError, DeadlineExceededError, PollingError
 from ..http.fields.retry_after import requested_delay
 from ..http.messages import HttpResponse
 from ..http.urls import location_url, normalise_url, origin_of, redact_url
@@ -250,7 +250,10 @@ class _Polling:
         try:
             target = location_url(urljoin(self.last.url, url.strip()))
             origin = origin_of(target)
-        except (ValueError, AttributeError, HttpClientError) as error:
+        except (
+            ValueError,
+            AttributeError,
+        ) as error:  # of urljoin, or an InvalidRequestError; of what is no text
             raise _error(f"its URL cannot be used: {error}", self.last) from None
         if origin not in self._origins:
             raise _error(

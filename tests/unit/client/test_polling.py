@@ -67,6 +67,16 @@ def test_it_looks_until_there_is_a_result(front_end: FrontEnd) -> None:
     assert service.clock.waits == [5.0, 2.5, 3.0]
 
 
+@pytest.mark.parametrize(("options", "wait"), [({}, 1.0), ({"interval": 0}, 0.1), ({"interval": 0.5}, 0.5)])
+def test_the_interval_is_a_second_if_nobody_says_otherwise(
+    front_end: FrontEnd, options: dict[str, Any], wait: float
+) -> None:
+    """And never less than a tenth of one."""
+    service = Service(front_end, accepted(), HttpResponse(200))
+    service.poll(**options)
+    assert service.clock.waits == [wait]
+
+
 def test_a_result_that_is_there_is_returned(front_end: FrontEnd) -> None:
     """Nothing is sent, and no Location is needed."""
     service = Service(front_end, HttpResponse(201, content="done"))
@@ -120,6 +130,21 @@ def test_one_deadline_bounds_all(front_end: FrontEnd) -> None:
     assert caught.value.response is not None
     assert caught.value.response.status_code == 202
     assert caught.value.sent_state.value == "answered"
+
+
+def test_a_look_at_the_very_deadline_is_too_late(front_end: FrontEnd) -> None:
+    """There would be no time for its response."""
+    service = Service(front_end, accepted("4"), HttpResponse(200))
+    with pytest.raises(DeadlineExceededError, match=r"would not be within 4 s \(total_timeout\)$"):
+        service.poll(total_timeout=4.0)
+    assert service.clock.waits == []
+
+
+def test_the_error_names_the_limit_that_ended_it(front_end: FrontEnd) -> None:
+    """Its own, if a deadline around it is further away."""
+    service = Service(front_end, accepted("40"))
+    with deadline(300.0), pytest.raises(DeadlineExceededError, match=r"within 10 s \(total_timeout\)$"):
+        service.poll(total_timeout=10.0)
 
 
 def test_a_look_has_what_is_left_of_it(front_end: FrontEnd) -> None:
@@ -244,6 +269,21 @@ def test_only_the_result_is_validated(front_end: FrontEnd) -> None:
     assert service.looks == []
 
 
+def test_an_error_is_a_result_without_data(front_end: FrontEnd) -> None:
+    """Its status says more than that its body is of another type."""
+    service = Service(front_end, accepted(), HttpResponse(404, content="gone"))
+    response = service.poll(response_type=list[int])
+    assert (response.status_code, response.data) == (404, None)
+
+
+def test_a_response_made_by_hand_can_be_followed(front_end: FrontEnd) -> None:
+    """Such as one that another process stored; its URL says which origin is trusted."""
+    service = Service(front_end, HttpResponse(200, content="done"))
+    stored = HttpResponse(202, url=URL, headers={"Location": "/jobs/7"})
+    assert front_end.poll(service.client, stored).text == "done"
+    assert [request.url for request in service.transport.requests] == [JOB]
+
+
 def test_a_closed_client_does_not_look(front_end: FrontEnd) -> None:
     """Closing ends the wait, and the next look is refused."""
     client = HttpServiceClient(transport=ScriptedTransport([accepted("60")]))
@@ -296,20 +336,37 @@ def test_a_cache_does_not_answer_a_look(front_end: FrontEnd) -> None:
     assert len(service.looks) == 2
 
 
+@pytest.mark.parametrize(("cache", "header"), [(Cache(), "no-cache"), (None, None)])
+def test_a_look_asks_caches_for_what_is_current(
+    front_end: FrontEnd, cache: Cache | None, header: str | None
+) -> None:
+    """If the client has one. Other clients send what they are told to."""
+    service = Service(front_end, accepted(), HttpResponse(200), cache=cache)
+    service.poll()
+    assert service.transport.requests[-1].headers.get("Cache-Control") == header
+
+
+async def async_is_done(response: HttpResponse) -> bool:
+    return True
+
+
 @pytest.mark.parametrize(
-    "wrong",
+    ("wrong", "words"),
     [
-        {"interval": -1},
-        {"total_timeout": 0},
-        {"is_done": 5},
-        {"allowed_origins": "https://a.test"},
-        {"url": 5},
+        ({"interval": -1}, "interval must be"),
+        ({"interval": "1"}, "interval must be"),
+        ({"total_timeout": 0}, "total_timeout must be"),
+        ({"is_done": 5}, "is_done must be a plain function of a response, or None, not 5"),
+        ({"is_done": async_is_done}, "is_done must be a plain function"),
+        ({"allowed_origins": "https://a.test"}, r"allowed_origins must be a list .* \['https://a.test'\]"),
+        ({"url": 5}, "the operation accepted by .* its URL cannot be used"),
+        ({"path_params": {"id": 7}}, "path_params is for the placeholders of url; pass url=, too"),
     ],
 )
-def test_a_wrong_argument_is_an_error(front_end: FrontEnd, wrong: dict[str, Any]) -> None:
+def test_a_wrong_argument_is_an_error(front_end: FrontEnd, wrong: dict[str, Any], words: str) -> None:
     """Before anything is sent."""
     service = Service(front_end, accepted())
-    with pytest.raises((ConfigurationError, PollingError)):
+    with pytest.raises((ConfigurationError, PollingError), match=f"^{words}"):
         service.poll(**wrong)
     assert service.looks == []
 
