@@ -94,7 +94,7 @@ def _of_client(values: dict[Any, Any], client: str | None, source: str) -> Setti
     chain: list[str] = []
     name: object = _DEFAULT if client is None else client
     while name is not None:
-        if name not in clients or not isinstance(name, str):
+        if not isinstance(name, str) or name not in clients:
             by = f"clients.{chain[-1]}.inherits names a client that is missing, {name!r}" if chain else ""
             remedy = did_you_mean(name, clients) or f"there are: {', '.join(clients)}"
             raise ConfigurationError(f"{source}: {by or f'there is no client {name!r}'}; {remedy}")

@@ -248,6 +248,11 @@ def test_without_a_name_it_is_the_default_client(tmp_path: Path) -> None:
             "clients.a.inherits names a client that is missing, 5; there are: a",
         ),
         (
+            "[clients.a]\ninherits = ['a']",
+            "a",
+            "clients.a.inherits names a client that is missing, ['a']; there are: a",
+        ),
+        (
             "[clients.a]\ninherits = 'b'\n[clients.b]\ninherits = 'a'",
             "a",
             "clients.b.inherits='a' is circular: a -> b -> a",
