@@ -196,7 +196,7 @@ def _yaml(text: str) -> Any:
         ) from None
 
     class Loader(yaml.SafeLoader):  # type: ignore[misc]  # it has no types
-        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        def construct_mapping(self, node: Any, deep: object = None) -> Any:
             seen = set()
             for key, _ in node.value:
                 if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
@@ -206,7 +206,8 @@ def _yaml(text: str) -> Any:
                     line = key.start_mark.line + 1
                     raise ValueError(f"the key {key.value!r} is there twice, in line {line}; remove one")
                 seen.add(key.value)
-            return super().construct_mapping(node, deep)
+            # Deep, so that a table which contains itself is an error, too.
+            return super().construct_mapping(node, deep=True)
 
     try:
         values = yaml.load(text, Loader)

@@ -128,6 +128,7 @@ def test_an_empty_file_has_the_defaults(tmp_path: Path, name: str) -> None:
             "connection_pool.max_conections: there is no such",
         ),
         ("a.toml", "clients = 5", "clients must be a table with a table for each client"),
+        ("a.toml", "clients = {}", "clients must be a table with a table for each client"),
         ("a.toml", "clients.a = 5", "clients.a must be a table of settings"),
         ("a.toml", "auth = s3cret", "Invalid value (at line 1, column 8)"),
         ("a.json", "[1]", "it must have settings and their values at the top, not a list"),
@@ -152,6 +153,10 @@ def test_a_wrong_file_is_an_error_that_names_it(tmp_path: Path, name: str, text:
         ("base_timeout:\n  - s3cret: [", ".*"),
         ("- a", "it must have settings .*"),
         ("auth: s3cret\x01", "it is not YAML"),
+        ("? [s3cret]\n: 1", r"found unhashable key \(line 1, column 3\)"),
+        ("a: &a {b: 1}\nc: {<<: *a, d: 1, d: 2}", "the key 'd' is there twice, in line 2; remove one"),
+        ("a: &a {b: *a}", r"found unconstructable recursive node \(line 1, column 4\)"),
+        ("a: &a [b, *a]", r"found unconstructable recursive node \(line 1, column 4\)"),
     ],
 )
 def test_a_wrong_file_of_yaml_is_an_error_too(tmp_path: Path, text: str, part: str) -> None:
