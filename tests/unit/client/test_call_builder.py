@@ -13,6 +13,8 @@ import urllib3
 from http_service_client import (
     CircuitBreakerPolicy,
     ConfigurationError,
+    FallbackPolicy,
+    HedgingPolicy,
     HttpClientError,
     HttpServiceClient,
     InvalidRequestError,
@@ -144,6 +146,36 @@ def test_a_wrong_call_sends_nothing(
     assert raised.value.sent_state is SentState.NEVER_SENT
     assert harness.sends == 0
     assert all(limit.in_use == 0 for limit in harness.limits)
+
+
+@pytest.mark.parametrize("how", ["stream", "download"])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"response_type": dict}, "response_type needs a response that is read whole"),
+        ({"fallback": FallbackPolicy(value=1)}, "fallback stands in for a response that is read whole"),
+        ({"hedging": HedgingPolicy(delay=1.0)}, "hedging needs a response that is read whole"),
+        ({"fallback": 5}, "fallback must be a FallbackPolicy"),
+        ({"hedging": 5}, "hedging must be a HedgingPolicy"),
+        *[
+            ({"max_response_size": value}, "max_response_size must be a whole number of bytes of 1 or more")
+            for value in (0, -1, 1.5, "5", True)
+        ],
+    ],
+    ids=short,
+)
+def test_a_wrong_stream_sends_nothing(
+    front_end: FrontEnd, tmp_path: Path, how: str, options: dict[str, Any], message: str
+) -> None:
+    """What needs the whole body is refused, and so is a limit that no body could keep."""
+    harness = Harness(front_end)
+    with pytest.raises(ConfigurationError, match=f"^{message}"):
+        if how == "download":
+            front_end.download(harness.client, URL, tmp_path / "file", **options)
+        else:
+            with front_end.stream(harness.client, "GET", URL, **options):
+                pass
+    assert harness.sends == 0
 
 
 def test_arguments_in_the_wrong_order_show_no_secret(front_end: FrontEnd) -> None:

@@ -8,11 +8,13 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from http_service_client import (
+    CircuitBreakerPolicy,
     ClientClosedError,
     ConfigurationError,
     ConnectError,
@@ -21,6 +23,7 @@ from http_service_client import (
     HttpRequest,
     HttpResponse,
     HttpServiceClient,
+    MemoryStorage,
     SentState,
     Timeout,
     __version__,
@@ -38,11 +41,18 @@ def test_config_must_be_a_configuration(value: Any) -> None:
         HttpServiceClient(value)
 
 
+SUFFIXES = (".toml", ".json", ".yaml", ".yml")
+
+
 @pytest.mark.parametrize(
     ("value", "remedy"),
     [
         (URL, "; pass a URL as base_url="),
-        ("clients.toml", "; write HttpClientConfig.from_file(path)"),
+        *((f"clients{suffix}", "; write HttpClientConfig.from_file(path)") for suffix in SUFFIXES),
+        *((Path(f"clients{suffix}"), "; write HttpClientConfig.from_file(path)") for suffix in SUFFIXES),
+        (HttpServiceClient(), "; pass its config"),
+        (Timeout, ""),
+        (5, ""),
         ({"base_timeout": 3}, "; write HttpClientConfig.from_mapping(settings)"),
     ],
 )
@@ -72,6 +82,15 @@ def test_a_part_that_cannot_do_its_work_is_refused(part: str, value: Any) -> Non
     """When the client is made, by the part's name; a class does not do for an object of it."""
     with pytest.raises(ConfigurationError, match=f"^{part} must be"):
         HttpServiceClient(**{part: value})
+
+
+@pytest.mark.parametrize("cache", [5, True, {}, MemoryStorage()], ids=short)
+def test_a_cache_is_an_object_of_ours(cache: Any) -> None:
+    """Which may have another storage."""
+    with pytest.raises(
+        ConfigurationError, match=r"^cache must be a Cache or None, not .*; write cache=Cache\(\)$"
+    ):
+        HttpServiceClient(cache=cache)
 
 
 @pytest.mark.parametrize(
@@ -234,6 +253,54 @@ def test_what_is_left_after_a_grace_is_aborted(
     else:
         run_task(client.close_async(**how))
     assert seen == [aborts]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"abort": 1}, "abort must be True or False"),
+        ({"grace": -1}, "grace must be"),
+        ({"grace": "1"}, "grace must be"),
+    ],
+)
+def test_a_client_is_not_closed_by_wrong_arguments(
+    front_end: FrontEnd, options: dict[str, Any], message: str
+) -> None:
+    """The error names the argument."""
+    harness = Harness(front_end, 200)
+    close = harness.client.close if front_end.name == "blocking" else harness.client.close_async
+    with pytest.raises(ConfigurationError, match=f"^{message}"):
+        close(**options) if front_end.name == "blocking" else run_task(close(**options))
+    assert harness.request().status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("grace", "busy", "sleeps"),
+    [(0.0, 9, []), (0.025, 0, []), (0.025, 2, [0.01, 0.01]), (0.025, 9, [0.01, 0.01, 0.005])],
+)
+def test_a_grace_ends_as_soon_as_no_call_is_in_flight(
+    front_end: FrontEnd, monkeypatch: pytest.MonkeyPatch, grace: float, busy: int, sleeps: list[float]
+) -> None:
+    """It looks a hundred times a second, and never longer than it may."""
+    harness = Harness(front_end, 200)
+    left = iter(range(busy, -1, -1))
+    monkeypatch.setattr(harness.client._backends, "is_idle", lambda: next(left) == 0)
+    if front_end.name == "blocking":
+        harness.client.close(grace=grace)
+    else:
+        run_task(harness.client.close_async(grace=grace))
+    assert harness.sleeps == pytest.approx(sleeps)
+
+
+def test_circuits_without_a_name_are_listed_apart(front_end: FrontEnd) -> None:
+    """The second one by its place in memory."""
+    harness = Harness(front_end, 200)
+    one, other = CircuitBreakerPolicy(), CircuitBreakerPolicy()
+    for policy in (one, other):
+        harness.request(circuit_breaker=policy)
+    name = "unnamed circuit breaker"
+    names = harness.client.get_circuit_breaker_states().keys() - {ORIGIN}
+    assert names in ({name, f"{name} {id(one):#x}"}, {name, f"{name} {id(other):#x}"})
 
 
 def test_all_that_a_listener_gets_has_a_name(front_end: FrontEnd) -> None:
