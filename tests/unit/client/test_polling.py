@@ -309,7 +309,7 @@ def test_a_closed_client_does_not_look(front_end: FrontEnd) -> None:
     [
         ("headers", r"write client\.with_options\(default_headers=…\)\.poll\(accepted\)"),
         ("auth", r"write client\.with_options\(auth=…\)\.poll\(accepted\)"),
-        ("intervall", "did you mean 'interval'"),
+        ("intervall", r"did you mean 'interval'\?"),
         ("params", "add them to url"),
         ("json", "see its docstring"),
     ],
@@ -317,7 +317,7 @@ def test_a_closed_client_does_not_look(front_end: FrontEnd) -> None:
 def test_a_keyword_of_a_call_names_the_remedy(front_end: FrontEnd, keyword: str, remedy: str) -> None:
     """A look is no call of the caller's; it has the settings of the client, or of a view."""
     service = Service(front_end, accepted())
-    with pytest.raises(TypeError, match=rf"takes no keyword '{keyword}'; {remedy}"):
+    with pytest.raises(TypeError, match=rf"takes no keyword '{keyword}'; {remedy}$"):
         service.poll(**{keyword: 1})
     assert inspect.iscoroutinefunction(service.client.poll_async)
 

@@ -7,6 +7,7 @@ import logging
 import re
 import threading
 from contextlib import nullcontext, suppress
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -498,6 +499,30 @@ def test_it_is_loud(front_end: FrontEnd, caplog: pytest.LogCaptureFixture) -> No
     summary = harness.client.get_health_summary()
     assert "! chaos is on; it injects status 503" in summary.explain()
     assert "1 fault in 1 call so far" in summary.explain()
+
+
+@pytest.mark.parametrize(
+    ("of_keyword", "of_config", "name"),
+    [
+        (None, None, "a client"),
+        (None, "https://config.test", "https://config.test"),
+        ("https://keyword.test", None, "https://keyword.test"),
+        ("https://keyword.test", "https://config.test", "https://keyword.test"),
+    ],
+)
+@pytest.mark.parametrize("is_reload", [False, True], ids=["from the start", "by a reload"])
+def test_the_log_names_the_client_by_its_base_url(
+    caplog: pytest.LogCaptureFixture, of_keyword: Any, of_config: Any, name: str, is_reload: bool
+) -> None:
+    """Whenever the chaos comes."""
+    config = HttpClientConfig(base_url=of_config, chaos={"statuses": [503], "status_rate": 1.0})
+    with caplog.at_level(logging.WARNING, "http_service_client.chaos"):
+        first = replace(config, chaos=None) if is_reload else config
+        with HttpServiceClient(first, base_url=of_keyword) as client:
+            assert len(caplog.records) == (0 if is_reload else 1)
+            client.reconfigure(config)
+    (record,) = caplog.records
+    assert record.getMessage() == f"{name}: chaos is on; it injects status 503 at a rate of 1"
 
 
 @pytest.mark.parametrize("word", ["off", "OFF", "0", "false", "stop!"])
