@@ -479,10 +479,8 @@ class HttpServiceClient(Events):
         try:
             outcome = driver.run(pipeline(call.request, call))
             return streams.StreamedResponse(call, open_stream(call, outcome), driver)
-        except (
-            BaseException
-        ) as error:  # of a signal's handler, say: the body may be open, and nobody owns it yet
-            call.abort(error)
+        except BaseException as error:
+            call.abort(error)  # the body may be open, and nobody owns it yet
             raise
 
     async def _open_stream_async(
