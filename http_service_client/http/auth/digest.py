@@ -70,9 +70,10 @@ def _read(challenge: Challenge) -> DigestChallenge | None:
         return None
     algorithm = given.get("algorithm")
     name = (algorithm or "MD5").lower()
-    hash_name, strength = _HASHES.get(name.removesuffix("-sess"), ("", 0))
-    if not hash_name or not _is_available(hash_name):
+    known = _HASHES.get(name.removesuffix("-sess"))
+    if known is None or not _is_available(known[0]):
         return None
+    hash_name, strength = known
     offered = {each.strip().lower() for each in given.get("qop", "").split(",")} - {""}
     qop = next((each for each in ("auth", "auth-int") if each in offered), None)
     if offered and qop is None:
@@ -249,7 +250,7 @@ class Digest:
         challenge = session.challenge
         body: Iterable[bytes] = ()
         if challenge.qop == "auth-int":
-            if request.content is None and (request.body.is_async or not request.body.is_replayable):
+            if request.body.is_async or not request.body.is_replayable:
                 raise InvalidRequestError(
                     "the server asks for a digest of the body (qop=auth-int), which is a stream; pass bytes or a file"
                 )
