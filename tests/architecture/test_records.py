@@ -192,10 +192,12 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 }
 
 
-# Records of `core.machines` that may be made by position: what they hold has a usual order.
+# Records of these rooms that may be made by position: what they hold has a usual order.
+BY_NAME = (f"{NAME}.core.machines.", f"{NAME}.http.auth.digest", f"{NAME}.http.fields.")
 BY_POSITION = {
     "ConstantBackoff",
     "DecorrelatedBackoff",
+    "Digest",
     "ExponentialBackoff",
     "FibonacciBackoff",
     "LinearBackoff",
@@ -264,7 +266,7 @@ def test_settings_are_given_by_name(records: list[type]) -> None:
     found = {
         kind.__name__
         for kind in records
-        if kind.__module__.startswith(f"{NAME}.core.machines.")
+        if kind.__module__.startswith(BY_NAME)
         and not all(field.kw_only for field in dataclasses.fields(kind) if field.init)
     }
     assert found == BY_POSITION

@@ -1673,4 +1673,60 @@ EQUIVALENTS = [
         )
         for after in ("return None", "return sys.exc_info()[0]", "return sys.exc_info()[2]")
     ),
+    Equivalent(
+        "http/headers.py",
+        "build_headers",
+        "if type(headers) is dict or isinstance(headers, Mapping):",
+        "if isinstance(headers, Mapping):",
+        "a dict is a Mapping: the first question is only quicker",
+    ),
+    Equivalent(
+        "http/headers.py",
+        "Headers.__getitem__",
+        'return field[1] if len(field) == 2 else ", ".join(field[1:])',
+        'return field[1] if len(field) == 1 else ", ".join(field[1:])',
+        "one value is joined to itself: the first way is only quicker",
+    ),
+    Equivalent(
+        "http/headers.py",
+        "Headers.pairs",
+        '(field[0], field[1]) if len(field) == 2 else (field[0], ", ".join(field[1:]))',
+        '(field[0], field[1]) if len(field) == 1 else (field[0], ", ".join(field[1:]))',
+        "one value is joined to itself: the first way is only quicker",
+    ),
+    Equivalent(
+        "http/auth/digest.py",
+        "",
+        '_HASHES = {"md5": ("md5", 0), "sha-256": ("sha256", 1), "sha-512-256": ("sha512_256", 1)}',
+        '_HASHES = {"md5": ("md5", -1), "sha-256": ("sha256", 1), "sha-512-256": ("sha512_256", 1)}',
+        "only the order of the strengths counts",
+    ),
+    Equivalent(
+        "http/auth/digest.py",
+        "_read",
+        'is_stale=given.get("stale", "").lower() == "true",',
+        'is_stale=given.get("stale", "XX").lower() == "true",',
+        "neither default is the word",
+    ),
+    Equivalent(
+        "http/auth/digest.py",
+        "_read",
+        'hashes_user=given.get("userhash", "").lower() == "true",',
+        'hashes_user=given.get("userhash", "XX").lower() == "true",',
+        "neither default is the word",
+    ),
+    Equivalent(
+        "http/auth/digest.py",
+        "Digest.auth_flow",
+        'following = parse_parameters(response.headers.get("Authentication-Info", "")).get(',
+        'following = parse_parameters(response.headers.get("Authentication-Info", "XX")).get(',
+        "neither default has a parameter",
+    ),
+    Equivalent(
+        "http/auth/digest.py",
+        "",
+        "@dataclass(frozen=True, slots=True, repr=False)",
+        "@dataclass(frozen=True, slots=True, repr=True)",
+        "a dataclass keeps the `__repr__` that its body defines",
+    ),
 ]

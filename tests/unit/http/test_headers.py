@@ -6,6 +6,7 @@ import copy
 import enum
 import pickle
 import re
+from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
@@ -17,6 +18,7 @@ from http_service_client.errors import InvalidRequestError
 from http_service_client.http.headers import (
     Headers,
     build_headers,
+    ends_connection,
     redact_headers,
 )
 from http_service_client.http.secret_names import SecretNames
@@ -78,6 +80,12 @@ def test_headers_are_equal_by_name_and_value(other: Any, is_equal: bool) -> None
     assert (Headers({"A": "1", "b": "2"}) == other) is is_equal
 
 
+def test_the_values_of_a_name_are_equal_to_their_list() -> None:
+    """One field or several: the meaning is the same (RFC 9110 5.3)."""
+    assert Headers([("A", "1"), ("a", "2")]) == {"a": "1, 2"}
+    assert Headers([("A", "1"), ("a", "2")]) != {"a": "2, 1"}
+
+
 def test_a_repr_shows_no_secret() -> None:
     """The values of sensitive headers become ***."""
     text = repr(Headers({"authorization": "Bearer abc", "X-Api-Key": "k3y", "Accept": "*/*"}))
@@ -114,6 +122,67 @@ def test_values_have_one_text(value: Any, text: str) -> None:
     assert build_headers({"X": value})["x"] == text
     pairs: list[Any] = [(b"X", value)]
     assert build_headers(pairs)["x"] == text
+
+
+def _item_set(name: Any, value: Any) -> Headers:
+    headers = Headers({"Other": "x"})
+    headers[name] = value
+    return headers
+
+
+@pytest.mark.parametrize("make", [lambda name, value: Headers([(name, value)]), _item_set])
+@pytest.mark.parametrize(
+    ("value", "text"), [("x", "x"), (b"x", "x"), (3, "3"), (True, "true"), (Kind.A, "a")]
+)
+def test_names_and_values_become_text_at_once(
+    make: Callable[[Any, Any], Headers], value: Any, text: str
+) -> None:
+    """However they are set, so that no reader finds anything else."""
+    assert make(b"X", value).multi_items()[-1:] == [("X", text)]
+
+
+def test_a_kind_of_number_is_written_as_a_number() -> None:
+    """The repr of numpy's is `np.float64(1.5)`; of a float, it has all digits."""
+
+    class Ratio(float):
+        def __repr__(self) -> str:
+            return f"Ratio({float(self)})"
+
+        def __str__(self) -> str:
+            return str(float(self))
+
+    assert build_headers([("A", Ratio(1.5)), ("B", 0.1 + 0.2)]) == {"A": "1.5", "B": "0.30000000000000004"}
+
+
+@pytest.mark.parametrize("make", [Headers, build_headers])
+def test_a_pair_is_a_tuple_or_list_of_two(make: Callable[[Any], Headers]) -> None:
+    """A text of two letters is none."""
+    assert make([["A", "1"], ("B", "2")]).multi_items() == [("A", "1"), ("B", "2")]
+    for pair in (["A"], ("A",), ("A", "1", "2"), ["A", "1", "2"], "ab", 5):
+        with pytest.raises(
+            InvalidRequestError, match=rf"^headers must be \(name, value\) pairs, not {type(pair).__name__}$"
+        ):
+            make([pair])
+
+
+def test_bytes_that_are_no_text_are_an_error_that_says_so() -> None:
+    """Another message would send the user to look for a wrong type."""
+    with pytest.raises(InvalidRequestError, match=r"^header 'X' has bytes in its value that are not UTF-8; "):
+        build_headers({"X": b"\xe9"})
+
+
+@pytest.mark.parametrize(
+    ("headers", "ends"),
+    [
+        ({}, False),
+        ({"Connection": "keep-alive"}, False),
+        ({"Connection": "x, Close"}, True),
+        ({"Other": "close"}, False),
+    ],
+)
+def test_a_request_says_that_it_is_the_last_one(headers: dict[str, str], ends: bool) -> None:
+    """RFC 9112 9.6."""
+    assert ends_connection(Headers(headers)) is ends
 
 
 def test_none_leaves_a_header_out() -> None:
@@ -175,6 +244,8 @@ def test_secrets_are_redacted() -> None:
     urls = {"Location": "https://joe:hush@h/?token=hush", "Link": '<https://h/?key=hush&p=1>; rel="next"'}
     assert redact_headers(urls)["Location"] == "https://***@h/?token=***"
     assert redact_headers(urls)["Link"] == '<https://h/?key=***&p=1>; rel="next"'
+    for name in ("Content-Location", "location", "Referer", "REFRESH"):
+        assert redact_headers({name: "5; url=https://h/?key=hush"}) == {name: "5; url=https://h/?key=***"}
 
 
 def test_secrets_are_redacted_in_each_link() -> None:
@@ -198,9 +269,9 @@ def test_headers_keep_all_values_in_order(pairs: list[tuple[str, str]]) -> None:
 
 def test_pairs_join_the_values_of_a_name() -> None:
     """As `items()` does; `multi_items` has them one by one."""
-    headers = Headers([("A", "1"), ("B", "2"), ("a", "3"), ("A", "4")])
-    assert headers.pairs() == list(headers.items()) == [("A", "1, 3, 4"), ("B", "2")]
-    assert headers.multi_items() == [("A", "1"), ("A", "3"), ("A", "4"), ("B", "2")]
+    headers = Headers([("A", "1"), ("B", "2"), ("a", "3"), ("A", "4"), ("C", "5"), ("c", "6")])
+    assert headers.pairs() == list(headers.items()) == [("A", "1, 3, 4"), ("B", "2"), ("C", "5, 6")]
+    assert headers.multi_items()[:3] == [("A", "1"), ("A", "3"), ("A", "4")]
 
 
 def test_a_copy_without_some_fields_is_independent() -> None:

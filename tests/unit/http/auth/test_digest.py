@@ -10,7 +10,7 @@ import pickle
 import re
 import secrets
 import unicodedata
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
@@ -153,6 +153,7 @@ def test_the_header_has_these_parts(settings: dict[str, Any], user: str, count: 
         (["Basic realm=r"], None),
         (["Digest realm=r"], None),
         (["Digest nonce=n"], None),
+        (["Other realm=r, nonce=n"], None),
         (["Digest realm=r, nonce=n"], "n"),
         (["Digest realm=r, nonce=n, algorithm=SHA-1"], None),
         (["Digest realm=r, nonce=n, qop=confidential"], None),
@@ -258,6 +259,21 @@ def harness_of(
     return Harness(front_end, server, auth=Digest("ann", "secret"), **settings)
 
 
+def scripted(challenges: list[str | None]) -> Callable[[HttpRequest], HttpResponse]:
+    """A server that answers each request with the next challenge: a nonce, and whether the last one was stale."""
+    left = iter(challenges)
+
+    def respond(request: HttpRequest) -> HttpResponse:
+        nonce = next(left)
+        if nonce is None:
+            return HttpResponse(200, url=request.url)
+        name, _, stale = nonce.partition(" ")
+        challenge = f"Digest realm=r, qop=auth, nonce={name}{', stale=TRUE' if stale else ''}"
+        return HttpResponse(401, headers={"WWW-Authenticate": challenge}, url=request.url)
+
+    return respond
+
+
 @pytest.mark.parametrize(
     "algorithm", [f"{name}{s}" for name in ("MD5", "SHA-256", "SHA-512-256") for s in ("", "-sess")]
 )
@@ -284,13 +300,60 @@ def test_auth_int_covers_the_body_as_it_is_sent(front_end: FrontEnd, body: Any, 
     assert harness.request("POST", **body).status_code == 200
 
 
-def test_auth_int_refuses_a_stream(front_end: FrontEnd) -> None:
-    """It can be read once; the error names the body and the remedy."""
-    server = Server(qop="auth-int")
-    harness = harness_of(front_end, server)
+class Events:
+    """An asynchronous iterable that starts over each time."""
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield b"a"
+
+
+@pytest.mark.parametrize("stream", [iter([b"a"]), Events()])
+def test_auth_int_refuses_a_stream(stream: Any) -> None:
+    """It can be read once, or by asyncio alone; the error names the body and the remedy."""
+    flow = Digest("ann", "secret").auth_flow(HttpRequest("POST", URL, data=stream))
+    next(flow)
+    challenge = "Digest realm=r, nonce=n, qop=auth-int"
+    with pytest.raises(InvalidRequestError, match=r"qop=auth-int\), which is a stream; pass bytes or a file"):
+        flow.send(HttpResponse(401, headers={"WWW-Authenticate": challenge}))
+
+
+@pytest.mark.parametrize(
+    ("challenges", "sends", "status"),
+    [
+        (["a", "b stale", None], 3, 200),
+        (["a", "b", None], 2, 401),
+        (["a", "b stale", "c stale", None], 3, 401),
+        (["a", "a", None], 2, 401),
+        (["a", "a stale", None], 3, 200),
+    ],
+)
+def test_an_answer_under_a_new_nonce_is_repeated_once_if_that_was_stale(
+    front_end: FrontEnd, challenges: list[str | None], sends: int, status: int
+) -> None:
+    """A nonce may expire before its first answer arrives. Else the password is wrong."""
+    harness = harness_of(front_end, scripted(challenges))
+    assert (harness.request().status_code, harness.sends) == (status, sends)
+
+
+def test_a_known_nonce_that_is_refused_and_sent_again_is_a_wrong_password(front_end: FrontEnd) -> None:
+    """It is not tried again, and the next call asks for a challenge first."""
+    harness = harness_of(front_end, scripted(["a", None, "a", None]))
+    assert [harness.request().status_code for _ in range(3)] == [200, 401, 200]
+    assert ["Authorization" in sent.headers for sent in harness.transport.sent] == [False, True, True, False]
+
+
+def test_the_first_answer_under_a_nonce_has_the_number_one(front_end: FrontEnd) -> None:
+    """RFC 7616, 3.4: a server takes any other for a replay. The client's own nonce has 128 bits."""
+    harness = harness_of(front_end, scripted(["a", None, "b", None]))
     harness.request()
-    error = harness.error(InvalidRequestError, "POST", data=iter([b"a"]))
-    assert "qop=auth-int), which is a stream; pass bytes or a file" in str(error)
+    harness.request()
+    answers = [fields(harness.transport.sent[index].headers["Authorization"]) for index in (1, 2, 3)]
+    assert [(each["nonce"], each["nc"]) for each in answers] == [
+        ("a", "00000001"),
+        ("a", "00000002"),
+        ("b", "00000001"),
+    ]
+    assert [len(bytes.fromhex(each["cnonce"])) for each in answers] == [16, 16, 16]
 
 
 def test_a_wrong_password_is_tried_once(front_end: FrontEnd) -> None:
@@ -397,7 +460,8 @@ def test_a_forked_child_does_not_count_on(monkeypatch: pytest.MonkeyPatch) -> No
     client.get(URL, auth=login)
     monkeypatch.setattr(os, "getpid", lambda: -1)
     client.get(URL, auth=login)
-    assert server.statuses == [401, 200, 401, 200]
+    client.get(URL, auth=login)
+    assert server.statuses == [401, 200, 401, 200, 200]
 
 
 def test_the_number_of_known_challenges_is_bounded() -> None:
@@ -436,19 +500,19 @@ def test_a_digest_is_a_value_without_its_challenges(front_end: FrontEnd) -> None
 
 
 @pytest.mark.parametrize(
-    "login",
+    ("login", "name"),
     [
-        ("a:b", "s3cret"),
-        ("a\n", "s3cret"),
-        ("a", "s3cret\x00"),
-        ("a", b"s3cret"),
-        (None, "s3cret"),
-        ("a", "\ud800"),
+        (("a:b", "s3cret"), "user name"),
+        (("a\n", "s3cret"), "user name"),
+        (("a", "s3cret\x00"), "password"),
+        (("a", b"s3cret"), "password"),
+        ((None, "s3cret"), "user name"),
+        (("a", "\ud800"), "password"),
     ],
 )
-def test_bad_credentials_are_refused_and_not_shown(login: Any) -> None:
-    """When the object is made."""
-    with pytest.raises(InvalidRequestError, match="in auth") as raised:
+def test_bad_credentials_are_refused_and_not_shown(login: Any, name: str) -> None:
+    """When the object is made. The error says which of the two is wrong."""
+    with pytest.raises(InvalidRequestError, match=f"the {name} in auth") as raised:
         Digest(*login)
     assert re.search("s3cret", str(raised.value)) is None
     if login[0] == "a:b":
