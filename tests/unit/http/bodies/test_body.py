@@ -97,6 +97,53 @@ def test_a_compressed_file_is_replayable(tmp_path: pathlib.Path) -> None:
         assert read(body) == read(body) == b"abc"
 
 
+class Odd(io.BytesIO):
+    """A file with an error in place of one answer."""
+
+    def __init__(self, error: Exception, of: str) -> None:
+        super().__init__(b"0123")
+        self._error, self._of = error, of
+
+    def tell(self) -> int:
+        if self._of == "tell":
+            raise self._error
+        return super().tell()
+
+    def seek(self, to: int, whence: int = 0) -> int:
+        if self._of == ("seek", "seek to the end")[whence // 2]:
+            raise self._error
+        return super().seek(to, whence)
+
+
+@pytest.mark.parametrize(
+    "error", [AttributeError(), io.UnsupportedOperation(), OSError(), ValueError(), TypeError()]
+)
+@pytest.mark.parametrize("of", ["tell", "seek"])
+def test_a_file_without_positions_is_sent_once(error: Exception, of: str) -> None:
+    """Whichever error says that it has none: files are made by many libraries."""
+    body = encode_body(data=Odd(error, of))
+    assert (body.length, body.is_replayable) == (None, False)
+    assert read(body) == b"0123"
+
+
+@pytest.mark.parametrize("error", [io.UnsupportedOperation(), OSError(), ValueError(), TypeError()])
+def test_a_file_without_an_end_is_replayable_from_its_position(error: Exception) -> None:
+    """Only its length is unknown."""
+    file = Odd(error, "seek to the end")
+    file.seek(1)
+    body = encode_body(data=file)
+    assert (body.length, body.is_replayable, file.tell()) == (None, True, 1)
+    assert read(body) == read(body) == b"123"
+
+
+def test_a_file_that_is_past_its_end_is_empty() -> None:
+    """Its length is not below 0."""
+    file = io.BytesIO(b"abc")
+    file.seek(5)
+    body = encode_body(data=file)
+    assert (body.length, read(body)) == (0, b"")
+
+
 class Empty(io.RawIOBase):
     """A non-blocking file that has no data yet."""
 
