@@ -1729,4 +1729,18 @@ EQUIVALENTS = [
         "@dataclass(frozen=True, slots=True, repr=True)",
         "a dataclass keeps the `__repr__` that its body defines",
     ),
+    Equivalent(
+        "http/bodies/body.py",
+        "RequestBody.in_charset_of",
+        'if self.charset is None or self.content is None or "charset" not in content_type.lower():',
+        'if self.charset is None or "charset" not in content_type.lower():',
+        "a text that was encoded has content: the question is for the type checker",
+    ),
+    Equivalent(
+        "http/bodies/body.py",
+        "RequestBody.in_charset_of",
+        'if self.charset is None or self.content is None or "charset" not in content_type.lower():',
+        'if self.charset is None or self.content is None and "charset" not in content_type.lower():',
+        "without the word there is no charset: the question only saves the parsing",
+    ),
 ]

@@ -198,7 +198,7 @@ class _AsyncChunks:
         if self._left is not None:
             self._left -= len(piece or b"")
             if self._left <= 0 or piece is None:
-                body._check_end(self._left, piece and await self._next_piece())
+                body._check_end(self._left, await self._next_piece())
         if piece is None:
             raise StopAsyncIteration
         return piece

@@ -7,13 +7,14 @@ import gzip
 import io
 import os
 import pathlib
+import re
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any
 
 import pytest
 
 from http_service_client.errors import InvalidRequestError
-from http_service_client.http.bodies.body import RequestBody
+from http_service_client.http.bodies.body import RequestBody, stream_body
 from http_service_client.http.bodies.encoding import encode_body
 
 
@@ -21,13 +22,29 @@ def read(body: RequestBody) -> bytes:
     """The whole body; sync and async reading must give the same bytes."""
 
     async def gather() -> bytes:
-        return b"".join([chunk async for chunk in body.async_chunks()])
+        whole = b""
+        async for chunk in body.async_chunks():
+            whole += chunk
+        return whole
 
     if not body.is_replayable:
         return b"".join(body.chunks())
     once = asyncio.run(gather())
     assert body.is_async or b"".join(body.chunks()) == once
     return once
+
+
+def letters() -> Iterator[Any]:
+    yield b"a"
+    yield b""
+    yield "é"
+    yield memoryview(b"c")
+
+
+async def pieces() -> AsyncIterator[Any]:
+    yield b"a"
+    yield b""
+    yield "b"
 
 
 @pytest.mark.parametrize("content", [b"", b"abc"])
@@ -46,6 +63,36 @@ def test_a_text_file_is_refused(tmp_path: pathlib.Path) -> None:
         encode_body(data=file)
     with pytest.raises(InvalidRequestError, match="closed"):
         encode_body(data=file)
+
+
+def test_a_file_is_not_read_again_after_its_end() -> None:
+    """A pipe or a terminal may wait for more then."""
+    replies = [b"a", b"b", b""]
+
+    class Pipe(io.RawIOBase):
+        def read(self, size: int = -1) -> bytes:
+            return replies.pop(0)
+
+    assert list(encode_body(data=Pipe()).chunks()) == [b"a", b"b"]
+    assert replies == []
+
+
+@pytest.mark.parametrize(
+    ("argument", "source", "says"),
+    [
+        ("content", 5, "not int"),
+        ("data", 5, "not int; a mapping is a form, and json= takes what has a JSON form"),
+        ("data", lambda: b"", "not function; a mapping is a form, and json= takes what has a JSON form"),
+        ("content", {1}, "not set"),
+        ("data", letters, "not function; call it, and pass the generator that it returns"),
+        ("content", pieces, "not function; call it, and pass the generator that it returns"),
+    ],
+)
+def test_what_is_no_body_is_an_error_with_a_remedy(argument: str, source: Any, says: str) -> None:
+    """It names the argument and the type."""
+    start = f"{argument} must be bytes, text, a binary file or an iterable of bytes, "
+    with pytest.raises(InvalidRequestError, match=f"^{re.escape(start + says)}$"):
+        stream_body(source, argument)
 
 
 @pytest.mark.parametrize("argument", ["data", "content"])
@@ -157,13 +204,6 @@ def test_a_non_blocking_file_is_an_error() -> None:
         list(encode_body(data=Empty()).chunks())
 
 
-def letters() -> Iterator[Any]:
-    yield b"a"
-    yield b""
-    yield "é"
-    yield memoryview(b"c")
-
-
 def test_a_generator_is_sent_once_and_never_empty() -> None:
     """Sending a one-shot body a second time is an error, not an empty body."""
     body = encode_body(data=letters())
@@ -209,17 +249,18 @@ def test_a_chunk_of_another_type_is_refused(chunk: Any) -> None:
         list(encode_body(data=iter([chunk])).chunks())
 
 
-async def pieces() -> AsyncIterator[Any]:
-    yield b"a"
-    yield b""
-    yield "b"
-
-
 class AsyncRestarting:
     """An async iterable that starts over each time."""
 
     def __aiter__(self) -> AsyncIterator[Any]:
         return pieces()
+
+
+def test_an_async_iterable_that_starts_over_is_replayable() -> None:
+    """As a sync one is."""
+    body = encode_body(data=AsyncRestarting())
+    assert body.is_replayable
+    assert read(body) == read(body) == b"ab"
 
 
 def test_an_async_generator_is_read_once_and_only_by_async_calls() -> None:
@@ -238,11 +279,35 @@ def test_an_async_generator_is_read_once_and_only_by_async_calls() -> None:
         asyncio.run(read_async())
 
 
-def test_an_async_iterable_that_starts_over_is_replayable() -> None:
-    """As a sync one is."""
-    body = encode_body(data=AsyncRestarting())
-    assert body.is_replayable
-    assert read(body) == read(body) == b"ab"
+def test_two_readers_do_not_share_an_async_generator() -> None:
+    """As with a plain one; whoever asks for bytes first has it."""
+
+    async def read_twice() -> None:
+        body = encode_body(data=pieces())
+        first, second = aiter(body.async_chunks()), aiter(body.async_chunks())
+        await anext(first)
+        with pytest.raises(InvalidRequestError, match="cannot be replayed"):
+            await anext(second)
+
+    asyncio.run(read_twice())
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "content"),
+    [
+        (RequestBody("é".encode(), charset="utf-8"), "text/plain; charset=ISO-8859-1", b"\xe9"),
+        (RequestBody("é".encode(), charset="utf-8"), "text/plain; charset=UTF-8", b"\xc3\xa9"),
+        (RequestBody("é".encode(), charset="utf-8"), 'text/plain; title="charset"', b"\xc3\xa9"),
+        (RequestBody("é".encode()), "text/plain; charset=ISO-8859-1", b"\xc3\xa9"),
+        (RequestBody(b"e", charset="utf-8"), "text/plain; charset=UTF-16LE", b"e\0"),
+        (RequestBody(b"e", charset="utf-8"), "text/plain; charset=klingon", b"e"),
+    ],
+)
+def test_a_text_is_sent_in_the_charset_that_its_content_type_names(
+    body: RequestBody, content_type: str, content: bytes
+) -> None:
+    """Bytes stay as they are, and so does a text whose charset has no name."""
+    assert body.in_charset_of(content_type).content == content
 
 
 def declared(source: Any, length: int) -> RequestBody:
