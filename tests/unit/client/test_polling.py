@@ -263,7 +263,7 @@ def test_only_the_result_is_validated(front_end: FrontEnd) -> None:
 
     service = Service(front_end, accepted(), HttpResponse(200, json=[3]))
     assert service.poll(response_type=list[int]).data == [3]
-    service = Service(front_end, accepted())
+    service = Service(front_end, accepted(), HttpResponse(200, json=[]))
     with pytest.raises(ConfigurationError):
         service.poll(response_type=list["Nowhere"])  # type: ignore[name-defined] # noqa: F821
     assert service.looks == []
@@ -365,7 +365,7 @@ async def async_is_done(response: HttpResponse) -> bool:
 )
 def test_a_wrong_argument_is_an_error(front_end: FrontEnd, wrong: dict[str, Any], words: str) -> None:
     """Before anything is sent."""
-    service = Service(front_end, accepted())
+    service = Service(front_end, accepted(), HttpResponse(200))
     with pytest.raises((ConfigurationError, PollingError), match=f"^{words}"):
         service.poll(**wrong)
     assert service.looks == []

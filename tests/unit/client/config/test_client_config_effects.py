@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -21,10 +22,11 @@ def test_default_headers_are_sent_and_overridden(front_end: FrontEnd) -> None:
         [("X-Team", "a"), ("X-Team", "b")],
         iter([("X-Team", None)]),
         {b"x-team": None},
+        MappingProxyType({"X-Team": None, "X-Other": "1"}),
     ):
         harness.request(headers=headers)
     sent = [request.headers for request in harness.transport.sent]
-    assert [headers.get_all("X-Team") for headers in sent] == [["blue"], ["red"], [], ["a", "b"], [], []]
+    assert [headers.get_all("X-Team") for headers in sent] == [["blue"], ["red"], [], ["a", "b"], [], [], []]
     assert {headers["Accept"] for headers in sent} == {"application/json"}
     assert "User-Agent" not in sent[2]
     assert sent[0]["User-Agent"].startswith("http-service-client/")
