@@ -91,10 +91,10 @@ class PartFile:
             record = json.loads(read_own(self._record))
             *texts, total = record["version"]
             spans = [(int(start), min(int(end), size)) for start, end in record.get("spans", [])]
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):  # missing or damaged
+        except (OSError, ValueError, TypeError, KeyError):  # missing or damaged
             return None
         is_valid = len(texts) == 3 and all(text is None or isinstance(text, str) for text in texts)
-        if not is_valid or not (total is None or type(total) is int) or record["url"] != _digest(url):
+        if not is_valid or not (total is None or type(total) is int) or record.get("url") != _digest(url):
             return None
         if spans and spans[0][0] != 0:
             return None

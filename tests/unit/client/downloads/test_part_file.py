@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 from collections.abc import Sequence
 from io import FileIO
@@ -87,6 +88,134 @@ def test_a_file_with_another_checksum_is_discarded(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", ["", "new/", "folder", "folder/"])
+def test_a_folder_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Nor is what can only be one. A slash at the end is not left out."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(InvalidRequestError, match=f"^path '{name}' is a folder; add the name of the file"):
+        PartFile(name, None)
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+@pytest.mark.parametrize("path", [5, None, b"file"])
+def test_a_path_is_text(path: Any) -> None:
+    """Or an object that stands for it."""
+    with pytest.raises(
+        InvalidRequestError, match=f"^path must be a str or a Path, not {type(path).__name__}$"
+    ):
+        PartFile(path, None)
+
+
+def test_a_file_goes_where_a_file_can_be(tmp_path: Path) -> None:
+    """Into a folder that exists, and in the place of a file."""
+    with pytest.raises(
+        InvalidRequestError, match=r"^path .*: the folder .* does not exist; create it first$"
+    ):
+        PartFile(tmp_path / "missing" / "file", None)
+    with pytest.raises(InvalidRequestError, match=r"^path .* is not a regular file; write to another path$"):
+        PartFile(os.devnull, None)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="files have no modes there")
+@pytest.mark.parametrize("mode", [0o600, 0o640])
+def test_a_private_file_stays_private(tmp_path: Path, mode: int) -> None:
+    """The file that takes its place has its mode, from the beginning."""
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    path.chmod(mode)
+    with PartFile(path, None) as part:
+        assert part._part.stat().st_mode & 0o777 == mode
+        part.write([b"new"])
+        assert part.commit() is None
+    assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"new", mode)
+
+
+@pytest.mark.parametrize(("kept", "content"), [(5, b"abcde"), (6, b"abcdef"), (7, b"abcdefg")])
+def test_a_checksum_is_read_block_by_block(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: int, content: bytes
+) -> None:
+    """Of what is kept alone; a file that somebody cut meanwhile has an end, too."""
+    monkeypatch.setattr(part_file, "_BLOCK", 2)
+    with PartFile(tmp_path / "file", checksum_of(content)) as part:
+        part.write([b"abcdefgh"])
+        part.rewind(kept)
+        part.received += 9
+        part._read_for_checksum()
+        part.received -= 9
+        assert part.commit() is None
+
+
+@pytest.mark.skipif(not hasattr(os, "writev"), reason="the system has no such call")
+@pytest.mark.parametrize(("count", "calls"), [(1, 0), (2, 1), (1000, 1), (1001, 0)])
+def test_many_pieces_are_written_in_one_call_of_the_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, calls: int
+) -> None:
+    """As many as any system takes."""
+    writev, seen = os.writev, []
+
+    def counted(descriptor: int, buffers: Sequence[bytes]) -> int:
+        seen.append(len(buffers))
+        return writev(descriptor, buffers)
+
+    monkeypatch.setattr(part_file.os, "writev", counted)
+    with FileIO(tmp_path / "file", "w") as file:
+        part_file.write_all(file, [b"ab"] * count)
+    assert len(seen) == calls
+    assert (tmp_path / "file").read_bytes() == b"ab" * count
+
+
+@pytest.mark.parametrize("moves_open_files", [True, False], ids=["", "Windows"])
+@pytest.mark.parametrize(
+    ("resumes", "content", "is_kept"),
+    [(False, b"ab", False), (True, b"", False), (True, b"ab", True)],
+)
+def test_what_is_left_of_a_download_that_ended_early(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    moves_open_files: bool,
+    resumes: bool,
+    content: bytes,
+    is_kept: bool,
+) -> None:
+    """Only what a later download can go on with: its bytes, and the record of their version."""
+    monkeypatch.setattr(part_file, "_MOVES_OPEN_FILES", moves_open_files)
+    with PartFile(tmp_path / "file", None, resumes) as part:
+        part.remember("https://a.test/", (None, None, None, None))
+        part.write([content])
+    assert part._file.closed
+    assert len(list(tmp_path.iterdir())) == (2 if is_kept else 0)
+    assert (tmp_path / "file").exists() is False
+
+
+@pytest.mark.parametrize("moves_open_files", [True, False], ids=["", "Windows"])
+@pytest.mark.parametrize("resumes", [True, False])
+def test_a_file_that_is_complete_is_all_that_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moves_open_files: bool, resumes: bool
+) -> None:
+    """Neither its record nor its other name."""
+    monkeypatch.setattr(part_file, "_MOVES_OPEN_FILES", moves_open_files)
+    with PartFile(tmp_path / "file", None, resumes) as part:
+        part.remember("https://a.test/", (None, None, None, None))
+        part.write([b"ab"])
+        assert part.commit() is None
+        assert part._file.closed
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("moves_open_files", [True, False], ids=["", "Windows"])
+def test_a_download_that_is_given_up_in_its_last_moment_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moves_open_files: bool
+) -> None:
+    """The thread that still works on the file does not move it, and cleans up afterwards."""
+    monkeypatch.setattr(part_file, "_MOVES_OPEN_FILES", moves_open_files)
+    part = PartFile(tmp_path / "file", None)
+    part.write([b"ab"])
+    monkeypatch.setattr(part_file.os, "fsync", lambda descriptor: part.__exit__())
+    part.commit()
+    assert list(tmp_path.iterdir()) == []
+
+
 def resumable(path: Path) -> PartFile:
     return PartFile(path, None, resumes=True)
 
@@ -153,6 +282,72 @@ def test_a_record_that_is_not_this_user_s_own_is_not_believed(tmp_path: Path) ->
     record.symlink_to(elsewhere)
     with resumable(tmp_path / "file") as part:
         assert part.restore("https://a.test/") is None
+
+
+VERSION = ('"v1"', None, None, 4)
+DAMAGED = {
+    "no JSON": "{",
+    "no text": b"\xff",
+    "a list": [VERSION],
+    "no version": {"version": None},
+    "a version that is missing": {},
+    "a version that is too short": {"version": VERSION[1:]},
+    "a version that is too long": {"version": [None, *VERSION]},
+    "validators of another kind": {"version": [5, None, None, 4]},
+    "a size that is text": {"version": [*VERSION[:3], "4"]},
+    "a size that is a share": {"version": [*VERSION[:3], 4.5]},
+    "a size that is a switch": {"version": [*VERSION[:3], True]},
+    "another URL": {"version": VERSION, "url": "0" * 64},
+    "no URL": {"version": VERSION, "url": None},
+    "spans that are none": {"version": VERSION, "spans": 5},
+    "a span without its end": {"version": VERSION, "spans": [[0]]},
+    "a span of text": {"version": VERSION, "spans": [["a", "b"]]},
+    "a span of nothing": {"version": VERSION, "spans": [[None, 2]]},
+    "a part that is not the first": {"version": VERSION, "spans": [[1, 2]]},
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED)
+def test_a_record_that_is_damaged_is_none(tmp_path: Path, damage: str) -> None:
+    """The download begins again, and not with bytes of which nobody knows what they are."""
+    interrupted(tmp_path / "file", b"ab")
+    (record,) = tmp_path.glob("*.json")
+    url = json.loads(record.read_text())["url"]
+    given = DAMAGED[damage]
+    if isinstance(given, dict):
+        given = {name: value for name, value in {"url": url, **given}.items() if name != "url" or value}
+    text = given if isinstance(given, (str, bytes)) else json.dumps(given)
+    record.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with resumable(tmp_path / "file") as part:
+        assert part.restore("https://a.test/") is None
+        assert (part.received, part._file.seek(0, os.SEEK_END)) == (0, 0)
+
+
+@pytest.mark.parametrize("version", [VERSION, (None, None, None, None), ("a", "b", "c", 0)])
+@pytest.mark.parametrize(
+    ("spans", "received"), [(None, 4), ([], 4), ([[0, 3]], 3), ([[0, 9]], 4), ([[0, 1], [2, 3]], 1)]
+)
+def test_a_record_says_how_much_can_be_used(
+    tmp_path: Path, version: tuple[Any, ...], spans: Any, received: int
+) -> None:
+    """All of a file that came in order; of one that came in parts, the first. Never more than there is."""
+    interrupted(tmp_path / "file", b"abcd")
+    (record,) = tmp_path.glob("*.json")
+    given = {**json.loads(record.read_text()), "version": version}
+    record.write_text(json.dumps(given if spans is None else {**given, "spans": spans}))
+    with resumable(tmp_path / "file") as part:
+        assert part.restore("https://a.test/") == version
+        assert (part.received, part._file.seek(0, os.SEEK_END)) == (received, received)
+
+
+def test_a_record_does_not_tell_the_url(tmp_path: Path) -> None:
+    """Its query may be secret."""
+    with resumable(tmp_path / "file") as part:
+        part.remember("https://a.test/?key=s3cret", VERSION)
+        part.write([b"ab"])
+    (record,) = tmp_path.glob("*.json")
+    assert json.loads(record.read_text())["version"] == list(VERSION)
+    assert "a.test" not in record.read_text()
 
 
 def test_a_file_with_another_name_is_not_used(tmp_path: Path) -> None:
