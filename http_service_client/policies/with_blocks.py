@@ -43,9 +43,9 @@ class EnteredBlocks(Generic[B]):
         Each task leaves the block that it entered. A fixture or lifespan may leave its block in another context than it
         entered: then it is the last block that is open anywhere.
         """
-        entered = [block for block in self._entered.get() if block in self._open]
-        if not (entered or self._open):
+        if not self._open:
             raise RuntimeError(f"{policy!r} was not entered")
+        entered = [block for block in self._entered.get() if block in self._open]
         block = (entered or self._open)[-1]
         self._entered.set(tuple(entered[:-1]))
         self._open.remove(block)

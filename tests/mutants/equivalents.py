@@ -981,6 +981,27 @@ EQUIVALENTS = [
     ),
     *(
         Equivalent(
+            f"policies/{module}.py",
+            function,
+            before,
+            before.replace("is_call=False", "is_call=True"),
+            "which calls run is asked of a client's driver alone, when it closes",
+        )
+        for module, function, before in (
+            (
+                "runner",
+                "Runner.guarded_async.guarded",
+                "rest = self._driver().run(plan, is_call=False, effect=effect)",
+            ),
+            (
+                "with_blocks",
+                "Block.go_on_async",
+                "return await self._asyncio.run(self._segment(error), is_call=False)",
+            ),
+        )
+    ),
+    *(
+        Equivalent(
             "policies/gather_in_threads.py",
             "",
             '_SLICE = 0.25 if os.name == "nt" else 1.0',

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from http_service_client import (
+    BulkheadPolicy,
     CircuitOpenError,
     ConfigurationError,
     ConstantBackoff,
@@ -16,6 +17,7 @@ from http_service_client import (
     RetryCondition,
     RetryPolicy,
 )
+from http_service_client.events import Event, OperationFinished
 from http_service_client.testing import VirtualClock
 from kit.front_ends import FrontEnd, run_task
 from kit.guarded import Failing, PaymentError, breaking, retrying
@@ -27,14 +29,16 @@ def loop(front_end: FrontEnd, pipeline: ResiliencePipeline, body: Callable[[Any]
 
     def blocking() -> list[int]:
         for attempt in pipeline.attempts():
-            with attempt:
+            with attempt as entered:
+                assert entered is attempt
                 numbers.append(attempt.number)
                 body(attempt)
         return numbers
 
     async def asynchronous() -> list[int]:
         async for attempt in pipeline.attempts():
-            async with attempt:
+            async with attempt as entered:
+                assert entered is attempt
                 numbers.append(attempt.number)
                 await asyncio.sleep(0)
                 body(attempt)
@@ -100,11 +104,61 @@ def test_a_break_in_the_block_ends_the_loop() -> None:
     assert breaker.snapshot().successes == 2
 
 
+def test_a_loop_that_is_left_before_its_block_holds_nothing(front_end: FrontEnd) -> None:
+    """At once, and not when the attempt is collected."""
+    bulkhead = BulkheadPolicy(1)
+
+    def leave() -> Any:
+        for attempt in bulkhead.attempts():
+            assert bulkhead.snapshot().in_use == 1
+            return attempt
+
+    async def leave_async() -> Any:
+        attempts = bulkhead.attempts().__aiter__()
+        attempt = await attempts.__anext__()
+        assert bulkhead.snapshot().in_use == 1
+        await attempts.aclose()  # type: ignore[attr-defined]  # a generator
+        return attempt
+
+    kept = front_end.run(leave if front_end.name == "blocking" else leave_async)
+    assert kept.number == 1
+    assert bulkhead.snapshot().in_use == 0
+
+
+class Interrupted(VirtualClock):
+    """A clock whose waits are interrupted, as by Ctrl-C or a cancelled task."""
+
+    def sleep(self, seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    async def sleep_async(self, seconds: float) -> None:
+        raise asyncio.CancelledError
+
+
+def test_an_interrupted_wait_of_a_loop_is_that_of_its_policies(front_end: FrontEnd) -> None:
+    """They see how it ended, and so does the event."""
+    events: list[Event] = []
+    conditions = [RetryCondition.on_exceptions([PaymentError])]
+    retry = RetryPolicy(3, ConstantBackoff(5.0), conditions, clock=Interrupted())
+    interruption = KeyboardInterrupt if front_end.name == "blocking" else asyncio.CancelledError
+    with pytest.raises(interruption):
+        loop(front_end, ResiliencePipeline(retry, on_event=events.append), lambda _: Failing(1)())
+    ends = [event.error for event in events if isinstance(event, OperationFinished)]
+    assert ends == [interruption.__name__]
+
+
 def test_a_loop_without_its_block_is_said_to_be_wrong() -> None:
     """It would go on for ever."""
-    with pytest.raises(RuntimeError, match="with attempt"):
+
+    async def main() -> None:
+        async for _ in ResiliencePipeline(retrying(3)).attempts():
+            pass
+
+    with pytest.raises(RuntimeError, match="inside `with attempt:`"):
         for _ in ResiliencePipeline(retrying(3)).attempts():
             pass
+    with pytest.raises(RuntimeError, match="inside `async with attempt:`"):
+        run_task(main())
 
 
 def test_the_wrong_kind_of_block_is_said_to_be_wrong() -> None:
@@ -214,6 +268,7 @@ def test_an_error_that_is_caught_around_the_block_ends_the_loop(front_end: Front
 
     def loop_over() -> None:
         for attempt in pipeline.attempts():
+            assert seen == []
             try:
                 with attempt:
                     raise PaymentError
@@ -222,6 +277,7 @@ def test_an_error_that_is_caught_around_the_block_ends_the_loop(front_end: Front
 
     async def loop_over_async() -> None:
         async for attempt in pipeline.attempts():
+            assert seen == []
             try:
                 async with attempt:
                     raise PaymentError

@@ -11,6 +11,7 @@ import pytest
 from http_service_client import (
     BulkheadPolicy,
     CircuitBreakerPolicy,
+    CircuitOpenError,
     ConstantBackoff,
     FallbackPolicy,
     ResiliencePipeline,
@@ -20,6 +21,7 @@ from http_service_client import (
 )
 from http_service_client.events import Event, FallbackUsed, OperationFinished, RetryScheduled
 from http_service_client.policies.strategy import Strategy
+from kit.front_ends import run_task
 
 RETRY = RetryPolicy(
     max_attempts=2,
@@ -55,6 +57,35 @@ def test_the_block_of_a_loop_is_repeated_and_raises_it() -> None:
                 attempts += 1
                 raise StopIteration(attempts)
     assert (attempts, caught.value.value) == (2, 2)
+
+
+def loop_that_ends_by_a_refusal() -> None:
+    """The second attempt comes to nothing, so the first one's error is reported."""
+    for attempt in RETRY.attempts():
+        with attempt:
+            if attempt.number == 1:
+                raise StopIteration(1) from KeyError("cause")
+            raise CircuitOpenError("open")
+
+
+async def async_loop_that_ends_by_a_refusal() -> None:
+    async for attempt in RETRY.attempts():
+        async with attempt:
+            if attempt.number == 1:
+                raise StopIteration(1) from KeyError("cause")
+            raise CircuitOpenError("open")
+
+
+def test_a_loop_raises_that_of_an_attempt_before() -> None:
+    """With its cause. A coroutine cannot raise it, so there it is the cause of Python's own RuntimeError."""
+    with pytest.raises(StopIteration) as caught:
+        loop_that_ends_by_a_refusal()
+    assert (caught.value.value, type(caught.value.__cause__)) == (1, KeyError)
+    with pytest.raises(RuntimeError, match="coroutine raised StopIteration") as caught_async:
+        run_task(async_loop_that_ends_by_a_refusal())
+    cause = caught_async.value.__cause__
+    assert isinstance(cause, StopIteration)
+    assert (cause.value, type(cause.__cause__)) == (1, KeyError)
 
 
 def test_events_and_fallbacks_have_the_exception_itself() -> None:

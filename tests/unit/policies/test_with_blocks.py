@@ -19,6 +19,7 @@ from http_service_client import (
     CircuitOpenError,
 )
 from http_service_client.policies.circuit_breaker import CircuitBreakerScope
+from http_service_client.policies.with_blocks import EnteredBlocks
 from kit.fakes import URL, FakeClock, Harness
 from kit.front_ends import BlockingFrontEnd, FrontEnd, run_task
 from kit.guarded import PaymentError, breaking, retrying
@@ -108,6 +109,18 @@ def test_exiting_a_block_that_was_not_entered_is_an_error() -> None:
         pass
     with pytest.raises(RuntimeError, match="not entered"):
         policy.__exit__(None, None, None)
+
+
+def test_a_context_leaves_its_own_blocks_the_innermost_first() -> None:
+    """Not one that another context entered meanwhile. A context without a block of its own leaves the last open one."""
+    blocks: EnteredBlocks[str] = EnteredBlocks()
+    other, empty = contextvars.Context(), contextvars.Context()
+    for block in ("outer", "middle", "inner"):
+        blocks.enter(block)
+    other.run(blocks.enter, "other")
+    assert [blocks.leave(None), blocks.leave(None), blocks.leave(None)] == ["inner", "middle", "outer"]
+    blocks.enter("last")
+    assert [empty.run(blocks.leave, None), other.run(blocks.leave, None)] == ["last", "other"]
 
 
 def test_many_threads_may_share_policies() -> None:
