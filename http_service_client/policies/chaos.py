@@ -54,7 +54,7 @@ class ChaosPolicy(StatefulStrategy[ChaosSettings]):
     max_calls: calls, in each process, that get any fault, however many attempts they make; None for any number.
     seed: the same exchanges in the same order meet the same faults; None for another sequence each time.
     enabled: False injects nothing.
-    name: in events and errors of guarded functions.   clock, random: for tests.
+    name: in events of guarded functions.   clock, random: for tests.
 
     In a client's configuration it is live, like a `CookieJar`: clients that share a policy share its switch and its bound,
     and another configuration with equal settings goes on with it. A pickle or a copy starts again. Around functions, `latency`
@@ -129,7 +129,7 @@ class ChaosPolicy(StatefulStrategy[ChaosSettings]):
                     "use latency and errors, or set the chaos for a client"
                 )
             self.announce(f"guarded functions ({self.name})" if self.name else "guarded functions")
-        return disturbed(self._chaos, proceed, operation)
+        return disturbed(self._chaos, self._name, proceed, operation)
 
     def announce(self, where: str) -> None:
         """Say once in the log that it is there.   where: what it disturbs."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from http_service_client import (
@@ -22,20 +23,20 @@ from http_service_client import (
 
 __all__ = ["IN_ORDER", "MAKERS"]
 
-IN_ORDER: dict[str, Callable[[], Any]] = {
-    "FallbackPolicy": lambda: FallbackPolicy(value=None),
-    "ResultCachePolicy": lambda: ResultCachePolicy(60.0),
+IN_ORDER: dict[str, Callable[..., Any]] = {
+    "FallbackPolicy": partial(FallbackPolicy, value=None),
+    "ResultCachePolicy": partial(ResultCachePolicy, seconds=60.0),
     "RetryPolicy": RetryPolicy,
-    "HedgingPolicy": lambda: HedgingPolicy(delay=1.0),
+    "HedgingPolicy": partial(HedgingPolicy, delay=1.0),
     "LoadSheddingPolicy": LoadSheddingPolicy,
-    "RateLimitPolicy": lambda: RateLimitPolicy(5.0),
+    "RateLimitPolicy": partial(RateLimitPolicy, rate=5.0),
     "CircuitBreakerPolicy": CircuitBreakerPolicy,
-    "BulkheadPolicy": lambda: BulkheadPolicy(4),
+    "BulkheadPolicy": partial(BulkheadPolicy, max_concurrent=4),
     "AdaptiveLimitPolicy": AdaptiveLimitPolicy,
     "DeadlineCheckPolicy": DeadlineCheckPolicy,
-    "ChaosPolicy": lambda: ChaosPolicy(errors=[OSError], error_rate=1.0, enabled=False),
+    "ChaosPolicy": partial(ChaosPolicy, errors=[OSError], error_rate=1.0, enabled=False),
 }
-"""Those that have a place in a pipeline, the outermost first, with no more than they need."""
+"""Those that have a place in a pipeline, the outermost first, with no more than they need. They take further settings."""
 
-MAKERS = {**IN_ORDER, "TimeoutPolicy": lambda: TimeoutPolicy(1.0)}
+MAKERS = {**IN_ORDER, "TimeoutPolicy": partial(TimeoutPolicy, seconds=1.0)}
 """All of them."""

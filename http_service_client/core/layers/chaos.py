@@ -246,8 +246,8 @@ class ChaosLayer:
         return self._faults.cut_short(request, timeout, received)
 
 
-def disturbed(chaos: Chaos, proceed: Proceed, operation: Operation) -> Plan[Any]:
-    """What comes next in a pipeline around a function, under a chaos."""
+def disturbed(chaos: Chaos, name: str, proceed: Proceed, operation: Operation) -> Plan[Any]:
+    """What comes next in a pipeline around a function, under a chaos.   name: in events, or "" for the operation's."""
     fault = chaos.draw(operation)
     if fault is None:
         return (yield from proceed(operation))
@@ -257,7 +257,7 @@ def disturbed(chaos: Chaos, proceed: Proceed, operation: Operation) -> Plan[Any]
             wait = min(wait, max(0.0, operation.expires_at - operation.clock()))
         if remaining is not None:
             wait = min(wait, max(0.0, remaining))
-        _record(operation, "latency", f"{wait:.3f} s")
+        _record(operation, "latency", f"{wait:.3f} s", name)
         waiter = fault.ended.wait_later()
         try:
             yield from Sleep(wait, waiter)
@@ -271,16 +271,17 @@ def disturbed(chaos: Chaos, proceed: Proceed, operation: Operation) -> Plan[Any]
         result = yield from proceed(operation)
         if not fault.is_due:
             return result
-    _record(operation, "error", fault.error.__name__)
+    _record(operation, "error", fault.error.__name__, name)
     raise error
 
 
-def _record(subject: Call | Operation, kind: str, what: str) -> None:
+def _record(subject: Call | Operation, kind: str, what: str, name: str = "") -> None:
     subject.record(
         ChaosInjected(
-            subject.elapsed(), subject.attempt, subject.key, kind, what, subject.call_id, subject.call_name
+            subject.elapsed(), subject.attempt, name or subject.key, kind, what,
+            subject.call_id, subject.call_name,
         )
-    )
+    )  # fmt: skip
 
 
 def _left(timeout: Timeout, elapsed: float) -> Timeout:

@@ -751,7 +751,7 @@ def test_a_function_s_latency_ends_with_its_timeout_or_deadline(
         yield from ()
         return "result"
 
-    plan = disturbed(chaos, proceed, operation)
+    plan = disturbed(chaos, "", proceed, operation)
     sleep: Any = next(plan)
     with pytest.raises(StopIteration) as ended:
         plan.send(None)
@@ -771,7 +771,7 @@ def test_an_error_that_comes_after_the_function_is_not_raised_once_chaos_is_off(
         return "result"
 
     with pytest.raises(StopIteration) as ended:
-        next(disturbed(chaos, proceed, CALL))
+        next(disturbed(chaos, "", proceed, CALL))
     assert ended.value.value == "result"
 
 
@@ -793,6 +793,6 @@ def test_an_error_of_a_function_says_what_became_of_the_call(
         called.append(operation)
 
     with pytest.raises(kind) as raised:
-        next(disturbed(chaos, proceed, operation))
+        next(disturbed(chaos, "", proceed, operation))
     assert (bool(called), getattr(raised.value, "sent_state", None)) == (is_called, state)
     assert [(event.kind, event.what) for event in events] == [("error", kind.__name__)]
