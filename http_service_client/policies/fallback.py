@@ -113,8 +113,6 @@ class FallbackPolicy(StatefulStrategy[FallbackSettings]):
             changes["is_failure"] = judging(changes["is_failure"])
         StatefulStrategy.reconfigure(self, **changes)
 
-    reconfigure.__doc__ = StatefulStrategy.reconfigure.__doc__
-
     def clear(self) -> None:
         """Forget the last good results."""
         self._results.clear()
@@ -158,7 +156,7 @@ class FallbackPolicy(StatefulStrategy[FallbackSettings]):
         self, settings: FallbackSettings, key: Hashable, failed: Any, operation: Operation
     ) -> Plan[Any]:
         """The result in the place of an exception, or of a result; without one, they are what the operation came to."""
-        if key is not None and settings.last_good is not None:
+        if settings.last_good is not None:
             found = self._results.find(key, operation.clock(), settings.last_good)
             if found is not None:
                 self._used(FallbackSource.LAST_GOOD, failed, operation, found.age)
@@ -181,12 +179,12 @@ class FallbackPolicy(StatefulStrategy[FallbackSettings]):
 
     def _ask(self, settings: FallbackSettings, failed: Any, operation: Operation) -> Plan[Any]:
         """What the function returns; TIMED_OUT if no time is left for it, or it leaves the failure as it is."""
-        args, kwargs = settings.arguments(shown(failed), operation.args, operation.kwargs)
+        given: list[Any] = [*settings.arguments(shown(failed), operation.args, operation.kwargs)]
         remaining = operation.remaining()
         try:
             return (
                 yield from Invoke(
-                    lambda: settings.function(*args, **kwargs),  # type: ignore[misc]  # the caller has looked
+                    lambda: settings.function(*given[0], **given[1]),  # type: ignore[misc]  # the caller has looked
                     timeout=None if remaining is None else max(0.0, remaining),
                 )
             )
@@ -196,6 +194,9 @@ class FallbackPolicy(StatefulStrategy[FallbackSettings]):
             if isinstance(failed, BaseException):
                 set_context(raised, failed)
             raise
+        finally:
+            given.clear()  # an error's traceback holds this frame
+            del failed
 
     def _used(
         self, source: FallbackSource, failed: Any, operation: Operation, age: float | None = None

@@ -11,6 +11,7 @@ from http_service_client import (
     ConstantBackoff,
     FallbackPolicy,
     RetryPolicy,
+    deadline,
 )
 from http_service_client.core.operation import Operation
 from kit.strategies import Act, Op, Row
@@ -30,6 +31,14 @@ def raises(error: BaseException) -> Any:
 
 def declines(error: BaseException) -> Any:
     raise error
+
+
+def slow(clock: Any, seconds: float) -> Any:
+    async def stand_in(error: BaseException) -> str:
+        await clock.sleep_async(seconds)
+        return "by hand"
+
+    return stand_in
 
 
 class _OneFunction(FallbackPolicy):
@@ -67,6 +76,22 @@ ROWS = [
         [Op(gives=ConnectError, args=(5,))],
         "5 by hand@0",
         "FallbackUsed",
+    ),
+    Row(
+        "an async function has what is left of the deadline",
+        lambda clock: [FallbackPolicy(function=slow(clock, 0.3))],
+        [Op(takes=1.5, gives=ConnectError, inside=lambda clock: deadline(2.0, clock=clock.monotonic))],
+        "by hand@1.8",
+        "FallbackUsed",
+        worlds=("asyncio", "virtual"),
+    ),
+    Row(
+        "after that the failure is raised",
+        lambda clock: [FallbackPolicy(function=slow(clock, 0.9))],
+        [Op(takes=1.5, gives=ConnectError, inside=lambda clock: deadline(2.0, clock=clock.monotonic))],
+        "ConnectError@2",
+        "",
+        worlds=("asyncio", "virtual"),
     ),
     Row(
         "the last good result stands in while it is not too old",

@@ -109,9 +109,12 @@ def test_a_loop_that_is_left_before_its_block_holds_nothing(front_end: FrontEnd)
     bulkhead = BulkheadPolicy(1)
 
     def leave() -> Any:
+        kept = []
         for attempt in bulkhead.attempts():
+            kept.append(attempt)
             assert bulkhead.snapshot().in_use == 1
-            return attempt
+            break
+        return kept[0]
 
     async def leave_async() -> Any:
         attempts = bulkhead.attempts().__aiter__()

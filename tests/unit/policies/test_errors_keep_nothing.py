@@ -36,6 +36,8 @@ POLICIES: dict[str, Callable[[], Strategy]] = {
     "circuit": lambda: ResiliencePipeline(CircuitBreakerPolicy()),
     "deadline check": DeadlineCheckPolicy,
     "fallback": lambda: FallbackPolicy(function=lambda error: None, failures=[Uncopied]),
+    "fallback that declines": lambda: FallbackPolicy(function=decline, failures=[Uncopied]),
+    "fallback without a result": lambda: FallbackPolicy(last_good=60.0, failures=[Uncopied]),
     "fallback that raises": lambda: FallbackPolicy(function=lambda error: 1 / 0, failures=[Uncopied]),
     "hedging": lambda: HedgingPolicy(delay=60.0, in_threads=True),
     "learning rate limit": lambda: RateLimitPolicy(rate=9, adaptive="aimd"),
@@ -68,6 +70,13 @@ class Local:
 def fail() -> None:
     local = Local()
     raise Uncopied(1, str(local))
+
+
+def decline(error: BaseException) -> None:
+    try:
+        raise error
+    finally:
+        del error
 
 
 ERRORS = (Uncopied, ZeroDivisionError)

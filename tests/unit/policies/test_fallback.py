@@ -95,6 +95,14 @@ def test_a_response_that_fails_is_a_failure(front_end: FrontEnd) -> None:
     assert service.call().status_code == 404
 
 
+def test_a_response_that_fails_is_the_result_where_nothing_stands_in(front_end: FrontEnd) -> None:
+    """As an error is raised: there is no last good result yet."""
+    response = HttpResponse(503)
+    service = Service(front_end, response, last_good=60.0)
+    assert service.call() is response
+    assert service.events == []
+
+
 def test_a_post_that_may_have_been_processed_is_not_hidden(front_end: FrontEnd) -> None:
     """Neither its error nor its response; unless the policy says that this is meant."""
     request = HttpRequest("POST", "https://api.example.com/charges")
