@@ -1764,4 +1764,18 @@ EQUIVALENTS = [
         'if self.charset is None or self.content is None and "charset" not in content_type.lower():',
         "without the word there is no charset: the question only saves the parsing",
     ),
+    Equivalent(
+        "http/bodies/body.py",
+        "RequestBody.in_charset_of",
+        'if self.charset is None or self.content is None or "charset" not in content_type.lower():',
+        "if self.charset is None or self.content is None :",
+        "without the word there is no charset: the question only saves the parsing",
+    ),
+    Equivalent(
+        "http/bodies/body.py",
+        "RequestBody.in_charset_of",
+        "if codec == self.charset or not named or (not codec and self.content.isascii()):",
+        "if not named or (not codec and self.content.isascii()):",
+        "text that is encoded again in its own charset stays the same",
+    ),
 ]

@@ -13,7 +13,6 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import urljoin
 
-from ...errors import InvalidRequestError
 from ..fields.dates import parse_http_date
 from ..headers import Headers
 from ..messages import HttpRequest, HttpResponse
@@ -244,7 +243,7 @@ def outdated_urls(request: HttpRequest, response: HttpResponse | None) -> list[s
                     url = normalise_url(urljoin(request.url, value))
                     if origin_of(url) == origin_of(request.url):
                         urls.append(url)
-                except (ValueError, InvalidRequestError):  # not a URL of HTTP
+                except ValueError:  # not a URL of HTTP, for which it is an InvalidRequestError
                     pass
     return urls
 
@@ -290,7 +289,7 @@ def _lifetime(
         expires = _date(headers, "Expires", received_at)
         return 0.0 if expires is None else max(0.0, expires - date)
     changed = _date(headers, "Last-Modified", received_at)
-    if not rules.heuristic or changed is None or not (status in _BY_DEFAULT or "public" in said):
+    if changed is None or not (status in _BY_DEFAULT or "public" in said):
         return 0.0
     return min(_DAY, max(0.0, date - changed) * rules.heuristic)
 

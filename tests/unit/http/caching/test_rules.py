@@ -85,6 +85,7 @@ STORING: list[tuple[HttpResponse, bool, str | None, str | None]] = [
     (response(said=LIVES, size=100), False, None, None),
     (response(), False, "it has neither …", "it has neither …"),
     (response(said="max-age=0"), False, "it has neither …", "it has neither …"),
+    (response(said="max-age=1"), False, None, None),
     (response(said="max-age=0", ETag='"a"'), False, None, None),
     (response(said="max-age=0", Last_Modified=date(-60)), False, None, None),
     (response(said="max-age=0, stale-if-error=9"), False, None, None),
@@ -184,6 +185,12 @@ def test_how_a_stored_response_is_used(
 ) -> None:
     """RFC 9111, 4; RFC 5861, 3."""
     assert judge(stored, request(asked), NOW + after, PRIVATE) == (use, age, ttl)
+
+
+def test_the_first_of_several_ages_counts() -> None:
+    """In one field or in several (5.1)."""
+    twice = kept(LIVES)._replace(headers=(("Cache-Control", LIVES), ("Age", "50"), ("Age", "1")))
+    assert judge(twice, request(), NOW, PRIVATE).age == 50
 
 
 @pytest.mark.parametrize(
@@ -373,6 +380,7 @@ def test_a_confirmation_of_another_response_confirms_nothing(
         ("POST", 500, {"Location": "/orders/2"}, [URL]),
         ("POST", 201, {"Location": "https://elsewhere.example/"}, [URL]),
         ("POST", 201, {"Location": "http://[bad"}, [URL]),
+        ("POST", 201, {"Location": "mailto:joe@example.com"}, [URL]),
         ("POST", None, {}, [URL]),
         ("GET", 200, {"Location": "/x"}, []),
         *((method, 200, {}, []) for method in ("HEAD", "OPTIONS", "TRACE", "QUERY")),
