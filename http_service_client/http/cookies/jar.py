@@ -260,7 +260,7 @@ def _read(line: str, origin: Url, now: float) -> Cookie | None:
     pair, _, rest = line.partition(";")
     name, equals, value = pair.partition("=")
     name, value = name.strip(" \t"), value.strip(" \t")
-    if not equals or not name or len(f"{name}{value}".encode("utf-8", "replace")) > _MAX_PAIR:
+    if not equals or not name or len(f"{name}{value}".encode()) > _MAX_PAIR:
         return None
     attributes = _attributes(rest)
     scope = _domain(attributes.get("domain", ""), origin.host)
@@ -271,10 +271,10 @@ def _read(line: str, origin: Url, now: float) -> Cookie | None:
     path = attributes.get("path", "")
     if path[:1] != "/":
         path = _default_path(origin.target)
-    prefix = name[:9].lower()
-    if prefix.startswith("__secure-") and not is_secure:
+    key = name.lower()
+    if key.startswith("__secure-") and not is_secure:
         return None
-    if prefix.startswith("__host-") and not (is_secure and is_host_only and attributes.get("path") == "/"):
+    if key.startswith("__host-") and not (is_secure and is_host_only and attributes.get("path") == "/"):
         return None
     return Cookie(name, value, domain, path, _expiry(attributes, now), is_secure, is_host_only)
 

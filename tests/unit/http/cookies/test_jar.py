@@ -38,6 +38,8 @@ def jar_with(url: str, *lines: str, now: float = NOW) -> CookieJar:
         ("127.0.0.1", ["127.0.0.1"]),
         ("co.uk", ["co.uk"]),
         ("a.co.uk", ["a.co.uk", "co.uk", "uk"]),
+        ("co.com", ["co.com", "com"]),
+        ("a.1.2.com", ["a.1.2.com", "1.2.com", "2.com", "com"]),
     ],
 )
 def test_cookies_are_looked_up_at_a_host_and_above_it(host: str, domains: list[str]) -> None:
@@ -123,7 +125,8 @@ def test_octets_that_are_not_utf8_are_not_sent_back_as_others() -> None:
         # Parsed as servers write them.
         ("https://h.test/", ' k = "a=b, c" ; HttpOnly ;', "https://h.test/", 'k="a=b, c"'),
         ("https://h.test/", "k=", "https://h.test/", "k="),
-        ("https://h.test/", "k=v; Path=" + "/a" * 600, "https://h.test/", "k=v"),
+        ("https://h.test/", "k=v; Path=/" + "a" * 1024, "https://h.test/", "k=v"),
+        ("https://h.test/", "k=v; Path=/" + "a" * 1023, "https://h.test/", ""),
     ],
 )
 def test_a_cookie_is_sent_only_where_it_belongs(url: str, line: str, to: str, sent: str) -> None:
@@ -136,12 +139,14 @@ def test_a_cookie_is_sent_only_where_it_belongs(url: str, line: str, to: str, se
     [
         ("", None),
         ("; Max-Age=60", 60.0),
+        ("; Max-Age=1", 1.0),
         ("; max-age=0", 0.0),
         ("; Max-Age=-1", 0.0),
         ("; Max-Age=x", None),
         ("; Max-Age=6 0", None),
         ("; Max-Age=" + "9" * 500, 400 * A_DAY),
         ("; Expires=Sat, 16 Jan 2027 08:00:00 GMT", A_DAY),
+        ("; Expires=Fri, 15 Jan 2027 08:00:00 GMT", 0.0),
         ("; Expires=Thu, 01 Jan 1970 00:00:00 GMT", 0.0),
         ("; Expires=Fri, 31 Dec 9999 23:59:59 GMT", 400 * A_DAY),
         ("; Expires=never", None),
@@ -155,6 +160,7 @@ def test_a_cookie_expires(attributes: str, lives_for: float | None) -> None:
     if lives_for is None:
         assert jar.header("https://h.test/", NOW + 10_000 * A_DAY) == "k=v"
         return
+    assert len(jar) == (lives_for > 0)
     assert jar.header("https://h.test/", NOW + lives_for) == ""
     assert len(jar) == 0
     jar = jar_with("https://h.test/", f"k=v{attributes}")
@@ -230,6 +236,14 @@ def test_a_name_that_the_request_has_already_is_not_sent_twice() -> None:
     """The call's own cookie wins."""
     jar = jar_with("https://h.test/", "a=1", "b=2")
     assert jar.header("https://h.test/", NOW, besides=["a"]) == "b=2"
+
+
+def test_https_changes_a_secure_cookie() -> None:
+    """Its own; one that is no longer secure too."""
+    jar = jar_with("https://h.test/", "k=1; Secure", "k=2; Secure")
+    assert jar.header("https://h.test/", NOW) == "k=2"
+    jar.store("https://h.test/", ["k=3"], NOW)
+    assert jar.header("http://h.test/", NOW) == "k=3"
 
 
 @pytest.mark.parametrize(
@@ -310,6 +324,16 @@ def test_expired_cookies_are_dropped_before_live_ones() -> None:
     jar = jar_with("https://h.test/", *(f"k{number}=v" for number in range(49)), "brief=1; Max-Age=1")
     jar.store("https://h.test/", ["new=1"], NOW + 2)
     assert "brief" not in {cookie.name for cookie in jar}
+    assert len(jar) == 50
+
+
+def test_cookies_are_dropped_one_after_the_other_as_they_expire() -> None:
+    """At the very instant; a full jar looks for them again then."""
+    brief = ("brief=1; Max-Age=1", "longer=1; Max-Age=2", "longest=1; Max-Age=90")
+    jar = jar_with("https://h.test/", *(f"k{number}=v" for number in range(47)), *brief)
+    jar.store("https://h.test/", ["new1=1"], NOW + 1)
+    jar.store("https://h.test/", ["new2=1"], NOW + 2)
+    assert [cookie.name for cookie in jar][-4:] == ["k46", "longest", "new1", "new2"]
     assert len(jar) == 50
 
 
