@@ -15,8 +15,11 @@ from http_service_client.http.bodies.ranges import (
     judge_response,
     parse_content_range,
 )
+from http_service_client.http.caching.directives import parse_directives
+from http_service_client.http.caching.stored import request_values, vary_names
 from http_service_client.http.content_codings.decoder import content_codings
 from http_service_client.http.cookies.header import cookie_names, parse_set_cookie
+from http_service_client.http.fields.rate_limits import read_quotas
 from http_service_client.http.fields.retry_after import asks_to_retry, parse_retry_after, requested_delay
 from http_service_client.http.headers import Headers, build_headers, connection_options
 from http_service_client.http.media_types import charset_of
@@ -51,6 +54,18 @@ def is_followed(location: str) -> bool:
     return leads_on(request, 302, location)
 
 
+def quota(name: str, value: str) -> Any:
+    """What is left by RateLimit, or by X-RateLimit with this field, and until when."""
+    others = {"X-RateLimit-Remaining": "7", "X-RateLimit-Reset": "784111800", "X-RateLimit-Limit": "9"}
+    headers = {name: value} if name == "RateLimit" else {**others, name: value}
+    found = read_quotas(Headers(headers), 784111700.0)
+    return found[0][1:] if found else None
+
+
+def vary_digests(text: str) -> Any:
+    return request_values(HttpRequest("GET", URL, headers={"Accept": f"a,{text},c"}), ["accept"])
+
+
 def length_judgement(value: str) -> str:
     headers = Headers({"Content-Range": "bytes 5-9/10", "Content-Length": value})
     return type(judge_response(206, headers, 5, Validators())).__name__
@@ -73,6 +88,15 @@ TABLE: list[tuple[Callable[[str], Any], str, Any, Any]] = [
     (length_judgement, "5", "Continue", "Refuse"),
     (destination, "/b", "https://api.example.com/b", "https://api.example.com/X/bX"),
     (is_followed, "", False, True),
+    (lambda text: quota("X-RateLimit-Remaining", text), "7", (7, 100.0, 9), None),
+    (lambda text: quota("X-RateLimit-Reset", text), "5", (7, 5.0, 9), None),
+    (lambda text: quota("X-RateLimit-Limit", text), "8", (7, 100.0, 8), (7, 100.0, None)),
+    (lambda text: quota("Age", text), "0", (7, 100.0, 9), None),
+    (lambda text: quota("Date", text), DATE, (7, 23.0, 9), (7, 100.0, 9)),
+    (lambda text: quota("RateLimit", text), "limit=9, remaining=7, reset=3", (7, 3.0, 9), None),
+    (lambda text: vary_names(Headers({"Vary": f"a,{text},c"})), "B", ["a", "b", "c"], ["a", "c", "xbx"]),
+    (vary_digests, "b", vary_digests("b"), vary_digests("XbX")),
+    (lambda text: parse_directives([f"a,{text}"]), "b=5", {"a": None, "b": "5"}, {"a": None, "xb": "5X"}),
     (lambda text: jar(f"a={text}"), "b", [("a", "b", "/")], [("a", "XbX", "/")]),
     (lambda text: jar(f"{text}=b"), "a", [("a", "b", "/")], [("XaX", "b", "/")]),
     (lambda text: jar(f"a=b; path={text}"), "/c", [("a", "b", "/c")], [("a", "b", "/")]),

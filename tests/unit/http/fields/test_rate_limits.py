@@ -56,6 +56,16 @@ def x(remaining: str, reset: str, limit: str | None = None, **more: str) -> dict
         ),
         ({"X-Rate-Limit-Remaining": "3", "X-Rate-Limit-Reset": "2"}, [("x-rate-limit-remaining", 3, 2.0, None)]),
         ({"RateLimit": '"a";r=1;t=5', **x("9", "9")}, [("a", 1, 5.0, None)]),
+        ({"RateLimit": '"a";r=0;t=0', "Age": " 0"}, [("a", 0, 0.0, None)]),
+        ({"RateLimit": '"a";r=5;t=1;pk="ps"'}, [("a", 5, 1.0, None)]),
+        ({"RateLimit": '"a";r=5;t=1', "RateLimit-Policy": 'a;q=9, "a";q=8;qu="requests", 7;q=1'}, [("a", 5, 1.0, 8)]),
+        ({"RateLimit": '"a";r=5;t=1', "RateLimit-Policy": "a;q=9"}, [("a", 5, 1.0, None)]),
+        (x("0", "1h"), [("x-ratelimit-remaining", 0, 3600.0, None)]),
+        (x("0", "1s500ms"), [("x-ratelimit-remaining", 0, 1.5, None)]),
+        (x("0", "99999999"), [("x-ratelimit-remaining", 0, 3600.0, None)]),
+        (x("0", "100000000"), [("x-ratelimit-remaining", 0, 0.0, None)]),
+        (x("0", "100000000000"), [("x-ratelimit-remaining", 0, 3600.0, None)]),
+        (x("0", "150000000000"), [("x-ratelimit-remaining", 0, 0.0, None)]),
     ],
 )  # fmt: skip
 def test_what_is_left_and_until_when(
@@ -63,6 +73,26 @@ def test_what_is_left_and_until_when(
 ) -> None:
     """Of each quota of requests."""
     assert read_quotas(Headers(headers), NOW) == [ReportedQuota(*each) for each in expected]
+
+
+@pytest.mark.parametrize(
+    "form", ["RateLimit-{}", "X-RateLimit-{}", "X-Rate-Limit-{}", "x-ratelimit-{}-requests"]
+)
+def test_each_custom_has_three_fields(form: str) -> None:
+    """Those of one custom belong together."""
+    fields = {form.format("Remaining"): "7", form.format("Reset"): "3", form.format("Limit"): "9"}
+    name = form.format("remaining").lower()
+    assert read_quotas(Headers(fields), NOW) == [ReportedQuota(name, 7, 3.0, 9)]
+
+
+def test_a_name_has_200_characters_at_most() -> None:
+    """It is kept with its numbers, and a service chose it."""
+    named = {"RateLimit": f'"{"n" * 201}";r=1;t=1'}
+    of_resource = x("1", "1", **{"X-RateLimit-Resource": "n" * 200})
+    assert [read_quotas(Headers(each), NOW)[0].name for each in (named, of_resource)] == [
+        "n" * 200,
+        "x-ratelimit-remaining " + "n" * 178,
+    ]
 
 
 @pytest.mark.parametrize(
