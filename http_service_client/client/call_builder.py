@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 from .. import policies
 from ..core import machines
 from ..core.call import Call, CallOptions, StreamOptions
-from ..core.checks import check_call_name, check_count, check_duration, check_flag
+from ..core.checks import check_call_name, check_count, check_duration, check_flag, warn_of_milliseconds
 from ..core.deadline import AMBIENT_DEADLINE, earliest
 from ..core.nesting import current_scope
 from ..core.origins import parse_key, state_key
@@ -572,6 +572,7 @@ class CallBuilder:
             )
         else:
             check_duration("timeout", given)
+            warn_of_milliseconds("timeout", given)
             timeout = self._without_total.with_total(given)
         own = chosen("circuit_breaker", breaker, None, "CircuitBreakerPolicy")
         return timeout if own is None else timeout.within(own.timeout)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import FrozenInstanceError
 from datetime import timedelta
@@ -28,7 +29,10 @@ __all__ = [
     "shown",
     "suggests_arguments",
     "suggests_keywords",
+    "warn_of_milliseconds",
 ]
+
+_OURS = __name__.partition(".")[0] + ".", "dataclasses"  # modules in which no user wrote the value
 
 Class = TypeVar("Class", bound=type)
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -64,15 +68,7 @@ def check_duration(
     if value is None and optional:
         return
     if not (_is_finite(value) and value > 0):  # type: ignore[operator]  # it is a number here
-        remedy = f"; {no_limit}" if optional else ""
-        if isinstance(value, str):  # a file or a variable may have units, but not such a text
-            remedy = "; write a number; files and environment variables may have text such as '250ms', '1.5s', '2m' or '1h'"
-        elif isinstance(value, timedelta):
-            remedy = "; write its total_seconds()"
-        elif _is_finite(getattr(value, "total", None)):  # a Timeout, which has several limits
-            remedy = "; write its total"
-        elif type(value).__name__ == "Timeout":  # of httpx or urllib3
-            remedy = "; write a number, or for a call the Timeout of http_service_client"
+        remedy = _as_seconds(value) or (f"; {no_limit}" if optional else "")
         raise ConfigurationError(
             f"{field} must be a positive, finite number of seconds, not {shown(value)}{remedy}"
         )
@@ -84,7 +80,54 @@ def check_number(
     """Raise ConfigurationError unless `value` is a finite number from `least` to `most`."""
     if not (_is_finite(value) and least <= value <= most):  # type: ignore[operator]  # it is a number here
         span = f"of {least:g} or more" if most == math.inf else f"from {least:g} to {most:g}"
-        raise ConfigurationError(f"{field} must be a finite number {unit}{span}, not {shown(value)}")
+        remedy = _as_seconds(value) if unit == "of seconds " else _as_share(value, least, most)
+        raise ConfigurationError(f"{field} must be a finite number {unit}{span}, not {shown(value)}{remedy}")
+
+
+def _as_seconds(value: object) -> str:
+    """How to write a duration of another kind in seconds; empty for a number, and for what is no duration."""
+    if isinstance(value, str):  # a file or a variable may have units, but not such a text
+        return "; write a number; files and environment variables may have text such as '250ms', '1.5s', '2m' or '1h'"
+    if isinstance(value, timedelta):
+        return "; write its total_seconds()"
+    if _is_finite(getattr(value, "total", None)):  # a Timeout, which has several limits
+        return "; write its total"
+    if type(value).__name__ == "Timeout":  # of httpx or urllib3
+        return "; write a number, or for a call the Timeout of http_service_client"
+    return "; write float(…) of it" if type(value).__name__ == "Decimal" else ""
+
+
+def _as_share(value: object, least: float, most: float) -> str:
+    """How to write a percentage as a share; empty where no share is asked for, and for what is no percentage."""
+    if isinstance(value, str) and value.endswith("%"):
+        try:
+            percent = float(value[:-1])
+        except ValueError:
+            return ""
+    elif _is_finite(value) and value >= 5:  # type: ignore[operator]  # 1.5 may be a share that is too large, or a factor
+        percent = float(value)  # type: ignore[arg-type]
+    else:
+        return ""
+    is_meant = most <= 1 and least <= percent / 100 <= most
+    return f"; write {percent / 100:g} for {percent:g} %" if is_meant else ""
+
+
+def warn_of_milliseconds(field: str, value: float | None) -> None:
+    """Warn of the limit of an attempt, in seconds, if it was surely meant in milliseconds.
+
+    An attempt of 30000 s would take more than eight hours. A multiple of half an hour, such as 7200 or 86400, may be meant.
+    """
+    if value is None or not 5_000 <= value <= 600_000 or value % 500 or not value % 1800:
+        return
+    depth, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(_OURS):
+        depth, frame = depth + 1, frame.f_back
+    warnings.warn(
+        f"{field}={value:g} is {value / 3600:.1f} hours, since durations are in seconds; "
+        f"write {value / 1000:g} if milliseconds are meant, or filter this warning if hours are",
+        UserWarning,
+        stacklevel=depth,
+    )
 
 
 def check_count(field: str, value: object, *, least: int = 1, unit: str = "") -> None:

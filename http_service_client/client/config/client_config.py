@@ -26,6 +26,7 @@ from ...core.checks import (
     remedies,
     shown,
     suggests_keywords,
+    warn_of_milliseconds,
 )
 from ...core.machines.circuit_breaker.states import CircuitBreakerSettings
 from ...core.machines.retry.quota import BudgetSettings, RetryQuotaSettings
@@ -313,6 +314,7 @@ class HttpClientConfig:
                 # None means "the default" here; "no limit" can only be set in the pool.
                 remedy = f"for no limit, set {SHARED[name]}=None in connection_pool"
                 check_duration(name, value, no_limit=remedy)
+                warn_of_milliseconds(name, value)
             else:
                 check_count(name, value)
         for name in (

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import math
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError, dataclass
 from datetime import timedelta
+from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
 
-from http_service_client import ConfigurationError, Timeout
+from http_service_client import ConfigurationError, HttpClientConfig, HttpResponse, Timeout
 from http_service_client.core.checks import (
     check_call_name,
     check_count,
@@ -27,9 +31,13 @@ from http_service_client.core.checks import (
     suggests_arguments,
     suggests_keywords,
 )
-from kit.front_ends import run_task
+from http_service_client.testing import ScriptedTransport
+from kit.front_ends import FrontEnd, run_task
 
 DURATION = "f must be a positive, finite number of seconds, not "
+
+
+check_share = partial(check_number, least=0.001, most=1)
 
 
 class AsyncCallable:
@@ -93,6 +101,18 @@ async def coroutine() -> None: ...
             0.9,
             "f must be a finite number of seconds of 1 or more, not 0.9",
         ),
+        (
+            lambda f, v: check_number(f, v, unit="of seconds "),
+            timedelta(seconds=5),
+            f"f must be a finite number of seconds of 0 or more, not {timedelta(seconds=5)!r}; write its total_seconds()",
+        ),
+        (check_duration, Decimal("5"), DURATION + "Decimal('5'); write float(…) of it"),
+        (check_share, 50, "f must be a finite number from 0.001 to 1, not 50; write 0.5 for 50 %"),
+        (check_share, "2.5%", "f must be a finite number from 0.001 to 1, not '2.5%'; write 0.025 for 2.5 %"),
+        (check_share, "half%", "f must be a finite number from 0.001 to 1, not 'half%'"),
+        (check_share, 101, "f must be a finite number from 0.001 to 1, not 101"),
+        (check_share, 0, "f must be a finite number from 0.001 to 1, not 0"),
+        (check_share, None, "f must be a finite number from 0.001 to 1, not None"),
         (check_number, sys.float_info.max, None),
         (lambda f, v: check_number(f, v, least=-math.inf), -sys.float_info.max, None),
         (check_number, 10**309, f"f must be a finite number of 0 or more, not {10**309}"),
@@ -125,6 +145,38 @@ def test_a_check_says_what_is_wrong(
     with pytest.raises(ConfigurationError) as caught:
         check("f", value)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("seconds", [5000, 10_000, 30_000.0, 60_000, 120_000, 600_000])
+def test_the_limit_of_an_attempt_that_is_surely_in_milliseconds_warns(seconds: float) -> None:
+    """It would end after hours. Where it was written is where it says so; the value is taken as it is."""
+    message = (
+        f"={seconds:g} is {seconds / 3600:.1f} hours, .* write {seconds / 1000:g} if milliseconds are meant"
+    )
+    with pytest.warns(UserWarning, match=f"base_timeout{message}") as caught:
+        config = HttpClientConfig(base_timeout=seconds)
+    assert config.base_timeout == seconds
+    assert [each.filename for each in caught] == [__file__]
+    with pytest.warns(UserWarning, match=f"connection_timeout{message}") as caught:
+        dataclasses.replace(HttpClientConfig(), connection_timeout=seconds)
+    assert [each.filename for each in caught] == [__file__]
+
+
+@pytest.mark.parametrize("seconds", [0.5, 3600, 4999.5, 5400, 7200, 7300, 86_400, 604_800, 1_000_000])
+def test_one_that_may_be_meant_does_not(seconds: float) -> None:
+    """Hours, half hours, and what stands for "no limit"."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        HttpClientConfig(base_timeout=seconds, connection_timeout=seconds)
+
+
+@pytest.mark.filterwarnings("default::UserWarning")
+def test_the_timeout_of_a_call_warns_too(front_end: FrontEnd) -> None:
+    """As that of the configuration."""
+    transport = ScriptedTransport([HttpResponse(200)])
+    client = front_end.client(transport=transport)
+    with pytest.warns(UserWarning, match="^timeout=5000 is 1.4 hours"):
+        front_end.request(client, "GET", "https://api.example.com/", timeout=5000)
 
 
 def test_an_async_function_is_no_plain_one() -> None:

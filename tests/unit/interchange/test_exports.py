@@ -145,7 +145,7 @@ ROWS: list[tuple[str, dict[str, Any]]] = [
         "polly: what is bounded",
         dict(
             total_timeout=0.001,
-            base_timeout=100000.0,
+            base_timeout=108000.0,
             retry_policy_config={
                 "max_attempts": 1,
                 "initial_delay": 0.25,

@@ -98,7 +98,7 @@ def test_a_rate_may_be_at_its_bounds(rate: float, per: float) -> None:
         ({}, "rate must be a number of calls, such as rate=10"),
         ({"rate": 0}, "must be from 1e-06 to 1e"),
         ({"rate": -1}, "rate must be a finite number of 0 or more, not -1"),
-        ({"rate": "10"}, "rate must be a finite number"),
+        ({"rate": "10/minute"}, "rate must .* not '10/minute'; write rate=10, per=60 for ten a minute"),
         ({"rate": True}, "rate must be a finite number"),
         ({"rate": 1e10}, "must be from 1e-06 to 1e"),
         ({"rate": 1, "per": 0}, "per must be a positive, finite number of seconds, not 0"),

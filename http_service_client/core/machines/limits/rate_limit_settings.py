@@ -71,6 +71,10 @@ class RateLimitSettings:
         if self.adaptive not in (None, "aimd", "cubic"):
             raise ConfigurationError(f"adaptive must be 'aimd', 'cubic' or None, not {self.adaptive!r}")
         if self.rate is not None:
+            if isinstance(self.rate, str):  # as the limiters of web frameworks have it
+                raise ConfigurationError(
+                    f"rate must be a finite number of 0 or more, not {self.rate!r}; write rate=10, per=60 for ten a minute"
+                )
             check_number("rate", self.rate)
             if not _SLOWEST <= self.rate / self.per <= _FASTEST:
                 raise ConfigurationError(
