@@ -131,6 +131,9 @@ class _Polling:
     url: where to look next.   is_over: the last response is the result.
     """
 
+    url: str  # set while it goes on
+    is_over: bool
+
     def __init__(
         self,
         client: Polls,
@@ -187,8 +190,6 @@ class _Polling:
             from ..http.path_templates import fill_path
 
             url, self._template = fill_path(url, path_params)
-        self.url = ""
-        self.is_over = False
         self.last = accepted
         self._judge(accepted)
         if not self.is_over:

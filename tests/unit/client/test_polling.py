@@ -121,7 +121,7 @@ def test_a_failed_look_is_retried(front_end: FrontEnd) -> None:
 
 def test_one_deadline_bounds_all(front_end: FrontEnd) -> None:
     """A wait that would cross it is not begun, and the error has the last response."""
-    service = Service(front_end, accepted("4"), accepted("4"), accepted("4"))
+    service = Service(front_end, *[accepted("4")] * 3, HttpResponse(200))
     with pytest.raises(
         DeadlineExceededError, match=r"still going on, and the next look, in 4 s, .* within 10 s"
     ) as caught:
@@ -144,6 +144,16 @@ def test_the_error_names_the_limit_that_ended_it(front_end: FrontEnd) -> None:
     """Its own, if a deadline around it is further away."""
     service = Service(front_end, accepted("40"))
     with deadline(300.0), pytest.raises(DeadlineExceededError, match=r"within 10 s \(total_timeout\)$"):
+        service.poll(total_timeout=10.0)
+
+
+def test_of_two_equal_limits_the_outer_one_is_named(front_end: FrontEnd) -> None:
+    """The caller of the caller set it, and it would end the rest, too."""
+    service = Service(front_end, accepted("40"), HttpResponse(200))
+    with (
+        deadline(10.0, clock=service.clock.monotonic),
+        pytest.raises(DeadlineExceededError, match="would not be within the deadline$"),
+    ):
         service.poll(total_timeout=10.0)
 
 

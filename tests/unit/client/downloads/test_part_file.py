@@ -402,6 +402,7 @@ def test_a_part_that_its_download_has_just_removed_is_in_nobody_s_way(
     open_file, first = os.open, resumable(tmp_path / "file")
 
     def open_before_the_removal(path: Path, flags: int, mode: int = 0o777) -> int:
+        monkeypatch.undo()
         descriptor = open_file(path, flags, mode)
         with first:  # it has received nothing, so nothing is kept
             pass
@@ -409,10 +410,20 @@ def test_a_part_that_its_download_has_just_removed_is_in_nobody_s_way(
 
     monkeypatch.setattr(part_file_names.os, "open", open_before_the_removal)
     with resumable(tmp_path / "file") as part:
-        monkeypatch.undo()
         part.write([b"all"])
         assert part.commit() is None
     assert (tmp_path / "file").read_bytes() == b"all"
+
+
+def test_a_download_that_has_ended_removes_nothing_of_the_next_one(tmp_path: Path) -> None:
+    """Whose file has the name that its own had."""
+    first = resumable(tmp_path / "file")
+    first.__exit__()
+    with resumable(tmp_path / "file") as part:
+        part.write([b"all"])
+        first.__exit__()
+        assert part._part.exists()
+        assert part.commit() is None
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="files have no owner that can be compared")
