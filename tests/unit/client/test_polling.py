@@ -152,7 +152,7 @@ def test_of_two_equal_limits_the_outer_one_is_named(front_end: FrontEnd) -> None
     service = Service(front_end, accepted("40"), HttpResponse(200))
     with (
         deadline(10.0, clock=service.clock.monotonic),
-        pytest.raises(DeadlineExceededError, match="would not be within the deadline$"),
+        pytest.raises(DeadlineExceededError, match=r"would not be within the deadline$"),
     ):
         service.poll(total_timeout=10.0)
 

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import threading
 from collections.abc import Sequence
 from io import FileIO
 from pathlib import Path
@@ -211,8 +212,35 @@ def test_a_download_that_is_given_up_in_its_last_moment_leaves_nothing(
     monkeypatch.setattr(part_file, "_MOVES_OPEN_FILES", moves_open_files)
     part = PartFile(tmp_path / "file", None)
     part.write([b"ab"])
-    monkeypatch.setattr(part_file.os, "fsync", lambda descriptor: part.__exit__())
+    has_waited = []
+
+    def give_up(descriptor: int) -> None:
+        thread = threading.Thread(target=part.__exit__, daemon=True)
+        thread.start()
+        thread.join(10)
+        has_waited.append(thread.is_alive())
+
+    monkeypatch.setattr(part_file.os, "fsync", give_up)
     part.commit()
+    assert has_waited == [False]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_thread_that_comes_late_is_refused_and_waits_for_nothing(tmp_path: Path) -> None:
+    """It has a piece for a file that is closed."""
+    part, refused = resumable(tmp_path / "file"), []
+    part.__exit__()
+
+    def write() -> None:
+        try:
+            part.write([b"late"])
+        except ValueError as error:
+            refused.append(error)
+
+    thread = threading.Thread(target=write, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert len(refused) == 1
     assert list(tmp_path.iterdir()) == []
 
 
