@@ -443,15 +443,32 @@ def test_a_part_that_its_download_has_just_removed_is_in_nobody_s_way(
     assert (tmp_path / "file").read_bytes() == b"all"
 
 
-def test_a_download_that_has_ended_removes_nothing_of_the_next_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("resumes", [True, False])
+@pytest.mark.parametrize("is_complete", [True, False])
+def test_a_download_that_has_ended_removes_nothing_of_the_next_one(
+    tmp_path: Path, resumes: bool, is_complete: bool
+) -> None:
     """Whose file has the name that its own had."""
-    first = resumable(tmp_path / "file")
-    first.__exit__()
-    with resumable(tmp_path / "file") as part:
+    first = PartFile(tmp_path / "file", None, resumes)
+    if is_complete:
+        assert first.commit() is None
+    else:
+        first.__exit__()
+    with PartFile(tmp_path / "file", None, resumes) as part:
+        assert part._part == first._part
         part.write([b"all"])
         first.__exit__()
         assert part._part.exists()
         assert part.commit() is None
+    assert (tmp_path / "file").read_bytes() == b"all"
+
+
+def test_a_part_that_somebody_has_removed_is_no_error(tmp_path: Path) -> None:
+    """It is gone, as it was to be."""
+    with PartFile(tmp_path / "file", None) as part:
+        part.write([b"ab"])
+        part._part.unlink()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="files have no owner that can be compared")
