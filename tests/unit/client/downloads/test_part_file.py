@@ -166,6 +166,52 @@ def test_many_pieces_are_written_in_one_call_of_the_system(
     assert (tmp_path / "file").read_bytes() == b"ab" * count
 
 
+@pytest.mark.parametrize("mebibytes", [1, 2, 2.5])
+def test_no_more_than_a_mebibyte_is_read_at_once(tmp_path: Path, mebibytes: float) -> None:
+    """However long the file is."""
+    size, asked = int(mebibytes * 2**20), []
+
+    class Counting:
+        def __init__(self, file: FileIO) -> None:
+            self._file = file
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._file, name)
+
+        def read(self, most: int) -> bytes:
+            asked.append(most)
+            return self._file.read(most)
+
+    with PartFile(tmp_path / "file", checksum_of(bytes(size))) as part:
+        part.write([bytes(size + 1)])
+        part._file = Counting(part._file)  # type: ignore[assignment]
+        part.rewind(size)
+        assert part.commit() is None
+    assert asked == [2**20] * (size // 2**20) + [size % 2**20] * bool(size % 2**20)
+
+
+def as_on_windows(monkeypatch: pytest.MonkeyPatch, opened: list[PartFile]) -> None:
+    """Refuses to move and to remove a file that is open."""
+    unlink, replace = Path.unlink, os.replace
+
+    def refuse(path: Path) -> None:
+        for part in opened:
+            if path == part._part and not part._file.closed:
+                raise PermissionError(errno.EACCES, "the file is open", str(path))
+
+    def unlink_closed(path: Path, missing_ok: bool = False) -> None:
+        refuse(path)
+        unlink(path, missing_ok)
+
+    def replace_closed(source: Path, target: Path) -> None:
+        refuse(source)
+        replace(source, target)
+
+    monkeypatch.setattr(part_file, "_MOVES_OPEN_FILES", False)
+    monkeypatch.setattr(Path, "unlink", unlink_closed)
+    monkeypatch.setattr(part_file.os, "replace", replace_closed)
+
+
 @pytest.mark.parametrize("moves_open_files", [True, False], ids=["", "Windows"])
 @pytest.mark.parametrize(
     ("resumes", "content", "is_kept"),
@@ -180,8 +226,11 @@ def test_what_is_left_of_a_download_that_ended_early(
     is_kept: bool,
 ) -> None:
     """Only what a later download can go on with: its bytes, and the record of their version."""
-    monkeypatch.setattr(part_file, "_MOVES_OPEN_FILES", moves_open_files)
+    opened: list[PartFile] = []
+    if not moves_open_files:
+        as_on_windows(monkeypatch, opened)
     with PartFile(tmp_path / "file", None, resumes) as part:
+        opened.append(part)
         part.remember("https://a.test/", (None, None, None, None))
         part.write([content])
     assert part._file.closed
@@ -195,8 +244,11 @@ def test_a_file_that_is_complete_is_all_that_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moves_open_files: bool, resumes: bool
 ) -> None:
     """Neither its record nor its other name."""
-    monkeypatch.setattr(part_file, "_MOVES_OPEN_FILES", moves_open_files)
+    opened: list[PartFile] = []
+    if not moves_open_files:
+        as_on_windows(monkeypatch, opened)
     with PartFile(tmp_path / "file", None, resumes) as part:
+        opened.append(part)
         part.remember("https://a.test/", (None, None, None, None))
         part.write([b"ab"])
         assert part.commit() is None
@@ -209,8 +261,9 @@ def test_a_download_that_is_given_up_in_its_last_moment_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moves_open_files: bool
 ) -> None:
     """The thread that still works on the file does not move it, and cleans up afterwards."""
-    monkeypatch.setattr(part_file, "_MOVES_OPEN_FILES", moves_open_files)
     part = PartFile(tmp_path / "file", None)
+    if not moves_open_files:
+        as_on_windows(monkeypatch, [part])
     part.write([b"ab"])
     has_waited = []
 
