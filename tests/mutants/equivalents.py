@@ -36,6 +36,20 @@ EQUIVALENTS = [
     ),
     Equivalent(
         "client/downloads/part_file.py",
+        "",
+        '_MOVES_OPEN_FILES = os.name != "nt"',
+        '_MOVES_OPEN_FILES = os.name != "ntXX"',
+        "both are true on all systems but Windows",
+    ),
+    Equivalent(
+        "client/downloads/parallel_file.py",
+        "PartedFile.write_part",
+        "if size > most:",
+        "if size >= most:",
+        "all bytes of a size are as many as its first ones",
+    ),
+    Equivalent(
+        "client/downloads/part_file.py",
         "write_all",
         "return",
         "pass",

@@ -144,15 +144,14 @@ class PartedFile(PartFile):
 
     def _continue(self, url: str, version: tuple[Any, ...], size: int, spans: list[Span]) -> None:
         self._record_of_version = record_of(url, version)
-        beginning, *others = spans or [(0, size)]
-        if not others or not beginning[1]:
+        if len(spans) < 2 or not spans[0][1]:
             super()._continue(url, version, size, spans)
             return
         with self._using_file():
-            self.received = beginning[1]
+            self.received = spans[0][1]
             self._read_for_checksum()
             self._file.seek(self.received)
-        self._kept = [(start, end) for start, end in others if self.received <= start < end]
+        self._kept = [(start, end) for start, end in spans[1:] if self.received <= start]
 
     def _write_record(self, record: dict[str, Any]) -> None:
         self._record_of_version = record

@@ -57,6 +57,7 @@ def interrupted(path: Path, *arrived: tuple[int, bytes]) -> None:
         ([(0, 2), (2, 4)], [(0, 4)]),
         ([(4, 6), (0, 2)], [(0, 2), (4, 6)]),
         ([(0, 6), (1, 2)], [(0, 6)]),
+        ([(0, 2), (4, 8), (5, 6)], [(0, 2), (4, 8)]),
         ([(0, 3), (2, 5), (5, 5), (7, 7)], [(0, 5)]),
     ],
 )
@@ -118,6 +119,39 @@ def test_a_download_that_is_resumed_twice_keeps_what_the_first_one_got(tmp_path:
     assert noted(tmp_path) == [(0, 2), (4, 7)]
 
 
+@pytest.mark.parametrize("spans", [None, [[0, 2]], [[0, 1]]])
+def test_what_arrived_in_order_is_continued_in_order(tmp_path: Path, spans: Any) -> None:
+    """The record says no more of parts, and the file has nothing beyond."""
+    interrupted(tmp_path / "file")
+    (record,) = tmp_path.glob("*.json")
+    given = {name: value for name, value in json.loads(record.read_text()).items() if name != "spans"}
+    record.write_text(json.dumps(given if spans is None else {**given, "spans": spans}))
+    size = 8 if spans is None else spans[0][1]
+    with resumed(tmp_path / "file") as file:
+        assert (file.received, file._part.stat().st_size) == (size, size)
+        assert noted(tmp_path) == []
+
+
+def test_a_download_that_was_never_split_is_continued(tmp_path: Path) -> None:
+    """It ended before the server had said how long the file is."""
+    with PartedFile(tmp_path / "file", None, resumes=True) as file:
+        file.remember(URL, VERSION)
+        file.write([b"ab"])
+    with resumed(tmp_path / "file") as file:
+        assert file.received == 2
+
+
+def test_the_rest_of_a_download_may_arrive_in_order(tmp_path: Path) -> None:
+    """As a server sends it that gives no parts any more. Its checksum is that of the whole file."""
+    interrupted(tmp_path / "file", (1, b"eX"))
+    checksum = f"sha256:{hashlib.sha256(b'abcdefgh').hexdigest()}"
+    with PartedFile(tmp_path / "file", checksum, resumes=True) as file:
+        assert file.restore(URL) == VERSION
+        file.write([b"cde", b"fgh"])
+        assert file.commit() is None
+    assert (tmp_path / "file").read_bytes() == b"abcdefgh"
+
+
 def test_without_its_beginning_a_download_starts_over(tmp_path: Path) -> None:
     """Its bytes would have to be asked for before the version is known."""
     interrupted(tmp_path / "file", (1, b"ef"))
@@ -133,6 +167,7 @@ def test_without_its_beginning_a_download_starts_over(tmp_path: Path) -> None:
     [
         ([[0, 4], [2, 3], [6, 7]], [(4, 6), (7, 8)]),
         ([[0, 4], [7, 5]], [(4, 8)]),
+        ([[0, 2], [2, 4]], [(4, 8)]),
         ([[0, 2], [4, 99]], [(2, 4)]),
     ],
 )

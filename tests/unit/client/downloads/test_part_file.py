@@ -98,7 +98,12 @@ def test_a_folder_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, na
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
 
-@pytest.mark.parametrize("path", [5, None, b"file"])
+class PathOfBytes:
+    def __fspath__(self) -> bytes:
+        return b"file"
+
+
+@pytest.mark.parametrize("path", [5, None, b"file", PathOfBytes()])
 def test_a_path_is_text(path: Any) -> None:
     """Or an object that stands for it."""
     with pytest.raises(
@@ -350,6 +355,7 @@ def test_a_record_is_written_through_no_link(tmp_path: Path) -> None:
     record.with_suffix(".new").symlink_to(victim)
     interrupted(tmp_path / "file", b"cd")
     assert victim.read_text() == "kept"
+    assert not record.with_suffix(".new").is_symlink()
 
 
 def test_a_record_that_is_not_this_user_s_own_is_not_believed(tmp_path: Path) -> None:
