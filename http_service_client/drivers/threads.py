@@ -5,7 +5,7 @@ default one may be full of other code's work.
 
 Nothing here holds a lock. A signal handler or a finalizer may run between any two steps of a thread and use these
 threads itself: a lock that the interrupted code held would never be released. Each step is a single operation on a
-deque or a set, which is atomic. That is also why threads are started by `_thread`: `threading.Thread` takes locks
+deque or a dict, which is atomic. That is also why threads are started by `_thread`: `threading.Thread` takes locks
 of its own, and starting one takes several times as long.
 """
 
@@ -15,8 +15,10 @@ import _thread
 import os
 import sys
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 __all__ = ["MOST_BEHIND", "DaemonThreads"]
 
@@ -24,6 +26,12 @@ MOST_BEHIND = 64
 """Plans that nobody waits for, at once: in the threads of a process, and in the tasks of a client."""
 
 _WAKING = 1.0  # seconds for the last step of `start`; a thread that is not woken then goes on by itself
+
+
+class _Life:
+    """Of one thread, which alone keeps it: it is freed when the thread ends, in whatever way."""
+
+    __slots__ = ("__weakref__",)
 
 
 class DaemonThreads:
@@ -42,7 +50,7 @@ class DaemonThreads:
 
     def _reset(self) -> None:
         self._queue: deque[Callable[[], None]] = deque()
-        self._workers: set[object] = set()
+        self._workers: dict[object, weakref.ref[_Life]] = {}
         # Of threads without work; releasing one wakes its thread.
         self._waiting: deque[_thread.LockType] = deque()
 
@@ -62,34 +70,46 @@ class DaemonThreads:
             self._waiting.pop().release()
             return
         except IndexError:  # every thread has work
-            pass
-        worker, is_running = object(), False
+            self._start_thread()
+
+    def _start_thread(self) -> None:
+        worker, life, is_running = object(), _Life(), False
         try:
-            if self._try_join(worker):
-                _thread.start_new_thread(self._run, (worker,))
+            if self._try_join(worker, life):
+                _thread.start_new_thread(self._run, (worker, life))
                 is_running = True
         except RuntimeError:  # no thread can start
             pass
         finally:
             if not is_running:
-                self._workers.discard(worker)
+                self._workers.pop(worker, None)
         while self._queue and not self._workers:
             self._run_next()
 
-    def _try_join(self, worker: object) -> bool:
+    def _lost(self, worker: object, life: weakref.ref[_Life]) -> None:
+        """A thread has ended without leaving the workers. Another one does its work.
+
+        An exception that is raised in a thread from outside, as dramatiq's time limits are, ends ours before its first step:
+        until Python 3.12, one that is meant for the thread that has just started ours may hit ours instead.
+        """
+        self._workers.pop(worker, None)
+        if self._queue:
+            self._start_thread()
+
+    def _try_join(self, worker: object, life: _Life) -> bool:
         """Add a worker if there is work, and room for the worker.
 
         Two threads that add one each may both find too many. Both look again after they have removed their own, so
         the last one to look finds the room, and no work is left waiting for a worker that nobody adds.
         """
         while self._queue and len(self._workers) < self._limit:
-            self._workers.add(worker)
+            self._workers[worker] = weakref.ref(life, partial(self._lost, worker))
             if len(self._workers) <= self._limit:
                 return True
-            self._workers.discard(worker)
+            self._workers.pop(worker, None)
         return False
 
-    def _run(self, worker: object) -> None:
+    def _run(self, worker: object, life: _Life) -> None:
         """A thread's life."""
         # As `threading.Thread` does, for debuggers, coverage and profilers.
         sys.settrace(threading.gettrace())
@@ -106,11 +126,11 @@ class DaemonThreads:
                     if self._is_woken(wake):
                         continue
                     wake = None  # `start` may still release it
-                self._workers.discard(worker)
-                if not self._try_join(worker):
+                self._workers.pop(worker, None)
+                if not self._try_join(worker, life):
                     return
         finally:
-            self._workers.discard(worker)
+            self._workers.pop(worker, None)
 
     def _is_woken(self, wake: _thread.LockType) -> bool:
         """Wait for more work; False when none came in time.

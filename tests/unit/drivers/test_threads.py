@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import sys
 import threading
 from collections import deque
 from typing import Any
@@ -154,6 +155,34 @@ def test_a_start_that_is_interrupted_leaves_no_thread_behind(monkeypatch: pytest
     threads.start(lambda: None)
     wait_until(lambda: not threads._workers)
     assert done == [1]
+
+
+class RaisedFromOutside(BaseException):
+    """As by `PyThreadState_SetAsyncExc`, which dramatiq uses."""
+
+
+def test_the_work_of_a_thread_that_ends_before_its_first_step_is_done_by_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And it is counted no longer, or it would take the place of another thread forever."""
+    start_thread, started, done = _thread.start_new_thread, list[None](), list[int]()
+
+    def start(function: Any, arguments: tuple[Any, ...]) -> int:
+        def run(*arguments: Any) -> None:
+            if len(started) == 1:
+                raise RaisedFromOutside
+            function(*arguments)
+
+        started.append(None)
+        return start_thread(run, arguments)
+
+    monkeypatch.setattr(_thread, "start_new_thread", start)
+    monkeypatch.setattr(sys, "unraisablehook", lambda about: None)  # pytest's keeps the traceback
+    threads = DaemonThreads(1)
+    threads.start(lambda: done.append(threading.get_ident()))
+    wait_until(lambda: done and not threads._workers)
+    assert len(started) == 2
+    assert done != [threading.get_ident()]
 
 
 def test_where_no_thread_can_start_the_caller_does_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
