@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import socket
 import ssl
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from http_service_client import ConnectionPoolConfig, EgressPolicy, HttpClientConfig
+from http_service_client import ConfigurationError, ConnectionPoolConfig, EgressPolicy, HttpClientConfig
 from http_service_client.client.wiring import connection_settings, transport_settings
+from http_service_client.http.proxies.settings import ProxySettings
+from http_service_client.transports.network.sockets import SocketSettings
 
 OF_CALLS = {
     *("max_connections", "max_connections_per_host", "max_idle_connections", "connection_timeout"),
@@ -74,6 +77,62 @@ def test_a_setting_of_connections_makes_others(monkeypatch: pytest.MonkeyPatch) 
             connection_pool=ConnectionPoolConfig(**pool), **({} if name in POOL else {name: value})
         )
         assert (settings_of(config) != settings_of(plain)) is (name not in OF_CALLS), name
+
+
+@pytest.mark.parametrize(
+    ("options", "source", "expected"),
+    [
+        ([], None, SocketSettings()),
+        ([(6, 9, -(2**31)), [6, 9, 2**31 - 1]], None, SocketSettings(((6, 9, -(2**31)), (6, 9, 2**31 - 1)))),
+        ([(-(2**31), 2**31 - 1, True)], None, SocketSettings(((-(2**31), 2**31 - 1, True),))),
+        (((6, 9, b"lo"),), None, SocketSettings(((6, 9, b"lo"),))),
+        ([], "127.0.0.1", SocketSettings((), ("127.0.0.1", 0))),
+        ([], "fe80::1", SocketSettings((), ("fe80::1", 0))),
+        ([], ("127.0.0.1", 0), SocketSettings((), ("127.0.0.1", 0))),
+        ([], ["127.0.0.1", 65535], SocketSettings((), ("127.0.0.1", 65535))),
+    ],
+)
+def test_what_sockets_take(options: Any, source: Any, expected: SocketSettings) -> None:
+    """Whole numbers of 32 bits, switches and bytes; an address alone, or with its port."""
+    pool = ConnectionPoolConfig(socket_options=options, source_address=source)
+    assert transport_settings(HttpClientConfig(connection_pool=pool)).sockets == expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"uds": "http://app.sock"}, r"^uds must be a path, without a scheme, such as '/run/app.sock', not 'http:"),
+        ({"uds": "/run/\0"}, r"^uds must be the path of a Unix socket, or None, not '/run/"),
+        ({"uds": Path("/run/a"), "source_address": "::1"}, r"^source_address conflicts with uds=.*'/run/a'.*; set one$"),
+        ({"socket_options": [(1, 2)]}, r"^socket_options must have \(level, option, value\) in it, .*, not \(1, 2\)$"),
+        ({"socket_options": [(2**31, 2, 3)]}, r"^socket_options must have \(level, option, value\) in it"),
+        ({"socket_options": [(1, -(2**31) - 1, 3)]}, r"^socket_options must have \(level, option, value\) in it"),
+        ({"socket_options": [(1, 2, -(2**31) - 1)]}, r"^socket_options must have a value of 32 bits or bytes in each"),
+        ({"socket_options": [b"abc"]}, r"^socket_options must have \(level, option, value\) in it"),
+    ],
+)  # fmt: skip
+def test_what_sockets_do_not_take(settings: dict[str, Any], message: str) -> None:
+    """Each mistake has its own remedy."""
+    with pytest.raises(ConfigurationError, match=message):
+        ConnectionPoolConfig(**settings)
+
+
+@pytest.mark.parametrize("proxy", [{"no": "a.test"}, {}])
+def test_a_unix_socket_needs_no_proxy(proxy: Any) -> None:
+    """And conflicts with none that is not set."""
+    pool = ConnectionPoolConfig(uds=Path("/run/app.sock"))
+    settings = transport_settings(HttpClientConfig(connection_pool=pool, proxy=proxy))
+    assert (settings.uds, settings.proxies) == ("/run/app.sock", ProxySettings())
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_unix_socket_conflicts_with_a_proxy_of_any_scheme(scheme: str) -> None:
+    """No proxy leads to it."""
+    pool = ConnectionPoolConfig(uds="/run/app.sock")
+    with pytest.raises(
+        ConfigurationError, match=r"^proxy conflicts with uds='/run/app.sock' of connection_pool"
+    ):
+        HttpClientConfig(connection_pool=pool, proxy={scheme: "http://proxy:3128"})
 
 
 def test_another_environment_makes_others(monkeypatch: pytest.MonkeyPatch) -> None:
