@@ -14,6 +14,7 @@ import pytest
 from http_service_client import (
     AdaptiveLimitPolicy,
     BulkheadPolicy,
+    ChaosPolicy,
     CircuitBreakerPolicy,
     ConfigurationError,
     ConnectionPoolConfig,
@@ -25,6 +26,7 @@ from http_service_client import (
     HttpClientConfig,
     HttpServiceClient,
     LoadSheddingPolicy,
+    Propagation,
     RateLimitPolicy,
     RetryBudgetSettings,
     RetryPolicy,
@@ -148,24 +150,52 @@ def test_a_policy_lends_a_configuration_its_settings_and_no_circuit() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("setting", "policy"),
-    [
-        ("adaptive_limit", AdaptiveLimitPolicy(max_limit=7)),
-        ("bulkhead", BulkheadPolicy(7)),
-        ("circuit_breaker_config", CircuitBreakerPolicy(7)),
-        ("deadline_check", DeadlineCheckPolicy(min_chance=0.2)),
-        ("fallback", FallbackPolicy(value=7)),
-        ("hedging", HedgingPolicy(delay=7.0)),
-        ("load_shedding", LoadSheddingPolicy(multiplier=7.0)),
-        ("rate_limit", RateLimitPolicy(7.0)),
-    ],
-)
-def test_the_settings_of_a_policy_stand_for_the_policy(setting: str, policy: Any) -> None:
-    """A policy that is in use elsewhere may be asked for them."""
+SETTINGS: list[tuple[str, Any, dict[str, Any]]] = [
+    ("adaptive_limit", AdaptiveLimitPolicy(max_limit=7), {"max_limit": 7}),
+    ("bulkhead", BulkheadPolicy(7), {"max_concurrent": 7}),
+    ("circuit_breaker_config", CircuitBreakerPolicy(7), {"failure_threshold": 7}),
+    ("deadline_check", DeadlineCheckPolicy(min_chance=0.2), {"min_chance": 0.2}),
+    ("fallback", FallbackPolicy(value=7), {"value": 7}),
+    ("hedging", HedgingPolicy(delay=7.0), {"delay": 7.0}),
+    ("load_shedding", LoadSheddingPolicy(multiplier=7.0), {"multiplier": 7.0}),
+    ("rate_limit", RateLimitPolicy(7.0), {"rate": 7.0}),
+]
+
+
+@pytest.mark.parametrize(("setting", "policy", "mapping"), SETTINGS, ids=[row[0] for row in SETTINGS])
+def test_the_settings_of_a_policy_stand_for_the_policy(setting: str, policy: Any, mapping: Any) -> None:
+    """A policy that is in use elsewhere may be asked for them. So does a mapping of its arguments."""
     config = HttpClientConfig(**{setting: policy})
+    assert getattr(config, setting) == policy.settings
     assert HttpClientConfig(**{setting: policy.settings}) == config
+    assert HttpClientConfig(**{setting: mapping}) == config
     assert config != HttpClientConfig()
+
+
+def test_a_retry_policy_is_shown_as_one() -> None:
+    """Whether it was set, or is the default."""
+    for config in (HttpClientConfig(), HttpClientConfig(retry_policy_config={"max_attempts": 3})):
+        assert config.retry == RetryPolicy()
+        assert type(config.retry) is RetryPolicy
+
+
+def test_propagation_and_chaos_are_shown_as_what_they_stand_for() -> None:
+    """And not as the mappings that were given."""
+    config = HttpClientConfig(
+        propagation={"deadline": "X-Left"}, chaos={"statuses": [503], "status_rate": 1.0}
+    )
+    assert config.propagation == Propagation(deadline="X-Left")
+    assert isinstance(config.chaos, ChaosPolicy)
+    assert config.chaos is config.resolved.chaos
+
+
+def test_all_calls_go_to_a_socket_or_to_several_hosts() -> None:
+    """Not to both."""
+    pool = ConnectionPoolConfig(uds="/run/app.sock")
+    with pytest.raises(
+        ConfigurationError, match=r"^alternate_urls=.* and uds='/run/app.sock' are both set, .* only one$"
+    ):
+        HttpClientConfig(connection_pool=pool, alternate_urls=["https://b.test"])
 
 
 def test_what_a_client_uses_shows_no_secret() -> None:
