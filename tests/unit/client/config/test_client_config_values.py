@@ -7,6 +7,7 @@ import dataclasses
 import pickle
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from http_service_client import (
     BulkheadPolicy,
     ChaosPolicy,
     CircuitBreakerPolicy,
+    CircuitOpenError,
     ConfigurationError,
     ConnectionPoolConfig,
     CookieJar,
@@ -34,7 +36,7 @@ from http_service_client import (
     Timeout,
 )
 from http_service_client.policies import CircuitBreakerSettings
-from kit.fakes import ORIGIN, Harness
+from kit.fakes import ORIGIN, URL, Harness
 from kit.front_ends import FrontEnd
 
 
@@ -298,6 +300,42 @@ def test_circuits_are_reconfigured_while_the_client_runs(front_end: FrontEnd) ->
     harness.client.reconfigure_circuit_breakers(metrics_only=True)
     harness.request()
     assert harness.sends == 8
+
+
+def test_a_judgement_that_changes_is_that_of_all_circuits(front_end: FrontEnd) -> None:
+    """Of those that exist, and of those that come later."""
+    harness = Harness(front_end, 200, enable_retry_policy=False)
+    harness.request()
+    harness.client.reconfigure_circuit_breakers(failure_threshold=2, is_failure=lambda outcome: True)
+    for url in (URL, "https://other.example.com/"):
+        for _ in range(4):
+            with suppress(CircuitOpenError):
+                harness.request(url=url)
+    assert set(harness.client.get_circuit_breaker_states().values()) == {"open"}
+
+
+def test_a_judgement_that_fails_after_a_change_fails_no_call(
+    front_end: FrontEnd, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is logged, as that of a policy is."""
+    harness = Harness(front_end, 200)
+    harness.request()
+    harness.client.reconfigure_circuit_breakers(is_failure=lambda outcome: 1 / 0)  # type: ignore[arg-type,return-value]
+    for url in (URL, "https://other.example.com/"):
+        caplog.clear()
+        assert harness.request(url=url).status_code == 200
+        assert "is_failure" in caplog.text
+
+
+def test_a_circuit_that_was_switched_off_is_not_in_the_way_of_a_change(front_end: FrontEnd) -> None:
+    """It was known before, and is made again with the new settings."""
+    harness = Harness(front_end, 500, enable_retry_policy=False, enable_circuit_breaker=False)
+    harness.request()
+    harness.client.reconfigure(
+        HttpClientConfig(enable_retry_policy=False, circuit_breaker_config={"failure_threshold": 9})
+    )
+    harness.client.reconfigure_circuit_breakers(failure_threshold=2)
+    assert harness.state.breaker.settings.failure_threshold == 2
 
 
 def test_the_settings_of_circuits_are_checked_when_they_change(front_end: FrontEnd) -> None:
