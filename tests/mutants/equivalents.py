@@ -1035,6 +1035,27 @@ EQUIVALENTS = [
             ),
         )
     ),
+    Equivalent(
+        "policies/runner.py",
+        "_call_async",
+        "invoke.timeout = left if left > 0.0 else 0.0",
+        "invoke.timeout = left if left >= 0.0 else 0.0",
+        "0.0 either way",
+    ),
+    Equivalent(
+        "policies/runner.py",
+        "Runner._driver",
+        'if "trio" in sys.modules and is_in_trio():',
+        "if is_in_trio():",
+        "it asks the same: the first question is only quicker",
+    ),
+    Equivalent(
+        "policies/runner.py",
+        "Runner._driver",
+        "self._trio = self._trio or trio_driver(self._clock)",
+        "self._trio = trio_driver(self._clock)",
+        "one driver of trio is as good as another: it is kept since that is quicker",
+    ),
     *(
         Equivalent(
             "policies/gather_in_threads.py",

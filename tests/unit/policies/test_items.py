@@ -65,6 +65,32 @@ def failing_after(items: int, failures: int) -> Source:
     return source
 
 
+def test_an_item_is_what_the_generator_yields(front_end: FrontEnd) -> None:
+    """One at a time, and the generator runs no further than that."""
+    ran: list[int] = []
+
+    def source() -> Iterator[int]:
+        for item in (1, 2):
+            ran.append(item)
+            yield item
+
+    async def asynchronous() -> AsyncIterator[int]:
+        for item in source():
+            yield item
+
+    async def first_of(items: Any) -> int:
+        item: int = await anext(items)
+        await items.aclose()
+        return item
+
+    policy = breaking(9)
+    if front_end.name == "blocking":
+        assert next(policy.apply(source)()) == 1
+    else:
+        assert run_task(first_of(policy.apply(asynchronous)())) == 1
+    assert ran == [1]
+
+
 @pytest.mark.parametrize(
     ("policy", "items", "failures", "expected"),
     [

@@ -14,6 +14,7 @@ from http_service_client import (
     CircuitBreakerPolicy,
     CircuitOpenError,
     ConfigurationError,
+    ConnectError,
     ConstantBackoff,
     MetricsCollector,
     PipelineRegistry,
@@ -23,7 +24,14 @@ from http_service_client import (
 )
 from http_service_client.core.effects import Plan
 from http_service_client.core.operation import Operation, Proceed
-from http_service_client.events import CircuitRefused, Event, OperationFinished, RetryScheduled, RetryStopped
+from http_service_client.events import (
+    CircuitRefused,
+    Event,
+    OperationFinished,
+    RetryScheduled,
+    RetryStopped,
+    Timeline,
+)
 from http_service_client.policies.strategy import Strategy
 from http_service_client.testing import VirtualClock
 from kit.front_ends import FrontEnd
@@ -215,6 +223,24 @@ def test_a_refusal_explains_itself(front_end: FrontEnd) -> None:
     with pytest.raises(CircuitOpenError) as caught:
         front_end.run(guarded)
     assert "refused by the circuit breaker for payments (isolated)" in caught.value.explain()
+
+
+def test_an_error_that_has_a_timeline_keeps_it(front_end: FrontEnd) -> None:
+    """That of a client's call is the story of its request."""
+    error, own = ConnectError("no route"), Timeline(())
+    error.timeline = own
+    pipeline = ResiliencePipeline(RetryPolicy(2, ConstantBackoff(0.0)))
+    with pytest.raises(ConnectError):
+        front_end.run(pipeline.apply(front_end.function(Failing(9, error))))
+    assert error.timeline is own
+
+
+def test_an_error_without_a_story_has_no_timeline(front_end: FrontEnd) -> None:
+    """Nothing happened but the error itself."""
+    error = ConnectError("no route")
+    with pytest.raises(ConnectError):
+        front_end.run(ResiliencePipeline(breaking()).apply(front_end.function(Failing(9, error))))
+    assert error.timeline is None
 
 
 def test_a_collector_counts_operations(front_end: FrontEnd) -> None:

@@ -59,6 +59,12 @@ def test_the_error_says_what_took_too_long() -> None:
     assert (twin.key, twin.timeout, str(twin)) == ("prices", TIGHT, str(error))
 
 
+def test_a_limit_that_is_over_at_once_cuts_the_function_in_its_first_wait() -> None:
+    """A nanosecond has passed before it is called."""
+    with pytest.raises(OperationTimeoutError):
+        asyncio.run(TimeoutPolicy(1e-9).call_async(asyncio.sleep, 0.1))
+
+
 @pytest.mark.filterwarnings("ignore:TimeoutPolicy.* never expires")
 def test_the_limit_that_expired_is_named() -> None:
     """Of nested ones; the inner one here, though the outer one is almost over."""

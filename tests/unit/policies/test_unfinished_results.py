@@ -19,6 +19,7 @@ from http_service_client import (
     HttpServiceClient,
     ResiliencePipeline,
     RetryPolicy,
+    TimeoutPolicy,
 )
 from http_service_client.policies.functions import UNFINISHED
 from http_service_client.testing import ScriptedTransport, VirtualClock
@@ -44,12 +45,16 @@ async def async_pages() -> AsyncIterator[int]:
     yield 1
 
 
+def in_a_pipeline() -> ResiliencePipeline:
+    return ResiliencePipeline(retrying())
+
+
 def client() -> HttpServiceClient:
     clock = VirtualClock()
     return HttpServiceClient(transport=ScriptedTransport([HttpResponse(200)], clock=clock), clock=clock)
 
 
-@pytest.mark.parametrize("make", [retrying, breaking])
+@pytest.mark.parametrize("make", [retrying, breaking, in_a_pipeline, lambda: TimeoutPolicy(60.0)])
 @pytest.mark.parametrize(
     ("begin", "kind"),
     [
@@ -75,7 +80,7 @@ def test_a_result_that_is_only_begun_is_refused(
         assert (policy.snapshot().successes, policy.snapshot().failures) == (0, 0)
 
 
-@pytest.mark.parametrize("make", [retrying, breaking])
+@pytest.mark.parametrize("make", [retrying, breaking, in_a_pipeline])
 def test_the_result_of_a_call_is_not_lost_because_it_is_a_generator(front_end: FrontEnd, make: Any) -> None:
     """The function has made its call; the generator reads what came of it."""
     used = front_end.client(transport=ScriptedTransport([HttpResponse(201, content=b"[1, 2]")]))
@@ -95,7 +100,7 @@ def test_the_result_of_a_call_is_not_lost_because_it_is_a_generator(front_end: F
         assert list(front_end.run(make().apply(pay_async))) == [1, 2]
 
 
-@pytest.mark.parametrize("make", [retrying, breaking, lambda: ResiliencePipeline(retrying())])
+@pytest.mark.parametrize("make", [retrying, breaking, in_a_pipeline])
 def test_an_awaitable_of_a_plain_function_is_refused_though_a_call_was_made(make: Any) -> None:
     """Nobody would await it: what is left to do would not be done."""
     coroutines: list[Any] = []
