@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from http_service_client import (
     CircuitBreakerPolicy,
+    CircuitBreakerState,
     CircuitOpenError,
     HttpResponse,
+    StateChange,
 )
+from http_service_client.events import Event, ProxyRetried
+from http_service_client.policies.logs import IS_LOGGED, log_change, log_chaos, log_event
 from http_service_client.testing import ScriptedTransport, VirtualClock
 from kit.front_ends import FrontEnd
 
@@ -112,3 +116,99 @@ def test_a_circuit_that_a_call_brings_along_is_logged_once(caplog: pytest.LogCap
             except CircuitOpenError:
                 pass
     assert len(records(caplog, logging.WARNING)) == 1
+
+
+@pytest.mark.parametrize(("is_first", "level"), [(True, logging.WARNING), (False, logging.DEBUG)])
+def test_a_proxy_that_retries_is_a_warning_once(
+    caplog: pytest.LogCaptureFixture, is_first: bool, level: int
+) -> None:
+    """For each origin; the remedy is the same each time."""
+    with caplog.at_level(logging.DEBUG, "http_service_client"):
+        log_event(ProxyRetried(1.0, 1, "https://api.test", 3, is_first))
+    assert [record.levelno for record in caplog.records] == [level]
+
+
+@pytest.mark.parametrize(
+    ("new", "is_shadow", "line"),
+    [
+        (CircuitBreakerState.OPEN, False, "WARNING k: the circuit is open: why; next trial in 5.000 s"),
+        (CircuitBreakerState.OPEN, True, "INFO k: the circuit is open: why; next trial in 5.000 s"),
+        (
+            CircuitBreakerState.HALF_OPEN,
+            False,
+            "INFO k: the circuit is half-open: why; next trial in 5.000 s",
+        ),
+    ],
+)
+def test_only_a_circuit_that_opens_and_refuses_is_a_warning(
+    caplog: pytest.LogCaptureFixture, new: CircuitBreakerState, is_shadow: bool, line: str
+) -> None:
+    """Its shadow refuses nothing."""
+    change = StateChange("k", CircuitBreakerState.CLOSED, new, "why", 0.0, 2, 5.0, is_shadow)
+    with caplog.at_level(logging.INFO, "http_service_client"):
+        log_change(change)
+    assert [f"{record.levelname} {record.getMessage()}" for record in caplog.records] == [line]
+
+
+def test_the_record_of_a_chaos_has_fields(caplog: pytest.LogCaptureFixture) -> None:
+    """As the record of an event."""
+    with caplog.at_level(logging.WARNING, "http_service_client"):
+        log_chaos("staging", "a delay", "it is disabled")
+    (record,) = caplog.records
+    assert (
+        record.getMessage() == "staging: chaos is configured, but off now: it is disabled; it injects a delay"
+    )
+    fields = {name: value for name, value in vars(record).items() if name.startswith("http_")}
+    assert fields == {
+        "http_event": "chaos_configured",
+        "http_key": "staging",
+        "http_reason": "it is disabled",
+    }
+
+
+# As the documentation says; those left out are of the level DEBUG.
+BRANCHES = {
+    "call": "CallFinished OperationFinished",
+    "attempt": "AttemptFinished CodingRefused ConnectionAwaited DeadlineRefused HostChanged",
+    "retry": "RetryScheduled RetryStopped ProxyRetried",
+    "redirect": "RedirectFollowed",
+    "auth": "AuthContinued AuthStopped TokenAwaited",
+    "circuit": "CircuitRefused",
+    "throttle": "ThrottleWaited ThrottleRefused",
+    "limit": "LimitWaited LimitRefused",
+    "cache": "CacheUsed CacheFailed",
+    "fallback": "FallbackUsed",
+    "hedge": "HedgeStarted HedgeDenied HedgeFinished",
+    "chaos": "ChaosInjected",
+    "timeout": "OperationTimedOut",
+}
+LEVELS = {
+    "CallFinished": logging.INFO,  # of a logger that has been given a level
+    "RetryScheduled": logging.INFO,
+    "ProxyRetried": logging.WARNING,
+    "CacheFailed": logging.WARNING,
+    "FallbackUsed": logging.INFO,
+    "ChaosInjected": logging.WARNING,
+    "OperationTimedOut": logging.INFO,
+}
+
+
+@pytest.mark.parametrize(
+    ("branch", "name"), [(branch, name) for branch, names in BRANCHES.items() for name in names.split()]
+)
+def test_the_level_of_its_branch_decides_whether_an_event_is_logged(
+    caplog: pytest.LogCaptureFixture, branch: str, name: str
+) -> None:
+    """Whatever the levels of the other branches."""
+    (kind,) = [each for each in get_args(Event) if each.__name__ == name]
+    level = LEVELS.get(name, logging.DEBUG)
+    caplog.set_level(logging.CRITICAL, "http_service_client")
+    for at, is_logged in ((level, True), (level + 1, False)):
+        caplog.set_level(at, f"http_service_client.{branch}")
+        assert IS_LOGGED[kind]() is is_logged
+
+
+def test_every_kind_of_event_has_a_documented_branch() -> None:
+    """But the changes of a circuit, which are logged once for all clients."""
+    named = [name for names in BRANCHES.values() for name in names.split()]
+    assert sorted(named) == sorted({each.__name__ for each in get_args(Event)} - {"StateChange"})
