@@ -1,7 +1,7 @@
 """Generators under strategies: each step, from one item to the next, is one guarded call.
 
 A generator that has raised an exception cannot go on. So a step is repeated, from the beginning, only as long as nothing
-was delivered: from then on, a retry passes the error on. Between two steps nothing is held: no permit, no deadline.
+was delivered: from then on, a retry passes the error, or the item, on. Between two steps nothing is held: no permit, no deadline.
 """
 
 from __future__ import annotations
@@ -27,60 +27,42 @@ class _Steps:
     def __init__(self, make: Callable[[], Any]) -> None:
         self._make = make
         self._source: Any = None
-        self._has_failed = False
         self.has_delivered = False
         self.sent: Any = None
         self.thrown: BaseException | None = None
 
-    def _begin(self) -> Any:
-        if self._source is None or (
-            (self._has_failed or _is_running(self._source)) and not self.has_delivered
-        ):
-            self._source, self._has_failed = self._make(), False
-        return self._source
-
     def step(self) -> Any:
-        source = self._begin()
+        if not self.has_delivered:
+            self.close()
+            self._source = self._make()
         error, self.thrown = self.thrown, None
         try:
-            return source.send(self.sent) if error is None else source.throw(error)
+            return self._source.send(self.sent) if error is None else self._source.throw(error)
         except StopIteration as stop:
             return _End(stop.value)
-        except BaseException:
-            if source is self._source:  # else it was left behind in its thread
-                self._has_failed = True
-            raise
         finally:
-            self.sent = None
-            del error
+            del error  # its traceback holds this frame
 
     async def step_async(self) -> Any:
-        source = self._begin()
+        if not self.has_delivered:
+            await self.close_async()
+            self._source = self._make()
         error, self.thrown = self.thrown, None
         try:
-            return await (source.asend(self.sent) if error is None else source.athrow(error))
+            return await (self._source.asend(self.sent) if error is None else self._source.athrow(error))
         except StopAsyncIteration:
             return _End(None)
-        except BaseException:
-            self._has_failed = True
-            raise
         finally:
-            self.sent = None
             del error
 
     def close(self) -> None:
-        # One that was left behind in its thread ends there, at its next `yield`.
-        if self._source is not None and not _is_running(self._source):
+        # One that a timeout left behind in its thread, in the middle of a step, ends there at its next `yield`.
+        if self._source is not None and not self._source.gi_running:
             self._source.close()
 
     async def close_async(self) -> None:
         if self._source is not None:
             await self._source.aclose()
-
-
-def _is_running(source: Any) -> bool:
-    """Whether a plain generator was left behind in its thread by a timeout, in the middle of a step."""
-    return getattr(source, "gi_running", False) is True
 
 
 def guarded_items(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -147,5 +147,35 @@ def test_of_a_loop(is_plain: bool) -> None:
         async for attempt in pipeline.attempts():
             async with attempt:
                 fail()
+
+    assert left_by(plain, None if is_plain else asynchronous) == 0
+
+
+@pytest.mark.parametrize("is_plain", [True, False])
+def test_of_a_generator_into_which_it_was_thrown(is_plain: bool) -> None:
+    """Nor through the step that passed it on."""
+    policy = BulkheadPolicy(max_concurrent=1)
+
+    @policy.apply
+    def items() -> Iterator[int]:
+        local = Local()
+        yield 1
+        print(local)
+
+    @policy.apply
+    async def async_items() -> AsyncIterator[int]:
+        local = Local()
+        yield 1
+        print(local)
+
+    def plain() -> None:
+        made: Any = items()
+        next(made)
+        made.throw(ZeroDivisionError())
+
+    async def asynchronous() -> None:
+        made: Any = async_items()
+        await anext(made)
+        await made.athrow(ZeroDivisionError())
 
     assert left_by(plain, None if is_plain else asynchronous) == 0

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
+import itertools
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from types import AsyncGeneratorType, GeneratorType
 from typing import Any
 
 import pytest
@@ -18,6 +21,7 @@ from http_service_client import (
     HedgingPolicy,
     OperationTimeoutError,
     ResiliencePipeline,
+    RetryCondition,
     RetryPolicy,
     TimeoutPolicy,
 )
@@ -33,7 +37,7 @@ def items_of(front_end: FrontEnd, policy: Strategy, source: Source) -> list[Any]
     got: list[Any] = []
     try:
         if front_end.name == "blocking":
-            got.extend(policy.apply(source)())
+            got.extend(itertools.islice(policy.apply(source)(), 9))
         else:
 
             async def asynchronous() -> AsyncIterator[Any]:
@@ -44,6 +48,7 @@ def items_of(front_end: FrontEnd, policy: Strategy, source: Source) -> list[Any]
             async def main() -> None:
                 async for item in policy.apply(asynchronous)():
                     got.append(item)
+                    assert len(got) < 9
 
             run_task(main())
     except Exception as error:
@@ -110,6 +115,26 @@ def test_a_generator_begins_again_only_before_its_first_item(
     assert items_of(front_end, policy(), failing_after(items, failures)) == expected
 
 
+def test_an_item_that_a_condition_rejects_begins_the_generator_again(front_end: FrontEnd) -> None:
+    """As an error does, and only before the first item that was delivered. What is left behind is closed before that."""
+    log: list[str] = []
+    kept: list[Any] = []
+    runs = iter((["busy", "lost"], ["done", "busy"]))
+
+    def source() -> Iterator[str]:
+        kept.extend(made_by(source))
+        log.append("begins")
+        try:
+            yield from next(runs)
+        finally:
+            log.append("ends")
+
+    conditions = [RetryCondition.on_result(lambda item: item == "busy")]
+    assert items_of(front_end, retrying(3, retry_conditions=conditions), source) == ["done", "busy"]
+    if front_end.name == "blocking":
+        assert log == ["begins", "ends"] * 2
+
+
 def test_each_step_asks_the_breaker(front_end: FrontEnd) -> None:
     """An open circuit ends the iteration, and each item is a success."""
     breaker = breaking(1)
@@ -174,9 +199,37 @@ def test_sent_values_thrown_errors_and_the_return_value_pass() -> None:
     thrown = through(guarded())
     assert [next(thrown), thrown.throw(PaymentError()), next(thrown)] == ["first", "caught", "returned"]
 
+    async def asynchronous() -> Any:
+        try:
+            got = yield "first"
+        except PaymentError:
+            got = "caught"
+        yield got
+
+    async def main() -> list[str]:
+        made = breaking(9).apply(asynchronous)
+        sent, thrown = made(), made()
+        return [
+            *(await anext(sent), await sent.asend("sent"), await anext(sent, "ended")),
+            *(await anext(thrown), await thrown.athrow(PaymentError()), await anext(thrown, "ended")),
+        ]
+
+    assert run_task(main()) == ["first", "sent", "ended", "first", "caught", "ended"]
+
+
+def made_by(function: Any) -> list[Any]:
+    """The generators of a function. To hold them keeps the interpreter from closing them."""
+    code = function.__code__
+    kinds = (GeneratorType, AsyncGeneratorType)
+    return [each for each in gc.get_objects() if type(each) in kinds and code in codes_of(each)]
+
+
+def codes_of(generator: Any) -> list[Any]:
+    return [getattr(generator, name, None) for name in ("gi_code", "ag_code")]
+
 
 def test_closing_closes_the_generator_inside(front_end: FrontEnd) -> None:
-    """At once, so that it releases what it holds."""
+    """At once, so that it releases what it holds, and not when it is collected."""
     closed: list[str] = []
 
     def source() -> Iterator[int]:
@@ -188,7 +241,9 @@ def test_closing_closes_the_generator_inside(front_end: FrontEnd) -> None:
     if front_end.name == "blocking":
         items = breaking(9).apply(source)()
         next(items)
+        (_,) = made_by(source)
         items.close()  # type: ignore[attr-defined]  # a generator
+        assert closed == ["closed"]
     else:
 
         async def asynchronous() -> AsyncIterator[int]:
@@ -200,10 +255,11 @@ def test_closing_closes_the_generator_inside(front_end: FrontEnd) -> None:
         async def main() -> None:
             items: Any = breaking(9).apply(asynchronous)()
             await items.__anext__()
+            (_,) = made_by(asynchronous)
             await items.aclose()
+            assert closed == ["closed"]
 
         run_task(main())
-    assert closed == ["closed"]
 
 
 def test_what_is_guarded_looks_like_what_it_was() -> None:
