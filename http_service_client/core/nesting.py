@@ -212,7 +212,9 @@ class CallScope(Scope):
 
 
 class RetryScope(Scope):
-    """The scope of a function under a retry policy, over all its attempts.
+    """The scope of a function under a retry policy, over all its attempts: from `_begin` until `leave()`.
+
+    As that of a call, it begins in the `try` block that leaves it.
 
     attempt: its number, from 1.
     keys: the idempotency keys of its requests, or None before the first.
@@ -222,7 +224,7 @@ class RetryScope(Scope):
     __slots__ = ("attempt", "failed_call", "keys")
 
     def __init__(self) -> None:
-        self._begin()
+        self._token = None
         self.attempt = 1
         self.keys: OperationKeys | None = None
         self.failed_call: EndedCall | None = None
@@ -245,7 +247,7 @@ class RetryScope(Scope):
 
 
 class InboundScope(RetryScope):
-    """The scope of a request that a server handles, as one attempt of its caller.
+    """The scope of a request that a server handles, as one attempt of its caller. It begins when it is made.
 
     attempt: as the caller counts.   is_retried_above: the caller retries, or a service above it.
     """
@@ -254,6 +256,7 @@ class InboundScope(RetryScope):
 
     def __init__(self, attempt: int, is_retried_above: bool) -> None:
         RetryScope.__init__(self)
+        self._begin()
         self.attempt = attempt
         self.is_retried_above = is_retried_above
 

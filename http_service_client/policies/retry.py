@@ -160,6 +160,7 @@ class RetryPolicy(RetrySettings, Strategy):
         scope = RetryScope()
         attempts: Attempts | None = None
         try:
+            scope._begin()
             while True:
                 try:
                     result = yield from proceed(operation)
@@ -194,9 +195,13 @@ class RetryPolicy(RetrySettings, Strategy):
                 operation.attempt += 1
                 operation.is_queued = False
         finally:
-            if attempts is not None:
-                attempts.end()
-            scope.leave()
+            try:
+                if attempts is not None:
+                    attempts.end()
+                scope.leave()
+            except BaseException:  # Ctrl-C came just before
+                scope.leave()
+                raise
 
 
 def with_retries(policy: RetryPolicy, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -208,6 +213,7 @@ def with_retries(policy: RetryPolicy, function: Callable[..., Any]) -> Callable[
         handled, scope = handled_now(), RetryScope()
         attempts: Attempts | None = None  # made when the first one failed: most need no more than one
         try:
+            scope._begin()
             while True:
                 try:
                     result = function(*args, **kwargs)
@@ -236,9 +242,13 @@ def with_retries(policy: RetryPolicy, function: Callable[..., Any]) -> Callable[
                 policy.clock.sleep(wait)
                 attempts.begin_attempt()
         finally:
-            if attempts is not None:
-                attempts.end()
-            scope.leave()
+            try:
+                if attempts is not None:
+                    attempts.end()
+                scope.leave()
+            except BaseException:  # Ctrl-C came just before
+                scope.leave()
+                raise
 
     return guarded
 
@@ -254,6 +264,7 @@ def with_retries_async(
         handled, scope = handled_now(), RetryScope()
         attempts: Attempts | None = None
         try:
+            scope._begin()
             while True:
                 try:
                     result = function(*args, **kwargs)
@@ -284,8 +295,12 @@ def with_retries_async(
                 await policy.clock.sleep_async(wait)
                 attempts.begin_attempt()
         finally:
-            if attempts is not None:
-                attempts.end()
-            scope.leave()
+            try:
+                if attempts is not None:
+                    attempts.end()
+                scope.leave()
+            except BaseException:  # Ctrl-C came just before
+                scope.leave()
+                raise
 
     return guarded

@@ -76,8 +76,9 @@ class TimeoutPolicy(StatefulStrategy[TimeoutSettings]):
         virtual = virtual_instants(seconds) if clock is time.monotonic else None
         expires_at = clock() + seconds
         block = Deadline(expires_at, clock, outer, virtual, operation.is_paused)
-        token = AMBIENT_DEADLINE.set(block)
+        token = None
         try:
+            token = AMBIENT_DEADLINE.set(block)
             if in_thread:
                 result = yield from self._in_thread(proceed, operation, seconds)
             elif type(proceed) is FunctionType:
@@ -103,7 +104,7 @@ class TimeoutPolicy(StatefulStrategy[TimeoutSettings]):
             if outer is not None:
                 if AMBIENT_DEADLINE.get() is block:  # else this plan is being closed from another context
                     AMBIENT_DEADLINE.set(running(outer))
-            else:
+            elif token is not None:  # Ctrl-C may have come before it was set
                 try:
                     AMBIENT_DEADLINE.reset(token)  # quicker
                 except ValueError:

@@ -39,6 +39,13 @@ EXACT = ExponentialBackoff(jitter="none")  # 1, 2, 4 ... seconds
 NO_BREAKER: dict[str, Any] = {"enable_circuit_breaker": False}
 
 
+def retrying() -> RetryScope:
+    """A scope that has begun."""
+    scope = RetryScope()
+    scope._begin()
+    return scope
+
+
 def stop_reason(harness: Harness) -> StopReason | None:
     return next((event.reason for event in harness.events if isinstance(event, RetryStopped)), None)
 
@@ -416,9 +423,9 @@ def test_each_kind_of_scope_has_code_of_its_own() -> None:
 
 def test_earlier_attempts_are_those_of_all_scopes_around() -> None:
     """Of those that have not ended, and not the present ones."""
-    outer = RetryScope()
+    outer = retrying()
     outer.attempt = 3
-    inner = RetryScope()
+    inner = retrying()
     inner.attempt = 2
     call = CallScope("7")
     call._begin()
@@ -446,7 +453,7 @@ def test_an_operation_knows_the_keys_of_its_requests_that_succeeded(
 ) -> None:
     """A repetition of the operation repeats them under the same keys."""
     found: list[str] = []
-    scope, other = RetryScope(), RetryScope()
+    scope, other = retrying(), retrying()
     try:
         scope.keys = SimpleNamespace(record_success=found.append, is_full=False)  # type: ignore[assignment]
         request = HttpRequest("POST", URL, headers=headers)
@@ -464,9 +471,9 @@ def test_an_operation_knows_the_keys_of_its_requests_that_succeeded(
 def test_a_permit_is_held_by_a_scope_and_by_all_inside_until_it_ends() -> None:
     """That of another circuit is not."""
     breaker: Any = object()
-    outer = RetryScope()
+    outer = retrying()
     outer.breaker = breaker
-    inner = RetryScope()
+    inner = retrying()
     try:
         assert (outer.holds(breaker), inner.holds(breaker), inner.holds(object())) == (True, True, False)  # type: ignore[arg-type]
     finally:
@@ -483,7 +490,7 @@ def test_the_parent_of_a_call_is_the_innermost_call_around_it(around: list[str],
     scopes: list[Any] = []
     try:
         for each in [*around, "7"]:
-            scopes.append(RetryScope() if each == "retry" else CallScope(each))
+            scopes.append(retrying() if each == "retry" else CallScope(each))
             if each != "retry":
                 scopes[-1]._begin()
         assert scopes[-1].parent_id == parent
@@ -494,7 +501,7 @@ def test_the_parent_of_a_call_is_the_innermost_call_around_it(around: list[str],
 
 def test_a_scope_may_be_left_in_another_context() -> None:
     """As when a coroutine is closed by the collector: that context stays as it is."""
-    scope = copy_context().run(RetryScope)
+    scope = copy_context().run(retrying)
     before = current_scope()
     scope.leave()
     assert (scope.has_ended, current_scope()) == (True, before)

@@ -10,13 +10,17 @@ from types import FrameType
 import pytest
 
 from http_service_client import (
+    ConstantBackoff,
     HttpClientConfig,
     HttpRequest,
     HttpResponse,
     HttpServiceClient,
     ResiliencePipeline,
+    RetryPolicy,
     Timeout,
+    TimeoutPolicy,
 )
+from http_service_client.core.deadline import AMBIENT_DEADLINE
 from http_service_client.core.effects import Outcome
 from http_service_client.core.nesting import current_scope
 from http_service_client.core.open_body import OpenResponse
@@ -162,6 +166,37 @@ def test_a_guarded_function_that_is_interrupted_anywhere_leaves_no_permit_behind
         assert (bulkhead.snapshot().in_use, limit.snapshot().in_use) == (0, 0), place
         points += 1
     assert points > 30
+
+
+def retried() -> Callable[[], object]:
+    return RetryPolicy(3, ConstantBackoff(0.0), budget=None).apply(lambda: 1)
+
+
+def retried_in_a_pipeline() -> Callable[[], object]:
+    return ResiliencePipeline(RetryPolicy(3, budget=None), TimeoutPolicy(60.0)).apply(lambda: 1)
+
+
+@pytest.mark.parametrize("make", [retried, retried_in_a_pipeline])
+@pytest.mark.parametrize("handler", [raise_keyboard_interrupt, end_softly, time_out])
+def test_a_function_that_is_interrupted_anywhere_leaves_no_scope_and_no_deadline_behind(
+    make: Callable[[], Callable[[], object]], handler: Callable[[int, FrameType], object]
+) -> None:
+    """Later calls of the thread would not be retried, or would end with a deadline that is not theirs."""
+    function, points = make(), 0
+    function()
+
+    def check() -> None:
+        scope, deadline = current_scope(), AMBIENT_DEADLINE.get()
+        left.append(scope is not None and not scope.has_ended)
+        left.append(deadline is not None and not deadline.has_ended)
+
+    left: list[bool] = []
+    for place, error in interrupted_at_each_point(function, check, handler):
+        assert error is not None, place
+        assert not any(left), place
+        left.clear()
+        points += 1
+    assert points > 10
 
 
 def test_a_hedged_call_that_is_interrupted_before_its_first_request_raises_just_that() -> None:
