@@ -24,7 +24,10 @@ class Misfit(ValueError):
 
 
 class OtherAdapter:
-    """As pydantic's TypeAdapter.   decode: takes the text, raises ValueError with what is wrong."""
+    """As pydantic's TypeAdapter.
+
+    decode: takes the text. Raises ValueError with what is wrong, or Misfit where that can be shown as it is.
+    """
 
     def __init__(self, decode: Callable[[str | bytes], Any]) -> None:
         self._decode = decode
@@ -33,6 +36,8 @@ class OtherAdapter:
         """The value. Raises Misfit."""
         try:
             return self._decode(text)
+        except Misfit:
+            raise
         except ValueError as error:
             problem = printable(str(error))
         except RecursionError:
@@ -97,7 +102,7 @@ def _of_attrs(response_type: Any) -> Callable[[str | bytes], Any]:
         except Exception as error:
             problems = cattrs.transform_error(error)
         more = f"; and {len(problems) - _MOST_SHOWN} more" if len(problems) > _MOST_SHOWN else ""
-        raise ValueError("; ".join(problems[:_MOST_SHOWN]) + more)
+        raise Misfit("; ".join(map(printable, problems[:_MOST_SHOWN])) + more)
 
     return decode
 

@@ -138,6 +138,26 @@ def test_wrong_data_is_an_error(front_end: FrontEnd, order: Any, content: bytes,
     assert "hush" not in str(caught.value)
 
 
+@pytest.mark.parametrize(("count", "end"), [(1, ""), (20, ""), (21, "; and 1 more"), (99, "; and 79 more")])
+def test_twenty_wrong_fields_of_attrs_are_shown(front_end: FrontEnd, count: int, end: str) -> None:
+    """The server chose how many there are. msgspec shows the first one."""
+    if "attrs" not in TYPES:
+        pytest.skip("the extra attrs is not installed")
+    content = json.dumps({"id": 1, "items": list(range(count))}).encode()
+    with pytest.raises(ResponseValidationError) as caught:
+        fetched(front_end, content, TYPES["attrs"])
+    assert str(caught.value).count("$.items[") == min(count, 20)
+    assert str(caught.value).endswith(end or f"$.items[{count - 1}]")
+
+
+def test_data_that_is_nested_too_deeply_is_an_error(front_end: FrontEnd) -> None:
+    """As it is without a type."""
+    if "attrs" not in TYPES:
+        pytest.skip("the extra attrs is not installed")
+    with pytest.raises(ResponseValidationError, match=r"is not a valid Order: it is nested too deeply$"):
+        fetched(front_end, b"[" * 100_000, TYPES["attrs"])
+
+
 def test_it_can_be_sent(order: Any) -> None:
     """As JSON that the same type reads again; nested, too."""
     sent = HttpRequest("POST", "https://a.test/", json={"orders": [order(1, "out", ["a"])]}).content
@@ -172,6 +192,6 @@ def test_a_type_that_cannot_be_decoded_is_an_error(front_end: FrontEnd, order: A
         pass
 
     harness = Harness(front_end, 200)
-    with pytest.raises(ConfigurationError, match=r"response_type dict\[str, .* cannot be validated"):
+    with pytest.raises(ConfigurationError, match=r"response_type dict\[str, .* cannot be validated: .+"):
         harness.request(response_type=dict[str, order | Strange | set[Strange]])
     assert harness.sends == 0

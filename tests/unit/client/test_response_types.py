@@ -88,6 +88,25 @@ def test_an_error_shows_no_more_than_a_reader_can_use(front_end: FrontEnd) -> No
 
 
 @pytest.mark.parametrize(
+    ("count", "shown", "end"),
+    [
+        (1, 1, ""),
+        (20, 20, ""),
+        (21, 20, "; and 1 more"),
+        (1000, 20, "; and 980 more"),
+        (1001, 0, "1001 fields are wrong"),
+    ],
+)
+def test_twenty_wrong_fields_are_shown(front_end: FrontEnd, count: int, shown: int, end: str) -> None:
+    """The number of the others is said. More than a thousand are not even listed."""
+    content = json.dumps(dict.fromkeys(map(str, range(count)), "x")).encode()
+    with pytest.raises(ResponseValidationError) as raised:
+        answering(front_end, content).request(response_type=dict[str, int])
+    assert str(raised.value).count("valid integer") == shown
+    assert str(raised.value).endswith(end or "as an integer")
+
+
+@pytest.mark.parametrize(
     ("response_type", "content", "message"),
     [
         (Order, b'{"id": "x"}', "a valid Order: id: Input should be a valid integer"),
