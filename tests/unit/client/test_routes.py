@@ -69,6 +69,7 @@ def test_call_comes_before_view_before_route_before_client(front_end: FrontEnd) 
         ({"idempotent": True, "retry_policy": {"max_attempts": 2}}, 2),
         ({"idempotent": True, "retry_policy": RetryPolicy(max_attempts=4)}, 4),
         ({"idempotent": True, "retry_policy": False}, 1),
+        ({"idempotent": True, "retry_policy": None}, 1),
     ],
 )
 def test_a_route_says_what_may_be_repeated(
