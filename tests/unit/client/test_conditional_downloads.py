@@ -75,3 +75,26 @@ def test_other_statuses_without_a_file_are_errors(
         front_end.download(client, URL, tmp_path / "file", headers=headers)
     assert caught.value.status_code == status
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "shown"),
+    [
+        (201, "201 Created"),
+        (204, "204 No Content"),
+        (207, "207 Multi-Status"),
+        (305, "305 Use Proxy"),
+        (399, "399"),
+    ],
+)
+@pytest.mark.parametrize("headers", [{}, CONDITIONS], ids=["", "conditional"])
+def test_the_error_of_a_response_without_a_file_says_so(
+    front_end: FrontEnd, tmp_path: Path, status: int, shown: str, headers: dict[str, str]
+) -> None:
+    """Of all successes, only 200 and 206 bring one; its query may be secret."""
+    client = front_end.client(transport=ScriptedTransport(HttpResponse(status)))
+    with pytest.raises(
+        HttpStatusError, match=rf"^GET {URL}\?key=\*\*\* answered {shown}: there is nothing to save$"
+    ):
+        front_end.download(client, f"{URL}?key=s3cret", tmp_path / "file", headers=headers)
+    assert os.listdir(tmp_path) == []

@@ -50,6 +50,16 @@ def test_a_success_is_of_its_own_type(front_end: FrontEnd) -> None:
         assert harness.request(error_type=Declined, **options).data == data
 
 
+@pytest.mark.parametrize(("status", "has_data"), [(200, False), (399, False), (400, True), (599, True)])
+def test_an_error_is_a_status_of_400_or_more(front_end: FrontEnd, status: int, has_data: bool) -> None:
+    """Of a stream, too."""
+    harness = Harness(front_end, answered(status, b'{"code": "x"}'), enable_retry_policy=False)
+    expected = Declined("x") if has_data else None
+    assert harness.request(error_type=Declined).data == expected
+    with front_end.stream(harness.client, "GET", "https://api.example.com/", error_type=Declined) as response:
+        assert response.data == expected
+
+
 @pytest.mark.parametrize("content", [b"<html>Bad gateway</html>", b"", b'{"error": 1}'])
 def test_a_body_of_another_kind_does_not_hide_the_status(front_end: FrontEnd, content: bytes) -> None:
     """`data` is None then, and the error is the usual one."""
