@@ -193,7 +193,10 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 
 
 # Records of these rooms that may be made by position: what they hold has a usual order.
-BY_NAME = (f"{NAME}.core.machines.", f"{NAME}.http.auth.digest", f"{NAME}.http.fields.")
+BY_NAME = (
+    *(f"{NAME}.client.config.resolved", f"{NAME}.client.routes"),
+    *(f"{NAME}.core.machines.", f"{NAME}.http.auth.digest", f"{NAME}.http.fields."),
+)
 BY_POSITION = {
     "ConstantBackoff",
     "DecorrelatedBackoff",

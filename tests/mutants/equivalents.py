@@ -71,13 +71,6 @@ EQUIVALENTS = [
     ),
     Equivalent(
         "client/config/resolved.py",
-        "",
-        "@dataclass(frozen=True, slots=True, kw_only=True, repr=False)",
-        "@dataclass(frozen=True, slots=True, kw_only=False, repr=False)",
-        "its one maker names all fields",
-    ),
-    Equivalent(
-        "client/config/resolved.py",
         "_arguments",
         'kind = "HedgingPolicy" if takers[0] is machines.HedgingSettings else takers[0].__name__',
         'kind = "HedgingPolicy" if takers[-1] is machines.HedgingSettings else takers[0].__name__',
