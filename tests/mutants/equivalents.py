@@ -35,6 +35,20 @@ EQUIVALENTS = [
         "neither default has a parameter, and only the parameters are read",
     ),
     Equivalent(
+        "client/views.py",
+        "ViewCallBuilder",
+        "decompress: Any = True,",
+        "decompress: Any = False,",
+        "a default is only checked, and both are switches",
+    ),
+    Equivalent(
+        "client/views.py",
+        "ViewCallBuilder",
+        "allow_redirects: Any = True,",
+        "allow_redirects: Any = False,",
+        "a default is only checked, and both are switches",
+    ),
+    Equivalent(
         "client/downloads/part_file.py",
         "",
         '_MOVES_OPEN_FILES = os.name != "nt"',

@@ -279,6 +279,18 @@ def test_the_total_timeout_is_for_all_pages(front_end: FrontEnd) -> None:
     assert [sent.timeout.total for sent in transport.sent] == pytest.approx([5.0, 3.0, 1.0])
 
 
+def test_a_page_that_has_no_time_left_ends_at_once(front_end: FrontEnd) -> None:
+    """By its own deadline, of a billionth of a second."""
+    clock = VirtualClock()
+    transport = ScriptedTransport([late(2.0, page) for page in linked("?page=2")], clock=clock)
+    client = front_end.client(transport=transport, clock=clock, enable_retry_policy=False)
+    pages = front_end.paginate(client, URL, total_timeout=2.0 + 1e-10)
+    assert next(pages).status_code == 200
+    with pytest.raises(DeadlineExceededError):
+        next(pages)
+    assert transport.sent[-1].timeout.total == pytest.approx(1e-9, rel=0.01)
+
+
 @pytest.mark.parametrize(
     ("given", "expected"), [({}, 7.0), ({"total_timeout": None}, 30.0), ({"total_timeout": 20.0}, 20.0)]
 )

@@ -165,6 +165,13 @@ def test_a_look_has_what_is_left_of_it(front_end: FrontEnd) -> None:
     assert service.transport.sent[-1].timeout.total == pytest.approx(6.0)
 
 
+def test_a_look_that_has_no_time_left_ends_at_once(front_end: FrontEnd) -> None:
+    """By its own deadline, of a billionth of a second."""
+    service = Service(front_end, accepted("4"), HttpResponse(200))
+    service.poll(total_timeout=4.0 + 1e-10)
+    assert service.transport.sent[-1].timeout.total == pytest.approx(1e-9, rel=0.01)
+
+
 def test_an_outer_deadline_bounds_it(front_end: FrontEnd) -> None:
     """As it bounds every call inside its block."""
     for options in ({}, {"total_timeout": 300.0}):
