@@ -359,6 +359,24 @@ def test_a_request_that_may_have_been_processed_is_not_sent_again(
     assert len(http2_server.exchanges) == 1
 
 
+def test_an_error_that_is_being_handled_is_not_that_of_the_request(
+    front_end: FrontEnd, http2_client: HttpServiceClient, http2_server: Http2Server
+) -> None:
+    """A refused connection, say, by which a request that was sent would be taken for one that was not."""
+    http2_server.on("/", lambda exchange: exchange.hang_up())
+    handled = ConnectionRefusedError()
+    try:
+        raise handled
+    except ConnectionRefusedError:
+        caught = failing(front_end, http2_client, "POST", http2_server.url + "/", data=b"pay")
+    assert (caught.type, caught.sent, caught.cause) == (
+        "ConnectionLostError",
+        "maybe_processed",
+        "ConnectionResetError",
+    )
+    assert handled.__traceback__ is not None
+
+
 def test_a_reset_after_a_complete_response_is_no_error(
     front_end: FrontEnd, http2_client: HttpServiceClient, http2_server: Http2Server
 ) -> None:
