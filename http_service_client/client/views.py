@@ -220,7 +220,6 @@ class ViewCallBuilder(CallBuilder):
             parse_key(key)
         if name is not None:
             check_call_name(name)
-        chosen("circuit_breaker", circuit_breaker, None, "CircuitBreakerPolicy")
         check_flag("allow_redirects", allow_redirects)
         chosen("retry_policy", retry_policy, None, "RetryPolicy")
-        self._chosen_timeout(timeout, circuit_breaker)
+        self._chosen_timeout(timeout, circuit_breaker)  # both of them
