@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -490,6 +491,18 @@ def test_pages_move_as_well(bench: Bench) -> None:
     bench.up(A)
     assert [page.url for page in pages] == [f"{A}/v1/items?page=3"]
     assert bench.hosts == "abba"
+
+
+@pytest.mark.parametrize(("url", "goes_on"), [("items", True), (f"{A}/v1/items", False)])
+def test_pages_by_a_parameter_go_where_the_first_one_may_go(bench: Bench, url: str, goes_on: bool) -> None:
+    """To any of the hosts; of an absolute URL, to its own alone."""
+    found: Any = iter([{"params": {"page": 2}}, None])
+    pages = bench.front_end.paginate(bench.client, url, next=lambda _: next(found))
+    assert next(pages).url == f"{A}/v1/items"
+    bench.down(A)
+    with nullcontext() if goes_on else pytest.raises(ConnectError):
+        assert next(pages).url == f"{B}/items?page=2"
+    assert (f"{B}/items?page=2" in bench.urls) is goes_on
 
 
 def test_a_revalidation_behind_a_call_has_hosts_of_its_own(front_end: FrontEnd) -> None:
