@@ -35,6 +35,13 @@ EQUIVALENTS = [
         "neither default has a parameter, and only the parameters are read",
     ),
     Equivalent(
+        "client/results.py",
+        "_is_conditional",
+        "return request is not None and any(name in request.headers for name in _CONDITIONS)",
+        "return any(name in request.headers for name in _CONDITIONS)",
+        "the response to a call has its request; the check is for the type checker",
+    ),
+    Equivalent(
         "client/views.py",
         "ViewCallBuilder",
         "decompress: Any = True,",

@@ -53,10 +53,14 @@ def test_a_success_is_of_its_own_type(front_end: FrontEnd) -> None:
 @pytest.mark.parametrize(("status", "has_data"), [(200, False), (399, False), (400, True), (599, True)])
 def test_an_error_is_a_status_of_400_or_more(front_end: FrontEnd, status: int, has_data: bool) -> None:
     """Of a stream, too."""
-    harness = Harness(front_end, answered(status, b'{"code": "x"}'), enable_retry_policy=False)
+    whole, streamed = (
+        Harness(front_end, answered(status, b'{"code": "x"}'), enable_retry_policy=False) for _ in range(2)
+    )
     expected = Declined("x") if has_data else None
-    assert harness.request(error_type=Declined).data == expected
-    with front_end.stream(harness.client, "GET", "https://api.example.com/", error_type=Declined) as response:
+    assert whole.request(error_type=Declined).data == expected
+    with front_end.stream(
+        streamed.client, "GET", "https://api.example.com/", error_type=Declined
+    ) as response:
         assert response.data == expected
 
 
