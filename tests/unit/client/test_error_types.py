@@ -64,6 +64,17 @@ def test_an_error_is_a_status_of_400_or_more(front_end: FrontEnd, status: int, h
         assert response.data == expected
 
 
+def test_an_error_without_a_type_needs_no_library(
+    front_end: FrontEnd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pydantic is an extra."""
+    monkeypatch.setattr("http_service_client.client.response_types.type_adapter", None)
+    harness = Harness(front_end, answered(404, b"{}"))
+    assert harness.request().data is None
+    with front_end.stream(harness.client, "GET", "https://api.example.com/") as response:
+        assert response.data is None
+
+
 @pytest.mark.parametrize("content", [b"<html>Bad gateway</html>", b"", b'{"error": 1}'])
 def test_a_body_of_another_kind_does_not_hide_the_status(front_end: FrontEnd, content: bytes) -> None:
     """`data` is None then, and the error is the usual one."""
