@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 import pytest
 
 from http_service_client import ConfigurationError, HttpRequest, HttpResponse, ResponseValidationError
+from http_service_client.client import msgspec_and_attrs
 from kit.fakes import Harness
 from kit.front_ends import FrontEnd
 
@@ -156,6 +157,59 @@ def test_data_that_is_nested_too_deeply_is_an_error(front_end: FrontEnd) -> None
         pytest.skip("the extra attrs is not installed")
     with pytest.raises(ResponseValidationError, match=r"is not a valid Order: it is nested too deeply$"):
         fetched(front_end, b"[" * 100_000, TYPES["attrs"])
+
+
+@pytest.mark.parametrize(("given", "price"), [("1.5", 1.5), ("2", 2.0), ('"1.5"', None), ("true", None)])
+def test_a_number_of_attrs_is_a_number(front_end: FrontEnd, given: str, price: float | None) -> None:
+    """A whole one, too; text and switches are none."""
+    if "attrs" not in TYPES:
+        pytest.skip("the extra attrs is not installed")
+    import attrs
+
+    item = attrs.make_class("Item", {"price": attrs.field(type=float)})
+    content = f'{{"price": {given}}}'.encode()
+    if price is None:
+        with pytest.raises(ResponseValidationError, match=r"is not a valid Item: .* \$\.price$"):
+            fetched(front_end, content, item)
+    else:
+        found = fetched(front_end, content, item).price
+        assert (found, type(found)) == (price, float)
+
+
+def test_a_struct_of_an_unknown_type_is_an_error(front_end: FrontEnd) -> None:
+    """Which only its decoder looks for."""
+    msgspec = pytest.importorskip("msgspec", reason="the extra msgspec is not installed")
+    with pytest.raises(ConfigurationError, match=r"cannot be validated: name 'Nowhere' is not defined$"):
+        fetched(front_end, b"{}", msgspec.defstruct("Order", [("item", "Nowhere")]))
+
+
+def test_a_class_that_looks_like_a_struct_is_pydantic_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nobody has imported msgspec; and so is one of attrs that pydantic validates."""
+
+    class Likely:
+        __struct_fields__ = ("id",)
+
+    class Validated:
+        __attrs_attrs__ = ()
+        __pydantic_validator__ = None
+
+    monkeypatch.delitem(sys.modules, "msgspec", raising=False)
+    monkeypatch.setattr(msgspec_and_attrs, "_of_msgspec", None)
+    monkeypatch.setattr(msgspec_and_attrs, "_of_attrs", None)
+    assert msgspec_and_attrs.other_adapter(Likely) is None
+    assert msgspec_and_attrs.other_adapter(list[Validated]) is None
+
+
+def test_the_error_of_a_type_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A library may explain itself in several."""
+    msgspec = pytest.importorskip("msgspec", reason="the extra msgspec is not installed")
+
+    def explain(response_type: Any) -> None:
+        raise TypeError("it cannot be\nand here is why")
+
+    monkeypatch.setattr(msgspec.json, "Decoder", explain)
+    with pytest.raises(ConfigurationError, match=r"cannot be validated: it cannot be$"):
+        msgspec_and_attrs.other_adapter(msgspec.defstruct("Order", []))
 
 
 def test_it_can_be_sent(order: Any) -> None:
