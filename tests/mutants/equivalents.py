@@ -1070,6 +1070,13 @@ EQUIVALENTS = [
         "self._trio = trio_driver(self._clock)",
         "one driver of trio is as good as another: it is kept since that is quicker",
     ),
+    Equivalent(
+        "policies/result_cache.py",
+        "",
+        '_SUBJECT = ""',
+        '_SUBJECT = "XX"',
+        "all flights have the same, whatever it is",
+    ),
     *(
         Equivalent(
             "policies/gather_in_threads.py",

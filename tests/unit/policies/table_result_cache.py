@@ -87,6 +87,17 @@ ROWS = [
         "one@4 DeadlineExceededError@1.5 one@4",
     ),
     Row(
+        "an old result stands in for a wait that the deadline ends, and one that is too old does not",
+        lambda clock: [Cache(5.0, stale_on_error=10.0)],
+        [
+            Op(gives="one"),
+            Op(at=6.0, takes=20.0, gives="two"),
+            Op(at=7.0, inside=lambda clock: deadline(0.5, clock=clock.monotonic)),
+            Op(at=16.0, inside=lambda clock: deadline(0.5, clock=clock.monotonic)),
+        ],
+        "one@0 two@26 one@7.5 DeadlineExceededError@16.5",
+    ),
+    Row(
         "an outer timeout during the wait is named as such",
         lambda clock: [TimeoutPolicy(3.0), Cache(10.0)],
         [Op(takes=2.5, gives="one"), Op(at=0.5, takes=9.0, args=("b",), cancel=3.4), Op(at=0.6, args=("b",))],

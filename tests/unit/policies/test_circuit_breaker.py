@@ -54,11 +54,13 @@ def client_error(
         (client_error(PoolTimeoutError), (0, 0, 1)),
         (client_error(InvalidRequestError), (0, 0, 1)),
         (client_error(ResponseValidationError), (0, 0, 1)),
+        (ResponseValidationError("x", response=HttpResponse(500)), (0, 0, 1)),
         (client_error(CircuitOpenError), (0, 0, 1)),
         (ConfigurationError("x"), (0, 0, 1)),
         (HttpStatusError("x", response=HttpResponse(404)), (1, 0, 0)),
         (HttpStatusError("x", response=HttpResponse(429)), (0, 0, 1)),
         (HttpStatusError("x", response=HttpResponse(500)), (0, 1, 0)),
+        (HttpStatusError("x"), (0, 0, 1)),
         (KeyboardInterrupt(), (0, 0, 1)),
         (SystemExit(), (0, 0, 1)),
         (GeneratorExit(), (0, 0, 1)),
@@ -178,6 +180,33 @@ def test_a_cancelled_trial_is_no_evidence() -> None:
         assert policy.state is CLOSED
 
     run_task(main())
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), concurrent.futures.CancelledError()], ids=short)
+def test_an_interruption_is_not_judged(front_end: FrontEnd, error: BaseException) -> None:
+    """The caller ended the call, whatever a judge would make of it."""
+    judged: list[Any] = []
+    policy = breaking(1, is_failure=judged.append)
+    coroutine_or_none: Any = None
+    with pytest.raises(type(error)):
+        if front_end.name == "blocking":
+            policy.call(Failing(1, error))
+        else:
+            coroutine_or_none = policy.call_async(Failing(1, error))  # type: ignore[arg-type]  # its value may be plain
+            coroutine_or_none.send(None)
+    assert (judged, policy.snapshot().abandoned) == ([], 1)
+
+
+def test_a_trial_may_call_what_is_under_the_same_circuit(front_end: FrontEnd) -> None:
+    """It goes on with its permit: it would be refused as a second trial."""
+    clock = FakeClock()
+    policy = breaking(recovery_timeout=5.0, clock=clock.monotonic)
+    with pytest.raises(PaymentError):
+        policy.call(Failing(1))
+    clock.now += 5.0
+    inner = policy.apply(lambda: "inner")
+    assert front_end.run(policy.apply(front_end.function(lambda: inner()))) == "inner"
+    assert (policy.state, policy.snapshot().successes) == (CLOSED, 1)
 
 
 @pytest.mark.parametrize("result", ["done", HttpResponse(200), HttpResponse(500), PaymentError()], ids=short)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import functools
 import inspect
 import re
@@ -222,6 +223,23 @@ def test_whatever_can_be_awaited_is_awaited(kind: str, how: str) -> None:
         return await MAKERS[kind]().call_async(returned[how])
 
     assert run_task(main()) == "done"
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_a_call_may_be_closed_in_another_context(kind: str) -> None:
+    """As by a framework that drops it: nothing of the policy complains, and the caller's context stays as it is."""
+
+    async def waits() -> None:
+        await asyncio.Event().wait()
+
+    async def main() -> None:
+        call: Any = MAKERS[kind]().call_async(waits)
+        contextvars.Context().run(call.send, None)
+        before = list(contextvars.copy_context().items())
+        call.close()
+        assert list(contextvars.copy_context().items()) == before
+
+    run_task(main())
 
 
 class Methods:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import copy
 import gc
@@ -17,9 +18,15 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from http_service_client import ConfigurationError, ResiliencePipeline, ResultCachePolicy
+from http_service_client import (
+    ConfigurationError,
+    DeadlineExceededError,
+    ResiliencePipeline,
+    ResultCachePolicy,
+)
 from http_service_client.events import CacheUsed
 from http_service_client.testing import VirtualClock
+from kit.forks import in_a_child, needs_fork
 from kit.front_ends import FrontEnd
 
 
@@ -329,8 +336,55 @@ def test_a_policy_is_a_value_beside_its_results() -> None:
     for twin in (copy.copy(policy), copy.deepcopy(policy), pickle.loads(pickle.dumps(policy))):
         assert twin == policy
         assert twin.snapshot().entries == 0
+    policy.call(str.upper, "b")
     policy.reconfigure(max_entries=1)
+    assert policy.snapshot().entries == 1
     assert policy != twin
+
+
+def test_the_event_of_a_shared_call_says_so() -> None:
+    """Its result has just come."""
+    events: list[Any] = []
+    pipeline = ResiliencePipeline(ResultCachePolicy(60.0), on_event=events.append)
+
+    async def slow() -> str:
+        await asyncio.sleep(0)
+        return "done"
+
+    guarded = pipeline.apply(slow)
+
+    async def main() -> list[str]:
+        return await asyncio.gather(guarded(), guarded())
+
+    assert asyncio.run(main()) == ["done", "done"]
+    used = [event for event in events if isinstance(event, CacheUsed)]
+    assert [(event.result.value, event.is_collapsed, event.age) for event in used] == [
+        ("miss", False, None),
+        ("hit", True, 0.0),
+    ]
+
+
+def test_a_failure_that_says_nothing_of_the_function_is_not_kept() -> None:
+    """A deadline was the caller's own, a cancellation too, and what comes after `clear` is of before."""
+    policy = ResultCachePolicy(60.0, cache_errors=60.0)
+    outcomes: list[Exception] = [
+        DeadlineExceededError("late"),
+        concurrent.futures.CancelledError(),
+        LookupError("cleared"),
+    ]
+
+    def function() -> str:
+        if not outcomes:
+            return "done"
+        outcome = outcomes.pop(0)
+        if isinstance(outcome, LookupError):
+            policy.clear()
+        raise outcome
+
+    for kind in (DeadlineExceededError, concurrent.futures.CancelledError, LookupError):
+        with pytest.raises(kind):
+            policy.call(function)
+    assert policy.call(function) == "done"
 
 
 def test_nothing_holds_what_was_forgotten() -> None:
@@ -347,8 +401,7 @@ def test_nothing_holds_what_was_forgotten() -> None:
     assert reference() is None
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@needs_fork
 def test_a_forked_child_does_not_wait_for_a_thread_of_its_parent() -> None:
     """The call that is under way there never lands here; the results that are there stay."""
     policy = ResultCachePolicy(60.0)
@@ -366,13 +419,15 @@ def test_a_forked_child_does_not_wait_for_a_thread_of_its_parent() -> None:
     thread = threading.Thread(target=find, args=("slow",))
     thread.start()
     assert begun.wait(20)
-    child = os.fork()
-    if not child:
-        is_right = find("slow") == "slow False" and find("kept") == "kept True"
-        os._exit(0 if is_right else 1)
-    go.set()
-    thread.join(20)
-    assert os.waitpid(child, 0)[1] == 0
+
+    def child() -> None:
+        assert (find("slow"), find("kept")) == ("slow False", "kept True")
+
+    try:
+        assert in_a_child(child) == 0
+    finally:
+        go.set()
+        thread.join(20)
 
 
 class Model(RuleBasedStateMachine):
@@ -387,6 +442,7 @@ class Model(RuleBasedStateMachine):
             self.SECONDS, stale_on_error=self.STALE, cache_errors=self.ERRORS, max_entries=self.MOST
         )
         self.fails, self.calls = False, 0
+        self.counts = {"hits": 0, "misses": 0, "stale": 0}
         self._guarded = ResiliencePipeline(self.policy, clock=self.clock).apply(self._function)
         # Key to the result, when it came, and when the function failed since then (or None), the last used one last.
         self.model: OrderedDict[str, tuple[int | None, float, float | None]] = OrderedDict()
@@ -421,16 +477,19 @@ class Model(RuleBasedStateMachine):
         result, kept_at, failed_at = self.model.get(key, (None, 0.0, None))
         age = now - kept_at
         if result is not None and age < self.SECONDS:
-            expected, calls = result, 0
+            expected, calls, counted = result, 0, "hits"
         elif failed_at is not None and now - failed_at < self.ERRORS:
             expected, calls = (result if result is not None and age < self.SECONDS + self.STALE else None), 0
+            counted = "hits" if expected is None else "stale"
         else:
-            calls = 1
+            calls, counted = 1, "misses"
             if not self.fails:
                 expected, result, kept_at, failed_at = before + 1, before + 1, now, None
             else:
                 failed_at = now
                 expected = result if result is not None and age < self.SECONDS + self.STALE else None
+                counted = "misses" if expected is None else "stale"
+        self.counts[counted] += 1
         found: int | None = None
         with contextlib.suppress(OSError):
             found = self._guarded(key)
@@ -445,6 +504,12 @@ class Model(RuleBasedStateMachine):
     def memory_is_bounded(self) -> None:
         """As the model says."""
         assert self.policy.snapshot().entries == len(self.model)
+
+    @invariant()
+    def each_call_is_counted_once(self) -> None:
+        """By how it came to its outcome."""
+        shown = self.policy.snapshot()
+        assert {"hits": shown.hits, "misses": shown.misses, "stale": shown.stale} == self.counts
 
 
 TestModel = Model.TestCase

@@ -7,9 +7,9 @@ import contextvars
 import gc
 import itertools
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 
 import pytest
 
@@ -294,6 +294,71 @@ def test_a_block_around_a_yield_holds_for_a_context_manager_alone(is_managed: bo
     now = policy.snapshot()
     # In the block, the error passes through it and counts there, once. The abandoned generator is no evidence.
     assert (now.failures, now.abandoned) == ((1, 0) if is_managed else (1, 1))
+
+
+@pytest.mark.parametrize("is_managed", [False, True], ids=["iterated", "context manager"])
+def test_an_async_block_around_a_yield_holds_for_a_context_manager_alone(is_managed: bool) -> None:
+    """As a plain one does."""
+    policy = breaking(99)
+
+    async def generator() -> AsyncIterator[None]:
+        async with policy:
+            yield
+
+    @policy.apply
+    async def failing() -> None:
+        raise PaymentError
+
+    async def main() -> None:
+        if is_managed:
+            async with asynccontextmanager(generator)():
+                await failing()
+        else:
+            async for _ in generator():
+                await failing()
+
+    with pytest.raises(PaymentError):
+        run_task(main())
+    gc.collect()
+    now = policy.snapshot()
+    assert (now.failures, now.abandoned) == ((1, 0) if is_managed else (1, 1))
+
+
+def test_a_generator_s_own_calls_are_inside_its_block() -> None:
+    """They run while it runs, and have its permit."""
+    policy = breaking(99)
+    inner = policy.apply(lambda: "inner")
+
+    def generator() -> Iterator[str]:
+        with policy:
+            yield inner()
+
+    assert list(generator()) == ["inner"]
+    assert policy.snapshot().successes == 1
+
+
+def test_a_task_that_outlives_a_block_is_not_inside() -> None:
+    """Its calls count for themselves."""
+    policy = breaking(99)
+
+    @policy.apply
+    async def failing() -> None:
+        raise PaymentError
+
+    async def late() -> None:
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        await failing()
+
+    async def main() -> None:
+        with policy:
+            task = asyncio.create_task(late())
+            await asyncio.sleep(0)
+        with pytest.raises(PaymentError):
+            await task
+
+    run_task(main())
+    assert (policy.snapshot().successes, policy.snapshot().failures) == (1, 1)
 
 
 def test_calls_of_the_code_that_iterates_say_nothing_about_the_block() -> None:
