@@ -27,7 +27,7 @@ def in_a_child(work: Callable[[], None]) -> int:
 
             traceback.print_exc()
             os._exit(1)
-    for _ in range(3000):
+    for _ in range(2000):
         pid, status = os.waitpid(child, os.WNOHANG)
         if pid:
             return os.waitstatus_to_exitcode(status)

@@ -151,6 +151,16 @@ def test_a_returned_response_is_judged_by_its_status(
     assert is_failure(front_end, returns=response_of(library, status)) is fails
 
 
+@pytest.mark.parametrize(("inner", "outer"), [(404, 503), (503, 404)])
+def test_one_failure_among_the_statuses_that_an_error_stems_from_decides(
+    front_end: FrontEnd, inner: int, outer: int
+) -> None:
+    """Whichever call came first."""
+    error = status_error_of("requests", outer)
+    error.__cause__ = status_error_of("httpx", inner)
+    assert is_failure(front_end, raises=error)
+
+
 @pytest.mark.parametrize("library", ["requests", "urllib3", "aiohttp", "httpx"])
 @pytest.mark.parametrize("how", ["returned", "raised", "wrapped"])
 def test_a_retry_waits_as_long_as_the_response_asks(front_end: FrontEnd, library: str, how: str) -> None:

@@ -16,6 +16,7 @@ from http_service_client import (
     ConfigurationError,
     ConnectError,
     ConstantBackoff,
+    HttpResponse,
     MetricsCollector,
     PipelineRegistry,
     ResiliencePipeline,
@@ -81,13 +82,27 @@ def test_a_retry_repeats_what_stands_inside(front_end: FrontEnd) -> None:
 
 
 def test_the_last_error_is_raised(front_end: FrontEnd) -> None:
-    """With its own traceback."""
-    failing = Failing(9)
-    guarded = ResiliencePipeline(retrying(3)).apply(front_end.function(failing))
+    """And not one of those before."""
+    errors = [PaymentError(number) for number in range(3)]
+    left = list(errors)
+
+    def fail() -> None:
+        raise left.pop(0)
+
     with pytest.raises(PaymentError) as caught:
-        front_end.run(guarded)
-    assert caught.value is failing.error
-    assert failing.calls == 3
+        front_end.run(ResiliencePipeline(retrying(3)).apply(front_end.function(fail)))
+    assert caught.value is errors[2]
+    assert left == []
+
+
+def test_a_response_is_judged_as_one_of_a_client_is(front_end: FrontEnd) -> None:
+    """By the default conditions; any other result is one."""
+    results: list[Any] = [HttpResponse(503), HttpResponse(200), 503]
+    guarded = ResiliencePipeline(RetryPolicy(3, ConstantBackoff(0.0))).apply(
+        front_end.function(lambda: results.pop(0))
+    )
+    assert front_end.run(guarded).status_code == 200
+    assert front_end.run(guarded) == 503
 
 
 def test_a_refusal_ends_the_attempts(front_end: FrontEnd) -> None:

@@ -89,6 +89,17 @@ def test_a_response_that_nothing_says_to_repeat_is_the_result(
     assert (front_end.run(guarded).status_code, harness.sends) == (status, 2)
 
 
+@pytest.mark.parametrize("is_piped", [False, True], ids=["alone", "in a pipeline"])
+def test_a_server_that_is_still_at_work_on_an_attempt_before_is_asked_again(
+    front_end: FrontEnd, is_piped: bool
+) -> None:
+    """It says so by a 409 to a request with the same key."""
+    harness = Harness(front_end, RESET, 409, 201, enable_retry_policy=False, enable_circuit_breaker=False)
+    guard: Any = ResiliencePipeline(policy_of(3)) if is_piped else policy_of(3)
+    guarded = guard.apply(harness.calling("POST", headers=KEY))
+    assert (front_end.run(guarded).status_code, harness.sends) == (201, 3)
+
+
 def test_a_circuit_that_is_open_from_the_start_is_reported(front_end: FrontEnd) -> None:
     """There is no outcome before it."""
     harness = Harness(front_end, 200)

@@ -342,6 +342,25 @@ def test_a_policy_is_a_value_beside_its_results() -> None:
     assert policy != twin
 
 
+def test_a_result_that_another_call_has_just_brought_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It came between the look-up and the turn of this call, as with threads."""
+    events: list[Any] = []
+    policy = ResultCachePolicy(60.0)
+    guarded = ResiliencePipeline(policy, on_event=events.append).apply(lambda: object())
+    join, brought = policy._cache.flights.join, list[object]()
+
+    def join_later(*arguments: Any) -> Any:
+        if not brought:
+            brought.append(None)
+            brought.append(guarded())
+        return join(*arguments)
+
+    monkeypatch.setattr(policy._cache.flights, "join", join_later)
+    assert guarded() is brought[1]
+    assert [event.result.value for event in events if isinstance(event, CacheUsed)] == ["miss", "hit"]
+    assert (policy.snapshot().misses, policy.snapshot().hits) == (1, 1)
+
+
 def test_the_event_of_a_shared_call_says_so() -> None:
     """Its result has just come."""
     events: list[Any] = []

@@ -337,8 +337,9 @@ def test_a_generator_s_own_calls_are_inside_its_block() -> None:
     assert policy.snapshot().successes == 1
 
 
-def test_a_task_that_outlives_a_block_is_not_inside() -> None:
-    """Its calls count for themselves."""
+@pytest.mark.parametrize("is_guarded", [False, True], ids=["plain", "under another policy"])
+def test_a_task_that_outlives_a_block_is_not_inside(is_guarded: bool) -> None:
+    """Its calls count for themselves, also in a guarded function that began inside."""
     policy = breaking(99)
 
     @policy.apply
@@ -352,7 +353,7 @@ def test_a_task_that_outlives_a_block_is_not_inside() -> None:
 
     async def main() -> None:
         with policy:
-            task = asyncio.create_task(late())
+            task = asyncio.create_task(breaking(99).call_async(late) if is_guarded else late())
             await asyncio.sleep(0)
         with pytest.raises(PaymentError):
             await task
