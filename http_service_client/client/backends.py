@@ -17,6 +17,7 @@ from ..core.machines.limits.semaphore import FairSemaphore
 from ..drivers.clocks import Clock, SystemClock
 from ..drivers.imports import import_apart
 from ..drivers.locks import ForkSafeLock
+from ..drivers.signals import is_of_signal_handler
 from ..errors import ConfigurationError, ConnectError
 from ..http.proxies.settings import ProxySettings
 from ..transports import adapted_requests
@@ -297,6 +298,8 @@ def _import(loader: Callable[[], None]) -> None:
     try:
         import_apart(loader)
     except OSError as error:
+        if is_of_signal_handler(error):  # raised while this thread waited
+            raise
         message = (
             f"no connection can be made: the code for it cannot be imported ({type(error).__name__}: {error})"
         )

@@ -9,6 +9,7 @@ from types import FrameType
 from typing import Any
 
 import pytest
+import requests
 
 from http_service_client import (
     CircuitBreakerPolicy,
@@ -19,6 +20,7 @@ from http_service_client import (
     ResultCachePolicy,
     RetryPolicy,
 )
+from http_service_client.client import backends
 from http_service_client.testing import LoopbackServer, raw, respond, stall
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no timer that sends a signal")
@@ -92,6 +94,27 @@ def test_what_it_raises_ends_a_stream(
         next(pieces)
     assert caught.value is LIMIT
     assert client.get("/").status_code == 200
+
+
+def arrive(*arguments: Any, **options: Any) -> None:
+    """The signal comes while this runs."""
+    signal.raise_signal(signal.SIGALRM)
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"), [(backends, "import_apart"), (requests.Session, "send")], ids=["import", "mock"]
+)
+@pytest.mark.usefixtures("alarm")
+def test_what_it_raises_elsewhere_is_no_failure_of_a_connection_either(
+    owner: Any, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a first call imports what it needs, or in a mock, which may raise errors of the network by itself."""
+    monkeypatch.setattr(owner, name, arrive)
+    client = HttpServiceClient(HttpClientConfig(retry_policy_config={"initial_delay": 0.0}))
+    with pytest.raises(TimeoutError) as caught:
+        client.get("http://127.0.0.1:9/")
+    client.close()
+    assert caught.value is LIMIT
 
 
 def test_policies_around_functions_pass_it_on(alarm: Callable[[], None]) -> None:

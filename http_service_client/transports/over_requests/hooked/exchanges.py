@@ -20,6 +20,7 @@ from ....http.messages import HttpRequest
 from ....http.urls import split_url
 from ...base import TransportSettings
 from ...failures import Phase, PhaseError
+from ..errors import check_signals
 from ..exchange_timeouts import ExchangeTimeouts
 from ..origin_pools import Pools, WireBody
 from .adapter import CarriedTimeouts, PlainSession, PooledAdapter, prepare
@@ -62,6 +63,7 @@ class RequestsExchanges:
         except FOREIGN as failed:
             error = failed
         try:
+            check_signals(error)
             raise PhaseError(*translate_error(Phase.RECEIVE, error))
         finally:
             del error  # its traceback holds this frame
@@ -149,6 +151,7 @@ class RequestsResponse:
         except FOREIGN as failed:
             error = failed
         try:
+            check_signals(error)
             raise PhaseError(*translate_error(Phase.RECEIVE, error))
         finally:
             del error  # its traceback holds this frame
