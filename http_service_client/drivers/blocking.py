@@ -36,6 +36,7 @@ from .imports import import_apart
 from .interruptible_waits import Waits
 from .interruption import INTERRUPTION, Interruption, interruptible
 from .locks import ForkSafeLock, acquire_within
+from .signals import is_of_signal_handler
 from .threads import MOST_BEHIND, DaemonThreads
 
 if TYPE_CHECKING:
@@ -112,6 +113,8 @@ class BlockingDriver:
                         answer = self._perform[type(effect)](effect)
                 except BaseException as error:
                     effect = plan.throw(error)
+                    if is_of_signal_handler(error):  # a plan goes on after an error of a cache's storage, say
+                        raise
                 else:
                     effect = plan.send(answer)
         except StopIteration as stop:

@@ -12,11 +12,13 @@ import pytest
 import requests
 
 from http_service_client import (
+    Cache,
     CircuitBreakerPolicy,
     ConstantBackoff,
     FallbackPolicy,
     HttpClientConfig,
     HttpServiceClient,
+    MemoryStorage,
     ResultCachePolicy,
     RetryPolicy,
 )
@@ -115,6 +117,26 @@ def test_what_it_raises_elsewhere_is_no_failure_of_a_connection_either(
         client.get("http://127.0.0.1:9/")
     client.close()
     assert caught.value is LIMIT
+
+
+class RemoteStorage(MemoryStorage):
+    """Waits for another machine."""
+
+    blocks = True
+
+    def get(self, *arguments: Any) -> Any:
+        arrive()
+
+
+def test_what_it_raises_in_a_storage_ends_the_call(server: LoopbackServer, alarm: Callable[[], None]) -> None:
+    """A storage that fails costs no call. A time limit does."""
+    config = HttpClientConfig(trust_env_proxy_settings=False)
+    with HttpServiceClient(config, base_url=server.url, cache=Cache(storage=RemoteStorage())) as client:
+        with pytest.raises(TimeoutError) as caught:
+            client.get("/")
+        assert caught.value is LIMIT
+        assert client._backends.calls_in_flight == 0
+    assert not server.received("/")
 
 
 def test_policies_around_functions_pass_it_on(alarm: Callable[[], None]) -> None:
