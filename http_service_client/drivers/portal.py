@@ -133,6 +133,11 @@ class Portal:
 class _WirePortal(Portal):
     """A portal for exchanges of our own. No user code runs on it, so none can block it, or wait for it from inside."""
 
+    def start(self) -> None:
+        """Start the loop, unless it runs. Raises OSError where no file descriptor is free for it."""
+        if self._loop is None:
+            self._running_loop()
+
     def run(self, awaitable: Awaitable[Any], timeout: float | None = None) -> Any:
         """As `Portal.run`, on the one loop that has the connections."""
         return self._run(awaitable, timeout)

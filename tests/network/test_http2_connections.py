@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import shutil
 import threading
 from pathlib import Path
@@ -15,6 +17,7 @@ pytest.importorskip("h2", reason="the extra http2 is not installed")
 from h2.settings import SettingCodes
 
 from http_service_client import ConnectionPoolConfig, ConstantBackoff, HttpServiceClient, RetryPolicy, Timeout
+from http_service_client.drivers.portal import WIRE
 from http_service_client.events import CallFinished
 from http_service_client.transports.over_h2.connection import Http2Connection
 from http_service_client.transports.over_h2.pool import Http2Pool
@@ -208,6 +211,31 @@ def test_a_first_call_that_begins_as_the_client_is_closed_leaves_no_connection(
     client = new_client({"keep_alive_timeout": 60.0})
     assert front_end.request(client, "GET", http2_server.url + "/").text == "ok"
     check_is_lost(front_end, http2_server)
+
+
+def test_an_event_loop_that_gets_no_file_fails_the_attempt(
+    certificates: Certificates, http2_server: Http2Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blocking calls share one in the background, which the first of them starts. Nothing was sent."""
+    http2_server.on("/", ok)
+    new_loop, refused = asyncio.new_event_loop, list[None]()
+
+    def refuse_once() -> asyncio.AbstractEventLoop:
+        if not refused:
+            refused.append(None)
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return new_loop()
+
+    WIRE.stop()
+    monkeypatch.setattr(asyncio, "new_event_loop", refuse_once)
+    with BlockingFrontEnd() as front_end:
+        retries = {"initial_delay": 0.0}
+        client = front_end.client(
+            http2=True, connection_pool=certificates.pool(), retry_policy_config=retries
+        )
+        response = front_end.request(client, "POST", http2_server.url + "/", data=b"pay")
+    assert (response.http_version, response.attempts) == ("HTTP/2", 2)
+    assert "could not connect to" in response.explain()
 
 
 def test_a_response_that_is_cut_short_ends_its_upload(

@@ -22,10 +22,11 @@ from ...core.open_body import OpenResponse
 from ...core.outcomes import already_closed
 from ...core.timeouts import Timeout
 from ...drivers.portal import WIRE
-from ...errors import ClientClosedError, Failure, HttpClientError, SentState
+from ...drivers.signals import is_of_signal_handler
+from ...errors import ClientClosedError, Failure, HttpClientError, SentState, innermost
 from ...http.messages import HttpRequest
 from ..base import TransportSettings
-from ..failures import source_failed
+from ..failures import Phase, failure_of, source_failed
 from ..over_aiohttp.hook_detection import is_hooked as is_hooked_async
 from ..over_aiohttp.sessions import LoopSessions
 from ..over_aiohttp.transport import AiohttpTransport
@@ -182,6 +183,12 @@ class BlockingHttp2Transport:
         if self._is_closed:
             return already_closed()
         began = time.monotonic()
+        try:
+            WIRE.start()
+        except OSError as error:
+            if is_of_signal_handler(error):
+                raise
+            return failure_of(Phase.CONNECT, innermost(error), request, timeout, False)
         outcome: Outcome | None
         if request.body.content is not None or request.body.length == 0:
             outcome = _on_wire(self._http2.run(request, timeout, leaves_open))
