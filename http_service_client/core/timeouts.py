@@ -28,6 +28,7 @@ Event loops and sockets wake up to one tick of the system's clock early; the coa
             "it is called read": "sock_read read_timeout idle socket",
             "it is called first_byte": "header headers response response_header_timeout ttfb",
             "it is called write": "send",
+            "it is called pool": "acquire_timeout pool_timeout",
         }
     )
 )

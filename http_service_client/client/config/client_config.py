@@ -133,6 +133,7 @@ def renamed() -> dict[str, str]:
                 "set connection_pool=ConnectionPoolConfig(…) in HttpClientConfig": (
                     "agent connector http_agent https_agent limits pool"
                 ),
+                "set max_connections in HttpClientConfig": "limit pool_connections pool_maxsize pool_size",
                 "set max_connections_per_host in HttpClientConfig": "max_connections_per_server max_sockets",
                 "set keep_alive_timeout in ConnectionPoolConfig": "keep_alive",
                 "set max_connection_age in ConnectionPoolConfig": (

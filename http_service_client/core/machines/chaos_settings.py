@@ -19,6 +19,8 @@ __all__ = ["CHAOS_RENAMED", "ChaosSettings", "Status", "is_killed"]
 CHAOS_RENAMED = {
     "rate": "each fault has a rate of its own: latency_rate, error_rate, status_rate, truncation_rate",
     "injection_rate": "each fault has a rate of its own: latency_rate, error_rate, status_rate, truncation_rate",
+    "failure_rate": "each fault has a rate of its own: latency_rate, error_rate, status_rate, truncation_rate",
+    "probability": "each fault has a rate of its own: latency_rate, error_rate, status_rate, truncation_rate",
     "delay": "it is called latency",
     "error": "it is called errors, and takes a list",
     "status": "it is called statuses, and takes a list",

@@ -46,7 +46,7 @@ class CircuitBreakerState(str, Enum):
 CIRCUIT_RENAMED = remedies(
     {
         "it is called failure_threshold": "fail_max max_failures threshold",
-        "it is called recovery_timeout": "break_duration open_timeout reset_timeout wait_duration"
+        "it is called recovery_timeout": "break_duration open_timeout reset_timeout sleep_window sleep_window_in wait_duration"
         " wait_duration_in_open_state",
         "write recovery_timeout, recovery_multiplier and max_recovery_timeout": "break_duration_generator",
         "it is called failure_rate, a share such as 0.5": "error_threshold_percentage failure_rate_threshold failure_ratio",
