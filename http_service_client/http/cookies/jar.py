@@ -345,6 +345,6 @@ def _expiry(attributes: dict[str, str], now: float) -> float | None:
     """When the cookie expires. Max-Age wins over Expires; a malformed value is ignored."""
     seconds = attributes.get("max-age", "")
     if _SECONDS(seconds) is not None:
-        return now + min(int(seconds), _MAX_AGE) if int(seconds) > 0 else 0.0
+        return now + max(0, min(int(seconds), _MAX_AGE))
     at = parse_cookie_date(attributes["expires"]) if "expires" in attributes else None
     return None if at is None else min(at, now + _MAX_AGE)

@@ -40,6 +40,8 @@ def jar_with(url: str, *lines: str, now: float = NOW) -> CookieJar:
         ("a.co.uk", ["a.co.uk", "co.uk", "uk"]),
         ("co.com", ["co.com", "com"]),
         ("a.1.2.com", ["a.1.2.com", "1.2.com", "2.com", "com"]),
+        ("7.a.com", ["7.a.com", "a.com", "com"]),
+        ("co.uk.a.com", ["co.uk.a.com", "uk.a.com", "a.com", "com"]),
     ],
 )
 def test_cookies_are_looked_up_at_a_host_and_above_it(host: str, domains: list[str]) -> None:
