@@ -77,6 +77,8 @@ STORING: list[tuple[HttpResponse, bool, str | None, str | None]] = [
     (response(302, LIVES), False, None, None),
     (response(302, "private", ETag='"a"'), False, None, "private"),
     (response(302, Expires=date(60)), False, None, None),
+    (response(302, "public", ETag='"a"'), False, None, None),
+    (response(302, "s-maxage=9", ETag='"a"'), False, None, None),
     *((response(status, ETag='"a"'), False, None, None) for status in (200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501)),
     *((response(status, ETag='"a"'), False, f"status {status} without a lifetime", f"status {status} without a lifetime") for status in (201, 303, 307, 400, 500, 503)),
     *((response(status, "must-understand, max-age=9"), False, None, None)
@@ -133,6 +135,7 @@ def test_a_setting_makes_a_response_of_use_that_has_no_lifetime(setting: str) ->
 USING: list[tuple[StoredResponse, str | None, float, Use, float, float]] = [
     (kept(LIVES), None, 0, Use.FRESH, 0, 60),
     (kept(LIVES), None, 59, Use.FRESH, 59, 1),
+    (kept(LIVES), None, 59.5, Use.FRESH, 59.5, 0.5),
     (kept(LIVES), None, 60, Use.CONFIRM, 60, 0),
     (kept(LIVES), None, -5, Use.FRESH, 5, 55),  # the clock was set back
     (kept(LIVES), None, -86400, Use.CONFIRM, 86400, -86340),
@@ -159,6 +162,7 @@ USING: list[tuple[StoredResponse, str | None, float, Use, float, float]] = [
     (kept(LIVES), "max-stale=10", 60, Use.STALE, 60, 0),
     (kept(LIVES), "max-stale=10", 70, Use.STALE, 70, -10),
     (kept(LIVES), "max-stale=10", 71, Use.CONFIRM, 71, -11),
+    (kept(LIVES), "max-stale=0", 60.5, Use.CONFIRM, 60.5, -0.5),
     (kept(LIVES), "max-stale", 9999, Use.STALE, 9999, -9939),
     (kept("must-revalidate, max-age=60"), "max-stale", 70, Use.CONFIRM, 70, -10),
     (kept("max-age=60, stale-while-revalidate=10"), None, 70, Use.BEHIND, 70, -10),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
+import random
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -207,6 +209,22 @@ def test_zstandard_is_fed_in_slices() -> None:
     assert b"".join(frame.decode(bytes(150) + b"2" * 100)) == (bytes(150) + b"2" * 42)
     assert sizes == [64, 64, 64]
     assert frame.unused_data == b"1" + b"2" * 58
+
+
+@pytest.mark.parametrize(
+    ("members", "more"), [(0, zlib.compress(b"a")), (1, b"XX"), (1, b"\0\0XX"), (1, zlib.compress(b"b"))]
+)
+def test_gzip_has_nothing_but_members_and_zeros(members: int, more: bytes) -> None:
+    """Neither another form, nor letters after the end (RFC 1952, 2.2)."""
+    with pytest.raises(DecodingError, match="the response's gzip content is corrupt"):
+        list(new_coding("gzip").decode(gzip.compress(b"a") * members + more))
+
+
+@pytest.mark.parametrize(("name", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
+def test_bytes_may_be_repeated_after_32_kilobytes(name: str, pack: Callable[[bytes], bytes]) -> None:
+    """The largest window of both (RFC 1951, 2)."""
+    content = random.Random(1).randbytes(32_000) * 2
+    assert b"".join(new_coding(name).decode(pack(content))) == content
 
 
 @pytest.mark.parametrize("window", [15, -15])
