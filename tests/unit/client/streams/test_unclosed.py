@@ -192,6 +192,66 @@ def test_an_asyncio_stream_that_another_thread_frees_ends_on_its_loop() -> None:
     assert threads == [threading.main_thread()]
 
 
+def closed_by(dropper: Dropper) -> list[threading.Thread]:
+    """The threads that close the one connection."""
+    threads: list[threading.Thread] = []
+    source = dropper.transport.sources[0]
+    close = source.close
+
+    def noting() -> None:
+        threads.append(threading.current_thread())
+        close()
+
+    source.close = noting  # type: ignore[method-assign]
+    return threads
+
+
+def test_an_asyncio_stream_that_its_own_task_closes_is_closed_at_once() -> None:
+    """A step of the loop later, the next call would find no slot."""
+
+    async def main() -> None:
+        dropper = Dropper("asyncio")
+        stream = await dropper.client.stream_async("GET", URL).__aenter__()
+        threads = closed_by(dropper)
+        stream.close()
+        assert threads == [threading.main_thread()]
+        assert dropper.in_use() == [0, 0]
+
+    asyncio.run(asyncio.wait_for(main(), 10))
+
+
+def test_an_asyncio_stream_that_another_thread_closes_is_closed_by_its_loop() -> None:
+    """Soon: its connection belongs to the loop."""
+
+    async def main() -> None:
+        dropper = Dropper("asyncio")
+        stream = await dropper.client.stream_async("GET", URL).__aenter__()
+        threads = closed_by(dropper)
+        closing = threading.Thread(target=stream.close)
+        closing.start()
+        closing.join()
+        assert threads == []
+        while not threads:
+            await asyncio.sleep(0)
+        assert threads == [threading.main_thread()]
+        assert dropper.in_use() == [0, 0]
+
+    asyncio.run(asyncio.wait_for(main(), 10))
+
+
+def test_an_asyncio_stream_whose_loop_is_not_running_is_closed_at_once() -> None:
+    """Nobody knows whether the loop will run again."""
+    dropper, loop = Dropper("asyncio"), asyncio.new_event_loop()
+    try:
+        stream = loop.run_until_complete(dropper.client.stream_async("GET", URL).__aenter__())
+        threads = closed_by(dropper)
+        stream.close()
+        assert threads == [threading.main_thread()]
+        assert dropper.in_use() == [0, 0]
+    finally:
+        loop.close()
+
+
 def test_a_listener_is_not_called_by_the_collector() -> None:
     """Which may run while the same thread holds the listener's lock: the thread would wait for itself."""
     lock = threading.Lock()  # not reentrant
