@@ -98,6 +98,18 @@ def test_json_lines_are_values(front_end: FrontEnd) -> None:
             assert list(response.iter_json()) == [{"a": 1}, ["é"], None, 2.5]
 
 
+def test_a_value_waits_for_nothing_behind_its_line(front_end: FrontEnd) -> None:
+    """A CR ends it, although an LF may follow."""
+    values: list[Any] = []
+    with (
+        pytest.raises(ConnectionLostError),
+        stream(front_end, b"1\r", RESET) as response,
+    ):
+        for value in response.iter_json():
+            values.append(value)  # the rest is lost
+    assert values == [1]
+
+
 def test_a_line_that_is_not_json_is_named(front_end: FrontEnd) -> None:
     """What came before it is kept, and the iteration goes on after it."""
     with stream(front_end, b'1\n\n{"a" 1}\n2\n') as response:

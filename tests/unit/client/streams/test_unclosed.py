@@ -252,6 +252,28 @@ def test_an_asyncio_stream_whose_loop_is_not_running_is_closed_at_once() -> None
         loop.close()
 
 
+def test_an_asyncio_stream_whose_loop_has_just_been_closed_is_closed_at_once() -> None:
+    """Between the look at the loop and the call of its method."""
+
+    class Closing:
+        def is_running(self) -> bool:
+            return True
+
+        def call_soon_threadsafe(self, *_: Any) -> None:
+            raise RuntimeError("Event loop is closed")
+
+    dropper = Dropper("asyncio")
+
+    async def main() -> Any:
+        return await dropper.client.stream_async("GET", URL).__aenter__()
+
+    stream = asyncio.run(main())
+    stream._loop = Closing()
+    stream.close()
+    assert dropper.in_use() == [0, 0]
+    assert dropper.transport.sources[0].is_closed
+
+
 def test_a_listener_is_not_called_by_the_collector() -> None:
     """Which may run while the same thread holds the listener's lock: the thread would wait for itself."""
     lock = threading.Lock()  # not reentrant
