@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass
-from typing import Any, Optional, get_args
+from typing import Annotated, Any, Optional, get_args
 
 import msgspec
 import pytest
 from pydantic import RootModel
 from typing_extensions import TypedDict
 
-from http_service_client import HttpResponse, ResponseValidationError, SentState
+from http_service_client import ConfigurationError, HttpResponse, ResponseValidationError, SentState
 from kit.fakes import Harness
 from kit.front_ends import FrontEnd
 
@@ -103,6 +104,8 @@ def test_twenty_wrong_fields_are_shown(front_end: FrontEnd, count: int, shown: i
     with pytest.raises(ResponseValidationError) as raised:
         answering(front_end, content).request(response_type=dict[str, int])
     assert str(raised.value).count("valid integer") == shown
+    assert str(raised.value).count(": Input should be") == shown
+    assert ("as an integer; 1: Input" in str(raised.value)) is (1 < count <= 1000)
     assert str(raised.value).endswith(end or "as an integer")
 
 
@@ -132,6 +135,24 @@ def test_the_error_of_wrong_data_names_the_field(
     assert message in str(raised.value)
     assert raised.value.response is not None
     assert raised.value.sent_state is SentState.ANSWERED
+
+
+def test_a_type_with_a_part_that_cannot_be_hashed_is_a_type(front_end: FrontEnd) -> None:
+    """Its adapter is made again for each call."""
+    marked: Any = Annotated[list[int], ["for another library"]]
+    assert answering(front_end, b"[7]").request(response_type=marked).data == [7]
+
+
+def test_a_type_needs_pydantic(front_end: FrontEnd, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which is an extra. Nothing is sent without it."""
+    monkeypatch.setitem(sys.modules, "pydantic", None)
+    harness = answering(front_end, b"[]")
+    with pytest.raises(
+        ConfigurationError,
+        match=r"response_type needs pydantic: pip install 'http-service-client\[pydantic\]'",
+    ):
+        harness.request(response_type=tuple[int, bytes, Order])
+    assert harness.sends == 0
 
 
 def test_a_page_in_the_place_of_data_is_known_by_its_type(front_end: FrontEnd) -> None:
