@@ -35,6 +35,27 @@ EQUIVALENTS = [
         "neither default has a parameter, and only the parameters are read",
     ),
     Equivalent(
+        "client/routes.py",
+        "parse_routes",
+        "shown = {str(route): ReadOnlyMapping(each.given()) for route, each in zip(routes, options, strict=True)}",
+        "shown = {str(route): ReadOnlyMapping(each.given()) for route, each in zip(routes, options, strict=False)}",
+        "both have an item for each route",
+    ),
+    Equivalent(
+        "client/routes.py",
+        "LiveRoutes.__init__",
+        "for route, each in zip(self._table.routes, options, strict=True)",
+        "for route, each in zip(self._table.routes, options, strict=False)",
+        "both have an item for each route",
+    ),
+    Equivalent(
+        "client/routes.py",
+        "LiveRoutes.succeed",
+        "for route, options in zip(self._table.routes, self._options, strict=True):",
+        "for route, options in zip(self._table.routes, self._options, strict=False):",
+        "both have an item for each route",
+    ),
+    Equivalent(
         "client/response_types.py",
         "_problems",
         "for problem in error.errors(include_url=False, include_context=False, include_input=False)",
