@@ -11,6 +11,7 @@ import inspect
 import os
 import threading
 from collections.abc import Iterator
+from itertools import pairwise
 from types import FrameType
 
 __all__ = ["is_of_signal_handler"]
@@ -22,13 +23,14 @@ def is_of_signal_handler(error: BaseException) -> bool:
     """Whether the handler of a signal raised this error. To be asked before its traceback is dropped."""
     if threading.get_ident() != threading.main_thread().ident:  # where all handlers run
         return False
-    # Python passes a handler the frame that it interrupts. That frame is further out in the same traceback.
+    # Python passes a handler the signal's number and the frame that it interrupts, which is further out in the traceback.
     outer: list[FrameType] = []
     traceback = error.__traceback__
     while traceback is not None:
         frame = traceback.tb_frame
-        if any(argument is each for argument in _arguments(frame) for each in outer):
-            return True
+        for number, interrupted in pairwise(_arguments(frame)):
+            if isinstance(number, int) and any(interrupted is each for each in outer):
+                return True
         outer.append(frame)
         traceback = traceback.tb_next
     return False

@@ -161,6 +161,24 @@ def test_policies_around_functions_pass_it_on(alarm: Callable[[], None]) -> None
     assert breaker.snapshot().state == "closed"
 
 
+def fail_to_show(frame: FrameType, number: int) -> None:
+    raise TimeoutError("no source")
+
+
+def test_an_error_of_a_function_that_gets_a_frame_is_none_of_a_handler() -> None:
+    """As those of `inspect` do: it is retried as any other."""
+    begun = []
+
+    @RetryPolicy(2, ConstantBackoff(0.0)).apply
+    def show() -> None:
+        begun.append(True)
+        fail_to_show(sys._getframe(), 1)
+
+    with pytest.raises(TimeoutError):
+        show()
+    assert len(begun) == 2
+
+
 def test_a_failure_after_it_is_a_failure(
     client: HttpServiceClient, server: LoopbackServer, alarm: Callable[[], None]
 ) -> None:
