@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -42,6 +43,82 @@ def test_the_error_admits_the_worst_over_all_attempts(
     with pytest.raises(error) as raised:
         front_end.run(guarded)
     assert (harness.sends, raised.value.sent_state) == (2, state)
+
+
+class Fixed(ConnectError):
+    """A user's own, which decides its state itself."""
+
+    is_made = False
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name == "sent_state" and self.is_made:
+            raise AttributeError(name)
+        super().__setattr__(name, value)
+
+
+def raising(*errors: Exception) -> Any:
+    """A function that raises these, one in each attempt."""
+    left = list(errors)
+
+    def body() -> None:
+        raise left.pop(0)
+
+    return body
+
+
+def never_sent(kind: type[ConnectError] = ConnectError) -> ConnectError:
+    return kind("refused", sent_state=SentState.NEVER_SENT)
+
+
+def reset() -> ConnectionLostError:
+    return ConnectionLostError("reset", sent_state=SentState.MAYBE_PROCESSED)
+
+
+def test_an_error_that_refuses_the_worst_is_raised_all_the_same(front_end: FrontEnd) -> None:
+    """With its own state."""
+    error: Any = never_sent(Fixed)
+    error.is_made = True
+    with pytest.raises(Fixed):
+        front_end.run(policy_of(2).apply(front_end.function(raising(reset(), error))))
+    assert error.sent_state is SentState.NEVER_SENT
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="groups are of Python 3.11")
+def test_the_other_errors_of_a_group_report_the_worst(front_end: FrontEnd) -> None:
+    """Also behind one that decides it itself."""
+    error: Any = never_sent(Fixed)
+    error.is_made, other = True, never_sent()
+    group = ExceptionGroup("both", [error, other])  # noqa: F821  # see above
+    with pytest.raises(ExceptionGroup):  # noqa: F821
+        front_end.run(policy_of(2).apply(front_end.function(raising(reset(), group))))
+    assert other.sent_state is SentState.MAYBE_PROCESSED
+
+
+def test_what_a_cached_error_reported_of_another_operation_says_nothing_of_this_one(
+    front_end: FrontEnd,
+) -> None:
+    """Libraries raise the same object again."""
+    cached, fresh = never_sent(), never_sent()
+    for errors, state in (
+        ((reset(), cached), SentState.MAYBE_PROCESSED),
+        ((cached, fresh), SentState.NEVER_SENT),
+    ):
+        with pytest.raises(ConnectError) as raised:
+            front_end.run(policy_of(2).apply(front_end.function(raising(*errors))))
+        assert raised.value.sent_state is state
+
+
+def test_an_error_reports_its_own_request_and_not_another_of_the_function(front_end: FrontEnd) -> None:
+    """The one before it was answered each time."""
+    harness = Harness(front_end, 201, REFUSED, 201, REFUSED, enable_retry_policy=False)
+
+    def body() -> None:
+        front_end.request(harness.client, "POST", URL)
+        front_end.request(harness.client, "GET", URL)
+
+    with pytest.raises(ConnectError) as raised:
+        policy_of(2).call(body)
+    assert (harness.sends, raised.value.sent_state) == (4, SentState.NEVER_SENT)
 
 
 def test_an_error_of_one_s_own_carries_it_in_its_cause(front_end: FrontEnd) -> None:
@@ -98,6 +175,17 @@ def test_a_server_that_is_still_at_work_on_an_attempt_before_is_asked_again(
     guard: Any = ResiliencePipeline(policy_of(3)) if is_piped else policy_of(3)
     guarded = guard.apply(harness.calling("POST", headers=KEY))
     assert (front_end.run(guarded).status_code, harness.sends) == (201, 3)
+
+
+def test_so_it_is_where_the_function_raises_because_of_it(front_end: FrontEnd) -> None:
+    """By `raise_for_status`."""
+    harness = Harness(front_end, RESET, 409, 201, enable_retry_policy=False, enable_circuit_breaker=False)
+
+    def body() -> None:
+        front_end.request(harness.client, "POST", URL, headers=KEY).raise_for_status()
+
+    policy_of(3).call(body)
+    assert harness.sends == 3
 
 
 def test_a_circuit_that_is_open_from_the_start_is_reported(front_end: FrontEnd) -> None:

@@ -21,6 +21,7 @@ from http_service_client import (
 )
 from http_service_client.core.nesting import EndedCall, current_scope
 from http_service_client.events import RetryScheduled, RetryStopped, StopReason
+from http_service_client.policies.retry_attempts import FunctionBudget
 from kit.fakes import ORIGIN, RESET, URL, FakeClock, Harness, LockWithQueue
 from kit.front_ends import FrontEnd
 from kit.guarded import Failing, PaymentError, policy_of
@@ -68,6 +69,29 @@ def test_old_calls_do_not_pay_for_the_retries_of_now() -> None:
     budget = policy._function_budget.up_to_date()
     assert budget is not None
     assert budget.balance == 10  # 10 calls a second, 10 seconds, a tenth
+
+
+def test_a_forked_child_has_earned_nothing() -> None:
+    """Nor has a policy that was just made. Both earn from their first call on."""
+    clock = FakeClock()
+    functions = FunctionBudget(RetryBudgetSettings(ratio=1.0, min_per_second=0.0), clock.monotonic)
+
+    def balances() -> list[float]:
+        found = []
+        for calls in (0, 2):
+            for _ in range(calls):
+                next(functions.successes)
+            clock.now += 1.0
+            budget = functions.up_to_date()
+            assert budget is not None
+            found.append(budget.balance)
+        return found
+
+    assert balances() == [0, 2]
+    next(functions.successes)
+    functions.record_failure()
+    functions._reset_after_fork()
+    assert balances() == [0, 2]
 
 
 def test_calls_that_fail_count_for_the_ratio_as_well() -> None:
