@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 import pickle
+import sys
 from typing import Any
 
 import pytest
 
 from http_service_client import (
+    ConnectError,
     ConnectionLostError,
     ConstantBackoff,
     HttpRequest,
     HttpResponse,
+    ReadTimeoutError,
     ResiliencePipeline,
     RetryBudgetSettings,
     RetryPolicy,
@@ -69,6 +72,93 @@ def test_old_calls_do_not_pay_for_the_retries_of_now() -> None:
     budget = policy._function_budget.up_to_date()
     assert budget is not None
     assert budget.balance == 10  # 10 calls a second, 10 seconds, a tenth
+
+
+@pytest.mark.parametrize("is_piped", [False, True], ids=["alone", "in a pipeline"])
+@pytest.mark.parametrize(
+    ("outcome", "left"),
+    [
+        (ConnectionError(), 9),
+        (HttpResponse(503), 9),
+        (HttpResponse(429), 7),
+        (HttpResponse(500, headers={"Retry-After": "0"}), 7),
+    ],
+    ids=str,
+)
+def test_a_retry_after_a_response_that_asks_for_a_pause_has_its_own_cost(
+    front_end: FrontEnd, outcome: Any, left: int, is_piped: bool
+) -> None:
+    """Any other costs what a retry costs."""
+    quota = RetryQuotaSettings(capacity=10.0, cost=1.0, throttled_cost=3.0, earned=0.0)
+    policy = policy_of(2, budget=quota)
+    balances: list[int] = []
+
+    def function() -> Any:
+        budget = policy._function_budget.up_to_date()
+        assert budget is not None
+        balances.append(budget.balance)
+        if len(balances) == 1 and isinstance(outcome, Exception):
+            raise outcome
+        return outcome if len(balances) == 1 else "done"
+
+    guard: Any = ResiliencePipeline(policy) if is_piped else policy
+    assert front_end.run(guard.apply(front_end.function(function))) == "done"
+    assert balances == [10, left]
+
+
+def test_a_quota_has_room_for_the_retries_of_one_call() -> None:
+    """And for no more, however often the policy asks."""
+    failing, policy = Failing(99, ConnectionError()), policy_of(8, budget=RetryQuotaSettings(earned=0.0))
+    for calls in (8, 9, 10):
+        with pytest.raises(ConnectionError):
+            policy.call(failing)
+        assert failing.calls == calls
+
+
+def test_without_a_limit_nothing_is_missing(front_end: FrontEnd) -> None:
+    """The event says so: it was the number of attempts that ended it."""
+    events: list[Any] = []
+    pipeline = ResiliencePipeline(policy_of(2, budget=None), on_event=events.append)
+    with pytest.raises(ConnectionError):
+        front_end.run(pipeline.apply(front_end.function(Failing(9, ConnectionError()))))
+    (stop,) = [event for event in events if isinstance(event, RetryStopped)]
+    assert stop.decision is not None
+    assert (stop.reason, stop.budget_left, stop.decision.shortfall) == (StopReason.EXHAUSTED, None, 0.0)
+    assert stop.decision.is_worth_it
+
+
+def test_the_events_of_retries_say_when_they_happened(front_end: FrontEnd) -> None:
+    """In seconds since the first attempt ended, by the clock of the policy."""
+    events: list[Any] = []
+    retry = RetryPolicy(3, ConstantBackoff(5.0, jitter="none"), clock=FakeClock())
+    pipeline = ResiliencePipeline(retry, on_event=events.append)
+    with pytest.raises(ConnectionError):
+        front_end.run(pipeline.apply(front_end.function(Failing(9, ConnectionError()))))
+    of_retries = [event for event in events if isinstance(event, (RetryScheduled, RetryStopped))]
+    assert [(event.name, event.at) for event in of_retries] == [
+        ("retry_scheduled", 0.0),
+        ("retry_scheduled", 5.0),
+        ("retry_stopped", 10.0),
+    ]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="groups are of Python 3.11")
+def test_of_a_group_the_event_names_the_first(front_end: FrontEnd) -> None:
+    """One cause is enough for a line."""
+    events: list[Any] = []
+    error = ExceptionGroup("both", [ConnectError("refused"), ReadTimeoutError("slow")])  # noqa: F821  # see above
+    pipeline = ResiliencePipeline(policy_of(2), on_event=events.append)
+    front_end.run(pipeline.apply(front_end.function(Failing(1, error))))
+    assert [event.cause for event in events if isinstance(event, RetryScheduled)] == ["ConnectError"]
+
+
+def test_the_record_of_a_retry_without_a_call_has_no_id(caplog: pytest.LogCaptureFixture) -> None:
+    """There is none that it could be found by."""
+    with caplog.at_level(logging.INFO, "http_service_client.retry"):
+        policy_of(2).call(Failing(1, ConnectionError()))
+    (record,) = caplog.records
+    fields = vars(record)
+    assert (fields["http_key"], fields["http_call_id"], fields["http_call_name"]) == ("", "", None)
 
 
 def test_a_forked_child_has_earned_nothing() -> None:
