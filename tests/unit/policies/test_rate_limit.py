@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 import pytest
+import requests
 
 from http_service_client import (
     BulkheadPolicy,
@@ -17,6 +18,8 @@ from http_service_client import (
     CircuitOpenError,
     ConfigurationError,
     ConstantBackoff,
+    HttpResponse,
+    HttpStatusError,
     RateLimitExceededError,
     RateLimitPolicy,
     ResiliencePipeline,
@@ -25,9 +28,11 @@ from http_service_client import (
     deadline,
 )
 from http_service_client.policies import RateLimitSettings
+from http_service_client.testing import VirtualClock
 from kit.fakes import Harness
 from kit.forks import in_a_child, needs_fork
 from kit.front_ends import FrontEnd
+from kit.guarded import Failing
 from kit.threads import run_threads, wait_until
 
 
@@ -139,6 +144,74 @@ def test_a_key_has_its_own_limit_in_bounded_memory() -> None:
     )
     with pytest.raises(ConfigurationError, match=r"key must return a value that can be hashed, such as text"):
         policy.call(nothing, ["a"])
+
+
+def test_a_long_key_is_cut_in_errors() -> None:
+    """Its first 100 characters say whose it is."""
+    policy = RateLimitPolicy(1, per=1000, max_wait=0, key=lambda tenant: tenant)
+    policy.call(nothing, "x" * 200)
+    with pytest.raises(RateLimitExceededError) as caught:
+        policy.call(nothing, "x" * 200)
+    assert caught.value.key == f"({'x' * 100})"
+
+
+def test_fewer_keys_may_be_kept_from_now_on() -> None:
+    """Those that were not used lately go at once, where they have no tokens left to earn."""
+    clock = VirtualClock()
+    policy = RateLimitPolicy(1, key=lambda tenant: tenant, clock=clock)
+    for tenant in range(10):
+        policy.call(nothing, tenant)
+    clock.advance(100.0)
+    policy.reconfigure(max_keys=3)
+    assert len(policy._limiters) == 3
+
+
+def test_the_limits_of_keys_that_were_taken_away_are_forgotten() -> None:
+    """Also when the key comes back."""
+    policy = RateLimitPolicy(1, per=1000, max_wait=0, key=lambda number: number)
+    policy.call(nothing, 1)
+    policy.reconfigure(key=None)
+    policy.reconfigure(key=lambda number: number)
+    policy.call(nothing, 1)
+
+
+@pytest.mark.parametrize("settings", [{}, {"adaptive": "aimd"}, {"follow_headers": True}], ids=str)
+def test_a_refusal_by_a_policy_inside_gives_the_token_back(
+    front_end: FrontEnd, settings: dict[str, Any]
+) -> None:
+    """Whatever the limit learns otherwise."""
+    breaker = CircuitBreakerPolicy()
+    breaker.isolate()
+    pipeline = ResiliencePipeline(RateLimitPolicy(0.001, max_wait=0, **settings), breaker)
+    for _ in range(2):
+        with pytest.raises(CircuitOpenError):
+            front_end.run(pipeline.apply(front_end.function(lambda: None)))
+
+
+def throttled() -> Exception:
+    """As `raise_for_status` of requests makes it."""
+    response = requests.Response()
+    response.status_code = 429
+    return requests.HTTPError(response=response)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [HttpStatusError("x", response=HttpResponse(429)), throttled()],
+    ids=["of this package", "of requests"],
+)
+def test_an_error_of_a_response_that_throttles_slows_the_limit_down(
+    front_end: FrontEnd, error: Exception
+) -> None:
+    """As the response does where it is returned."""
+    policy = RateLimitPolicy(100.0, burst=10, adaptive="aimd")
+    before = policy.snapshot().rate
+    with pytest.raises(type(error)):
+        front_end.run(policy.apply(front_end.function(Failing(1, error))))
+    after = policy.snapshot().rate
+    assert before is not None
+    assert after is not None
+    assert after < before
 
 
 def test_a_key_may_be_added_and_taken_away() -> None:
