@@ -18,6 +18,7 @@ from contextlib import suppress
 from typing import Any
 
 from .aio import bounded
+from .greenlets import is_running_here
 from .interruption import interruptible
 from .locks import ForkSafeLock, acquire_within
 
@@ -58,7 +59,12 @@ class Portal:
             inner.stop()
 
     def _run(self, awaitable: Awaitable[Any], timeout: float | None) -> Any:
-        loop = self._running_loop()
+        try:
+            loop = self._running_loop()
+        except BaseException:
+            if isinstance(awaitable, Coroutine):
+                awaitable.close()  # or Python warns that it was never awaited
+            raise
         if loop is None:
             return _run_here(awaitable, timeout)
         # Not a `concurrent.futures.Future`: a signal handler that needs the portal, too, may interrupt this thread
@@ -116,6 +122,7 @@ class Portal:
         """The loop of the thread; None where no thread can start."""
         with self._lock:
             if self._loop is None:
+                _check_room()
                 loop = asyncio.new_event_loop()
                 thread = _PortalThread(loop)
                 try:
@@ -182,6 +189,19 @@ class _ExitRequest:
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
+
+
+def _check_room() -> None:
+    """Raise RuntimeError where a new thread could not run its loop, and what waits for it would wait without end.
+
+    Under gevent and eventlet the new thread is a greenlet of this one, and a thread runs one loop at a time.
+    """
+    running = asyncio._get_running_loop()
+    if running is not None and not is_running_here(running):
+        raise RuntimeError(
+            "this blocking call needs an event loop, and another greenlet of its thread runs one already: under gevent "
+            "and eventlet, use either HTTP/2, or async functions, or asyncio, and not two of them"
+        )
 
 
 def _run_here(awaitable: Awaitable[Any], timeout: float | None) -> Any:

@@ -12,6 +12,7 @@ import pytest
 from http_service_client.drivers import aio
 from http_service_client.drivers.aio import _cancel
 from http_service_client.drivers.greenlets import is_running_here
+from http_service_client.drivers.portal import Portal
 from http_service_client.transports.over_aiohttp import asyncio_transports
 from http_service_client.transports.over_aiohttp.asyncio_transports import idle_closer
 from kit.front_ends import run_task
@@ -74,3 +75,20 @@ def test_a_task_of_a_closed_loop_is_left_alone() -> None:
     loop.close()
     task: Any = SimpleNamespace(cancel=lambda: pytest.fail("it was cancelled"))
     _cancel(loop, task)
+
+
+def test_async_code_of_a_blocking_call_does_not_wait_for_a_loop_that_cannot_run() -> None:
+    """Beside the loop of another greenlet, whose thread this one shares: HTTP/2 has one, and so has `asyncio.run`."""
+
+    async def code() -> int:
+        return 1
+
+    portal = Portal()
+    asyncio._set_running_loop(SimpleNamespace(_thread_id=-1))  # type: ignore[arg-type]  # as if it ran in another greenlet
+    try:
+        with pytest.raises(RuntimeError, match="another greenlet of its thread runs one already"):
+            portal.run(code())
+    finally:
+        asyncio._set_running_loop(None)
+    assert portal.run(code()) == 1
+    portal.stop()
