@@ -35,6 +35,20 @@ EQUIVALENTS = [
         "neither default has a parameter, and only the parameters are read",
     ),
     Equivalent(
+        "client/views.py",
+        "ViewCallBuilder._change_headers",
+        'left_out = Headers([(name, "") for name, value in changes.items() if value is None])',
+        'left_out = Headers([(name, "XX") for name, value in changes.items() if value is None])',
+        "only the names are looked at",
+    ),
+    Equivalent(
+        "client/call_builder.py",
+        "CallBuilder._merged",
+        'if left_out := [(name, "") for name, value in pairs if value is None]:',
+        'if left_out := [(name, "XX") for name, value in pairs if value is None]:',
+        "only the names are looked at",
+    ),
+    Equivalent(
         "client/routes.py",
         "parse_routes",
         "shown = {str(route): ReadOnlyMapping(each.given()) for route, each in zip(routes, options, strict=True)}",
