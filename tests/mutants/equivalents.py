@@ -36,6 +36,13 @@ EQUIVALENTS = [
     ),
     Equivalent(
         "client/views.py",
+        "about_view",
+        'remedy = _RENAMED.get(name, "")',
+        'remedy = _RENAMED.get(name, "XX")',
+        "neither default begins as a remedy for another name does",
+    ),
+    Equivalent(
+        "client/views.py",
         "ViewCallBuilder._change_headers",
         'left_out = Headers([(name, "") for name, value in changes.items() if value is None])',
         'left_out = Headers([(name, "XX") for name, value in changes.items() if value is None])',
