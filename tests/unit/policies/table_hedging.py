@@ -151,4 +151,14 @@ ROWS = [
         [*(Op(at=float(number), takes=0.5) for number in range(3)), Op(at=5.0, takes=(9.0, 0.1))],
         "ok@0.5 ok@1.5 ok@2.5 ok@5.6031",
     ),
+    Row(
+        "a learned delay follows the calls that could have been hedged",
+        lambda clock: [hedging(clock, None, min_calls=3)],
+        [
+            *(Op(at=3.0 * number, takes=2.0) for number in range(3)),
+            *(Op(at=10.0 + number, takes=0.125) for number in range(60)),
+            Op(at=100.0, takes=(9.0, 0.125)),
+        ],
+        " ".join(["ok@2 ok@5 ok@8", *(f"ok@{10.125 + number:g}" for number in range(60)), "ok@100.276"]),
+    ),
 ]
