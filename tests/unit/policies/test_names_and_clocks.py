@@ -73,3 +73,12 @@ def test_events_and_refusals_have_the_name_of_their_policy(kind: str, name: str,
     keys = {event.key for event in events if not isinstance(event, OperationFinished)}
     assert keys == {key}
     assert {error.key or key for error in errors} <= {key}
+
+
+@pytest.mark.parametrize("kind", sorted(set(MAKERS) - {"RetryPolicy"}))
+def test_a_policy_keeps_its_name(kind: str) -> None:
+    """By which its events and errors are found."""
+    policy = MAKERS[kind](name="own")
+    with pytest.raises(AttributeError, match="make another policy"):
+        policy.name = "another"
+    assert policy.name == "own"
