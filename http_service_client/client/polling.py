@@ -251,10 +251,7 @@ class _Polling:
         try:
             target = location_url(urljoin(self.last.url, url.strip()))
             origin = origin_of(target)
-        except (
-            ValueError,
-            AttributeError,
-        ) as error:  # of urljoin, or an InvalidRequestError; of what is no text
+        except (ValueError, AttributeError) as error:  # InvalidRequestError is one; it may be no text
             raise _error(f"its URL cannot be used: {error}", self.last) from None
         if origin not in self._origins:
             raise _error(

@@ -276,12 +276,10 @@ def disturbed(chaos: Chaos, name: str, proceed: Proceed, operation: Operation) -
 
 
 def _record(subject: Call | Operation, kind: str, what: str, name: str = "") -> None:
+    key = name or subject.key
     subject.record(
-        ChaosInjected(
-            subject.elapsed(), subject.attempt, name or subject.key, kind, what,
-            subject.call_id, subject.call_name,
-        )
-    )  # fmt: skip
+        ChaosInjected(subject.elapsed(), subject.attempt, key, kind, what, subject.call_id, subject.call_name)
+    )
 
 
 def _left(timeout: Timeout, elapsed: float) -> Timeout:
