@@ -124,6 +124,8 @@ class _Shown:
 def shown_default(value: Any) -> Any:
     """A default as a reader would write it; the value itself if its `repr` already reads well.
 
+    A function of the package's own that is not public is shown as "...".
+
     >>> import random, time
     >>> (
     ...     shown_default(10 * 2**20),
@@ -143,7 +145,8 @@ def shown_default(value: Any) -> Any:
         # A builtin belongs to its module; a method of an object, to the module of its class.
         owner = getattr(value, "__self__", None)
         is_method = owner is not None and not isinstance(owner, ModuleType)
-        return _Shown(f"{type(owner).__module__ if is_method else value.__module__}.{value.__name__}")
+        name = f"{type(owner).__module__ if is_method else value.__module__}.{value.__name__}"
+        return _Shown("..." if internal_names(name) else name)
     return _Shown(f"{type(value).__name__}()") if repr(value).startswith("<") else value
 
 
