@@ -23,6 +23,8 @@ from http_service_client.observability import PrometheusCollector
 from http_service_client.observability.dashboard import PANELS, dashboard
 from http_service_client.observability.prometheus_metrics import COUNTS, GAUGES
 
+pytestmark = pytest.mark.once
+
 PROMTOOL = shutil.which("promtool")
 
 needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed")

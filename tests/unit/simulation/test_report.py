@@ -20,6 +20,8 @@ from http_service_client.simulation import (
 )
 from http_service_client.simulation.histogram import Histogram
 
+pytestmark = pytest.mark.once
+
 OUTAGE = Outage(start=30, seconds=20)
 
 
