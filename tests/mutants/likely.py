@@ -2,12 +2,13 @@
 
 They need no record of what they execute, and notice nine mutants of ten. For core/machines/retry/backoff.py, in this order:
 
-    1. tests/unit/core/machines/retry/test_backoff*.py, and test_backoff*.py elsewhere
+    1. tests/unit/core/machines/retry/test_backoff*.py
     2. modules of tests that import it
     3. the other modules of tests/unit/core/machines/retry
-    4. tests/unit/core/layers/test_retry*.py, since core/layers/retry.py imports it, and so on
-    5. modules of tests/unit that take a class or function that it defines from another module, which passes it on
-    6. tests/architecture, which is about all files
+    4. test_backoff*.py elsewhere
+    5. tests/unit/core/layers/test_retry*.py, since core/layers/retry.py imports it, and so on
+    6. modules of tests/unit that take a class or function that it defines from another module, which passes it on
+    7. tests/architecture, which is about all files
 """
 
 from __future__ import annotations
@@ -40,10 +41,12 @@ class Likely:
         """The modules of tests, the likeliest first. Those that it does not have may notice a mutant, too."""
         name = _dotted(self._package, file)
         folder = self._folder_of(file)
+        named = list(self._named_after(file))
         found = [
-            *self._named_after(file),
+            *(module for module in named if _parent(module) == folder),
             *(module for module in self._modules if name in self._imports_of_tests[module]),
             *(module for module in self._modules if _parent(module) == folder),
+            *named,
         ]
         for importer in self._importers.get(name, ()):
             found += (module for module in self._named_after(importer) if module.startswith("tests/unit/"))
@@ -58,9 +61,9 @@ class Likely:
     def _named_after(self, file: str) -> Iterator[str]:
         path = PurePosixPath(file)
         stem = path.parent.name if _is_init(file) else path.stem
-        named = [module for module in self._modules if _is_named(PurePosixPath(module).stem, f"test_{stem}")]
-        folder = self._folder_of(file)
-        yield from sorted(named, key=lambda module: _parent(module) != folder)
+        yield from (
+            module for module in self._modules if _is_named(PurePosixPath(module).stem, f"test_{stem}")
+        )
 
     def _folder_of(self, file: str) -> str:
         """The folder of unit tests that mirrors the file's, or the nearest above it that there is."""

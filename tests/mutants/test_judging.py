@@ -164,12 +164,12 @@ class TestLikely:
         assert likely.tests_of("room/values.py") == [
             "tests/unit/room/test_values.py",
             "tests/unit/room/test_values_again.py",
-            "tests/network/test_values.py",
             "tests/network/test_by_module.py",
             "tests/network/test_by_name.py",
             "tests/unit/room/test_readers.py",
             "tests/unit/room/test_users.py",
             "tests/unit/room/test_valuesets.py",
+            "tests/network/test_values.py",
             "tests/unit/other/test_value.py",
             "tests/architecture/test_all.py",
         ]
