@@ -113,6 +113,7 @@ class Kind(enum.Enum):
         (3, "3"),
         (1.5, "1.5"),
         (True, "true"),
+        (False, "false"),
         (Kind.A, "a"),
         ("", ""),
     ],
