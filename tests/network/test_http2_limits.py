@@ -175,6 +175,30 @@ def test_an_upload_that_is_not_accepted_times_out_on_a_busy_connection(
     assert (caught.type, caught.sent) == ("WriteTimeoutError", "maybe_processed")
 
 
+def test_an_upload_that_times_out_is_reset_and_never_complete(
+    front_end: FrontEnd, http2_client: HttpServiceClient, http2_server: Http2Server
+) -> None:
+    """A body of which a part was accepted must not look like a whole one; other calls go on over the connection."""
+
+    def talking(exchange: Exchange) -> None:  # else the client would take the connection for a dead one
+        with suppress(H2Error):  # once the connection is closed
+            exchange.connection.do(lambda h2: h2.ping(b"are you?"))
+            http2_server.loop.call_later(0.02, talking, exchange)
+
+    http2_server.on("/", talking, early=True)
+    http2_server.on("/next", ok)
+    timeout = Timeout(total=15, write=0.2)
+    caught = failing(
+        front_end, http2_client, "POST", http2_server.url + "/", data=b"x" * 200_000, timeout=timeout
+    )
+    assert (caught.type, caught.sent) == ("WriteTimeoutError", "maybe_processed")
+    upload = http2_server.exchanges[0]
+    assert upload.was_cancelled.wait(5)
+    assert (upload.cancelled, upload.is_whole.is_set()) == (ErrorCodes.CANCEL, False)
+    assert front_end.request(http2_client, "GET", http2_server.url + "/next").text == "ok"
+    assert (len(http2_server.connections), http2_server.errors) == (1, [])
+
+
 def test_an_upload_ends_with_its_connection_whatever_its_window(
     front_end: FrontEnd, new_client: NewClient, certificates: Certificates, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -94,7 +94,8 @@ async def _upload(exchange: Http2Exchange, request: HttpRequest) -> Failure | No
         return None
     if body.content is not None:
         failure = await exchange.send(body.content)
-        exchange.end()
+        if failure is None:
+            exchange.end()
         return failure
     chunks = body.async_chunks()
     while not exchange.is_answered:
