@@ -20,12 +20,14 @@ class Proxy:
 
     address: its host:port.   heads: the head of each request, unchanged.
     refusal: the response to send instead of serving; b"" closes the connection without one.
+    consent: the response that opens a tunnel.
     """
 
     def __init__(self) -> None:
         self.address = ""
         self.heads: list[str] = []
         self.refusal: bytes | None = None
+        self.consent = b"HTTP/1.1 200 Connection established\r\n\r\n"
 
     def serve(self, client: socket.socket, is_over: threading.Event) -> None:
         """Serve one connection of a client."""
@@ -41,7 +43,7 @@ class Proxy:
             if method == "CONNECT":
                 host, _, port = target.rpartition(":")
                 with socket.create_connection((host, int(port))) as origin:
-                    client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                    client.sendall(self.consent)
                     pump(client, origin, is_over)
                 return
             url = urlsplit(target)

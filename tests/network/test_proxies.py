@@ -86,6 +86,27 @@ def test_https_is_tunnelled(
     assert tls_server.connection_count == 1
 
 
+@pytest.mark.parametrize(
+    "consent",
+    [
+        b"HTTP/1.1 201 Created\r\n\r\n",
+        b"HTTP/1.1 204 No Content\r\n\r\n",
+        b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 299 Why Not\r\n\r\n",
+    ],
+    ids=["201", "204", "with a length", "with a coding", "after an interim head"],
+)
+def test_any_success_opens_a_tunnel(
+    front_end: FrontEnd, tls_server: LoopbackServer, proxy: Proxy, client_through: ClientFor, consent: bytes
+) -> None:
+    """Such a response has no body, whatever its head says (RFC 9110, 9.3.6)."""
+    tls_server.script("/", respond(body="by tunnel"))
+    proxy.consent = consent
+    response = front_end.request(client_through(f"http://{proxy.address}"), "GET", tls_server.url + "/")
+    assert (response.text, len(proxy.heads)) == ("by tunnel", 1)
+
+
 @pytest.mark.parametrize("secure", [False, True], ids=["http", "https"])
 def test_a_proxy_may_use_tls_itself(
     front_end: FrontEnd,

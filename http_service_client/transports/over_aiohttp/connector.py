@@ -142,5 +142,5 @@ async def _open_tunnel(connection: Connection, url: Url, proxy: HttpProxy) -> No
         if connection.error is not None:
             raise connection.error
         await connection.changed()
-    if head.status != 200:
+    if not 200 <= head.status <= 299:  # any of them opens the tunnel (RFC 9110, 9.3.6)
         raise ProxyRefusedError(f"{head.status} {head.reason}".strip())
