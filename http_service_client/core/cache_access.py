@@ -1,7 +1,7 @@
 """What one call may see and keep in a cache.
 
 A response is stored only if the request that was sent is the one that the cache layer saw, outside of interceptors and
-auth flows: the same URL, the same values of the fields in Vary, the same credentials. If credentials were added, it is
+auth flows: the same URL and Host, the same values of the fields in Vary, the same credentials. If credentials were added, it is
 stored only if it says that all may see it (`public`, `s-maxage`).
 
 A failure of the storage is a miss. An invalidation that failed is made good before the storage is asked again.
@@ -21,9 +21,9 @@ from ..http.redirects import REDIRECT_CODES
 from .call import Call
 from .effects import TIMED_OUT, Plan, Work
 from .machines.caching.flights import Flight
-from .machines.caching.response_cache import Landing, ResponseCache, partition_of, url_key
+from .machines.caching.response_cache import Landing, ResponseCache, host_field_of, partition_of, url_key
 
-__all__ = ["OVERTAKEN", "CacheAccess", "secrets_in"]
+__all__ = ["OVERTAKEN", "CacheAccess", "is_for_same_resource", "secrets_in"]
 
 OVERTAKEN = "it was out of date when it came"
 """Why a response is not stored that a change has overtaken."""
@@ -245,7 +245,7 @@ class CacheAccess:
             return f"{call.current.answered_by} responded"
         if response.history:
             return "it was redirected"
-        if sent.url != request.url or sent.method != request.method:
+        if not is_for_same_resource(sent, request):
             return "an interceptor changed the URL"
         names = vary_names(response.headers)
         if len(names) > _VARY_NAMES:
@@ -278,6 +278,12 @@ class CacheAccess:
         self.cache.note_deleted(key, is_done=False)
         self.cache.flights.overtake(key)
         return key
+
+
+def is_for_same_resource(sent: HttpRequest, request: HttpRequest) -> bool:
+    """Whether a request that was sent names what its call named: interceptors and auth flows may change that."""
+    is_same = sent.url == request.url and sent.method == request.method
+    return is_same and host_field_of(sent) == host_field_of(request)
 
 
 def secrets_in(request: HttpRequest) -> dict[str, list[str]]:

@@ -26,7 +26,7 @@ from ...events import FallbackSource, FallbackUsed, Timeline
 from ...http.caching.directives import parse_directives
 from ...http.caching.stored import StoredResponse, request_values, store, vary_names
 from ...http.messages import HttpRequest, HttpResponse
-from ..cache_access import secrets_in
+from ..cache_access import is_for_same_resource, secrets_in
 from ..effects import TIMED_OUT, Invoke, Outcome, Plan
 from ..machines.caching.response_cache import partition_of, url_key
 from ..machines.fallback import NOTHING, FallbackSettings, LastGood
@@ -148,7 +148,10 @@ class FallbackLayer:
         if settings is not None and settings.single_user:
             return True
         authenticates = member.signs or call.options.auth is not None
-        return not authenticates and secrets_in(sent) == secrets_in(request)
+        if authenticates or secrets_in(sent) != secrets_in(request):
+            return False
+        # Another base URL has the same resources.
+        return call.hosts is not None or is_for_same_resource(sent, request)
 
 
 def _ask(settings: FallbackSettings, error: HttpClientError, request: HttpRequest, call: Call) -> Plan[Any]:

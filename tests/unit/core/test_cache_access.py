@@ -10,6 +10,7 @@ import pytest
 from http_service_client import HttpRequest, HttpResponse
 from http_service_client.core.cache_access import CacheAccess
 from http_service_client.http.caching.rules import CacheRules
+from http_service_client.http.urls import split_url
 from kit.fakes import URL
 
 
@@ -67,6 +68,8 @@ def test_a_response_to_other_credentials_is_not_stored(
         (MARKED, {"Vary": "X-Mark"}, {}, "Vary names a header that was added later"),
         (HttpRequest("GET", f"{URL}/b"), {}, {}, "an interceptor changed the URL"),
         (HttpRequest("HEAD", URL), {}, {}, "an interceptor changed the URL"),
+        (HttpRequest("GET", URL, headers={"Host": "b.test"}), {}, {}, "an interceptor changed the URL"),
+        (HttpRequest("GET", URL, headers={"Host": split_url(URL).host_field.upper()}), {}, {}, None),
         (PLAIN, {}, {"answered_by": "Mock"}, "Mock responded"),
     ],
 )

@@ -11,9 +11,10 @@ from typing import Any, NamedTuple, Protocol
 from ....http.caching.rules import CacheRules
 from ....http.caching.stored import StoredResponse
 from ....http.messages import HttpRequest
+from ....http.urls import split_url
 from .flights import Flights
 
-__all__ = ["CacheStorage", "Landing", "ResponseCache", "partition_of", "url_key"]
+__all__ = ["CacheStorage", "Landing", "ResponseCache", "host_field_of", "partition_of", "url_key"]
 
 _MOST = 4096  # URLs that are remembered
 
@@ -109,11 +110,17 @@ def url_key(url: str) -> str:
     return hashlib.sha256(url.encode("utf-8", "surrogateescape")).hexdigest()
 
 
+def host_field_of(request: HttpRequest) -> str:
+    """The Host that the request names, in lower case: a caller may set another one than that of the URL."""
+    return (request.headers.get("Host") or split_url(request.url).host_field).lower()
+
+
 def partition_of(request: HttpRequest, call_key: str | None, parts: Iterable[object], is_shared: bool) -> str:
     """The part of a cache that a request may read.
 
     Requests with other credentials than these have another one, so that no user is served the response of another
-    (unless the cache is a shared one, which keeps only what all may see). So have calls with another `key`.
+    (unless the cache is a shared one, which keeps only what all may see). So have calls with another `key`, and requests
+    that name another Host than their URL: one address may serve many hosts (RFC 9110, 7.1).
 
     parts: what else makes a difference.
     """
@@ -126,4 +133,5 @@ def partition_of(request: HttpRequest, call_key: str | None, parts: Iterable[obj
             if name in request.headers.secret_names
         )
     )
-    return hashlib.sha256(repr((call_key, tuple(parts), secrets)).encode()).hexdigest()
+    parts = (call_key, tuple(parts), secrets, host_field_of(request))
+    return hashlib.sha256(repr(parts).encode()).hexdigest()

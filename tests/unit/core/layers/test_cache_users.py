@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from http_service_client import Cache, ConnectionPoolConfig, CookieJar, HttpRequest, HttpResponse
+from http_service_client.http.urls import split_url
 from kit.caches import URL, Cached, cached_for, used
 from kit.front_ends import FrontEnd
 from kit.interceptors import on_request
@@ -68,6 +69,22 @@ def test_tenants_do_not_meet(front_end: FrontEnd) -> None:
     """`key=` of a call parts the cache, too."""
     cached = Cached(front_end, cached_for(60, "a"), cached_for(60, "b"))
     assert [cached.get(key=key).text for key in ("a", "b", "a")] == ["a", "b", "a"]
+
+
+def test_requests_for_another_host_at_the_same_address_do_not_meet(front_end: FrontEnd) -> None:
+    """The Host field is a part of what is requested (RFC 9110, 7.1); that of the URL may be written out."""
+    cached = Cached(front_end, cached_for(60, "a"), cached_for(60, "b"), cached_for(60, "the URL's"))
+    own = split_url(URL).host_field
+    asked = [
+        {"Host": "a.test"},
+        {"Host": "b.test"},
+        {},
+        {"Host": "A.test"},
+        {"Host": "b.test"},
+        {"Host": own},
+    ]
+    assert [cached.get(headers=host).text for host in asked] == ["a", "b", "the URL's"] * 2
+    assert cached.sends == 3
 
 
 @pytest.mark.parametrize("name", ["ssl_cert_file", "uds"])

@@ -182,6 +182,32 @@ def test_credentials_that_an_interceptor_adds_are_not_overlooked(
     assert harness.request(**ONCE).status_code == (200 if kept else 503)
 
 
+class Moves:
+    """An interceptor that chooses the resource, as one that knows the tenant would."""
+
+    def __init__(self, what: str) -> None:
+        self.what, self.tenant = what, "alice"
+
+    def intercept_request(self, request: Any, context: Any) -> Any:
+        if self.what == "URL":
+            request.url += f"?tenant={self.tenant}"
+        else:
+            request.headers["Host"] = f"{self.tenant}.test"
+        return request
+
+
+@pytest.mark.parametrize("what", ["URL", "Host"])
+def test_a_response_to_another_resource_than_the_caller_named_is_not_kept(
+    front_end: FrontEnd, what: str
+) -> None:
+    """The layer cannot know which one it will be next time."""
+    moves = Moves(what)
+    harness = _harness(front_end, _good("alice's"), DOWN, request_interceptors=[moves])
+    assert harness.request(**ONCE).text == "alice's"
+    moves.tenant = "bob"
+    assert harness.request(**ONCE).status_code == 503
+
+
 def test_credentials_of_a_single_user_may_be_added(front_end: FrontEnd) -> None:
     """If the policy says that they always are."""
     fallback = FallbackPolicy(last_good=60.0, single_user=True)
