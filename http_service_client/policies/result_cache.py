@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 from ..core.checks import suggests_keywords
@@ -20,6 +21,7 @@ from ..core.machines.caching.result_cache import (
 from ..core.machines.function_keys import key_of
 from ..core.operation import Operation, Proceed
 from ..drivers.clocks import Clock, SystemClock
+from ..drivers.interruption import INTERRUPTION
 from ..drivers.locks import ForkSafeLock
 from ..errors import ConfigurationError, DeadlineExceededError
 from ..events import CacheResult, CacheUsed
@@ -103,6 +105,8 @@ class ResultCachePolicy(StatefulStrategy[ResultCacheSettings]):
     def forget(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> bool:
         """Forget the result of one call, such as of a record that has changed: ``policy.forget(find, 42)``.
 
+        One that is on its way is not kept when it comes.
+
         function: as it is called, or as it was passed to `apply`. Returns whether a result was kept.
         """
         was_kept, each = False, function
@@ -171,7 +175,11 @@ class ResultCachePolicy(StatefulStrategy[ResultCacheSettings]):
         cache, settings, clock = self._cache, self._settings, operation.clock
         landing: Outcome | None = None
         token = _LEADING.set((*_LEADING.get(), flight))
+        # A timeout may leave this call behind in its thread. Callers that come later must not wait for it.
+        interruption, abandon = INTERRUPTION.get(), partial(cache.flights.abandon, flight)
         try:
+            if interruption is not None:
+                interruption.add(abandon)
             entry, now = cache.find(key), clock()
             if entry is not None and entry.is_fresh(now, settings):  # another call has just brought it
                 landing = Outcome(entry.result)
@@ -179,9 +187,7 @@ class ResultCachePolicy(StatefulStrategy[ResultCacheSettings]):
                 return entry.result
             result = yield from proceed(operation)
             landing = Outcome(result)
-            is_kept = not flight.is_overtaken
-            if is_kept:
-                cache.keep(key, result, clock())
+            is_kept = cache.keep(flight, result, clock())
             self._used(operation, "misses", CacheResult.MISS, is_stored=is_kept)
             return result
         except Exception as error:
@@ -190,8 +196,8 @@ class ResultCachePolicy(StatefulStrategy[ResultCacheSettings]):
             # The deadline is this caller's own: the others go on.
             is_own = isinstance(error, DeadlineExceededError)
             now = clock()
-            if settings.cache_errors and not is_own and not flight.is_overtaken:
-                cache.keep_error(key, error, now)
+            if settings.cache_errors and not is_own:
+                cache.keep_error(flight, error, now)
             entry = cache.find(key)
             if entry is not None and entry.may_stand_in(now, settings):
                 landing = Outcome(entry.result)
@@ -202,11 +208,13 @@ class ResultCachePolicy(StatefulStrategy[ResultCacheSettings]):
             raise
         finally:
             cache.flights.land(flight, landing)
+            if interruption is not None:
+                interruption.remove(abandon)
             try:
                 _LEADING.reset(token)
             except ValueError:  # the plan is being closed from another context
                 pass
-            del landing, flight  # they have the error, whose traceback holds this frame
+            del landing, flight, abandon  # they have the error, whose traceback holds this frame
 
     def _kept_failure(self, operation: Operation, entry: Entry, now: float) -> Any:
         """The outcome of a call for which the function failed a moment ago."""

@@ -21,13 +21,16 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from http_service_client import (
     ConfigurationError,
     DeadlineExceededError,
+    OperationTimeoutError,
     ResiliencePipeline,
     ResultCachePolicy,
+    TimeoutPolicy,
 )
 from http_service_client.events import CacheUsed
 from http_service_client.testing import VirtualClock
 from kit.forks import in_a_child, needs_fork
 from kit.front_ends import FrontEnd
+from kit.threads import wait_until
 
 
 def test_a_function_is_called_once(front_end: FrontEnd) -> None:
@@ -301,6 +304,47 @@ def test_a_result_may_be_forgotten(front_end: FrontEnd) -> None:
     assert [front_end.run(guarded, 1), front_end.run(guarded, 2)] == [3, 2]
     policy.clear()
     assert front_end.run(guarded, 2) == 4
+
+
+def test_a_result_on_its_way_is_forgotten_too(front_end: FrontEnd) -> None:
+    """The record has changed since it was read; kept, the old one would be used for all of its time."""
+    rows = {1: "old", 2: "old"}
+    policy = ResultCachePolicy(60.0)
+
+    def read(number: int) -> str:
+        row = rows[number]
+        if number == 1:
+            rows[number] = "new"
+            policy.forget(find, number)
+        return row
+
+    find = policy.apply(front_end.function(read))
+    assert [front_end.run(find, number) for number in (1, 2)] == ["old", "old"]
+    rows[2] = "new"
+    assert [front_end.run(find, number) for number in (1, 2)] == ["new", "old"]
+
+
+def test_nobody_waits_for_a_call_that_a_timeout_has_left_behind() -> None:
+    """It may hang for hours in its thread. The next caller makes a call of its own, and a late result is not kept."""
+    timeout, policy = TimeoutPolicy(0.05, in_thread=True), ResultCachePolicy(60.0)
+    go = threading.Event()
+    calls: list[int] = []
+
+    @ResiliencePipeline(timeout, policy).apply
+    def find() -> str:
+        calls.append(1)
+        if len(calls) > 1:
+            return "in time"
+        assert go.wait(20)
+        return "late"
+
+    with pytest.raises(OperationTimeoutError):
+        find()
+    timeout.reconfigure(seconds=10.0)
+    assert find() == "in time"
+    go.set()
+    wait_until(lambda: policy.snapshot().misses == 2)
+    assert (find(), len(calls)) == ("in time", 2)
 
 
 def test_methods_of_two_objects_are_apart() -> None:

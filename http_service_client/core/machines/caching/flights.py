@@ -6,7 +6,8 @@ cancelled. Then every follower goes on in its own way: it uses the result, leads
 of its own. Followers never depend on each other: one whose event loop is busy with other code holds up no other.
 
 A flight that was overtaken (the resource was changed while it was on its way) is left: its followers, who came before
-the change, still get its result, and callers that come later lead a new one.
+the change, still get its result, and callers that come later lead a new one. One that was abandoned (nobody waits for its
+leader any more, who cannot be interrupted) lands at once, without a result.
 
 Threads and the tasks of many event loops share one flight, as they share a `Latch`.
 """
@@ -100,6 +101,18 @@ class Flights(Generic[T]):
                 flight.is_overtaken = True
                 if self._shared.get(flight.key) is flight:
                     del self._shared[flight.key]
+
+    def overtake_key(self, key: Hashable) -> None:
+        """The same for what is on its way for this key alone."""
+        with self._lock:
+            flight = self._shared.pop(key, None)
+            if flight is not None:
+                flight.is_overtaken = True
+
+    def abandon(self, flight: Flight[T]) -> None:
+        """Its leader is left behind, and what it still brings is of no use: the followers go on without it."""
+        flight.is_overtaken = True
+        self.land(flight, None)
 
     def reset_after_fork(self) -> None:
         """Forget the flights of the parent's threads, which nobody lands in a forked child."""

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 from ...checks import check_count, check_duration, check_function, check_number, remedies, suggests_keywords
 from ..fallback import NOTHING
-from .flights import Flights
+from .flights import Flight, Flights
 
 __all__ = [
     "RESULT_CACHE_RENAMED",
@@ -139,20 +139,25 @@ class ResultCache:
                 self._entries.move_to_end(key)
             return entry
 
-    def keep(self, key: Hashable, result: Any, now: float) -> None:
-        """Keep the result of a call."""
+    def keep(self, flight: Flight[Outcome], result: Any, now: float) -> bool:
+        """Keep the result of a call, unless it was overtaken. Returns whether it is kept."""
         with self._lock:
-            entry = self._of(key)
+            if flight.is_overtaken:  # asked with the lock held: `forget` overtakes first, and then takes it
+                return False
+            entry = self._of(flight.key)
             entry.result, entry.kept_at, entry.error = result, now, None
+            return True
 
-    def keep_error(self, key: Hashable, error: BaseException, now: float) -> None:
+    def keep_error(self, flight: Flight[Outcome], error: BaseException, now: float) -> None:
         """Keep the error of a call, beside the result before: it may stand in."""
         with self._lock:
-            entry = self._of(key)
-            entry.error, entry.failed_at = _copied(error), now
+            if not flight.is_overtaken:
+                entry = self._of(flight.key)
+                entry.error, entry.failed_at = _copied(error), now
 
     def forget(self, key: Hashable) -> bool:
-        """Forget what is known of a key. Returns whether there was something."""
+        """Forget what is known of a key, also what is on its way. Returns whether there was something."""
+        self.flights.overtake_key(key)
         with self._lock:
             return self._entries.pop(key, None) is not None
 

@@ -58,6 +58,33 @@ def test_nobody_joins_a_flight_that_is_alone_or_overtaken() -> None:
     assert made.join("l", "t") == (other, False)
 
 
+def test_one_flight_alone_is_overtaken_by_its_key() -> None:
+    """Its followers wait on; callers that come later lead another one."""
+    made = flights()
+    (one, _), (other, _) = made.join("k", "s"), made.join("l", "s")
+    follower = one.wait()
+    made.overtake_key("k")
+    made.overtake_key("unknown")
+    assert (one.is_overtaken, other.is_overtaken, follower.is_granted) == (True, False, False)
+    assert made.join("k", "s")[1]
+    assert made.join("l", "s") == (other, False)
+    made.land(one, "result")
+    assert (one.result, follower.is_granted) == ("result", True)
+
+
+def test_nobody_waits_for_a_flight_that_was_abandoned() -> None:
+    """Its followers go on without it, and what it brings later is of no use."""
+    made = flights()
+    flight, _ = made.join("k", "s")
+    follower = flight.wait()
+    made.abandon(flight)
+    assert (flight.is_overtaken, follower.is_granted) == (True, True)
+    later, leads = made.join("k", "s")
+    assert leads
+    made.land(flight, "late")
+    assert (flight.result, made.join("k", "s")) == (None, (later, False))
+
+
 def test_flights_that_have_landed_are_forgotten() -> None:
     """Of subjects and of keys."""
     made = flights()

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from http_service_client.core.machines.caching.flights import Flight
 from http_service_client.core.machines.caching.result_cache import (
     Entry,
     Outcome,
@@ -20,13 +21,20 @@ from http_service_client.core.machines.caching.result_cache import (
 SETTINGS = ResultCacheSettings(seconds=10.0, stale_on_error=5.0, cache_errors=3.0)
 
 
+def flight(key: str, *, is_overtaken: bool = False) -> Flight[Outcome]:
+    """A call of the function that has just ended."""
+    ended: Flight[Outcome] = Flight(key, "", threading.Lock())
+    ended.is_overtaken = is_overtaken
+    return ended
+
+
 def entry(*, result: bool = False, error: bool = False) -> Entry:
     """What is known of a key whose function ended at 100 s."""
     cache = ResultCache(9, threading.Lock)
     if result:
-        cache.keep("key", "result", 100.0)
+        cache.keep(flight("key"), "result", 100.0)
     if error:
-        cache.keep_error("key", OSError(), 100.0)
+        cache.keep_error(flight("key"), OSError(), 100.0)
     return cache.find("key") or Entry()
 
 
@@ -66,8 +74,8 @@ def test_nothing_is_known_of_a_new_key(now: float) -> None:
 def test_a_result_ends_the_error_before_it() -> None:
     """Though its time is not over."""
     cache = ResultCache(9, threading.Lock)
-    cache.keep_error("key", OSError(), 100.0)
-    cache.keep("key", "result", 101.0)
+    cache.keep_error(flight("key"), OSError(), 100.0)
+    cache.keep(flight("key"), "result", 101.0)
     known = cache.find("key")
     assert known is not None
     assert uses(known, 101.0) == (True, True, False)
@@ -77,11 +85,21 @@ def test_a_smaller_cache_forgets_at_once() -> None:
     """The results that were used longest ago."""
     cache = ResultCache(3, threading.Lock)
     for key in "abc":
-        cache.keep(key, key, 0.0)
+        cache.keep(flight(key), key, 0.0)
     cache.find("a")
     cache.resize(2)
     assert cache.snapshot().entries == 2
     assert [cache.find(key) is not None for key in "abc"] == [True, False, True]
+
+
+def test_what_comes_after_it_was_overtaken_is_not_kept() -> None:
+    """It may be older than what overtook it."""
+    cache = ResultCache(9, threading.Lock)
+    late = flight("key", is_overtaken=True)
+    assert cache.keep(late, "result", 100.0) is False
+    cache.keep_error(late, OSError(), 100.0)
+    assert cache.find("key") is None
+    assert cache.keep(flight("key"), "result", 100.0) is True
 
 
 class Uncopied(Exception):
