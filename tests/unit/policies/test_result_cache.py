@@ -276,11 +276,14 @@ def _length(traceback: Any) -> int:
 
 
 def test_an_error_that_cannot_be_copied_is_raised_itself() -> None:
-    """Some have a constructor of their own."""
+    """One may say itself that it cannot."""
 
     class Odd(Exception):
         def __init__(self, one: int, two: int) -> None:
             super().__init__("odd")
+
+        def __copy__(self) -> Any:
+            raise TypeError("an error of this kind is not copied")
 
     policy = ResultCachePolicy(60.0, cache_errors=60.0)
 

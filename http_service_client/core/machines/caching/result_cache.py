@@ -200,14 +200,40 @@ class ResultCache:
 def _copied(error: BaseException) -> BaseException:
     """A copy of an exception, without its traceback, which holds the frames of the call that it came from.
 
-    The exception itself where it cannot be copied, as some cannot whose constructor takes other arguments.
+    A constructor of a user's own is not called: what is in `args` are hardly ever its arguments. The exception itself where
+    it cannot be copied.
     """
+    kind, built_in = type(error), _built_in(type(error))
     try:
-        twin = copy.copy(error)
+        if kind.__init__ is built_in.__init__ or _copies_itself(kind, built_in):
+            twin = copy.copy(error)
+        else:
+            arguments = error.__reduce__()[1]  # more than `args`: the file names of an OSError, too
+            assert not isinstance(arguments, str)
+            twin = built_in.__new__(kind, *arguments)
+            built_in.__init__(twin, *arguments)
+            vars(twin).update(vars(error))
     except Exception:
         return error
-    if type(twin) is not type(error):
+    if type(twin) is not kind:
         return error
     twin.__cause__, twin.__context__ = error.__cause__, error.__context__
     twin.__suppress_context__ = error.__suppress_context__
+    notes = getattr(error, "__notes__", None)
+    if isinstance(notes, list) and twin is not error:
+        vars(twin)["__notes__"] = notes.copy()  # each caller adds its own
     return twin
+
+
+def _built_in(kind: type[BaseException]) -> type[BaseException]:
+    """The class of Python's own that an exception's class is made of."""
+    while kind.__module__ != "builtins":
+        kind = kind.__base__  # type: ignore[assignment]  # an exception, too: the one that determines the memory layout
+    return kind
+
+
+def _copies_itself(kind: type[BaseException], built_in: type[BaseException]) -> bool:
+    """Whether the class says how it is copied."""
+    return hasattr(kind, "__copy__") or any(
+        getattr(kind, name) is not getattr(built_in, name) for name in ("__reduce__", "__reduce_ex__")
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import sys
 import threading
 import weakref
 from typing import Any
@@ -103,10 +104,71 @@ def test_what_comes_after_it_was_overtaken_is_not_kept() -> None:
 
 
 class Uncopied(Exception):
-    """With a constructor of its own."""
+    """It says how it is copied, and that is wrong."""
 
     def __init__(self, one: int, two: int) -> None:
         super().__init__("uncopied")
+
+    def __reduce__(self) -> Any:
+        return Uncopied, ("one",)
+
+
+class Mixin:
+    """Something that is no exception."""
+
+
+class OfItsOwn(Mixin, Exception):
+    """Its constructor takes something else than it passes on."""
+
+    def __init__(self, code: int, *, detail: str) -> None:
+        super().__init__(f"code {code}")
+        self.detail = detail
+
+
+class Repeating(Exception):
+    """Made of its own arguments, it would have another message."""
+
+    def __init__(self, code: object) -> None:
+        super().__init__(f"code {code}")
+        self.detail = "why"
+
+
+class OfTheSystem(ConnectionResetError):
+    """With what Python itself keeps beside `args`."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(104, "reset", "a file")
+        self.detail = detail
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OfItsOwn(5, detail="why"), Repeating(5), OfTheSystem("why"), copy.copy(OSError(5, "broken", "a file"))],
+    ids=repr,
+)
+def test_a_copy_of_an_error_is_made_without_its_constructor(error: Any) -> None:
+    """Which takes other arguments, or makes another message of them."""
+    with pytest.raises(type(error)) as raised:
+        Outcome(error=error).take()
+    twin = raised.value
+    assert twin is not error
+    assert (str(twin), twin.args, vars(twin)) == (str(error), error.args, vars(error))
+    assert [getattr(twin, name, None) for name in ("errno", "filename")] == [
+        getattr(error, name, None) for name in ("errno", "filename")
+    ]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="errors have no notes")
+def test_a_caller_adds_notes_to_its_own_copy() -> None:
+    """They would come to all callers of a kept error, and have no end."""
+    error = OSError(5, "broken")
+    error.add_note("of the function")
+    for _ in range(2):
+        with pytest.raises(OSError, match="broken") as raised:
+            Outcome(error=error).take()
+        raised.value.add_note("of the caller")
+        assert raised.value.__notes__ == ["of the function", "of the caller"]
+    assert error.__notes__ == ["of the function"]
 
 
 class OfAnotherKind(Exception):
