@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextvars import ContextVar
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from ..core.effects import Effect, Plan
 from ..core.operation import Body, Stopped, shown
@@ -25,17 +25,26 @@ __all__ = ["Attempt", "AttemptLoop", "Block", "EnteredBlocks"]
 B = TypeVar("B")
 
 
+_Entered: TypeAlias = "tuple[EnteredBlocks[Any], Any]"
+
+# The blocks that the running code has entered, each with those of its policy. One variable for all policies: a context keeps
+# each variable that was ever set in it, and a policy may be made for a single block.
+_ENTERED: ContextVar[tuple[_Entered, ...]] = ContextVar("http_service_client.entered", default=())
+
+
 class EnteredBlocks(Generic[B]):
     """The blocks of one policy that were entered and are not left yet, in all tasks and threads."""
 
     def __init__(self) -> None:
-        self._entered: ContextVar[tuple[B, ...]] = ContextVar("http_service_client.entered", default=())
-        self._open: list[B] = []
+        self._open: dict[B, None] = {}
 
     def enter(self, block: B) -> None:
         """A block is entered."""
-        self._entered.set((*self._entered.get(), block))
-        self._open.append(block)
+        entered = _ENTERED.get()
+        if entered:  # a task may have those of the code that started it, which were left since
+            entered = tuple([each for each in entered if each[1] in each[0]._open])
+        _ENTERED.set((*entered, (self, block)))
+        self._open[block] = None
 
     def leave(self, policy: object) -> B:
         """The block that is left now. Raises RuntimeError where none was entered.
@@ -45,10 +54,11 @@ class EnteredBlocks(Generic[B]):
         """
         if not self._open:
             raise RuntimeError(f"{policy!r} was not entered")
-        entered = [block for block in self._entered.get() if block in self._open]
-        block = (entered or self._open)[-1]
-        self._entered.set(tuple(entered[:-1]))
-        self._open.remove(block)
+        entered = _ENTERED.get()
+        own = [block for of, block in entered if of is self and block in self._open]
+        block: B = (own or [*self._open])[-1]
+        _ENTERED.set(tuple([each for each in entered if each[1] is not block]))
+        del self._open[block]
         return block
 
 

@@ -1473,9 +1473,9 @@ EQUIVALENTS = [
     ),
     Equivalent(
         "policies/with_blocks.py",
-        "EnteredBlocks.__init__",
-        'self._entered: ContextVar[tuple[B, ...]] = ContextVar("http_service_client.entered", default=())',
-        'self._entered: ContextVar[tuple[B, ...]] = ContextVar("http_service_client.enteredXX", default=())',
+        "",
+        '_ENTERED: ContextVar[tuple[_Entered, ...]] = ContextVar("http_service_client.entered", default=())',
+        '_ENTERED: ContextVar[tuple[_Entered, ...]] = ContextVar("http_service_client.enteredXX", default=())',
         "the name of a context variable is only shown in its repr",
     ),
     Equivalent(
