@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
-from ..core.checks import check_number, suggests_arguments
+from ..core.checks import check_number, suggests_arguments, verdict_of
 from ..core.deadline import AMBIENT_DEADLINE, earliest, remaining
 from ..core.effects import Sleep
 from ..errors import ConfigurationError, DeadlineExceededError, PollingError
@@ -241,7 +241,7 @@ class _Polling:
         self.is_over = (
             response.status_code != 202
             if is_done is None or not response.is_success
-            else bool(is_done(response))
+            else verdict_of(is_done(response))
         )
 
     def _left(self) -> float | None:

@@ -29,6 +29,7 @@ __all__ = [
     "shown",
     "suggests_arguments",
     "suggests_keywords",
+    "verdict_of",
     "warn_of_milliseconds",
 ]
 
@@ -166,6 +167,15 @@ def check_function(field: str, value: object) -> None:
         raise ConfigurationError(
             f"{field} must be a plain function, not the async {value!r}, which nobody would await"
         )
+
+
+def verdict_of(value: object) -> bool:
+    """Whether what a user's function returned is true. Raises TypeError for an awaitable, which would always be."""
+    if value is True or value is False:
+        return value
+    if hasattr(type(value), "__await__"):
+        raise TypeError(f"it returned {value!r}, which nobody awaits; it must be a plain function")
+    return bool(value)
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
-from ..core.checks import check_function
+from ..core.checks import check_function, verdict_of
 from ..core.machines.circuit_breaker.states import StateChange
 from ..core.machines.retry.conditions import RetryCondition
 from ..drivers.loggers import log_hook
@@ -57,7 +57,8 @@ class Judge:
     def __call__(self, subject: object) -> bool | None:
         try:
             verdict = self._function(subject)
-            return None if verdict is None else bool(verdict)  # an array, say, is neither true nor false
+            # An array, say, is neither true nor false.
+            return None if verdict is None else verdict_of(verdict)
         except Exception:
             log_hook("is_failure raised an exception for %s; it is no evidence", type(subject).__name__)
             return None

@@ -112,6 +112,18 @@ def test_the_body_may_say_that_it_goes_on(front_end: FrontEnd) -> None:
     assert service.poll(is_done=lambda it: False).status_code == 404
 
 
+def test_an_awaitable_of_is_done_is_an_error(front_end: FrontEnd) -> None:
+    """It is always true: the first response would be taken for the result."""
+    service = Service(front_end, accepted(), HttpResponse(200))
+
+    class Awaitable:
+        def __await__(self) -> Any:
+            raise AssertionError("nobody awaits it")
+
+    with pytest.raises(TypeError, match="which nobody awaits; it must be a plain function"):
+        service.poll(is_done=lambda it: Awaitable())
+
+
 def test_a_failed_look_is_retried(front_end: FrontEnd) -> None:
     """Each is a call with the client's policies."""
     service = Service(front_end, accepted(), HttpResponse(503), HttpResponse(200, content="done"))

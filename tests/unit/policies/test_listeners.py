@@ -11,6 +11,7 @@ import pytest
 from http_service_client import (
     CircuitBreakerPolicy,
     CircuitBreakerState,
+    FallbackPolicy,
     RetryCondition,
 )
 from http_service_client.events import RetryScheduled
@@ -60,6 +61,32 @@ def test_a_slow_listener_does_not_delay_the_next_attempt(front_end: FrontEnd) ->
     started = harness.clock.now
     assert harness.request(total_timeout=0.5).status_code == 200
     assert harness.clock.now - started == pytest.approx(0.4)
+
+
+class Awaitable:
+    """What a function returns that hands its work on to an async one."""
+
+    def __await__(self) -> Any:
+        raise AssertionError("nobody awaits it")
+
+
+def test_an_awaitable_is_no_verdict(front_end: FrontEnd, caplog: pytest.LogCaptureFixture) -> None:
+    """It is always true: each call would be repeated, count as a failure, and be replaced by the fallback."""
+    policies = (
+        policy_of(3, RetryCondition.on_result(lambda result: Awaitable())),  # type: ignore[arg-type,return-value]
+        CircuitBreakerPolicy(failure_threshold=1, is_failure=lambda result: Awaitable()),  # type: ignore[arg-type,return-value]
+        FallbackPolicy(value="fallback", is_failure=lambda result: Awaitable()),  # type: ignore[arg-type,return-value]
+    )
+    for policy in policies:
+        calls: list[int] = []
+        caplog.clear()
+        with caplog.at_level(logging.ERROR):
+            assert (
+                front_end.run(policy.apply(front_end.function(lambda calls=calls: calls.append(1)))) is None
+            )
+        assert calls == [1]
+        assert "which nobody awaits; it must be a plain function" in caplog.text
+    assert policies[1].state is CircuitBreakerState.CLOSED
 
 
 @pytest.mark.parametrize("where", ["call", "function"])

@@ -20,7 +20,7 @@ from ....errors import (
     chain,
 )
 from ....http.messages import HttpResponse
-from ...checks import check_flag
+from ...checks import check_flag, check_function, verdict_of
 from ..other_libraries import is_transient, is_unverified, status_of, status_of_error
 
 __all__ = ["DEFAULT_CONDITIONS", "RETRYABLE_STATUSES", "RetryCondition", "is_final_type"]
@@ -46,7 +46,7 @@ class RetryCondition:
     errors: the error types for which it holds, subclasses included. It never holds for a certificate that
         could not be verified, though that is a `ConnectionError`, nor for an address that the egress policy
         refuses: an attacker could cause both, and would gain another try.
-    predicate: judges a response or a returned value; or None.
+    predicate: a plain function that judges a response or a returned value; or None.
     other_libraries: it also holds for the transport errors of requests, urllib3, aiohttp, httpx and httpx2.
     even_if_unsafe: a response for which it holds says that the server did not do what it was asked to, so that a request
         that is not safe to repeat, such as a POST, is repeated too. It says so of responses alone: not of a timeout
@@ -62,6 +62,8 @@ class RetryCondition:
 
     def __post_init__(self) -> None:
         check_flag("even_if_unsafe", self.even_if_unsafe)
+        if self.predicate is not None:
+            check_function("predicate", self.predicate)
 
     def __repr__(self) -> str:
         return f"<RetryCondition {self.description}>"
@@ -137,7 +139,7 @@ class RetryCondition:
         return self.other_libraries and any(map(is_transient, links)) and not any(map(_is_final, links))
 
     def _accepts(self, result: object) -> bool:
-        return self.predicate is not None and bool(self.predicate(result))
+        return self.predicate is not None and verdict_of(self.predicate(result))
 
     def _matches(self, types: list[type]) -> bool:
         """types: of an error and of all that it stems from."""

@@ -131,6 +131,11 @@ def test_what_a_condition_holds_for(condition: RetryCondition, outcome: Any, hol
         assert condition.holds_for_error(outcome) is holds
 
 
+async def judge_async(outcome: object) -> bool:
+    """Nobody would await it, and what it returns is always true."""
+    return False
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
@@ -146,6 +151,8 @@ def test_what_a_condition_holds_for(condition: RetryCondition, outcome: Any, hol
         (lambda: RetryCondition.on_exceptions([KeyError()]), "takes exception classes, not KeyError"),  # type: ignore[list-item]
         (lambda: RetryCondition.on_exceptions([int]), "takes exception classes, not <class 'int'>"),  # type: ignore[list-item]
         (lambda: RetryCondition.on_result(5), "takes a function of one argument, not 5"),  # type: ignore[arg-type]
+        (lambda: RetryCondition.on_result(judge_async), "must be a plain function, not the async"),  # type: ignore[arg-type]
+        (lambda: RetryCondition("busy", predicate=judge_async), "must be a plain function"),  # type: ignore[arg-type]
         (lambda: RetryCondition.on_status_codes([503], even_if_unsafe=1), "even_if_unsafe"),  # type: ignore[arg-type]
     ],
 )
