@@ -6,8 +6,9 @@ such as a test's, waits in its own way.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from ..core.effects import Invoke
 from ..core.timeouts import Timeout
 from ..http.messages import HttpRequest
 from .aio import AsyncioDriver
@@ -35,7 +36,7 @@ def asyncio_driver(clock: Clock) -> AsyncioDriver | EffectAwaiter:
         return _ASYNCIO
     # A virtual clock records the waits of plans. A timeout is none.
     alarm = getattr(clock, "elapse_async", clock.sleep_async)
-    return AsyncioDriver(_no_exchange_async, clock.sleep_async, alarm=alarm)
+    return _AsyncioDriver(_no_exchange_async, clock.sleep_async, alarm=alarm)
 
 
 def trio_driver(clock: Clock) -> TrioDriver:
@@ -54,4 +55,19 @@ async def _no_exchange_async(request: HttpRequest, timeout: Timeout) -> NoReturn
 
 
 _BLOCKING = BlockingDriver(_no_exchange, PORTAL)
-_ASYNCIO = AsyncioDriver(_no_exchange_async)
+
+
+class _AsyncioDriver(AsyncioDriver):
+    """A function runs in the task of its caller: at the first step of its plan, and after a wait, in a further attempt, too.
+
+    What it sets in context variables is there afterwards, and a generator's steps are all in one task.
+    """
+
+    async def _invoke(self, effect: Invoke) -> Any:
+        value = effect.function(*effect.arguments)
+        if not hasattr(type(value), "__await__"):
+            return value
+        return await (value if effect.timeout is None else self.bounded(value, effect.timeout))
+
+
+_ASYNCIO = _AsyncioDriver(_no_exchange_async)
