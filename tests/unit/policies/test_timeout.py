@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 
 from http_service_client import (
+    BulkheadFullError,
+    BulkheadPolicy,
     CircuitBreakerPolicy,
     CircuitOpenError,
     ConfigurationError,
@@ -39,6 +41,7 @@ from http_service_client.events import Event, OperationTimedOut
 from http_service_client.observability.collector import MetricsCollector
 from http_service_client.testing import ScriptedTransport, VirtualClock, late
 from kit.front_ends import FrontEnd
+from kit.threads import wait_until
 
 TIGHT = 0.02
 
@@ -327,6 +330,27 @@ def test_a_thread_is_left_behind_and_its_client_calls_are_ended() -> None:
     assert ended.wait(20)
     assert seen == [("of the caller", False)]
     assert [event[4] for event in events if isinstance(event, OperationTimedOut)] == ["abandoned"]
+
+
+def test_a_function_left_behind_keeps_the_permit_of_a_bulkhead_inside() -> None:
+    """As long as it runs: so no more of them run at a time than the bulkhead allows."""
+    timeout, bulkhead = TimeoutPolicy(0.05, in_thread=True), BulkheadPolicy(1, 0)
+    begun, released = threading.Event(), threading.Event()
+
+    @ResiliencePipeline(timeout, bulkhead).apply
+    def work() -> bool:
+        begun.set()
+        return released.wait(20)
+
+    while not begun.is_set():  # on a busy machine its thread may not begin in time
+        with pytest.raises(OperationTimeoutError):
+            work()
+    timeout.reconfigure(seconds=20.0)
+    with pytest.raises(BulkheadFullError):
+        work()
+    released.set()
+    wait_until(lambda: bulkhead.snapshot().in_use == 0)
+    assert work() is True
 
 
 def test_in_a_thread_results_and_errors_pass() -> None:
