@@ -205,12 +205,13 @@ class AsyncioDriver:
 
         What ends with a result, in spite of the cancellation, has done its work: the result is used.
         """
-        if self._alarm is not None:
-            return _bounded_by(self._alarm(timeout), awaitable, keeps_late=True)
-        if not _COUNTS_CANCELLATIONS:
-            return bounded(awaitable, timeout, keeps_late=True)
-        work = awaitable if type(awaitable) is CoroutineType else _awaited(awaitable)
-        return cut_after(work, timeout, self._timers)
+        alarm = self._alarm
+        if _COUNTS_CANCELLATIONS:
+            work = awaitable if type(awaitable) is CoroutineType else _awaited(awaitable)
+            return cut_after(work, timeout, self._timers, alarm)
+        if alarm is not None:
+            return _bounded_by(alarm(timeout), awaitable, keeps_late=True)
+        return bounded(awaitable, timeout, keeps_late=True)
 
     async def _start(self, effect: Start) -> bool:
         tasks = self._beside if effect.is_needed else self._behind

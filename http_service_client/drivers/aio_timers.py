@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import CancelledError, current_task
-from collections.abc import Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextvars import Context
 from time import monotonic
 from types import coroutine
@@ -83,8 +83,15 @@ class _Cut:
 
 
 @coroutine
-def cut_after(work: Coroutine[Any, Any, Any], seconds: float, known: TimerWheels) -> Generator[Any, Any, Any]:
+def cut_after(
+    work: Coroutine[Any, Any, Any],
+    seconds: float,
+    known: TimerWheels,
+    alarm: Callable[[float], Awaitable[None]] | None = None,
+) -> Generator[Any, Any, Any]:
     """The coroutine's result, or `TIMED_OUT` when it was cancelled after so many seconds. It runs in the present task.
+
+    alarm: sleeps so long, by another clock; None for the loop's own timers.
 
     A cancellation from outside is raised, also if it comes at the same instant: the task counts how often it is cancelled.
     So this needs Python 3.11. An error, or a result, of a coroutine that goes on after it was cancelled is its own.
@@ -102,9 +109,14 @@ def cut_after(work: Coroutine[Any, Any, Any], seconds: float, known: TimerWheels
     # A cancellation that the work itself has just asked for comes with its first wait, and is not one from before.
     cancels, cut = task.cancelling() - getattr(task, "_must_cancel", False), _Cut()
     cut.task, cut.has_fired = task, False
-    loop = task.get_loop()
-    timers = known.get(loop) or new_timer_wheel(known)
-    due = timers.schedule(loop.time(), left, cut)  # type: ignore[arg-type]  # as a future
+    waking = None
+    if alarm is None:
+        loop = task.get_loop()
+        timers = known.get(loop) or new_timer_wheel(known)
+        due = timers.schedule(loop.time(), left, cut)  # type: ignore[arg-type]  # as a future
+    else:
+        due, waking = {}, asyncio.ensure_future(alarm(seconds))
+        waking.add_done_callback(cut.set_result)
     try:
         while True:
             thrown: BaseException
@@ -133,6 +145,8 @@ def cut_after(work: Coroutine[Any, Any, Any], seconds: float, known: TimerWheels
     finally:
         cut.task = None  # a task refers to its own frames
         due.pop(cut, None)  # type: ignore[call-overload]
+        if waking is not None:
+            waking.cancel()
         if cut.has_fired:
             task.uncancel()
 
