@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from h2.settings import SettingCodes
 
 from http_service_client import HttpServiceClient, Timeout
 from http_service_client.errors import HttpClientError
+from http_service_client.testing.server import LoopbackServer, answer, respond
 from kit.front_ends import AsyncioFrontEnd, FrontEnd
 from kit.http2_server import Exchange, Http2Server, NewClient
 from kit.threads import wait_until
@@ -364,6 +366,67 @@ def test_an_async_generator_is_bounded_by_the_timeout(
         client = front_end.client(http2=True, connection_pool=certificates.pool())
         caught = failing(front_end, client, "POST", http2_server.url + "/", data=stalling(), timeout=0.1)
     assert (caught.type, caught.sent) == ("AttemptTimeoutError", "maybe_processed")
+
+
+@pytest.mark.parametrize("http2", [False, True], ids=["HTTP/1.1", "HTTP/2"])
+def test_one_task_reads_an_async_body(
+    http2_server: Http2Server, server: LoopbackServer, certificates: Certificates, http2: bool
+) -> None:
+    """A scope of the body, of anyio or of a tracer, is left by the task and in the context that it was entered in."""
+    tasks: set[Any] = set()
+    scope: ContextVar[str] = ContextVar("scope")
+
+    async def body() -> AsyncIterator[bytes]:
+        token = scope.set("entered")
+        for _ in range(3):
+            tasks.add(asyncio.current_task())
+            await asyncio.sleep(0)
+            yield b"abc"
+            assert scope.get() == "entered"
+        scope.reset(token)
+
+    http2_server.on("/", echo)
+    server.script("/", answer(lambda received: respond(body=received.body)))
+    with AsyncioFrontEnd() as front_end:
+        client = front_end.client(http2=http2, connection_pool=certificates.pool())
+        url = http2_server.url if http2 else server.url
+        assert front_end.request(client, "POST", url + "/", data=body()).text == "abcabcabc"
+    assert len(tasks) == 1
+
+
+@pytest.mark.parametrize("when", ["at once", "after a chunk", "at the end"])
+def test_an_error_of_an_async_body_leaves_no_cycle(
+    front_end: FrontEnd,
+    http2_client: HttpServiceClient,
+    http2_server: Http2Server,
+    when: str,
+    no_reference_cycles: None,  # the last: it looks while the client is still there
+) -> None:
+    """It is raised as it is, and its stream is reset: a part of the body is no whole one."""
+    if not isinstance(front_end, AsyncioFrontEnd):
+        pytest.skip("a blocking call cannot read it")
+
+    class SourceError(Exception):
+        pass
+
+    async def body() -> AsyncIterator[bytes]:
+        if when != "at once":
+            yield b"abc"
+        if when == "at the end":
+            await asyncio.sleep(0)
+        raise SourceError
+
+    async def call() -> None:
+        with suppress(SourceError):
+            await http2_client.post_async(http2_server.url + "/", data=body())
+            pytest.fail("no error")
+
+    http2_server.on("/", never)
+    front_end.loop.run_until_complete(call())
+    wait_until(lambda: bool(http2_server.exchanges))
+    (exchange,) = http2_server.exchanges
+    assert exchange.was_cancelled.wait(5)
+    assert not exchange.is_whole.is_set()
 
 
 # Streams.

@@ -35,6 +35,7 @@ from ..over_aiohttp.sessions import LoopSessions
 from .connection import Http2Connection
 from .heads import ResponseHead, request_fields
 from .pool import ConnectingTimeoutError, Http2Pool
+from .source_reader import SourceReader
 from .stream import Http1RequiredError, Http2Stream, NotProcessedError
 
 __all__ = ["Http2BodySource", "Http2Exchange"]
@@ -121,29 +122,44 @@ class Http2Exchange:
         self._phase = Phase.RECEIVE
         return None
 
-    async def next_chunk(self, chunks: AsyncIterator[bytes]) -> bytes | Failure:
-        """The next chunk of an asynchronous body; b"" once the server does not want any more of it.
+    async def send_from(self, chunks: AsyncIterator[bytes]) -> Failure | None:
+        """Send an asynchronous body to its end. The rest is dropped once the server does not want it.
 
         The caller's code may wait for long: the time for the whole, and the server's response, end that.
-        Raises what the caller's code raises; StopAsyncIteration.
+        Raises what the caller's code raises.
         """
-        connection, stream = self._live()
-        task = asyncio.ensure_future(chunks.__anext__())
-        task.add_done_callback(lambda _: stream.wake())
+        reader = SourceReader(chunks, self._live()[1].wake)
+        may_wait = True
         try:
-            while not task.done() and not self.is_answered:
+            while not self.is_answered:
+                reader.want()
+                if (failure := await self._until_ready(reader)) is not None:
+                    return failure
+                if self.is_answered:
+                    break
+                if (chunk := reader.take()) is None:
+                    self.end()
+                    break
+                if (failure := await self.send(chunk)) is not None:
+                    return failure
+            return None
+        except GeneratorExit:  # this coroutine is being closed and must not await
+            may_wait = False
+            raise
+        finally:
+            await reader.close(may_wait)
+
+    async def _until_ready(self, reader: SourceReader) -> Failure | None:
+        """Wait for the next chunk, or for the response."""
+        connection, stream = self._live()
+        try:
+            while not reader.is_ready and not self.is_answered:
                 connection.read_on(stream, self._settings.most_early)
                 await self._wait(stream, None)
         except TimeoutError as error:
             self._phase = Phase.SEND
             return self._failure(error)
-        finally:
-            if not task.done():
-                task.cancel()
-                await asyncio.wait([task])
-            if not task.cancelled():
-                task.exception()  # retrieved
-        return b"" if self.is_answered else task.result()
+        return None
 
     def end(self) -> None:
         """The body is complete."""

@@ -98,17 +98,18 @@ async def _upload(exchange: Http2Exchange, request: HttpRequest) -> Failure | No
             exchange.end()
         return failure
     chunks = body.async_chunks()
-    while not exchange.is_answered:
-        try:
-            chunk = await (exchange.next_chunk(chunks) if body.is_async else chunks.__anext__())
-        except StopAsyncIteration:
-            exchange.end()
-            break
-        except HttpClientError as error:
-            return source_failed(error)
-        failure = chunk if isinstance(chunk, Failure) else await exchange.send(chunk)
-        if failure is not None:
-            return failure
+    try:
+        if body.is_async:
+            return await exchange.send_from(chunks)
+        while not exchange.is_answered:
+            chunk = await anext(chunks, None)
+            if chunk is None:
+                exchange.end()
+                break
+            if (failure := await exchange.send(chunk)) is not None:
+                return failure
+    except HttpClientError as error:
+        return source_failed(error)
     return None
 
 
