@@ -6,6 +6,7 @@ and what is left of the deadlines around them. So a plan that waits for a limit 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -115,13 +116,14 @@ class Operation:
     is_queued: the attempt waits for a permit, or has given up that wait: the function was not called.
     may_repeat: another attempt would begin at the beginning; not so once a generator has delivered an item.
     expires_at: the instant at which an async function is cancelled; None for no limit.
+    is_over: nobody waits for it any more: what it still does, left behind in its thread, is no part of the story.
     result: of the plan of a plain function.
     is_paused: of a block, whether the code that runs is outside of it for a while; None for never.
     """
 
     __slots__ = (
         *("_events", "_id", "args", "attempt", "call_name", "clock", "expires_at", "guarded"),
-        *("handled", "is_paused", "is_queued", "kwargs", "may_repeat", "result", "started_at"),
+        *("handled", "is_over", "is_paused", "is_queued", "kwargs", "may_repeat", "result", "started_at"),
     )
 
     result: Any  # unset at first
@@ -139,7 +141,7 @@ class Operation:
         self.handled = handled
         self.attempt = 1
         self.may_repeat = True
-        self.is_queued = False
+        self.is_queued = self.is_over = False
         self.expires_at: float | None = None
         self.is_paused: Callable[[], bool] | None = None
         self.call_name: str | None = None
@@ -179,9 +181,15 @@ class Operation:
         return self._events
 
     def record(self, event: Event) -> None:
-        """Add an event to the timeline and notify the listener."""
-        self.events.append(event)
-        self.guarded.listener(event)
+        """Add an event to the timeline and notify the listener, unless it is over."""
+        if not self.is_over:
+            self.events.append(event)
+            self.guarded.listener(event)
+
+    def twin(self) -> Operation:
+        """The same for what runs beside the caller: with a state of its own, and the same story."""
+        _ = self.call_id, self.events  # made now: each would make its own
+        return copy.copy(self)
 
     def begin(self) -> Any:
         """Call the function."""

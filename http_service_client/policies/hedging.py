@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -117,6 +116,20 @@ class HedgingPolicy(StatefulStrategy[HedgingSettings]):
         return self._hedging.snapshot()
 
 
+class _FunctionArm(Arm):
+    """A call of the function."""
+
+    __slots__ = ("_operation",)
+
+    def __init__(self, number: int, operation: Operation, proceed: Proceed) -> None:
+        super().__init__(number, partial(proceed, operation), operation.clock())
+        self._operation = operation
+
+    def abandon(self) -> None:
+        self._operation.is_over = True
+        super().abandon()
+
+
 class _FunctionRace(Race):
     """The calls of a function, of which the first that returns counts."""
 
@@ -128,11 +141,7 @@ class _FunctionRace(Race):
         self._proceed = proceed
 
     def new_arm(self, number: int) -> Arm:
-        operation = self._operation
-        # Made now: each arm would make its own, and they are one story.
-        _ = operation.call_id, operation.events
-        own = copy.copy(operation)
-        return Arm(number, partial(self._proceed, own), own.clock())
+        return _FunctionArm(number, self._operation.twin(), self._proceed)
 
     def try_withdraw(self) -> AnyWithdrawal | str | None:
         budget = self._operation.guarded.budget()

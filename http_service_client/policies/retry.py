@@ -16,6 +16,8 @@ from ..core.machines.retry.settings import IS_JUDGED, RetrySettings
 from ..core.nesting import RetryScope
 from ..core.operation import Operation, Proceed
 from ..drivers.clocks import Clock, SystemClock, check_clock
+from ..drivers.functions import blocking_driver
+from ..drivers.interruption import INTERRUPTION
 from ..drivers.randomness import unseeded_random
 from ..errors import ConfigurationError
 from .functions import (
@@ -239,7 +241,7 @@ def with_retries(policy: RetryPolicy, function: Callable[..., Any]) -> Callable[
                         return result
                 if wait is None:
                     return attempts.outcome_before()
-                policy.clock.sleep(wait)
+                _wait(policy.clock, wait)
                 attempts.begin_attempt()
         finally:
             try:
@@ -251,6 +253,14 @@ def with_retries(policy: RetryPolicy, function: Callable[..., Any]) -> Callable[
                 raise
 
     return guarded
+
+
+def _wait(clock: Clock, seconds: float) -> None:
+    """The wait of a plain function. A thread that is left behind, by a timeout or a hedge, ends it with a CancelledError."""
+    if INTERRUPTION.get() is None:
+        clock.sleep(seconds)
+    else:
+        blocking_driver(clock).perform(Sleep(seconds))
 
 
 def with_retries_async(

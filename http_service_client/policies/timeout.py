@@ -116,7 +116,8 @@ class TimeoutPolicy(StatefulStrategy[TimeoutSettings]):
         return result
 
     def _in_thread(self, proceed: Proceed, operation: Operation, seconds: float) -> Plan[Any]:
-        branch: Branch[Any] = Branch(lambda: proceed(operation))
+        own = operation.twin()
+        branch: Branch[Any] = Branch(lambda: proceed(own))
         try:
             if not (yield from Begin(branch)):
                 raise CallRefusedError(
@@ -127,6 +128,8 @@ class TimeoutPolicy(StatefulStrategy[TimeoutSettings]):
             index = yield from FirstOf((branch,), seconds)
             return TIMED_OUT if index is None else branch.take()
         finally:
+            own.is_over = True
+            operation.attempt, operation.is_queued = own.attempt, own.is_queued
             branch.cancel()
 
     def _error(

@@ -12,11 +12,14 @@ import pytest
 from http_service_client import (
     BulkheadPolicy,
     ConfigurationError,
+    ConstantBackoff,
     HedgingPolicy,
     ResiliencePipeline,
+    RetryPolicy,
     SentState,
+    TimeoutPolicy,
 )
-from http_service_client.events import Event, HedgeFinished
+from http_service_client.events import Event, HedgeFinished, OperationFinished
 from kit.forks import in_a_child, needs_fork
 from kit.front_ends import run_task
 from kit.threads import wait_until
@@ -54,6 +57,62 @@ def test_a_plain_function_in_threads_runs_to_its_end_when_it_has_lost() -> None:
     assert not ended.is_set()
     may_end.set()
     wait_until(ended.is_set)
+
+
+@pytest.mark.parametrize("way", ["decorator", "call", "pipeline"])
+def test_a_plain_function_that_lost_ends_its_retries(way: str) -> None:
+    """Its thread does not wait for them, and the function is not called again in vain."""
+    retry = RetryPolicy(backoff_strategy=ConstantBackoff(60.0, jitter="none"))
+    ended, numbers, attempts = threading.Event(), iter((1, 2)), list[int]()
+
+    def fail() -> None:
+        attempts.append(1)
+        raise ConnectionError
+
+    def retried() -> None:
+        if way == "decorator":
+            retry.apply(fail)()
+        elif way == "call":
+            retry.call(fail)
+        else:
+            ResiliencePipeline(retry).call(fail)
+
+    def work() -> int:
+        number = next(numbers)
+        if number == 1:
+            try:
+                retried()
+            finally:
+                ended.set()
+        return number
+
+    assert HedgingPolicy(delay=0.01, in_threads=True).call(work) == 2
+    assert ended.wait(20)
+    assert attempts == [1]
+
+
+def test_what_a_function_that_lost_still_does_is_no_part_of_the_story() -> None:
+    """The listener has heard of the end, and metrics have counted it."""
+    bulkhead, events = BulkheadPolicy(2), list[Event]()
+    hedging = HedgingPolicy(delay=0.01, in_threads=True)
+    pipeline = ResiliencePipeline(hedging, bulkhead, TimeoutPolicy(0.001), on_event=events.append)
+    may_end, begun, numbers = threading.Event(), threading.Event(), iter((1, 2))
+
+    def work() -> int:
+        number = next(numbers)
+        if number == 1:
+            begun.set()
+            may_end.wait(20)
+        else:
+            begun.wait(20)
+        return number
+
+    assert pipeline.call(work) == 2
+    heard = list(events)
+    assert isinstance(heard[-1], OperationFinished)
+    may_end.set()
+    wait_until(lambda: bulkhead.snapshot().in_use == 0)
+    assert events == heard
 
 
 def test_an_async_function_that_lost_is_cancelled() -> None:

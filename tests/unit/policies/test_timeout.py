@@ -37,7 +37,7 @@ from http_service_client import (
 )
 from http_service_client.core.deadline import AMBIENT_DEADLINE, remaining
 from http_service_client.drivers import functions
-from http_service_client.events import Event, OperationTimedOut
+from http_service_client.events import Event, OperationFinished, OperationTimedOut
 from http_service_client.observability.collector import MetricsCollector
 from http_service_client.testing import ScriptedTransport, VirtualClock, late
 from kit.front_ends import FrontEnd
@@ -351,6 +351,34 @@ def test_a_function_left_behind_keeps_the_permit_of_a_bulkhead_inside() -> None:
     released.set()
     wait_until(lambda: bulkhead.snapshot().in_use == 0)
     assert work() is True
+
+
+def test_what_a_function_left_behind_still_does_is_no_part_of_the_story() -> None:
+    """The listener has heard of the end, and metrics have counted it; the attempts until then are counted."""
+    timeout, bulkhead = TimeoutPolicy(0.05, in_thread=True), BulkheadPolicy(9)
+    retry = RetryPolicy(backoff_strategy=ConstantBackoff(0.0))
+    events: list[Event] = []
+    released = threading.Event()
+
+    def work(attempts: list[int]) -> None:
+        attempts.append(1)
+        if len(attempts) == 1:
+            raise ConnectionError
+        released.wait(20)
+
+    pipeline = ResiliencePipeline(timeout, retry, bulkhead, TimeoutPolicy(0.01), on_event=events.append)
+    attempts = list[int]()
+    while len(attempts) < 2:  # on a busy machine its thread may not begin in time
+        events.clear()
+        attempts = []
+        with pytest.raises(OperationTimeoutError) as raised:
+            pipeline.call(work, attempts)
+    heard = list(events)
+    assert isinstance(heard[-1], OperationFinished)
+    assert heard[-1].attempts == 2
+    released.set()
+    wait_until(lambda: bulkhead.snapshot().in_use == 0)
+    assert events == heard == list(raised.value.timeline or ())
 
 
 def test_in_a_thread_results_and_errors_pass() -> None:
