@@ -88,13 +88,16 @@ def cut_after(
     seconds: float,
     known: TimerWheels,
     alarm: Callable[[float], Awaitable[None]] | None = None,
+    *,
+    keeps_late: bool = True,
 ) -> Generator[Any, Any, Any]:
     """The coroutine's result, or `TIMED_OUT` when it was cancelled after so many seconds. It runs in the present task.
 
     alarm: sleeps so long, by another clock; None for the loop's own timers.
+    keeps_late: an error, or a result, of a coroutine that goes on after it was cancelled is its own; else it is not used.
 
     A cancellation from outside is raised, also if it comes at the same instant: the task counts how often it is cancelled.
-    So this needs Python 3.11. An error, or a result, of a coroutine that goes on after it was cancelled is its own.
+    So this needs Python 3.11.
 
     Nothing is armed before the coroutine waits for the first time: a timer fires only while the event loop has the thread,
     and a function that finds its result in memory never gives it up.
@@ -128,20 +131,25 @@ def cut_after(
             except BaseException as error:
                 thrown = error
             else:
-                return (yield from work)
+                result = yield from work
+                return result if keeps_late or not cut.has_fired else TIMED_OUT
             try:
                 # Not while it is handled: it would be the context of what the work raises.
                 wait = work.throw(thrown)
             finally:
                 del thrown  # its traceback holds this frame
     except StopIteration as stop:
-        return stop.value
+        return stop.value if keeps_late or not cut.has_fired else TIMED_OUT
     except CancelledError:
         if cut.has_fired:
             cut.has_fired = False
             if task.uncancel() <= cancels:
                 return TIMED_OUT
         raise
+    except Exception:
+        if keeps_late or not cut.has_fired:
+            raise
+        return TIMED_OUT
     finally:
         cut.task = None  # a task refers to its own frames
         due.pop(cut, None)  # type: ignore[call-overload]

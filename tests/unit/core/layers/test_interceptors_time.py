@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
+from contextvars import ContextVar, Token
 from types import SimpleNamespace
 from typing import Any
 
@@ -110,6 +112,36 @@ def test_a_cancelled_interceptor_may_end_in_any_way(
 
     gc.collect()
     assert caplog.records == []
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="a task cannot tell one cancellation from two")
+@pytest.mark.parametrize("total", [None, 60.0], ids=["no deadline", "deadline"])
+def test_async_interceptors_share_the_task_and_the_context_of_the_call(total: float | None) -> None:
+    """A scope that one enters, as those of tracers and loggers, may be left by another, whatever ends the call."""
+    scope: ContextVar[str] = ContextVar("scope")
+    tasks: set[Any] = set()
+    tokens: list[Token[str]] = []
+
+    async def enter(request: Any, context: Any) -> Any:
+        await asyncio.sleep(0)
+        tasks.add(asyncio.current_task())
+        tokens.append(scope.set("entered"))
+        return request
+
+    async def leave(response: Any, context: Any) -> Any:
+        await asyncio.sleep(0)
+        tasks.add(asyncio.current_task())
+        assert scope.get() == "entered"
+        scope.reset(tokens.pop())
+        return response
+
+    with AsyncioFrontEnd() as front_end:
+        interceptors = {
+            "request_interceptors": [on_request(enter)],
+            "response_interceptors": [on_response(leave)],
+        }
+        Harness(front_end, **interceptors).request(total_timeout=total)
+    assert (len(tasks), tokens) == (1, [])
 
 
 def test_a_timeout_error_of_an_interceptor_is_not_a_deadline(front_end: FrontEnd) -> None:
