@@ -19,7 +19,7 @@ import pytest
 import http_service_client
 from kit.front_ends import FRONT_ENDS, FrontEnd
 
-pytest_plugins = ["kit.exits", "kit.metronome"]
+pytest_plugins = ["kit.endless_loops", "kit.exits", "kit.metronome"]
 
 # No deadline: a shared machine may stall for longer than any of our functions takes.
 hypothesis.settings.register_profile("local", deadline=None, max_examples=50)
