@@ -114,7 +114,7 @@ class FallbackPolicy(StatefulStrategy[FallbackSettings]):
         StatefulStrategy.reconfigure(self, **changes)
 
     def clear(self) -> None:
-        """Forget the last good results."""
+        """Forget the last good results. One that is on its way is not kept when it comes."""
         self._results.clear()
 
     def _key(self, operation: Operation) -> Hashable:
@@ -131,11 +131,12 @@ class FallbackPolicy(StatefulStrategy[FallbackSettings]):
         if settings.last_good is not None:
             key = self._key(operation)
         failed: Any = None
+        generation = self._results.generation
         try:
             result = yield from proceed(operation)
             if not _counts_as_failure(settings, result):
                 if key is not None:
-                    self._results.keep(key, result, operation.clock())
+                    self._results.keep(key, result, operation.clock(), generation=generation)
                 return result
             failed = result
         except BaseException as error:

@@ -207,17 +207,26 @@ class LastGood(Generic[T]):
 
     max_entries, max_bytes: limits of what is kept; the least recently used ones make room for others.
     lock: makes it safe among threads.
+    generation: how many times all were forgotten.
     """
 
     def __init__(self, max_entries: int, max_bytes: int, *, lock: AbstractContextManager[Any]) -> None:
         self._lock = lock
         self._max_entries, self._max_bytes = max_entries, max_bytes
         self._entries: OrderedDict[Hashable, tuple[T, float, int]] = OrderedDict()
-        self._bytes = 0
+        self._bytes = self.generation = 0
 
-    def keep(self, key: Hashable, result: T, now: float, size: int = 0) -> None:
-        """Keep a result in the place of the one before.   size: bytes; a result that is too large is not kept."""
+    def keep(
+        self, key: Hashable, result: T, now: float, size: int = 0, generation: int | None = None
+    ) -> None:
+        """Keep a result in the place of the one before.
+
+        size: bytes; a result that is too large is not kept.   generation: in which the call began; if all were forgotten
+            since, its result is not kept either.
+        """
         with self._lock:
+            if generation not in (None, self.generation):
+                return
             self._forget(key)
             if size <= self._max_bytes:
                 self._entries[key] = (result, now, size)
@@ -247,6 +256,7 @@ class LastGood(Generic[T]):
         with self._lock:
             self._entries.clear()
             self._bytes = 0
+            self.generation += 1
 
     def __len__(self) -> int:
         return len(self._entries)

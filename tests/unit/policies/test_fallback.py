@@ -249,6 +249,23 @@ def test_results_may_be_forgotten_and_their_number_changed() -> None:
     assert find("b") == "changed"
 
 
+def test_a_result_on_its_way_is_forgotten_too(front_end: FrontEnd) -> None:
+    """It may be that of a user who has left."""
+    policy = FallbackPolicy(last_good=60.0, value="none")
+    states = iter(("leaves", "fails", "stays", "fails"))
+
+    def find() -> str:
+        state = next(states)
+        if state == "fails":
+            _no_route()
+        if state == "leaves":
+            policy.clear()
+        return state
+
+    guarded = policy.apply(front_end.function(find))
+    assert [front_end.run(guarded) for _ in range(4)] == ["leaves", "none", "stays", "stays"]
+
+
 def test_an_async_fallback_has_what_is_left_of_the_deadline() -> None:
     """After that the failure is raised."""
 

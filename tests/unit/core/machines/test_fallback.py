@@ -267,6 +267,17 @@ def test_a_result_may_be_as_large_as_all_of_them() -> None:
     assert (len(results), results.size) == (0, 0)
 
 
+def test_a_result_of_before_all_were_forgotten_is_not_kept() -> None:
+    """Nor does it replace one that came since."""
+    results: LastGood[str] = LastGood(10, 100, lock=threading.RLock())
+    generation = results.generation
+    results.keep("key", "in time", now=0.0, generation=generation)
+    results.clear()
+    results.keep("key", "new", now=1.0, generation=results.generation)
+    results.keep("key", "late", now=2.0, generation=generation)
+    assert results.find("key", now=2.0, max_age=9.0) == ("new", 1.0)
+
+
 def test_the_limits_of_what_is_kept_can_be_changed() -> None:
     """Those used least lately make room at once, and more fit in later."""
     results: LastGood[str] = LastGood(3, 100, lock=threading.RLock())
