@@ -159,7 +159,7 @@ class RetryPolicy(RetrySettings, Strategy):
 
     def guard(self, proceed: Proceed, operation: Operation) -> Plan[Any]:
         """The plan of the attempts in a pipeline; `with_retries` and `with_retries_async` do the same."""
-        scope = RetryScope()
+        scope = RetryScope() if operation.is_paused is None else _LoopScope(operation.is_paused)
         attempts: Attempts | None = None
         try:
             scope._begin()
@@ -204,6 +204,27 @@ class RetryPolicy(RetrySettings, Strategy):
             except BaseException:  # Ctrl-C came just before
                 scope.leave()
                 raise
+
+
+class _LoopScope(RetryScope):
+    """That of a loop in a generator.   is_paused: the code that iterates over the generator runs, which is not inside."""
+
+    __slots__ = ("_is_paused",)
+
+    may_pause = True
+
+    def __init__(self, is_paused: Callable[[], bool]) -> None:
+        RetryScope.__init__(self)
+        self._is_paused: Callable[[], bool] | None = is_paused
+
+    @property
+    def has_ended(self) -> bool:
+        """Or is paused."""
+        return self._token is None or (self._is_paused is not None and self._is_paused())
+
+    def leave(self) -> None:
+        self._is_paused = None  # it holds a frame
+        RetryScope.leave(self)
 
 
 def with_retries(policy: RetryPolicy, function: Callable[..., Any]) -> Callable[..., Any]:

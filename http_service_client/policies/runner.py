@@ -75,7 +75,7 @@ class Runner:
         """What puts the strategies around generators and around async generators."""
         return self._guarded_items, self._guarded_async_items
 
-    def block(self, frame: FrameType | None, is_plain: bool) -> Block:
+    def block(self, frame: FrameType, is_plain: bool) -> Block:
         """A block under the strategies, or the blocks of a loop.   frame: of the code that has it."""
         operation = Operation(self._about(None, is_plain), (), {}, handled_now())
         operation.is_paused = pause_of(frame)

@@ -7,7 +7,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import fields, replace
-from functools import cached_property, partial
+from functools import cached_property
 from types import FrameType, MethodType, TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar
 
@@ -115,7 +115,7 @@ class Strategy(ABC):
                 raise ConfigurationError(
                     f"{type(each).__name__} cannot guard the block of a loop; put the code into a function and use apply"
                 )
-        return AttemptLoop(partial(self._runner.block, None))
+        return AttemptLoop(self._runner.block)
 
     def _parts(self) -> tuple[Strategy, ...]:
         """The policies that it consists of."""

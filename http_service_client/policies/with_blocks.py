@@ -6,9 +6,10 @@ plan goes on with its result or its error.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextvars import ContextVar
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from ..core.effects import Effect, Plan
@@ -120,16 +121,16 @@ class Block:
 class AttemptLoop:
     """The attempts of a loop: ``for attempt in pipeline.attempts(): with attempt: …``, or both of them async.
 
-    new_block: makes the block; its argument is whether the loop is plain.
+    new_block: makes the block, of the frame of the code that has the loop, and whether the loop is plain.
     """
 
     __slots__ = ("_new_block",)
 
-    def __init__(self, new_block: Callable[[bool], Block]) -> None:
+    def __init__(self, new_block: Callable[[FrameType, bool], Block]) -> None:
         self._new_block = new_block
 
     def __iter__(self) -> Iterator[Attempt]:
-        block = self._new_block(True)
+        block = self._new_block(sys._getframe(1), True)
         number = 0
         try:
             goes_on = block.go_on()
@@ -142,7 +143,7 @@ class AttemptLoop:
             block.close()
 
     async def __aiter__(self) -> AsyncIterator[Attempt]:
-        block = self._new_block(False)
+        block = self._new_block(sys._getframe(1), False)
         number = 0
         try:
             goes_on = await block.go_on_async()

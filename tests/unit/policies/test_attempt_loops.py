@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import gc
+import time
+import weakref
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -16,7 +19,9 @@ from http_service_client import (
     ResiliencePipeline,
     RetryCondition,
     RetryPolicy,
+    TimeoutPolicy,
 )
+from http_service_client.core.deadline import AMBIENT_DEADLINE, remaining
 from http_service_client.events import Event, OperationFinished
 from http_service_client.testing import VirtualClock
 from kit.front_ends import FrontEnd, run_task
@@ -148,6 +153,82 @@ def test_an_interrupted_wait_of_a_loop_is_that_of_its_policies(front_end: FrontE
         loop(front_end, ResiliencePipeline(retry, on_event=events.append), lambda _: Failing(1)())
     ends = [event.error for event in events if isinstance(event, OperationFinished)]
     assert ends == [interruption.__name__]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: retrying(3),
+        lambda: ResiliencePipeline(TimeoutPolicy(60.0), retrying(3)),
+        lambda: ResiliencePipeline(retrying(3), breaking(9)),
+    ],
+    ids=["alone", "with a timeout", "with a breaker"],
+)
+def test_a_loop_in_a_generator_is_not_around_the_code_that_iterates(
+    front_end: FrontEnd, make: Callable[[], Any]
+) -> None:
+    """That code retries for itself. What the generator calls is inside of the loop, and leaves the retries to it."""
+    policy = make()
+    inside, outside = Failing(9), Failing(9)
+    retried_inside, retried_outside = retrying(3).apply(inside), retrying(3).apply(outside)
+    items: list[int] = []
+
+    def try_outside() -> None:
+        with pytest.raises(PaymentError):
+            retried_outside()
+        assert AMBIENT_DEADLINE.get() is None or remaining(time.monotonic, AMBIENT_DEADLINE.get()) is None
+
+    def blocking() -> Iterator[int]:
+        for attempt in policy.attempts():
+            with attempt:
+                yield attempt.number
+                if attempt.number == 1:
+                    retried_inside()
+
+    async def asynchronous() -> AsyncIterator[int]:
+        async for attempt in policy.attempts():
+            async with attempt:
+                yield attempt.number
+                if attempt.number == 1:
+                    retried_inside()
+
+    def iterate() -> None:
+        for item in blocking():
+            items.append(item)
+            try_outside()
+
+    async def iterate_async() -> None:
+        async for item in asynchronous():
+            items.append(item)
+            try_outside()
+
+    front_end.run(iterate if front_end.name == "blocking" else iterate_async)
+    assert items == [1, 2]
+    assert (inside.calls, outside.calls) == (1, 6)
+
+
+def test_a_generator_with_a_loop_is_freed_at_once() -> None:
+    """What it knows of its frame makes no cycle."""
+    policy = ResiliencePipeline(TimeoutPolicy(60.0), retrying(3), breaking(9))
+
+    class Kept:
+        pass
+
+    def numbers(kept: Kept) -> Iterator[int]:
+        for attempt in policy.attempts():
+            with attempt:
+                yield attempt.number
+
+    gc.disable()
+    try:
+        kept = Kept()
+        reference, iterator = weakref.ref(kept), numbers(kept)
+        del kept
+        assert next(iterator) == 1
+        del iterator
+        assert reference() is None
+    finally:
+        gc.enable()
 
 
 def test_a_loop_without_its_block_is_said_to_be_wrong() -> None:
