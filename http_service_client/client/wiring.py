@@ -296,14 +296,16 @@ def membership(config: HttpClientConfig, jar: CookieJar | None, cache: Cache) ->
     socket, certificate = _peer_paths(config)
     decodes = config.enable_response_decompression
     signs = bool(config.request_signers)
-    return layers.CacheMembership(cache.state, CALL_IDS.new, decodes, adds, signs, socket, certificate)
+    return layers.CacheMembership(
+        cache.state, CALL_IDS.new, decodes, adds, signs, socket, certificate, _trust(config)
+    )
 
 
 def fallback_membership(
     config: HttpClientConfig, jar: CookieJar | None, responses: LastGood[StoredResponse]
 ) -> layers.FallbackMembership:
     """What the last good responses of a client with this jar depend on."""
-    parts = (config.enable_response_decompression, *_peer_paths(config))
+    parts = (config.enable_response_decompression, *_peer_paths(config), _trust(config))
     return layers.FallbackMembership(
         responses, _adds_credentials(config, jar), bool(config.request_signers), parts
     )
@@ -358,6 +360,16 @@ def _peer_paths(config: HttpClientConfig) -> list[str | None]:
     """The paths of the client's Unix socket and of its certificate."""
     paths = (config.pool.uds, config.pool.ssl_cert_file)
     return [None if path is None else os.path.abspath(path) for path in paths]
+
+
+def _trust(config: HttpClientConfig) -> str | None:
+    """Whom the client believes, and where it may go; None for any service that the system's authorities vouch for."""
+    pool, egress = config.pool, config.egress_policy
+    authorities = None if pool.ssl_ca_file is None else os.path.abspath(pool.ssl_ca_file)
+    has_context = pool.ssl_context is not None
+    if pool.ssl_verify and authorities is None and not has_context and egress is None:
+        return None
+    return repr((pool.ssl_verify, authorities, has_context, egress))
 
 
 def cookie_jar(setting: bool | CookieJar) -> CookieJar | None:

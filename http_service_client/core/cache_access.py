@@ -41,7 +41,7 @@ class CacheAccess:
 
     wall: seconds since the epoch.   decodes: whether its response is decoded.
     adds_credentials: something inside may add some to its request.   authenticates: something inside does, in whatever
-    header.   socket, certificate: see `CacheMembership`.
+    header.   socket, certificate, trust: see `CacheMembership`.
 
     key: of the URL.   partition: the part of the cache that it may read.   landings: how many flights had landed before.
     """
@@ -75,6 +75,7 @@ class CacheAccess:
         authenticates: bool = False,
         socket: str | None = None,
         certificate: str | None = None,
+        trust: str | None = None,
     ) -> None:
         self.cache = cache
         self.request = request
@@ -88,7 +89,7 @@ class CacheAccess:
         self.landings = cache.flights.landings
         self.key = url_key(request.url)
         is_shared = cache.rules.shared
-        parts = (decodes, adds_credentials, socket, None if is_shared else certificate)
+        parts = (decodes, adds_credentials, socket, None if is_shared else certificate, trust)
         self.partition = partition_of(request, call.options.key, parts, is_shared)
 
     @property

@@ -72,7 +72,7 @@ class TestPipeline:
             sheds_load=True,
             adapts_limits=True,
             has_bulkheads=True,
-            cache=CacheMembership(Cache().state, str, True, False, False, None, None),
+            cache=CacheMembership(Cache().state, str, True, False, False, None, None, None),
             telemetry=SimpleNamespace(header_names=()),  # type: ignore[arg-type]
         )
         drawn = [stage.name.replace(" ", "").lower() for stage in diagrams.pipeline_stages()]

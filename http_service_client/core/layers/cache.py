@@ -61,6 +61,8 @@ class CacheMembership(NamedTuple):
     signs: signers sign each request, in headers that may have any name.
     socket: the Unix socket that all its connections lead to; a URL is another service's there.
     certificate: of the client itself, by which services know their user.   None for none, of both.
+    trust: which services the client believes, and may call. A response that another client got from a service that this
+        one would not have believed, or not called, is none for it.
     """
 
     cache: ResponseCache
@@ -70,6 +72,7 @@ class CacheMembership(NamedTuple):
     signs: bool
     socket: str | None
     certificate: str | None
+    trust: str | None
 
 
 class CacheLayer:
@@ -114,6 +117,7 @@ class CacheLayer:
             authenticates=member.signs or call.options.auth is not None,
             socket=member.socket,
             certificate=member.certificate,
+            trust=member.trust,
         )
 
     def _changing(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:

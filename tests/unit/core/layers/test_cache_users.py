@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import os
+import ssl
 from typing import Any
 
 import pytest
 
-from http_service_client import Cache, ConnectionPoolConfig, CookieJar, HttpRequest, HttpResponse
+from http_service_client import (
+    Cache,
+    ConnectionPoolConfig,
+    CookieJar,
+    EgressPolicy,
+    HttpRequest,
+    HttpResponse,
+)
+from http_service_client.errors import EgressRefusedError
 from http_service_client.http.urls import split_url
 from kit.caches import URL, Cached, cached_for, used
 from kit.front_ends import FrontEnd
@@ -96,6 +105,37 @@ def test_clients_whose_connections_differ_do_not_meet(front_end: FrontEnd, name:
         clients.append(Cached(front_end, cached_for(60, path), cache=cache, connection_pool=pool))
     assert [cached.get().text for cached in clients] == ["/run/ann", "/run/bob", "/run/ann"]
     assert [cached.sends for cached in clients] == [1, 1, 0]
+
+
+@pytest.mark.parametrize(
+    "cautious",
+    [
+        {"egress_policy": EgressPolicy(allowed_hosts=["elsewhere.test"])},
+        {"connection_pool": ConnectionPoolConfig(ssl_ca_file=__file__)},
+        {"connection_pool": ConnectionPoolConfig(ssl_context=ssl.create_default_context)},
+    ],
+    ids=["egress", "authorities", "context"],
+)
+@pytest.mark.parametrize("shared", [False, True], ids=["private", "shared"])
+@pytest.mark.filterwarnings("ignore:.*ssl_verify")
+def test_what_one_client_believed_is_not_believed_by_another(
+    front_end: FrontEnd, cautious: dict[str, Any], shared: bool
+) -> None:
+    """One that verifies nothing may have been deceived, and one that may go anywhere asked an internal service."""
+    cache = Cache(shared=shared)
+    careless = {"connection_pool": ConnectionPoolConfig(ssl_verify=False)}
+    usual: dict[str, Any] = {}
+    for settings in (careless, usual, cautious):
+        cached = Cached(front_end, cached_for(60), cache=cache, **settings)
+        if "egress_policy" in settings:
+            with pytest.raises(EgressRefusedError):
+                cached.get()
+        else:
+            cached.get()
+            assert cached.sends == 1
+    again = Cached(front_end, cached_for(60), cache=cache)
+    again.get()
+    assert again.sends == 0
 
 
 def test_a_shared_cache_takes_a_certificate_for_a_user(front_end: FrontEnd) -> None:
