@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -15,6 +16,7 @@ from .socks5 import Login
 
 __all__ = ["HttpProxy", "Proxy", "SocksProxy", "read_proxy", "redact_proxy"]
 
+_LOGIN = "proxy-authorization"
 _DEFAULT_PORTS = {**DEFAULT_PORTS, "socks5": 1080, "socks5h": 1080}
 
 
@@ -26,6 +28,10 @@ class HttpProxy(NamedTuple):
 
     address: Url
     fields: tuple[tuple[str, str], ...] = ()
+
+    def fields_beside(self, headers: Iterable[str]) -> tuple[tuple[str, str], ...]:
+        """What a request with headers of these names gets when it is forwarded: a login of its own comes first."""
+        return () if any(name.lower() == _LOGIN for name in headers) else self.fields
 
 
 class SocksProxy(NamedTuple):

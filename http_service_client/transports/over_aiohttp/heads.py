@@ -27,7 +27,7 @@ def head_bytes(request: HttpRequest, proxy: Proxy | None = None, is_chunked: boo
     added: list[tuple[str, str]] = []
     if isinstance(proxy, HttpProxy) and not request.url.startswith("https:"):
         target = request.url  # of a forwarding proxy (RFC 9112, 3.2.2)
-        added += proxy.fields
+        added += proxy.fields_beside(headers)
     if is_chunked:
         added.append(("Transfer-Encoding", "chunked"))
     elif (

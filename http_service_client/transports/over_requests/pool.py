@@ -120,7 +120,8 @@ class Pool:
     ) -> bytes:
         added: list[tuple[str, str]] = []
         if self._proxy is not None and isinstance(self._proxy, HttpProxy) and self._url.scheme == "http":
-            added += self._proxy.fields
+            names = fields if isinstance(fields, Headers) else [name for name, _ in fields]
+            added += self._proxy.fields_beside(names)
         if is_chunked:
             added.append(("Transfer-Encoding", "chunked"))
         if not isinstance(fields, Headers):

@@ -317,6 +317,28 @@ PROXIED: list[Row] = [
         environ=PROXY_LOGIN,
     ),
     Row(
+        "proxy: a login of the call replaces that of the URL",
+        [sent("GET http://api.test/", "proxy-authorization: Bearer t", "X: y", host="api.test")],
+        url="http://api.test/",
+        call={"headers": {"proxy-authorization": "Bearer t", "X": "y"}},
+        environ=PROXY_LOGIN,
+    ),
+    Row(
+        "proxy: a login of the call, without a body",
+        [
+            sent(
+                "POST http://api.test/",
+                "Proxy-Authorization: Bearer t",
+                "Content-Length: 0",
+                host="api.test",
+            )
+        ],
+        method="POST",
+        url="http://api.test/",
+        call={"headers": {"Proxy-Authorization": "Bearer t"}},
+        environ=PROXY_LOGIN,
+    ),
+    Row(
         "proxy: a body",
         [
             sent(

@@ -214,7 +214,7 @@ class AiohttpExchanges:
             if is_secure:
                 options["proxy_headers"] = CIMultiDict(http_proxy.fields)
             else:
-                headers.extend(http_proxy.fields)
+                headers.extend(http_proxy.fields_beside(headers))
         return options
 
     async def _read_redirect(
