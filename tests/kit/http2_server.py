@@ -77,9 +77,9 @@ class Exchange:
         """RST_STREAM."""
         self._do(lambda h2: h2.reset_stream(self.id, code))
 
-    def go_away(self, last_stream_id: int, code: ErrorCodes = ErrorCodes.NO_ERROR) -> None:
+    def go_away(self, last_stream_id: int, code: int = ErrorCodes.NO_ERROR, debug: bytes = b"") -> None:
         """GOAWAY, after which this server goes on."""
-        frame = GoAwayFrame(0, last_stream_id=last_stream_id, error_code=code)
+        frame = GoAwayFrame(0, last_stream_id=last_stream_id, error_code=code, additional_data=debug)
         self.raw(frame.serialize())
 
     def raw(self, data: bytes) -> None:

@@ -254,6 +254,40 @@ def test_a_request_that_was_not_processed_is_refused(
     assert "did not process this request" in caught.message
 
 
+@pytest.mark.parametrize(
+    ("code", "debug", "words"),
+    [
+        (ErrorCodes.ENHANCE_YOUR_CALM, b"too_many_pings", "(GOAWAY: ENHANCE_YOUR_CALM, 'too_many_pings')"),
+        (ErrorCodes.NO_ERROR, b"max_age", "(GOAWAY, 'max_age')"),
+        (ErrorCodes.NO_ERROR, b"", "(GOAWAY)"),
+        (4242, b"\x1b[2J\xff\n\xe2\x80\xaeno", "(GOAWAY: error code 4242, '[2J\ufffd no')"),
+    ],
+    ids=["calm", "age", "nothing", "terminal escapes"],
+)
+def test_what_a_server_says_when_it_goes_is_in_the_error(
+    front_end: FrontEnd,
+    http2_client: HttpServiceClient,
+    http2_server: Http2Server,
+    code: int,
+    debug: bytes,
+    words: str,
+) -> None:
+    """Its GOAWAY has the reason: for the requests that it did not process, and for those that it may have."""
+
+    def accuses(exchange: Exchange) -> None:
+        exchange.go_away(exchange.id, code, debug)
+        http2_server.loop.call_later(0.02, exchange.hang_up)
+
+    http2_server.on("/refused", lambda exchange: exchange.go_away(0, code, debug))
+    http2_server.on("/lost", accuses)
+    caught = failing(front_end, http2_client, "GET", http2_server.url + "/refused")
+    assert caught.sent == "refused"
+    assert words in caught.message
+    caught = failing(front_end, http2_client, "GET", http2_server.url + "/lost")
+    assert caught.sent == "maybe_processed"
+    assert (words in caught.message) == (code != ErrorCodes.NO_ERROR)  # an orderly end accuses nobody
+
+
 @pytest.mark.parametrize("by", ["a reset", "GOAWAY"])
 def test_a_request_that_requires_http1_is_sent_again_over_http1(
     front_end: FrontEnd, new_client: NewClient, certificates: Certificates, by: str

@@ -44,6 +44,7 @@ from ...drivers.aio_timers import TimerWheel
 from ...http.http1.errors import CutShortError, NotHttpError
 from ...http.http1.framing import ParserSettings
 from ...http.http1.rules import RULES
+from ...http.printable import printable
 from ..lifetime import Lifetime
 from ..network.polling import is_readable
 from ..network.tls_errors import DeferringObject, defer_errors
@@ -64,7 +65,6 @@ _TABLE = 4096
 # Before the server has said how many streams it takes: the least that the RFC recommends (6.5.2).
 _STREAMS_AT_FIRST = 100
 _TOO_LONG = "its body is longer than its head allows (RFC 9113, 8.1.1)"
-_NONE_PROCESSED = "the server closes the connection, and did not process this request (GOAWAY)"
 _HTTP1_REQUIRED = "the server did not process this request, and requires HTTP/1.1 for it (HTTP_1_1_REQUIRED)"
 
 _CONFIG = H2Configuration(
@@ -112,6 +112,7 @@ class Http2Connection(asyncio.Protocol):
         self._streams: dict[int, Http2Stream] = {}
         self._is_draining = self._is_closed = self._is_full = False
         self._has_settings = False
+        self._accusation = ""  # of the server, by a GOAWAY with an error code
         self._splitter = FrameSplitter()
         self._h2 = H2Connection(_CONFIG)
         self._h2.local_settings = Settings(
@@ -292,6 +293,9 @@ class Http2Connection(asyncio.Protocol):
             self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._accusation:  # which says more than the end of the connection
+            self._end(ConnectionError(f"the server closed the connection ({self._accusation})"))
+            return
         # Not an error of a protocol, such as MemoryError: that is not for every stream's caller, and asyncio has logged it.
         self._end(exc if isinstance(exc, OSError) else ConnectionResetError("the connection was closed"))
 
@@ -306,6 +310,9 @@ class Http2Connection(asyncio.Protocol):
 
     def _go_away(self, received: GoAway) -> None:
         self._is_draining = True
+        words = _words(received)
+        if received.error_code != ErrorCodes.NO_ERROR:
+            self._accusation = words
         for stream in list(self._streams.values()):
             # A server that has begun to respond has processed the request, whatever number it names.
             if stream.id > received.last_stream_id and stream.head is None:
@@ -313,7 +320,8 @@ class Http2Connection(asyncio.Protocol):
                 if received.error_code == ErrorCodes.HTTP_1_1_REQUIRED:
                     stream.fail(Http1RequiredError(_HTTP1_REQUIRED))
                 else:
-                    stream.fail(NotProcessedError(_NONE_PROCESSED))
+                    message = f"the server closes the connection, and did not process this request ({words})"
+                    stream.fail(NotProcessedError(message))
 
     def _interim(self, event: InformationalResponseReceived) -> None:
         stream = self._streams.get(event.stream_id)
@@ -451,6 +459,19 @@ _HANDLERS: dict[type, Callable[[Http2Connection, Any], None]] = {
     RemoteSettingsChanged: Http2Connection._settings_changed,
     WindowUpdated: Http2Connection._window_updated,
 }
+
+
+def _words(received: GoAway) -> str:
+    """A GOAWAY for a message: its error, and what the server says about it."""
+    words = "GOAWAY"
+    if received.error_code != ErrorCodes.NO_ERROR:
+        words += f": {_name(_known(received.error_code))}"
+    said = printable(received.debug.decode("utf-8", "replace"), 200)
+    return f"{words}, {said!r}" if said else words
+
+
+def _known(code: int) -> ErrorCodes | int:
+    return ErrorCodes(code) if code in set(ErrorCodes) else code
 
 
 def _name(code: ErrorCodes | int | None) -> str:

@@ -26,10 +26,14 @@ _MOST = 16 * 1024
 
 
 class GoAway(NamedTuple):
-    """The server takes no more streams. Those above `last_stream_id` were not processed, and will not be."""
+    """The server takes no more streams. Those above `last_stream_id` were not processed, and will not be.
+
+    debug: bytes in which it may say more, often text.
+    """
 
     last_stream_id: int
     error_code: int
+    debug: bytes = b""
 
 
 class FloodError(NotHttpError):
@@ -75,9 +79,8 @@ class FrameSplitter:
             if at > start:
                 yield data[start:at]
             payload = data[at + _HEAD : at + _HEAD + length]
-            yield GoAway(
-                int.from_bytes(payload[:4], "big") & 0x7FFF_FFFF, int.from_bytes(payload[4:8], "big")
-            )
+            last_stream_id = int.from_bytes(payload[:4], "big") & 0x7FFF_FFFF
+            yield GoAway(last_stream_id, int.from_bytes(payload[4:8], "big"), payload[8:])
             start = at = at + _HEAD + length
         if at > start:
             yield data[start:at]

@@ -53,7 +53,10 @@ def test_goaway_is_found_however_the_bytes_arrive(cuts: list[int]) -> None:
     parts = [part for start, end in pairwise(at) for part in splitter.split(data[start:end])]
     passed = b"".join(part for part in parts if isinstance(part, bytes))
     assert passed == FRAMES[0].serialize() + FRAMES[2].serialize()
-    assert [part for part in parts if isinstance(part, GoAway)] == [GoAway(7, 2), GoAway(2**31 - 1, 0)]
+    assert [part for part in parts if isinstance(part, GoAway)] == [
+        GoAway(7, 2, b"bye"),
+        GoAway(2**31 - 1, 0),
+    ]
 
 
 def test_a_frame_that_is_too_large_is_refused_at_its_head() -> None:
