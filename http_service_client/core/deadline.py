@@ -45,6 +45,13 @@ class Deadline:
         self.outer: Deadline | None = None if outer is None else running(outer)
         self.is_paused = is_paused
 
+    def end(self) -> None:
+        """Its block is left."""
+        self.has_ended = True
+        self.is_paused = None  # it holds a frame
+        if self.outer is not None:  # those around it may have ended before: see above
+            self.outer = running(self.outer)
+
     def remaining(self, clock: Callable[[], float]) -> float:
         """Seconds left for code that lives by `clock`; negative when it has passed."""
         at = self._virtual.get(clock) if self._virtual else None

@@ -97,6 +97,8 @@ class Scope:
         """Return to the enclosing scope. A second time does nothing."""
         token, self._token = self._token, None
         self.last_call = None  # a task that outlives the scope would keep it alive
+        while self.outer is not None and self.outer._token is None:  # it has ended before: see above
+            self.outer = self.outer.outer
         if token is None:
             return
         try:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..core.checks import check_duration
-from ..core.deadline import AMBIENT_DEADLINE, Deadline, running, virtual_instants
+from ..core.deadline import AMBIENT_DEADLINE, Deadline, virtual_instants
 from ..drivers.clocks import check_seconds
 from ..errors import ConfigurationError
 from .generators import pause_of
@@ -90,11 +90,10 @@ class deadline:  # reads as a statement: `with deadline(2.0):`
         """Leave the block."""
         block = self._block
         if block is not None and not block.has_ended:
-            block.has_ended = True
-            block.is_paused = None  # it holds a frame
+            block.end()
             # Elsewhere in the meantime: another context, or a block that was entered later and is not left yet.
             if AMBIENT_DEADLINE.get() is block:
-                AMBIENT_DEADLINE.set(None if block.outer is None else running(block.outer))
+                AMBIENT_DEADLINE.set(block.outer)
 
     def __exit__(self, kind: type[BaseException] | None = None, *about: object) -> None:
         block, loss = self._block, None

@@ -174,7 +174,8 @@ class ResultCachePolicy(StatefulStrategy[ResultCacheSettings]):
         """Call the function, for this caller and for those that come meanwhile."""
         cache, settings, clock = self._cache, self._settings, operation.clock
         landing: Outcome | None = None
-        token = _LEADING.set((*_LEADING.get(), flight))
+        # A chain of tasks that start the next must not grow: each flight has its result.
+        token = _LEADING.set((*[each for each in _LEADING.get() if not each.has_landed], flight))
         # A timeout may leave this call behind in its thread. Callers that come later must not wait for it.
         interruption, abandon = INTERRUPTION.get(), partial(cache.flights.abandon, flight)
         try:

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from http_service_client import ResiliencePipeline
 from http_service_client.core import nesting
+from http_service_client.core.deadline import AMBIENT_DEADLINE
 from http_service_client.core.machines.retry.backoff import ExponentialBackoff
 from http_service_client.core.machines.retry.conditions import (
     RetryCondition,
@@ -30,7 +32,12 @@ from http_service_client.errors import (
 )
 from http_service_client.events import RetryStopped, StopReason
 from http_service_client.http.messages import HttpRequest, HttpResponse
-from http_service_client.policies import CircuitBreakerPolicy, CircuitBreakerState, RetryPolicy
+from http_service_client.policies import (
+    CircuitBreakerPolicy,
+    CircuitBreakerState,
+    RetryPolicy,
+    TimeoutPolicy,
+)
 from kit.fakes import READ_TIMEOUT, RESET, URL, FakeClock, Harness
 from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd, run_task
 from kit.guarded import policy_of
@@ -216,6 +223,38 @@ def test_a_chain_of_tasks_does_not_accumulate_scopes() -> None:
 
     run_task(main())
     assert depths == [0] * 11
+
+
+def test_tasks_that_start_the_next_inside_keep_no_more_than_is_running() -> None:
+    """Each starts it in its scopes and deadlines, and leaves them when the next has begun."""
+    lengths: list[tuple[int, int]] = []
+    retry, breaker = RetryPolicy(), CircuitBreakerPolicy()
+    pipeline = ResiliencePipeline(TimeoutPolicy(60.0), retry, TimeoutPolicy(50.0), breaker)
+
+    def count(link: Any) -> int:
+        number = 0
+        while link is not None:
+            link, number = link.outer, number + 1
+        return number
+
+    async def main() -> None:
+        async def work(number: int) -> None:
+            lengths.append((count(current_scope()), count(AMBIENT_DEADLINE.get())))
+            if number < 20:
+                tasks.append(asyncio.create_task(generation(number + 1)))
+                await asyncio.sleep(0)  # the next one begins
+                await asyncio.sleep(0)
+
+        async def generation(number: int) -> None:
+            await pipeline.call_async(retry.apply(work), number)
+
+        tasks = [asyncio.create_task(generation(0))]
+        for task in tasks:
+            await task
+
+    run_task(main())
+    assert len(lengths) == 21
+    assert lengths[-1] == lengths[5]
 
 
 def test_a_scope_that_ended_keeps_no_response() -> None:

@@ -29,7 +29,7 @@ from http_service_client import (
 from http_service_client.events import CacheUsed
 from http_service_client.testing import VirtualClock
 from kit.forks import in_a_child, needs_fork
-from kit.front_ends import FrontEnd
+from kit.front_ends import FrontEnd, run_task
 from kit.threads import wait_until
 
 
@@ -248,6 +248,43 @@ def test_a_function_may_call_itself() -> None:
 
     depth.clear()
     assert asyncio.run(gathers()) >= 1
+
+
+def test_tasks_that_start_the_next_inside_keep_no_results() -> None:
+    """Each task has the context of the one before, and with it the calls around it."""
+    policy = ResultCachePolicy(0.001, max_entries=1)
+    references: list[weakref.ref[Any]] = []
+    alive: list[int] = []
+
+    class Result:
+        pass
+
+    async def main() -> None:
+        tasks: set[asyncio.Task[None]] = set()
+
+        async def find(number: int) -> Result:
+            if number < 10:
+                task = asyncio.create_task(generation(number + 1))
+                tasks.add(task)
+                task.add_done_callback(tasks.discard)
+            else:
+                gc.collect()
+                alive.append(sum(reference() is not None for reference in references))
+            await asyncio.sleep(0)
+            result = Result()
+            references.append(weakref.ref(result))
+            return result
+
+        async def generation(number: int) -> None:
+            await policy.call_async(find, number)
+
+        await generation(0)
+        while tasks:
+            await asyncio.gather(*tasks)
+
+    run_task(main())
+    assert len(references) == 11
+    assert alive[0] <= 3
 
 
 def test_each_caller_has_an_error_of_its_own() -> None:
