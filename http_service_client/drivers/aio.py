@@ -436,6 +436,9 @@ async def _work(known: TimerWheels, effect: Work, threads: DaemonThreads | None 
 
     Work that nobody waits for any more, and that no thread has begun, is not done. When the task is cancelled while a
     thread is at work, it is awaited for a moment: a download that is started again at once finds its file unlocked.
+
+    The function runs in a copy of the task's context, as `asyncio.to_thread` has it. That of the thread would have what
+    the work of another call has set there.
     """
     if effect.timeout is not None and effect.timeout <= 0:
         return TIMED_OUT
@@ -445,6 +448,7 @@ async def _work(known: TimerWheels, effect: Work, threads: DaemonThreads | None 
     results: list[tuple[Any, BaseException | None]] = []
     waiters = [done]
     begun: list[bool] = []
+    context = contextvars.copy_context()
 
     def work() -> None:
         begun.append(True)
@@ -452,7 +456,7 @@ async def _work(known: TimerWheels, effect: Work, threads: DaemonThreads | None 
             return
         value = error = None
         try:
-            value = effect.function(*effect.arguments)
+            value = context.run(effect.function, *effect.arguments)
         except BaseException as raised:
             error = raised
         results.append((value, error))
