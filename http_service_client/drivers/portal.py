@@ -31,6 +31,8 @@ class Portal:
     Where no thread can start, while the interpreter ends for example, they run on the calling thread.
     """
 
+    _runs_user_code = True
+
     def __init__(self) -> None:
         self._lock = ForkSafeLock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -39,7 +41,8 @@ class Portal:
     def run(self, awaitable: Awaitable[Any], timeout: float | None = None) -> Any:
         """The awaitable's result, or TIMED_OUT when it was cancelled after `timeout` seconds.
 
-        It runs with the caller's context variables. When the caller is interrupted, it is cancelled.
+        It runs with the caller's context variables, and what it sets in them is set for the caller afterwards, as if the
+        caller had awaited it. When the caller is interrupted, it is cancelled.
         """
         thread: Any = threading.current_thread()
         is_inside = isinstance(thread, _PortalThread)
@@ -67,6 +70,9 @@ class Portal:
             raise
         if loop is None:
             return _run_here(awaitable, timeout)
+        contexts: list[contextvars.Context] = []  # the one in which user code has ended
+        if self._runs_user_code:
+            awaitable = _keeping_context(awaitable, contexts)
         # Not a `concurrent.futures.Future`: a signal handler that needs the portal, too, may interrupt this thread
         # inside the future's lock, which the loop would wait for.
         results: list[tuple[Any, BaseException | None]] = []
@@ -91,6 +97,7 @@ class Portal:
         except BaseException:  # the caller was interrupted
             loop.call_soon_threadsafe(_cancel, tasks)
             raise
+        _adopt(contexts)
         result, error = results.pop()
         try:
             if type(result) is _ExitRequest:
@@ -140,6 +147,8 @@ class Portal:
 class _WirePortal(Portal):
     """A portal for exchanges of our own. No user code runs on it, so none can block it, or wait for it from inside."""
 
+    _runs_user_code = False
+
     def start(self) -> None:
         """Start the loop, unless it runs. Raises OSError where no file descriptor is free for it."""
         if self._loop is None:
@@ -159,6 +168,7 @@ class _WirePortal(Portal):
 
 _STOP_TIMEOUT = 5.0  # seconds that user code may hold the loop at the end of the process
 _KEPT_FOR_PARENT: list[Any] = []
+_UNSET = object()
 
 
 class _PortalThread(threading.Thread):
@@ -214,6 +224,22 @@ def _run_here(awaitable: Awaitable[Any], timeout: float | None) -> Any:
         "async code of a blocking call cannot run: no thread can start, and this thread is running an event loop; "
         "use the *_async methods there"
     )
+
+
+async def _keeping_context(awaitable: Awaitable[Any], contexts: list[contextvars.Context]) -> Any:
+    """The awaitable's result.   contexts: gets its context as it is then."""
+    try:
+        return await awaitable
+    finally:
+        contexts.append(contextvars.copy_context())
+
+
+def _adopt(contexts: list[contextvars.Context]) -> None:
+    """Set the variables of the present context as they are in the one that is in the list, if one is."""
+    if contexts:
+        for variable, value in contexts.pop().items():
+            if variable.get(_UNSET) is not value:
+                variable.set(value)
 
 
 async def _shielding_loop(awaitable: Awaitable[Any]) -> Any:
