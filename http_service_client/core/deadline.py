@@ -45,11 +45,10 @@ class Deadline:
         self.outer: Deadline | None = None if outer is None else running(outer)
         self.is_paused = is_paused
 
-    def end(self) -> None:
-        """Its block is left."""
-        self.has_ended = True
-        self.is_paused = None  # it holds a frame
-        if self.outer is not None:  # those around it may have ended before: see above
+    def forget(self) -> None:
+        """It has ended: forget the frame of its block, and those around it that have ended before."""
+        self.is_paused = None
+        if self.outer is not None:
             self.outer = running(self.outer)
 
     def remaining(self, clock: Callable[[], float]) -> float:

@@ -121,7 +121,8 @@ class InboundRequest:
     def end(self) -> None:
         """The response has been sent. What goes on is free of the limits, in whatever task or thread."""
         if self._deadline is not None:
-            self._deadline.end()
+            self._deadline.has_ended = True
+            self._deadline.forget()
         if self._scope is not None and not self._scope.has_ended:
             self._scope.leave()
 

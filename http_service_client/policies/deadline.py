@@ -90,7 +90,8 @@ class deadline:  # reads as a statement: `with deadline(2.0):`
         """Leave the block."""
         block = self._block
         if block is not None and not block.has_ended:
-            block.end()
+            block.has_ended = True  # first, and here: Ctrl-C may come before a function has begun
+            block.forget()
             # Elsewhere in the meantime: another context, or a block that was entered later and is not left yet.
             if AMBIENT_DEADLINE.get() is block:
                 AMBIENT_DEADLINE.set(block.outer)

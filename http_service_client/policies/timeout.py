@@ -99,8 +99,9 @@ class TimeoutPolicy(StatefulStrategy[TimeoutSettings]):
                 state = _MAYBE  # abandoned, the call says: it was in flight. Of the function, nobody knows
             raise self._error(operation, "cancelled", state, seconds) from error
         finally:
-            block.end()
-            operation.expires_at = None
+            # First, and here: Ctrl-C may come before a function has begun.
+            block.has_ended, operation.expires_at = True, None
+            block.forget()
             if outer is not None:
                 if AMBIENT_DEADLINE.get() is block:  # else this plan is being closed from another context
                     AMBIENT_DEADLINE.set(running(outer))
