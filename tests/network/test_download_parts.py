@@ -188,3 +188,25 @@ def test_a_part_of_another_version_is_not_appended(
     responses = Responses(hang_up(head + WHOLE[:100]), other, respond(200, body=NEWER))
     assert fetched(responses) == NEWER
     assert responses.ranges == [None, "bytes=100-", None]
+
+
+def test_the_rest_with_the_status_of_a_whole_file_is_not_the_file(fetched: Any) -> None:
+    """Some servers honour a Range and answer 200: it once was the file, a hundred bytes short."""
+    rest = respond(200, headers={**STRONG, "Content-Range": "bytes 100-199/200"}, body=WHOLE[100:])
+    responses = Responses(cut_off(STRONG), rest)
+    assert fetched(responses) == WHOLE
+    assert responses.ranges == [None, "bytes=100-"]
+
+
+def test_a_stored_part_that_a_cache_sends_to_all_is_not_the_file(fetched: Any) -> None:
+    """Nothing was requested by Range, and the body has the length of its part."""
+    part_of_it = respond(200, headers={**STRONG, "Content-Range": "bytes 0-99/200"}, body=WHOLE[:100])
+    assert fetched(Responses(part_of_it, respond(200, headers=STRONG, body=WHOLE))) == WHOLE
+
+
+@pytest.mark.parametrize("content_range", ["bytes 0-199/200", "bytes 0-9/200", "bytes */200", "nonsense"])
+def test_a_whole_file_is_one_whatever_its_range_says(fetched: Any, content_range: str) -> None:
+    """A Content-Range has no meaning in a 200 whose body is not of its length (RFC 9110, 14.4)."""
+    responses = Responses(respond(200, headers={"Content-Range": content_range}, body=WHOLE))
+    assert fetched(responses) == WHOLE
+    assert responses.ranges == [None]

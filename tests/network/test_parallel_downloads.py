@@ -233,6 +233,21 @@ def test_a_first_part_that_cannot_be_used_is_one_stream(
     assert file.requests == [(0, FIRST), None]
 
 
+def test_parts_with_the_status_of_a_whole_file_are_parts(
+    front_end: FrontEnd, client: HttpServiceClient, server: LoopbackServer, path: Path
+) -> None:
+    """Some servers honour a Range and answer 200: the first part once was the file."""
+
+    def mislabelled(start: int, end: int) -> Action:
+        headers = {**file.headers, "Content-Range": f"bytes {start}-{end - 1}/{len(CONTENT)}"}
+        return respond(200, headers=headers, body=CONTENT[start:end])
+
+    file = File(part=mislabelled)
+    fetch(front_end, client, server, file, path, checksum=SHA)
+    assert path.read_bytes() == CONTENT
+    assert len(file.requests) > 1
+
+
 def test_a_file_that_changes_meanwhile_comes_as_one_stream(
     front_end: FrontEnd, client: HttpServiceClient, server: LoopbackServer, path: Path
 ) -> None:

@@ -33,6 +33,7 @@ from ...http.bodies.ranges import (
     Validators,
     byte_range,
     judge_response,
+    judged_status,
     resume_headers,
 )
 from ...http.messages import HttpRequest, HttpResponse
@@ -148,11 +149,10 @@ class Download:
             outcome = yield from proceed(with_headers(request, part or IDENTITY), call)
             if isinstance(outcome, Failure):
                 return outcome
+            status = judged_status(outcome.status_code, outcome.headers)
             verdict: Verdict = _UNREQUESTED_PART
-            if part is not None or outcome.status_code == 200:
-                verdict = judge_response(
-                    outcome.status_code, outcome.headers, sink.received, self._validators
-                )
+            if part is not None or status == 200:
+                verdict = judge_response(status, outcome.headers, sink.received, self._validators)
             if isinstance(verdict, Complete):
                 call.discard_body()
                 if self._first is not None:
@@ -164,10 +164,10 @@ class Download:
                 continue
             if isinstance(verdict, Refuse):
                 call.discard_body()
-                if is_first_part and outcome.status_code == 206:
+                if is_first_part and status == 206:
                     self._first_part = None  # the server does not understand ranges well
                     continue
-                if outcome.status_code != 206:
+                if status != 206:
                     return outcome
                 return (yield from self._start_over(verdict.reason, call))
             failure = None

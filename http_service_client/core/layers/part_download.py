@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ...errors import ClientClosedError, Failure, SentState
-from ...http.bodies.ranges import Continue, Validators, judge_response, resume_headers
+from ...http.bodies.ranges import Continue, Validators, judge_response, judged_status, resume_headers
 from ...http.messages import HttpRequest
 from ..effects import Outcome, Plan
 from .download import WRONG_LENGTH, Download, DownloadSink, with_headers
@@ -58,7 +58,8 @@ class PartDownload(Download):
                 call.discard_body()
                 message = "the download that this is a part of has ended"
                 return Failure(ClientClosedError, message, SentState.ABANDONED)
-            verdict = judge_response(outcome.status_code, outcome.headers, sink.received, version)
+            status = judged_status(outcome.status_code, outcome.headers)
+            verdict = judge_response(status, outcome.headers, sink.received, version)
             if not isinstance(verdict, Continue) or not self._is_inside(verdict):
                 call.discard_body()
                 self.is_refused = outcome.status_code < 400 or outcome.status_code == 416

@@ -12,6 +12,8 @@ have made them). Without a strong validator the download starts over. The respon
     206, encoded, multipart, or without a      Refuse
       valid Content-Range
     200                                        Restart, from this very body: it is the whole file
+    200, whose Content-Range is that of a      as a 206: some servers send a part with the wrong status, and
+      part, of the body's length                 some caches send a stored part to all
     416, and we have the whole length          Complete
     416, otherwise                             Restart, by a new request: the file has changed
     others                                     Refuse: not about ranges; its status decides
@@ -42,6 +44,7 @@ __all__ = [
     "Validators",
     "byte_range",
     "judge_response",
+    "judged_status",
     "parse_content_range",
     "resume_headers",
 ]
@@ -158,12 +161,30 @@ def parse_content_range(value: str | None) -> ContentRange | None:
     return ContentRange(first, last, total)
 
 
+def judged_status(status: int, headers: Headers) -> int:
+    """The status by which to judge a response: 206 for a 200 whose body is a part of the file.
+
+    A Content-Range has no meaning in a 200 (RFC 9110, 14.4). But if its length is also that of the body, or the body's is
+    unknown, a client that ignores it takes the part for the whole file.
+
+    >>> judged_status(200, Headers({"Content-Range": "bytes 100-199/200", "Content-Length": "100"}))
+    206
+    >>> judged_status(200, Headers({"Content-Range": "bytes 0-199/200", "Content-Length": "200"}))
+    200
+    """
+    found = parse_content_range(headers.get("Content-Range")) if status == 200 else None
+    if found is None or found.first is None or found.last is None:
+        return status
+    is_whole = found.first == 0 and found.last + 1 == found.total
+    return status if is_whole or not _is_length(headers, found.last - found.first + 1) else 206
+
+
 def judge_response(
     status: int, headers: Headers, received: int, validators: Validators
 ) -> Continue | Restart | Complete | Refuse:
     """What the response to a request for the rest means for the `received` bytes.
 
-    validators: of the response that they came from.
+    status: as `judged_status` returns it.   validators: of the response that they came from.
     """
     if status == 200:
         return Restart(has_body=True)
@@ -195,9 +216,14 @@ def _judge_part(headers: Headers, received: int, validators: Validators) -> Cont
     if found.last < received:
         return Refuse(f"the response ends at byte {found.last}, but byte {received} was requested")
     length = found.last - found.first + 1
-    if headers.get("Content-Length", str(length)).strip(" \t") != str(length):
+    if not _is_length(headers, length):
         return Refuse(f"the response's Content-Length does not match its Content-Range ({length} bytes)")
     return Continue(found.first, found.total if found.total is not None else validators.total, length)
+
+
+def _is_length(headers: Headers, length: int) -> bool:
+    """Whether the body has this length, as far as Content-Length says it."""
+    return headers.get("Content-Length", str(length)).strip(" \t") == str(length)
 
 
 def _has_changed(headers: Headers, total: int | None, validators: Validators) -> bool:

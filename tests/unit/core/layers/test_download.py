@@ -188,6 +188,17 @@ EXCHANGES: dict[str, tuple[int, int | None, list[Any], list[str | None], Any, in
     "shorter than before": (10, None, [(416, {}), (200, {})], ["bytes=10-", None], 200, 10, 1),
     "busy": (10, None, [(503, {})], ["bytes=10-"], 503, 10, 0),
     "busy from the start": (0, None, [(503, {})], [None], 503, 0, 0),
+    "the rest with the wrong status": (
+        *(10, None, [(200, {"Content-Range": "bytes 10-19/20"})], ["bytes=10-"], 200, 20, 1),
+    ),
+    "a gap with the wrong status": (
+        *(10, None, [(200, {"Content-Range": "bytes 12-21/22"})], ["bytes=10-"], ProtocolError, 0, 0),
+    ),
+    "a whole file with a range": (
+        *(10, None, [(200, {"Content-Range": "bytes 0-9/10"})], ["bytes=10-"], 200, 10, 1),
+    ),
+    "a stored part that nobody asked for": (0, None, [(200, PART)], [None], ProtocolError, 0, 0),
+    "a first part with the wrong status": (0, 10, [(200, PART)], ["bytes=0-9"], 200, 10, 0),
     "a part that nobody asked for": (0, None, [(206, PART)], [None], ProtocolError, 0, 0),
     "a first part": (0, 10, [(206, PART)], ["bytes=0-9"], 206, 10, 0),
     "a first part that is all": (0, 10, [(206, {"Content-Range": "bytes 0-9/10"})], ["bytes=0-9"], 206, 10, 1),
