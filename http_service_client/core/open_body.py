@@ -110,7 +110,12 @@ class OpenBody:
         self._source = response.source
         self._call = call
         self._slots = slots
-        coding = ", ".join(response.headers.get_all("Content-Encoding")) if options.decompress else None
+        is_decoded = options.decompress
+        if response.status_code == 206:
+            from ..http.bodies.ranges import is_part
+
+            is_decoded = is_decoded and not is_part(response.headers)
+        coding = ", ".join(response.headers.get_all("Content-Encoding")) if is_decoded else None
         self._decoder = Decoder(coding, options.max_size)
         timeout = call.options.timeout
         later = timeout.in_body().read

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from ..core.effects import Outcome
 from ..core.timeouts import Timeout
+from ..http.headers import Headers
 from ..http.http1.framing import ParserSettings
 from ..http.messages import HttpRequest
 from ..http.proxies.settings import ProxySettings
@@ -121,9 +122,14 @@ class TransportSettings:
         """The path of the Unix socket for this URL; None for a TCP connection."""
         return self.uds or url.socket_path
 
-    def decompresses(self, request: HttpRequest) -> bool:
-        """Whether to decode the content codings of the response to this request."""
-        return self.decompress if request.decompress is None else request.decompress
+    def decompresses(self, request: HttpRequest, status: int, headers: Headers) -> bool:
+        """Whether to decode the content codings of a response to this request."""
+        wanted = self.decompress if request.decompress is None else request.decompress
+        if status != 206 or not wanted:
+            return wanted
+        from ..http.bodies.ranges import is_part
+
+        return not is_part(headers)
 
 
 def smaller(one: int | None, other: int | None) -> int | None:

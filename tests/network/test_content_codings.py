@@ -121,3 +121,38 @@ def test_the_switch_is_true_or_false(front_end: FrontEnd, server: LoopbackServer
     with pytest.raises(ConfigurationError, match="decompress must be True or False, not 'no'"):
         front_end.request(front_end.client(), "GET", server.url + "/", decompress="no")
     assert server.requests == []
+
+
+LOG = gzip.compress(b"a line of a log\n" * 100)
+
+
+@pytest.mark.parametrize(
+    ("content_range", "sent", "expected"),
+    [
+        (f"bytes 10-29/{len(LOG)}", LOG[10:30], LOG[10:30]),
+        (f"bytes 0-9/{len(LOG)}", LOG[:10], LOG[:10]),
+        (f"bytes 0-{len(LOG) - 1}/*", LOG, LOG),
+        (f"bytes 0-{len(LOG) - 1}/{len(LOG)}", LOG, gzip.decompress(LOG)),
+    ],
+    ids=["in the middle", "the beginning", "of unknown length", "all of it"],
+)
+@pytest.mark.parametrize("way", ["on a new connection", "on an idle one", "streamed"])
+def test_a_part_of_a_coded_body_is_returned_as_it_came(
+    front_end: FrontEnd,
+    server: LoopbackServer,
+    content_range: str,
+    sent: bytes,
+    expected: bytes,
+    way: str,
+) -> None:
+    """Stores send a part of a gzip object though identity was asked for. It is not corrupt, but no whole either."""
+    headers = {"Content-Encoding": "gzip", "Content-Range": content_range}
+    server.script("/", respond(206, headers=headers, body=sent))
+    client = front_end.client()
+    asked = {"Range": "bytes=0-"}
+    warm(front_end, client, server, way == "on an idle one")
+    if way == "streamed":
+        with front_end.stream(client, "GET", server.url + "/", headers=asked) as response:
+            assert b"".join(response.iter_bytes()) == expected
+    else:
+        assert front_end.request(client, "GET", server.url + "/", headers=asked).content == expected

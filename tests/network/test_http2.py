@@ -203,6 +203,16 @@ def test_responses_are_as_over_http1(
     assert (response.reason_phrase, response.url) == ("", http2_server.url + "/")
 
 
+def test_a_part_of_a_coded_body_is_returned_as_it_came(
+    front_end: FrontEnd, http2_client: HttpServiceClient, http2_server: Http2Server
+) -> None:
+    """As over HTTP/1.1: a coding can be removed from the whole alone."""
+    packed = gzip.compress(b"abc")
+    fields = [("content-encoding", "gzip"), ("content-range", f"bytes 5-9/{len(packed)}")]
+    http2_server.on("/", lambda exchange: exchange.respond(206, fields, packed[5:10]))
+    assert front_end.request(http2_client, "GET", http2_server.url + "/").content == packed[5:10]
+
+
 @pytest.mark.parametrize("status", [204, 304])
 def test_a_response_without_content(
     front_end: FrontEnd, http2_client: HttpServiceClient, http2_server: Http2Server, status: int

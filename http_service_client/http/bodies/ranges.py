@@ -43,6 +43,7 @@ __all__ = [
     "Restart",
     "Validators",
     "byte_range",
+    "is_part",
     "judge_response",
     "judged_status",
     "parse_content_range",
@@ -237,6 +238,19 @@ def _has_changed(headers: Headers, total: int | None, validators: Validators) ->
         return tag.removeprefix("W/") != old_tag.removeprefix("W/")
     changed = headers.get("Last-Modified")
     return None not in (changed, validators.last_modified) and changed != validators.last_modified
+
+
+def is_part(headers: Headers) -> bool:
+    """Whether a 206 has only a part of its content. A coding can be removed from the whole alone.
+
+    >>> (
+    ...     is_part(Headers({"Content-Range": "bytes 1-9/10"})),
+    ...     is_part(Headers({"Content-Range": "bytes 0-9/10"})),
+    ... )
+    (True, False)
+    """
+    found = parse_content_range(headers.get("Content-Range"))
+    return found is None or found.first != 0 or found.last is None or found.total != found.last + 1
 
 
 def _strong_validator(etag: str | None, last_modified: str | None, date: str | None) -> str | None:

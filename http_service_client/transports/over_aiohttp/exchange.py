@@ -240,9 +240,9 @@ class Exchange:
 
     async def _body(self, limit: float | None, most: int | None = None, until: float | None = None) -> bytes:
         """The decoded body.   limit: seconds of each wait.   most: bytes.   until: an instant by which it must end."""
-        coding = None
-        if self._head.is_encoded and self._settings.decompresses(self._request):
-            coding = _coding(self._head)
+        coding, head = None, self._head
+        if head.is_encoded and self._settings.decompresses(self._request, head.status, Headers(head)):
+            coding = _coding(head)
         decoder = Decoder(coding, smaller(most, self._settings.max_response_size))
         undecoded = UndecodedBody(decoder)
         body = BytesIO()  # no list: as objects of their own, tiny pieces would take many times their size
@@ -385,7 +385,7 @@ async def whole_response(
 ) -> Outcome:
     """The response, decoded; a Failure if that cannot be done.   began: in the loop's time."""
     elapsed = asyncio.get_running_loop().time() - began
-    if head.is_encoded and settings.decompresses(request):
+    if head.is_encoded and settings.decompresses(request, head.status, Headers(head)):
         try:
             decoder = Decoder(_coding(head), settings.max_response_size)
             body = BytesIO()

@@ -263,9 +263,9 @@ class Http2Exchange:
         until: float | None = None,
     ) -> bytes:
         """The decoded body.   limit: seconds of each wait.   most: bytes.   until: an instant by which it must end."""
-        coding = None
-        if self._settings.decompresses(self._request):
-            coding = ", ".join(Headers(RawFields(head.fields)).get_all("Content-Encoding"))
+        coding, headers = None, Headers(RawFields(head.fields))
+        if self._settings.decompresses(self._request, head.status, headers):
+            coding = ", ".join(headers.get_all("Content-Encoding"))
         decoder = Decoder(coding, smaller(most, self._settings.max_response_size))
         undecoded = UndecodedBody(decoder)
         body = BytesIO()

@@ -18,6 +18,7 @@ from ...drivers.imports import import_apart
 from ...drivers.interruption import INTERRUPTION, cancelled
 from ...errors import DecodingError, Failure, HttpClientError, ResponseError
 from ...http.content_codings.decoder import Decoder, UndecodedBody
+from ...http.headers import Headers
 from ...http.http1.errors import NotHttpError
 from ...http.messages import HttpRequest, HttpResponse
 from ...http.proxies.urls import HttpProxy, read_proxy
@@ -174,7 +175,11 @@ class RequestsTransport:
         whole = response.content
         if whole is not None and not response.is_encoded and (limit is None or len(whole) <= limit):
             return whole
-        coding = response.content_coding if self._settings.decompresses(request) else None
+        coding = None
+        if response.is_encoded and self._settings.decompresses(
+            request, response.status, Headers(response.fields)
+        ):
+            coding = response.content_coding
         decoder = Decoder(coding, limit)
         undecoded = UndecodedBody(decoder)
         # No list: as objects of their own, pieces of two bytes would take fifty times their size.

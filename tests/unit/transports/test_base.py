@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from http_service_client.http.headers import Headers
 from http_service_client.http.messages import HttpRequest
 from http_service_client.http.proxies.settings import ProxySettings
 from http_service_client.http.urls import split_url
@@ -48,12 +49,12 @@ def test_a_connection_leads_to_a_socket_by_the_settings_or_the_url(
 @pytest.mark.parametrize("setting", [True, False])
 @pytest.mark.parametrize("of_request", [True, False, None])
 def test_a_request_says_whether_its_response_is_decoded(setting: bool, of_request: bool | None) -> None:
-    """None leaves it to the settings."""
+    """None leaves it to the settings. A part cannot be decoded, whatever they say."""
     request = HttpRequest("GET", TCP)
     request.decompress = of_request
-    assert settings(decompress=setting).decompresses(request) is (
-        setting if of_request is None else of_request
-    )
+    decoded = setting if of_request is None else of_request
+    assert settings(decompress=setting).decompresses(request, 200, Headers()) is decoded
+    assert settings(decompress=setting).decompresses(request, 206, Headers()) is False
 
 
 def test_what_is_not_set_is_off() -> None:

@@ -32,7 +32,7 @@ from ....errors import (
 )
 from ....http.bodies.encoding import RequestBody
 from ....http.content_codings.decoder import Decoder, UndecodedBody
-from ....http.headers import ends_connection
+from ....http.headers import Headers, ends_connection
 from ....http.http1.framing import RawFields, field_text
 from ....http.messages import HttpRequest, HttpResponse
 from ....http.proxies.urls import HttpProxy, Proxy, SocksProxy, read_proxy
@@ -247,7 +247,7 @@ class AiohttpExchanges:
         within: seconds that each piece may take; None if aiohttp bounds that.
         """
         coding = None
-        if self._settings.decompresses(request):
+        if self._settings.decompresses(request, response.status, Headers(response.headers.items())):
             coding = ", ".join(response.headers.getall("Content-Encoding", ()))
         decoder = Decoder(coding, smaller(most, self._settings.max_response_size))
         undecoded = UndecodedBody(decoder)

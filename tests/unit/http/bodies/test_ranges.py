@@ -14,6 +14,7 @@ from http_service_client.http.bodies.ranges import (
     Refuse,
     Restart,
     Validators,
+    is_part,
     judge_response,
     parse_content_range,
     resume_headers,
@@ -217,3 +218,19 @@ def test_no_response_leaves_a_gap(
         assert 0 <= judgement.offset <= received < judgement.offset + judgement.length
     if isinstance(judgement, Complete):
         assert judgement.total == received > 0
+
+
+@pytest.mark.parametrize(
+    ("content_range", "expected"),
+    [
+        ("bytes 0-9/10", False),
+        ("bytes 1-9/10", True),
+        ("bytes 0-8/10", True),
+        ("bytes 0-9/*", True),
+        ("bytes */10", True),
+        ("", True),  # several parts
+    ],
+)
+def test_a_part_is_told_from_the_whole(content_range: str, expected: bool) -> None:
+    """By what the response says of itself; what it does not say may be missing."""
+    assert is_part(Headers({"Content-Range": content_range} if content_range else {})) is expected
