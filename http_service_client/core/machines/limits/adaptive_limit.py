@@ -46,6 +46,7 @@ __all__ = [
 _INITIAL, _LARGEST = 20, 200
 _LEAST_SECONDS = 0.1  # of a window
 _LEAST_LATENCY = 1e-6
+_LONGEST_SETTLING = 60.0  # a machine that was suspended, or one call of an hour, must not stop it for as long
 _log = math.log
 _ENOUGH, _LEAST_RESULTS, _ROUNDS = 50, 10, 5
 _DIP_EVERY = 20.0  # seconds
@@ -312,6 +313,7 @@ class AdaptiveLimit:
         self._count = self._refused = self._late = self._peak = 0
         self._logs = self._longest = 0.0
         self._is_limited = False
+        settling = min(settling, _LONGEST_SETTLING)
         self._opens_at: float = now + settling
         self._closes_at: float = self._opens_at + max(_LEAST_SECONDS, settling)
 
