@@ -13,16 +13,19 @@ __all__ = ["call_key", "key_of"]
 def call_key(own: Callable[..., Hashable], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Hashable:
     """The key that a user's function makes of the arguments of a call.
 
-    Raises ConfigurationError where it does not take these arguments.
+    Raises ConfigurationError where it does not take these arguments, and where it returns an awaitable, of which no two are equal.
     """
     try:
-        return own(*args, **kwargs)
+        key = own(*args, **kwargs)
     except TypeError as error:
         if error.__traceback__ is not None and error.__traceback__.tb_next is not None:
             raise  # an error in the function
         raise ConfigurationError(
             f"key must be a function of the arguments of the guarded function, of which a block has none: {error}"
         ) from None
+    if hasattr(type(key), "__await__"):
+        raise ConfigurationError(f"key must return a value, not {key!r}, which nobody awaits")
+    return key
 
 
 def key_of(

@@ -49,6 +49,17 @@ def test_a_function_of_the_user_makes_the_key() -> None:
     assert key != key_of(other, ({"sku": 1},), {}, lambda item: item["sku"])
 
 
+def test_a_key_that_nobody_awaits_is_refused() -> None:
+    """No two are equal, so that each call would have a limit, and a result, of its own."""
+
+    class Awaitable:
+        def __await__(self) -> Any:
+            raise AssertionError("nobody awaits it")
+
+    with pytest.raises(ConfigurationError, match=r"key must return a value, not <.*Awaitable.*nobody awaits"):
+        call_key(lambda tenant: Awaitable(), ("a",), {})
+
+
 def test_a_key_that_does_not_take_the_arguments() -> None:
     """It is named as a setting; a TypeError inside the function is its own."""
     with pytest.raises(
