@@ -14,10 +14,11 @@ import json
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote, quote_plus, unquote_plus
 
 from ..lazy import lazy_pattern
 from .secret_names import SECRET_NAMES, SecretNames
+from .urls import is_secret_parameter
 
 if TYPE_CHECKING:
     from .request import HttpRequest
@@ -38,6 +39,8 @@ _TOKEN = lazy_pattern(
     rf"|(?<![\w+=-])(?!{_UUID})(?=[\w+=-]{{0,200}}?[0-9])(?=[\w+=-]{{0,200}}?[A-Za-z])[\w+=-]{{32,}}"  # by its look
 )
 _SCHEME = lazy_pattern(r"\b(Bearer|Basic|Token|Digest)\s{1,5}(?=[^\s,;]{0,200}?[0-9=])[^\s,;]{6,}", re.I)
+_NEEDS_ESCAPES = lazy_pattern(r"[^\w.~-]", re.ASCII)
+_FIELD = lazy_pattern(r'form-data; name="([^"]*)"\s*\Z')  # of a part that is no file
 _PAIR = lazy_pattern(r"""([A-Za-z][\w.-]{0,63})(["']?\s{0,3}([=:])\s{0,3}["']?)([^\s"'&;,<>]{1,400})""")
 
 
@@ -49,7 +52,8 @@ def hide_secrets(text: str, known: tuple[str, ...], names: SecretNames) -> str:
     >>> hide_secrets("no account for key=abc, tried sk-proj-12345678", (), SecretNames())
     'no account for key=***, tried ***'
     """
-    for secret in sorted(known, key=len, reverse=True):
+    spellings = {spelling for secret in known for spelling in _spellings(secret)}
+    for secret in sorted(spellings, key=len, reverse=True):
         if len(secret) >= _SHORTEST_ANYWHERE:
             text = text.replace(secret, "***")
         elif secret in text:
@@ -64,6 +68,18 @@ def hide_secrets(text: str, known: tuple[str, ...], names: SecretNames) -> str:
         return f"{name}{between}***{end}" if is_value and name in names else pair[0]
 
     return _TOKEN.sub("***", _PAIR.sub(hide_value, text))
+
+
+def _spellings(secret: str) -> Iterator[str]:
+    """A secret as it is, and as a peer finds it in what was sent: escaped in a query, in a form, in JSON."""
+    yield secret
+    if _NEEDS_ESCAPES.search(secret):
+        yield from (
+            escape(secret, safe=safe, errors="replace")
+            for escape in (quote, quote_plus)
+            for safe in ("", "/")
+        )
+        yield from (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1])
 
 
 def secrets_of(request: HttpRequest) -> tuple[str, ...]:
@@ -88,10 +104,10 @@ def _values(request: HttpRequest, names: SecretNames) -> Iterator[str]:
         elif credentials:
             yield credentials.strip()
             if scheme.lower() == "basic":
-                yield _password(credentials.strip())
-    for name, value in parse_qsl(request.url.partition("?")[2]):
-        if name in names:
-            yield value
+                password = _password(credentials.strip())
+                yield password
+                yield unquote_plus(password)  # that of an OAuth client is escaped (RFC 6749, 2.3.1)
+    yield from _values_in_form(request.url.partition("?")[2].partition("#")[0], names)
     yield from _values_in_body(request, names)
 
 
@@ -110,9 +126,26 @@ def _values_in_body(request: HttpRequest, names: SecretNames) -> Iterator[str]:
         if "json" in kind:
             yield from _values_in_json(json.loads(content), names)
         elif "urlencoded" in kind:
-            yield from (value for name, value in parse_qsl(content.decode()) if name in names)
+            yield from _values_in_form(content.decode(), names)
+        elif "form-data" in kind:
+            yield from _values_in_parts(content, names)
     except (ValueError, RecursionError):
         return
+
+
+def _values_in_form(text: str, names: SecretNames) -> Iterator[str]:
+    """In a form or a query, whose parameters are those that URLs are shown without."""
+    return (value for name, value in parse_qsl(text) if name in names or is_secret_parameter(name))
+
+
+def _values_in_parts(content: bytes, names: SecretNames) -> Iterator[str]:
+    """In the fields of a form with files."""
+    delimiter = b"\r\n" + content.partition(b"\r\n")[0]
+    for part in content.split(delimiter):
+        head, _, value = part.partition(b"\r\n\r\n")
+        field = _FIELD.search(head.decode(errors="replace"))
+        if field is not None and (field[1] in names or is_secret_parameter(field[1])):
+            yield value.decode(errors="replace")
 
 
 def _values_in_json(value: Any, names: SecretNames) -> Iterator[str]:

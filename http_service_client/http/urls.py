@@ -15,9 +15,10 @@ of what a presigned URL was signed over. `RawUrl` keeps every other character of
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
-from urllib.parse import quote_from_bytes, unquote
+from urllib.parse import quote, quote_from_bytes, unquote
 
 from ..errors import InvalidRequestError
 from ..lazy import lazy_pattern
@@ -217,16 +218,23 @@ def origin_of(url: str) -> str:
 def redact_url(url: str) -> str:
     """The URL for a log or an error: user information and secret-like query values become ``***``.
 
-    Takes any text and never fails; a malformed URL is redacted too.
+    So they do in a URL that is a value of the query itself: where to send a user, say. Takes any text and never fails; a
+    malformed URL is redacted too.
     """
-    if "?" not in url and "@" not in url and "#" not in url:
+    if "?" not in url and "@" not in url and "#" not in url and ";" not in url:
         return url
+    return _redact(url, _redact_pair)
+
+
+def _redact(url: str, redact_pair: Callable[[str], str]) -> str:
     if "@" in url:
         url = re.sub(r"^([^/?#]*//)?[^/?#]*@", r"\1***@", url, count=1)
     head, hash_sign, fragment = url.partition("#")
     head, mark, query = head.partition("?")
+    if ";" in head:  # parameters of the path, such as ";jsessionid=..."
+        head = re.sub(r";[^/;=]*=[^/;]*", lambda parameter: redact_pair(parameter[0]), head)
     if mark:
-        query = "&".join(map(_redact_pair, query.split("&")))
+        query = "&".join(map(redact_pair, query.split("&")))
     if "=" in fragment:  # OAuth returns a token in the fragment
         fragment = "***"
     return f"{head}{mark}{query}{hash_sign}{fragment}"
@@ -239,6 +247,11 @@ def hide_parameter(name: str) -> None:
     """
     if name not in SECRET_NAMES:
         _VOUCHERS.add(name.lower())
+
+
+def is_secret_parameter(name: str) -> bool:
+    """Whether `redact_url` hides the values of a parameter.   name: without escapes."""
+    return name.lower() in _VOUCHERS or name in SECRET_NAMES
 
 
 def remove_dot_segments(path: str) -> str:
@@ -402,11 +415,21 @@ def _prefixed(base_url: str, url: str) -> str:
 
 
 def _redact_pair(pair: str) -> str:
-    key, equals, _ = pair.partition("=")
-    name = unquote(key).lower()
-    if equals and (name in _VOUCHERS or name in SECRET_NAMES):
-        return f"{key}=***"
+    shown = _redact_value(pair)
+    if shown is not pair:
+        return shown
+    key, _, value = pair.partition("=")
+    inner = unquote(value)
+    if "?" in inner or "://" in inner:  # of a URL within that one nothing is known
+        shown = _redact(inner, _redact_value)
+        if shown != inner:
+            return key + "=" + quote(shown, safe="*/:", errors="replace")
     return pair
+
+
+def _redact_value(pair: str) -> str:
+    key, equals, _ = pair.partition("=")
+    return f"{key}=***" if equals and is_secret_parameter(unquote(key).lstrip(";")) else pair
 
 
 def show_url(url: str) -> str:

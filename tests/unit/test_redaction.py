@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from http_service_client import Headers, HttpRequest, HttpResponse
-from http_service_client.errors import HttpClientError, HttpStatusError
+from http_service_client.auth import ApiKey, OAuth2ClientCredentials
+from http_service_client.errors import HttpClientError, HttpStatusError, TokenError
 from kit.fakes import RESET, Harness
 from kit.front_ends import FrontEnd
 
@@ -115,3 +116,39 @@ def test_a_redacted_error_keeps_what_else_it_says() -> None:
     """Such as the status; an error about no request has none afterwards either."""
     redacted = HttpStatusError("refused", status_code=401).redacted()
     assert (redacted.status_code, redacted.request, redacted.response) == (401, None, None)
+
+
+@pytest.mark.parametrize("client_auth", ["client_secret_basic", "client_secret_post"])
+@pytest.mark.parametrize("repeated", ["p@ss w+rd", "p%40ss+w%2Brd"])
+def test_a_token_service_that_repeats_the_client_s_secret_does_not_show_it(
+    front_end: FrontEnd, client_auth: str, repeated: str
+) -> None:
+    """Neither as it is nor as it was sent, form-encoded (RFC 6749, 2.3.1)."""
+    login = OAuth2ClientCredentials(
+        token_url="https://id.test/token",
+        client_id="shop",
+        client_secret="p@ss w+rd",
+        client_auth=client_auth,
+    )
+
+    def refused(request: HttpRequest) -> HttpResponse:
+        problem = {"error": "invalid_client", "error_description": f"the secret {repeated} is wrong"}
+        return HttpResponse(401, json=problem, url=request.url, request=request)
+
+    harness = Harness(front_end, refused, auth=login)
+    with pytest.raises(TokenError, match=r"the secret \*\*\* is wrong") as raised:
+        harness.request()
+    assert repeated not in f"{raised.value.explain()} {raised.value.__cause__!r}"
+
+
+def test_a_key_in_the_query_is_hidden_whatever_its_name(front_end: FrontEnd) -> None:
+    """Also where the service repeats its value."""
+
+    def refused(request: HttpRequest) -> HttpResponse:
+        problem = {"detail": f"there is no customer {SECRET}"}
+        return HttpResponse(403, json=problem, url=request.url, request=request)
+
+    harness = Harness(front_end, refused, auth=ApiKey(SECRET, query="customer-1"))
+    with pytest.raises(HttpStatusError, match=r"no customer \*\*\*") as raised:
+        harness.request().raise_for_status()
+    assert SECRET not in f"{raised.value} {raised.value.explain()}"

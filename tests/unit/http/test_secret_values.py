@@ -56,6 +56,24 @@ def test_a_short_secret_is_hidden_as_a_word() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "text", ["p@ss wörd/1", "p%40ss%20w%C3%B6rd%2F1", "p%40ss+w%C3%B6rd%2F1", r"p@ss w\u00f6rd/1"]
+)
+def test_a_secret_is_hidden_however_it_is_escaped(text: str) -> None:
+    """A peer may repeat it as it was sent: in a query, a form or JSON."""
+    assert hide_secrets(f"no: {text}!", ("p@ss wörd/1",), SecretNames()) == "no: ***!"
+
+
+def test_a_secret_that_utf_8_cannot_express_is_hidden() -> None:
+    """It came from a body in another charset, say."""
+    assert hide_secrets("no: p\ud800ssword", ("p\ud800ssword",), SecretNames()) == "no: ***"
+
+
+def test_quotes_in_a_secret_may_be_escaped() -> None:
+    """As in JSON."""
+    assert hide_secrets(r"no: ö\"ä\\", ('ö"ä\\',), SecretNames()) == "no: ***"
+
+
 def test_the_settings_decide_which_names_are_secret() -> None:
     """As for headers and URLs."""
     assert hide_secrets("shop=x1", (), SecretNames(sensitive=("shop",))) == "shop=***"
@@ -99,6 +117,21 @@ KEY_URL = "https://api.example.com/?page=2&api_key="
         (HttpRequest("POST", URL, json={"password": {"secret": "inner"}}), ("inner",)),
         (HttpRequest("POST", URL, data={"password": "one", "page": "none"}), ("one",)),
         (HttpRequest("POST", URL, data=b"password=one"), ()),
+        (HttpRequest("POST", URL, data={"code": "one"}), ("one",)),
+        (HttpRequest("GET", URL + "?code=one#password=two"), ("one",)),
+        (
+            HttpRequest("GET", URL, headers={"Authorization": "Basic c2hvcDphJTNBYitj"}),
+            ("Basic c2hvcDphJTNBYitj", "c2hvcDphJTNBYitj", "a%3Ab+c", "a:b c"),
+        ),
+        (
+            HttpRequest(
+                "POST",
+                URL,
+                data={"password": "o\r\n\r\ne", "page": "none"},
+                files={"secret": ("name", b"two")},
+            ),
+            ("o\r\n\r\ne",),
+        ),
     ],
     ids=repr,
 )

@@ -344,13 +344,39 @@ def test_a_url_is_split(url: str, parts: Url, origin: str) -> None:
         ),
         ("https://h/?code=x&ticket=y&page=1", "https://h/?code=***&ticket=***&page=1"),
         ("https://h/#access_token=x", "https://h/#***"),
+        ("https://h/a;jsessionid=x/b;v=1?c=;d", "https://h/a;jsessionid=***/b;v=1?c=;d"),
+        ("https://h/token=x/a;v=1", "https://h/token=x/a;v=1"),
         ("nonsense", "nonsense"),
         ("", ""),
     ],
 )
 def test_secrets_are_redacted(url: str, shown: str) -> None:
-    """User information and the values of secret-like keys become ***."""
+    """User information and the values of secret-like keys, in the query and the path, become ***."""
     assert redact_url(url) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("https%3A%2F%2Fi%2F%3Ftoken%3Dx%26page%3D2", "https://i/%3Ftoken%3D***%26page%3D2"),
+        ("https://i/?token=x", "https://i/%3Ftoken%3D***"),
+        ("https%3A%2F%2Fu%3Ap%40i%2F", "https://***%40i/"),
+        ("%2Fback%3Fcode%3Dx", "/back%3Fcode%3D***"),
+        ("https%3A%2F%2Fi%2F%3Fpage%3D2", "https%3A%2F%2Fi%2F%3Fpage%3D2"),
+        ("https://i/\ud800?token=x", "https://i/%3F%3Ftoken%3D***"),
+        ("ann%40example.com", "ann%40example.com"),
+    ],
+)
+def test_a_url_in_a_query_is_redacted_too(value: str, shown: str) -> None:
+    """Such as that of a webhook, or of the page to return to. Without a secret, it stays as it is written."""
+    url = redact_url(f"https://h/?a=1&next={value}&b=2")
+    assert url == f"https://h/?a=1&next={shown}&b=2"
+    assert redact_url(url) == url
+
+
+def test_a_url_of_many_layers_is_redacted_in_no_time() -> None:
+    """One layer is looked at, however many there are."""
+    assert redact_url("?a=" * 20_000 + "?token=x")
 
 
 _URLISH = st.text(st.sampled_from("/?#[]@:%.\\ é☃&=+a0xA-" + "\n\ud800"), max_size=30)
