@@ -8,7 +8,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
-from ..core.checks import check_flag
+from ..core.checks import check_flag, check_no_line_break
 from ..drivers.locks import ForkSafeLock
 from ..drivers.threads import DaemonThreads
 from ..errors import ConfigurationError, InvalidRequestError, TokenError
@@ -70,6 +70,8 @@ class AwsSigV4:
             raise ConfigurationError("session_token belongs to an access_key and a secret_key; set them, too")
         if not (self.session_token is None or isinstance(self.session_token, str)):
             raise ConfigurationError(f"session_token must be text, not {type(self.session_token).__name__}")
+        for name in ("service", "region", "access_key", "secret_key", "session_token"):
+            check_no_line_break(name, getattr(self, name))
         if is_given and self.credentials is not None:
             raise ConfigurationError("both access_key and credentials are set; set only one of them")
         check_flag("unsigned_payload", self.unsigned_payload)

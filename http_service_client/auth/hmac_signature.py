@@ -13,7 +13,7 @@ from string import Formatter
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from ..core.checks import check_duration, check_function
+from ..core.checks import check_duration, check_function, check_no_line_break
 from ..errors import ConfigurationError, InvalidRequestError
 from ..http.header_validation import is_token
 from ..http.headers import Headers, build_headers
@@ -36,7 +36,7 @@ class HmacSignature:
     """Signs each request with a shared key: one of `request_signers`, and the check for the receiver.
 
     key: text (its UTF-8 bytes), bytes, or a sequence of them: the first one signs, and `verify` accepts all, so that a key
-        can be replaced.
+        can be replaced. Text has no line break: that of a file's end is in no service's key.
     headers: templates of the headers to set. ``{signature}`` and ``{timestamp}`` stand for the values.
     payload: the template of what is signed. Fields: ``{body}``, the bytes as they are sent; ``{timestamp}``, in whole seconds
         since the epoch; ``{method}``, ``{url}``, ``{target}`` (path and query), ``{path}``, ``{query}``, ``{host}``, and
@@ -74,6 +74,8 @@ class HmacSignature:
         keys = tuple(each.encode() if isinstance(each, str) else each for each in given)
         if not keys or not all(isinstance(each, bytes) and each for each in keys):
             raise ConfigurationError("key must be text or bytes, not empty, or a sequence of such keys")
+        for each in given:
+            check_no_line_break("a key that is text", each)
         if self.algorithm not in _ALGORITHMS:
             raise ConfigurationError(
                 f"algorithm must be one of {', '.join(_ALGORITHMS)}, not {self.algorithm!r}"

@@ -10,6 +10,7 @@ from ..core.checks import (
     check_duration,
     check_flag,
     check_function,
+    check_no_line_break,
     check_number,
     remedies,
     suggests_keywords,
@@ -70,6 +71,8 @@ class _OAuth2(TokenAuth):
             if not isinstance(value, str) or not value:
                 shown = type(value).__name__ if value else repr(value)
                 raise ConfigurationError(f"{name} must be text that is not empty, not {shown}")
+        for name in ("client_id", "client_secret", "scope"):
+            check_no_line_break(name, getattr(self, name))
         try:
             normalise_url(self.token_url)
         except InvalidRequestError as error:
@@ -233,6 +236,7 @@ class OAuth2RefreshToken(_OAuth2):
         super().__post_init__()
         if not isinstance(self.refresh_token, str) or not self.refresh_token:
             raise ConfigurationError("refresh_token must be text that is not empty")
+        check_no_line_break("refresh_token", self.refresh_token)
         if self.on_new_refresh_token is not None:
             check_function("on_new_refresh_token", self.on_new_refresh_token)
         object.__setattr__(self, "_current", [self.refresh_token])
@@ -275,6 +279,7 @@ class OAuth2Grant(_OAuth2):
         super().__post_init__()
         if not isinstance(self.grant_type, str) or not self.grant_type:
             raise ConfigurationError(f"grant_type must be text that is not empty, not {self.grant_type!r}")
+        check_no_line_break("grant_type", self.grant_type)
         check_flag("may_repeat", self.may_repeat)
 
     def _grant(self) -> dict[str, Any]:

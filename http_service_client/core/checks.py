@@ -19,6 +19,7 @@ __all__ = [
     "check_duration",
     "check_flag",
     "check_function",
+    "check_no_line_break",
     "check_number",
     "class_remedy",
     "did_you_mean",
@@ -156,6 +157,17 @@ def check_call_name(name: object) -> None:
         raise ConfigurationError(
             f"name must be a short text in one line, such as 'charge card', of at most {_LONGEST_NAME} characters, "
             f"not {name[:_LONGEST_NAME] if isinstance(name, str) else name!r}"
+        )
+
+
+def check_no_line_break(field: str, value: object) -> None:
+    """Raise ConfigurationError for text with a control character in it: files of secrets often end with a line break.
+
+    A service that compares such a secret, or a signature by it, says only that it is wrong.
+    """
+    if isinstance(value, str) and any(character < " " or character == "\x7f" for character in value):
+        raise ConfigurationError(
+            f"{field} has a line break, or another control character, in it; strip it, by value.strip() say"
         )
 
 

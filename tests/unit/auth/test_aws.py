@@ -275,6 +275,11 @@ def test_no_credentials_fail_the_call(
         ({**S3, "session_token": 5}, "session_token must be text, not int"),
         ({"session_token": "a"}, "session_token belongs to"),
         ({**S3, "credentials": object()}, "both access_key and credentials are set"),
+        ({"service": "s3\n"}, "service has a line break"),
+        ({"region": "eu-central-1\n"}, "region has a line break"),
+        ({**S3, "access_key": "a\n"}, "access_key has a line break"),
+        ({**S3, "secret_key": "a\r\n"}, "secret_key has a line break"),
+        ({**S3, "session_token": "a\n"}, "session_token has a line break"),
         ({"unsigned_payload": "yes"}, "unsigned_payload must be True or False"),
     ],
 )

@@ -306,6 +306,8 @@ def test_a_body_that_was_decoded_is_refused() -> None:
         ({"key": []}, "key must be text or bytes"),
         ({"key": ["a", 5]}, "key must be text or bytes"),
         ({"key": None}, "key must be text or bytes"),
+        ({"key": "k\n"}, "a key that is text has a line break"),
+        ({"key": ["k", b"k\n", "k\x00"]}, "a key that is text has a line break"),
         ({"key": bytearray(b"k")}, "key must be text or bytes"),
         ({"algorithm": "md5"}, "algorithm must be one of sha1"),
         ({"encoding": "base16"}, "encoding must be 'hex' or 'base64'"),
@@ -362,6 +364,11 @@ def test_a_mapping_of_headers_may_change_later() -> None:
     headers["X-B"] = "{timestamp}"
     assert own == HmacSignature("k", headers={"X-A": "{signature}"})
     assert own != HmacSignature("k", headers=headers)
+
+
+def test_a_key_of_bytes_may_have_any() -> None:
+    """It may be random."""
+    assert signer(key=b"\n\x00").key == b"\n\x00"
 
 
 def test_a_list_of_keys_may_change_later() -> None:

@@ -328,6 +328,10 @@ def test_the_token_request_takes_no_longer_than_its_timeout(front_end: FrontEnd)
         {"client_secret": None, "client_auth": "client_secret_post"},
         {"scope": 5},
         {"scope": ["read", 5]},
+        {"scope": "read\n"},
+        {"client_id": "shop\r\n"},
+        {"client_secret": "s3cret\n"},
+        {"client_secret": "s3cret\x7f", "client_auth": "client_secret_post"},
         {"parameters": 5},
         {"timeout": 0},
         {"timeout": None},
@@ -366,6 +370,21 @@ def test_a_refresh_token_is_text(refresh_token: Any) -> None:
     with pytest.raises(ConfigurationError) as caught:
         OAuth2RefreshToken(token_url=TOKEN_URL, client_id="app", refresh_token=refresh_token)
     assert str(caught.value) == "refresh_token must be text that is not empty"
+
+
+def test_the_line_break_at_the_end_of_a_file_is_no_part_of_a_refresh_token() -> None:
+    """A token service would say only that the grant is invalid."""
+    with pytest.raises(ConfigurationError) as caught:
+        OAuth2RefreshToken(token_url=TOKEN_URL, client_id="app", refresh_token="r1\n")
+    assert str(caught.value) == (
+        "refresh_token has a line break, or another control character, in it; strip it, by value.strip() say"
+    )
+
+
+def test_the_line_break_at_the_end_of_a_file_is_no_part_of_a_grant_type() -> None:
+    """As for the other texts."""
+    with pytest.raises(ConfigurationError, match=r"^grant_type has a line break"):
+        OAuth2Grant(token_url=TOKEN_URL, client_id="shop", grant_type="urn:x\n")
 
 
 @pytest.mark.parametrize("kind", [OAuth2ClientCredentials, OAuth2RefreshToken, OAuth2Grant])
