@@ -27,7 +27,7 @@ _KEY = re.compile(r"[a-z*][a-z0-9_.*-]*").match
 _NUMBER = re.compile(r"-?(?:[0-9]{1,12}\.[0-9]{1,3}|[0-9]{1,15})(?![0-9.])").match
 _STRING = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"').match
 _TOKEN = re.compile(r"[A-Za-z*][!#$%&'*+.^_`|~0-9A-Za-z:/-]*").match
-_BYTES = re.compile(r":([A-Za-z0-9+/=]*):").match
+_BYTES = re.compile(r":([A-Za-z0-9+/]*)=*:").match
 _BOOLEAN = re.compile(r"\?([01])").match
 _DATE = re.compile(r"@(-?[0-9]{1,15})(?![0-9.])").match
 _DISPLAY = re.compile(r'%"((?:[\x20\x21\x23\x24\x26-\x7e]|%[0-9a-f]{2})*)"').match
@@ -71,12 +71,11 @@ def parse_list(text: str) -> list[Member] | None:
         while at < len(text):
             member, at = _inner_list(text, at) if text[at] == "(" else _item(text, at)
             found.append(member)
-            if at == len(text):
-                break
-            comma = _COMMA(text, at)
-            if comma is None or comma.end() == len(text):
-                return None
-            at = comma.end()
+            if at < len(text):
+                comma = _COMMA(text, at)
+                if comma is None or comma.end() == len(text):
+                    return None
+                at = comma.end()
     except (_Malformed, UnicodeDecodeError, binascii.Error):
         return None
     return found
@@ -110,8 +109,7 @@ def _parameters(text: str, at: int) -> tuple[dict[str, Any], int]:
         value: Any = True
         if text[at : at + 1] == "=":
             value, at = _bare_item(text, at + 1)
-        found.pop(key[0], None)  # type: ignore[index]  # `_end` raised for None
-        found[key[0]] = value  # type: ignore[index]
+        found[key[0]] = value  # type: ignore[index]  # `_end` raised for None
     return found, at
 
 
@@ -122,7 +120,8 @@ def _bare_item(text: str, at: int) -> tuple[Any, int]:
         return re.sub(r"\\(.)", r"\1", match[1]) if match else None, _end(match)
     if first == ":":
         match = _BYTES(text, at)
-        return b64decode(match[1] + "=" * (-len(match[1]) % 4)) if match else None, _end(match)
+        # Padding may be missing (4.2.7), and too much of it does no harm.
+        return b64decode(match[1] + "==") if match else None, _end(match)
     if first == "?":
         match = _BOOLEAN(text, at)
         return match is not None and match[1] == "1", _end(match)

@@ -23,7 +23,9 @@ from http_service_client.http.fields.structured_lists import Member, Token, pars
         ('"a";r=1;r=2', [("a", {"r": 2})]),
         ('"a";x', [("a", {"x": True})]),
         ('"a";pk=:cHM=:', [("a", {"pk": b"ps"})]),
+        (":YQ==:, :YWI=:, :YWJj:, :YQ:, :YWI:, ::", [(each, {}) for each in (b"a", b"ab", b"abc", b"a", b"ab", b"")]),
         ('"a" , \t"b"', [("a", {}), ("b", {})]),
+        ("Xa, bX", [(Token("Xa"), {}), (Token("bX"), {})]),
         ("a/b:c, *x", [(Token("a/b:c"), {}), (Token("*x"), {})]),
         ("1, -2, 3.25, ?1, ?0, @1659578233", [(1, {}), (-2, {}), (3.25, {}), (True, {}), (False, {}), (1659578233, {})]),
         ('%"f%c3%bc"', [("fü", {})]),
@@ -40,13 +42,14 @@ def test_an_inner_list() -> None:
     """Its items have parameters, and so has it."""
     inner = [Member("a", {"x": 1}), Member(Token("b"), {})]
     assert parse_list('( "a";x=1  b );y=2, ()') == [Member(inner, {"y": 2}), Member([], {})]
+    assert parse_list('("a";x=1 b)') == [Member(inner, {})]
 
 
 @pytest.mark.parametrize(
     "text",
     [
         ",", '"a",', ', "a"', '"a" "b"', '"a', '"a\\b"', '"ä"', '"a\n"', "limit=100", '"a";', '"a";R=1', '"a"; =1', '"a";r=',
-        '"a";r =1', "1.", ".5", "1.2345", "1234567890123456", "1234567890123.1", "--1", "+1", ":a b:", ":cHM=", ":c=HM:", ":a:",
+        '"a";r =1', "1.", ".5", "1.2345", "1234567890123456", "1234567890123.1", "--1", "+1", ":a b:", ":cHM=", ":c=HM:", ":c=HM=:", ":a:",
         "?2", "?", "@1.5", "@", '%"%c3"', '%"%C3%BC"', "(", '("a"', '("a""b")', "(a,b)", "a\tb", "\t1", "1\t", "é", "a;b=ü",
         '"' + "a" * 9000 + '"',
     ],
@@ -54,6 +57,12 @@ def test_an_inner_list() -> None:
 def test_an_invalid_list_is_ignored_as_a_whole(text: str) -> None:
     """Half of it could mean something else."""
     assert parse_list(text) is None
+
+
+def test_a_field_has_8192_characters_at_most() -> None:
+    """A longer one is not read at all."""
+    assert parse_list("a" * 8192) == [Member(Token("a" * 8192), {})]
+    assert parse_list("a" * 8193) is None
 
 
 @given(st.text(max_size=50) | st.text(alphabet='"abr=;,: ()?1.-@%\\*\t', max_size=40))
