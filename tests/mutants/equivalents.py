@@ -2017,6 +2017,27 @@ EQUIVALENTS = [
         "more than an hour counts as an hour",
     ),
     Equivalent(
+        "http/fields/retry_after.py",
+        "requested_delay",
+        'sent_at = parse_http_date(headers.get("Date", "").strip(" \\t"), wall_now)',
+        'sent_at = parse_http_date(headers.get("Date", "XX").strip(" \\t"), wall_now)',
+        "neither default is a date",
+    ),
+    Equivalent(
+        "http/fields/rate_limits.py",
+        "_standard",
+        'for member in parse_list(headers.get("RateLimit-Policy", "")) or ()',
+        'for member in parse_list(headers.get("RateLimit-Policy", "XX")) or ()',
+        "the default is an empty list, or one of a token, and only strings name a policy",
+    ),
+    Equivalent(
+        "http/fields/structured_lists.py",
+        "_bare_item",
+        'return b64decode(match[1] + "==") if match else None, _end(match)',
+        'return b64decode(match[0] + "==") if match else None, _end(match)',
+        "b64decode skips the colons around it, and the padding that is there",
+    ),
+    Equivalent(
         "http/fields/rate_limits.py",
         "_seconds",
         'sent_at = parse_http_date(headers.get("Date", "").strip(" \\t"), wall_now)',

@@ -125,8 +125,7 @@ class Propagation:
         ignored: list[tuple[str, str]] = []
 
         def value_of(name: str | None, parse: Callable[[str], object]) -> object:
-            given = None if name is None else get(name.lower())
-            if name is None or given is None:
+            if name is None or (given := get(name.lower())) is None:
                 return None
             value = parse(given.strip(" \t"))
             if value is None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from http_service_client import CookieJar, HttpRequest
+from http_service_client import CookieJar, HttpRequest, Propagation
 from http_service_client.http.bodies.ranges import (
     ContentRange,
     Refuse,
@@ -95,6 +95,7 @@ TABLE: list[tuple[Callable[[str], Any], str, Any, Any]] = [
     (lambda text: quota("Date", text), DATE, (7, 23.0, 9), (7, 100.0, 9)),
     (lambda text: quota("RateLimit", text), "limit=9, remaining=7, reset=3", (7, 3.0, 9), None),
     (lambda text: vary_names(Headers({"Vary": f"a,{text},c"})), "B", ["a", "b", "c"], ["a", "c", "xbx"]),
+    (lambda text: Propagation().inbound({"x-request-attempt": text}.get).attempt, "5", 5, 1),
     (vary_digests, "b", vary_digests("b"), vary_digests("XbX")),
     (lambda text: parse_directives([f"a,{text}"]), "b=5", {"a": None, "b": "5"}, {"a": None, "xb": "5X"}),
     (lambda text: jar(f"a={text}"), "b", [("a", "b", "/")], [("a", "XbX", "/")]),

@@ -59,6 +59,7 @@ def test_a_leap_second_is_the_second_after_the_59th() -> None:
         ("Sunday, 06-Nov-94 08:49:37 GMT", (2025, 6, 15), (1994, 11, 6, 8, 49, 37)),
         ("Sunday, 06-Nov-30 08:49:37 GMT", (2025, 6, 15), (2030, 11, 6, 8, 49, 37)),
         ("Sunday, 06-Nov-05 08:49:37 GMT", (2095, 6, 15), (2105, 11, 6, 8, 49, 37)),
+        ("Saturday, 01-Dec-74 00:00:00 GMT", (2025, 6, 15), (2074, 12, 1)),  # 49.5 years ahead, in the 49th
         ("Tuesday, 01-Jan-75 00:00:00 GMT", (2025, 6, 15), (2075, 1, 1)),  # 49.5 years ahead
         ("Sunday, 01-Dec-75 00:00:00 GMT", (2025, 6, 15), (1975, 12, 1)),  # 50.5: the past
         ("Saturday, 15-Jun-75 00:00:00 GMT", (2025, 6, 15), (2075, 6, 15)),  # 50 years to the second

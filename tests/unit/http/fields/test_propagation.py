@@ -32,6 +32,8 @@ def read(settings: Propagation, **headers: str) -> Inbound:
         (0.0129, "12"),  # never more than is left
         (0.0001, "1"),  # nothing would be no time at all
         (9_999_999.0, "9999999000"),
+        (9_999_999.9995, "9999999999"),
+        (10_000_000.0, None),
         (1e8, None),
         (math.inf, None),
         (None, None),
@@ -44,7 +46,16 @@ def test_the_time_left_is_written_in_whole_milliseconds(seconds: float | None, w
 
 @pytest.mark.parametrize(
     ("seconds", "written"),
-    [(1.5, "1500m"), (0.0001, "1m"), (99_999.9, "99999900m"), (200_000.7, "200000S"), (1e9, None)],
+    [
+        (1.5, "1500m"),
+        (0.0001, "1m"),
+        (99_999.9995, "99999999m"),
+        (100_000.0, "100000S"),
+        (200_000.7, "200000S"),
+        (99_999_999.0, "99999999S"),
+        (100_000_000.0, None),
+        (1e9, None),
+    ],
 )
 def test_grpc_timeout_has_at_most_eight_digits_and_a_unit(seconds: float, written: str | None) -> None:
     """As gRPC's specification has it; larger durations take a larger unit."""
@@ -126,6 +137,7 @@ def test_a_header_that_is_switched_off_is_neither_written_nor_read() -> None:
         ("attempt", 1),
         ("retried_above", True),
         ("hosts", "*.internal"),
+        ("hosts", "ab"),  # not the hosts a and b
         ("hosts", ["http://a.internal"]),
         ("hosts", [5]),
     ],
@@ -134,6 +146,14 @@ def test_wrong_settings_are_refused_by_name(field: str, value: Any) -> None:
     """A name must be that of a header which nothing else uses."""
     with pytest.raises(ConfigurationError, match=rf"\b{field}\b"):
         Propagation(**{field: value})
+
+
+@pytest.mark.parametrize("field", ["deadline", "attempt", "retried_above"])
+def test_a_header_that_is_switched_off_hides_no_mistake(field: str) -> None:
+    """Each of the others is still checked."""
+    others: dict[str, Any] = dict.fromkeys(("deadline", "attempt", "retried_above"))
+    with pytest.raises(ConfigurationError, match=rf"^{field} must be the name of a header"):
+        Propagation(**{**others, field: "X Header"})
 
 
 def test_a_misspelt_setting_has_a_remedy() -> None:

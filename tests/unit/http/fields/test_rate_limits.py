@@ -60,6 +60,9 @@ def x(remaining: str, reset: str, limit: str | None = None, **more: str) -> dict
         ({"RateLimit": '"a";r=5;t=1;pk="ps"'}, [("a", 5, 1.0, None)]),
         ({"RateLimit": '"a";r=5;t=1', "RateLimit-Policy": 'a;q=9, "a";q=8;qu="requests", 7;q=1'}, [("a", 5, 1.0, 8)]),
         ({"RateLimit": '"a";r=5;t=1', "RateLimit-Policy": "a;q=9"}, [("a", 5, 1.0, None)]),
+        ({"RateLimit": '"a";r=5;t=1', "RateLimit-Policy": '"a";q=9,'}, [("a", 5, 1.0, None)]),  # half of a list
+        ({"RateLimit-Reset": "1", **x("7", "3")}, [("x-ratelimit-remaining", 7, 3.0, None)]),
+        ({"RateLimit-Remaining": "1", **x("7", "3")}, [("x-ratelimit-remaining", 7, 3.0, None)]),
         (x("0", "1h"), [("x-ratelimit-remaining", 0, 3600.0, None)]),
         (x("0", "1s500ms"), [("x-ratelimit-remaining", 0, 1.5, None)]),
         (x("0", "99999999"), [("x-ratelimit-remaining", 0, 3600.0, None)]),
