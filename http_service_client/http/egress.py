@@ -108,8 +108,10 @@ class _Rule:
         return not self.name if self.network is None else address in self.network
 
     def opens(self, refused: _Network, address: _Address) -> bool:
-        """Whether the entry names the address on purpose: it lies within the refused network."""
-        return self.network is not None and address in self.network and _is_within(self.network, refused)
+        """Whether the entry names the address on purpose: it lies within the refused network, which has the address."""
+        if self.network is None or address not in self.network:
+            return False
+        return self.network.prefixlen >= refused.prefixlen  # of two networks around one address
 
 
 @suggests_keywords(
@@ -156,7 +158,9 @@ class EgressPolicy:
                 raise ConfigurationError(f"{name} must be True or False, not {getattr(self, name)!r}")
         # Tuples: a policy must not change when the caller's list does.
         for name in ("allowed_hosts", "denied_hosts", "allowed_ports", "allowed_schemes"):
-            object.__setattr__(self, name, _entries(name, getattr(self, name)))
+            entries = getattr(self, name)
+            if entries is not None or name not in ("allowed_hosts", "allowed_ports"):
+                object.__setattr__(self, name, _entries(name, entries))
         for port in self.allowed_ports or ():
             if type(port) is not int or not 0 < port < 65536:
                 raise ConfigurationError(
@@ -233,7 +237,7 @@ def host_matcher(name: str, entries: object) -> Callable[[str, int], bool]:
 
     name: of the setting that has the list.
     """
-    rules = tuple(_parse_rule(name, entry) for entry in _entries(name, entries) or ())
+    rules = tuple(_parse_rule(name, entry) for entry in _entries(name, entries))
 
     def matches(host: str, port: int) -> bool:
         plain = _plain_name(host)
@@ -298,15 +302,7 @@ def _refused_network(address: _Address) -> tuple[str, _Network | None]:
 
 def _spells_metadata(address: _Address) -> bool:
     """Whether a unique local address has 169.254.169.254 in it, as clouds form that of their metadata service."""
-    return isinstance(address, IPv6Address) and address in _UNIQUE_LOCAL and "a9fe:a9fe" in address.exploded
-
-
-def _is_within(inner: _Network, outer: _Network) -> bool:
-    return (
-        inner.version == outer.version
-        and inner.prefixlen >= outer.prefixlen
-        and inner.network_address in outer
-    )
+    return address in _UNIQUE_LOCAL and "a9fe:a9fe" in address.exploded
 
 
 def _remedy(kind: str, shown: str) -> str:
@@ -318,9 +314,7 @@ def _refused(host: str, reason: str, address: str | None = None) -> EgressRefuse
     return EgressRefusedError(f"egress to {host!r} is refused: {reason}", host=host, address=address)
 
 
-def _entries(name: str, value: object) -> tuple[object, ...] | None:
-    if value is None and name in ("allowed_hosts", "allowed_ports"):
-        return None
+def _entries(name: str, value: object) -> tuple[object, ...]:
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
         is_port = name == "allowed_ports" and isinstance(value, str) and value.isdecimal()
         entry = value if is_port else "" if value is None else repr(value)
@@ -336,10 +330,12 @@ def _parse_rule(name: str, entry: object) -> _Rule:
         raise ConfigurationError(f"{name} has {entry!r}, which is a URL; write the host alone")
     try:
         host, port = split_port(entry)
+        if port is not None and not 0 < port < 65536:
+            raise ValueError(port)
     except ValueError:
-        host, port = "", 0
-    if port is not None and not 0 < port < 65536:
-        raise ConfigurationError(f"{name} has {entry!r}, whose port is not a number from 1 to 65535")
+        raise ConfigurationError(
+            f"{name} has {entry!r}, whose port is not a number from 1 to 65535"
+        ) from None
     if host == "*":
         return _Rule(port=port)
     if "/" in host:
@@ -365,8 +361,8 @@ def _parse_network(name: str, entry: str, text: str) -> _Network:
         network = ip_network(text)
     except ValueError as error:
         raise ConfigurationError(f"{name} has {entry!r}, which is not a network: {error}") from None
-    # Mapped IPv4 addresses are compared as IPv4, so their networks must be too.
+    # Mapped IPv4 addresses are compared as IPv4, so their networks must be too. Their prefix has at least 96 bits.
     mapped = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
-    if mapped is not None and network.prefixlen >= 96:
+    if mapped is not None:
         return IPv4Network((int(mapped), network.prefixlen - 96))
     return network

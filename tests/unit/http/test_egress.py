@@ -111,6 +111,29 @@ def test_no_address_that_carries_a_refused_one_passes(inner: IPv4Address) -> Non
             assert "64:ff9b:1:" in str(carrier) or not passes(opened, text)
 
 
+@pytest.mark.parametrize("carrier", carriers(IPv4Address("10.0.0.7")))
+def test_each_way_to_carry_an_address_is_known(carrier: IPv6Address) -> None:
+    """One address in each of them; a packet to the whole arrives there."""
+    assert not passes(EgressPolicy(), str(carrier))
+    if "64:ff9b:1:" not in str(carrier):  # refused as a whole, see above
+        opened = EgressPolicy(["*", "::/96", "2001::/32", "2002::/16", "2606:4700::/32"])
+        assert not passes(opened, str(carrier))
+
+
+@pytest.mark.parametrize(
+    "identifier", ["5eff:a00:7", "5efc:a00:7", "1:5efe:a00:7", "100:5efe:a00:7", "300:5efe:a00:7", "5efe:a00:7:0"]
+)  # fmt: skip
+def test_the_neighbours_of_an_isatap_identifier_carry_nothing(identifier: str) -> None:
+    """0:5efe and 200:5efe are the only ones (RFC 5214, 6.1)."""
+    assert passes(EgressPolicy(), f"2606:4700::{identifier}")
+
+
+def test_of_the_compatible_addresses_only_two_carry_nothing() -> None:
+    """:: and ::1 have meanings of their own."""
+    opened = EgressPolicy(["*", "::/96", "::", "::1"])
+    assert [passes(opened, address) for address in ("::", "::1", "::2", "::3")] == [True, True, False, False]
+
+
 @given(st.one_of(st.ip_addresses(), members([*REFUSED_V4, *REFUSED_V6, "64:ff9b::/96", "2000::/3"])))
 def test_every_address_that_passes_is_public(address: Any) -> None:
     """Only addresses that `ipaddress` calls global; for NAT64, the one inside counts."""
@@ -207,6 +230,8 @@ def test_no_spelling_of_a_refused_host_passes(host: str) -> None:
         (["10.0.0.0/8"], "http://10.1.2.3/", True),
         (["10.1.2.3:80"], "http://10.1.2.3/", True),
         (["10.1.2.3:80"], "https://10.1.2.3/", False),
+        (["a.test:1"], "http://a.test:1/", True),
+        (["a.test:65535"], "http://a.test:65535/", True),
         (["0.0.0.0/0", "::/0"], "http://10.1.2.3/", False),
         (["0.0.0.0/0", "::/0"], "http://8.8.8.8/", True),
         (["0.0.0.0/0", "::/0"], "http://[::1]/", False),
@@ -342,6 +367,11 @@ def test_the_neighbours_of_a_metadata_service_are_private(address: str) -> None:
     assert passes(EgressPolicy(allow_private=True), address)
 
 
+def test_a_public_address_may_look_like_that_of_a_metadata_service() -> None:
+    """Only unique local addresses are formed so."""
+    assert passes(EgressPolicy(), "2606:4700::a9fe:a9fe")
+
+
 @pytest.mark.parametrize("name", ["metadata.tencentyun.com", "api.metadata.cloud.ibm.com", "metadata.goog"])
 def test_the_names_of_metadata_services_are_refused(name: str) -> None:
     """Behind a proxy, nobody here sees the address."""
@@ -379,6 +409,14 @@ def test_the_error_names_host_reason_and_remedy() -> None:
     with pytest.raises(EgressRefusedError, match=r"carries 127\.0\.0\.1, which is loopback"):
         EgressPolicy().check_address("app.example", "64:ff9b::7f00:1")
     with pytest.raises(EgressRefusedError) as caught:
+        EgressPolicy().check_address("app.example", "169.254.1.1")
+    assert str(caught.value).endswith(
+        "169.254.1.1 is link-local; to allow it, list 169.254.1.1 in allowed_hosts"
+    )
+    with pytest.raises(EgressRefusedError) as caught:
+        EgressPolicy().check_url(Url("http", "a b" * 50, 80, "/"))
+    assert caught.value.host == ("a b" * 50)[:100]
+    with pytest.raises(EgressRefusedError) as caught:
         EgressPolicy(["a.example"]).check_url("https://b.example/")
     assert (caught.value.host, caught.value.address) == ("b.example", None)
 
@@ -402,6 +440,7 @@ def test_the_error_names_host_reason_and_remedy() -> None:
         {"allowed_hosts": ["user@example.com"]},
         {"allowed_hosts": ["10.0.0.1/8"]},
         {"allowed_hosts": ["10.0.0.0/33"]},
+        {"allowed_hosts": ["X10.0.0.0/8X"]},
         {"allowed_hosts": ["010.0.0.1"]},
         {"allowed_hosts": ["10.1"]},
         {"allowed_hosts": ["fe80::1%eth0"]},
@@ -429,8 +468,10 @@ def test_a_wrong_setting_is_an_error(settings: dict[str, Any]) -> None:
     [
         ({"allowed_ports": "443"}, "not '443'; write [443]"),
         ({"denied_hosts": None}, "not None; write []"),
+        ({"allowed_schemes": None}, "not None; write []"),
         ({"allowed_ports": 443}, "not 443; write [443]"),
         ({"allowed_hosts": "443"}, "not '443'; write ['443']"),
+        ({"allowed_ports": "https"}, "not 'https'; write ['https']"),
     ],
 )
 def test_one_entry_in_the_place_of_a_list_is_written_as_it_has_to_be(
@@ -439,6 +480,25 @@ def test_one_entry_in_the_place_of_a_list_is_written_as_it_has_to_be(
     """A port as a number, a host as text."""
     with pytest.raises(ConfigurationError, match=re.escape(words)):
         EgressPolicy(**settings)
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "x", "123456", "-1"])
+def test_a_wrong_port_is_named_as_such(port: str) -> None:
+    """The error is not about the host."""
+    words = f"'a.test:{port}', whose port is not a number from 1 to 65535"
+    with pytest.raises(ConfigurationError, match=re.escape(words)):
+        EgressPolicy([f"a.test:{port}"])
+
+
+def test_the_lowest_and_the_highest_port_can_be_allowed() -> None:
+    """From 1 to 65535."""
+    policy = EgressPolicy(allowed_ports=[1, 65535])
+    assert [url_passes(policy, f"http://a.test:{port}/") for port in (1, 2, 65534, 65535)] == [
+        True,
+        False,
+        False,
+        True,
+    ]
 
 
 def test_a_url_instead_of_a_host_is_named_as_such() -> None:
@@ -497,11 +557,15 @@ def test_hosts_of_another_setting_are_matched_by_the_same_entries(
 def test_an_empty_list_of_hosts_matches_none() -> None:
     """Unlike a missing one, which its setting gives a meaning of its own."""
     assert not host_matcher("ssl_cert_hosts", [])("example.com", 443)
+    with pytest.raises(ConfigurationError, match="ssl_cert_hosts must be a list, not None"):
+        host_matcher("ssl_cert_hosts", None)
 
 
 @pytest.mark.parametrize(
     ("network", "address", "is_denied"),
     [
+        ("::ffff:0:0/96", "8.255.255.255", True),
+        ("::ffff:0:0/96", "2606:4700::1", False),
         ("::ffff:8.0.0.0/104", "8.255.255.255", True),
         ("::ffff:8.0.0.0/104", "9.0.0.0", False),
         ("::ffff:8.8.8.0/120", "8.8.8.255", True),
