@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from http_service_client.errors import InvalidRequestError
+from http_service_client.http import header_validation
 from http_service_client.http.header_validation import check_framing, validate_headers, validate_once
 from http_service_client.http.headers import Headers, build_headers
 
@@ -122,6 +123,39 @@ def test_an_invalid_header_is_never_marked_as_valid() -> None:
     """`validate_once` refuses it as `validate_headers` does."""
     with pytest.raises(InvalidRequestError):
         validate_once(Headers({"X-Bad": "line\nbreak"}))
+
+
+def test_a_value_like_a_known_name_lends_it_to_no_other() -> None:
+    """A name that was validated before counts as a name only."""
+    validate_headers(Headers({"X-Known": "1"}))
+    with pytest.raises(InvalidRequestError, match="header name"):
+        validate_headers(Headers({"X Unknown": "X-Known"}))
+
+
+def test_the_usual_field_needs_no_pattern(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither one value for a name that came before, nor a field that was validated once: they are in each request."""
+    validated = Headers({"a" * 101: "1"})
+    validate_once(validated)
+    validate_headers(Headers({"X-Known": "1"}))
+
+    def fail(field: tuple[str, ...]) -> None:
+        raise AssertionError(field)
+
+    monkeypatch.setattr(header_validation, "_validate_field", fail)
+    validate_headers(Headers({"X-Known": "né b"}))
+    validate_headers(validated.copy())
+
+
+def test_names_that_strangers_chose_take_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand of them are remembered, of at most 100 characters; the others are validated each time."""
+    known: set[str] = set()
+    monkeypatch.setattr(header_validation, "_KNOWN_NAMES", known)
+    validate_headers(Headers({"a" * 100: "1", "a" * 101: "1"}))
+    assert known == {"a" * 100}
+    validate_headers(Headers({f"X-{number}": "1" for number in range(1001)}))
+    assert len(known) == 1000
+    with pytest.raises(InvalidRequestError, match="header name"):
+        validate_headers(Headers({"X Other": "1"}))
 
 
 @given(
