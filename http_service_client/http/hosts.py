@@ -72,7 +72,7 @@ def _ipv6(host: str) -> str:
     inside = host[1:-1]
     try:
         # A zone id (fe80::1%eth0) has a meaning on this machine only and is never sent.
-        if host[-1] != "]" or "%" in inside or not inside.isascii():
+        if host[-1] != "]" or "%" in inside:
             raise ValueError(host)
         return f"[{_compressed(int(IPv6Address(inside)))}]"
     except ValueError:
@@ -99,7 +99,7 @@ def _idna(host: str) -> str:
         if len(host) > _MAX_TYPED:
             raise ValueError("too long")
         return idna.encode(host, uts46=True).decode("ascii").lower()
-    except (UnicodeError, ValueError, IndexError):
+    except (ValueError, IndexError):
         raise _bad(host, "is not a valid international domain name (IDNA 2008)") from None
 
 

@@ -2052,6 +2052,27 @@ EQUIVALENTS = [
         "without a network, nobody reads the kind",
     ),
     Equivalent(
+        "http/hosts.py",
+        "_compressed",
+        'groups = [f"{address >> shift & 0xFFFF:x}" for shift in range(112, -1, -16)]',
+        'groups = [f"{address >> shift & 0xFFFF:x}" for shift in range(112, -2, -16)]',
+        "0 is followed by -16 in both",
+    ),
+    Equivalent(
+        "http/proxies/settings.py",
+        "_parse_entry",
+        'return NoProxyEntry(network=ip_network(entry.strip("[]"), strict=False), port=port)',
+        'return NoProxyEntry(network=ip_network(entry.strip("[]XX"), strict=False), port=port)',
+        "the entry is in lower case by then, and has no X",
+    ),
+    Equivalent(
+        "http/proxies/settings.py",
+        "_parse_entry",
+        'domain = entry.removeprefix("*").strip(".")',
+        'domain = entry.removeprefix("*").strip(".XX")',
+        "the entry is in lower case by then, and has no X",
+    ),
+    Equivalent(
         "http/header_validation.py",
         "_validate_field",
         "for value in field[1:]:",

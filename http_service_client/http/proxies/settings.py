@@ -83,7 +83,7 @@ class ProxySettings:
         if url.scheme == UNIX:
             return None
         proxy = self.http if url.scheme == "http" else self.https
-        if proxy is None or not self.no_proxy:
+        if not self.no_proxy:
             return proxy
         host = url.host.rstrip(".")
         address = _address(host)

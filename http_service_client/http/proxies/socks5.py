@@ -66,7 +66,9 @@ def ask_for_connection(host: str, port: int, login: Login | None) -> Dialogue:
     _, kind = yield b"", 2
     if kind == _NAME:
         (size,) = yield b"", 1
-    elif (size := _ADDRESS_SIZES.get(kind, -1)) < 0:
+    elif kind in _ADDRESS_SIZES:
+        size = _ADDRESS_SIZES[kind]
+    else:
         return _NOT_SOCKS
     yield b"", size + 2  # the proxy's own address and port, which we do not use
     return None

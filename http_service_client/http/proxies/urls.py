@@ -88,4 +88,4 @@ def _unusable(proxy: str, problem: str) -> Failure:
 
 def redact_proxy(proxy: str) -> str:
     """As `redact_url`, but up to the last "@": a password may have characters that should be escaped."""
-    return redact_url(re.sub(r"^([^/?#@]*//)?.*@", r"\1***@", proxy, count=1, flags=re.DOTALL))
+    return redact_url(re.sub(r"^([^/?#@]*//)?.*@", r"\1***@", proxy, flags=re.DOTALL))

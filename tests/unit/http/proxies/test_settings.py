@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from http_service_client.http.proxies.settings import ProxySettings
+from http_service_client.http.proxies.settings import ProxySettings, unreadable_exceptions
 from http_service_client.http.urls import split_url
 
 
@@ -21,6 +21,10 @@ from http_service_client.http.urls import split_url
         ({"HTTP_PROXY": "http://p:1", "REQUEST_METHOD": "GET"}, "http://h/", None),
         ({"http_proxy": "http://p:1", "REQUEST_METHOD": "GET"}, "http://h/", "http://p:1"),
         ({"ALL_PROXY": "socks5://p:1"}, "https://h/", "socks5://p:1"),
+        ({"all_proxy": ""}, "https://h/", None),
+        ({"all_proxy": " ", "ALL_PROXY": "http://p:1"}, "http://h/", None),
+        ({"HTTP_PROXY": " http://p:1 "}, "http://h/", "http://p:1"),
+        ({"HTTP_PROXY": "http://p:1", "NO_PROXY": "a"}, "https://h/", None),
         ({"all_proxy": "http://a", "http_proxy": "http://b"}, "http://h/", "http://b"),
         ({"http_proxy": "p:3128"}, "http://h/", "http://p:3128"),
         ({"http_proxy": "http://u:p@p:1"}, "http://h/", "http://u:p@p:1"),
@@ -86,6 +90,13 @@ def test_no_proxy_names_the_exceptions(no_proxy: str, url: str, is_direct: bool)
     """By suffix, port, address and network; malformed entries match nothing."""
     settings = ProxySettings.from_environ({"ALL_PROXY": "http://p:1", "NO_PROXY": no_proxy})
     assert (settings.proxy_for(url) is None) is is_direct
+
+
+def test_exceptions_that_cannot_be_read_are_listed() -> None:
+    """As they were written; the others are in force."""
+    listed = "Example.com, a:b:c:d, h:x 1.2.3.4/99,,[::1]:80, ???"
+    assert unreadable_exceptions(listed) == ["a:b:c:d", "h:x", "1.2.3.4/99", "???"]
+    assert unreadable_exceptions("") == []
 
 
 def test_settings_are_values_that_show_no_password() -> None:

@@ -47,12 +47,20 @@ def test_a_login_is_sent_when_the_proxy_asks_for_it() -> None:
     assert (refusal, left) == (None, b"")
 
 
+def test_a_login_is_not_sent_to_a_proxy_that_needs_none() -> None:
+    """It is offered, and the proxy chooses."""
+    sent, refusal, left = run("192.0.2.1", 80, (b"joe", b"hush"), b"\x05\x00" + CONNECTED)
+    assert sent == [b"\x05\x02\x00\x02", b"\x05\x01\x00\x01\xc0\x00\x02\x01\x00\x50"]
+    assert (refusal, left) == (None, b"")
+
+
 @pytest.mark.parametrize(
     "bound", [b"\x01" + bytes(6), b"\x04" + bytes(18), b"\x03\x00" + bytes(2), b"\x03\xff" + bytes(257)]
 )
 def test_the_address_of_the_proxy_is_skipped(bound: bytes) -> None:
-    """Of whatever type it is."""
-    assert run("h", 80, None, b"\x05\x00\x05\x00\x00" + bound + b"HTTP")[1:] == (None, b"HTTP")
+    """Of whatever type it is; nothing more is sent."""
+    sent, refusal, left = run("h", 80, None, b"\x05\x00\x05\x00\x00" + bound + b"HTTP")
+    assert (len(sent), refusal, left) == (2, None, b"HTTP")
 
 
 LOGIN = (b"u", b"p")

@@ -79,3 +79,20 @@ def test_any_other_url_is_a_failure_of_each_request(url: str, problem: str) -> N
 def test_a_login_is_redacted_up_to_the_last_at_sign(url: str, shown: str) -> None:
     """A password may have characters that should be escaped."""
     assert redact_proxy(url) == shown
+
+
+@pytest.mark.parametrize(
+    ("names", "has_own"),
+    [
+        ([], False),
+        (["Accept", "Authorization"], False),
+        (["Accept", "PROXY-Authorization"], True),
+        (["proxy-authorization", "Accept"], True),
+    ],
+)
+def test_a_request_with_its_own_login_for_the_proxy_gets_no_second_one(
+    names: list[str], has_own: bool
+) -> None:
+    """In any letter case."""
+    proxy = HttpProxy(Url("http", "p", 80, "/"), BASIC)
+    assert proxy.fields_beside(names) == (() if has_own else BASIC)
