@@ -17,11 +17,10 @@ class ReceiveBuffer:
 
     def __init__(self) -> None:
         self.data: bytes | bytearray = b""
-        self.at = 0
         self.has_ended = False
-        self._offset = 0  # of `data`'s first byte, in this exchange
-        self._searched = 0  # `data` has no LF between `at` and here
-        self._judge_at = 0  # size of an incomplete line
+        # _offset: of `data`'s first byte, in this exchange.   _searched: `data` has no LF between `at` and here.
+        # _judge_at: size of an incomplete line.
+        self.at = self._offset = self._searched = self._judge_at = 0
 
     def restart_count(self) -> None:
         """Count offsets from the next byte on."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from http_service_client.http.http1.buffer import ReceiveBuffer
 
@@ -58,7 +60,15 @@ def test_offsets_are_counted_from_the_last_restart() -> None:
 
 @pytest.mark.parametrize(
     ("data", "rest"),
-    [(b"\r\n\n\rHTTP", b"HTTP"), (b"HTTP\r\n", b"HTTP\r\n"), (b"\r\n", b""), (b"", b""), (b" \n", b" \n")],
+    [
+        (b"\r\n\n\rHTTP", b"HTTP"),
+        (b"\nHTTP", b"HTTP"),
+        (b"\r\n\nX", b"X"),
+        (b"HTTP\r\n", b"HTTP\r\n"),
+        (b"\r\n", b""),
+        (b"", b""),
+        (b" \n", b" \n"),
+    ],
 )
 def test_blank_lines_before_a_response_are_skipped(data: bytes, rest: bytes) -> None:
     """Only line ends; and only at the front."""
@@ -79,9 +89,70 @@ def test_an_incomplete_line_is_judged_less_often_when_it_is_long() -> None:
     buffer = filled(b"a")
     assert buffer.may_judge()
     assert buffer.may_judge()
-    buffer.feed(b"a" * 5000)
+    buffer.feed(b"a" * 4094)
+    assert [buffer.may_judge(), buffer.may_judge()] == [True, True]
+    buffer.feed(b"a")
     assert [buffer.may_judge(), buffer.may_judge()] == [True, False]
-    buffer.feed(b"a" * 5002)
+    buffer.feed(b"a" * 4095)
+    assert not buffer.may_judge()
+    buffer.feed(b"a")
     assert [buffer.may_judge(), buffer.may_judge()] == [True, False]
     buffer.feed(b"")
     assert buffer.may_judge()
+
+
+def test_a_line_is_judged_by_itself() -> None:
+    """However long the line before it was; and there is nothing to judge between two lines."""
+    buffer = filled(b"a" * 5000)
+    assert buffer.may_judge()
+    buffer.feed(b"\n")
+    assert buffer.take_line() == b"a" * 5000 + b"\n"
+    assert not buffer.may_judge()
+    buffer.feed(b"b")
+    assert buffer.may_judge()
+
+
+@given(st.lists(st.tuples(st.text("ab\n", max_size=6), st.booleans()), max_size=12))
+def test_lines_do_not_depend_on_pieces(pieces: list[tuple[str, bool]]) -> None:
+    """Nor on when they are taken: after some pieces, or at the end."""
+    buffer, lines, whole = ReceiveBuffer(), list[bytes](), b""
+    for text, is_read in [*pieces, ("\n", True)]:
+        whole += text.encode()
+        if text:
+            buffer.feed(text.encode())
+        while is_read and (line := buffer.take_line()) is not None:
+            lines.append(line)
+    assert lines == whole.splitlines(keepends=True)
+    assert (buffer.rest, buffer.offset) == (b"", len(whole))
+
+
+def test_a_fresh_buffer_has_no_line() -> None:
+    """And nothing to judge."""
+    assert ReceiveBuffer().take_line() is None
+    assert not ReceiveBuffer().may_judge()
+
+
+def test_a_line_in_small_pieces_is_copied_once() -> None:
+    """Then it grows in place, and what was taken before it is freed."""
+    buffer = filled(b"a\nb")
+    assert buffer.take_line() == b"a\n"
+    buffer.feed(b"b")
+    data = buffer.data
+    buffer.feed(b"b\nc")
+    assert buffer.data is data
+    assert bytes(data) == b"bbb\nc"
+    assert buffer.take_line() == b"bbb\n"
+    buffer.feed(b"c")
+    assert bytes(buffer.data) == b"cc"
+
+
+def test_what_was_searched_is_not_searched_again() -> None:
+    """A long line would take quadratic time. A line end that is put there, as no network can, is not seen."""
+    buffer = filled(b"a\nbbb")
+    assert [buffer.take_line(), buffer.take_line()] == [b"a\n", None]
+    buffer.feed(b"b")
+    assert isinstance(buffer.data, bytearray)
+    buffer.data[0] = 0x0A
+    assert buffer.take_line() is None
+    buffer.feed(b"\n")
+    assert buffer.take_line() == b"\nbbb\n"

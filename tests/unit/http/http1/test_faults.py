@@ -12,6 +12,7 @@ from http_service_client.core.timeouts import Timeout
 from http_service_client.errors import Failure
 from http_service_client.http.http1.errors import NotHttpError
 from http_service_client.http.http1.faults import (
+    Fault,
     excerpt,
     fault_in_chunk_line,
     fault_in_field,
@@ -121,6 +122,13 @@ def test_a_status_line_is_judged_by_the_part_that_its_fault_is_in(line: bytes, r
     fault = fault_in_status_line(line)
     assert fault is not None
     assert (fault.rule.name, fault.start if rule == "bare-cr" else fault.end - 1) == (rule, at)
+
+
+@pytest.mark.parametrize("line", [b"Content-Length: 2\r\n", b"transfer-encoding: chunked\r\n"])
+def test_no_trailer_frames_the_body(line: bytes) -> None:
+    """The name alone is the fault."""
+    fault = fault_in_field(line, [], True)
+    assert fault == Fault(RULES["framing-in-trailers"], 0, line.index(b":") + 1)
 
 
 def test_the_excerpt_of_a_folded_line_shows_no_value() -> None:

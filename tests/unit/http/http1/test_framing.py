@@ -17,6 +17,11 @@ def test_a_value_is_utf8_or_else_latin1(value: bytes, text: str) -> None:
     assert list(RawFields([(b"X", value)])) == [("X", text)]
 
 
+def test_a_name_that_is_not_ascii_is_shown_as_such() -> None:
+    """No error is raised for it where the fields are read."""
+    assert list(RawFields([(b"X\xff", b"a")])) == [("X\ufffd", "a")]
+
+
 def test_a_head_has_limits() -> None:
     """As the documentation of the configuration says; several heads may come, and the parts of a body have room."""
     settings = ParserSettings()
