@@ -36,7 +36,8 @@ class MessageSignature:
     key: bytes: the shared secret of "hmac-sha256", or a private key in PEM format; or a key object of `cryptography`.
     key_id: the name by which the verifier knows the key.
     algorithm: "hmac-sha256", "ed25519", "ecdsa-p256-sha256", "ecdsa-p384-sha384", "rsa-pss-sha512" or "rsa-v1_5-sha256".
-    components: what is signed: names of headers in lower case, and derived components.
+    components: what is signed: names of headers in lower case, and derived components. Those that have parameters are written
+        as in RFC 9421: ``'"@query-param";name="id"'``.
     digest: "sha-256" or "sha-512" to sign the body, too, by a Content-Digest (RFC 9530); None to leave it unsigned. A request
         without a body has none.
     label: of this signature.   tag: of the application, or None.
@@ -75,6 +76,15 @@ class MessageSignature:
             raise ConfigurationError(
                 "components must be a list of names, such as ['@method', 'content-type']"
             )
+        for each in names:
+            if each != each.lower() and not each.startswith('"'):
+                raise ConfigurationError(
+                    f"components must be in lower case; write {each.lower()!r}, not {each!r}"
+                )
+            if each == "@query-param":
+                raise ConfigurationError(
+                    "components has '@query-param' without its name; write '\"@query-param\";name=\"id\"'"
+                )
         if not isinstance(self.label, str) or not _LABEL(self.label):
             raise ConfigurationError(
                 f"label must be lower-case letters, digits and _-.*, such as 'sig1', not {self.label!r}"

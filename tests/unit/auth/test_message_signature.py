@@ -22,7 +22,7 @@ from http_service_client import (
     RetryPolicy,
 )
 from http_service_client.auth import HmacSignature, MessageSignature, SignableRequest
-from kit.fakes import Harness
+from kit.fakes import URL, Harness
 from kit.front_ends import FrontEnd
 
 library = pytest.importorskip("http_message_signatures", reason="an extra that is not installed here")
@@ -223,6 +223,8 @@ def test_what_cannot_be_signed_is_not_sent(front_end: FrontEnd) -> None:
         ({"components": "@method"}, "components must be a list of names"),
         ({"components": 5}, "components must be a list of names"),
         ({"components": ["@method", 5]}, "components must be a list of names"),
+        ({"components": ["X-Id"]}, "components must be in lower case; write 'x-id', not 'X-Id'"),
+        ({"components": ["@query-param"]}, """write '"@query-param";name="id"'"""),
         ({"lifetime": 0}, "lifetime must be"),
     ],
 )
@@ -247,6 +249,15 @@ def test_a_signer_is_a_value_that_shows_no_key() -> None:
     assert own != MessageSignature(b"other", key_id="k")
     assert "s3cret" not in f"{own!r}{HttpClientConfig(request_signers=[own])!r}"
     assert own != HmacSignature("s3cret")
+
+
+def test_a_component_may_have_parameters(front_end: FrontEnd) -> None:
+    """Written as in RFC 9421, 2.2.8: one parameter of the query is signed, whose name may have capitals."""
+    harness = Harness(
+        front_end, request_signers=[signer(components=['"@query-param";name="Id"'], digest=None)]
+    )
+    harness.request(url=f"{URL}?Id=7&page=2")
+    assert harness.transport.sent[0].headers["Signature-Input"].startswith('sig1=("@query-param";name="Id");')
 
 
 def test_a_list_of_components_may_change_later() -> None:
