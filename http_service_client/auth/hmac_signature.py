@@ -124,7 +124,8 @@ class HmacSignature:
         headers, body: of the request, the body as it arrived.   method, url: needed if the payload has them.
         tolerance: seconds by which a timestamp may differ from the clock.
 
-        A replay within this time is not noticed: remember the requests that were processed.
+        A replay within this time is not noticed: remember the requests that were processed. A timestamp that the payload
+        does not have is not signed: an attacker that replays a request can write another one.
         """
         check_duration("tolerance", tolerance, optional=False)
         if not isinstance(body, (bytes, bytearray, memoryview)):

@@ -68,6 +68,12 @@ _ESCAPE = lazy_pattern(r"(%[0-9A-Fa-f]{2})")
 _ONE_DOT = frozenset({".", "%2E"})
 # In a query: OAuth's code and CAS's ticket buy a token and a session. `hide_parameter` adds names of the user's.
 _VOUCHERS = {"code", "ticket"}
+_PAIRS = lazy_pattern("[^&;]+")
+# Whoever has the URL may post: Telegram, Slack, Discord, Teams.
+_TOKEN_IN_PATH = lazy_pattern(
+    r"(?<=/bot)[0-9]{6,}(?::|%3A)[\w-]{30,}|(?<=/services/)T[A-Z0-9]{6,}/B[A-Z0-9]{6,}/\w{16,}"
+    r"|(?<=/webhooks/)[0-9]{15,}/[\w-]{40,}|(?<=/IncomingWebhook/)[0-9a-f]{32}(?:/[0-9a-f-]{36})?"
+)
 _TWO_DOTS = frozenset({"..", ".%2E", "%2E.", "%2E%2E"})
 DOT_SEGMENTS = _ONE_DOT | _TWO_DOTS
 """In upper case; RFC 3986 5.2.4."""
@@ -221,6 +227,8 @@ def redact_url(url: str) -> str:
     So they do in a URL that is a value of the query itself: where to send a user, say. Takes any text and never fails; a
     malformed URL is redacted too.
     """
+    if "/bot" in url or "ebhook" in url or "/services/T" in url:
+        url = _TOKEN_IN_PATH.sub("***", url)
     if "?" not in url and "@" not in url and "#" not in url and ";" not in url:
         return url
     return _redact(url, _redact_pair)
@@ -234,7 +242,8 @@ def _redact(url: str, redact_pair: Callable[[str], str]) -> str:
     if ";" in head:  # parameters of the path, such as ";jsessionid=..."
         head = re.sub(r";[^/;=]*=[^/;]*", lambda parameter: redact_pair(parameter[0]), head)
     if mark:
-        query = "&".join(map(redact_pair, query.split("&")))
+        # Some servers take a ";" for a "&".
+        query = _PAIRS.sub(lambda pair: redact_pair(pair[0]), query)
     if "=" in fragment:  # OAuth returns a token in the fragment
         fragment = "***"
     return f"{head}{mark}{query}{hash_sign}{fragment}"

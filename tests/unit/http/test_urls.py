@@ -346,12 +346,50 @@ def test_a_url_is_split(url: str, parts: Url, origin: str) -> None:
         ("https://h/#access_token=x", "https://h/#***"),
         ("https://h/a;jsessionid=x/b;v=1?c=;d", "https://h/a;jsessionid=***/b;v=1?c=;d"),
         ("https://h/token=x/a;v=1", "https://h/token=x/a;v=1"),
+        ("https://h/?a=b;token=x;&sig=y;c", "https://h/?a=b;token=***;&sig=***;c"),
         ("nonsense", "nonsense"),
         ("", ""),
     ],
 )
 def test_secrets_are_redacted(url: str, shown: str) -> None:
     """User information and the values of secret-like keys, in the query and the path, become ***."""
+    assert redact_url(url) == shown
+
+
+_LONG = "AAF-x_9" * 6
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        (f"https://api.telegram.org/bot110201543:{_LONG}/getMe", "https://api.telegram.org/bot***/getMe"),
+        (
+            f"https://api.telegram.org/file/bot110201543%3A{_LONG}/a.jpg",
+            "https://api.telegram.org/file/bot***/a.jpg",
+        ),
+        (
+            "https://hooks.slack.com/services/T00000000/B00000000/abcdefghijklmnopqrstuvwx",
+            "https://hooks.slack.com/services/***",
+        ),
+        (
+            f"https://discord.com/api/webhooks/1234567890123456789/{_LONG}?wait=true",
+            "https://discord.com/api/webhooks/***?wait=true",
+        ),
+        (
+            "https://a.webhook.office.com/webhookb2/g@h/IncomingWebhook/0123456789abcdef0123456789abcdef/"
+            "01234567-89ab-cdef-0123-456789abcdef",
+            "https://a.webhook.office.com/webhookb2/g@h/IncomingWebhook/***",
+        ),
+        ("https://h/bottles/12:30", "https://h/bottles/12:30"),
+        (
+            "https://h/webhooks/1234567890123456789/messages",
+            "https://h/webhooks/1234567890123456789/messages",
+        ),
+        ("https://h/services/TEAM/BOARD", "https://h/services/TEAM/BOARD"),
+    ],
+)
+def test_a_token_in_a_path_is_redacted(url: str, shown: str) -> None:
+    """Of services that are known to have one there. A path that looks alike is shown."""
     assert redact_url(url) == shown
 
 
