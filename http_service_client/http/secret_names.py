@@ -23,8 +23,9 @@ CREDENTIAL_HEADERS: frozenset[str] = frozenset(
 
 # Anywhere in a name.
 _WORDS = lazy_pattern(
-    r"access[-_]?code|assertion|authentication|authori[sz]ation|bearer|code[-_]?verifier|cookie|credential|hmac|jwt|key"
-    r"|macaroon|oidc-data|passcode|passphrase|passw|saml|secret|sessid|session|signature|token"
+    r"(?:access|backup|device|one[-_]?time|recovery|security|verification)[-_]?code|assertion|authentication|authori[sz]ation"
+    r"|bearer|(?:code|oauth)[-_]?verifier|connection[-_]?string|cookie|credential|hmac|jwt|key|macaroon|oidc-data|passcode"
+    r"|passphrase|passw|saml|secret|sessid|session|signature|token|wresult"
 )
 # As a whole part of a name.
 _PARTS = lazy_pattern(

@@ -22,7 +22,8 @@ X-XSRF-Token X-Rollbar-Access-Token X-Snyk-Token CF-Access-Client-Secret X-Clien
 X-Auth X-Tableau-Auth DPoP X-JWT-Assertion X-Goog-IAP-JWT-Assertion X-Square-Signature Signature X-Hub-Signature-256
 X-GitHub-OTP X-Shopify-Hmac-Sha256 X-Honeycomb-Team X-JFrog-Art-Api X_API_KEY
 X-WSSE X-Amzn-Oidc-Data X-Access-Code OK-ACCESS-SIGN X-Amz-Mfa X-Routing-Key Macaroons X-Creds PHPSESSID X-CSRF _csrf
-appid code_verifier codeVerifier hdnea hdnts pswd sas
+appid code_verifier codeVerifier hdnea hdnts pswd sas device_code oauth_verifier wresult X-Verification-Code security_code
+recoveryCode backup_code one_time_code oneTimeCode ConnectionString connection_string
 """
 PLAIN = """
 Accept Accept-Language Content-Type Content-Length ETag User-Agent Date Host Range If-None-Match traceparent Origin
@@ -30,7 +31,7 @@ Idempotency-Key X-Idempotency-Key X-Request-ID X-Author X-Error-Code X-Algolia-A
 WWW-Authenticate Proxy-Authenticate Authentication-Info Access-Control-Allow-Credentials Content-Security-Policy
 X-RateLimit-Remaining-Tokens anthropic-ratelimit-tokens-limit anthropic-ratelimit-input-tokens-remaining X-Cache-Key
 Surrogate-Key X-Partition-Key Sec-WebSocket-Key Keep-Alive X-Design X-Passenger X-Pinned X-Signal CF-Access-Client-Id
-X-App-Id X-Verifier
+X-App-Id X-Verifier country_code X-Device user_code X-Security X-Connection-Id
 """
 
 
