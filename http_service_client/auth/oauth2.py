@@ -221,15 +221,17 @@ class OAuth2RefreshToken(_OAuth2):
 
     refresh_token: the first one. If the service replaces it (rotation), the new one is used from then on.
     on_new_refresh_token: a plain function that is called with it, to store it. It runs on a thread of its own.
+    may_repeat: True if a request that may have been processed may be sent again, for services that take a refresh token
+        twice within some seconds. Others revoke it, since a token that is used twice looks stolen.
 
-    The other settings are those of `OAuth2ClientCredentials`. A request that may have been processed is not repeated: a
-    refresh token that is used twice looks stolen, and services revoke it. A copy has the current refresh token.
+    The other settings are those of `OAuth2ClientCredentials`. A copy has the current refresh token.
 
     Raises ConfigurationError for a wrong setting.
     """
 
     refresh_token: str
     on_new_refresh_token: Callable[[str], object] | None = None
+    may_repeat: bool = False
     _current: list[str] = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -239,10 +241,14 @@ class OAuth2RefreshToken(_OAuth2):
         check_no_line_break("refresh_token", self.refresh_token)
         if self.on_new_refresh_token is not None:
             check_function("on_new_refresh_token", self.on_new_refresh_token)
+        check_flag("may_repeat", self.may_repeat)
         object.__setattr__(self, "_current", [self.refresh_token])
 
     def _grant(self) -> dict[str, Any]:
         return {"grant_type": "refresh_token", "refresh_token": self._current[0]}
+
+    def _may_repeat(self) -> bool:
+        return self.may_repeat
 
     def _keep(self, granted: TokenResponse) -> Plan[None]:
         new, store = granted.refresh_token, self.on_new_refresh_token

@@ -152,6 +152,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     },
     "NoProxyEntry": {"domain": "", "subdomains_only": False, "matches_all": False},
     "OAuth2Grant": {"may_repeat": False},
+    "OAuth2RefreshToken": {"may_repeat": False},
     "Outage": {"how": "refused", "share": 1.0, "start": 0.0},
     "Poison": {"start": 0.0},
     "Problem": {"type": "about:blank"},

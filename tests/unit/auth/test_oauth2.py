@@ -289,6 +289,16 @@ def test_a_refresh_that_may_have_been_processed_is_not_repeated(
         assert harness.request().status_code == 200
 
 
+def test_a_refresh_is_repeated_if_the_service_takes_its_token_twice(front_end: FrontEnd) -> None:
+    """For some seconds, so that a response that was lost does not log the user out."""
+    auth = OAuth2RefreshToken(token_url=TOKEN_URL, client_id="app", refresh_token="r1", may_repeat=True)
+    harness = run(front_end, auth, READ_TIMEOUT, grants(GOOD))
+    assert harness.request().status_code == 200
+    assert [form_of(harness, number)["refresh_token"] for number in (0, 1)] == [["r1"], ["r1"]]
+    with pytest.raises(ConfigurationError, match="may_repeat must be True or False"):
+        OAuth2RefreshToken(token_url=TOKEN_URL, client_id="app", refresh_token="r1", may_repeat="no")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(("settings", "fetches"), [({}, 1), ({"may_repeat": True}, 2)])
 def test_the_request_of_a_grant_is_repeated_if_it_may_be(
     front_end: FrontEnd, settings: dict[str, Any], fetches: int
