@@ -102,7 +102,7 @@ class _Tokens:
             self._skip(_BLANK)
         start = self._at
         token = self._next()
-        if token is None or (among is not None and token not in among):
+        if among is not None and token not in among:
             self._at = start
             return None
         return token

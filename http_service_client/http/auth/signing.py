@@ -95,7 +95,7 @@ class SignableRequest:
         Raises InvalidRequestError for a body that can be read only once, or only asynchronously.
         """
         body = self._request.body
-        if body.content is None and (body.is_async or not body.is_replayable):
+        if body.is_async or not body.is_replayable:
             return iter((self.content,))  # which raises
         return body.chunks()
 
@@ -116,7 +116,7 @@ class SignableRequest:
                 raise InvalidRequestError(
                     f"a signer may not change the header {name}, which describes the message"
                 )
-        check_framing(headers, request.body.length, request.body.length != 0)
+        check_framing(headers, request.body.length, has_body=True)
         validate_headers(headers)
         headers.secret_names = request.headers.secret_names
         request.headers = headers

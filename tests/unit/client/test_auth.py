@@ -152,6 +152,10 @@ async def coroutine_flow(self: Any, request: HttpRequest) -> Any:
             type("DigestAuth", (HTTPX,), {"__module__": "httpx", "auth_flow": plain_flow})(),
             "write auth.Digest",
         ),
+        (
+            type("DigestAuth", (HTTPX,), {"__module__": "httpx2", "auth_flow": plain_flow})(),
+            "write auth.Digest",
+        ),
         (type("NetRCAuth", (HTTPX,), {"__module__": "httpx", "auth_flow": plain_flow})(), "netrc=True"),
         (type("Async", (), {"auth_flow": async_flow})(), "Async.auth_flow is async"),
         (type("Async", (), {"auth_flow": coroutine_flow})(), "Async.auth_flow is async"),
@@ -170,6 +174,12 @@ def test_the_auth_of_another_library_is_refused_with_what_to_write(auth: Any, me
         HttpClientConfig(auth=auth)
     assert message in str(raised.value)
     assert "auth: auth" not in str(raised.value)
+
+
+def test_the_netrc_of_httpx_is_a_setting_here() -> None:
+    """The message ends with it."""
+    with pytest.raises(ConfigurationError, match=r"requests alone; write HttpClientConfig\(netrc=True\)$"):
+        HttpClientConfig(auth=type("NetRCAuth", (HTTPX,), {"__module__": "httpx", "auth_flow": plain_flow})())
 
 
 def test_credentials_among_the_signers_are_refused_with_where_they_belong() -> None:

@@ -22,7 +22,7 @@ from http_service_client import (
     RetryPolicy,
     SentState,
 )
-from http_service_client.auth import SignableRequest
+from http_service_client.auth import ApiKey, SignableRequest
 from http_service_client.core.effects import Invoke
 from http_service_client.core.layers.signing import Signer as Signing
 from http_service_client.core.layers.signing import SigningLayer
@@ -97,6 +97,15 @@ def test_the_signature_is_that_of_the_bytes_on_the_wire(
     harness = Harness(front_end, request_signers=[digest], enable_request_compression=compresses)
     harness.request("POST", **body)
     assert signatures(harness) == hashes(harness)
+
+
+def test_a_signer_may_read_the_bytes_of_a_body_in_memory(front_end: FrontEnd) -> None:
+    """As they are sent; none are none."""
+    seen: list[bytes] = []
+    harness = Harness(front_end, request_signers=[lambda request, context: seen.append(request.content)])
+    harness.request("POST", json={"a": 1})
+    harness.request()
+    assert seen == [b'{"a":1}', b""]
 
 
 def test_the_plain_body_after_a_415_has_a_signature_of_its_own(front_end: FrontEnd) -> None:
@@ -211,7 +220,7 @@ ONCE = "a stream that can be read once"
         ),
         ("chunks", lambda: iter([b"a"]), f"the body is {ONCE}"),
         ("content", Pieces, "the body is an async iterable"),
-        ("chunks", Pieces, "the body is an async iterable"),
+        ("chunks", Pieces, "the body is an async iterable, whose bytes are known only while they are sent"),
         ("content", lambda: io.BytesIO(b"a"), "hash it in pieces by request.chunks()"),
     ],
 )
@@ -279,6 +288,19 @@ def test_a_signer_may_assign_all_headers(front_end: FrontEnd) -> None:
     harness = Harness(front_end, request_signers=[sign])
     harness.request("POST", data=b"a")
     assert signatures(harness) == ["s"]
+
+
+def test_headers_that_a_signer_assigns_hide_what_the_others_hid(front_end: FrontEnd) -> None:
+    """The key of an API among them."""
+
+    def sign(request: SignableRequest, context: Any) -> None:
+        request.headers = dict(request.headers)  # type: ignore[assignment]  # a mapping will do
+
+    harness = Harness(front_end, request_signers=[sign], auth=ApiKey("s3cret", header="X-Partner"))
+    harness.request()
+    headers = harness.transport.sent[0].headers
+    assert headers["X-Partner"] == "s3cret"
+    assert "s3cret" not in repr(headers)
 
 
 def test_an_error_of_a_signer_ends_the_call_as_it_is(front_end: FrontEnd) -> None:

@@ -27,11 +27,16 @@ def test_a_key_is_sent_in_a_header(front_end: FrontEnd) -> None:
 
 
 def test_a_key_is_sent_in_the_query(front_end: FrontEnd) -> None:
-    """Escaped, after the other parameters; one that the call sets itself stays."""
+    """Escaped, after the other parameters; one that the call sets itself stays, even if it is empty."""
     harness = Harness(front_end, 200, auth=ApiKey("k 3&y", query="appid"))
     harness.request(params={"q": "x"})
     harness.request(params={"appid": "own"})
-    assert [r.url for r in harness.transport.sent] == [f"{URL}?q=x&appid=k%203%26y", f"{URL}?appid=own"]
+    harness.request(params={"appid": ""})
+    assert [r.url for r in harness.transport.sent] == [
+        f"{URL}?q=x&appid=k%203%26y",
+        f"{URL}?appid=own",
+        f"{URL}?appid=",
+    ]
 
 
 def test_a_key_of_the_moment_is_asked_for_in_each_attempt(front_end: FrontEnd) -> None:
@@ -90,12 +95,15 @@ async def async_key() -> str:
 @pytest.mark.parametrize(
     ("arguments", "settings", "problem"),
     [
-        (("",), {}, "must be text that is not empty, not ''"),
-        ((None,), {}, "not NoneType"),
+        (("",), {}, "must be text that is not empty, not ''$"),
+        ((None,), {}, "must be text that is not empty, not NoneType"),
+        ((b"k",), {}, "must be text that is not empty, not bytes"),
         ((async_key,), {}, "a plain function that returns the key at once"),
-        (("a\nb",), {}, "without control characters"),
+        (("a\nb",), {}, "the key in auth must be text without control characters"),
         (("k",), {"header": "X Key"}, "header must be the name of a header, not 'X Key'"),
+        (("k",), {"header": 3}, "header must be the name of a header, not 3"),
         (("k",), {"query": ""}, "query must be the name of a parameter"),
+        (("k",), {"query": 3}, "query must be the name of a parameter, not 3"),
         (("k",), {"query": "a", "header": "b"}, "set only one of them"),
     ],
 )

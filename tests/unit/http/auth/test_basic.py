@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from http_service_client.auth import Basic, Bearer
 from http_service_client.errors import InvalidRequestError
 from http_service_client.http.auth.bearer import bearer
 from http_service_client.http.auth.credentials import basic
 from http_service_client.http.auth.flow import parse_auth
+from http_service_client.http.messages import HttpRequest
 
 
 @pytest.mark.parametrize(
@@ -24,6 +26,8 @@ from http_service_client.http.auth.flow import parse_auth
         ((b"u", b""), "Basic dTo="),
         ("abc.d-e_f~g+h/i==", "Bearer abc.d-e_f~g+h/i=="),
         ("1|abc", "Bearer 1|abc"),
+        (Basic("u", "p"), "Basic dTpw"),
+        (Bearer("t"), "Bearer t"),
     ],
 )
 def test_auth_is_a_pair_or_a_token(auth: Any, header: str | None) -> None:
@@ -54,6 +58,27 @@ def test_any_other_auth_is_refused_and_not_shown(auth: Any) -> None:
     with pytest.raises(InvalidRequestError, match="auth") as caught:
         parse_auth(auth)
     assert re.search("s3|cret", str(caught.value).replace("secret", "")) is None
+
+
+@pytest.mark.parametrize(
+    ("user", "password", "says"),
+    [
+        ("a:b", "p", "the user name in auth has a colon, which Basic authentication cannot express"),
+        ("u\n", "p", "the user name in auth must be text without control characters"),
+        ("u", "p\n", "the password in auth must be text without control characters"),
+    ],
+)
+def test_a_malformed_pair_is_reported_when_it_is_made(user: str, password: str, says: str) -> None:
+    """And which of the two it is; not in the first call."""
+    with pytest.raises(InvalidRequestError, match=says):
+        Basic(user, password)
+
+
+def test_a_flow_may_delegate_to_basic() -> None:
+    """For one of several services, say: `yield from` its flow."""
+    request = HttpRequest("GET", "https://api.test/")
+    assert list(Basic("u", "p").auth_flow(request)) == [request]
+    assert request.headers["Authorization"] == "Basic dTpw"
 
 
 @pytest.mark.parametrize(

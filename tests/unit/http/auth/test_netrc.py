@@ -42,6 +42,7 @@ from http_service_client.http.auth.netrc import NetrcEntries, parse_netrc
         (r'machine h login u password "a\"b\\c"', "h", ("u", 'a"b\\c')),
         (r"machine h login u password a\ b\\c", "h", ("u", "a b\\c")),
         ('machine h login u password p"q', "h", ("u", 'p"q')),
+        ('machine h login u password pq"', "h", ("u", 'pq"')),
         ("machine h login u password #p", "h", ("u", "#p")),
         ("machine h login u password p#q", "h", ("u", "p#q")),
         ("machine h login u password login", "h", ("u", "login")),
@@ -68,6 +69,7 @@ def test_the_login_of_a_host_is_found(text: str, host: str, login: tuple[str, st
     ("text", "line"),
     [
         ("machine", 1),
+        ("\nmachine", 2),
         ("machine h login", 1),
         ("machine h login u\npassword\n\n", 2),
         ("login u password hunter2", 1),
