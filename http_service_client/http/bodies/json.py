@@ -75,7 +75,7 @@ def plain(value: Any) -> object:
     if attributes is not None:
         return {attribute.name: getattr(value, attribute.name) for attribute in attributes}
     if isinstance(value, Mapping):
-        return dict(value)
+        return dict(value.items())  # a dict of a class that orjson leaves may have items of its own
     if isinstance(value, deque):
         return list(value)
     raise TypeError(f"{type(value).__name__} has no JSON form")

@@ -73,6 +73,13 @@ class Order:
     _note: str = "n"
 
 
+class Doubled(dict[str, int]):
+    """A dict whose items are not what is stored."""
+
+    def items(self) -> Any:
+        return [(name, 2 * value) for name, value in super().items()]
+
+
 Point = namedtuple("Point", "x y")
 VALUES = [
     *(
@@ -97,6 +104,7 @@ VALUES = [
     *(
         datetime(2026, 1, 2, 3, 4, 5, 6, timezone.utc),
         datetime(2026, 1, 2),
+        Doubled(a=1),
         [Order(2), {"at": date(2026, 1, 1)}],
     ),
 ]
