@@ -2163,4 +2163,110 @@ EQUIVALENTS = [
         "for name, value in zip(_FIXED, self._fixed, strict=False):",
         "there is one value for each of the names",
     ),
+    *(
+        Equivalent(
+            "http/bodies/json.py",
+            "decode_json",
+            "if type(content) is bytes and content[:4].isascii() and 0 not in content[:4]:",
+            after,
+            "the other way gives the same: this one is only quicker, and the first two bytes tell UTF-8 from the rest",
+        )
+        for after in (
+            "if content[:4].isascii() and 0 not in content[:4]:",
+            "if type(content) is not bytes and content[:4].isascii() and 0 not in content[:4]:",
+            "if type(content) is bytes and content[:5].isascii() and 0 not in content[:4]:",
+            "if type(content) is bytes and content[:3].isascii() and 0 not in content[:4]:",
+            "if type(content) is bytes and content[:4].isascii() and 0 not in content[:5]:",
+            "if type(content) is bytes and content[:4].isascii() and 0 not in content[:3]:",
+        )
+    ),
+    *(
+        Equivalent(
+            "http/bodies/json.py",
+            "new_encode",
+            'return (lambda value: "".join(pieces(value, 0))) if is_known else documented',
+            f'return (lambda value: "".join(pieces(value, {level}))) if is_known else documented',
+            "the level counts for indented text only",
+        )
+        for level in (1, -1)
+    ),
+    *(
+        Equivalent(
+            "http/bodies/json.py",
+            "new_encode",
+            'is_known = "".join(pieces({"a": [1, None]}, 0)) == \'{"a":[1,null]}\'',
+            f'is_known = "".join(pieces({{"a": [1, None]}}, {level})) == \'{{"a":[1,null]}}\'',
+            "the level counts for indented text only",
+        )
+        for level in (1, -1)
+    ),
+    Equivalent(
+        "http/bodies/json.py",
+        "new_encode",
+        'is_known = "".join(pieces({"a": [1, None]}, 0)) == \'{"a":[1,null]}\'',
+        'is_known = "XX".join(pieces({"a": [1, None]}, 0)) == \'{"a":[1,null]}\'',
+        "so small a value comes in one piece",
+    ),
+    Equivalent(
+        "http/bodies/json.py",
+        "new_encode",
+        'ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":"), default=plain',
+        'ensure_ascii=False, allow_nan=False, check_circular=True, separators=(",", ":"), default=plain',
+        "a circle is an error either way, and this one is quicker",
+    ),
+    Equivalent(
+        "http/bodies/json.py",
+        "in_utf8",
+        'named = charset_of(content_type or "")',
+        'named = charset_of(content_type or "XX")',
+        "neither default has a charset",
+    ),
+    Equivalent(
+        "http/bodies/json.py",
+        "_struct",
+        "pairs = zip(kind.__struct_encode_fields__, values, strict=True)",
+        "pairs = zip(kind.__struct_encode_fields__, values, strict=False)",
+        "a struct has as many names for the wire as it has fields",
+    ),
+    Equivalent(
+        "http/bodies/progress.py",
+        "_AsyncReported.__aiter__",
+        "return self",
+        "return None",
+        "a body reads its source by `__anext__`; the type of an iterator wants this method, too",
+    ),
+    Equivalent(
+        "http/bodies/progress.py",
+        "_pieces",
+        "if len(chunk) <= _PIECE:",
+        "if len(chunk) < _PIECE:",
+        "one piece either way: the first one is only quicker",
+    ),
+    Equivalent(
+        "http/bodies/ranges.py",
+        "_judge_part",
+        'if parse_content_type(headers.get("Content-Type", ""))[0] == "multipart/byteranges":',
+        'if parse_content_type(headers.get("Content-Type", "XX"))[0] == "multipart/byteranges":',
+        "neither default is this type",
+    ),
+    Equivalent(
+        "http/bodies/ranges.py",
+        "_is_encoded",
+        'return bool(content_codings(headers.get("Content-Encoding", "")))',
+        'return bool(content_codings(headers.get("Content-Encoding", "XX")))',
+        "neither default is a coding",
+    ),
+    *(
+        Equivalent(
+            "http/bodies/ranges.py",
+            "_strong_validator",
+            'changed, sent = parse_imf_fixdate(last_modified or ""), parse_imf_fixdate(date or "")',
+            after,
+            "neither default is a date",
+        )
+        for after in (
+            'changed, sent = parse_imf_fixdate(last_modified or "XX"), parse_imf_fixdate(date or "")',
+            'changed, sent = parse_imf_fixdate(last_modified or ""), parse_imf_fixdate(date or "XX")',
+        )
+    ),
 ]

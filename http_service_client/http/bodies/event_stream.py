@@ -99,7 +99,6 @@ class EventStreamDecoder:
 
     def finish(self) -> list[ServerSentEvent]:
         """The stream ends here. This completes no event: one without its empty line is incomplete."""
-        self._data, self._size, self._event, self._id = [], 0, "", self._last_event_id
         return []
 
     def _take(self, line: str) -> None:

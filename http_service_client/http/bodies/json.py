@@ -45,7 +45,7 @@ def encode_json(value: object) -> bytes:
         return _encode(value).encode("utf-8")
     except InvalidRequestError:
         raise
-    except (TypeError, ValueError, RecursionError, OverflowError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         problem = _find_problem(value) or f"json cannot be encoded ({type(error).__name__})"
     raise InvalidRequestError(
         f"{problem}; convert it first, or encode it yourself and pass the bytes as data"
@@ -65,7 +65,7 @@ def plain(value: Any) -> object:
             raise ValueError("not a finite number")
         return str(value)
     serializer = getattr(type(value), "__pydantic_serializer__", None)  # models and pydantic's dataclasses
-    if serializer is not None and not isinstance(value, type):
+    if serializer is not None:
         return serializer.to_python(value, mode="json", by_alias=True)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
@@ -142,7 +142,7 @@ def in_utf8(content: bytes, content_type: str | None) -> bytes | None:
     else:
         if encoding == "utf-8":
             return None
-    return text.encode("utf-8", "surrogatepass")
+    return text.encode("utf-8")
 
 
 def decode_json_strictly(content: bytes) -> Any:
@@ -164,17 +164,14 @@ def _find_problem(value: object) -> str | None:
 
 
 def _problems(value: object, path: str, parents: tuple[int, ...]) -> Iterator[str]:
+    inside = (*parents, id(value))
     if id(value) in parents:
         yield f"{path} contains itself"
-        return
-    if len(parents) > _MAX_DEPTH:
+    elif len(parents) > _MAX_DEPTH:
         yield "json is nested too deeply"
-        return
-    if value is None or isinstance(value, (str, int, float)):
+    elif value is None or isinstance(value, (str, int, float)):
         yield from _scalar_problems(value, path)
-        return
-    inside = (*parents, id(value))
-    if isinstance(value, dict):
+    elif isinstance(value, dict):
         for key, item in value.items():
             if not isinstance(key, (str, int, float, type(None))):
                 yield f"{path} has a key of type {type(key).__name__}, and JSON's keys are text"

@@ -58,14 +58,12 @@ class TextDecoder:
     def decode(self, data: bytes, is_last: bool) -> str:
         """The text of these bytes.   is_last: the body ends with them."""
         if self._text is None:
-            data, self._head = self._head + data, b""
-            if not is_last and any(
-                len(data) < len(mark) and mark.startswith(data) for mark, _ in self._marks
-            ):
+            data = self._head + data
+            if not is_last and any(mark.startswith(data) for mark, _ in self._marks):
                 self._head = data
                 return ""
             marked = (name for mark, name in self._marks if data.startswith(mark))
-            self._text = _text_decoder(next(marked, self._unmarked))
+            self._text = codecs.getincrementaldecoder(next(marked, self._unmarked))("replace")
         state = self._text.getstate()
         try:
             return self._text.decode(data, is_last)
@@ -168,10 +166,3 @@ class LineDecoder:
         line = "".join(self._runs + self._pieces)
         self._runs, self._pieces, self._length = [], [], 0
         return line
-
-
-def _text_decoder(name: str) -> codecs.IncrementalDecoder:
-    try:
-        return codecs.getincrementaldecoder(name)("replace")
-    except (LookupError, ValueError):
-        return codecs.getincrementaldecoder("utf-8-sig")("replace")

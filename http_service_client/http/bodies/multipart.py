@@ -105,7 +105,7 @@ def _file_spec(key: Any, spec: Any, where: str) -> tuple[Any, Any, str | None, A
         raise InvalidRequestError(
             f"the content type of {where} must be text, not {type(content_type).__name__}"
         )
-    return filename, source, content_type, headers or {}
+    return filename, source, content_type, headers
 
 
 def _guessed_filename(file: Any) -> str | None:

@@ -154,8 +154,9 @@ def parse_content_range(value: str | None) -> ContentRange | None:
     if match is None:
         return None
     first, last, total = (None if text in (None, "*") else int(text) for text in match.groups())
-    if first is None or last is None:
+    if first is None:
         return None if total is None else ContentRange(None, None, total)
+    assert last is not None  # the pattern has both or neither
     # "invalid if last-pos is less than first-pos, or complete-length less than or equal to last-pos"
     if last < first or (total is not None and total <= last):
         return None
@@ -206,8 +207,9 @@ def _judge_part(headers: Headers, received: int, validators: Validators) -> Cont
     if _is_encoded(headers):
         return Refuse("the response has a Content-Encoding, but identity was requested")
     found = parse_content_range(headers.get("Content-Range"))
-    if found is None or found.first is None or found.last is None:
+    if found is None or found.first is None:
         return Refuse("the response is a part (206) without a valid Content-Range in bytes")
+    assert found.last is not None  # as `first`
     if _has_changed(headers, found.total, validators):
         return Restart(has_body=False)
     if found.first > received:

@@ -25,6 +25,19 @@ def test_every_known_algorithm_checks_its_own_digest(algorithm: str, data: bytes
     assert computed.hexdigest() == digest
 
 
+def test_a_system_that_forbids_md5_for_security_computes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One in FIPS mode: a checksum against damage is no security."""
+    real = hashlib.new
+
+    def new(name: str, *data: bytes, usedforsecurity: bool = True) -> Any:
+        if usedforsecurity:
+            raise ValueError("disabled for FIPS")
+        return real(name, *data, usedforsecurity=usedforsecurity)
+
+    monkeypatch.setattr(hashlib, "new", new)
+    assert parse_checksum("md5:" + "0" * 32).new_hash().name == "md5"
+
+
 @pytest.mark.parametrize(
     ("text", "algorithm"),
     [("SHA-256:" + "A" * 64, "sha256"), ("sha3-512:" + "a" * 128, "sha3_512"), ("sha-1:" + "0" * 40, "sha1")],
@@ -39,6 +52,7 @@ def test_other_spellings_of_an_algorithm_are_accepted(text: str, algorithm: str)
     [
         ("", "known algorithms are md5, sha1,"),
         ("a" * 64, "known algorithms"),
+        ("sha256", "known algorithms"),
         ("sha256=" + "a" * 64, "known algorithms"),
         ("crc32:00000000", "known algorithms"),
         ("shake_128:00", "known algorithms"),

@@ -130,3 +130,8 @@ def test_a_form_is_decoded_to_what_was_encoded(pairs: list[tuple[str, str]]) -> 
 def test_text_is_sent_in_utf8_and_says_so(arguments: dict[str, Any], charset: str | None) -> None:
     """A Content-Type of the caller's without a charset gets it; bytes are what the caller made them."""
     assert encode_body(**arguments).charset == charset
+
+
+def test_an_argument_that_is_not_given_is_false() -> None:
+    """As None is."""
+    assert not UNSET

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from itertools import pairwise
 
 import pytest
@@ -53,6 +54,7 @@ def events_of(data: bytes, cuts: list[int], limit: int | None = None) -> list[Ev
         (f"retry: {'9' * 5000}\ndata: a\n\n", [Event(data="a")]),
         ("retry: 1\nretry: 007\ndata: a\n\n", [Event(data="a", retry=7)]),
         (":\n: data: a\n:data\n\n", []),
+        ("foo: 10\nid:\ndata: a\n\n", [Event(data="a")]),
         ("data : a\nDATA: a\n data: a\nother: a\nfoo\n\n", []),
         ("data: a: b\n\n", [Event(data="a: b")]),
         ("\ufeffdata: a\n\n", [Event(data="a")]),
@@ -68,6 +70,11 @@ def test_a_stream_is_decoded_by_the_standard(stream: str, events: list[Event]) -
     data = stream.encode()
     assert events_of(data, []) == events
     assert events_of(data, list(range(len(data)))) == events
+
+
+def test_a_stream_is_utf_8_whatever_its_first_bytes() -> None:
+    """The byte order mark of UTF-16 is two invalid bytes."""
+    assert events_of(codecs.BOM_UTF16_LE + b"data: a\ndata: b\n\n", []) == [Event(data="b")]
 
 
 @given(
@@ -127,6 +134,30 @@ def test_an_event_over_the_limit_is_an_error(stream: bytes) -> None:
     for cuts in ([], list(range(len(stream)))):
         with pytest.raises(DecodingError, match="larger than 100 characters; raise max_length"):
             events_of(stream, cuts, limit=100)
+
+
+@pytest.mark.parametrize("before", [b"", b"data: x\n\n", b"data: " + b"x" * 94 + b"\n\n"])
+@pytest.mark.parametrize("size", [94, 95])
+@pytest.mark.parametrize("lines", [b"data: %b\n", b"data: " + b"x" * 30 + b"\ndata: %b\n"])
+def test_an_event_may_have_exactly_the_limit(before: bytes, size: int, lines: bytes) -> None:
+    """The current line counts whole, each one before it with its value and an LF."""
+    length = size - 31 * (lines.count(b"data") - 1)
+    stream = before + lines % (b"y" * length) + b"\n"
+    for cuts in ([], list(range(len(stream)))):
+        if size == 94:
+            assert events_of(stream, cuts, limit=100)[-1].data.endswith("y" * length)
+        else:
+            with pytest.raises(DecodingError):
+                events_of(stream, cuts, limit=100)
+
+
+def test_the_events_before_one_that_is_too_large_are_kept() -> None:
+    """They came in the same bytes."""
+    decoder = EventStreamDecoder(10)
+    assert decoder.completed == []
+    with pytest.raises(DecodingError):
+        decoder.feed(b"data: a\n\ndata: 12345678\n\n")
+    assert decoder.completed == [Event(data="a")]
 
 
 def test_a_stream_may_be_longer_than_the_limit() -> None:

@@ -7,6 +7,7 @@ import datetime as dt
 import enum
 import json
 import re
+import sys
 import uuid
 from collections import UserDict, deque
 from decimal import Decimal
@@ -18,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from http_service_client.errors import InvalidRequestError
-from http_service_client.http.bodies.json import encode_json, new_encode
+from http_service_client.http.bodies.json import encode_json, in_utf8, new_encode
 
 
 class Line(NamedTuple):
@@ -102,7 +103,19 @@ def test_the_undocumented_encoder_is_as_expected() -> None:
     c_encoder = getattr(json.encoder, "c_make_encoder", None)
     if c_encoder is None:
         pytest.skip("this Python has none")
-    assert new_encode(c_encoder).__name__ == "<lambda>"
+    encode = new_encode(c_encoder)
+    assert encode.__name__ == "<lambda>"
+    assert encode({"b": 1, "a": 2}) == '{"b":1,"a":2}'
+    assert json.loads(encode([1] * 200_000)) == [1] * 200_000
+    for wrong in (float("nan"), {(1, 2): 3}):
+        with pytest.raises((TypeError, ValueError)):
+            encode(wrong)
+
+
+def test_the_documented_encoder_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the undocumented one has no function to quote with."""
+    monkeypatch.delattr(json.encoder, "encode_basestring")
+    assert new_encode(lambda *_: None).__name__ == "encode"
 
 
 def _circle() -> list[Any]:
@@ -111,8 +124,7 @@ def _circle() -> list[Any]:
     return circle
 
 
-def _deep(levels: int) -> Any:
-    value: Any = 1
+def _deep(levels: int, value: Any = 1) -> Any:
     for _ in range(levels):
         value = [value]
     return value
@@ -138,6 +150,11 @@ def _order_in_itself() -> Order:
         ({"x": ["\ud800"]}, "json.x[0] holds a lone surrogate"),
         ({"\ud800": 1}, "a key of json holds a lone surrogate"),
         ({"n": 10**5000}, "json.n is too large"),
+        ({"n": 10**4300}, "json.n is too large"),
+        ([None, 1.5, True, 2**14_283, "x", b"x"], "json[5] is of type bytes"),
+        ({"k" * 100: b""}, f"json.{'k' * 80} is of type bytes"),
+        (_deep(400, b""), f"json{'[0]' * 400} is of type bytes"),
+        (_deep(401, b""), "json is nested too deeply"),
         (_circle(), "json[0].again contains itself"),
         (_order_in_itself(), "json.items[0] contains itself"),
         (_deep(100_000), "nested too deeply"),
@@ -150,6 +167,72 @@ def test_a_value_without_a_json_form_is_refused_with_the_path_to_it(value: Any, 
     with pytest.raises(InvalidRequestError, match=re.escape(says)) as caught:
         encode_json(value)
     assert "s3cret" not in str(caught.value)
+
+
+def _fails(*errors: Exception) -> Any:
+    left = list(errors)
+
+    class Day(dt.date):
+        def isoformat(self) -> str:
+            if left:
+                raise left.pop()
+            return "2024-01-02"
+
+    return Day(2024, 1, 2)
+
+
+def test_a_failure_whose_cause_is_not_found_is_refused_too() -> None:
+    """A value that fails only once."""
+    with pytest.raises(InvalidRequestError, match=r"json cannot be encoded \(TypeError\); convert it first"):
+        encode_json({"day": _fails(TypeError("s3cret"))})
+
+
+def test_a_value_may_say_itself_why_it_cannot_be_sent() -> None:
+    """In the error of this package, which stays as it is."""
+    with pytest.raises(InvalidRequestError, match=r"^a day without a year$"):
+        encode_json({"day": _fails(InvalidRequestError("a day without a year"))})
+
+
+def _with_frames_left(left: int, function: Any) -> Any:
+    """Call the function where only so many calls may be nested in it."""
+    frame: Any = sys._getframe()
+    depth = 0
+    while frame is not None:
+        frame, depth = frame.f_back, depth + 1
+
+    def nested(levels: int) -> Any:
+        return function() if levels == 0 else nested(levels - 1)
+
+    return nested(sys.getrecursionlimit() - depth - left)
+
+
+def test_the_search_for_the_cause_ends_with_the_stack() -> None:
+    """A call from deep in a program has less of it."""
+    value = _deep(390, b"")
+    with pytest.raises(InvalidRequestError, match=r"^json is nested too deeply"):
+        _with_frames_left(200, lambda: encode_json(value))
+
+
+@pytest.mark.parametrize(
+    ("content", "content_type", "text"),
+    [
+        (b'{"a":1}', None, None),
+        ('"é"'.encode(), "application/json; charset=latin-1", None),
+        ('"é"'.encode("utf-16"), None, '"é"'),
+        ('"é"'.encode("utf-32-be"), None, '"é"'),
+        ('"é"'.encode("utf-8-sig"), None, '"é"'),
+        ('"é"'.encode("latin-1"), "application/json; charset=latin-1", '"é"'),
+        ('"é"'.encode("latin-1"), "application/json; charset=us-ascii", None),
+        ('"é"'.encode("latin-1"), "application/json; charset=XX", None),
+        ('"é"'.encode("latin-1"), "application/json", None),
+        ('"é"'.encode("latin-1"), None, None),
+    ],
+)
+def test_json_in_another_encoding_becomes_utf_8(
+    content: bytes, content_type: str | None, text: str | None
+) -> None:
+    """What its first bytes say, then what its Content-Type says; None where it is UTF-8, or neither fits."""
+    assert in_utf8(content, content_type) == (None if text is None else text.encode())
 
 
 def test_pydantic_models_are_encoded_by_alias_at_any_depth() -> None:

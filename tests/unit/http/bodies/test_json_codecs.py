@@ -104,6 +104,7 @@ VALUES = [
     *(
         datetime(2026, 1, 2, 3, 4, 5, 6, timezone.utc),
         datetime(2026, 1, 2),
+        datetime(1883, 1, 1, tzinfo=timezone(timedelta(seconds=3208))),
         Doubled(a=1),
         [Order(2), {"at": date(2026, 1, 1)}],
     ),
@@ -157,6 +158,21 @@ def test_orjson_encodes_none_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("http_service_client.http.bodies.json_codecs.encode_json", None)
     value = {"note": None, "null": ["null", 1.5, 2**63, None, True], "é": ""}
     assert codec.encode(value) == encode_json(value)
+    assert codec.encode({"at": date(2026, 1, 2)}) == b'{"at":"2026-01-02"}'
+
+
+@pytest.mark.parametrize("error", [TypeError, ValueError, RecursionError])
+def test_whatever_orjson_refuses_is_left_to_the_standard_library(error: type[Exception]) -> None:
+    """By any of the errors that its versions raise."""
+    codec: Any = _codec("orjson")
+
+    def refuse(*arguments: Any, **options: Any) -> Any:
+        raise error
+
+    codec._dumps = codec._loads = refuse
+    assert codec.encode({"a": 1}) == b'{"a":1}'
+    if error is not TypeError:
+        assert codec.decode(b'{"a": 1}') == {"a": 1}
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=lambda text: ascii(text)[:30])
@@ -312,6 +328,12 @@ def test_a_missing_library_is_named(name: str, monkeypatch: pytest.MonkeyPatch) 
         ConfigurationError, match=rf"json_codec='{name}' needs {name}: pip install '.*\[{name}\]'"
     ):
         HttpClientConfig(json_codec=name)
+
+
+def test_a_class_in_place_of_a_codec_is_refused() -> None:
+    """It has the methods, but no object to call them on."""
+    with pytest.raises(ConfigurationError, match=r"not Exact$"):
+        HttpClientConfig(json_codec=Exact)  # type: ignore[arg-type]  # what is refused
 
 
 def test_a_codec_of_async_methods_is_refused() -> None:

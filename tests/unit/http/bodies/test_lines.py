@@ -18,7 +18,8 @@ from http_service_client.http.bodies.lines import LineDecoder
 from http_service_client.http.media_types import decode_text
 
 # After an invalid escape sequence, these charsets may decode the rest differently from piece to piece.
-CHARSETS = sorted({name for name in encodings.aliases.aliases.values() if not name.startswith("iso2022")})
+NAMES = sorted(set(encodings.aliases.aliases.values()))
+CHARSETS = [name for name in NAMES if not name.startswith("iso2022")]
 
 
 def lines_of(
@@ -110,6 +111,21 @@ def test_charsets_with_escape_sequences_are_decoded(
     lines_of(data + junk, cuts, charset)
 
 
+@pytest.mark.parametrize("charset", NAMES)
+def test_every_charset_can_be_decoded_in_pieces(charset: str) -> None:
+    """Each codec of Python's that is one has a decoder for it."""
+    assert len("".join(lines_of(b"abcd", [1, 2, 3], charset))) in (1, 2, 4)
+
+
+@pytest.mark.parametrize("cuts", [[11], [1, 11], [5, 11]])
+def test_an_escape_sequence_that_never_ends_is_invalid(cuts: list[int]) -> None:
+    """And no error: a decoder waits for the rest of one, but not for so many bytes. None of them is lost."""
+    data = b"a\x1b&$(\x8e\x1b\x8e&@,b\nc"
+    text, last = found = lines_of(data, cuts, "iso2022_jp")
+    assert (text[:2], text[-1], last) == ("a\ufffd", "b", "c")
+    assert found == lines_of(data, [11], "iso2022_jp")
+
+
 @given(st.text("ab\r\n"), st.lists(st.integers(0, 1000)), st.integers(0, 10))
 def test_a_line_over_the_limit_is_an_error(text: str, cuts: list[int], limit: int) -> None:
     """A line of exactly the limit is allowed, its line end does not count, and cuts do not matter."""
@@ -119,6 +135,15 @@ def test_a_line_over_the_limit_is_an_error(text: str, cuts: list[int], limit: in
             lines_of(data, cuts, limit=limit)
     else:
         lines_of(data, cuts, limit=limit)
+
+
+def test_the_lines_before_one_that_is_too_long_are_kept() -> None:
+    """They came in the same bytes."""
+    decoder = LineDecoder(None, 3)
+    assert decoder.completed == []
+    with pytest.raises(DecodingError):
+        decoder.feed(b"a\n123\n1234\nc\n")
+    assert decoder.completed == ["a", "123"]
 
 
 def test_lines_come_as_soon_as_they_are_complete() -> None:

@@ -98,6 +98,40 @@ def test_a_one_shot_part_makes_the_body_one_shot() -> None:
     assert not body.may_send
 
 
+def test_one_part_of_many_makes_the_body_one_shot() -> None:
+    """Wherever it stands."""
+    body = encode_body(files=[("f", io.BytesIO(b"a")), ("g", iter([b"b"])), ("h", io.BytesIO(b"c"))])
+    assert not body.is_replayable
+
+
+class Named(io.BytesIO):
+    """A file with a name, which files of the standard library have in several forms."""
+
+    def __init__(self, name: object) -> None:
+        super().__init__(b"content")
+        self.name = name
+
+
+@pytest.mark.parametrize(
+    ("name", "sent"),
+    [
+        ("/tmp/a.txt", b"a.txt"),
+        ("a", b"a"),
+        ("x<y", b"x<y"),
+        ("a<", b"a<"),
+        ("<stdin>", b"field"),
+        ("", b"field"),
+        (5, b"field"),
+        (b"/tmp/a.txt", b"field"),
+        (None, b"field"),
+    ],
+)
+def test_a_file_is_sent_with_its_own_name(name: object, sent: bytes) -> None:
+    """Without its folder; with that of the field if it has none: a descriptor has a number, and standard input a mark."""
+    [(head, _)] = raw_parts(encode_body(files={"field": Named(name)}))
+    assert head.split(b"\r\n")[0] == b'Content-Disposition: form-data; name="field"; filename="%b"' % sent
+
+
 @pytest.mark.parametrize(
     ("name", "quoted"),
     [
@@ -137,8 +171,11 @@ async def pieces() -> Any:
         ({"files": b"x"}, "files must be"),
         ({"files": 5}, "files must be"),
         ({"files": ["ab"]}, "(name, file) pairs"),
+        ({"files": [("f",)]}, "(name, file) pairs"),
+        ({"files": [("f", b"", "x")]}, "(name, file) pairs"),
         ({"files": {3: b""}}, "a name in files"),
         ({"files": {"f": ("x",)}}, "files['f'] must be (filename, file"),
+        ({"files": {"f": ("x", b"", None, {}, None)}}, "files['f'] must be (filename, file"),
         ({"files": {"f": (3, b"")}}, "file name of files['f']"),
         ({"files": {"f": ("x", b"", 3)}}, "content type of files['f']"),
         ({"files": {"f": ("x", b"", "a\r\nb: c")}}, "'Content-Type'"),

@@ -64,6 +64,21 @@ def test_each_piece_is_reported_after_it_was_written(kind: Any) -> None:
         assert log == expected
 
 
+@pytest.mark.parametrize("kind", [Chunks, AsyncChunks])
+def test_after_its_end_a_body_reports_nothing(kind: Any) -> None:
+    """Whoever asks once more hears only that it has ended."""
+    log: list[Any] = []
+    reported = report_progress(encode_body(data=kind(b"ab")), lambda *report: log.append(report))
+
+    async def read_past_the_end() -> None:
+        pieces = reported.async_chunks()
+        assert [piece async for piece in pieces] == [b"ab"]
+        assert [piece async for piece in pieces] == []
+
+    asyncio.run(read_past_the_end())
+    assert log == [(0, None), (2, None)]
+
+
 def test_a_body_in_memory_is_reported_with_its_total() -> None:
     """Of the same length and type as the body itself."""
     log: list[Any] = []

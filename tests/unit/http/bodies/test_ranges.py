@@ -91,6 +91,7 @@ def test_nothing_received_is_nothing_to_resume() -> None:
         ("bytes 0-/10", None),
         ("bytes 0 - 9/10", None),
         ("bytes 0-9/10, bytes 0-9/10", None),
+        ("bytes 0-9/10X", None),
         ("items 0-9/10", None),
         ("bytes \u0661-\u0669/*", None),  # Arabic digits, which int() would read
         (f"bytes 0-{'9' * 5000}/*", None),
@@ -185,6 +186,17 @@ def test_a_file_of_the_whole_length_is_complete() -> None:
     assert judge_response(416, response, 100, Validators('"v0"')) == Restart(False)
     assert judge_response(416, response, 99, Validators(TAG)) == Restart(False)
     assert judge_response(416, Headers({"Content-Range": "bytes */0"}), 0, Validators(TAG)) == Restart(False)
+    assert judge_response(416, Headers({"Content-Range": "bytes */1"}), 1, Validators(TAG)) == Complete(1)
+    part = Headers({"Content-Range": "bytes 0-99/100"})  # of an unsatisfied range there is none
+    assert judge_response(416, part, 100, Validators(TAG)) == Restart(False)
+
+
+@pytest.mark.parametrize("old", [TAG, f"W/{TAG}"])
+@pytest.mark.parametrize("new", [TAG, f"W/{TAG}"])
+def test_a_tag_that_a_proxy_made_weak_is_the_same(old: str, new: str) -> None:
+    """In either response."""
+    response = Headers({**PART, "ETag": new})
+    assert judge_response(206, response, 100, Validators(old)) == Continue(100, 300, 200)
 
 
 def test_validators_are_those_of_a_response() -> None:
