@@ -130,7 +130,8 @@ def request_values(request: HttpRequest, names: Iterable[str]) -> tuple[tuple[st
         values = request.headers.get_all(name)
         items = [item.strip(" \t") for value in values for item in value.split(",")]
         text = ",".join(items) if values else "\0"
-        found.append((name, hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()))
+        # A value that cannot be sent is refused later, by the checks of the request.
+        found.append((name, hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()))
     return tuple(found)
 
 

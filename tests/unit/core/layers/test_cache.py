@@ -12,6 +12,7 @@ from http_service_client import (
     ConnectionLostError,
     HttpRequest,
     HttpResponse,
+    InvalidRequestError,
     MemoryStorage,
 )
 from http_service_client.events import CacheResult, CacheUsed, CallFinished
@@ -689,3 +690,14 @@ def test_a_view_may_have_no_cache(front_end: FrontEnd) -> None:
     view = cached.client.with_options(cache=False)
     assert not front_end.request(view, "GET", URL).from_cache
     assert cached.get().from_cache
+
+
+def test_a_header_that_cannot_be_sent_is_no_fault_of_the_storage(
+    front_end: FrontEnd, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The cache compares it with the stored one before the request is checked."""
+    cached = Cached(front_end, cached_for(60, Vary="X"))
+    cached.get(headers={"X": "a"})
+    with pytest.raises(InvalidRequestError, match="lone surrogate"):
+        cached.get(headers={"X": "\ud800"})
+    assert "storage" not in caplog.text
