@@ -212,8 +212,8 @@ EQUIVALENTS = [
     Equivalent(
         "http/content_codings/decoder.py",
         "Decoder.__init__",
-        "self._counts = [0] * (min(len(self._names), _MAX_CODINGS) + 1)",
-        "self._counts = [0] * (min(len(self._names), _MAX_CODINGS) + 2)",
+        "self._counts = [0] * (_MAX_CODINGS + 1)",
+        "self._counts = [0] * (_MAX_CODINGS + 2)",
         "the last counter is never read: one more costs a word of memory",
     ),
     Equivalent(
@@ -2268,5 +2268,68 @@ EQUIVALENTS = [
             'changed, sent = parse_imf_fixdate(last_modified or "XX"), parse_imf_fixdate(date or "")',
             'changed, sent = parse_imf_fixdate(last_modified or ""), parse_imf_fixdate(date or "XX")',
         )
+    ),
+    Equivalent(
+        "http/caching/directives.py",
+        "seconds",
+        'digits = argument.lstrip("0")',
+        'digits = argument.lstrip("0XX")',
+        "an integer has no X",
+    ),
+    Equivalent(
+        "http/caching/directives.py",
+        "parse_directives",
+        'if name != (stripped := name.rstrip(" \\t")) or argument[:1] in (" ", "\\t"):',
+        'if name != (stripped := name.rstrip(" \\tXX")) or argument[:1] in (" ", "\\t"):',
+        "the name is in lower case by then",
+    ),
+    *(
+        Equivalent(
+            "http/caching/directives.py",
+            "parse_directives",
+            "if name not in found or (seconds(found, name) or 0) > (seconds({name: given}, name) or 0):",
+            after,
+            "a directive that is there has a number; and none of 0.0, 0 and -1 is above a number of seconds",
+        )
+        for after in (
+            "if name not in found or (seconds(found, name) ) > (seconds({name: given}, name) or 0):",
+            "if name not in found or (seconds(found, name) or -1) > (seconds({name: given}, name) or 0):",
+            "if name not in found or (seconds(found, name) or 0) > (seconds({name: given}, name) ):",
+        )
+    ),
+    Equivalent(
+        "http/caching/directives.py",
+        "seconds",
+        "return _LONGEST if len(digits) > 10 else min(float(digits or 0), _LONGEST)",
+        "return _LONGEST if len(digits) > 11 else min(float(digits or 0), _LONGEST)",
+        "a number of 11 digits is above the longest lifetime",
+    ),
+    Equivalent(
+        "http/content_codings/codecs.py",
+        "_Deflate.decode",
+        'data, self._head = self._head, b""',
+        'data, self._head = self._head, b"XX"',
+        "it is not read again: it is emptied to free its memory",
+    ),
+    Equivalent(
+        "http/cookies/jar.py",
+        "CookieJar.set",
+        "self._insert_locked(cookie, 0.0)",
+        "self._insert_locked(cookie, 1.0)",
+        "the time is not known here, and no cookie has expired at the beginning of 1970",
+    ),
+    Equivalent(
+        "http/cookies/jar.py",
+        "CookieJar.__setstate__",
+        "self._insert_locked(cookie, 0.0)",
+        "self._insert_locked(cookie, 1.0)",
+        "the time is read when a jar is too full, which one that was pickled is not",
+    ),
+    Equivalent(
+        "http/cookies/jar.py",
+        "_expiry",
+        'seconds = attributes.get("max-age", "")',
+        'seconds = attributes.get("max-age", "XX")',
+        "neither default is a number",
     ),
 ]

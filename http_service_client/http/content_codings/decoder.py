@@ -46,7 +46,7 @@ class Decoder:
         self.is_plain = not self._names
         self._codings: list[Coding] | None = None if self._names else []  # made with the first bytes
         # Bytes into the first coding, and out of each.
-        self._counts = [0] * (min(len(self._names), _MAX_CODINGS) + 1)
+        self._counts = [0] * (_MAX_CODINGS + 1)
 
     def feed(self, data: bytes) -> bytes:
         """The decoded bytes; possibly none yet."""
@@ -66,9 +66,6 @@ class Decoder:
         codings = self._codings
         if codings is None:
             codings = self._codings = self._make_codings()
-        if not codings:
-            yield self.feed(data)
-            return
         yield from self._run(codings, 0, data)
 
     def finish(self) -> bytes:

@@ -24,7 +24,7 @@ from http_service_client.http.caching.directives import parse_directives, second
         ('a="b, c", d="e, no-store', {"a": "b, c", "d": '"e', "no-store": None}),
         ('a="b\\", private', {"a": "b\\", "private": None}),
         ("a=b=c", {"a": "b=c"}),
-        ("a =b, c= d", {"a": "", "c": ""}),
+        ("a =b, c= d, e=\tf", {"a": "", "c": "", "e": ""}),
         # Of several, the one that gives the fewest seconds; of equal ones the first.
         ("a=0, a=x", {"a": "0"}),
         ("a=x, a=0", {"a": "x"}),

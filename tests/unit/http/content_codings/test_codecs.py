@@ -317,6 +317,14 @@ def test_two_bytes_tell_zlib_from_raw_deflate(
     assert windows == [15 if is_zlib else -15]
 
 
+def test_raw_deflate_may_begin_like_zlib_with_another_method() -> None:
+    """A block that is not compressed has bits that mean nothing; here they make both bytes a multiple of 31."""
+    content = b"x" * 21
+    data = b"\x09" + len(content).to_bytes(2, "little") + b"\xea\xff" + content
+    assert (data[0] & 0x0F, (data[0] << 8 | data[1]) % 31) == (9, 0)
+    assert b"".join(new_coding("deflate").decode(data)) == content
+
+
 class TestUndecodedBody:
     """What is kept of a coded body, in case it cannot be decoded."""
 

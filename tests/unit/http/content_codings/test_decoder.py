@@ -172,6 +172,31 @@ def test_the_limit_counts_decoded_bytes(encoding: str | None) -> None:
         decoded(encoding, data, limit=99_999)
 
 
+@pytest.mark.parametrize("encoding", [None, "identity"])
+def test_a_plain_body_is_one_piece(encoding: str | None) -> None:
+    """It counts once; no bytes are no piece."""
+    decoder = Decoder(encoding, 4)
+    assert list(decoder.pieces(b"ab")) == [b"ab"]
+    assert list(decoder.pieces(b"")) == []
+    assert list(decoder.pieces(b"cd")) == [b"cd"]
+    with pytest.raises(ResponseTooLargeError):
+        list(decoder.pieces(b"e"))
+
+
+def test_a_step_that_decodes_to_something_has_no_empty_piece() -> None:
+    """An empty one means that there was nothing."""
+    assert list(Decoder("gzip", None).pieces(gzipped(b"ab"))) == [b"ab"]
+
+
+@pytest.mark.parametrize("encoding", ["gzip, " * 5 + "gzip", "br"])
+def test_a_body_without_bytes_needs_no_decoder(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A response to HEAD names the codings that another one would have."""
+    monkeypatch.setattr(codings, "_optional", lambda name: None)
+    decoder = Decoder(encoding, None)
+    assert list(decoder.pieces(b"")) == []
+    assert decoder.finish() == b""
+
+
 def test_encoded_bytes_may_exceed_the_limit_a_little() -> None:
     """By an eighth and 4096 bytes: an endless stream of empty gzip members decodes to nothing."""
     empty = gzipped(b"") * 650

@@ -97,6 +97,9 @@ def test_octets_that_are_not_utf8_are_not_sent_back_as_others() -> None:
         ("https://h.test/a?b/c", "k=v", "https://h.test/other", "k=v"),
         ("https://h.test/", "k=v; Path=/a", "https://h.test/a/b", "k=v"),
         ("https://h.test/", "k=v; Path=/a/", "https://h.test/a", ""),
+        ("https://h.test/", "k=v; Path=/a", "https://h.test/a?x", "k=v"),
+        ("https://h.test/", "k=v; Path=/aX", "https://h.test/aX", "k=v"),
+        ("https://h.test/", "k=v; PathX=/a", "https://h.test/", "k=v"),
         ("https://h.test/x/y", "k=v; Path=a", "https://h.test/x", "k=v"),
         ("https://h.test/x", "k=v; Path=/", "https://h.test/", "k=v"),
         # Secure: set by https, sent by https.
@@ -115,6 +118,7 @@ def test_octets_that_are_not_utf8_are_not_sent_back_as_others() -> None:
         ("https://h.test/", "__Secure-k=v; Secure", "https://h.test/", "__Secure-k=v"),
         ("https://h.test/", "__HOST-k=v; Secure", "https://h.test/", ""),
         ("https://h.test/", "__Host-k=v; Secure; Path=/", "https://h.test/", "__Host-k=v"),
+        ("https://h.test/", "__Host-k=v; Path=/", "https://h.test/", ""),
         ("https://h.test/", "__Host-k=v; Secure; Path=/; Domain=h.test", "https://h.test/", ""),
         # Malformed cookies.
         ("https://h.test/", "k", "https://h.test/", ""),
@@ -127,6 +131,7 @@ def test_octets_that_are_not_utf8_are_not_sent_back_as_others() -> None:
         # Parsed as servers write them.
         ("https://h.test/", ' k = "a=b, c" ; HttpOnly ;', "https://h.test/", 'k="a=b, c"'),
         ("https://h.test/", "k=", "https://h.test/", "k="),
+        ("https://h.test/", "kX=vX", "https://h.test/", "kX=vX"),
         ("https://h.test/", "k=v; Path=/" + "a" * 1024, "https://h.test/", "k=v"),
         ("https://h.test/", "k=v; Path=/" + "a" * 1023, "https://h.test/", ""),
     ],
