@@ -37,7 +37,7 @@ def next_by_field(path: str, param: str | None = None) -> Next:
     """The next page by a field of the JSON body, for `HttpServiceClient.paginate`.
 
     path: of the field, such as "next" or "paging.cursors.after". Without the field, or if it is null, false or "",
-        the page is the last one.
+        the page is the last one. So is a 204, which has no fields.
     param: the query parameter that takes the field's value; None if the field is the URL of the next page.
     """
     if not isinstance(path, str) or not path or not (param is None or isinstance(param, str)):
@@ -46,6 +46,8 @@ def next_by_field(path: str, param: str | None = None) -> Next:
         )
 
     def find(response: HttpResponse) -> str | Mapping[str, Any] | None:
+        if response.status_code == 204:
+            return None
         value = response.json()
         for name in path.split("."):
             value = value.get(name) if isinstance(value, dict) else None

@@ -136,7 +136,9 @@ def test_a_field_may_hold_a_cursor(front_end: FrontEnd, last: Any) -> None:
     assert urls == [f"{URL}?size=5", f"{URL}?size=5&cursor=a%20b", f"{URL}?size=5&cursor=0"]
 
 
-@pytest.mark.parametrize("last", [HttpResponse(200, json={"paging": [1]}), HttpResponse(200, json=[])])
+@pytest.mark.parametrize(
+    "last", [HttpResponse(200, json={"paging": [1]}), HttpResponse(200, json=[]), HttpResponse(204)]
+)
 def test_a_field_may_hold_the_url(front_end: FrontEnd, last: HttpResponse) -> None:
     """A page without the field is the last one."""
     _, urls = listing(front_end, [json_page("?page=2"), last], next=next_by_field("paging.next"))
