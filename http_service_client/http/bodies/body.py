@@ -5,7 +5,8 @@ first byte has been read. A retry or a 307 redirect may send a body only when `m
 is sent empty because its source was exhausted is the worst kind of success.
 
 A file is rewound to its position at the time when the RequestBody was made, and never read beyond the length
-declared then: a longer body would be request smuggling, a shorter one a hang (RFC 9112 6.3). The length of another
+declared then: a longer body would be request smuggling, a shorter one a hang (RFC 9112 6.3). It may be the body of
+several calls at a time, which all move its position: each read begins where this body stands. The length of another
 source may be declared by the caller. A source that turns out to be shorter or longer never makes a whole request.
 """
 
@@ -257,40 +258,55 @@ def _file_body(file: Any, where: str) -> RequestBody:
         start = file.tell()
         file.seek(start)
     except (AttributeError, OSError, ValueError, TypeError):  # a pipe, a socket, a file-like response
-        return RequestBody(open_source=lambda: _read(file, None), is_replayable=False)
+        return RequestBody(open_source=lambda: _read(file), is_replayable=False)
     length = _remaining(file, start)
 
     def reopen() -> Iterator[bytes]:
         file.seek(start)
-        return _read(file, length)
+        return _read(file) if length is None else _read_span(file, start, length)
 
     return RequestBody(length=length, open_source=reopen)
 
 
 def _remaining(file: Any, start: int) -> int | None:
     try:
-        file.seek(0, io.SEEK_END)
-        return max(0, int(file.tell()) - start)
+        end = file.seek(0, io.SEEK_END)  # not by `tell`: another call may move it meanwhile
+        return max(0, int(file.tell() if end is None else end) - start)
     except (OSError, ValueError, TypeError):  # some compressed files cannot seek from the end
         return None
     finally:
         file.seek(start)
 
 
-def _read(file: Any, length: int | None) -> Iterator[bytes]:
-    left = length
-    while left is None or left > 0:
-        chunk = file.read(_UNKNOWN_READ_SIZE if left is None else min(_READ_SIZE, left))
-        if chunk is None:
-            raise InvalidRequestError("the body's file is non-blocking and has no data now; read it first")
+def _read(file: Any) -> Iterator[bytes]:
+    """A file of unknown length, to its end."""
+    while chunk := _checked(file.read(_UNKNOWN_READ_SIZE)):
+        yield _as_bytes(chunk)
+
+
+def _read_span(file: Any, start: int, length: int) -> Iterator[bytes]:
+    """So many bytes of a file, which may be read for other calls between two of the chunks."""
+    position, end = start, start + length
+    while position < end:
+        if file.tell() != position:
+            file.seek(position)
+        chunk = _checked(file.read(min(_READ_SIZE, end - position)))
         if not chunk:
-            if left:
-                raise InvalidRequestError("the body's file became shorter after the request was made")
-            return
-        piece = _as_bytes(chunk)
-        yield piece
-        if left is not None:
-            left -= len(piece)
+            raise InvalidRequestError("the body's file became shorter after the request was made")
+        position += len(chunk)
+        if (
+            file.tell() != position
+        ):  # a thread that moved it just before the read would have made the bytes others
+            raise InvalidRequestError(
+                "another thread uses the body's file during the call; open the file once for each call"
+            )
+        yield _as_bytes(chunk)
+
+
+def _checked(chunk: Any) -> Any:
+    if chunk is None:
+        raise InvalidRequestError("the body's file is non-blocking and has no data now; read it first")
+    return chunk
 
 
 def _as_bytes(chunk: object) -> bytes:

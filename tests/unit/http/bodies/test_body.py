@@ -9,6 +9,7 @@ import os
 import pathlib
 import re
 from collections.abc import AsyncIterator, Iterable, Iterator
+from itertools import zip_longest
 from typing import Any
 
 import pytest
@@ -119,6 +120,54 @@ def test_a_file_that_is_read_byte_by_byte_is_sent_whole(content: bytes) -> None:
             return super().read(1)
 
     assert read(encode_body(data=Slow(content))) == content
+
+
+def test_a_file_that_several_calls_send_at_a_time_is_sent_whole_by_each() -> None:
+    """One that began in the midst of another once made it send bytes twice, in a body of the right length."""
+    content = os.urandom(1_000_000)
+    file = io.BytesIO(content)
+    first, second = encode_body(data=file), encode_body(data=file)
+    one, other = first.chunks(), second.chunks()
+    begun = [next(one), next(one)]
+    pairs = list(zip_longest(one, other, fillvalue=b""))
+    assert b"".join([*begun, *(mine for mine, _ in pairs)]) == content
+    assert b"".join(theirs for _, theirs in pairs) == content
+
+
+def test_a_thread_that_moves_a_file_during_a_read_is_found_out() -> None:
+    """Its bytes may be those of another place, so they are not sent."""
+
+    class Shared(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            self.seek(1)  # as another thread does, after the body has looked where the file is
+            return super().read(size)
+
+    with pytest.raises(InvalidRequestError, match="open the file once for each call"):
+        next(encode_body(data=Shared(b"0123456789")).chunks())
+
+
+def test_the_length_of_a_file_is_not_that_up_to_another_call_s_position() -> None:
+    """Between a seek to the end and a question for the position, another thread may move it."""
+
+    class Shared(io.BytesIO):
+        def seek(self, to: int, whence: int = 0) -> int:
+            end = super().seek(to, whence)
+            if whence == io.SEEK_END:
+                super().seek(2)
+            return end
+
+    assert encode_body(data=Shared(b"0123456789")).length == 10
+
+
+def test_a_file_whose_seek_returns_nothing_is_sent_whole() -> None:
+    """Its position says where the end is."""
+
+    class Silent(io.BytesIO):
+        def seek(self, to: int, whence: int = 0) -> Any:
+            super().seek(to, whence)
+
+    body = encode_body(data=Silent(b"0123456789"))
+    assert (body.length, read(body)) == (10, b"0123456789")
 
 
 def test_a_file_that_grew_is_cut_and_one_that_shrank_is_refused() -> None:
