@@ -26,6 +26,7 @@ __all__ = ["EMPTY", "RequestBody", "stream_body"]
 # Bytes read from a file at a time. Of unknown length may be a pipe, whose read waits until there are so many.
 _READ_SIZE = 256 * 1024
 _UNKNOWN_READ_SIZE = 64 * 1024
+_TEXT_FILE = "{} is a text file, whose length in bytes is unknown; open it in binary mode ('rb')"
 
 
 class RequestBody:
@@ -251,9 +252,7 @@ def _file_body(file: Any, where: str) -> RequestBody:
     if isinstance(file, io.StringIO):
         return RequestBody(_as_bytes(file.read()), charset="utf-8")
     if isinstance(file, io.TextIOBase):
-        raise InvalidRequestError(
-            f"{where} is a text file, whose length in bytes is unknown; open it in binary mode ('rb')"
-        )
+        raise InvalidRequestError(_TEXT_FILE.format(where))
     try:
         start = file.tell()
         file.seek(start)
@@ -293,14 +292,18 @@ def _read_span(file: Any, start: int, length: int) -> Iterator[bytes]:
         chunk = _checked(file.read(min(_READ_SIZE, end - position)))
         if not chunk:
             raise InvalidRequestError("the body's file became shorter after the request was made")
-        position += len(chunk)
-        if (
-            file.tell() != position
-        ):  # a thread that moved it just before the read would have made the bytes others
+        if isinstance(chunk, str):  # of `codecs.open`: its bytes may be more than the declared length
+            raise InvalidRequestError(_TEXT_FILE.format("the body's file"))
+        piece = _as_bytes(chunk)
+        position += len(piece)
+        if position > end:
+            raise InvalidRequestError("the body's file gave more bytes than it was asked for")
+        # A thread that moved the file just before the read would have made these the bytes of another place.
+        if file.tell() != position:
             raise InvalidRequestError(
                 "another thread uses the body's file during the call; open the file once for each call"
             )
-        yield _as_bytes(chunk)
+        yield piece
 
 
 def _checked(chunk: Any) -> Any:

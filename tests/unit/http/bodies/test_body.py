@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import gzip
 import io
 import os
@@ -144,6 +145,34 @@ def test_a_thread_that_moves_a_file_during_a_read_is_found_out() -> None:
 
     with pytest.raises(InvalidRequestError, match="open the file once for each call"):
         next(encode_body(data=Shared(b"0123456789")).chunks())
+
+
+def test_a_file_that_decodes_to_text_is_refused_when_it_is_read(tmp_path: pathlib.Path) -> None:
+    """Its length is that of other bytes: what is beyond it once followed the request, as if it were the next one."""
+    path = tmp_path / "file"
+    path.write_bytes("é".encode("latin-1") * 100)
+    # As `codecs.open` gives it, which Python 3.14 deprecates.
+    with codecs.StreamReaderWriter(
+        path.open("rb"), codecs.getreader("latin-1"), codecs.getwriter("latin-1")
+    ) as file:
+        body = encode_body(data=file)
+        with pytest.raises(InvalidRequestError, match=r"text file, .* binary mode"):
+            next(body.chunks())
+
+
+def test_a_file_that_gives_more_than_it_was_asked_for_is_refused() -> None:
+    """The bytes beyond the declared length would be the next request."""
+
+    class Generous(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            return super().read()
+
+    file = Generous(b"abc")
+    body = encode_body(data=file)
+    assert read(body) == b"abc"
+    file.write(b"def")
+    with pytest.raises(InvalidRequestError, match="more bytes than it was asked for"):
+        next(body.chunks())
 
 
 def test_the_length_of_a_file_is_not_that_up_to_another_call_s_position() -> None:
