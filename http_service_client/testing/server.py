@@ -110,8 +110,7 @@ class LoopbackServer:
     def accept(self) -> None:
         """Accept connections again, on the same port."""
         with self._changed:
-            if self._is_closed:
-                raise RuntimeError("this LoopbackServer was closed; make a new one")
+            self._check_open()
             if self._acceptor is None:
                 self._socket.listen(128)
                 self._acceptor = _Acceptor(self._socket, self._serve)
@@ -157,7 +156,12 @@ class LoopbackServer:
             self._reservation.close()
         self._end_connections()
 
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise RuntimeError("this LoopbackServer was closed; make a new one")
+
     def __enter__(self) -> LoopbackServer:
+        self._check_open()
         return self
 
     def __exit__(

@@ -160,6 +160,14 @@ def test_a_closed_server_does_not_accept_again() -> None:
     assert "closed" in repr(server)
 
 
+def test_a_closed_server_is_not_entered_again() -> None:
+    """Calls in the second block would fail with no more than "connection refused"."""
+    with LoopbackServer() as server:
+        pass
+    with pytest.raises(RuntimeError, match="this LoopbackServer was closed; make a new one"), server:
+        pytest.fail("the block ran")
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems allow one socket for each port")
 def test_no_other_connection_takes_the_port_while_it_is_bound_again(
     server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
