@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, quote_plus, unquote_plus
 
@@ -39,6 +39,8 @@ _TOKEN = lazy_pattern(
     rf"|(?<![\w+=-])(?!{_UUID})(?=[\w+=-]{{0,200}}?[0-9])(?=[\w+=-]{{0,200}}?[A-Za-z])[\w+=-]{{32,}}"  # by its look
 )
 _SCHEME = lazy_pattern(r"\b(Bearer|Basic|Token|Digest)\s{1,5}(?=[^\s,;]{0,200}?[0-9=])[^\s,;]{6,}", re.I)
+_IN_GO = {"&": r"\u0026", "<": r"\u003c", ">": r"\u003e"}  # as its encoding/json writes them
+_IN_HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"}  # the ampersand first
 _NEEDS_ESCAPES = lazy_pattern(r"[^\w.~-]", re.ASCII)
 _FIELD = lazy_pattern(r'form-data; name="([^"]*)"\s*\Z')  # of a part that is no file
 _PAIR = lazy_pattern(r"""([A-Za-z][\w.-]{0,63})(["']?\s{0,3}([=:])\s{0,3}["']?)([^\s"'&;,<>]{1,400})""")
@@ -71,15 +73,22 @@ def hide_secrets(text: str, known: tuple[str, ...], names: SecretNames) -> str:
 
 
 def _spellings(secret: str) -> Iterator[str]:
-    """A secret as it is, and as a peer finds it in what was sent: escaped in a query, in a form, in JSON."""
+    """A secret as it is, and as a peer may repeat it: with the escapes of a query, a form, JSON or HTML."""
     yield secret
     if _NEEDS_ESCAPES.search(secret):
-        yield from (
-            escape(secret, safe=safe, errors="replace")
-            for escape in (quote, quote_plus)
-            for safe in ("", "/")
-        )
-        yield from (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1])
+        for escape in (quote, quote_plus):
+            yield from (escape(secret, safe=safe, errors="replace") for safe in ("", "/"))
+        for only_ascii in (True, False):
+            in_json = json.dumps(secret, ensure_ascii=only_ascii)[1:-1]
+            yield in_json
+            yield _replaced(in_json, _IN_GO)
+        yield _replaced(secret, _IN_HTML)
+
+
+def _replaced(text: str, escapes: Mapping[str, str]) -> str:
+    for character, escaped in escapes.items():
+        text = text.replace(character, escaped)
+    return text
 
 
 def secrets_of(request: HttpRequest) -> tuple[str, ...]:

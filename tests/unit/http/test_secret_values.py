@@ -69,9 +69,12 @@ def test_a_secret_that_utf_8_cannot_express_is_hidden() -> None:
     assert hide_secrets("no: p\ud800ssword", ("p\ud800ssword",), SecretNames()) == "no: ***"
 
 
-def test_quotes_in_a_secret_may_be_escaped() -> None:
-    """As in JSON."""
-    assert hide_secrets(r"no: ö\"ä\\", ('ö"ä\\',), SecretNames()) == "no: ***"
+@pytest.mark.parametrize(
+    "text", ['"ä\\<&"', r"\"ä\\<&\"", r"\"\u00e4\\\u003c\u0026\"", "&quot;ä\\&lt;&amp;&quot;"]
+)
+def test_quotes_and_brackets_in_a_secret_may_be_escaped(text: str) -> None:
+    """As in JSON, also in that of Go, and in HTML."""
+    assert hide_secrets(f"no: {text}", ('"ä\\<&"',), SecretNames()) == "no: ***"
 
 
 def test_the_settings_decide_which_names_are_secret() -> None:
