@@ -12,6 +12,7 @@ from ..core.checks import (
     check_function,
     check_no_line_break,
     check_number,
+    refuse_awaitable,
     remedies,
     suggests_keywords,
 )
@@ -257,7 +258,7 @@ class OAuth2RefreshToken(_OAuth2):
         self._current[0] = new
         if store is not None:
             try:
-                yield from Work(store, new)
+                refuse_awaitable((yield from Work(store, new)))
             except Exception:
                 # The token is good, and so is the new refresh token for as long as the process lives.
                 log_hook("on_new_refresh_token failed; the refresh token of %s is not stored", self)

@@ -16,7 +16,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from .. import observability, policies
-from ..core.checks import check_duration, check_flag, check_number, suggests_arguments, suggests_keywords
+from ..core.checks import (
+    check_duration,
+    check_flag,
+    check_number,
+    refuse_awaitable,
+    suggests_arguments,
+    suggests_keywords,
+)
 from ..drivers.clocks import Clock, SystemClock, is_in_trio
 from ..drivers.greenlets import is_running_here
 from ..drivers.imports import import_apart
@@ -946,7 +953,9 @@ def _listener(
             log_event(event)  # type: ignore[arg-type]  # a StateChange is known, and not logged here
         if on_event is not None:
             try:
-                on_event(event)
+                result: object = on_event(event)
+                if result is not None:
+                    refuse_awaitable(result)
             except Exception:
                 log_hook("on_event failed on %s", type(event).__name__)
 

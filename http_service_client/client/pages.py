@@ -7,13 +7,12 @@ credentials, so it must stay with the origin that the caller named. Nothing here
 from __future__ import annotations
 
 import hashlib
-import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus, urljoin
 
-from ..core.checks import check_count, check_duration
+from ..core.checks import check_count, check_duration, is_plain
 from ..errors import ConfigurationError, InvalidRequestError, PaginationError
 from ..http.path_templates import fill_path
 from ..http.preparation import parse_method
@@ -81,7 +80,7 @@ class Pages:
         allowed_origins: Iterable[str],
         options: StreamRequestOptions,
     ) -> None:
-        if next is not None and (not callable(next) or inspect.iscoroutinefunction(next)):
+        if next is not None and not is_plain(next):
             raise ConfigurationError(f"next must be a plain function of a response, or None, not {next!r}")
         if max_pages is not None:
             check_count("max_pages", max_pages)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
-from ..core.checks import check_number, suggests_arguments, verdict_of
+from ..core.checks import check_number, is_plain, suggests_arguments, verdict_of
 from ..core.deadline import AMBIENT_DEADLINE, earliest, remaining
 from ..core.effects import Sleep
 from ..errors import ConfigurationError, DeadlineExceededError, PollingError
@@ -159,7 +159,7 @@ class _Polling:
             raise ConfigurationError(
                 f"poll takes the response to the request that began the operation, not {type(accepted).__name__}{remedy}"
             )
-        if is_done is not None and (not callable(is_done) or inspect.iscoroutinefunction(is_done)):
+        if is_done is not None and not is_plain(is_done):
             raise ConfigurationError(
                 f"is_done must be a plain function of a response, or None, not {is_done!r}"
             )

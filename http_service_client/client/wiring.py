@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..core import layers
 from ..core.call import Call, CallOptions
+from ..core.checks import refuse_awaitable
 from ..core.layer_order import call_pipeline, foreign_pipeline
 from ..core.layers.interceptors import Interceptor
 from ..core.origins import OriginRegistry, state_key
@@ -459,8 +460,14 @@ class Interceptors:
 
     def method(self, item: Any, name: str) -> Interceptor:
         """The method of an interceptor given as a class or an object."""
-        item = self._object(item)
-        method = getattr(item, name)
+        made = self._object(item)
+        method = getattr(made, name, None)
+        if not callable(method):  # not so if the class was called: a configuration has been checked
+            refuse_awaitable(made)
+            raise ConfigurationError(
+                f"interceptor_factory must return a {item.__name__}, with the method {name}, not {made!r}"
+            )
+        item = made
         _prepare_for(method)
         return Interceptor(f"{type(item).__name__}.{name}", method)
 

@@ -19,6 +19,7 @@ from ..http.caching.stored import StoredResponse, request_values, vary_names
 from ..http.messages import HttpRequest, HttpResponse
 from ..http.redirects import REDIRECT_CODES
 from .call import Call
+from .checks import refuse_awaitable
 from .effects import TIMED_OUT, Plan, Work
 from .machines.caching.flights import Flight
 from .machines.caching.response_cache import Landing, ResponseCache, host_field_of, partition_of, url_key
@@ -118,7 +119,9 @@ class CacheAccess:
 
     def _stored(self) -> tuple[int, list[StoredResponse]]:
         """The number of variants, and those for the request. If they are something else, the storage is to blame."""
-        variants = tuple(self.cache.storage.get(self.key, self.partition))
+        found = self.cache.storage.get(self.key, self.partition)
+        refuse_awaitable(found)
+        variants = tuple(found)
         return len(variants), [each for each in variants if each.is_for(self.request)]
 
     def keep(self, stored: StoredResponse, flight: Flight[Landing]) -> Plan[str | None]:
@@ -148,10 +151,12 @@ class CacheAccess:
     def _ask(self, operation: str, function: Callable[..., Any], *arguments: Any) -> Plan[Any]:
         """What the storage returns; _MISSING if it failed, or took too long."""
         try:
-            if not self.cache.storage.blocks:
-                return function(*arguments)
-            answer = yield from Work(function, *arguments, timeout=_PATIENCE, is_needed=False)
+            if self.cache.storage.blocks:
+                answer = yield from Work(function, *arguments, timeout=_PATIENCE, is_needed=False)
+            else:
+                answer = function(*arguments)
             if answer is not TIMED_OUT:
+                refuse_awaitable(answer)
                 return answer
             error, message = "TimeoutError", f"no result within {_PATIENCE:g} s"
         except Exception as raised:

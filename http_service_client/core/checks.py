@@ -23,9 +23,12 @@ __all__ = [
     "check_number",
     "class_remedy",
     "did_you_mean",
+    "is_async",
+    "is_plain",
     "keyword_remedy",
     "known_remedy",
     "nearest",
+    "refuse_awaitable",
     "remedies",
     "shown",
     "suggests_arguments",
@@ -172,22 +175,53 @@ def check_no_line_break(field: str, value: object) -> None:
 
 
 def check_function(field: str, value: object) -> None:
-    """Raise ConfigurationError unless `value` is a plain function. Nobody would await an async one."""
+    """Raise ConfigurationError unless `value` is a plain function.
+
+    Nobody would await an async one. One with a `yield` would never begin, and the generator that it returns is always true.
+    """
     if not callable(value):
         raise ConfigurationError(f"{field} must be a function, not {value!r}")
-    if any(map(inspect.iscoroutinefunction, (value, type(value).__call__))):
+    if is_async(value):
         raise ConfigurationError(
             f"{field} must be a plain function, not the async {value!r}, which nobody would await"
         )
+    if is_generator(value):
+        raise ConfigurationError(
+            f"{field} must be a plain function, not {value!r}, whose yield makes it a generator, which nobody would iterate over"
+        )
+
+
+def is_async(function: object) -> bool:
+    """Whether it is an `async def`, without a yield; or an object whose `__call__` is one."""
+    return any(map(inspect.iscoroutinefunction, (function, type(function).__call__)))
+
+
+def is_plain(function: object) -> bool:
+    """Whether it is a function whose result is there when it returns."""
+    return callable(function) and not is_async(function) and not is_generator(function)
+
+
+def is_generator(function: object) -> bool:
+    """Whether it is a `def` or an `async def` with a yield; or an object whose `__call__` is one."""
+    kinds = inspect.isgeneratorfunction, inspect.isasyncgenfunction
+    return any(is_kind(each) for is_kind in kinds for each in (function, type(function).__call__))
 
 
 def verdict_of(value: object) -> bool:
     """Whether what a user's function returned is true. Raises TypeError for an awaitable, which would always be."""
     if value is True or value is False:
         return value
-    if hasattr(type(value), "__await__"):
-        raise TypeError(f"it returned {value!r}, which nobody awaits; it must be a plain function")
+    refuse_awaitable(value)
     return bool(value)
+
+
+def refuse_awaitable(value: object) -> None:
+    """Raise TypeError if what a user's function returned would have to be awaited, as with ``lambda it: notify(it)``."""
+    if hasattr(type(value), "__await__"):
+        message = f"it returned {value!r}, which nobody awaits; it must be a plain function"
+        if inspect.iscoroutine(value):
+            value.close()  # the error says it all, and Python would warn that it was never awaited
+        raise TypeError(message)
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str | None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
-
-from ..core.checks import check_count, check_flag, check_number, remedies, suggests_keywords
+from ..core.checks import check_count, check_flag, check_number, is_async, remedies, suggests_keywords
 from ..core.machines.caching.response_cache import CacheStorage, ResponseCache
 from ..drivers.forks import reset_in_forked_children
 from ..drivers.locks import ForkSafeLock
@@ -67,7 +65,7 @@ class Cache:
                 f"storage must be an object with get, set and delete, such as a MemoryStorage, not {storage!r}"
             )
         for name in _METHODS:
-            if inspect.iscoroutinefunction(getattr(storage, name)):
+            if is_async(getattr(storage, name)):
                 raise ConfigurationError(
                     f"storage.{name} must be a plain method, not an async one: blocking calls use it, too; "
                     "set blocks = True, and asyncio calls it in a thread"

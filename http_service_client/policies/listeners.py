@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
-from ..core.checks import check_function, verdict_of
+from ..core.checks import check_function, refuse_awaitable, verdict_of
 from ..core.machines.circuit_breaker.states import StateChange
 from ..core.machines.retry.conditions import RetryCondition
 from ..drivers.loggers import log_hook
@@ -85,7 +85,9 @@ class ExchangeListener:
             request = request.copy()
             if isinstance(outcome, HttpResponse):
                 outcome = outcome.observed(request)
-            self._function(request, outcome, context)
+            result = self._function(request, outcome, context)
+            if result is not None:
+                refuse_awaitable(result)
         except Exception:
             log_hook("on_exchange failed on %r; the outcome is not affected", request)
 
@@ -101,7 +103,9 @@ def judging(is_failure: Callable[[Any], bool | None] | None) -> Judge | None:
 def notify(listener: Callable[[Any], object], event: object) -> None:
     """Call a listener. An exception that it raises is logged and goes no further."""
     try:
-        listener(event)
+        result = listener(event)
+        if result is not None:
+            refuse_awaitable(result)
     except Exception:
         log_hook("a listener failed on %s; the outcome is not affected", type(event).__name__)
 

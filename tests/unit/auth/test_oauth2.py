@@ -258,12 +258,15 @@ def test_a_refresh_token_is_replaced_by_the_one_that_comes_with_the_token(front_
     assert pickle.loads(pickle.dumps(auth)).refresh_token == "r2"
 
 
+@pytest.mark.parametrize("is_awaitable", [False, True], ids=["raises", "returns an awaitable"])
 def test_a_refresh_token_that_cannot_be_stored_is_reported_and_used(
-    front_end: FrontEnd, caplog: pytest.LogCaptureFixture
+    front_end: FrontEnd, caplog: pytest.LogCaptureFixture, is_awaitable: bool
 ) -> None:
     """The call succeeds: the token is good."""
 
-    def store(token: str) -> None:
+    def store(token: str) -> Any:
+        if is_awaitable:
+            return store_later(token)
         raise OSError("the disk is full")
 
     auth = OAuth2RefreshToken(

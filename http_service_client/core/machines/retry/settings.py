@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
+from inspect import isasyncgenfunction
 
 from ....errors import ConfigurationError, Failure
 from ....http.fields.retry_after import asks_to_retry
 from ....http.messages import HttpResponse
-from ...checks import check_flag, class_remedy, shown
+from ...checks import check_flag, class_remedy, is_async, shown
 from ..other_libraries import READERS, status_of
 from .backoff import BackoffStrategy, ExponentialBackoff
 from .conditions import DEFAULT_CONDITIONS, RetryCondition
@@ -50,6 +51,10 @@ class RetrySettings:
             if isinstance(strategy, type) or not callable(getattr(strategy, "delays", None)):
                 raise ConfigurationError(
                     f"{name} must be a strategy such as ExponentialBackoff(), not {shown(strategy)}{class_remedy(strategy)}"
+                )
+            if is_async(strategy.delays) or isasyncgenfunction(strategy.delays):
+                raise ConfigurationError(
+                    f"delays of {name} must be a plain generator, not the async one of {shown(strategy)}"
                 )
         check_flag("nested", self.nested)
         conditions = DEFAULT_CONDITIONS if self.retry_conditions is None else self.retry_conditions
