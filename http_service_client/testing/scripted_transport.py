@@ -24,7 +24,7 @@ from ..core.timeouts import Timeout
 from ..errors import Failure, HttpClientError, SentState
 from ..http.messages import HttpRequest, HttpResponse
 from ..http.urls import origin_of, split_url
-from ..transports.failures import Phase, failure_of
+from ..transports.failures import Phase, failure_of, source_failed
 
 __all__ = ["Late", "ScriptedTransport", "Sent", "late"]
 
@@ -110,7 +110,7 @@ class ScriptedTransport:
             if content is None:
                 content = b"" if _is_never_sent(outcome) else b"".join(body.chunks())
         except HttpClientError as error:
-            return Failure(type(error), str(error), SentState.MAYBE_PROCESSED)
+            return source_failed(error)
         self._note(request, content, timeout, outcome)
         if self._clock is not None:
             self._clock.elapse(latency)
@@ -129,7 +129,7 @@ class ScriptedTransport:
                 chunks = [] if _is_never_sent(outcome) else [c async for c in body.async_chunks()]
                 content = b"".join(chunks)
         except HttpClientError as error:
-            return Failure(type(error), str(error), SentState.MAYBE_PROCESSED)
+            return source_failed(error)
         self._note(request, content, timeout, outcome)
         if self._clock is not None:
             await self._clock.elapse_async(latency)

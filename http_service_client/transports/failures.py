@@ -128,8 +128,11 @@ def refusal_of(error: errors.HttpClientError) -> Failure:
 
 
 def source_failed(error: BaseException) -> Failure:
-    """The failure for an error of this package; anything else that the caller's generator raised is raised."""
-    if isinstance(error, errors.HttpClientError):
+    """The failure for a body that is invalid; anything else that the caller's generator raised is raised.
+
+    That may be an error of this package, too: of a call to another service, whose response is the source.
+    """
+    if type(error) is errors.InvalidRequestError:
         return refusal_of(error)
     try:
         raise error

@@ -20,7 +20,7 @@ from h2.exceptions import H2Error
 from h2.settings import SettingCodes
 
 from http_service_client import HttpServiceClient, Timeout
-from http_service_client.errors import HttpClientError
+from http_service_client.errors import ConnectionLostError, HttpClientError
 from http_service_client.testing.server import LoopbackServer, answer, respond
 from kit.front_ends import AsyncioFrontEnd, FrontEnd
 from kit.http2_server import Exchange, Http2Server, NewClient
@@ -664,3 +664,42 @@ def test_calls_that_are_in_flight_when_the_client_is_closed(
     (error,) = at_once(http2_client, front_end, [http2_server.url + "/"], timeout=20)
     assert (type(error).__name__, error.sent_state.value) == ("ClientClosedError", "abandoned")
     assert time.monotonic() - began < 15  # not at the end of the attempt
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["plain", "async"])
+@pytest.mark.parametrize(
+    "error",
+    [ConnectionLostError("another service"), TimeoutError("another service"), ConnectionResetError("mine")],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_error_of_a_source_is_raised_as_it_is(
+    front_end: FrontEnd,
+    http2_client: HttpServiceClient,
+    http2_server: Http2Server,
+    error: Exception,
+    is_async: bool,
+) -> None:
+    """It says nothing about this service: the stream is reset, nothing is repeated, and the circuit counts nothing."""
+    if is_async and front_end.name == "blocking":
+        pytest.skip("a blocking call cannot read it")
+    reads: list[int] = []
+
+    class Source:
+        def __iter__(self) -> Any:
+            reads.append(1)
+            yield b"x"
+            raise error
+
+    class AsyncSource:
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            for piece in Source():
+                yield piece
+
+    http2_server.on("/", ok)
+    with pytest.raises(type(error)) as caught:
+        front_end.request(
+            http2_client, "PUT", http2_server.url + "/", data=AsyncSource() if is_async else Source()
+        )
+    assert (caught.value is error, reads) == (True, [1])
+    snapshot = http2_client.get_circuit_breaker(http2_server.url).snapshot()
+    assert (snapshot.successes, snapshot.failures, snapshot.abandoned) == (0, 0, 1)

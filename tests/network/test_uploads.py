@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from http_service_client import InvalidRequestError, Timeout
+from http_service_client.errors import ConnectionLostError, EgressRefusedError
 from http_service_client.testing.server import LoopbackServer, respond
 from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd
 from network.faults import failing, served
@@ -151,6 +152,68 @@ def test_an_error_of_the_body_s_source_is_raised_unchanged(
     assert server.wait_for(lambda: server.open_connections == 0)
     assert front_end.request(client, "GET", server.url + "/").status_code == 204
     assert [request.method for request in server.requests] == ["GET"]
+
+
+class FailingSource:
+    """A body that could be sent again, and that raises in its midst."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error, self.reads = error, 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        self.reads += 1
+        yield b"x" * 100_000
+        raise self.error
+
+
+class AsyncFailingSource(FailingSource):
+    """The same, for asyncio."""
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self:
+            yield piece
+
+
+@pytest.mark.parametrize("kind", [FailingSource, AsyncFailingSource])
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectionLostError("the connection to another service was lost"),
+        EgressRefusedError("another service is not allowed", host="h", address=None),
+        TimeoutError("another service"),
+        ConnectionResetError("another service"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_error_of_another_service_is_none_of_this_one(
+    front_end: FrontEnd, server: LoopbackServer, kind: Any, error: Exception
+) -> None:
+    """A body may be the response of another call. Its error is raised as it is, repeats nothing, and is no evidence."""
+    if kind is AsyncFailingSource and isinstance(front_end, BlockingFrontEnd):
+        pytest.skip("see test_an_async_body_needs_a_loop")
+    client, source = front_end.client(), kind(error)
+    with pytest.raises(type(error)) as caught:
+        front_end.request(client, "PUT", server.url + "/", data=source)
+    assert (caught.value is error, source.reads) == (True, 1)
+    snapshot = client.get_circuit_breaker(server.url).snapshot()
+    assert (snapshot.successes, snapshot.failures, snapshot.abandoned) == (0, 0, 1)
+
+
+@pytest.mark.parametrize("as_file", [False, True], ids=["generator", "file"])
+def test_a_source_cannot_end_by_an_exception(
+    front_end: FrontEnd, server: LoopbackServer, as_file: bool
+) -> None:
+    """The one that ends an asynchronous iterator would make a part of a body look like a whole one."""
+
+    class File(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            raise StopAsyncIteration
+
+    source: Any = File(b"x" * 10) if as_file else FailingSource(StopAsyncIteration())
+    with pytest.raises((RuntimeError, StopAsyncIteration)):
+        front_end.request(front_end.client(), "PUT", server.url + "/", data=source)
+    assert server.wait_for(lambda: server.open_connections == 0)
+    assert server.requests == []
 
 
 @pytest.mark.parametrize("source", [failing_source, failing_source_async])

@@ -187,8 +187,12 @@ class _AsyncChunks:
 
     async def __anext__(self) -> bytes:
         if self._sync_source is not None:
-            for chunk in self._sync_source:
-                return chunk
+            try:
+                return next(self._sync_source)
+            except StopIteration:
+                pass
+            except StopAsyncIteration as error:  # it would look like the end of the body
+                raise RuntimeError("the body's source raised StopAsyncIteration") from error
             raise StopAsyncIteration
         body = self._body
         if self._async_source is None:
