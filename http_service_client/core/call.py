@@ -351,6 +351,14 @@ class Call(HttpContext):
         before = self.sent_state
         self.sent_state = state if before is _LEAST else worst(before, state)
 
+    def admit(self, error: HttpClientError, state: SentState = _LEAST) -> None:
+        """Have an error that the user's code raised say what became of this call's request.
+
+        It may be that of another call, such as to a token service, whose request was never sent.
+        state: what is known of the running attempt.
+        """
+        error.sent_state = worst(worst(self.sent_state, self.current.sent_state), state)
+
     def discard_body(self) -> None:
         """Close the body of a response that is discarded."""
         body, self.current.body = self.current.body, None

@@ -134,6 +134,8 @@ def source_failed(error: BaseException) -> Failure:
     """
     if type(error) is errors.InvalidRequestError:
         return refusal_of(error)
+    if isinstance(error, errors.HttpClientError):
+        error.sent_state = SentState.MAYBE_PROCESSED  # of this request, which was sent in part
     try:
         raise error
     finally:

@@ -165,6 +165,8 @@ def _ask(settings: FallbackSettings, error: HttpClientError, request: HttpReques
         if raised is error:
             return NOTHING
         set_context(raised, error)
+        if isinstance(raised, HttpClientError):
+            call.admit(raised)
         raise
     return NOTHING if result is TIMED_OUT else result
 

@@ -79,20 +79,24 @@ class InterceptorsLayer:
         original = request
         call.request = request = original.copy()
         outcome: Outcome | None = None
-        for interceptor in self._request_interceptors:
-            result: Any = interceptor.call(request, call)
-            if result is request:  # nearly always
-                continue
-            if not isinstance(result, HttpRequest):
-                result = yield from _resolved(result, call)
-                if isinstance(result, HttpResponse):
-                    # A cache may return one object to many calls; each call writes on a copy of its own.
-                    call.current.answered_by, outcome = interceptor.name, copy.copy(result)
-                    break
+        try:
+            for interceptor in self._request_interceptors:
+                result: Any = interceptor.call(request, call)
+                if result is request:  # nearly always
+                    continue
                 if not isinstance(result, HttpRequest):
-                    expected = "the request, or an HttpResponse to skip the network"
-                    return _unusable(interceptor, result, expected)
-            call.request = request = result
+                    result = yield from _resolved(result, call)
+                    if isinstance(result, HttpResponse):
+                        # A cache may return one object to many calls; each call writes on a copy of its own.
+                        call.current.answered_by, outcome = interceptor.name, copy.copy(result)
+                        break
+                    if not isinstance(result, HttpRequest):
+                        expected = "the request, or an HttpResponse to skip the network"
+                        return _unusable(interceptor, result, expected)
+                call.request = request = result
+        except HttpClientError as error:
+            call.admit(error)
+            raise
         if outcome is None:
             try:
                 self._prepare(request, original)
@@ -104,13 +108,20 @@ class InterceptorsLayer:
         response: HttpResponse = outcome
         if response.request is None:
             response.request = request
-        for interceptor in self._response_interceptors:
-            result = interceptor.call(response, call)
-            if not isinstance(result, HttpResponse):
-                result = yield from _resolved(result, call)
+        try:
+            for interceptor in self._response_interceptors:
+                result = interceptor.call(response, call)
                 if not isinstance(result, HttpResponse):
-                    return _unusable(interceptor, result, "an HttpResponse", response)
-            response = result
+                    result = yield from _resolved(result, call)
+                    if not isinstance(result, HttpResponse):
+                        return _unusable(interceptor, result, "an HttpResponse", response)
+                response = result
+        except HttpClientError as error:
+            if call.current.answered_by is None:  # what an interceptor answered was never sent
+                call.admit(error, response.sent_state)
+            else:
+                call.admit(error)
+            raise
         return response
 
 

@@ -82,6 +82,9 @@ def _signed_by(signer: Signer, signable: SignableRequest, call: Call) -> Plan[Fa
                 result = yield from Invoke(lambda: result, timeout=left)
     except InvalidRequestError as error:  # of the signable request
         return _failed(InvalidRequestError, f"{signer.name}: {error}")
+    except HttpClientError as error:
+        call.admit(error)
+        raise
     if result is TIMED_OUT:
         return _failed(
             AttemptTimeoutError, f"the attempt timed out while {signer.name} was signing its request"
