@@ -35,8 +35,10 @@ def parse_links(value: str, base_url: str = "") -> dict[str, dict[str, str]]:
             name, text = parameter.groups()
             if name is not None:
                 link.setdefault(name.lower(), unquoted(text or ""))
-        # rel="next last" is one link with two relations (RFC 8288 3.3).
-        for relation in link.get("rel", "").lower().split() or [link["url"]]:
+        # rel="next last" is one link with two relations (RFC 8288 3.3). Some servers write rel='next': to the letter it is
+        # another relation, and a listing would end after its first page without an error.
+        relations = [name.strip("'") or name for name in link.get("rel", "").lower().split()]
+        for relation in relations or [link["url"]]:
             links.setdefault(relation, link)
     return links
 

@@ -50,6 +50,12 @@ def test_pages_follow_the_link_header(front_end: FrontEnd) -> None:
     assert pages[-1].content == b"last"
 
 
+def test_a_relation_in_single_quotes_leads_to_the_next_page(front_end: FrontEnd) -> None:
+    """Some servers write it so; the listing once ended there, as if it were complete."""
+    first = HttpResponse(200, headers={"Link": "<?page=2>; rel='next'"})
+    assert listing(front_end, [first, HttpResponse(200)])[1] == [URL, f"{URL}?page=2"]
+
+
 def test_a_url_is_resolved_against_that_of_the_last_hop(front_end: FrontEnd) -> None:
     """And not against the client's base_url, or the URL before a redirect."""
     moved = HttpResponse(302, headers={"Location": "/v2/orders"})

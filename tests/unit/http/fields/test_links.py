@@ -25,7 +25,8 @@ from http_service_client.http.fields.links import parse_links
                 "prev": {"url": "/1", "rel": "prev"},
             },
         ),
-        ("</1>; rel='x'", {"'x'": {"url": "/1", "rel": "'x'"}}),
+        ("</1>; rel='x'", {"x": {"url": "/1", "rel": "'x'"}}),
+        ("</1>; rel=''", {"''": {"url": "/1", "rel": "''"}}),
         ("</1>", {"/1": {"url": "/1"}}),
         ("</1>;; crossorigin ; rel = next ;", {"next": {"url": "/1", "crossorigin": "", "rel": "next"}}),
         (
