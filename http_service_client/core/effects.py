@@ -30,6 +30,7 @@ The rules of plans, each learned from a measured trap:
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from contextvars import Context, copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
@@ -186,23 +187,37 @@ class Start(Effect[bool]):
 
     make_plan: returns the plan, which must not raise. It runs outside the scopes and deadlines of the caller, on a
         thread of its own, or in a task of the running loop. When that loop ends first, the plan is closed.
+    for_caller: it is done for this caller alone, and the user's code in it sees the caller's context variables. If not, it
+        sees none.
+    context: in which it runs; for the drivers.
     is_needed: somebody waits for it, or it must be done. If not, it is left out while many such plans run.
     on_end: called when the plan has ended, also if that was before its first step: a generator that was never begun has
         no `finally` to run.
     """
 
-    __slots__ = ("is_needed", "make_plan", "on_end")
+    __slots__ = ("context", "is_needed", "make_plan", "on_end")
 
     def __init__(
         self,
         make_plan: Callable[[], Plan[None]],
         *,
         is_needed: bool = True,
+        for_caller: bool = False,
         on_end: Callable[[], object] | None = None,
     ) -> None:
         self.make_plan = make_plan
         self.is_needed = is_needed
+        self.context = _context_of_user() if for_caller else Context()
         self.on_end = on_end
+
+
+def _context_of_user() -> Context:
+    """The variables of the present context without our own: the deadline of a block, and the policies around it."""
+    context = Context()
+    for variable, value in copy_context().items():
+        if not variable.name.startswith("http_service_client."):
+            context.run(variable.set, value)
+    return context
 
 
 class Branch(Generic[T]):

@@ -219,9 +219,8 @@ class AsyncioDriver:
         tasks = self._beside if effect.is_needed else self._behind
         if len(tasks) >= MOST_BEHIND and not effect.is_needed:
             return False
-        # A context of its own: the deadline of the caller's block, and the policies around it, are the caller's.
         loop = asyncio.get_running_loop()
-        task = contextvars.Context().run(loop.create_task, self.run(effect.make_plan()))
+        task = effect.context.run(loop.create_task, self.run(effect.make_plan()))
         tasks.add(task)
         task.add_done_callback(tasks.discard)
         if (on_end := effect.on_end) is not None:

@@ -139,8 +139,7 @@ class BlockingDriver:
         threads = _BESIDE if effect.is_needed else _BEHIND
         if threads.is_full and not effect.is_needed:
             return False
-        # A context of its own: the deadline of the caller's block, and the policies around it, are the caller's.
-        threads.start(lambda: contextvars.Context().run(self._run_beside, effect))
+        threads.start(lambda: effect.context.run(self._run_beside, effect))
         return True
 
     def _run_beside(self, effect: Start) -> None:

@@ -109,7 +109,7 @@ class TrioDriver:
 
     async def _start(self, effect: Start) -> bool:
         trio.lowlevel.spawn_system_task(
-            self._run_beside, effect.make_plan(), effect.on_end, context=contextvars.Context()
+            self._run_beside, effect.make_plan(), effect.on_end, context=effect.context
         )
         return True
 

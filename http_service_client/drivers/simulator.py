@@ -196,7 +196,7 @@ class Simulator:
             return 0.0, effect.function(*effect.arguments)
         if isinstance(effect, Start):
             beside = self.spawn(effect.make_plan())
-            beside.context, beside.on_end = contextvars.Context(), effect.on_end
+            beside.context, beside.on_end = effect.context, effect.on_end
             return 0.0, True
         if isinstance(effect, FirstOf):
             effect.notify(lambda: self._schedule(run, 0.0, effect))

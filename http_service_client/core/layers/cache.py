@@ -153,7 +153,7 @@ class CacheLayer:
                     reason = "a GET will revalidate it"  # the response to HEAD has no body to store
                 elif judgement.use is Use.BEHIND:
                     plan = partial(self._revalidate_behind, proceed, access, found)
-                    if not (yield from Start(plan, is_needed=False)):
+                    if not (yield from Start(plan, is_needed=False, for_caller=True)):
                         reason = "many others are being revalidated"
                 return access.use(found, judgement, reason)
         if must_be_here:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Any
 
 import pytest
 
-from http_service_client import Cache, FallbackPolicy, HttpResponse
+from http_service_client import Cache, FallbackPolicy, HttpResponse, deadline
 from http_service_client.auth import BearerToken
 from http_service_client.policies import MemoryStorage
 from http_service_client.testing import ScriptedTransport
 from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd
 from kit.interceptors import on_request, on_response
+from kit.threads import wait_until
 
 URL = "https://api.example.com/"
 TRACE: ContextVar[str | None] = ContextVar("TRACE", default=None)
@@ -156,3 +158,33 @@ def test_a_token_is_fetched_in_a_context_of_its_own(front_end: FrontEnd) -> None
     for _ in range(2):
         front_end.request(client, "GET", URL, auth=BearerToken(fetch))
     assert (seen, TRACE.get()) == ([None, None], "of a call")
+
+
+def test_a_revalidation_behind_a_call_sees_the_variables_of_that_call(front_end: FrontEnd) -> None:
+    """An interceptor may find the user's credentials in one. A deadline around the call does not bound it, though."""
+    seen: list[tuple[str | None, float | None]] = []
+    is_there = threading.Event()
+
+    def intercept(request: Any, context: Any) -> Any:
+        seen.append((TRACE.get(), context.remaining()))
+        if len(seen) == 2:
+            is_there.set()
+        return request
+
+    stale = HttpResponse(200, headers={"Cache-Control": "max-age=0, stale-while-revalidate=60"})
+    client = front_end.client(
+        transport=ScriptedTransport(stale), cache=Cache(), request_interceptors=[on_request(intercept)]
+    )
+    front_end.request(client, "GET", URL)
+    TRACE.set("tenant")
+    with deadline(60.0):
+        assert front_end.request(client, "GET", URL).from_cache
+
+    async def going_on() -> None:  # it runs beside, in a task of the loop
+        while not is_there.is_set():
+            await asyncio.sleep(0)
+
+    if isinstance(front_end, AsyncioFrontEnd):
+        front_end.loop.run_until_complete(asyncio.wait_for(going_on(), 20))
+    wait_until(is_there.is_set)
+    assert seen == [(None, None), ("tenant", None)]
