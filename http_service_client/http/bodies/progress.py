@@ -62,9 +62,9 @@ class _AsyncReported:
             self._sent, self._taken = self._sent + self._taken, 0
             self._progress(self._sent, self._body.length)
         piece = next(self._pieces, None)
-        while piece is None:
+        if piece is None:
             self._pieces = _pieces(await self._chunks.__anext__())
-            piece = next(self._pieces, None)
+            piece = next(self._pieces)  # of a chunk there is at least one
         self._taken = len(piece)
         return piece
 

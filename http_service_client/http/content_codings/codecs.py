@@ -210,9 +210,11 @@ class _Zstd:
         return bytes(self._stream.unused_data)
 
     def decode(self, data: bytes) -> Iterator[bytes]:
-        yield self._stream.decompress(data, STEP)
-        while not self._stream.eof and not self._stream.needs_input:
-            yield self._stream.decompress(b"", STEP)
+        while True:
+            yield self._stream.decompress(data, STEP)
+            if self._stream.eof or self._stream.needs_input:
+                return
+            data = b""
 
 
 class _Zstandard:
