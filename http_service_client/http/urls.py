@@ -68,6 +68,7 @@ _ESCAPE = lazy_pattern(r"(%[0-9A-Fa-f]{2})")
 _ONE_DOT = frozenset({".", "%2E"})
 # In a query: OAuth's code and CAS's ticket buy a token and a session. `hide_parameter` adds names of the user's.
 _VOUCHERS = {"code", "ticket"}
+_LONGEST_KEPT = 100  # a peer may choose names, and what is remembered of them must stay small
 _PAIRS = lazy_pattern("[^&;]+")
 # Whoever has the URL may post: Telegram, Slack, Discord, Teams.
 _TOKEN_IN_PATH = lazy_pattern(
@@ -242,8 +243,10 @@ def _redact(url: str, redact_pair: Callable[[str], str]) -> str:
     if ";" in head:  # parameters of the path, such as ";jsessionid=..."
         head = re.sub(r";[^/;=]*=[^/;]*", lambda parameter: redact_pair(parameter[0]), head)
     if mark:
-        # Some servers take a ";" for a "&".
-        query = _PAIRS.sub(lambda pair: redact_pair(pair[0]), query)
+        if ";" in query:  # some servers take it for a "&"
+            query = _PAIRS.sub(lambda pair: redact_pair(pair[0]), query)
+        else:
+            query = "&".join(map(redact_pair, query.split("&")))
     if "=" in fragment:  # OAuth returns a token in the fragment
         fragment = "***"
     return f"{head}{mark}{query}{hash_sign}{fragment}"
@@ -260,7 +263,14 @@ def hide_parameter(name: str) -> None:
 
 def is_secret_parameter(name: str) -> bool:
     """Whether `redact_url` hides the values of a parameter.   name: without escapes."""
-    return name.lower() in _VOUCHERS or name in SECRET_NAMES
+    if name.lower() in _VOUCHERS:
+        return True
+    return _is_secret_name(name) if len(name) <= _LONGEST_KEPT else name in SECRET_NAMES
+
+
+@lru_cache(maxsize=512)  # a client has few names of parameters, and shows them in each URL
+def _is_secret_name(name: str) -> bool:
+    return name in SECRET_NAMES
 
 
 def remove_dot_segments(path: str) -> str:
@@ -428,7 +438,7 @@ def _redact_pair(pair: str) -> str:
     if shown is not pair:
         return shown
     key, _, value = pair.partition("=")
-    inner = unquote(value)
+    inner = unquote(value) if "%" in value else value
     if "?" in inner or "://" in inner:  # of a URL within that one nothing is known
         shown = _redact(inner, _redact_value)
         if shown != inner:

@@ -342,6 +342,10 @@ def test_a_url_is_split(url: str, parts: Url, origin: str) -> None:
             "https://h/?Access_Token=x&q=1&sig=y&api%5Fkey=z",
             "https://h/?Access_Token=***&q=1&sig=***&api%5Fkey=***",
         ),
+        (
+            "https://h/?" + "a" * 99 + "=x&" + "a" * 200 + "_token=y",
+            "https://h/?" + "a" * 99 + "=x&" + "a" * 200 + "_token=***",
+        ),
         ("https://h/?code=x&ticket=y&page=1", "https://h/?code=***&ticket=***&page=1"),
         ("https://h/#access_token=x", "https://h/#***"),
         ("https://h/a;jsessionid=x/b;v=1?c=;d", "https://h/a;jsessionid=***/b;v=1?c=;d"),
