@@ -45,8 +45,9 @@ def excerpt(line: bytes, fault: Fault) -> str:
     >>> excerpt(b"X-Token: abc\0def", Fault(RULES["nul-in-value"], 12, 13))
     "'X-Token:...\\x00'"
     """
-    value_at = line.find(b":", 0, fault.start) + 1
-    if fault.rule.name in _WITHIN_VALUE and (value_at or line[0] in b" \t"):
+    # A folded line is a value from its first byte on, whatever colons it has.
+    value_at = 0 if line[:1] in (b" ", b"\t") else line.find(b":", 0, fault.start) + 1
+    if value_at and fault.rule.name in _WITHIN_VALUE:
         shown = line[:value_at][-_MOST_SHOWN:] + b"..." + line[fault.start : fault.end]
     elif fault.rule.name in _MAYBE_A_VALUE and _LETTERS.fullmatch(line, 0, fault.start or fault.end) is None:
         shown = b"..." + (line[fault.start : fault.end] if fault.start else b"")

@@ -132,11 +132,11 @@ def test_no_trailer_frames_the_body(line: bytes) -> None:
 
 
 def test_the_excerpt_of_a_folded_line_shows_no_value() -> None:
-    """The line is part of a value."""
-    line = b" secret\0more\r\n"
-    fault = fault_in_field(line, [(b"Set-Cookie", b"a=b")], False)
-    assert fault is not None
-    assert excerpt(line, fault) == r"'...\x00'"
+    """The line is part of a value, also where a colon is in it."""
+    for line in (b" secret\0more\r\n", b" secret:more\0\r\n", b"\tuser:secret:\0\r\n"):
+        fault = fault_in_field(line, [(b"Set-Cookie", b"a=b")], False)
+        assert fault is not None
+        assert excerpt(line, fault) == r"'...\x00'"
 
 
 def test_names_of_rules_are_unique_and_say_where_they_are_stated() -> None:
