@@ -2108,6 +2108,20 @@ EQUIVALENTS = [
         "either branch takes all that is left",
     ),
     Equivalent(
+        "http/http1/fast_path.py",
+        "read_fast_head",
+        'is_last = is_last or b"close" in [option.strip(b"\\t ") for option in value.lower().split(b",")]',
+        'is_last = is_last or b"close" in [option.strip(b"\\t XX") for option in value.lower().split(b",")]',
+        "the value is in lower case by then, and has no X",
+    ),
+    Equivalent(
+        "http/http1/fast_path.py",
+        "read_fast_response",
+        "start, end, length = chunk.end(), end - len(_LAST_CHUNK), int(chunk[1], 16)",
+        "start, end, length = chunk.end(), end - len(_LAST_CHUNK), int(chunk[0], 16)",
+        "int() skips the line end that the whole match has",
+    ),
+    Equivalent(
         "http/header_validation.py",
         "_validate_field",
         "for value in field[1:]:",

@@ -88,10 +88,16 @@ _CHUNK_PREFIX = lazy_pattern(
 )
 
 
+def _end(pattern: re.Pattern[bytes], line: bytes, start: int = 0) -> int:
+    """Where the longest valid beginning ends."""
+    match = pattern.match(line, start)
+    assert match is not None  # every part of these patterns is optional
+    return match.end()
+
+
 def fault_in_status_line(line: bytes) -> Fault | None:
     """The first fault in a status line."""
-    match = _STATUS_PREFIX.match(line)
-    at = 0 if match is None else match.end()
+    at = _end(_STATUS_PREFIX, line)
     if at == len(line):
         return None
     if at < 5:
@@ -116,8 +122,7 @@ def fault_in_field(line: bytes, before: Sequence[tuple[bytes, bytes]], is_traile
         if before[-1][0].lower() in (LENGTH, CODING):
             return Fault(RULES["folded-framing-header"], 0, 1)
         return _fault_in_value(line, 0)
-    match = _NAME_PREFIX.match(line)
-    at = 0 if match is None else match.end()
+    at = _end(_NAME_PREFIX, line)
     if at == len(line) or line[at:] in (b"\r", b"\r\n", b"\n"):
         # An empty line ends the head; a name alone is a fault once its line is complete.
         return Fault(RULES["missing-colon"], 0, at) if at and line[-1:] == b"\n" else None
@@ -140,8 +145,7 @@ def fault_in_field(line: bytes, before: Sequence[tuple[bytes, bytes]], is_traile
 
 
 def _fault_in_value(line: bytes, start: int) -> Fault | None:
-    match = _VALUE_PREFIX.match(line, start)
-    at = start if match is None else match.end()
+    at = _end(_VALUE_PREFIX, line, start)
     if at == len(line):
         return None
     if line[at - 1] == 0x0D:
@@ -163,8 +167,7 @@ def _fault_in_length(
         return Fault(RULES["length-and-transfer-encoding"], 0, start)
     if LENGTH in names:
         return Fault(RULES["repeated-content-length"], 0, start)
-    match = _LENGTH_PREFIX.match(line, start)
-    at = start if match is None else match.end()
+    at = _end(_LENGTH_PREFIX, line, start)
     if at == len(line):
         return None
     if line[at] == 0x2C and line[start:at].strip():
@@ -211,8 +214,7 @@ def may_frame(line: bytes) -> bool:
 
 def fault_in_chunk_line(line: bytes) -> Fault | None:
     """The first fault in the line that begins a chunk."""
-    match = _CHUNK_PREFIX.match(line)
-    at = 0 if match is None else match.end()
+    at = _end(_CHUNK_PREFIX, line)
     if at == len(line) or line[at - 1 :] == b"\r\n":
         return None
     if not at:

@@ -57,6 +57,9 @@ def test_the_parsers_agree_on_known_responses(response: bytes) -> None:
         (b"keep-alive", b"unclose", 2, False),
         (b"keep-alive", b"upgrade\r\nUpgrade: h2c", 2, False),
         (b"X-A:", b"Proxy-Connection: close\r\nX-A:", 2, True),
+        (b"keep-alive", b"close\r\nConnection: x", 2, True),
+        (b"keep-alive", b"closeX, Xclose", 2, False),
+        (b"Length: 2", b"Length: 2 \t", 2, False),
         (b"Content-Length: 2", b"Transfer-Encoding: chunked", None, False),
         (b"200", b"204", 0, False),
         (b"200", b"304", 0, False),
@@ -105,6 +108,10 @@ def test_the_parsers_agree_on_random_changes_of_them(response: bytes) -> None:
         (b"Length: 2", b"Length: +2"),
         (b"Length: 2", b"Length: 2, 2"),
         (b"Length: 2", b"Length:"),
+        (b"Length: 2", b"Length: 2X"),
+        (b"Content-Length: 2", b"Keep-Alive: 2"),
+        (b"Content-Length: 2\r\nConnection: keep-alive", b"Connection: chunked"),
+        (b"Content-Length: 2", b"Keep-Alive: chunked"),
         (b"Length: 2", b"Length: 2\r\ncontent-LENGTH: 2"),
         (b"Content-Length: 2", b"X: y"),
         (b"X-A:", b"Transfer-Encoding: chunked\r\nX-A:"),
@@ -119,6 +126,38 @@ def test_other_heads_are_left_to_the_parsers(old: bytes, new: bytes) -> None:
     """Every head that has, or might have, another reading."""
     assert old in ORDINARY
     assert read_fast_head(ORDINARY.replace(old, new, 1), LIMITS) is None
+
+
+def test_a_head_may_be_as_large_as_the_settings_say() -> None:
+    """To the byte and to the field; it may begin anywhere in the bytes."""
+    head = read_fast_head(ORDINARY, LIMITS)
+    assert head is not None
+    for settings, is_taken in [
+        (ParserSettings(fields=4, size=head.size), True),
+        (ParserSettings(fields=3, size=head.size), False),
+        (ParserSettings(fields=4, size=head.size - 1), False),
+    ]:
+        for at in (0, 7):
+            found = read_fast_head(b"x" * at + ORDINARY, settings, at)
+            assert (found is not None) is is_taken
+            assert found is None or found.size == head.size
+
+
+def test_a_value_ends_in_white_space_only() -> None:
+    """Not in a letter."""
+    head = read_fast_head(ORDINARY.replace(b"nginx", b"nginX \t"), LIMITS)
+    assert head is not None
+    assert dict(head)["Server"] == "nginX"
+
+
+def test_the_size_of_a_chunk_is_hexadecimal() -> None:
+    """Of any number of digits."""
+    start = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    for size in (b"10", b"010", b"1f", b"0001F"):
+        content = b"x" * int(size, 16)
+        found = read_fast_response(start + size + b"\r\n" + content + b"\r\n0\r\n\r\n", LIMITS, "GET")
+        assert found is not None
+        assert found[1] == content
 
 
 def by_the_parser(data: bytes, method: str) -> tuple[object, ...] | None:

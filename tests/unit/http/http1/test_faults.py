@@ -13,10 +13,12 @@ from http_service_client.errors import Failure
 from http_service_client.http.http1.errors import NotHttpError
 from http_service_client.http.http1.faults import (
     Fault,
+    equal_lengths,
     excerpt,
     fault_in_chunk_line,
     fault_in_field,
     fault_in_status_line,
+    may_frame,
 )
 from http_service_client.http.http1.response_parser import ResponseParser
 from http_service_client.http.http1.rules import RULES, TOLERABLE
@@ -89,6 +91,8 @@ def test_the_fault_is_the_same_wherever_the_bytes_are_cut(row: Row) -> None:
         (fault_in_field, b"hunter2\r\n", "'...'"),
         (fault_in_field, b"garbage\r\n", "'garbage'"),
         (fault_in_field, b"hunter2\rX\r\n", "'...\\r'"),
+        (fault_in_field, b"Xgarbage\rmore\r\n", "'Xgarbage\\r'"),
+        (fault_in_field, b" a\r\n", "' '"),
     ],
 )
 def test_the_excerpt_shows_the_fault_and_no_secret(
@@ -129,6 +133,83 @@ def test_no_trailer_frames_the_body(line: bytes) -> None:
     """The name alone is the fault."""
     fault = fault_in_field(line, [], True)
     assert fault == Fault(RULES["framing-in-trailers"], 0, line.index(b":") + 1)
+
+
+@pytest.mark.parametrize(
+    ("find", "line", "rule", "start", "end"),
+    [
+        (fault_in_field, b"X\rY: a\r\n", "bare-cr", 1, 2),
+        (fault_in_field, b"X\x0eY: a\r\n", "invalid-header-name", 1, 2),
+        (fault_in_field, b"X\x0cY: a\r\n", "invalid-header-name", 1, 2),
+        (fault_in_field, b"garbage\n", "missing-colon", 0, 7),
+        (fault_in_field, b" a\r\n", "space-before-first-header", 0, 1),
+        (fault_in_field, b"X:\0a\r\n", "nul-in-value", 2, 3),
+        (fault_in_field, b"Content-Length: 2\rX\r\n", "bare-cr", 17, 18),
+        (fault_in_field, b"Content-Length: ,2\r\n", "invalid-content-length", 16, 17),
+        (fault_in_field, b"Content-Length: 2,2\r\n", "repeated-content-length", 17, 18),
+        (fault_in_field, b"Transfer-Encoding: chunkedX\r\n", "unknown-transfer-encoding", 18, 27),
+        (fault_in_chunk_line, b"\x1b\r\n", "invalid-chunk-size", 0, 1),
+        (fault_in_chunk_line, b"2\rX", "bare-cr", 1, 2),
+        (fault_in_chunk_line, b"2\n", "bare-lf-in-chunks", 1, 2),
+        (fault_in_chunk_line, b"2x\r\n", "invalid-chunk-size", 1, 2),
+        (fault_in_chunk_line, b"2;a=\x01\r\n", "invalid-chunk-extension", 4, 5),
+    ],
+)
+def test_a_fault_begins_and_ends_at_its_bytes(
+    find: Callable[..., object], line: bytes, rule: str, start: int, end: int
+) -> None:
+    """In a header line, and in the line of a chunk."""
+    fault = find(line, [], False) if find is fault_in_field else find(line)
+    assert fault == Fault(RULES[rule], start, end)
+
+
+@pytest.mark.parametrize(
+    ("before", "rule"),
+    [
+        ([(b"X", b"a"), (b"Content-Length", b"2")], "folded-framing-header"),
+        ([(b"X", b"a"), (b"Transfer-encoding", b"chunked")], "folded-framing-header"),
+        ([(b"Content-Length", b"2"), (b"X", b"a")], None),
+    ],
+)
+def test_a_folded_line_goes_on_with_the_last_field(
+    before: list[tuple[bytes, bytes]], rule: str | None
+) -> None:
+    """Which must not frame the body."""
+    fault = fault_in_field(b" a\r\n", before, False)
+    assert (fault and fault.rule.name) == rule
+
+
+@pytest.mark.parametrize(
+    ("line", "is_risky"),
+    [
+        (b"Con tent-Length 5: 2\r\n", True),
+        (b"Transfer-Encoding\r\n", True),
+        (b"Con: tent-length\r\n", False),
+        (b"X-Content-Length: 2\r\n", False),
+    ],
+)
+def test_a_malformed_line_that_may_frame_is_known_by_the_letters_of_its_name(
+    line: bytes, is_risky: bool
+) -> None:
+    """What stands behind the colon does not count."""
+    assert may_frame(line) is is_risky
+
+
+@pytest.mark.parametrize(
+    ("value", "before", "length"),
+    [
+        (b"2, 2", [], b"2"),
+        (b"2 \t, 02", [], b"2"),
+        (b"2", [(b"X", b"3"), (b"content-length", b"2")], b"2"),
+        (b"2", [(b"Content-Length", b"3")], None),
+        (b"2, 3", [], None),
+        (b"2X", [], None),
+        (b"", [], None),
+    ],
+)
+def test_equal_lengths_are_one(value: bytes, before: list[tuple[bytes, bytes]], length: bytes | None) -> None:
+    """As numbers, in one line and in those before it."""
+    assert equal_lengths(b"Content-Length: " + value + b"\r\n", before) == length
 
 
 def test_the_excerpt_of_a_folded_line_shows_no_value() -> None:
