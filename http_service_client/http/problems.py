@@ -85,6 +85,6 @@ def _text(members: dict[str, Any], name: str) -> str | None:
 
 def _status(value: object) -> int | None:
     """404 and 404.0 are the same number in JSON."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if not isinstance(value, (int, float)):  # True is one of them, and no status
         return None
     return int(value) if 100 <= value <= 599 and value == int(value) else None

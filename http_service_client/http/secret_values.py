@@ -139,7 +139,7 @@ def _values_in_body(request: HttpRequest, names: SecretNames) -> Iterator[str]:
         elif "form-data" in kind:
             yield from _values_in_parts(content, names)
     except (ValueError, RecursionError):
-        return
+        pass  # it is not what it says it is
 
 
 def _values_in_form(text: str, names: SecretNames) -> Iterator[str]:

@@ -121,7 +121,7 @@ def fault_in_field(line: bytes, before: Sequence[tuple[bytes, bytes]], is_traile
             return Fault(RULES["space-before-first-header"], 0, 1)
         if before[-1][0].lower() in (LENGTH, CODING):
             return Fault(RULES["folded-framing-header"], 0, 1)
-        return _fault_in_value(line, 0)
+        return _fault_in_value(line)
     at = _end(_NAME_PREFIX, line)
     if at == len(line) or line[at:] in (b"\r", b"\r\n", b"\n"):
         # An empty line ends the head; a name alone is a fault once its line is complete.
@@ -141,11 +141,11 @@ def fault_in_field(line: bytes, before: Sequence[tuple[bytes, bytes]], is_traile
         return _fault_in_length(line, at + 1, before, is_trailer)
     if key == CODING:
         return _fault_in_coding(line, at + 1, before, is_trailer)
-    return _fault_in_value(line, at + 1)
+    return _fault_in_value(line)
 
 
-def _fault_in_value(line: bytes, start: int) -> Fault | None:
-    at = _end(_VALUE_PREFIX, line, start)
+def _fault_in_value(line: bytes) -> Fault | None:
+    at = _end(_VALUE_PREFIX, line)  # the name before it is a token, and has no such fault
     if at == len(line):
         return None
     if line[at - 1] == 0x0D:
@@ -187,7 +187,7 @@ def _fault_in_coding(
         return Fault(RULES["length-and-transfer-encoding"], 0, start)
     if CODING in names:
         return Fault(RULES["repeated-transfer-encoding"], 0, start)
-    if (fault := _fault_in_value(line, start)) is not None:
+    if (fault := _fault_in_value(line)) is not None:
         return fault
     # identity is RFC 2616's name for no coding. We send no TE, and decode no other (RFC 9110, 10.1.4).
     value = line[start:].strip(b" \t\r\n")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from http_service_client.http.media_types import charset_of, decode_text, parse_content_type
+from http_service_client.http.media_types import charset_of, decode_text, parse_content_type, unquoted
 
 REPEATED = [
     ("text/plain; charset=gbk, text/plain; charset=gbk", ("text/plain", "gbk")),
@@ -24,6 +24,8 @@ REPEATED = [
     ('text/html; x="\\", text/plain"; charset=gbk', ("text/html", "gbk")),
     ('text/html; x="open, text/plain', ("text/html", None)),
     ("garbage, more", ("garbage, more", None)),
+    ("garbage, text/html; charset=gbk", ("text/html", "gbk")),
+    ("*/*, text/html; charset=gbk", ("text/html", "gbk")),
     (",", (",", None)),
 ]
 
@@ -60,6 +62,10 @@ LATIN_XML = b"<?xml version='1.0' encoding=\"ISO-8859-1\"?><n>\xfc</n>"
         ("é".encode(), "text/html; charset='utf-8'", "é"),
         (b"\xff", None, "\ufffd"),
         (b"\xff", "text/html; charset=ascii", "\ufffd"),
+        ("é".encode(), "text/html; charset=ascii", "\ufffd\ufffd"),
+        ("é".encode(), "text/html; charset=latin-1é", "é"),
+        ("é".encode("latin-1"), f"text/html; charset=latin{'-' * 34}1", "é"),  # 40 characters
+        ("é".encode(), f"text/html; charset=latin{'-' * 35}1", "é"),
         ("é".encode(), "text/html; charset=zlib", "é"),
         ("é".encode(), "text/html; charset=rot13", "é"),
         ("é".encode(), "text/html; charset=base64", "é"),
@@ -88,6 +94,11 @@ LATIN_XML = b"<?xml version='1.0' encoding=\"ISO-8859-1\"?><n>\xfc</n>"
             "<?xml version='1.0' encoding='utf-16'?>é",
         ),
         (
+            b"<?xml version='1.0' encoding='utf-32'?>\xc3\xa9",
+            "text/xml",
+            "<?xml version='1.0' encoding='utf-32'?>é",
+        ),
+        (
             b"<?xml version='1.0'?><a encoding='latin-1'>\xc3\xa9",
             "text/xml",
             "<?xml version='1.0'?><a encoding='latin-1'>é",
@@ -99,6 +110,32 @@ def test_text_is_decoded_by_header_then_byte_order_mark_then_declaration_then_ut
 ) -> None:
     """An unknown charset is ignored, an invalid byte becomes U+FFFD."""
     assert decode_text(content, content_type) == text
+
+
+def test_a_declaration_ends_within_256_bytes() -> None:
+    """It is looked for in each text of XML."""
+    start = b"<?xml" + b" " * 233 + b"encoding='latin-1'"
+    assert len(start) == 256
+    assert decode_text(start + b"?>\xe9", "text/xml").endswith("é")
+    assert decode_text(b"<?xml " + start[5:] + b"?>\xe9", "text/xml").endswith("\ufffd")
+
+
+@pytest.mark.parametrize(
+    ("text", "content"),
+    [
+        ('"a"', "a"),
+        ('"a\\"b\\\\"', 'a"b\\'),
+        ('""', ""),
+        ('"', '"'),
+        ('"a', '"a'),
+        ('a"', 'a"'),
+        ("'a'", "'a'"),
+        ("", ""),
+    ],
+)
+def test_a_quoted_string_begins_and_ends_with_a_mark(text: str, content: str) -> None:
+    """RFC 9110, 5.6.4; other text is as it is."""
+    assert unquoted(text) == content
 
 
 @given(st.binary(), st.one_of(st.text(), st.builds("text/x; charset={}".format, st.text())))

@@ -21,6 +21,7 @@ from http_service_client.http.printable import printable
         ("one\r\ntwo\u2028three\u2029four\x85five", "one two three four five"),
         ("user\u202egpj.exe\u2066 \u200e", "user gpj.exe"),
         ("a \t  b", "a b"),
+        ("a  b", "a b"),
         ("\ud800", ""),
     ],
 )
@@ -43,6 +44,17 @@ def test_a_cut_is_marked_and_falls_between_words() -> None:
     assert printable("one two three", most=11) == "one two ..."
     assert printable("a" * 20, most=10) == "aaaaaa ..."
     assert printable(" " * 10_000 + "a", most=10) == "..."
+    assert printable("abcd efgh ijkl", most=10) == "abcd ..."
+    assert printable("abc def ghij", most=10) == "abc ..."
+    assert printable("abcde  fghi", most=10) == "abcde fghi"
+
+
+def test_of_a_long_text_four_times_as_many_characters_are_looked_at() -> None:
+    """It may have millions of them."""
+    assert printable(f"abc{' ' * 36}d", most=10) == "abc d"
+    assert printable(f"abc{' ' * 37}d", most=10) == "abc ..."
+    assert printable(f"a{' ' * 39}b c d e", most=10) == "a ..."
+    assert printable(f"a{' ' * 35}b c d e", most=10) == "a b ..."
 
 
 def test_a_cookie_is_shown_without_controls() -> None:

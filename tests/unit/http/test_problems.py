@@ -69,6 +69,8 @@ def test_a_problem_as_text_is_one_printable_line(member: str) -> None:
         ({"status": "404"}, Problem()),
         ({"status": True}, Problem()),
         ({"status": 99}, Problem()),
+        ({"status": 100}, Problem(status=100)),
+        ({"status": 599}, Problem(status=599)),
         ({"status": 600}, Problem()),
         ({"status": -(10**400)}, Problem()),
         ({"status": float("inf")}, Problem()),
@@ -144,3 +146,11 @@ def test_every_member_has_its_type(document: dict[str, Any]) -> None:
     )
     assert problem.status is None or 100 <= problem.status <= 599
     assert set(problem.extensions) <= {"more"}
+
+
+def test_a_problem_of_more_than_a_mebibyte_is_not_parsed() -> None:
+    """Each error is parsed, on the event loop, without being asked to."""
+    kind = "application/problem+json"
+    content = b'{"title": "a"}'.ljust(1024 * 1024)
+    assert parse_problem(kind, content) == Problem(title="a")
+    assert parse_problem(kind, content + b" ") is None

@@ -52,6 +52,14 @@ def test_a_word_that_holds_no_secret_does_not_cover_one_that_does() -> None:
     """Each part of the name counts."""
     assert "X-RateLimit-Remaining-Tokens-Secret" in SECRET_NAMES
     assert "Idempotency-Key-Signature" in SECRET_NAMES
+    assert "X-CacheKeySid" in SECRET_NAMES
+
+
+def test_a_name_that_is_too_long_to_be_judged_is_secret() -> None:
+    """More than 1000 characters; and an empty one is not."""
+    assert "a" * 1000 not in SECRET_NAMES
+    assert "a" * 1001 in SECRET_NAMES
+    assert "" not in SECRET_NAMES
 
 
 def test_settings_add_names() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -21,11 +23,14 @@ HIDDEN = {
     "?api_key=abc&page=2": "?api_key=***&page=2",
     'password: "hunter22" is weak': 'password: "***" is weak',
     "(wrong key: abc123).": "(wrong key: ***).",
+    "wrong key: abc12X!": "wrong key: ***!",
+    "the token: 4f8a12 is wrong": "the token: *** is wrong",
     "digest 0123456789abcdef0123456789abcdef": "digest ***",
 }
 SHOWN = [
     "Basic authentication is required",
     "the token: expired",
+    "the token: abc12",
     "request 123e4567-e89b-42d3-a456-426614174000 failed",
     "a skeleton_without_any_key",
     "see /v1/orders/2024/items/12345678901234567890",
@@ -54,6 +59,12 @@ def test_a_short_secret_is_hidden_as_a_word() -> None:
         hide_secrets(text, ("1234", "correct", "correcthorse"), SecretNames())
         == "pin 12, *** or 12345; long: x***x"
     )
+
+
+def test_a_secret_of_eight_characters_is_hidden_within_words() -> None:
+    """One that begins as another does hides nothing of it."""
+    known = ("abcdefgh", "abcdefgh-more")
+    assert hide_secrets("xabcdefghx, abcdefgh-more", known, SecretNames()) == "x***x, ***"
 
 
 @pytest.mark.parametrize(
@@ -97,6 +108,15 @@ KEY_URL = "https://api.example.com/?page=2&api_key="
             ("Bearer abc123", "abc123"),
         ),
         (HttpRequest("GET", URL, headers={"Authorization": "abc123"}), ("abc123",)),
+        (HttpRequest("GET", URL, headers={"X-Page": "12345", "Authorization": "abc123"}), ("abc123",)),
+        (HttpRequest("GET", URL, headers={"Authorization": "Basic abc"}), ("Basic abc", "abc")),
+        (HttpRequest("GET", URL, headers={"Cookie": "a=XfirstX"}), ("a=XfirstX", "XfirstX")),
+        (HttpRequest("POST", URL, data=iter([b"password=one"])), ()),
+        (HttpRequest("POST", URL, data={"code": "one"}, files={"file": b"two"}), ("one",)),
+        (
+            HttpRequest("POST", URL, data={b"\xff": "one", "password": b"\xfftwo"}, files={"file": b"three"}),
+            ("\ufffdtwo",),
+        ),
         (
             HttpRequest("GET", URL, headers={"Authorization": "Basic YW5uOnBhc3N3b3Jk"}),
             ("Basic YW5uOnBhc3N3b3Jk", "YW5uOnBhc3N3b3Jk", "password"),
@@ -141,6 +161,30 @@ KEY_URL = "https://api.example.com/?page=2&api_key="
 def test_the_secrets_that_a_request_holds(request_: HttpRequest, secrets: tuple[str, ...]) -> None:
     """Under the names of secrets: in headers, cookies, the query and the body. A value of two characters is none."""
     assert secrets_of(request_) == secrets
+
+
+def test_the_settings_of_the_client_name_secrets_of_a_request() -> None:
+    """In its headers, its query and each kind of body."""
+    bodies: list[dict[str, Any]] = [
+        {},
+        {"data": {"shop": "three"}},
+        {"data": {"shop": "three"}, "files": {"file": b"f"}},
+    ]
+    for keywords in bodies:
+        request = HttpRequest("POST", URL + "?shop=two&page=none", headers={"shop": "one"}, **keywords)
+        assert secrets_of(request) == ()
+        request.headers.secret_names = SecretNames(sensitive=("shop",))
+        assert secrets_of(request) == ("one", "two", "three")[: 3 if keywords else 2]
+
+
+@pytest.mark.parametrize("content", [b"{", b"[" * 60_000], ids=["cut short", "deep"])
+def test_a_body_that_is_not_what_it_says_has_no_secrets(content: bytes) -> None:
+    """A codec of the user's may write anything."""
+    request = HttpRequest("POST", URL, headers={"Authorization": "abc123"})
+    codec: Any = SimpleNamespace(encode=lambda value: content, decode=json.loads)
+    request._use_codec(codec, {"password": "one"})
+    assert request.content == content
+    assert secrets_of(request) == ("abc123",)
 
 
 @pytest.mark.parametrize(("size", "count"), [(64 * 1024, 1), (64 * 1024 + 1, 0)])

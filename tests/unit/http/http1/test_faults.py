@@ -164,6 +164,19 @@ def test_a_fault_begins_and_ends_at_its_bytes(
 
 
 @pytest.mark.parametrize(
+    ("find", "lines"),
+    [
+        (fault_in_field, [b"\r", b"\r\n", b"\n", b"X", b"X:", b"X: a\r", b"X: a:b\t\r\n", b"X: a\n"]),
+        (fault_in_chunk_line, [b"2", b"2\r", b"2\r\n", b"2;a=b\r\n", b'2;a="', b"0\r\n"]),
+    ],
+)
+def test_a_line_that_is_valid_so_far_has_no_fault(find: Callable[..., object], lines: list[bytes]) -> None:
+    """Complete or not; an empty one ends the head."""
+    for line in lines:
+        assert (find(line, [], False) if find is fault_in_field else find(line)) is None
+
+
+@pytest.mark.parametrize(
     ("before", "rule"),
     [
         ([(b"X", b"a"), (b"Content-Length", b"2")], "folded-framing-header"),
