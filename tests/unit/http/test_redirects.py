@@ -9,14 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from http_service_client.errors import UnsafeRedirectError
-from http_service_client.http.headers import Headers
+from http_service_client.http.headers import Headers, Latin1Text
 from http_service_client.http.redirects import (
     BODY_HEADERS,
     REDIRECT_CODES,
     Hop,
     headers_for_hop,
+    leads_on,
     next_hop,
 )
+from http_service_client.http.request import HttpRequest
 from http_service_client.http.secret_names import SecretNames
 
 REQUESTED = "https://api.example.com/a/b?c=d"
@@ -240,3 +242,64 @@ def test_any_location_is_followed_safely_or_not_at_all(
         assert re.fullmatch(r"https?://[^@/?#]+/[!-~]*", hop.url)
         assert hop.url.startswith("https:") or url.startswith("http:")
         assert hop.method in (method, "GET")
+
+
+SOCKET = "http+unix://%2Frun%2Fa.sock"
+
+
+@pytest.mark.parametrize("location", ["/b", "b?c", "//%2Frun%2Fa.sock/b"])
+def test_a_redirect_may_stay_at_a_unix_socket(location: str) -> None:
+    """Whatever path and query it leads to."""
+    hop = next_hop("GET", f"{SOCKET}/a", 302, location)
+    assert hop is not None
+    assert hop.same_origin
+    assert hop.url.startswith(f"{SOCKET}/b")
+
+
+@pytest.mark.parametrize(
+    "location", ["http://localhost/b", "https://%2Frun%2Fa.sock/b", "//%2Frun%2Fb.sock/b"]
+)
+def test_a_redirect_never_leaves_a_unix_socket(location: str) -> None:
+    """Not even for another socket."""
+    with pytest.raises(UnsafeRedirectError):
+        next_hop("GET", f"{SOCKET}/a", 302, location)
+
+
+@pytest.mark.parametrize(
+    ("url", "location", "leads_to"),
+    [
+        ("https://h.test/a", "#f", "https://h.test/a"),
+        ("https://h.test/a?b", "#f", "https://h.test/a?b"),
+        ("https://h.test/a?", "#f", "https://h.test/a?"),
+        ("https://h.test/a?b", "?", "https://h.test/a?"),
+        ("https://h.test/a", Latin1Text("/\xe9\xff?\xe4"), "https://h.test/%E9%FF?%E4"),
+    ],
+)
+def test_a_location_keeps_the_query_only_without_a_path_and_a_query_of_its_own(
+    url: str, location: str, leads_to: str
+) -> None:
+    """RFC 3986, 5.2.2; bytes that are not UTF-8 are escaped as they came."""
+    hop = next_hop("GET", url, 302, location)
+    assert hop is not None
+    assert hop.url == leads_to
+
+
+@pytest.mark.parametrize(
+    ("follows", "status", "location", "leads"),
+    [
+        (True, 302, "/b", True),
+        (False, 302, "/b", False),
+        (True, 304, "/b", False),
+        (True, 200, "/b", False),
+        (True, 302, "", False),
+        (True, 302, " ", False),
+        (True, 302, None, False),
+    ],
+)
+def test_a_response_leads_on_if_its_redirect_is_followed(
+    follows: bool, status: int, location: str | None, leads: bool
+) -> None:
+    """By the request's setting, the status and the Location."""
+    request = HttpRequest("GET", "https://h.test/a")
+    request.follows_redirects = follows
+    assert leads_on(request, status, location) is leads
