@@ -131,7 +131,7 @@ def _parse(url: str, is_raw: bool) -> Template:
                 f"the URL {show_url(url)} has a '%' right before a placeholder; write %25 for a percent sign"
             )
         if not is_raw:
-            if len(pieces) == 1 and text.upper() in DOT_SEGMENTS:  # it would remove the segment before it
+            if text.upper() in DOT_SEGMENTS:  # it would remove the segment before it
                 raise InvalidRequestError(
                     f"the URL {show_url(url)} has the segment {text!r} in its path, beside placeholders; "
                     "write the path without it"

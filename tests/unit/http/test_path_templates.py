@@ -99,6 +99,11 @@ def test_a_value_is_one_part_of_one_segment(value: Any, sent: str) -> None:
         ("/o/{id}/../x", {"id": 1}, "has the segment '..' in its path"),
         ("/o/{id}/%2E", {"id": 1}, "has the segment '%2E' in its path"),
         ("/o/%{id}", {"id": "2F"}, "has a '%' right before a placeholder"),
+        ("/o/{a}%{b}", {"a": "1", "b": "2F"}, "has a '%' right before a placeholder"),
+        ("/o/id}", {"id": 1}, "has a single brace in its path"),
+        ("/o/{id}a}", {"id": 1}, "has a single brace in its path"),
+        ("/o?id={id}", {"id": 7, "x": 1}, "values of the query go into params"),
+        ("https://{tenant}.test/", {"tenant": "a", "x": 1}, "a value must not choose the host"),
         ("/o/%2{id}", {"id": "F"}, "has a '%' right before a placeholder"),
         ("/o/{+id}", {"id": 1}, "has {+id} in its path, which is no placeholder"),
         ("/o/{}", {"": 1}, "has {} in its path, which is no placeholder"),
@@ -170,6 +175,7 @@ def test_a_server_decodes_exactly_the_values(values: list[Any], literal: str) ->
         ("/orders/7/lines", "/orders/{id}", False),
         ("/refunds/7", "/orders/{id}", False),
         ("/orders/", "/orders/{id}", False),
+        ("/orders/7.xml", "/orders/{id}.json", False),
         ("/orders", "/v1/orders", False),
         ("/a--c", "/{x}-{y}", True),
         ("/-a", "/{x}-{y}", False),
@@ -183,3 +189,9 @@ def test_a_server_decodes_exactly_the_values(values: list[Any], literal: str) ->
 def test_whether_a_url_is_of_a_template(path: str, template: str, fits: bool) -> None:
     """Each placeholder stands for something in its segment."""
     assert is_of_template(f"https://api.test{path}?a=/b", template) is fits
+
+
+def test_a_url_of_fewer_segments_is_not_of_a_template() -> None:
+    """Though it may end as the template begins."""
+    assert is_of_template("a/b", "/{x}/{y}")
+    assert not is_of_template("a", "/{x}/{y}")
