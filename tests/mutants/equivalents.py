@@ -2255,6 +2255,20 @@ EQUIVALENTS = [
         "no letter is escaped",
     ),
     Equivalent(
+        "http/ids.py",
+        "new_id",
+        'variant = "89ab"[int(digits[16], 16) % 4]',
+        'variant = "89abXX"[int(digits[16], 16) % 4]',
+        "the index is below 4",
+    ),
+    Equivalent(
+        "http/ids.py",
+        "new_id",
+        'variant = "89ab"[int(digits[16], 16) % 4]',
+        'variant = "89ab"[int(digits[16], 17) % 4]',
+        "one digit has the same value in any base above it",
+    ),
+    Equivalent(
         "http/header_validation.py",
         "_validate_field",
         "for value in field[1:]:",

@@ -110,6 +110,11 @@ def test_a_line_is_judged_by_itself() -> None:
     assert not buffer.may_judge()
     buffer.feed(b"b")
     assert buffer.may_judge()
+    buffer = filled(b"a" * 5000)
+    assert buffer.may_judge()
+    buffer.feed(b"\nb")
+    assert buffer.take_line() == b"a" * 5000 + b"\n"
+    assert buffer.may_judge()
 
 
 @given(st.lists(st.tuples(st.text("ab\n", max_size=6), st.booleans()), max_size=12))
