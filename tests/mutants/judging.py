@@ -15,7 +15,7 @@ from .records import Run
 __all__ = ["Outcome", "Verdict", "judge", "reading"]
 
 _ALLOWED = 3.0  # times what the tests took when they were recorded
-_SPARE = 20.0  # seconds beside it, in which a coroutine that hangs fails by `kit.front_ends.run_task`, and
+_SPARE = 40.0  # seconds beside it, in which what hangs fails by `kit.front_ends.run_task` or `kit.endless_loops`, and
 _SPARE_PER_MODULE = 5.0  # to import it: a busy machine is no hang
 _NOTHING_FAILED = (0, 5)  # exit codes of pytest: all passed, none was found
 
