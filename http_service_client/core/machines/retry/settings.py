@@ -48,11 +48,12 @@ class RetrySettings:
             strategy = getattr(self, name)
             if strategy is None and name == "throttled_backoff":
                 continue
-            if isinstance(strategy, type) or not callable(getattr(strategy, "delays", None)):
+            delays = getattr(strategy, "delays", None)
+            if isinstance(strategy, type) or not callable(delays):
                 raise ConfigurationError(
                     f"{name} must be a strategy such as ExponentialBackoff(), not {shown(strategy)}{class_remedy(strategy)}"
                 )
-            if is_async(strategy.delays) or isasyncgenfunction(strategy.delays):
+            if is_async(delays) or isasyncgenfunction(delays):
                 raise ConfigurationError(
                     f"delays of {name} must be a plain generator, not the async one of {shown(strategy)}"
                 )
