@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 from ...lazy import lazy_pattern
 from ..header_validation import TOKEN_CHARACTER
@@ -88,6 +89,7 @@ class ResponseParser:
         self.settings = settings
         self._buffer = ReceiveBuffer()
         self._method = "GET"
+        self._closes = False  # an interim response said so, or a fault was tolerated
         self._tolerated: list[Rule] = []
         self._report: Callable[[Rule], object] | None = None
         self.forget()
@@ -108,11 +110,9 @@ class ResponseParser:
         self._buffer.free_taken()
         self.head: Head | FastHead | None = None
         self.is_complete = False
-        self._closes = False  # an interim response said so, or a fault was tolerated
         # Version, status and reason of a head that has begun.
         self._status: tuple[bytes, int, str] | None = None
         self._begin_fields()
-        self._body_left: int | None = None
         self._chunk_left = 0
         self._owes_line_end = self._in_trailers = False
 
@@ -191,13 +191,12 @@ class ResponseParser:
         if match is None:
             fault = fault_in_status_line(line)
             match = _OTHER_VERSION.fullmatch(line)
-            if fault is None or fault.rule.name != "unknown-version" or match is None:
+            if fault is None or match is None:
                 raise self._error(line, fault or Fault(RULES["not-http"], 0, 1))
             self._tolerate(line, fault)
             version = b"1.0"
         *_, status, reason = match.groups(b"")
         self._status = version, int(status), field_text(reason)
-        self._section_start = self._buffer.offset
         return True
 
     def _take_line(self, most: int, room: int) -> bytes | None:
@@ -222,11 +221,11 @@ class ResponseParser:
     def _judge(self, line: bytes, most: int, room: int) -> None:
         """Raises the first fault in a line that is incomplete or too long, unless it is tolerated."""
         text = line.rstrip(b"\r\n")
-        if len(text) > most and (space := _SPACE_BEFORE_VALUE.match(text)):
+        if space := _SPACE_BEFORE_VALUE.match(text):
             most += len(space[1])
         is_long = len(text) > most or len(line) > room
         if is_long:
-            line = text[: max(0, min(most, room))]
+            line = text[: min(most, room)]
         fault: Fault | None = None
         if self._status is None and self.head is None:
             fault = fault_in_status_line(line)
@@ -343,14 +342,13 @@ class ResponseParser:
         """Join the lines of a folded value once: joined each time, a thousand short lines would take quadratic time."""
         if len(self._parts) > 1:
             self._fields[-1] = (self._fields[-1][0], b"".join(self._parts).strip(b" \t"))
-            self._parts = self._parts[:1]
 
     # The body
 
     def _begin_body(self, head: Head | FastHead) -> None:
         self.head = head
         head.is_last = self._closes
-        self._body_left = head.length
+        self._body_left: int | None = head.length
         if self._method == "HEAD":
             self._body_left = 0
         elif head.is_chunked:
@@ -412,8 +410,6 @@ class ResponseParser:
             if line is None:
                 return None
             if (fault := fault_in_chunk_line(line)) is not None:
-                if fault.rule.name != "bare-lf-in-chunks":
-                    raise self._error(line, fault)
                 self._tolerate(line, fault)
             self._chunk_left = int(_SIZE(line)[0], 16)  # type: ignore[index]  # it has no fault
             if not self._chunk_left:
@@ -447,7 +443,7 @@ class ResponseParser:
         """
         buffer = self._buffer
         at = buffer.at + len(end)
-        if not self._chunk_left and buffer.data[buffer.at : at] == end:
+        if buffer.data[buffer.at : at] == end:
             buffer.at = at
             self._complete()
 
@@ -472,7 +468,7 @@ class ResponseParser:
     def _complete(self) -> None:
         # The response is complete, so bytes after it cannot change it: a call that succeeded must not fail by how the
         # network cut its bytes. They belong to no request, and only a connection without any serves another.
-        head = self.head
-        if head is not None and head.status != 101 and self._buffer.skip_line_ends():
+        head: Any = self.head  # which has been read
+        if head.status != 101 and self._buffer.skip_line_ends():
             head.is_last = True
         self.is_complete = True

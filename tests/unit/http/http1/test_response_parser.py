@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,9 +19,13 @@ from http_service_client.http.http1.rules import RULES
 from network.test_responses import CUT, READ, REFUSED
 
 
-def parse(pieces: list[bytes], method: str = "GET") -> tuple[ResponseParser, bytes]:
+def parse(
+    pieces: list[bytes],
+    method: str = "GET",
+    settings: ParserSettings = ParserSettings(),  # noqa: B008  # it is immutable
+) -> tuple[ResponseParser, bytes]:
     """Read pieces after which the connection ends."""
-    parser = ResponseParser()
+    parser = ResponseParser(settings)
     parser.begin(method)
     waiting = [piece for piece in pieces if piece]
     while parser.read_head() is None:
@@ -193,6 +200,7 @@ def test_contradictory_framing_is_refused_before_its_line_ends(begun: bytes) -> 
     """The rest may never arrive, and no end of the line could make it right."""
     with pytest.raises(NotHttpError):
         parser = ResponseParser()
+        parser.begin("GET")
         parser.feed(begun)
         if parser.read_head() is not None:
             parser.read_body()
@@ -240,6 +248,196 @@ def test_a_body_is_complete_with_its_last_bytes_if_its_end_is_there(
         while not parser.is_complete and (piece := parser.read_body()) is not None:
             found.append((piece, parser.is_complete))
     assert found == pieces
+
+
+NO_COLON = frozenset({"missing-colon"})
+LENGTHS = frozenset({"repeated-content-length"})
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("tolerated", "after_head", "rule", "offset", "excerpt"),
+    [
+        ((), b"Transfer-Encoding: chunked\r\n\r\n2\r\nab\rX", "missing-chunk-end", 53, r"'\rX'"),
+        ((), b"Transfer-Encoding: chunked\r\n\r\n2\r\nabX", "missing-chunk-end", 52, "'X'"),
+        (NO_COLON, b"no\rcolon\r\n", "bare-cr", 19, r"'no\r'"),
+        (NO_COLON, b"no\rcolon\n", "bare-cr", 19, r"'no\r'"),
+        (NO_COLON, b"\rno colon\r\n", "bare-cr", 17, "'...'"),
+        (NO_COLON, b"no colon\r\n a\rb\r\n", "bare-cr", 29, r"'...\r'"),
+        (NO_COLON, b"no colon\r\n a\rb\n", "bare-cr", 29, r"'...\r'"),
+        (NO_COLON, b"no colon\r\n content-length: 1\r\n", "missing-colon", 27, "'...'"),
+        (LENGTHS, b"Content-Length: 2\r\nContent-Length: 2\r\n 3\r\n", "folded-framing-header", 55, "' '"),
+        (LENGTHS, b"Content-Length: 2, 3\r\n", "conflicting-content-length", 17, "'Content-Length: 2,'"),
+    ],
+)
+def test_a_fault_is_named_at_its_byte(
+    tolerated: Iterable[str], after_head: bytes, rule: str, offset: int, excerpt: str
+) -> None:
+    """Also where others are tolerated: a line that is skipped must not hide one that another reader would see."""
+    with pytest.raises(NotHttpError) as caught:
+        parse([HEAD + after_head], settings=ParserSettings(tolerated=frozenset(tolerated)))
+    assert (caught.value.rule, caught.value.offset, caught.value.excerpt) == (RULES[rule], offset, excerpt)
+
+
+@pytest.mark.parametrize(
+    ("lines", "field"),
+    [
+        (b"no colon\r\n of its own\r\nA: b\r\n", ("A", "b")),
+        (b"no colon\r\nA: b\r\n c\r\n", ("A", "b c")),
+        (b"no colon\r\nX-A: b\r\n", ("X-A", "b")),
+        (b"no colon\r\nA : X\r\n", ("A", "X")),
+    ],
+)
+def test_a_line_that_is_skipped_takes_its_folds_along_and_nothing_else(
+    lines: bytes, field: tuple[str, str]
+) -> None:
+    """The lines after them are read as ever."""
+    settings = ParserSettings(tolerated=NO_COLON | {"space-before-colon"})
+    parser, _ = parse([HEAD + lines + b"Content-Length: 0\r\n\r\n"], settings=settings)
+    assert list(parser.head or []) == [field, ("Content-Length", "0")]
+
+
+@pytest.mark.parametrize(
+    "lines", [b"A: b\r\n c\r\n", b"no colon\r\nB: c\r\n", b"no colon\r\n of its own\r\n"]
+)
+def test_a_head_that_is_there_is_read_at_once(lines: bytes) -> None:
+    """Nothing may come that would make the caller look again."""
+    parser = ResponseParser(ParserSettings(tolerated=NO_COLON))
+    parser.begin("GET")
+    parser.feed(HEAD + lines + b"\r\n")
+    assert parser.read_head() is not None
+
+
+@pytest.mark.parametrize(
+    ("begun", "is_refused"),
+    [(b"A\0", True), (b" \0", False), (b"A b", False)],
+    ids=["a line", "a fold", "skipped"],
+)
+def test_after_a_line_that_is_skipped_the_next_is_judged_before_its_end(
+    begun: bytes, is_refused: bool
+) -> None:
+    """But for a fold, which is skipped, too."""
+    parser = ResponseParser(ParserSettings(tolerated=NO_COLON))
+    parser.begin("GET")
+    parser.feed(HEAD + b"no colon\r\n" + begun)
+    if is_refused:
+        with pytest.raises(NotHttpError):
+            parser.read_head()
+    else:
+        assert parser.read_head() is None
+
+
+FIELD = b"A: " + 16 * b"x" + b"\r\n"  # 21 bytes, as the end has; the status line has 17
+INTERIM = b"HTTP/1.1 103 Early H\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "offset"),
+    [
+        (HEAD + FIELD + FIELD + b"Content-Length: 0\r\n\r\n", None),
+        (HEAD + FIELD + b"A: " + 17 * b"x" + b"\r\nContent-Length: 0\r\n\r\n", 79),
+        (HEAD + FIELD + FIELD + FIELD + b"\r\n", 80),
+        (INTERIM + INTERIM + b"HTTP/1.1 204 None\r\nA: bcdefg\r\n\r\n", None),
+        (INTERIM + INTERIM + b"HTTP/1.1 204 None\r\nA: bcdefgh\r\n\r\n", 79),
+        (40 * b"\r\n", ...),
+        (41 * b"\r\n", 80),
+        (HEAD + b"A:" + 19 * b"x" + b"\r\nContent-Length: 0\r\n\r\n", None),
+        (HEAD + b"A:" + 20 * b"x" + b"\r\nContent-Length: 0\r\n\r\n", 17),
+        (HEAD + b"A:" + 20 * b"X" + b"\r\nContent-Length: 0\r\n\r\n", 17),
+        (HEAD + b"A:" + 20 * b"x" + b"\0\r\nContent-Length: 0\r\n\r\n", 17),
+    ],
+)
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_a_head_and_each_of_its_lines_have_a_limit(data: bytes, offset: Any, is_cut: bool) -> None:
+    """Here 80 bytes, interim heads included, and 20 beside the colon. Nothing of what is too large is shown.
+
+    offset: where the line begins that is too large; None for a head that is complete, ... for one that is not.
+    """
+    parser = ResponseParser(ParserSettings(size=20))
+    parser.begin("GET")
+    error = None
+    try:
+        for piece in cut(data, [*range(len(data))]) if is_cut else [data]:
+            if piece:
+                parser.feed(piece)
+                parser.read_head()
+    except NotHttpError as raised:
+        error = raised
+    if isinstance(offset, int):
+        assert error is not None
+        assert (error.rule, error.offset, error.excerpt) == (RULES["head-too-large"], offset, "")
+    else:
+        assert error is None
+        assert (parser.head is None) == (offset is ...)
+
+
+@pytest.mark.parametrize("is_too_large", [False, True])
+def test_a_head_of_the_usual_form_has_that_limit_too(is_too_large: bool) -> None:
+    """The interim heads before it count."""
+    settings = ParserSettings(size=60)
+    before = 8 * INTERIM + HEAD + b"Content-Length: 0\r\nA: "
+    value = b"x" * (settings.total - len(before + b"\r\n\r\n") + is_too_large)
+    parser = ResponseParser(settings)
+    parser.begin("GET")
+    parser.feed(before + value + b"\r\n\r\n")
+    if is_too_large:
+        with pytest.raises(NotHttpError):
+            parser.read_head()
+    else:
+        assert parser.read_head() is not None
+
+
+def test_a_response_that_was_read_is_not_the_next_one() -> None:
+    """The parser starts over, also where nobody had it forget the last response."""
+    parser, _ = parse([HEAD + b"Content-Length: 0\r\n\r\n"])
+    parser.begin("GET")
+    assert parser.head is None
+    assert not parser.is_complete
+
+
+def test_the_line_before_a_chunk_has_a_limit() -> None:
+    """It is not shown."""
+    with pytest.raises(NotHttpError) as caught:
+        parse([CHUNKED, b"1;" + 100 * b"a" + b"\r\n"], settings=ParserSettings(size=40))
+    assert (caught.value.rule, caught.value.offset, caught.value.excerpt) == (
+        RULES["chunk-line-too-long"],
+        len(CHUNKED),
+        "",
+    )
+
+
+def test_bytes_after_a_switch_of_protocols_are_left_as_they_are() -> None:
+    """They are of the other protocol, line ends, too."""
+    parser, body = parse([b"HTTP/1.1 101 Switching Protocols\r\n\r\n\r\n\nhello"])
+    assert (body, parser.rest) == (b"", b"\r\n\nhello")
+
+
+@pytest.mark.parametrize("line", [b"HTTP/1.1 204\r\n", b"HTTP/1.1 204 \r\n", b"HTTP/1.1 204\n"])
+def test_a_missing_reason_is_empty(line: bytes) -> None:
+    """Wherever the bytes are cut."""
+    parser, _ = parse([line, b"\r\n"])
+    assert parser.head is not None
+    assert parser.head.reason == ""
+
+
+def test_not_too_many_chunks_are_taken_at_once() -> None:
+    """Each of them takes more memory than a tiny chunk has."""
+    parser = ResponseParser()
+    parser.begin("GET")
+    parser.feed(CHUNKED + 2500 * b"1\r\na\r\n" + b"0\r\n\r\n")
+    parser.read_head()
+    assert [len(parser.read_body() or b"") for _ in range(4)] == [1000, 1000, 500, 0]
+
+
+def test_a_response_that_is_forgotten_takes_no_memory() -> None:
+    """An idle connection would keep the last bytes that it received."""
+    data = HEAD + b"Content-Length: 100000\r\n\r\n" + bytes(100_000)
+    before = sys.getrefcount(data)
+    parser, body = parse([data])
+    assert len(body) == 100_000
+    assert sys.getrefcount(data) > before
+    parser.forget()
+    assert sys.getrefcount(data) == before
 
 
 @given(data=st.binary(max_size=200), method=st.sampled_from(["GET", "HEAD"]))
