@@ -121,6 +121,7 @@ def test_raw_deflate_is_decoded(content: bytes, cuts: list[int]) -> None:
         ("UTF-8", b"abc", b"abc"),
         ("aws-chunked,gzip", gzipped(b"abc"), b"abc"),
         ("gzip, none", gzipped(b"abc"), b"abc"),
+        ("gzip,", gzipped(b"abc"), b"abc"),
         ("compress", b"\x1f\x9d", b"\x1f\x9d"),
         ("*", b"abc", b"abc"),
         ("gzip;q=1", gzipped(b"abc"), gzipped(b"abc")),

@@ -49,6 +49,15 @@ def test_cookies_are_looked_up_at_a_host_and_above_it(host: str, domains: list[s
     assert list(islice(_domains_of(host), 9)) == domains
 
 
+@pytest.mark.parametrize(
+    "label", ["ac", "co", "com", "edu", "gob", "gov", "info", "int", "mil", "net", "nom", "or", "org"]
+)
+def test_registries_of_a_country_share_no_cookies(label: str) -> None:
+    """They sell names below these labels, as http.cookiejar has them, also in a country that no list of suffixes knows."""
+    jar = jar_with(f"https://shop.{label}.zz/", f"k=v; Domain={label}.zz")
+    assert jar.header(f"https://other.{label}.zz/", NOW) == ""
+
+
 def test_octets_that_are_not_utf8_are_not_sent_back_as_others() -> None:
     """A cookie with such octets is ignored; one in UTF-8 is kept."""
     jar = jar_with("https://a.test/", field_text(b"latin=\xe9"), field_text(b"utf8=\xc3\xa9"))

@@ -26,7 +26,7 @@ RFC_DATES = ["Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", 
         (" \t120 ", 120.0),
         ("1.5", 1.5),  # against the RFC's grammar, but clear; ignoring it would mean coming back too early
         ("2147483648", LONGEST_DELAY),
-        ("2147483649", LONGEST_DELAY),
+        ("2147483649", 2.0**31),
         ("9" * 400, LONGEST_DELAY),  # inf as a float
         ("9" * 10_000, LONGEST_DELAY),  # more digits than int() takes
     ],
