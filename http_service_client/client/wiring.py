@@ -367,10 +367,11 @@ def _trust(config: HttpClientConfig) -> str | None:
     """Whom the client believes, and where it may go; None for any service that the system's authorities vouch for."""
     pool, egress = config.pool, config.egress_policy
     authorities = None if pool.ssl_ca_file is None else os.path.abspath(pool.ssl_ca_file)
-    has_context = pool.ssl_context is not None
-    if pool.ssl_verify and authorities is None and not has_context and egress is None:
+    # What a context trusts cannot be seen. Another function makes another one.
+    context = pool.ssl_context
+    if pool.ssl_verify and authorities is None and context is None and egress is None:
         return None
-    return repr((pool.ssl_verify, authorities, has_context, egress))
+    return repr((pool.ssl_verify, authorities, context, egress))
 
 
 def cookie_jar(setting: bool | CookieJar) -> CookieJar | None:

@@ -138,6 +138,18 @@ def test_what_one_client_believed_is_not_believed_by_another(
     assert again.sends == 0
 
 
+def test_clients_with_contexts_of_other_functions_do_not_meet(front_end: FrontEnd) -> None:
+    """One context may trust what the other does not."""
+    cache, sends = Cache(), []
+    for context in (ssl.create_default_context, ssl._create_unverified_context, ssl.create_default_context):
+        cached = Cached(
+            front_end, cached_for(60), cache=cache, connection_pool=ConnectionPoolConfig(ssl_context=context)
+        )
+        cached.get()
+        sends.append(cached.sends)
+    assert sends == [1, 1, 0]
+
+
 def test_a_shared_cache_takes_a_certificate_for_a_user(front_end: FrontEnd) -> None:
     """It keeps what is public, for all."""
     pool = ConnectionPoolConfig(ssl_cert_file="/run/ann")
