@@ -320,6 +320,20 @@ def test_an_error_of_the_callers_generator_is_raised(
     assert not http2_server.exchanges[0].is_whole.is_set()
 
 
+def test_progress_is_reported_on_the_thread_of_the_call(
+    front_end: FrontEnd, http2_client: HttpServiceClient, http2_server: Http2Server
+) -> None:
+    """On that of all connections, a function that is slow would stop them, and one that makes a call would wait for itself."""
+    http2_server.on("/", ok)
+    threads: set[int] = set()
+
+    def note(*at: object) -> None:
+        threads.add(threading.get_ident())
+
+    front_end.request(http2_client, "PUT", http2_server.url + "/", data=b"x", progress=note)
+    assert threads == {threading.get_ident()}
+
+
 def test_an_upload_goes_on_after_the_head_of_a_success(
     front_end: FrontEnd, http2_client: HttpServiceClient, http2_server: Http2Server
 ) -> None:

@@ -7,7 +7,7 @@ HTTP/1.1 transport of the front end for some minutes.
 
 There is one implementation, on asyncio. Blocking callers wait for it: their connections live on the event loop of a
 thread of our own, so that all threads share them, and that each call ends on time while others use its connection. A
-body that is not in memory is read on the calling thread, as users expect of their generators.
+body that is not in memory, or whose progress is reported, is read on the calling thread, as users expect of their code.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from ...core.timeouts import Timeout
 from ...drivers.portal import WIRE
 from ...drivers.signals import is_of_signal_handler
 from ...errors import ClientClosedError, Failure, HttpClientError, SentState, innermost
+from ...http.bodies.body import RequestBody
 from ...http.messages import HttpRequest
 from ..base import TransportSettings
 from ..failures import Phase, failure_of, source_failed
@@ -192,15 +193,17 @@ class BlockingHttp2Transport:
                 raise
             return failure_of(Phase.CONNECT, innermost(error), request, timeout, False)
         outcome: Outcome | None
-        if request.body.content is not None or request.body.length == 0:
+        body = request.outgoing_body
+        if body.content is not None or body.length == 0:
             outcome = _on_wire(self._http2.run(request, timeout, leaves_open))
-        else:
-            outcome = self._upload(request, timeout, leaves_open)
+        else:  # code of the user's, which must not run on the thread of all connections
+            outcome = self._upload(request, body, timeout, leaves_open)
         return over_http1(request, _left(timeout, began)) if outcome is None else outcome
 
-    def _upload(self, request: HttpRequest, timeout: Timeout, leaves_open: bool) -> Outcome | None:
+    def _upload(
+        self, request: HttpRequest, body: RequestBody, timeout: Timeout, leaves_open: bool
+    ) -> Outcome | None:
         """An exchange whose body is read here, on the calling thread."""
-        body = request.outgoing_body
         chunks = body.chunks()
         exchange: Http2Exchange | Failure | None = _on_wire(self._http2.begin(request, timeout))
         if not isinstance(exchange, Http2Exchange):
