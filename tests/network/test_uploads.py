@@ -8,6 +8,7 @@ import io
 import socket
 import ssl
 import struct
+import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
@@ -19,6 +20,7 @@ import pytest
 from http_service_client import InvalidRequestError, Timeout
 from http_service_client.errors import ConnectionLostError, EgressRefusedError
 from http_service_client.testing.server import LoopbackServer, respond
+from http_service_client.transports.over_aiohttp.hook_detection import is_hooked as is_hooked_async
 from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd
 from network.faults import failing, served
 
@@ -157,7 +159,7 @@ def test_an_error_of_the_body_s_source_is_raised_unchanged(
 class FailingSource:
     """A body that could be sent again, and that raises in its midst."""
 
-    def __init__(self, error: Exception) -> None:
+    def __init__(self, error: BaseException) -> None:
         self.error, self.reads = error, 0
 
     def __iter__(self) -> Iterator[bytes]:
@@ -195,6 +197,21 @@ def test_an_error_of_another_service_is_none_of_this_one(
     with pytest.raises(type(error)) as caught:
         front_end.request(client, "PUT", server.url + "/", data=source)
     assert (caught.value is error, source.reads) == (True, 1)
+    snapshot = client.get_circuit_breaker(server.url).snapshot()
+    assert (snapshot.successes, snapshot.failures, snapshot.abandoned) == (0, 0, 1)
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError, GeneratorExit])
+def test_a_source_that_ends_the_call_is_read_once(
+    each_path: FrontEnd, server: LoopbackServer, error: type[BaseException]
+) -> None:
+    """What is no `Exception` is no lost connection either, also where a task of aiohttp reads the source."""
+    if sys.version_info < (3, 11) and error is asyncio.CancelledError and is_hooked_async():
+        pytest.skip("a task does not know whether it was cancelled")
+    client, source = each_path.client(), FailingSource(error())
+    with pytest.raises(error):
+        each_path.request(client, "PUT", server.url + "/", data=source)
+    assert source.reads == 1
     snapshot = client.get_circuit_breaker(server.url).snapshot()
     assert (snapshot.successes, snapshot.failures, snapshot.abandoned) == (0, 0, 1)
 

@@ -72,7 +72,7 @@ class ExchangeTimer:
         if timeout.has_phases:  # aiohttp has one limit for the head and the body
             self.head_within = timeout.read if timeout.first_byte is None else timeout.first_byte
             self.client_timeout = _client_timeout(None)
-        self.source_error: Exception | None = None
+        self.source_error: BaseException | None = None
         self.connection: Any = None
 
     def share_bounds(self, sees_connections: bool, leaves_open: bool) -> None:
@@ -264,8 +264,9 @@ class Upload:
                 self._exchange.phase = Phase.RECEIVE
                 self._exchange.request_written()
                 raise
-            except Exception as error:
-                self._exchange.source_error = error
+            except BaseException as error:
+                if not (isinstance(error, asyncio.CancelledError) and _may_be_cancelled()):
+                    self._exchange.source_error = error
                 raise
         if self._within is not None:
             self._exchange.arm("write", self._within)
@@ -285,3 +286,9 @@ class Upload:
             if transport is None or not is_closing(transport):
                 break
             await asyncio.sleep(0)
+
+
+def _may_be_cancelled() -> bool:
+    """Whether aiohttp may have cancelled this task, which sends the body; Python 3.10 does not know."""
+    task: Any = asyncio.current_task()
+    return not hasattr(task, "cancelling") or task.cancelling() > 0
