@@ -1991,8 +1991,8 @@ EQUIVALENTS = [
     Equivalent(
         "http/cookies/jar.py",
         "_expiry",
-        "return now + max(0, min(int(seconds), _MAX_AGE))",
-        "return now + max(-1, min(int(seconds), _MAX_AGE))",
+        'return now + max(0, min(int(attributes["max-age"]), _MAX_AGE))',
+        'return now + max(-1, min(int(attributes["max-age"]), _MAX_AGE))',
         "a cookie that expires now is gone already",
     ),
     Equivalent(
@@ -2485,13 +2485,6 @@ EQUIVALENTS = [
         "self._insert_locked(cookie, 0.0)",
         "self._insert_locked(cookie, 1.0)",
         "the time is read when a jar is too full, which one that was pickled is not",
-    ),
-    Equivalent(
-        "http/cookies/jar.py",
-        "_expiry",
-        'seconds = attributes.get("max-age", "")',
-        'seconds = attributes.get("max-age", "XX")',
-        "neither default is a number",
     ),
     Equivalent(
         "http/http1/response_parser.py",

@@ -280,13 +280,16 @@ def _read(line: str, origin: Url, now: float) -> Cookie | None:
 
 
 def _attributes(text: str) -> dict[str, str]:
-    """The attributes by lower-case name; the last of a name counts."""
+    """The attributes by lower-case name; the last of a name counts that can be read (5.2.1, 5.2.2)."""
     found: dict[str, str] = {}
     for item in text.split(";"):
         name, _, value = item.partition("=")
-        value = value.strip(" \t")
-        if len(value) <= _MAX_ATTRIBUTE:
-            found[name.strip(" \t").lower()] = value
+        name, value = name.strip(" \t").lower(), value.strip(" \t")
+        is_malformed = (name == "max-age" and _SECONDS(value) is None) or (
+            name == "expires" and parse_cookie_date(value) is None
+        )
+        if len(value) <= _MAX_ATTRIBUTE and not is_malformed:
+            found[name] = value
     return found
 
 
@@ -299,8 +302,8 @@ def _domain(attribute: str, host: str) -> tuple[str, bool] | None:
         domain = normalise_host(domain).strip("[]")
     except InvalidRequestError:
         return None
-    if domain == host:
-        return host, _is_registry(host)
+    if domain == host:  # a suffix has cookies of its own, and shares none with those below it (5.3, step 5)
+        return host, _is_registry(host) or is_public_suffix(host)
     if not _is_below(host, domain) or _is_registry(domain) or is_public_suffix(domain):
         return None
     return domain, False
@@ -342,9 +345,8 @@ def _path_matches(path: str, cookie_path: str) -> bool:
 
 
 def _expiry(attributes: dict[str, str], now: float) -> float | None:
-    """When the cookie expires. Max-Age wins over Expires; a malformed value is ignored."""
-    seconds = attributes.get("max-age", "")
-    if _SECONDS(seconds) is not None:
-        return now + max(0, min(int(seconds), _MAX_AGE))
+    """When the cookie expires. Max-Age wins over Expires."""
+    if "max-age" in attributes:
+        return now + max(0, min(int(attributes["max-age"]), _MAX_AGE))
     at = parse_cookie_date(attributes["expires"]) if "expires" in attributes else None
     return None if at is None else min(at, now + _MAX_AGE)

@@ -168,6 +168,9 @@ def test_a_cookie_is_sent_only_where_it_belongs(url: str, line: str, to: str, se
         ("; Expires=never", None),
         ("; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=60", 60.0),
         ("; Max-Age=60; Max-Age=30", 30.0),
+        # One that cannot be read is none (5.2.1, 5.2.2), and leaves the one before it.
+        ("; Max-Age=0; Max-Age=soon", 0.0),
+        ("; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Expires=never", 0.0),
     ],
 )
 def test_a_cookie_expires(attributes: str, lives_for: float | None) -> None:
@@ -216,6 +219,14 @@ def test_nobody_sets_cookies_for_a_public_suffix() -> None:
     jar = jar_with("https://a.github.io/", "evil=1; Domain=github.io", "page=1; Domain=a.github.io")
     assert jar.header("https://a.github.io/", NOW) == "page=1"
     assert jar.header("https://b.github.io/", NOW) == ""
+
+
+@pytest.mark.usefixtures("listed")
+def test_the_cookies_of_a_public_suffix_are_its_own() -> None:
+    """The host that is one may name itself as the domain: the pages below it get nothing of that (5.3, step 5)."""
+    jar = jar_with("https://github.io/", "k=v; Domain=github.io")
+    assert jar.header("https://github.io/", NOW) == "k=v"
+    assert jar.header("https://a.github.io/", NOW) == ""
 
 
 def test_without_the_list_a_registry_is_known_by_its_shape(monkeypatch: pytest.MonkeyPatch) -> None:
