@@ -216,8 +216,9 @@ def confirmed(
         return None
     kept = [pair for pair in kept_headers(response.headers) if pair[0].lower() not in _OF_THE_CONTENT]
     renewed = {name.lower() for name, _ in kept}
-    # The age of the stored response says nothing about the confirmation (4.2.3).
-    headers = [pair for pair in stored.headers if pair[0].lower() not in renewed | {"age"}]
+    # The age and the date of the stored response say nothing about the confirmation (4.2.3). One without a Date is of the
+    # instant at which it came (RFC 9110, 6.6.1).
+    headers = [pair for pair in stored.headers if pair[0].lower() not in renewed | {"age", "date"}]
     fields = (*headers, *kept)
     return stored._replace(
         headers=fields,

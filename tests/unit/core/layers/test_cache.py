@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from email.utils import formatdate
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from http_service_client import (
 )
 from http_service_client.events import CacheResult, CacheUsed, CallFinished
 from http_service_client.policies import StoredResponse
+from http_service_client.testing import VirtualClock
 from kit.caches import URL, Cached, cached_for, failed, used
 from kit.front_ends import BlockingFrontEnd, FrontEnd
 from kit.interceptors import on_request
@@ -59,6 +61,18 @@ def test_a_stale_response_is_revalidated(front_end: FrontEnd) -> None:
     assert (confirmed.from_cache, confirmed.attempts) == (True, 1)
     assert used(confirmed).result is CacheResult.REVALIDATED
     assert (again.text, again.headers["Age"], cached.sends) == ("body", "0", 2)
+
+
+def test_a_confirmation_without_a_date_is_of_now(front_end: FrontEnd) -> None:
+    """A server without a clock sends none (RFC 9110, 6.6.1): the Date of the stored response would make it old at once."""
+    clock = VirtualClock()
+    date = formatdate(clock.wall(), usegmt=True)
+    confirmation = HttpResponse(304, headers={"Cache-Control": "max-age=60"})
+    cached = Cached(front_end, cached_for(60, "body", ETag='"v1"', Date=date), confirmation, clock=clock)
+    cached.get()
+    cached.clock.advance(100.0)
+    confirmed, again = cached.get(), cached.get()
+    assert (confirmed.from_cache, confirmed.attempts, again.attempts) == (True, 1, 0)
 
 
 def test_a_304_to_a_request_without_a_condition_is_not_believed(front_end: FrontEnd) -> None:
