@@ -10,13 +10,14 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote_plus, urljoin
+from urllib.parse import unquote_plus
 
 from ..core.checks import check_count, check_duration, is_plain
 from ..errors import ConfigurationError, InvalidRequestError, PaginationError
 from ..http.path_templates import fill_path
 from ..http.preparation import parse_method
-from ..http.urls import RawUrl, UrlUnderBase, is_relative, location_url, normalise_url, origin_of, redact_url
+from ..http.references import in_ascii, location_target
+from ..http.urls import RawUrl, UrlUnderBase, is_relative, normalise_url, origin_of, redact_url
 from ..policies.deadline import deadline
 from .keywords import StreamRequestOptions
 
@@ -193,9 +194,9 @@ class Pages:
         if not isinstance(url, str):
             raise TypeError(f"next must return a URL as text, not {url!r}")
         try:
-            target = url if isinstance(url, RawUrl) else location_url(urljoin(response.url, url.strip()))
+            target = url if isinstance(url, RawUrl) else location_target(response.url, in_ascii(url).strip())
             origin = origin_of(target)
-        except ValueError as error:  # of urljoin, or an InvalidRequestError
+        except InvalidRequestError as error:
             raise _error(f"its URL cannot be used: {error}", response) from None
         if origin not in self._origins:
             raise _error(

@@ -6,7 +6,6 @@ import inspect
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin
 
 from ..core.checks import check_number, is_plain, suggests_arguments, verdict_of
 from ..core.deadline import AMBIENT_DEADLINE, earliest, remaining
@@ -14,7 +13,8 @@ from ..core.effects import Sleep
 from ..errors import ConfigurationError, DeadlineExceededError, PollingError
 from ..http.fields.retry_after import requested_delay
 from ..http.messages import HttpResponse
-from ..http.urls import location_url, normalise_url, origin_of, redact_url
+from ..http.references import in_ascii, location_target
+from ..http.urls import normalise_url, origin_of, redact_url
 from .config.defaults import CLIENT_DEFAULT
 from .paging import Paging
 from .views import about_view
@@ -249,7 +249,7 @@ class _Polling:
 
     def _resolved(self, url: str) -> str:
         try:
-            target = location_url(urljoin(self.last.url, url.strip()))
+            target = location_target(self.last.url, in_ascii(url).strip())
             origin = origin_of(target)
         except (ValueError, AttributeError) as error:  # InvalidRequestError is one; it may be no text
             raise _error(f"its URL cannot be used: {error}", self.last) from None

@@ -14,16 +14,15 @@ information): such redirects are refused. No credentials go to another origin.
 
 from __future__ import annotations
 
-import re
 from typing import NamedTuple
 
 from ..errors import InvalidRequestError, UnsafeRedirectError
-from ..lazy import lazy_pattern
-from .headers import Headers, Latin1Text
+from .headers import Headers
+from .references import in_ascii, location_target, parse_reference
 from .request import HttpRequest
 from .secret_names import SECRET_NAMES, SecretNames
 from .unix_sockets import UNIX
-from .urls import location_url, redact_url, split_url
+from .urls import redact_url, split_url
 
 __all__ = [
     "BODY_HEADERS",
@@ -57,14 +56,6 @@ BODY_HEADERS: frozenset[str] = frozenset(
 )
 """Headers that describe a body and are wrong once it is dropped (RFC 9110 15.4, step 1.4)."""
 
-# reference = [ scheme ":" ] [ "//" authority ] path [ "?" query ]                 RFC 3986 appendix B
-_REFERENCE = lazy_pattern(
-    r"(?:([A-Za-z][A-Za-z0-9+.\-]*):)?(?://([^/?#]*))?([^?#]*)(?:\?([^#]*))?", re.DOTALL
-)
-
-
-_NOT_ASCII = lazy_pattern(r"[^\x00-\x7f]")
-
 
 class Hop(NamedTuple):
     """The next request of a redirected call.
@@ -88,13 +79,12 @@ def next_hop(method: str, url: str, status: int, location: str | None) -> Hop | 
     """
     if status not in REDIRECT_CODES or not location:
         return None
-    if isinstance(location, Latin1Text):
-        location = _NOT_ASCII.sub(lambda found: f"%{ord(found[0]):02X}", location)
-    reference = location.strip(" \t")
+    reference = in_ascii(location).strip(" \t")
     if not reference:
         return None
     try:
-        target = location_url(_resolved(url, reference))
+        _check_scheme(reference)
+        target = location_target(url, reference)
     except InvalidRequestError as error:
         raise UnsafeRedirectError(
             f"the redirect from {redact_url(url)} cannot be followed: {error}"
@@ -139,32 +129,13 @@ def headers_for_hop(headers: Headers, hop: Hop, secret_names: SecretNames = SECR
     return headers.without(dropped)
 
 
-def _resolved(base: str, reference: str) -> str:
-    """The reference resolved against the request's URL (RFC 3986 5.2.2). Dot segments are removed later."""
-    match = _REFERENCE.match(reference)
-    assert match is not None  # every part is optional
-    scheme, authority, path, query = match.groups()
-    if scheme is not None:
-        return _absolute(reference, scheme, authority)
-    here = split_url(base)
-    old_path, mark, old_query = here.target.partition("?")
-    if authority is not None:
-        start = f"{here.scheme}://{authority}"
-    else:
-        start = here.origin
-        if not path:
-            path = old_path
-            query = old_query if query is None and mark else query
-        elif path[0] != "/":
-            path = old_path[: old_path.rfind("/") + 1] + path
-    return start + path + ("" if query is None else f"?{query}")
-
-
-def _absolute(reference: str, scheme: str, authority: str | None) -> str:
+def _check_scheme(reference: str) -> None:
+    scheme, authority = parse_reference(reference)[:2]
+    if scheme is None:
+        return
     if scheme.lower() not in ("http", "https"):
         raise UnsafeRedirectError(
             f"the redirect leads to the scheme {scheme[:40].lower()!r}; only http and https are followed"
         )
     if authority is None:
         raise UnsafeRedirectError(f"the redirect's Location has no host: {redact_url(reference)[:200]!r}")
-    return reference

@@ -36,7 +36,7 @@ ANY = IMPORT | _names(
         "drivers": "call_ids clocks forks garbage greenlets imports interruptible_waits interruption locks loggers randomness signals threads",
         "http": (
             "auth bodies content_codings context cookies error_bodies fields header_validation headers hosts http1 ids "
-            "media_types messages parameters preparation printable problems proxies redirects request response "
+            "media_types messages parameters preparation printable problems proxies redirects references request response "
             "secret_names secret_values unix_sockets urls"
         ),
         "http.auth": "credentials",

@@ -11,11 +11,11 @@ from __future__ import annotations
 from enum import Enum
 from functools import lru_cache
 from typing import NamedTuple
-from urllib.parse import urljoin
 
 from ..fields.dates import parse_http_date
 from ..headers import Headers
 from ..messages import HttpRequest, HttpResponse
+from ..references import resolve_reference
 from ..urls import normalise_url, origin_of
 from .directives import Directives, parse_directives, seconds
 from .stored import StoredResponse, kept_headers, request_values, vary_names
@@ -241,7 +241,7 @@ def outdated_urls(request: HttpRequest, response: HttpResponse | None) -> list[s
         for name in ("Location", "Content-Location"):
             for value in response.headers.get_all(name):
                 try:
-                    url = normalise_url(urljoin(request.url, value))
+                    url = normalise_url(resolve_reference(request.url, value.strip()))
                     if origin_of(url) == origin_of(request.url):
                         urls.append(url)
                 except ValueError:  # not a URL of HTTP, for which it is an InvalidRequestError

@@ -5,10 +5,9 @@ Parsed leniently, as servers write it: malformed links are skipped, and nothing 
 
 from __future__ import annotations
 
-from urllib.parse import urljoin
-
 from ...lazy import lazy_pattern
 from ..media_types import unquoted
+from ..references import resolve_reference
 
 __all__ = ["parse_links"]
 
@@ -28,7 +27,7 @@ def parse_links(value: str, base_url: str = "") -> dict[str, dict[str, str]]:
     links: dict[str, dict[str, str]] = {}
     position = 0
     while (match := _TARGET.search(value, position)) is not None:
-        link = {"url": _resolved(base_url, match.group(1).strip())}
+        link = {"url": resolve_reference(base_url, match.group(1).strip())}
         position = match.end()
         while (parameter := _PARAMETER.match(value, position)) is not None:
             position = parameter.end()
@@ -41,10 +40,3 @@ def parse_links(value: str, base_url: str = "") -> dict[str, dict[str, str]]:
         for relation in relations or [link["url"]]:
             links.setdefault(relation, link)
     return links
-
-
-def _resolved(base_url: str, target: str) -> str:
-    try:
-        return urljoin(base_url, target)
-    except ValueError:  # such as an IPv6 address without its closing bracket
-        return target

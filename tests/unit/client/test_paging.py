@@ -62,6 +62,16 @@ def test_a_url_is_resolved_against_that_of_the_last_hop(front_end: FrontEnd) -> 
     assert listing(front_end, [moved, *linked("b")])[1] == [URL, f"{API}/v2/orders", f"{API}/v2/b"]
 
 
+def test_a_listing_over_a_unix_socket_goes_on(front_end: FrontEnd) -> None:
+    """Its relative URLs are those of the socket."""
+    url = "http+unix://%2Frun%2Fapp.sock/orders"
+    assert listing(front_end, linked("?page=2", "/orders?page=3"), url)[1] == [
+        url,
+        f"{url}?page=2",
+        f"{url}?page=3",
+    ]
+
+
 def test_the_spelling_of_a_cursor_is_the_server_s(front_end: FrontEnd) -> None:
     """Escapes and brackets stay: a cursor may be signed. So does a RawUrl of the function's own."""
     assert listing(front_end, linked("?after=a%2f%3D[1]"))[1][1] == f"{URL}?after=a%2f%3D[1]"

@@ -20,6 +20,7 @@ from http_service_client import (
     PollingError,
     deadline,
 )
+from http_service_client.http.http1.framing import field_text
 from http_service_client.testing import ScriptedTransport, VirtualClock, late
 from kit.front_ends import FrontEnd
 
@@ -75,6 +76,24 @@ def test_the_interval_is_a_second_if_nobody_says_otherwise(
     service = Service(front_end, accepted(), HttpResponse(200))
     service.poll(**options)
     assert service.clock.waits == [wait]
+
+
+def test_an_operation_behind_a_unix_socket_is_followed(front_end: FrontEnd) -> None:
+    """Its Location is relative: the service does not know how it was reached."""
+    service = Service(
+        front_end, accepted(), HttpResponse(200, content="done"), base_url="http+unix://%2Frun%2Fapp.sock"
+    )
+    first = front_end.request(service.client, "POST", "/reports")
+    assert front_end.poll(service.client, first).text == "done"
+    assert service.looks == [("GET", "http+unix://%2Frun%2Fapp.sock/jobs/7")]
+
+
+def test_a_location_that_is_not_utf8_is_followed(front_end: FrontEnd) -> None:
+    """With its octets as they came, as a redirect is."""
+    location = field_text(b"/jobs/\xe9")
+    service = Service(front_end, HttpResponse(202, headers=[("Location", location)]), HttpResponse(200))
+    service.poll()
+    assert service.looks == [("GET", "https://api.example.com/jobs/%E9")]
 
 
 def test_a_result_that_is_there_is_returned(front_end: FrontEnd) -> None:

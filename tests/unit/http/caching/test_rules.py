@@ -396,3 +396,10 @@ def test_what_a_change_puts_out_of_date(
     """Its own URL, and those of its origin that the response names; a refusal changed nothing (4.4)."""
     answer = None if status is None else HttpResponse(status, headers=headers)
     assert outdated_urls(request(method=method), answer) == urls
+
+
+def test_a_change_over_a_unix_socket_puts_out_of_date_what_it_names() -> None:
+    """The URLs that the response names are those of the socket."""
+    url = "http+unix://%2Frun%2Fapp.sock/orders"
+    answer = HttpResponse(201, headers={"Location": "/orders/2"})
+    assert outdated_urls(HttpRequest("POST", url), answer) == [url, f"{url}/2"]
