@@ -59,7 +59,7 @@ class Preparation:
         if body.charset is not None and "Content-Type" in headers:  # an interceptor may have set it
             request.body = body = body.in_charset_of(headers["Content-Type"])
         request._codec = opened._codec  # an interceptor may return a request of its own making
-        if self._logins is not None and "Authorization" not in headers:
+        if self._logins is not None and "Authorization" not in headers and request.method != "TRACE":
             login = self._logins.find(split_url(request.url).host)
             if login is not None:
                 headers["Authorization"] = basic(*login)
@@ -72,8 +72,8 @@ class Preparation:
         if body.length is None and (declared := declared_length(headers)) is not None:
             body.declare_length(declared)
         has_body = body.length != 0
-        if has_body and request.method == "TRACE":  # RFC 9110, 9.3.8
-            raise InvalidRequestError("a TRACE request has no body; leave json, data and files out")
+        if request.method == "TRACE":
+            _check_trace(headers, has_body)
         if headers.has_any(_WITH_RULES):
             check_framing(headers, body.length, has_body)
             if "cookie" in headers._fields:
@@ -90,6 +90,18 @@ class Preparation:
         validate_headers(headers)
         if body.length is not None and (has_body or request.method not in METHODS_WITHOUT_CONTENT):
             headers["Content-Length"] = str(body.length)
+
+
+def _check_trace(headers: Headers, has_body: bool) -> None:
+    """Raise InvalidRequestError for what a TRACE request must not have (RFC 9110, 9.3.8)."""
+    if has_body:
+        raise InvalidRequestError("a TRACE request has no body; leave json, data and files out")
+    secret = next((name for name in headers if name in headers.secret_names), None)
+    if secret is not None:
+        raise InvalidRequestError(
+            f"a TRACE request must not have the secret header {secret!r}, which the response would repeat; "
+            "leave it out: auth=False, or headers with None"
+        )
 
 
 def parse_method(method: object) -> str:

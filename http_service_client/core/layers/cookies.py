@@ -31,7 +31,7 @@ class CookiesLayer:
         own = request.headers.get("Cookie", "")
         taken = len(own.encode()) + 2 if own else 0
         stored = self._jar.header(request.url, self._wall(), cookie_names(own), taken)
-        if stored:
+        if stored and request.method != "TRACE":  # its response would repeat them (RFC 9110, 9.3.8)
             # On a copy: a redirect copies the original request and must not take these along.
             request = request.copy()
             request.headers["Cookie"] = f"{own}; {stored}" if own else stored

@@ -16,7 +16,7 @@ from http_service_client import (
     HttpServiceClient,
     InvalidRequestError,
 )
-from http_service_client.auth import Basic, Bearer, HmacSignature
+from http_service_client.auth import ApiKey, Basic, Bearer, HmacSignature
 from http_service_client.testing import ScriptedTransport
 from kit.fakes import URL, Harness, short
 from kit.front_ends import FrontEnd
@@ -84,6 +84,16 @@ def test_auth_and_an_authorization_header_of_one_call_conflict(auth: Any) -> Non
     client = HttpServiceClient(transport=ScriptedTransport([HttpResponse(200)]))
     with pytest.raises(InvalidRequestError, match="both auth and an Authorization header are set"):
         client.get(URL, auth=auth, headers={"Authorization": "x"})
+
+
+@pytest.mark.parametrize("auth", ["own", ("u", "p"), ApiKey("key"), FLOW], ids=short)
+def test_a_trace_carries_no_credentials(front_end: FrontEnd, auth: Any) -> None:
+    """Its response repeats the request, and is logged, stored and shown as no request is (RFC 9110, 9.3.8)."""
+    harness = Harness(front_end, auth=auth)
+    with pytest.raises(InvalidRequestError, match="a TRACE request must not have the secret header"):
+        harness.request("TRACE")
+    assert harness.request("TRACE", auth=False).status_code == 200
+    assert len(harness.transport.sent) == 1
 
 
 def test_auth_and_a_default_authorization_header_conflict() -> None:

@@ -78,6 +78,10 @@ def test_what_an_interceptor_assigns_is_normalised(name: str, value: Any, expect
         ({"headers": {"X": "a\nb"}}, "header 'X' has a control character"),
         ({"headers": {"Content-Length": "5"}}, "header Content-Length is '5' but the body is 0 bytes"),
         ({"method": "TRACE", "content": b"x"}, "a TRACE request has no body"),
+        (
+            {"method": "TRACE", "headers": {"X-Api-Key": "k"}},
+            "a TRACE request must not have the secret header 'X-Api-Key'",
+        ),
     ],
 )
 def test_what_cannot_be_sent_is_refused(changes: dict[str, Any], message: str) -> None:
@@ -154,6 +158,13 @@ def test_a_login_is_for_its_host_and_requests_without_authorization(
     request = HttpRequest("GET", url, headers=own)
     Preparation(LOGINS)(request, request.copy())
     assert request.headers.get("Authorization") == sent
+
+
+def test_a_trace_gets_no_login() -> None:
+    """Its response would repeat it (RFC 9110, 9.3.8)."""
+    request = HttpRequest("TRACE", "http://api.test/")
+    Preparation(LOGINS)(request, request.copy())
+    assert "Authorization" not in request.headers
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,14 @@ def test_a_jar_sends_a_cookie_only_to_its_host(front_end: FrontEnd, setting: Any
     it.client.cookies.clear()
 
 
+def test_a_trace_carries_no_cookies(front_end: FrontEnd) -> None:
+    """Its response repeats the request (RFC 9110, 9.3.8)."""
+    it = Harness(front_end, SETS, 200, cookies=True)
+    it.request(url=A)
+    it.request(method="TRACE", url=A)
+    assert cookies_sent(it) == [None, None]
+
+
 def test_clients_share_cookies_only_through_a_given_jar(front_end: FrontEnd) -> None:
     """cookies=True makes a jar for each client; a `CookieJar` given to several clients is shared."""
     jar = CookieJar()
