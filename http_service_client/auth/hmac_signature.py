@@ -243,6 +243,6 @@ def _value(name: str, argument: str, message: Any, headers: Headers) -> str:
         return str(getattr(message, name))
     parts = urlsplit(message.url)
     path = parts.path or "/"
-    if name == "target":
-        return f"{path}?{parts.query}" if parts.query else path
+    if name == "target":  # a "?" without a query is sent, too
+        return f"{path}?{parts.query}" if "?" in message.url.partition("#")[0] else path
     return path if name == "path" else parts.query

@@ -265,6 +265,8 @@ def test_a_key_can_be_replaced() -> None:
         ("{target}", "https://h", b"/"),
         ("{target}", "https://h?b=c", b"/?b=c"),
         ("{target}", "https://h/a", b"/a"),
+        ("{target}", "https://h/a?", b"/a?"),
+        ("{target}", "https://h/a#b?c", b"/a"),
         ("{query}", "https://h/a?b=c", b"b=c"),
         ("{query}", "https://h/a", b""),
         ("{url}", "https://h", b"https://h"),
