@@ -118,6 +118,18 @@ def test_a_certificate_for_another_name_is_refused(front_end: FrontEnd, certific
     )
 
 
+def test_a_certificate_that_has_the_host_as_its_common_name_alone_is_refused(
+    each_path: FrontEnd, certificates: Certificates
+) -> None:
+    """The common name is no host (RFC 9110, 4.3.4): an authority may have verified nothing of it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificates.authority.issue_cert(common_name="localhost").configure_cert(context)
+    with LoopbackServer(tls=context) as server:
+        client = each_path.client(connection_pool=certificates.pool())
+        caught = failing(each_path, client, "GET", server.url.replace("127.0.0.1", "localhost") + "/")
+    assert (caught.type, caught.sent) == ("TlsVerificationError", "never_sent")
+
+
 def test_verification_off_warns_once(
     front_end: FrontEnd, tls_server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -145,6 +145,9 @@ class _Files(NamedTuple):
                 context.load_verify_locations(certifi.where())
             _check_system_file(context)
         context.set_alpn_protocols(list(self.alpn))  # RFC 7301: a server that speaks none of them can refuse
+        if ssl.HAS_NEVER_CHECK_COMMON_NAME:  # not with every LibreSSL
+            # A certificate without alternative names is for no host: its common name is any text (RFC 9110, 4.3.4).
+            context.hostname_checks_common_name = False
         if not self.verify:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
