@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 __all__ = ["CompressionLayer"]
 
 _AT_ONCE = 64 * 1024  # bytes that may be compressed on an event loop: about two milliseconds
+# They are about the bytes that are sent, whose coding counts (RFC 9530, 2 and 3; RFC 9110, 14.4): they fit the plain body.
+_ABOUT_THE_BYTES = frozenset(
+    {"content-digest", "content-encoding", "content-md5", "content-range", "digest", "repr-digest"}
+)
 _SAYS_NOTHING = FAILURE_STATUSES | {415}  # about the coding, as the status of the plain body
 
 
@@ -60,7 +64,7 @@ class CompressionLayer:
         """The request with its body compressed, or None when that is not wanted or does not make it smaller."""
         body = request.body
         content = body.content
-        if content is None or len(content) < self._threshold or "Content-Encoding" in request.headers:
+        if content is None or len(content) < self._threshold or request.headers.has_any(_ABOUT_THE_BYTES):
             return None
         call.current.exchange_timeout = None  # compressing takes some of the attempt's time
         if len(content) > _AT_ONCE:

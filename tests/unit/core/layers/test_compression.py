@@ -117,6 +117,17 @@ def test_a_short_body_is_sent_as_it_is(front_end: FrontEnd, size: int, coding: s
     assert [given for given, _, _ in sent(it)] == [coding]
 
 
+@pytest.mark.parametrize(
+    "name", ["Content-Digest", "content-encoding", "Content-MD5", "Content-Range", "Digest", "Repr-Digest"]
+)
+def test_a_body_with_a_header_about_its_bytes_is_sent_as_it_is(front_end: FrontEnd, name: str) -> None:
+    """A digest of other bytes would be wrong (RFC 9530), and a part of a file would be another part (RFC 9110, 14.4)."""
+    it = harness(front_end)
+    it.request("PUT", data=LONG, headers={name: "given"})
+    assert it.transport.bodies == [LONG]
+    assert it.transport.sent[0].headers[name] == "given"
+
+
 def test_a_failure_causes_no_fallback(front_end: FrontEnd) -> None:
     """It says nothing about the coding: it is the outcome, and the next body is compressed."""
     it = harness(front_end, RESET, 200, **NO_RETRIES)
