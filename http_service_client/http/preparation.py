@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ..errors import InvalidRequestError
 from .auth.credentials import basic
 from .header_validation import FRAMING_FIELDS, check_framing, declared_length, is_token, validate_headers
-from .headers import Headers, build_headers
+from .headers import Headers, build_headers, connection_options
 from .messages import HttpRequest
 from .urls import normalise_url, redact_url, split_url
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["METHODS_WITHOUT_CONTENT", "Preparation", "parse_method"]
 
 _WITH_RULES = FRAMING_FIELDS | {"cookie"}
+_OF_THE_CONNECTION = frozenset({"te", "upgrade"})
 _COMMON = frozenset({"GET", "HEAD", "OPTIONS", "QUERY", "POST", "PUT", "PATCH", "DELETE"})
 
 METHODS_WITHOUT_CONTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
@@ -74,6 +75,8 @@ class Preparation:
         has_body = body.length != 0
         if request.method == "TRACE":
             _check_trace(headers, has_body)
+        if headers.has_any(_OF_THE_CONNECTION):
+            _list_in_connection(headers)
         if headers.has_any(_WITH_RULES):
             check_framing(headers, body.length, has_body)
             if "cookie" in headers._fields:
@@ -90,6 +93,14 @@ class Preparation:
         validate_headers(headers)
         if body.length is not None and (has_body or request.method not in METHODS_WITHOUT_CONTENT):
             headers["Content-Length"] = str(body.length)
+
+
+def _list_in_connection(headers: Headers) -> None:
+    """Name the fields that are for the next recipient alone, lest a proxy pass them on (RFC 9110, 7.8 and 10.1.4)."""
+    listed = connection_options(headers.get_all("Connection"))
+    for name in ("TE", "Upgrade"):
+        if name in headers and name.lower() not in listed:
+            headers.add("Connection", name)
 
 
 def _check_trace(headers: Headers, has_body: bool) -> None:

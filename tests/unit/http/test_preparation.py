@@ -90,6 +90,24 @@ def test_what_cannot_be_sent_is_refused(changes: dict[str, Any], message: str) -
         prepared("GET", **changes)
 
 
+@pytest.mark.parametrize(
+    ("headers", "connection"),
+    [
+        ({"TE": "trailers"}, "TE"),
+        ({"Upgrade": "h2c", "Connection": "keep-alive"}, "keep-alive, Upgrade"),
+        ({"te": "trailers", "upgrade": "h2c"}, "TE, Upgrade"),
+        ({"TE": "trailers", "Connection": "close, te"}, "close, te"),
+        ({"X": "y"}, None),
+    ],
+)
+def test_a_field_of_the_connection_is_listed_there(headers: dict[str, str], connection: str | None) -> None:
+    """A proxy that does not know it would pass it on (RFC 9110, 7.8 and 10.1.4)."""
+    request = prepared("GET", headers=headers)
+    assert request.headers.get("Connection") == connection
+    Preparation()(request, request.copy())
+    assert request.headers.get("Connection") == connection
+
+
 def test_cookie_fields_are_joined_by_semicolons() -> None:
     """RFC 6265, 5.4: a request has one Cookie field."""
     request = prepared("GET", headers=[("Cookie", "a=1"), ("cookie", "b=2")])

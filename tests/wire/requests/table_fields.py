@@ -61,6 +61,8 @@ HEADERS: list[tuple[str, Any, list[str]]] = [
     ("Connection: keep-alive", {"Connection": "keep-alive"}, ["Connection: keep-alive"]),
     ("upgrade", {"Connection": "Upgrade", "Upgrade": "h2c"}, ["Connection: Upgrade", "Upgrade: h2c"]),
     ("TE", {"TE": "trailers", "Connection": "TE"}, ["TE: trailers", "Connection: TE"]),
+    ("TE alone", {"TE": "trailers"}, ["TE: trailers", "Connection: TE"]),
+    ("upgrade alone", {"Upgrade": "h2c"}, ["Upgrade: h2c", "Connection: Upgrade"]),
     ("Proxy-Authorization", {"Proxy-Authorization": "Basic eA=="}, ["Proxy-Authorization: Basic eA=="]),
     ("conditional", {"If-None-Match": '"x", W/"y"'}, ['If-None-Match: "x", W/"y"']),
     ("Referer and Origin", {"Referer": "http://a/", "Origin": "null"}, ["Referer: http://a/", "Origin: null"]),
