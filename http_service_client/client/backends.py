@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ..transports.over_aiohttp.transport import AiohttpTransport
     from ..transports.over_h2.transport import AsyncHttp2Transport, BlockingHttp2Transport
     from ..transports.over_requests.transport import RequestsTransport
+    from .given_transport import AsyncSend, Send
 
 __all__ = ["Backends", "check_parts"]
 
@@ -126,15 +127,17 @@ class Backends:
 
         with self._lock:
             if self._blocking is None:
-                transport = self._given
-                if transport is None:
+                send: Send
+                open_response: Send | None
+                if self._given is None:
                     transport = self._over_requests = self._new_blocking_transport()
-                self._new_blocking = lambda: BlockingDriver(
-                    transport.send,
-                    None,
-                    None if self._is_real_time else self._clock.sleep,
-                    getattr(transport, "open_response", None),
-                )
+                    send, open_response = transport.send, transport.open_response
+                else:
+                    from .given_transport import blocking_parts
+
+                    send, open_response = blocking_parts(self._given)
+                sleep = None if self._is_real_time else self._clock.sleep
+                self._new_blocking = lambda: BlockingDriver(send, None, sleep, open_response)
                 self._blocking = self._new_blocking()
             return self._blocking
 
@@ -186,14 +189,17 @@ class Backends:
 
         with self._lock:
             if self._asyncio is None:
-                transport = self._given
-                if transport is None:
+                send: AsyncSend
+                open_response: AsyncSend | None
+                if self._given is None:
                     transport = self._over_aiohttp = self._new_async_transport()
-                self._asyncio = AsyncioDriver(
-                    transport.send_async,
-                    None if self._is_real_time else self._clock.sleep_async,
-                    getattr(transport, "open_response_async", None),
-                )
+                    send, open_response = transport.send_async, transport.open_response_async
+                else:
+                    from .given_transport import asyncio_parts
+
+                    send, open_response = asyncio_parts(self._given)
+                sleep = None if self._is_real_time else self._clock.sleep_async
+                self._asyncio = AsyncioDriver(send, sleep, open_response)
             return self._asyncio
 
     def _new_blocking_transport(self) -> RequestsTransport | BlockingHttp2Transport:
@@ -342,11 +348,10 @@ if hasattr(os, "register_at_fork"):
 
 def check_parts(transport: Any, clock: Any, **functions: Any) -> None:
     """Raise ConfigurationError for a part that a user replaced by something that cannot do its work."""
-    sends = any(callable(getattr(transport, verb, None)) for verb in ("send", "send_async"))
-    if transport is not None and (isinstance(transport, type) or not sends):
-        raise ConfigurationError(
-            f"transport must be an object with send or send_async, not {shown(transport)}{class_remedy(transport)}"
-        )
+    if transport is not None:
+        from .given_transport import check_transport
+
+        check_transport(transport)
     if clock is not None and (isinstance(clock, type) or not isinstance(clock, Clock)):
         raise ConfigurationError(
             f"clock must be an object with monotonic, wall, sleep and sleep_async, not {shown(clock)}{class_remedy(clock)}"

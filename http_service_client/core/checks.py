@@ -24,6 +24,7 @@ __all__ = [
     "class_remedy",
     "did_you_mean",
     "is_async",
+    "is_generator",
     "is_plain",
     "keyword_remedy",
     "known_remedy",
