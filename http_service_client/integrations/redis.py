@@ -26,7 +26,8 @@ return redis.call('DEL', KEYS[1])
 class RedisStorage:
     """Responses in a Redis server: ``Cache(storage=RedisStorage("redis://localhost"))``. By redis-py.
 
-    url: of the server, such as ``rediss://:password@host:6379/0``; or a `redis.Redis` of your own, with short timeouts.
+    url: of the server, such as ``rediss://:password@host:6379/0``; or a `redis.Redis` of your own, with short timeouts and
+        without `decode_responses`: a response is bytes, and would never be found again.
     prefix: of all its keys.   ttl: seconds after which Redis forgets a response that was not stored again.
     timeout: seconds to connect, and for each reply; after that the cache goes without.
 
@@ -60,6 +61,11 @@ class RedisStorage:
             raise ConfigurationError(f"prefix must be text, not {prefix!r}")
         if isinstance(url, redis.Redis):
             self._redis: Any = url
+        elif not isinstance(url, str):
+            kind = f"{type(url).__module__}.{type(url).__qualname__}"  # redis.asyncio has a Redis, too
+            raise ConfigurationError(
+                f"url must be that of a Redis server, or a blocking redis.Redis, not a {kind}"
+            )
         else:
             try:
                 self._redis = redis.Redis.from_url(
@@ -72,6 +78,11 @@ class RedisStorage:
                 raise ConfigurationError(
                     f"url must be that of a Redis server, such as 'redis://localhost' ({type(error).__name__})"
                 ) from None
+        if self._redis.get_encoder().decode_responses:
+            raise ConfigurationError(
+                "the redis.Redis of a RedisStorage has decode_responses=True, but responses are bytes; "
+                "make another one without it"
+            )
         self._prefix = prefix
         self._ttl = int(ttl)
         self._delete = self._redis.register_script(_DELETE)

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +138,8 @@ def test_a_server_that_is_down_never_fails_a_call(front_end: FrontEnd, tmp_path:
     ("url", "settings", "message"),
     [
         ("nowhere", {}, "url must be that of a Redis server"),
-        (5, {}, "url must be that of a Redis server"),
+        ("redis://localhost?decode_responses=True", {}, "decode_responses"),
+        (5, {}, "url must be that of a Redis server, or a blocking redis.Redis, not a builtins.int"),
         *(("redis://localhost", {"ttl": ttl}, "ttl must be") for ttl in (0, 0.5, -1, "60", None, math.nan)),
         *(("redis://localhost", {"timeout": wait}, "timeout (must be )?more") for wait in (0, 0.0)),
         *(("redis://localhost", {"timeout": wait}, "timeout must be") for wait in (-1, "1", None, math.nan)),
@@ -149,6 +150,20 @@ def test_a_wrong_argument_is_an_error(url: Any, settings: dict[str, Any], messag
     """It names the argument, and shows no password."""
     with pytest.raises(ConfigurationError, match=message):
         RedisStorage(url, **settings)
+
+
+@pytest.mark.parametrize(
+    ("client", "message"),
+    [
+        (lambda: redis.Redis(decode_responses=True), "decode_responses=True"),
+        (lambda: redis.asyncio.Redis(), "a blocking redis.Redis, not a redis.asyncio"),
+    ],
+    ids=["decodes", "asyncio"],
+)
+def test_a_client_that_cannot_serve_is_refused(client: Callable[[], Any], message: str) -> None:
+    """It would store each response, and never find one again."""
+    with pytest.raises(ConfigurationError, match=message):
+        RedisStorage(client())
 
 
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
