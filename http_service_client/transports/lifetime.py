@@ -12,6 +12,11 @@ connection is not used when the server may be about to close it:
                                           end together
 
 All of this is checked between two exchanges. It never cuts one.
+
+A connection can also be dead without a sign: its server has failed over to another machine, a gateway has forgotten it. When
+an exchange on a kept connection ends without a response, whatever killed it has probably killed those that have been
+idle for longer. Each of them would cost another attempt, so they are closed, and a retry connects. Those that were used since
+are kept: they work.
 """
 
 from __future__ import annotations

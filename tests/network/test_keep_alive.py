@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import select
 import socket
+import struct
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
 
-from http_service_client import ConnectionPoolConfig, HttpServiceClient
+from http_service_client import ConnectionPoolConfig, HedgingPolicy, HttpServiceClient, TransportError
 from http_service_client.testing.server import (
     Action,
     LoopbackServer,
@@ -21,11 +24,13 @@ from http_service_client.testing.server import (
     raw,
     reset,
     respond,
+    stall,
 )
 from kit.front_ends import AsyncioFrontEnd, FrontEnd
 from network.faults import failing, served
 
 NO_CONTENT = b"HTTP/1.1 204 No Content\r\n\r\n"
+LONG = 4_000_000  # bytes of a body, of which a part stays in the kernel while nobody reads it
 POISON = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"
 
 
@@ -131,6 +136,98 @@ def test_an_unusable_connection_is_not_reused(
     assert [request.connection for request in server.requests] == [1, 2]
 
 
+class FailingOver:
+    """A server with a function for `served`. Once it has failed over, its older connections serve nobody.
+
+    mode: what becomes of a request on one of those: "silent" or "reset".   used: the connection of each request, from 1.
+    """
+
+    def __init__(self, mode: str) -> None:
+        self.has_failed_over = threading.Event()
+        self.used: list[int] = []
+        self._mode = mode
+        self._connections = itertools.count(1)
+
+    def serve(self, accepted: socket.socket, is_over: threading.Event) -> None:
+        """Serve a connection."""
+        number, is_old = next(self._connections), not self.has_failed_over.is_set()
+        reader = accepted.makefile("rb")
+        while line := reader.readline():
+            self.used.append(number)
+            if is_old and self.has_failed_over.is_set():
+                break
+            length = 0
+            while (line := reader.readline()) != b"\r\n":
+                if line.lower().startswith(b"content-length:"):
+                    length = int(line[15:])
+            reader.read(length)
+            accepted.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % LONG + bytes(LONG))
+        if self._mode == "silent":
+            is_over.wait(30)
+        else:
+            accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        reader.close()
+
+
+@pytest.mark.parametrize("how", ["whole", "stream", "upload"])
+@pytest.mark.parametrize("mode", ["silent", "reset"])
+def test_a_retry_uses_no_connection_that_was_idle_beside_a_dead_one(
+    each_path: FrontEnd, mode: str, how: str
+) -> None:
+    """After a failover all of them are dead, and nothing shows it before a request: the second one would be lost, too."""
+    server = FailingOver(mode)
+    with served(server.serve) as address, ExitStack() as streams:
+        url = f"http://{address}/"
+        retries = {"max_attempts": 2, "initial_delay": 0.01}
+        pool = ConnectionPoolConfig(keep_alive_timeout=60.0)
+        client = each_path.client(retry_policy_config=retries, connection_pool=pool)
+        for response in [streams.enter_context(each_path.stream(client, "GET", url)) for _ in range(4)]:
+            response.read()
+        assert len(idle_connections(client)) == 4
+        server.has_failed_over.set()
+        if how == "stream":
+            opened = streams.enter_context(each_path.stream(client, "GET", url, timeout=1.0))
+            status = opened.status_code
+        else:
+            body = bytes(200_000) if how == "upload" else None
+            status = each_path.request(client, "PUT", url, data=body, timeout=1.0).status_code
+        each_path.close(client)
+    assert status == 200
+    assert sorted(server.used[:4]) == [1, 2, 3, 4]
+    assert (server.used[4] <= 4, server.used[5:]) == (True, [5])
+
+
+@pytest.mark.parametrize(
+    ("last", "timeout", "hedging", "kept"),
+    [
+        ([raw(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", close=False)], 0.5, None, 3),
+        ([raw(b"nonsense\r\n\r\n")], 30.0, None, 3),
+        ([stall(), respond(200)], 30.0, HedgingPolicy(delay=0.1), 3),
+        ([reset()], 30.0, None, 0),
+    ],
+    ids=["in the body", "no HTTP", "it lost to its hedge", "nothing came"],
+)
+def test_an_exchange_closes_idle_connections_only_if_nothing_came(
+    each_path: FrontEnd,
+    server: LoopbackServer,
+    last: list[Action],
+    timeout: float,
+    hedging: HedgingPolicy | None,
+    kept: int,
+) -> None:
+    """A server that has begun to respond is alive, and one that was not waited for may be."""
+    server.script("/", *[respond(body=bytes(LONG))] * 4, *last)
+    pool = ConnectionPoolConfig(keep_alive_timeout=60.0)
+    client = each_path.client(enable_retry_policy=False, hedging=hedging, connection_pool=pool)
+    with ExitStack() as streams:
+        opened = [streams.enter_context(each_path.stream(client, "GET", server.url + "/")) for _ in range(4)]
+        for response in opened:
+            response.read()
+        with suppress(TransportError):
+            each_path.request(client, "GET", server.url + "/", timeout=timeout)
+    assert len(idle_connections(client)) == kept
+
+
 def idle_connections(client: Any) -> list[Any]:
     """The client's idle connections, of one front end."""
     backends = client._backends
@@ -140,9 +237,15 @@ def idle_connections(client: Any) -> list[Any]:
     through_aiohttp = backends._over_aiohttp._through_aiohttp
     if through_aiohttp is not None:
         (session,) = through_aiohttp._sessions.all()
-        return [each for each in session.current().connector._WatchingConnector__open if each.is_idle]
+        watching = session.current().connector._WatchingConnector__open
+        return [each for each in watching if each.is_idle and not is_closing(each.transport)]
     (pool,) = backends._over_aiohttp._pools.all()
     return [connection for connections in pool._idle.values() for connection in connections]
+
+
+def is_closing(transport: Any) -> bool:
+    """Whether a connection is closed, or about to be."""
+    return transport is None or transport.is_closing()
 
 
 def wait_for_data(connections: list[Any]) -> None:

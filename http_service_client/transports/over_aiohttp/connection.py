@@ -179,6 +179,11 @@ class Connection(asyncio.Protocol):
         """Bytes that the kernel has not accepted yet; none of a lost connection, whose transport cannot say."""
         return 0 if self.is_lost else write_buffer_size(self.transport)
 
+    @property
+    def has_head(self) -> bool:
+        """Whether the head of the present response has arrived."""
+        return self._head is not None or self.parser.head is not None
+
     def end_exchange(self) -> None:
         """The response was read to its end."""
         if self._is_reading:

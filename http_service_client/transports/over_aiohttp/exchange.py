@@ -99,6 +99,7 @@ class Exchange:
             return refusal_of(refused)
         except (BodySourceError, *_ERRORS) as failed:
             error = failed
+            self._distrust(failed)
         finally:
             if not is_open:
                 self.close()
@@ -114,6 +115,12 @@ class Exchange:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.abort()
+
+    def _distrust(self, error: Exception) -> None:
+        """If no response came, the connections that have been idle for longer are closed (see `lifetime`)."""
+        connection = self._connection
+        if connection is not None and isinstance(error, OSError) and not connection.has_head:
+            self._pool.distrust(connection)
 
     # Sending.
 

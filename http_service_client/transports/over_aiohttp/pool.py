@@ -143,6 +143,12 @@ class Pool:
             self._settings.idle.discard(connection)
             connection.abort()
 
+    def distrust(self, failed: Connection) -> None:
+        """No response came on this connection: close those that have been idle for longer (see `lifetime`)."""
+        for connection in self._idle.get(failed.key, [])[:]:
+            if connection.idle_since <= failed.idle_since:
+                self.close_idle(connection)
+
     def forget(self, connection: Connection) -> None:
         """A connection is lost."""
         self._open.discard(connection)

@@ -63,6 +63,8 @@ class AiohttpTransport:
             exchange = Exchange(request, timeout, self._settings, self._pools)
             return await exchange.run(pool, connection, began)
         if result is TIMED_OUT:
+            if not connection.has_head:
+                pool.distrust(connection)
             connection.abort()
             return failure_of(Phase.RECEIVE, TimeoutError(), request, timeout, timed_out=True)
         pool.release(connection)

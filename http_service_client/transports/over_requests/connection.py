@@ -226,11 +226,11 @@ class Connection:
                 data = self.sock.recv(self._piece) or b""
             size = len(data)
             self._piece = _PIECE if size < _PIECE else _LONG_PIECE if size < _LONG_PIECE else self._longest
-            if not data and self._was_cut():  # by another thread: this is not the end of a body
+            if not data and self.was_cut:  # by another thread: this is not the end of a body
                 raise aborted()
             return data
         except ssl.SSLEOFError as error:
-            if self._was_cut():
+            if self.was_cut:
                 raise
             if is_ragged_end(error):
                 return b""
@@ -243,7 +243,9 @@ class Connection:
             raise found
         return found or b""
 
-    def _was_cut(self) -> bool:
+    @property
+    def was_cut(self) -> bool:
+        """Whether another thread has ended the exchange, or closed the client."""
         return self._is_aborted or (self.cut is not None and self.cut.is_made)
 
     def send(self, data: bytes) -> bool:

@@ -101,6 +101,8 @@ class Pool:
             return PoolResponse(head, content, connection, self)
         except (OSError, UnicodeError, NotHttpError, ProxyRefusedError, BodySourceError) as error:
             if connection is not None:
+                if isinstance(error, OSError) and not connection.was_cut:
+                    self._distrust(connection)
                 connection.close()
             failed = PhaseError(phase, error)
         except BaseException:  # a KeyboardInterrupt, or a bug
@@ -142,6 +144,18 @@ class Pool:
                 return connection
             connection.close()
         return None
+
+    def _distrust(self, failed: Connection) -> None:
+        """No response came on this connection: close those that have been idle for longer (see `lifetime`)."""
+        while True:
+            try:
+                oldest = self._idle[0]
+            except IndexError:
+                return
+            if oldest.idle_since > failed.idle_since:
+                return
+            self._settings.idle.discard(oldest)
+            self._close_idle(oldest)
 
     def release(self, connection: Connection) -> None:
         """Keep a connection whose response was read to the end."""

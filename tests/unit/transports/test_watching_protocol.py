@@ -146,7 +146,7 @@ def _retired(setup: Setup) -> None:
 
 
 def _idle_for_long(setup: Setup) -> None:
-    setup.made._idle_since -= 61.0
+    setup.made.idle_since -= 61.0
 
 
 @pytest.mark.parametrize(
@@ -448,3 +448,12 @@ def test_aiohttp_repeats_no_request(error: Exception, expected: type[Exception])
         run_task(send_once(None, handler))
     assert type(raised.value) is expected
     assert run_task(send_once("response", responds)) == "response"
+
+
+def test_a_new_connection_was_never_idle() -> None:
+    """So its failure says nothing about connections that were."""
+
+    def check() -> None:
+        assert Setup().made.idle_since == 0.0
+
+    on_a_loop(check)

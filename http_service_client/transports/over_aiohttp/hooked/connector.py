@@ -96,6 +96,7 @@ class WatchingConnector(aiohttp.TCPConnector):
             if KEEPS_ALIVE:
                 connection.add_callback(watching.end)
             if exchange is not None:
+                watching.way = exchange.way
                 exchange.connected(watching)
             return connection
 
@@ -127,6 +128,16 @@ class WatchingConnector(aiohttp.TCPConnector):
         keep_last_bytes(transport)
         self.__open.add(watching)
         return watching
+
+    def distrust(self, failed: WatchingProtocol) -> None:
+        """No response came on this connection: close those that were idle beside it, and still are (see `lifetime`).
+
+        aiohttp takes the one that has been idle for the longest time. A new connection says nothing about others.
+        """
+        for watching in list(self.__open):
+            was_idle = watching.is_idle and watching.idle_since <= failed.busy_since
+            if was_idle and watching.way == failed.way and failed.idle_since:
+                watching.abort()
 
     def close(self, **options: Any) -> Any:
         """As aiohttp's, which would first flush an upload that the server may never read."""
@@ -182,7 +193,9 @@ class WatchingProtocol(asyncio.Protocol):
     They are read by the parser that all transports share, so that the same bytes are accepted and refused. aiohttp's own
     parser gets them in a form that has one reading.
 
-    served: exchanges so far.   is_idle: no exchange is using it.   transport: None once the connection is gone.
+    served: exchanges so far.   is_idle: no exchange is using it.   idle_since: by `time.monotonic`; 0 before it was.
+    busy_since: the instant at which the latest exchange began.   way: the origin, and the proxy in use.
+    transport: None once the connection is gone.
     fatal_error: the error that ended it; None after an orderly end.
     content: the body that is being read, or None.
     """
@@ -204,7 +217,9 @@ class WatchingProtocol(asyncio.Protocol):
         self._responses = ResponseParser(settings)
         self._idle = idle
         self._loop = asyncio.get_running_loop()
-        self._idle_since = 0.0
+        self.idle_since = 0.0
+        self.busy_since: float  # `begin` sets it
+        self.way: tuple[str, str | None] = ("", None)
         self._has_ended = False
         self.lifetime = lifetime
         self._pid = os.getpid()
@@ -212,6 +227,7 @@ class WatchingProtocol(asyncio.Protocol):
     def begin(self, method: str) -> None:
         """An exchange begins.   method: of its request."""
         self.is_idle = False
+        self.busy_since = monotonic()
         self._responses.begin(method)
         self._idle.discard(self)
 
@@ -235,8 +251,8 @@ class WatchingProtocol(asyncio.Protocol):
             self.force_close()
             self.abort()  # immediately: `close` would first flush a stalled upload, and wait for TLS's close_notify
         else:
-            self._idle_since = monotonic()
-            self._idle.add(self, self._idle_since, WatchingProtocol._close_idle)
+            self.idle_since = monotonic()
+            self._idle.add(self, self.idle_since, WatchingProtocol._close_idle)
 
     def _close_idle(self) -> None:
         """Close an idle connection on its event loop, from whatever thread or loop this is."""
@@ -254,7 +270,7 @@ class WatchingProtocol(asyncio.Protocol):
         transport = self.transport
         if transport is None or transport.is_closing() or self._protocol.should_close:
             return False
-        if not self.lifetime.allows(self._idle_since):
+        if not self.lifetime.allows(self.idle_since):
             return False
         sock = transport.get_extra_info("socket")
         return sock is not None and sock.fileno() >= 0 and not is_readable(sock)

@@ -87,7 +87,7 @@ class AiohttpExchanges:
         exchange = ExchangeTimer(timeout, proxy)
         url = split_url(request.url)
         exchange.host, exchange.socket_path = url.host, self._settings.socket_path(url)
-        exchange.method = request.method
+        exchange.method, exchange.way = request.method, (url.origin, proxy_url)
         exchange.open_socket = partial(open_socket, url, proxy, self._settings, exchange.time_to_connect())
         exchange.share_bounds(SEES_CONNECTIONS, leaves_open)
         error: BaseException
@@ -153,6 +153,9 @@ class AiohttpExchanges:
             phase, error = translate_error(exchange.phase, error, exchange.connection_error)
             if exchange.is_answered:
                 timeout = timeout.in_body()
+            elif exchange.connection is not None and isinstance(error, OSError):
+                connector: Any = session.connector
+                connector.distrust(exchange.connection)
             failure = failure_of(phase, error, request, timeout, exchange.timed_out, proxy_url)
             return ended_by_close(failure) if self._sessions.is_closed else failure
         finally:

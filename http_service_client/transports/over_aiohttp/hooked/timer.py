@@ -41,7 +41,7 @@ class ExchangeTimer:
     timed_out: whether the time for the whole exchange has run out.
     source_error: the exception raised by the source of the request's body, or None.
     connection: the `WatchingProtocol` in use, or None before there is one.
-    proxy: the proxy in use, or None.   host: the URL's host.   method: of the request.
+    way: of its connection.   proxy: the proxy in use, or None.   host: the URL's host.   method: of the request.
     socket_path: of the Unix socket in use, or None.
     open_socket: opens a socket to the SOCKS proxy in use.   ready_socket: one that it opened, for the connector.
     needs_socket: the connector had none.
@@ -60,6 +60,7 @@ class ExchangeTimer:
         self._uploads = self.is_answered = False
         self._sent_at: float | None = None
         self.proxy = proxy
+        self.way: tuple[str, str | None] = ("", None)
         self.host = ""
         self.method = "GET"
         self.socket_path: str | None = None
