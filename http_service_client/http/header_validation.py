@@ -12,11 +12,13 @@ from itertools import filterfalse
 from ..errors import InvalidRequestError
 from ..lazy import lazy_pattern
 from .headers import Headers
+from .secret_names import SecretNames
 
 __all__ = [
     "FRAMING_FIELDS",
     "TOKEN_CHARACTER",
     "check_framing",
+    "check_trace",
     "declared_length",
     "is_token",
     "validate_headers",
@@ -110,6 +112,16 @@ def check_framing(headers: Headers, length: int | None, has_body: bool) -> None:
     if headers["content-length"] != str(actual):
         raise InvalidRequestError(
             f"{shown} but the body is {actual} bytes; leave it out; it is set from the body"
+        )
+
+
+def check_trace(headers: Headers, secret_names: SecretNames) -> None:
+    """Refuse the secret headers of a TRACE request: its response repeats them (RFC 9110, 9.3.8)."""
+    secret = next((name for name in headers if name in secret_names), None)
+    if secret is not None:
+        raise InvalidRequestError(
+            f"a TRACE request must not have the secret header {secret!r}, which the response would repeat; "
+            "leave it out: auth=False, or headers with None"
         )
 
 

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 
 from ..errors import InvalidRequestError
 from .auth.credentials import basic
-from .header_validation import FRAMING_FIELDS, check_framing, declared_length, is_token, validate_headers
+from .header_validation import (
+    FRAMING_FIELDS,
+    check_framing,
+    check_trace,
+    declared_length,
+    is_token,
+    validate_headers,
+)
 from .headers import Headers, build_headers, connection_options
 from .messages import HttpRequest
 from .urls import normalise_url, redact_url, split_url
@@ -74,7 +81,9 @@ class Preparation:
             body.declare_length(declared)
         has_body = body.length != 0
         if request.method == "TRACE":
-            _check_trace(headers, has_body)
+            if has_body:  # RFC 9110, 9.3.8
+                raise InvalidRequestError("a TRACE request has no body; leave json, data and files out")
+            check_trace(headers, headers.secret_names)
         if headers.has_any(_OF_THE_CONNECTION):
             _list_in_connection(headers)
         if headers.has_any(_WITH_RULES):
@@ -101,18 +110,6 @@ def _list_in_connection(headers: Headers) -> None:
     for name in ("TE", "Upgrade"):
         if name in headers and name.lower() not in listed:
             headers.add("Connection", name)
-
-
-def _check_trace(headers: Headers, has_body: bool) -> None:
-    """Raise InvalidRequestError for what a TRACE request must not have (RFC 9110, 9.3.8)."""
-    if has_body:
-        raise InvalidRequestError("a TRACE request has no body; leave json, data and files out")
-    secret = next((name for name in headers if name in headers.secret_names), None)
-    if secret is not None:
-        raise InvalidRequestError(
-            f"a TRACE request must not have the secret header {secret!r}, which the response would repeat; "
-            "leave it out: auth=False, or headers with None"
-        )
 
 
 def parse_method(method: object) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ...errors import InvalidRequestError
-from ..header_validation import check_framing, validate_headers
+from ..header_validation import check_framing, check_trace, validate_headers
 from ..headers import Headers, build_headers
 from ..urls import split_url
 
@@ -117,6 +117,8 @@ class SignableRequest:
                     f"a signer may not change the header {name}, which describes the message"
                 )
         check_framing(headers, request.body.length, has_body=True)
+        if request.method == "TRACE":
+            check_trace(headers, request.headers.secret_names)
         validate_headers(headers)
         headers.secret_names = request.headers.secret_names
         request.headers = headers

@@ -166,6 +166,16 @@ def test_a_signer_sees_the_host_as_it_is_sent(front_end: FrontEnd, url: str, hos
     assert seen == [host, "own.test"]
 
 
+def test_a_trace_carries_no_signature(front_end: FrontEnd) -> None:
+    """Its response would repeat it (RFC 9110, 9.3.8)."""
+    harness = Harness(front_end, request_signers=[digest])
+    with pytest.raises(
+        InvalidRequestError, match="a TRACE request must not have the secret header 'X-Signature'"
+    ):
+        harness.request("TRACE")
+    assert not harness.transport.sent
+
+
 def test_signers_run_in_order_and_see_what_the_first_ones_added(front_end: FrontEnd) -> None:
     """As the request goes out."""
 
