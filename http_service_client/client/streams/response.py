@@ -12,6 +12,7 @@ from io import BufferedReader, BytesIO
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from ...core.call import Idle
+from ...errors import StreamError
 from ...http.bodies.event_stream import ServerSentEvent
 from ...http.messages import HttpResponse
 from ..config.defaults import MAX_LENGTH
@@ -41,13 +42,14 @@ T = TypeVar("T")
 class StreamedResponse(Streamed):
     """A response whose body is still to come. It has `content` once `read` was called."""
 
-    __slots__ = ("_driver",)
+    __slots__ = ("_driver", "_turn")
 
     _RIGHT = "with client.stream(...) as response"
 
     def __init__(self, call: Call, response: HttpResponse, driver: BlockingDriver) -> None:
         super().__init__(call, response)
         self._driver = driver
+        self._turn = _thread.allocate_lock()  # of the thread that reads: two would take each other's bytes
 
     def _end_later(self) -> None:
         try:
@@ -76,11 +78,15 @@ class StreamedResponse(Streamed):
 
     def _next(self, idle: Idle | None = None) -> bytes:
         body = self._open_body()
+        if not self._turn.acquire(False):
+            raise StreamError("another thread is reading this body; read it in one thread at a time")
         try:
             piece = self._driver.run(body.next_piece(idle))
         except BaseException as error:
             self._abort(error)
             raise
+        finally:
+            self._turn.release()
         return piece if type(piece) is bytes else self._raise_if_failed(piece)
 
     def iter_text(self, *, encoding: str | None = None) -> Iterator[str]:
@@ -173,7 +179,7 @@ class StreamedResponse(Streamed):
 class AsyncStreamedResponse(Streamed):
     """As `StreamedResponse`, in an asyncio task."""
 
-    __slots__ = ("_driver", "_loop")
+    __slots__ = ("_driver", "_is_reading", "_loop", "_running_loop")
 
     _RIGHT = "async with client.stream_async(...) as response"
 
@@ -182,7 +188,9 @@ class AsyncStreamedResponse(Streamed):
         from asyncio import get_running_loop  # a script that never awaits does not import it
 
         self._driver = driver
+        self._running_loop = get_running_loop
         self._loop = get_running_loop()
+        self._is_reading = False
 
     def _end_later(self) -> None:
         try:
@@ -212,11 +220,18 @@ class AsyncStreamedResponse(Streamed):
 
     async def _next(self, idle: Idle | None = None) -> bytes:
         body = self._open_body()
+        if self._running_loop() is not self._loop:
+            raise StreamError("the stream was opened on another event loop; read it there")
+        if self._is_reading:
+            raise StreamError("another task is reading this body; read it in one task at a time")
         try:
+            self._is_reading = True
             piece = await self._driver.run(body.next_piece(idle))
         except BaseException as error:
             self._abort(error)
             raise
+        finally:
+            self._is_reading = False
         return piece if type(piece) is bytes else self._raise_if_failed(piece)
 
     def iter_text(self, *, encoding: str | None = None) -> AsyncIterator[str]:
