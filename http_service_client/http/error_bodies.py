@@ -146,7 +146,7 @@ def _in_markup(text: str, media_type: str) -> str:
         message = message or _found(pattern, text)
     if not is_page and message:
         code = _found(_CODE, text)
-    return f"{code}: {message}" if code and code not in message else message
+    return message if code in message else f"{code}: {message}"
 
 
 def _found(pattern: re.Pattern[str], text: str) -> str:

@@ -68,6 +68,7 @@ SHAPES: dict[str, tuple[Any, str]] = {
     "JSend": ({"status": "error", "message": "no stock"}, "no stock"),
     "a bare error": ({"error": "no such user"}, "no such user"),
     "a bare text": ("no such user", "no such user"),
+    "a list that holds more than errors": ([None, 17, {"message": "bad"}], "bad (and 2 more)"),
 }
 
 
@@ -155,7 +156,14 @@ S3 = b"""<?xml version="1.0"?>\n<Error><Code>NoSuchKey</Code><Message><![CDATA[N
             b"<!DOCTYPE html><html><head><title> Bad\ngateway </title><p>message</p>",
             "Bad\ngateway",
         ),
+        (
+            "application/xml",
+            b"<Error><Code>E17</Code><Message>E17: no stock</Message></Error>",
+            "E17: no stock",
+        ),
         (None, b"<html><title>Down</title><message>x</message></html>", "Down"),
+        ("text/html", b"<title>Down</title><message>x</message>", "Down"),
+        ("text/html", b"<html><title>Down</title><code>x = 1</code></html>", "Down"),
         ("text/plain; charset=latin-1", b"caf\xe9 closed", "café closed"),
         (None, b"upstream error", "upstream error"),
         ("text/plain", b' {"message": "as text"}', "as text"),
@@ -181,6 +189,8 @@ def test_faults_pages_and_plain_text_are_quoted(content_type: str | None, conten
         ("text/plain", b"with\0zeros"),
         ("text/html", b"no markup"),
         ("text/xml", b"<order><id>1</id></order>"),
+        ("text/xml", b"<error><code>E17</code></error>"),
+        (JSON, b"[{}, {}, 17]"),
         ("text/xml", b" " * 9000 + b"<faultstring>too far</faultstring>"),
         ("image/png", b"text"),
         ("application/octet-stream", b'{"message": "not JSON"}'),
@@ -271,7 +281,36 @@ def test_a_request_that_an_interceptor_changed_is_read_all_the_same() -> None:
 @pytest.mark.parametrize(("depth", "words"), [(6, "deep"), (7, "")])
 def test_a_message_is_looked_for_six_levels_deep(depth: int, words: str) -> None:
     """Further down nobody hides one, and a body may be made of brackets alone."""
-    value: Any = {"message": "deep"}
+    objects: Any = {"message": "deep"}
+    lists: Any = {"message": "deep"}
     for _ in range(depth - 1):
-        value = {"error": value}
-    assert quote_error(JSON, json.dumps(value).encode()) == words
+        objects, lists = {"error": objects}, [lists]
+    assert quote_error(JSON, json.dumps(objects).encode()) == words
+    assert quote_error(JSON, json.dumps(lists).encode()) == words
+
+
+@pytest.mark.parametrize(("position", "words"), [(10, "late (and 9 more)"), (11, "")])
+def test_the_first_ten_of_a_list_are_read(position: int, words: str) -> None:
+    """A list may have a million items; one of these has a message, or none is looked for."""
+    body = [*[{}] * (position - 1), {"message": "late"}]
+    assert quote_error(JSON, json.dumps(body).encode()) == words
+
+
+@pytest.mark.parametrize(("size", "words"), [(65_536, "big"), (65_537, "")])
+def test_a_json_of_64_kib_is_read(size: int, words: str) -> None:
+    """A larger one would have to be read whole for a line in a log."""
+    assert quote_error(JSON, b'{"message": "big"}'.ljust(size)) == words
+
+
+@pytest.mark.parametrize(("blanks", "is_json"), [(63, True), (64, False)])
+def test_plain_text_is_json_if_its_first_64_bytes_begin_one(blanks: int, is_json: bool) -> None:
+    """What comes later is taken for text, as it is."""
+    content = b" " * blanks + b'{"message": "words"}'
+    assert quote_error("text/plain", content) == ("words" if is_json else content.decode())
+
+
+@pytest.mark.parametrize(("position", "words"), [(995, "Down"), (996, "x")])
+def test_markup_is_a_page_if_its_first_1000_characters_say_so(position: int, words: str) -> None:
+    """A page has its message in its title; further on, the element is part of a message of its own."""
+    content = b"<!-- ".ljust(position, b"-") + b"<html><title>Down</title><message>x</message>"
+    assert quote_error("text/plain", content) == words
