@@ -100,10 +100,7 @@ def decode_text(content: bytes, content_type: str | None) -> str:
     if charset is None:
         marks = (name for mark, name in BYTE_ORDER_MARKS if content.startswith(mark))
         charset = next(marks, None) or _declared_in_xml(content, content_type) or "utf-8"
-    try:
-        return content.decode(charset, "replace")
-    except (LookupError, ValueError):
-        return content.decode("utf-8-sig", "replace")
+    return content.decode(charset, "replace")
 
 
 def _declared_in_xml(content: bytes, content_type: str | None) -> str | None:

@@ -2102,13 +2102,6 @@ EQUIVALENTS = [
     ),
     Equivalent(
         "http/media_types.py",
-        "decode_text",
-        'charset = next(marks, None) or _declared_in_xml(content, content_type) or "utf-8"',
-        'charset = next(marks, None) or _declared_in_xml(content, content_type) or "utf-8XX"',
-        "an unknown name means UTF-8, too, and a byte order mark was found before",
-    ),
-    Equivalent(
-        "http/media_types.py",
         "_declared_in_xml",
         'media_type = parse_content_type(content_type or "")[0]',
         'media_type = parse_content_type(content_type or "XX")[0]',
@@ -2190,6 +2183,20 @@ EQUIVALENTS = [
         'content, kind = request.body.content, request.body.content_type or ""',
         'content, kind = request.body.content, request.body.content_type or "XX"',
         "neither is one of the three kinds",
+    ),
+    Equivalent(
+        "http/parameters.py",
+        "_quoted",
+        'return text.decode() if text.isalnum() else quote_from_bytes(text, "")',
+        'return text.decode() if text.isalnum() else quote_from_bytes(text, "XX")',
+        "no letter is escaped",
+    ),
+    Equivalent(
+        "http/preparation.py",
+        "Preparation.__call__",
+        'if body.charset is not None and "Content-Type" in headers:',
+        'if "Content-Type" in headers:',
+        "a body without a charset is bytes, which `in_charset_of` gives back as they are; this saves the look-up",
     ),
     Equivalent(
         "http/path_templates.py",
