@@ -82,7 +82,7 @@ def scalar_bytes(value: object, where: str, *, is_needed: bool = False) -> bytes
         raise InvalidRequestError(
             f"{where} holds a lone surrogate, which UTF-8 cannot express; pass bytes instead"
         ) from None
-    except (ValueError, OverflowError) as error:
+    except ValueError as error:
         # int -> str beyond sys.set_int_max_str_digits. Our own errors pass unchanged.
         if isinstance(error, InvalidRequestError):
             raise

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import enum
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from http_service_client.errors import InvalidRequestError
 from http_service_client.http.bodies.encoding import encode_body
-from http_service_client.http.parameters import field_pairs, form_text, query_text
+from http_service_client.http.parameters import field_pairs, form_text, query_text, scalar_bytes
 from kit.fakes import short
 
 
@@ -86,3 +87,31 @@ def test_a_space_is_percent_encoded_in_a_query_and_a_plus_in_a_form() -> None:
     pairs = [(b"a b", b"c+d~")]
     assert query_text(pairs) == "a%20b=c%2Bd~"
     assert form_text(pairs) == "a+b=c%2Bd~"
+
+
+@pytest.mark.parametrize(
+    ("value", "fault", "remedy"),
+    [
+        (float("nan"), "is nan, which is not a number to send", "; use None to drop it"),
+        (Decimal("-Infinity"), "is -Infinity, which is not a number to send", "; use None to drop it"),
+        ("\udc80", "holds a lone surrogate, which UTF-8 cannot express; pass bytes instead", ""),
+    ],
+    ids=["nan", "infinite", "surrogate"],
+)
+def test_a_value_without_a_text_is_refused(value: Any, fault: str, remedy: str) -> None:
+    """By the name of its field. None is no remedy where a value is needed."""
+    for is_needed, message in ((False, f"x {fault}{remedy}"), (True, f"x {fault}")):
+        with pytest.raises(InvalidRequestError) as caught:
+            scalar_bytes(value, "x", is_needed=is_needed)
+        assert str(caught.value) == message
+
+
+def test_a_value_with_more_than_one_obvious_text_is_refused() -> None:
+    """The message names what can be passed; a part of a path is a single value, and needed."""
+    kinds = {False: "UUID, Enum, None or a list of these", True: "UUID or Enum"}
+    for is_needed, last in kinds.items():
+        with pytest.raises(InvalidRequestError) as caught:
+            scalar_bytes({"a": 1}, "x", is_needed=is_needed)
+        assert str(caught.value) == (
+            f"x must be text, bytes, a number, bool, date, {last}, not dict; convert it first, for example by str()"
+        )
