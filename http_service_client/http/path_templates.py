@@ -107,7 +107,7 @@ def parse_template(path: str) -> Template:
 @lru_cache(maxsize=256)
 def _parse(url: str, is_raw: bool) -> Template:
     begin, stop = path_span(url)
-    if begin == 0 and _IN_SCHEME(url):
+    if _IN_SCHEME(url):
         raise InvalidRequestError(
             f"the URL {show_url(url)} has a placeholder in its scheme; write https:// or http://"
         )

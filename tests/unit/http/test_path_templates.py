@@ -127,6 +127,36 @@ def test_what_is_refused(url: Any, values: Any, message: str) -> None:
     assert not str(caught.value).endswith("use None to drop it")
 
 
+@pytest.mark.parametrize(
+    ("url", "values", "faults"),
+    [
+        ("/o/{id}", {}, "'id' has no value"),
+        ("/o/{id}", {"ID": 1}, "'id' has no value, 'ID' is not in its path"),
+        ("/o/{b}/{a}", {"x": 1, "w": 2}, "'a' has no value, 'b' has no value, 'x' is not in its path, 'w' is not in its path"),
+        ("/o/7", {"id": 7}, "'id' is not in its path; write the name in braces, and no f-string"),
+        ("/o?q={q}", {"q": 7}, "'q' is not in its path; values of the query go into params"),
+        (
+            "https://{x}.test/",
+            {"x": "a"},
+            "'x' is not in its path; a value must not choose the host, so make the URL of it after checking it",
+        ),
+    ],
+)  # fmt: skip
+def test_values_that_do_not_fit_are_named_one_by_one(url: str, values: Any, faults: str) -> None:
+    """The missing ones in order, then those that are too many; and what to write, where that is known."""
+    with pytest.raises(InvalidRequestError) as caught:
+        fill_path(url, values)
+    assert str(caught.value) == f"path_params does not fit the URL {url!r}: {faults}"
+
+
+@pytest.mark.parametrize(("length", "is_kept"), [(20, True), (2048, True), (2049, False)])
+def test_a_template_of_usual_length_is_parsed_once(length: int, is_kept: bool) -> None:
+    """A longer one is not kept: it may have been made of data, and hundreds of these would fill the memory."""
+    url = "/{id}/".ljust(length, "x")
+    template = fill_path(url, {"id": 1})[1]
+    assert (fill_path(url, {"id": 2})[1] is template) is is_kept
+
+
 def test_a_raw_url_stays_raw() -> None:
     """Its own text goes out as it is, dot segments included; a value is escaped as always, and makes none."""
     filled, template = fill_path(RawUrl("https://h.test/a/../|/{id}"), {"id": "x/ü"})
