@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from enum import Enum
 from typing import Any
 
 import pytest
@@ -52,7 +53,15 @@ def test_a_body_has_its_length_with_every_method(method: str) -> None:
 
 def test_a_body_of_unknown_length_has_none() -> None:
     """It is sent in chunks, and the transport says so."""
-    assert "Content-Length" not in prepared("POST", data=iter([b"abc"])).headers
+    request = prepared("POST", data=iter([b"abc"]))
+    assert "Content-Length" not in request.headers
+    assert request.body.length is None
+
+
+def test_the_caller_may_declare_the_length_of_a_body() -> None:
+    """Of a source that does not know it itself; then it is not sent in chunks."""
+    request = prepared("POST", data=iter([b"abc"]), headers={"Content-Length": "3"})
+    assert (request.body.length, request.headers["Content-Length"]) == (3, "3")
 
 
 @pytest.mark.parametrize(
@@ -130,6 +139,16 @@ def test_text_is_encoded_in_the_charset_that_an_interceptor_names() -> None:
     assert (request.content, request.headers["Content-Length"]) == (b"\xe9", "1")
 
 
+def test_text_that_was_read_before_its_charset_was_named_is_encoded_again() -> None:
+    """An interceptor may look at the bytes, and another one set the header."""
+    request = HttpRequest("POST", "http://api.test/", data="é")
+    opened = request.copy()
+    assert request.content == "é".encode()
+    request.headers["Content-Type"] = "text/plain; charset=latin-1"
+    Preparation()(request, opened)
+    assert (request.content, request.headers["Content-Length"]) == (b"\xe9", "1")
+
+
 @pytest.mark.parametrize("what", ["data", "json"])
 @pytest.mark.parametrize(
     ("charset", "message"),
@@ -193,6 +212,15 @@ def test_a_method_is_a_token_in_upper_case(method: str, name: str) -> None:
     assert parse_method(method) == name
 
 
+def test_a_method_becomes_plain_text() -> None:
+    """`http.HTTPMethod` and enums like it print in another way than they compare."""
+
+    class Method(str, Enum):
+        GET = "GET"
+
+    assert type(parse_method(Method.GET)) is str
+
+
 @pytest.mark.parametrize(
     ("method", "message"),
     [
@@ -200,6 +228,7 @@ def test_a_method_is_a_token_in_upper_case(method: str, name: str) -> None:
         ("G T", "not 'G T'"),
         (b"GET", "not b'GET'"),
         (None, "not None"),
+        (["GET"], "not ['GET']"),
         ("http://u:s3cret@h/", "not 'http://***@h/'"),
         ("connect", "method CONNECT opens a tunnel; for a proxy set HTTPS_PROXY"),
     ],
