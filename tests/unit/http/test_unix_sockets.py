@@ -39,6 +39,13 @@ def test_the_parts_of_a_url_of_a_socket() -> None:
     assert split_url("http://localhost/").socket_path is None
 
 
+def test_the_path_of_a_socket_may_have_any_bytes() -> None:
+    """Those that are no UTF-8 are told in the way of Python's own file names."""
+    parts = split_url("http+unix://%2Frun%2F%FF%C3%A9.sock/")
+    assert parts.socket_path is not None
+    assert parts.socket_path.encode("utf-8", "surrogateescape") == b"/run/\xff\xc3\xa9.sock"
+
+
 def test_a_raw_url_and_params() -> None:
     """As with any other URL."""
     assert normalise_url(RawUrl(DOCKER + "/a/../b|c")) == DOCKER + "/a/../b|c"
