@@ -49,7 +49,6 @@ class FastHead:
         "size",
         "status",
     )
-    version = b"1.1"
 
     def __init__(
         self,

@@ -51,11 +51,9 @@ class Head:
         "length",
         "reason",
         "status",
-        "version",
     )
 
     def __init__(self, version: bytes, status: int, reason: str, fields: list[tuple[bytes, bytes]]) -> None:
-        self.version = version
         self.status = status
         self.reason = reason
         self._fields = fields

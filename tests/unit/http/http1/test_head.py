@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 
 from http_service_client.http.headers import Headers
-from http_service_client.http.http1.head import head_of_request, request_head
+from http_service_client.http.http1.head import Head, head_of_request, request_head
 
 
 @pytest.mark.parametrize("name", ["".join(each) for each in product("hH", "oO", "sS", "tT")])
@@ -40,3 +40,54 @@ def test_headers_are_written_as_their_pairs(fields: list[tuple[str, str]]) -> No
     headers = Headers(fields)
     expected = request_head("GET", "/x", "a.test", headers.pairs())
     assert head_of_request("GET", "/x", "a.test", headers) == expected
+
+
+@pytest.mark.parametrize("status", range(100, 600))
+def test_a_status_without_a_body_has_none_whatever_the_fields_say(status: int) -> None:
+    """RFC 9112, 6.3: all 1xx, 204 and 304. After a 101 the bytes are those of another protocol."""
+    has_body = status >= 200 and status not in (204, 304)
+    head = Head(b"1.1", status, "", [(b"Content-Length", b"7")])
+    assert (head.length, head.is_last) == (7 if has_body else 0, status == 101)
+    head = Head(b"1.1", status, "", [(b"Transfer-Encoding", b"Chunked")])
+    assert (head.length, head.is_chunked) == (None if has_body else 0, has_body)
+
+
+@pytest.mark.parametrize(
+    ("version", "name", "value", "is_last"),
+    [
+        (b"1.1", b"Date", b"x", False),
+        (b"1.1", b"Connection", b"close", True),
+        (b"1.1", b"connection", b"x, Close", True),
+        (b"1.1", b"Proxy-Connection", b"close", True),
+        (b"1.1", b"Connection", b"closed", False),
+        (b"1.0", b"Date", b"x", True),
+        (b"1.0", b"Connection", b"Keep-Alive", False),
+        (b"1.0", b"Proxy-Connection", b"keep-alive", False),
+        (b"1.0", b"Connection", b"keep-alive, close", True),
+    ],
+)
+def test_whether_a_connection_is_kept(version: bytes, name: bytes, value: bytes, is_last: bool) -> None:
+    """In HTTP/1.1 unless it closes, in HTTP/1.0 only if it is to be kept (RFC 9112, 9.3)."""
+    assert Head(version, 200, "OK", [(name, value)]).is_last is is_last
+
+
+def test_chunks_in_http_1_0_are_the_last_that_is_read() -> None:
+    """Such a framing is likely to be faulty (RFC 9112, 6.1)."""
+    fields = [(b"Connection", b"keep-alive"), (b"Transfer-Encoding", b"chunked")]
+    assert Head(b"1.0", 200, "OK", fields).is_last
+    assert not Head(b"1.1", 200, "OK", fields).is_last
+
+
+def test_a_head_has_its_fields_as_they_came_and_as_text() -> None:
+    """What the pool and the decoder need is noted at once."""
+    fields = [(b"KEEP-alive", b"timeout=5"), (b"Content-encoding", b"gzip"), (b"X-Name", b"Zo\xc3\xab \xc3")]
+    head = Head(b"1.1", 200, "OK", fields)
+    assert head.raw_fields() == fields
+    assert list(head) == [
+        ("KEEP-alive", "timeout=5"),
+        ("Content-encoding", "gzip"),
+        ("X-Name", "Zo\xc3\xab \xc3"),
+    ]
+    assert (head.status, head.reason, head.keep_alive, head.is_encoded) == (200, "OK", "timeout=5", True)
+    plain = Head(b"1.1", 200, "OK", [(b"Keep", b"5"), (b"Content", b"gzip")])
+    assert (plain.length, plain.is_chunked, plain.keep_alive, plain.is_encoded) == (None, False, None, False)
