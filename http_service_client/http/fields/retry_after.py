@@ -1,11 +1,13 @@
 """What a server asked its clients to do: come back later, or not at all. Read without trust.
 
     x-should-retry          true or false: whether to repeat the request (of many model APIs)
+    stripe-should-retry     the same (of Stripe, whose own clients obey it)
     retry-after-ms          milliseconds (of model APIs)
     x-ms-retry-after-ms     milliseconds (of Azure)
+    x-amz-retry-after       milliseconds (of AWS)
     Retry-After             HTTP-date / delay-seconds (RFC 9110, 10.2.3)
 
-The first wait that is understood counts. The headers come from a server in trouble, or from a hostile one, so reading
+The first one that is understood counts, of each kind. The headers come from a server in trouble, or from a hostile one, so reading
 them never raises and never returns an infinite or a negative number. A value that is not understood is ignored.
 Whether the wait is worth while is decided elsewhere.
 """
@@ -30,17 +32,20 @@ LONGEST_DELAY = 2.0**31
 
 # delay-seconds = 1*DIGIT. Some servers send a fraction; ignoring "1.5" would mean coming back too early.
 _NUMBER = lazy_pattern(r"[0-9]+(\.[0-9]+)?")
-_IN_MILLISECONDS = ("retry-after-ms", "x-ms-retry-after-ms")
+_IN_MILLISECONDS = ("retry-after-ms", "x-ms-retry-after-ms", "x-amz-retry-after")
 WAIT_HEADERS = frozenset({*_IN_MILLISECONDS, "retry-after"})  # without one of these, it finds nothing
+_WHETHER = ("x-should-retry", "stripe-should-retry")
+_WHETHER_HEADERS = frozenset(_WHETHER)
 _BOOLEANS = {"true": True, "false": False}
 DELAY_HEADERS = (*_IN_MILLISECONDS, "Retry-After", "Date")  # those that `requested_delay` reads
 
 
 def asks_to_retry(headers: Headers) -> bool | None:
     """Whether the server asked for a repetition; None where it says nothing."""
-    if "x-should-retry" not in headers:  # the usual case: `in` costs a third of `get`
+    if not headers.has_any(_WHETHER_HEADERS):  # the usual case
         return None
-    return _BOOLEANS.get(headers["x-should-retry"].strip(" \t").lower())
+    said = (_BOOLEANS.get(headers.get(name, "").strip(" \t").lower()) for name in _WHETHER)
+    return next((each for each in said if each is not None), None)
 
 
 def requested_delay(headers: Headers, wall_now: float) -> float | None:

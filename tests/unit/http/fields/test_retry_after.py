@@ -10,7 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from http_service_client.http.fields.retry_after import LONGEST_DELAY, parse_retry_after
+from http_service_client.http.fields.retry_after import (
+    LONGEST_DELAY,
+    asks_to_retry,
+    parse_retry_after,
+    requested_delay,
+)
+from http_service_client.http.headers import Headers
 
 # RFC 9110, 5.6.7: the same instant in its three forms.
 RFC_INSTANT = 784111777.0
@@ -112,3 +118,24 @@ def test_the_wait_is_the_time_until_the_date(moment: datetime, ahead: int) -> No
     moment = moment.replace(microsecond=0, tzinfo=timezone.utc)
     written = format_datetime(moment, usegmt=True)
     assert parse_retry_after(written, moment.timestamp() - ahead) == ahead
+
+
+@pytest.mark.parametrize("name", ["retry-after-ms", "x-ms-retry-after-ms", "X-Amz-Retry-After"])
+def test_some_services_ask_in_milliseconds(name: str) -> None:
+    """These come before Retry-After, which has no fractions."""
+    assert requested_delay(Headers({name: "1500", "Retry-After": "2"}), 0.0) == 1.5
+    assert requested_delay(Headers({name: "soon", "Retry-After": "2"}), 0.0) == 2.0
+
+
+@pytest.mark.parametrize("name", ["x-should-retry", "Stripe-Should-Retry"])
+@pytest.mark.parametrize(("value", "expected"), [("true", True), (" False\t", False), ("maybe", None)])
+def test_a_server_says_whether_to_repeat(name: str, value: str, expected: bool | None) -> None:
+    """In a header of its own; any other word counts for nothing."""
+    assert asks_to_retry(Headers({name: value})) is expected
+    assert asks_to_retry(Headers({"Retry-After": value})) is None
+
+
+def test_the_first_word_that_is_understood_counts() -> None:
+    """Of two that differ."""
+    assert asks_to_retry(Headers({"stripe-should-retry": "false", "x-should-retry": "true"})) is True
+    assert asks_to_retry(Headers({"stripe-should-retry": "false", "x-should-retry": "?"})) is False
