@@ -18,6 +18,7 @@ from ..http.caching.rules import Judgement, Use, judge, may_use_after_error, out
 from ..http.caching.stored import StoredResponse, request_values, vary_names
 from ..http.messages import HttpRequest, HttpResponse
 from ..http.redirects import REDIRECT_CODES
+from ..http.urls import origin_of
 from .call import Call
 from .checks import refuse_awaitable
 from .effects import TIMED_OUT, Plan, Work
@@ -252,7 +253,8 @@ class CacheAccess:
         if response.history:
             return "it was redirected"
         if not is_for_same_resource(sent, request):
-            return "an interceptor changed the URL"
+            has_moved = call.hosts is not None and origin_of(sent.url) != origin_of(request.url)
+            return "an alternate host responded" if has_moved else "an interceptor changed the URL"
         names = vary_names(response.headers)
         if len(names) > _VARY_NAMES:
             return f"Vary names more than {_VARY_NAMES} headers"

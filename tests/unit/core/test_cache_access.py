@@ -23,6 +23,7 @@ def access(request: HttpRequest, call_request: HttpRequest, **settings: Any) -> 
     call: Any = SimpleNamespace(
         request=call_request,
         current=SimpleNamespace(answered_by=settings.get("answered_by")),
+        hosts=settings.get("hosts"),
         options=SimpleNamespace(key=None, max_redirects=0),
     )
     return CacheAccess(
@@ -68,6 +69,8 @@ def test_a_response_to_other_credentials_is_not_stored(
         (MARKED, {"Vary": "X-Mark"}, {}, "Vary names a header that was added later"),
         (HttpRequest("GET", f"{URL}/b"), {}, {}, "an interceptor changed the URL"),
         (HttpRequest("HEAD", URL), {}, {}, "an interceptor changed the URL"),
+        (HttpRequest("HEAD", URL), {}, {"hosts": object()}, "an interceptor changed the URL"),
+        (HttpRequest("GET", "https://b.test/a"), {}, {"hosts": object()}, "an alternate host responded"),
         (HttpRequest("GET", URL, headers={"Host": "b.test"}), {}, {}, "an interceptor changed the URL"),
         (HttpRequest("GET", URL, headers={"Host": split_url(URL).host_field.upper()}), {}, {}, None),
         (PLAIN, {}, {"answered_by": "Mock"}, "Mock responded"),

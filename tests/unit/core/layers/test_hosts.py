@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from http_service_client import (
+    Cache,
     CircuitBreakerPolicy,
     CircuitOpenError,
     ConfigurationError,
@@ -45,7 +46,7 @@ SETTINGS: dict[str, Any] = {
 class Bench:
     """A client of three hosts, each with a script. `outcomes` is read at each exchange."""
 
-    def __init__(self, front_end: FrontEnd, **settings: Any) -> None:
+    def __init__(self, front_end: FrontEnd, cache: Cache | None = None, **settings: Any) -> None:
         self.front_end = front_end
         self.clock = VirtualClock()
         self.events: list[Any] = []
@@ -54,6 +55,7 @@ class Bench:
         self.client = front_end.client(
             config=HttpClientConfig(**{**SETTINGS, **settings}),
             transport=self.transport,
+            cache=cache,
             clock=self.clock,
             on_event=self.events.append,
             random=lambda: 0.5,
@@ -529,3 +531,17 @@ def test_the_settings_come_from_variables_too() -> None:
     assert config.alternate_urls == (B, C)
     assert config.deadline_check == DeadlineCheckSettings(min_chance=0.1, probe_interval=0.5)
     assert config == pickle.loads(pickle.dumps(config))
+
+
+def test_the_response_of_an_alternate_is_not_cached_and_the_timeline_says_why(front_end: FrontEnd) -> None:
+    """Its validators are those of its host."""
+    bench = Bench(front_end, cache=Cache())
+    kept = HttpResponse(200, headers={"Cache-Control": "max-age=60", "ETag": '"1"'})
+    bench.outcomes[B] = [kept]
+    bench.down(A)
+    for _ in range(2):
+        response = bench.request()
+        assert (response.url, response.from_cache) == (f"{B}/items", False)
+    assert "not stored: an alternate host responded" in response.explain()
+    bench.outcomes[A] = [kept]
+    assert [bench.request().from_cache for _ in range(2)] == [False, True]
