@@ -12,7 +12,13 @@ import aiohttp
 import pytest
 from multidict import CIMultiDict
 
-from http_service_client import ClientClosedError, ConnectionPoolConfig, EgressPolicy, Timeout
+from http_service_client import (
+    ClientClosedError,
+    ConnectionPoolConfig,
+    EgressPolicy,
+    HttpServiceClient,
+    Timeout,
+)
 from http_service_client.http.http1.errors import NotHttpError
 from http_service_client.testing import LoopbackServer, answer, raw, reset, respond, stall, stall_reading
 from http_service_client.transports.over_aiohttp.hooked import exchanges, resolver
@@ -275,6 +281,16 @@ def test_sockets_of_a_loop_that_was_closed_without_a_shutdown_are_closed(
     client = front_end.client()
     front_end.request(client, "GET", server.url + "/")
     front_end.loop.close()
+    client.close()
+    assert server.wait_for(lambda: server.open_connections == 0)
+
+
+def test_a_client_outlives_its_event_loops(either: AsyncioFrontEnd, server: LoopbackServer) -> None:
+    """Each `asyncio.run` closes the connections of its own loop. The next one, and `close`, find nothing left of it."""
+    server.script("/", respond(200))
+    client = HttpServiceClient()
+    for _ in range(3):
+        assert asyncio.run(client.get_async(server.url + "/")).status_code == 200
     client.close()
     assert server.wait_for(lambda: server.open_connections == 0)
 

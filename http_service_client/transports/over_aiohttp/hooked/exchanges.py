@@ -297,12 +297,13 @@ class _Session:
             await session.close()
 
     def abandon(self) -> None:
-        """The loop was closed without a shutdown: close the sockets without it."""
+        """The loop is closed. If it was not shut down, close the sockets without it."""
         self._is_closed = True
         for _, session in self._made:
             connector: Any = session.connector
-            session.detach()
-            connector.abandon()
+            if connector is not None:  # or `close` was called, as the loop shut down
+                session.detach()
+                connector.abandon()
 
 
 def _new_session(settings: TransportSettings) -> aiohttp.ClientSession:
