@@ -118,7 +118,7 @@ class ResponseParser:
 
     def _begin_fields(self) -> None:
         self._fields: list[tuple[bytes, bytes]] = []
-        self._parts: list[bytes] = []  # of the last value, by line, with the white space after it
+        self._parts: list[bytes] = []  # of the last value, by line
         self._folded = 0  # bytes of the lines of the last value
         self._skipped: Rule | None = None  # that the last line broke, if it was skipped
         self._line_start = self._section_start = self._buffer.offset
@@ -288,8 +288,9 @@ class ResponseParser:
                 raise self._error(line, Fault(RULES["too-many-fields"], 0, 0))
             self._join_folds()
             self._skipped = None
-            self._parts, self._folded = [value.lstrip(b" \t")], len(line)
-            self._fields.append((name, value.strip(b" \t")))
+            value = value.strip(b" \t")
+            self._parts, self._folded = [value], len(line)
+            self._fields.append((name, value))
 
     def _mended(self, line: bytes) -> bytes | None:
         """A line without the faults that are tolerated; None if it is skipped. Raises any other fault."""
@@ -332,16 +333,16 @@ class ResponseParser:
         self._skipped = rule
 
     def _fold(self, line: bytes) -> None:
-        """Append a line to the last value (RFC 9112, 5.2)."""
+        """Append a line to the last value. A space takes the place of the fold (RFC 9112, 5.2)."""
         self._folded += len(line)
         if self._folded > self.settings.size:
             raise self._error(line, Fault(RULES["head-too-large"], 0, 0))
-        self._parts.append(line.rstrip(b"\r\n"))
+        self._parts.append(line.strip(b" \t\r\n"))
 
     def _join_folds(self) -> None:
         """Join the lines of a folded value once: joined each time, a thousand short lines would take quadratic time."""
         if len(self._parts) > 1:
-            self._fields[-1] = (self._fields[-1][0], b"".join(self._parts).strip(b" \t"))
+            self._fields[-1] = (self._fields[-1][0], b" ".join(self._parts).strip(b" "))
 
     # The body
 
