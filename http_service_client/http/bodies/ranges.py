@@ -3,7 +3,8 @@
 Half of one version of a file and half of another make a file that never existed. So the rest is requested
 under a condition (If-Range) that only a *strong* validator can state: an entity tag without ``W/``, or a
 Last-Modified that is at least 60 seconds older than the Date beside it (8.8.2.2; 60 because two clocks may
-have made them). Without a strong validator the download starts over. The response is not trusted either:
+have made them). Without a strong validator the download starts over. A date is sent beside a weak tag, too, which 13.1.5
+forbids: Node's file servers send both, and a strong date is as strong. The response is not trusted either:
 
     response                                   judgement
     206, from where we are or before it        Continue: write it there
