@@ -61,6 +61,9 @@ SOCKET = "http+unix://%2Frun%2Fapp.sock"
         ("g#s/./x", "http://a/b/c/g#s/./x"),
         ("g#s/../x", "http://a/b/c/g#s/../x"),
         ("http:g", "http:g"),
+        # No empty segment and no parameter is lost, as by the standard library.
+        ("g//h", "http://a/b/c/g//h"),
+        ("g;", "http://a/b/c/g;"),
         # A query that is empty is one.
         ("g?", "http://a/b/c/g?"),
         ("?", "http://a/b/c/d;p?"),
