@@ -93,9 +93,19 @@ def test_https_is_tunnelled(
         b"HTTP/1.1 204 No Content\r\n\r\n",
         b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nContent-Length: none\r\n\r\n",
         b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 299 Why Not\r\n\r\n",
     ],
-    ids=["201", "204", "with a length", "with a coding", "after an interim head"],
+    ids=[
+        "201",
+        "204",
+        "with a length",
+        "with a coding",
+        "with both",
+        "with two lengths",
+        "after an interim head",
+    ],
 )
 def test_any_success_opens_a_tunnel(
     front_end: FrontEnd, tls_server: LoopbackServer, proxy: Proxy, client_through: ClientFor, consent: bytes

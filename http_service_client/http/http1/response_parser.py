@@ -232,6 +232,8 @@ class ResponseParser:
         elif line and (self.head is None or self._in_trailers):
             if self._skipped is None or line[0] not in b" \t":
                 fault = fault_in_field(line, self._fields, self._in_trailers)
+                if fault is not None and self._opens_tunnel and may_frame(line):
+                    fault = None
         elif line:
             fault = fault_in_chunk_line(line)
         if fault is not None and fault.rule.name not in self.settings.tolerated:
@@ -259,6 +261,11 @@ class ResponseParser:
         if self.head is not None:
             self.head.is_last = True
 
+    @property
+    def _opens_tunnel(self) -> bool:
+        """Whether a tunnel begins behind this head, whatever its fields say of a body (RFC 9110, 9.3.6)."""
+        return self._method == "CONNECT" and self._status is not None and 200 <= self._status[1] <= 299
+
     def _read_fields(self, left: int) -> bool:
         """Whether the fields up to the empty line are complete.   left: bytes that they may have."""
         most_fields = self.settings.fields
@@ -274,6 +281,8 @@ class ResponseParser:
             if match is not None:
                 name, value = match.groups()
             if match is None or name.lower() in (LENGTH, CODING):
+                if match is not None and self._opens_tunnel:
+                    continue
                 if line in (b"\r\n", b"\n"):
                     self._join_folds()
                     return True

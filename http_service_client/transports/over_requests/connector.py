@@ -184,6 +184,7 @@ def _server_name(url: Url) -> str:
 
 def _open_tunnel(connection: Connection, url: Url, proxy: HttpProxy) -> None:
     target = f"[{url.host}]:{url.port}" if ":" in url.host else f"{url.host}:{url.port}"
+    connection.parser.begin("CONNECT")
     connection.send(request_head("CONNECT", target, target, proxy.fields))
     head = connection.read_head()
     if not 200 <= head.status <= 299:  # any of them opens the tunnel (RFC 9110, 9.3.6)

@@ -132,6 +132,32 @@ def test_a_connection_is_kept_or_not(data: bytes, method: str, is_last: bool) ->
     assert parser.head.is_last is is_last
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+        b"Content-Length: none\r\n",
+        b"content-length: 1\r\nContent-Length: 2\r\n",
+    ],
+)
+def test_the_head_that_opens_a_tunnel_frames_no_body(fields: bytes) -> None:
+    """Whatever it says of one is ignored (RFC 9110, 9.3.6), however its bytes are cut; a refusal has a body."""
+    data = b"HTTP/1.1 200 OK\r\n" + fields + b"X: y\r\n\r\n"
+    for pieces in ([data], [data[at : at + 1] for at in range(len(data))]):
+        parser = ResponseParser()
+        parser.begin("CONNECT")
+        for piece in pieces:
+            assert parser.head is None
+            parser.feed(piece)
+            parser.read_head()
+        assert list(parser.head or []) == [("X", "y")]
+    refused = ResponseParser()
+    refused.begin("CONNECT")
+    refused.feed(data.replace(b"200", b"403"))
+    with pytest.raises(NotHttpError):
+        refused.read_head()
+
+
 def test_white_space_around_a_value_is_not_part_of_it() -> None:
     """Spaces and tabs, before and after it; a fold and those around it are one space (RFC 9112, 5.2)."""
     data = b"HTTP/1.1 200 OK\r\nA: \t a \t\r\nB:\r\nC: c \r\n\td \r\nContent-Length: 0\r\n\r\n"
