@@ -52,6 +52,7 @@ from ..network.tls_sessions import Resumption
 from ..over_aiohttp.asyncio_transports import close_socket, is_closing, keep_last_bytes
 from .frames import FloodError, FrameSplitter, GoAway
 from .heads import Field, HeadDecoder, check_trailers, response_head
+from .huffman import HeadEncoder
 from .stream import Http1RequiredError, Http2Stream, NotProcessedError
 
 __all__ = ["Http2Connection"]
@@ -124,6 +125,7 @@ class Http2Connection(asyncio.Protocol):
             },
         )
         self._h2.decoder = HeadDecoder(limits.total)
+        self._h2.encoder = HeadEncoder()
 
     # What its users do.
 
