@@ -53,7 +53,13 @@ class ForeignRequest(HttpRequest):
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         # Without the library's own request, which may hold a connection.
-        return self.copy().__reduce_ex__(2)
+        return _unpickled, (self.__getstate__(),)
+
+
+def _unpickled(state: dict[str, Any]) -> HttpRequest:
+    request = HttpRequest.__new__(HttpRequest)
+    request.__setstate__(state)
+    return request
 
 
 def send(request: HttpRequest, timeout: Timeout) -> Outcome:
