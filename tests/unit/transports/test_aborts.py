@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import weakref
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -151,6 +152,15 @@ def test_what_is_over_is_not_cut(interruption: Interruption, new_pair: Callable[
     pair.ours.close()
     assert pair.has_ended
     cut.end()  # a second time does nothing
+
+
+def test_a_branch_forgets_an_exchange_that_is_over(interruption: Interruption) -> None:
+    """One branch may make many, one after the other: it must not keep what each of them had."""
+    cut = Cut(interruption)
+    kept = weakref.ref(cut)
+    cut.end()
+    del cut
+    assert kept() is None
 
 
 @pytest.mark.parametrize("is_made", [False, True])

@@ -49,12 +49,22 @@ def test_a_connection_leads_to_a_socket_by_the_settings_or_the_url(
 @pytest.mark.parametrize("setting", [True, False])
 @pytest.mark.parametrize("of_request", [True, False, None])
 def test_a_request_says_whether_its_response_is_decoded(setting: bool, of_request: bool | None) -> None:
-    """None leaves it to the settings. A part cannot be decoded, whatever they say."""
+    """None leaves it to the settings. A part cannot be decoded, whatever they say; the whole can, as a 206 as well."""
     request = HttpRequest("GET", TCP)
     request.decompress = of_request
     decoded = setting if of_request is None else of_request
+    whole = Headers({"Content-Range": "bytes 0-9/10"})
     assert settings(decompress=setting).decompresses(request, 200, Headers()) is decoded
+    assert settings(decompress=setting).decompresses(request, 206, whole) is decoded
     assert settings(decompress=setting).decompresses(request, 206, Headers()) is False
+
+
+@pytest.mark.parametrize(("limit", "most"), [(None, 10 * 1024 * 1024), (0, 0), (99, 99)])
+def test_what_comes_before_the_request_is_sent_is_limited(limit: int | None, most: int) -> None:
+    """To the size of a response; to 10 MiB where that has no limit."""
+    given: dict[str, Any] = {"tls": TlsSettings(), "proxies": ProxySettings()}
+    made = TransportSettings(60.0, 100, limit, True, **given)
+    assert made.most_early == most
 
 
 def test_what_is_not_set_is_off() -> None:

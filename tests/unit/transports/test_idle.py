@@ -65,6 +65,43 @@ def test_one_that_becomes_idle_has_those_closed_that_were_so_for_too_long() -> N
     assert (len(idle), closed) == (1, ["a", "b"])
 
 
+def test_the_others_are_looked_at_four_times_while_one_may_be_idle() -> None:
+    """Not at each exchange; and not at all where there is no other."""
+    looks: list[float] = []
+
+    class Watched(IdleConnections):
+        def close_older_than(self, instant: float) -> None:
+            looks.append(instant)
+            super().close_older_than(instant)
+
+    idle = Watched(9, max_idle=4.0)
+    for instant in (0.0, 0.25):
+        idle.discard("a")
+        idle.add("a", instant, print)
+    assert looks == []
+    for quarter in range(2, 15):
+        idle.discard("b")
+        idle.add("b", quarter / 4, print)
+    assert [instant + 4.0 for instant in looks] == [0.5, 1.5, 2.5, 3.5]
+
+
+def test_one_that_changes_meanwhile_is_left_to_the_thread_that_changed_it() -> None:
+    """It looks at them itself."""
+
+    class Changed(OrderedDict[Any, Any]):
+        def items(self) -> Any:
+            yield from map(self._change, [None])
+
+        def _change(self, _: None) -> Any:
+            raise RuntimeError("OrderedDict mutated during iteration")
+
+    idle, closed = IdleConnections(9), list[str]()
+    kept(idle, closed, "a", "b")
+    idle._connections = Changed(idle._connections)
+    idle.close_older_than(9.0)
+    assert (closed, len(idle)) == ([], 2)
+
+
 def test_a_connection_that_closes_another_one_does_no_harm() -> None:
     """Closing runs code of the transports, which may discard others."""
     idle, closed = IdleConnections(9), list[str]()

@@ -60,6 +60,7 @@ def read(source: Any, form: str) -> list[bytes | Failure]:
         found.append(data)
         if isinstance(data, Failure):
             return found
+        assert isinstance(data, bytes)
 
 
 FORMS = ["blocking", "asyncio"]

@@ -7,13 +7,19 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import requests
 
-from http_service_client import Timeout
+from http_service_client import HttpRequest, Timeout
 from http_service_client.http.http1.framing import ParserSettings
 from http_service_client.http.http1.response_parser import ResponseParser
 from http_service_client.transports.over_requests import connection
+from http_service_client.transports.over_requests.aborts import OpenConnections
 from http_service_client.transports.over_requests.connection import Connection, SelfWaitingConnection
 from http_service_client.transports.over_requests.exchange_timeouts import ExchangeTimeouts
+from http_service_client.transports.over_requests.hooked.exchanges import RequestsResponse
+from http_service_client.transports.over_requests.hooked.urllib3_style import Urllib3StyleResponse
+from http_service_client.transports.over_requests.open_body import PooledBodySource
+from http_service_client.transports.over_requests.pool import PoolResponse
 
 KIB = 1024
 RECORD = 16 * KIB
@@ -82,6 +88,35 @@ def test_a_reader_that_prefers_long_pieces_gets_them_in_this_exchange_alone(
     assert [len(opened.receive()) // KIB for _ in range(4)] == [64, 256, 1024, 1024]
     opened.begin("GET", ExchangeTimeouts.starting(Timeout(), 0.0))
     assert [len(opened.receive()) // KIB for _ in range(3)] == [1024, 256, 256]
+
+
+def opened_by(kind: str, wire: Wire) -> PooledBodySource:
+    """The body of a response: of our own pools, or as requests returns it."""
+    opened = in_a_body(wire)
+    head = SimpleNamespace(status=200, reason="OK", is_encoded=False, is_last=False)
+    pool = SimpleNamespace(release=lambda connection: None)
+    response: Any = PoolResponse(head, None, opened, pool)  # type: ignore[arg-type]
+    if kind == "requests":
+        returned = requests.Response()
+        returned.raw = Urllib3StyleResponse(response, None)
+        returned.status_code, returned.reason = 200, "OK"
+        response.fields = []
+        response = RequestsResponse(returned)
+    return PooledBodySource(HttpRequest("GET", "http://a.test/"), response, OpenConnections())
+
+
+@pytest.mark.parametrize("kind", ["pool", "requests"])
+def test_the_body_of_a_response_is_received_as_its_reader_prefers(
+    kind: str, looks: list[float | None]
+) -> None:
+    """As long as it has a connection: after its end there is nothing to receive."""
+    wire = Wire(*[2 * KIB * KIB] * 3, 0)
+    body = opened_by(kind, wire)
+    body.prefer_long_pieces()
+    pieces = [body.read(Timeout()) for _ in range(4)]
+    assert [len(piece) // KIB for piece in pieces if isinstance(piece, bytes)] == [64, 256, 1024, 0]
+    body.prefer_long_pieces()
+    assert body.read(Timeout()) == b""
 
 
 def test_records_that_are_here_are_one_piece(looks: list[float | None]) -> None:
