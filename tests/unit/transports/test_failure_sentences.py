@@ -11,7 +11,14 @@ from typing import Any
 import pytest
 
 from http_service_client import ConfigurationError, EgressRefusedError, HttpResponse, Timeout
-from http_service_client.errors import ConnectionLostError, DecodingError, Failure, InvalidRequestError
+from http_service_client.errors import (
+    ConnectionLostError,
+    DecodingError,
+    Failure,
+    HttpClientError,
+    InvalidRequestError,
+    SentState,
+)
 from http_service_client.http.http1.errors import CutShortError, NotHttpError
 from http_service_client.http.http1.rules import RULES
 from http_service_client.http.messages import HttpRequest
@@ -195,12 +202,17 @@ def test_a_refused_egress_keeps_all_that_it_says() -> None:
 
 
 def test_an_error_of_the_caller_s_generator_is_raised() -> None:
-    """Unless it says that the body is invalid. One of a call to another service is no failure of this one."""
+    """Unless it says that the body is invalid. One of a call to another service is no failure of this one.
+
+    But what it says of a request is about this one, which was sent in part.
+    """
     error = KeyError("a")
     for raised in (error, ConnectionLostError("b"), EgressRefusedError("d", host="h", address=None)):
         with pytest.raises(type(raised)) as caught:
             source_failed(raised)
         assert caught.value is raised
+        state = SentState.MAYBE_PROCESSED if isinstance(raised, HttpClientError) else None
+        assert getattr(raised, "sent_state", None) is state
     assert isinstance(source_failed(InvalidRequestError("c")), Failure)
     about = BodySourceError(error)
     assert (about.error, about.args) == (error, (error,))

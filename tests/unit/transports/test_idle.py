@@ -79,9 +79,9 @@ def test_the_others_are_looked_at_four_times_while_one_may_be_idle() -> None:
         idle.discard("a")
         idle.add("a", instant, print)
     assert looks == []
-    for quarter in range(2, 15):
+    for eighth in range(4, 29):
         idle.discard("b")
-        idle.add("b", quarter / 4, print)
+        idle.add("b", eighth / 8, print)
     assert [instant + 4.0 for instant in looks] == [0.5, 1.5, 2.5, 3.5]
 
 
