@@ -193,9 +193,10 @@ class _Polling:
         self.last = accepted
         self._judge(accepted)
         if not self.is_over:
-            if url is None and "Location" not in accepted.headers:
+            where = _location(accepted) if url is None else url
+            if where is None:
                 raise _error("it has no Location; pass url=", accepted)
-            self.url = self._resolved(accepted.headers["Location"] if url is None else url)
+            self.url = self._resolved(where)
 
     def wait(self) -> float:
         """Seconds until the next look. Raises DeadlineExceededError if there is no time for it."""
@@ -222,8 +223,8 @@ class _Polling:
         """The response to a look."""
         self.last = response
         self._judge(response)
-        if not self.is_over and "Location" in response.headers:
-            url = self._resolved(response.headers["Location"])
+        if not self.is_over and (where := _location(response)) is not None:
+            url = self._resolved(where)
             if url.partition("?")[0] != self.url.partition("?")[0]:
                 self._template = None
             self.url = url
@@ -260,6 +261,14 @@ class _Polling:
                 self.last,
             )
         return target
+
+
+def _location(response: HttpResponse[Any]) -> str | None:
+    """The Location of a response. Raises PollingError for two that differ: the other one may be injected."""
+    found = set(response.headers.get_all("Location"))
+    if len(found) > 1:
+        raise _error("it has more than one Location", response)
+    return found.pop() if found else None
 
 
 def _trusted_origin(accepted: HttpResponse[Any]) -> set[str]:

@@ -88,6 +88,26 @@ def test_an_operation_behind_a_unix_socket_is_followed(front_end: FrontEnd) -> N
     assert service.looks == [("GET", "http+unix://%2Frun%2Fapp.sock/jobs/7")]
 
 
+def twice(*locations: str) -> HttpResponse:
+    return HttpResponse(202, headers=[("Location", each) for each in locations])
+
+
+def test_two_locations_that_are_one_are_followed(front_end: FrontEnd) -> None:
+    """As those of a redirect."""
+    service = Service(front_end, twice("/jobs/7", "/jobs/7"), twice("/jobs/7", "/jobs/7"), HttpResponse(200))
+    service.poll()
+    assert service.looks == [("GET", JOB)] * 2
+
+
+@pytest.mark.parametrize("looks", [0, 1])
+def test_two_locations_that_differ_are_not_followed(front_end: FrontEnd, looks: int) -> None:
+    """Nor are those of a redirect: which one is meant? The other may be injected."""
+    service = Service(front_end, *[accepted()] * looks, twice("/jobs/7", "/jobs/8"))
+    with pytest.raises(PollingError, match=r"cannot be followed: it has more than one Location$"):
+        service.poll()
+    assert service.looks == [("GET", JOB)] * looks
+
+
 def test_a_location_that_is_not_utf8_is_followed(front_end: FrontEnd) -> None:
     """With its octets as they came, as a redirect is."""
     location = field_text(b"/jobs/\xe9")
