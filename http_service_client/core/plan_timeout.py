@@ -54,17 +54,20 @@ def within(plan: Plan[T], expires_at: float, clock: Callable[[], float]) -> Plan
 
 
 def _limit(effect: Effect[Any], left: float) -> object:
-    """Limit a wait to the seconds that are left. Returns its answer in case that it takes so long; _UNLIMITED if it will not."""
+    """Limit a wait to the seconds that are left. Returns its answer in case that it takes so long; _UNLIMITED if it will not.
+
+    Without time left it is not performed, so that its limit does not matter.
+    """
     kind = type(effect)
     if kind is Sleep:
         if effect.seconds <= left + _SAME:  # type: ignore[attr-defined]
             return _UNLIMITED
-        effect.seconds = max(0.0, left)  # type: ignore[attr-defined]
+        effect.seconds = left  # type: ignore[attr-defined]
         return None
     if kind not in _AT_THE_END:
         return _UNLIMITED
     timeout: float | None = effect.timeout  # type: ignore[attr-defined]
     if timeout is not None and timeout <= left + _SAME:
         return _UNLIMITED
-    effect.timeout = max(0.0, left)  # type: ignore[attr-defined]
+    effect.timeout = left  # type: ignore[attr-defined]
     return _AT_THE_END[kind]

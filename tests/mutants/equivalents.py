@@ -1001,6 +1001,13 @@ EQUIVALENTS = [
         "with credentials, a response that is not shareable was refused above",
     ),
     Equivalent(
+        "core/plan_timeout.py",
+        "within",
+        "if type(effect) is Invoke and effect.timeout is None and left > 0:",
+        "if type(effect) is Invoke and effect.timeout is None and left > 1:",
+        "the other way does the same for such a wait: the first is only quicker",
+    ),
+    Equivalent(
         "core/timeouts.py",
         "Timeout.within",
         "if self.connect is not None and remaining < self.connect:",
