@@ -113,8 +113,6 @@ class Scope:
         # several classes in turn. With one code for all, a retry and a circuit breaker would take 0.4 us more.
         cls._begin = _copied(Scope.__init__)  # type: ignore[assignment]
         cls._end = _copied(Scope.leave)  # type: ignore[assignment]
-        if cls.__init__ is Scope.__init__:
-            cls.__init__ = cls._begin  # type: ignore[method-assign]
         if cls.leave is Scope.leave:
             cls.leave = cls._end  # type: ignore[method-assign]
 
@@ -226,7 +224,7 @@ class RetryScope(Scope):
     __slots__ = ("attempt", "failed_call", "keys")
 
     def __init__(self) -> None:
-        self._token = None
+        self.outer = self._token = None
         self.attempt = 1
         self.keys: OperationKeys | None = None
         self.failed_call: EndedCall | None = None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import warnings
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from contextvars import copy_context
 from types import SimpleNamespace
 from typing import Any
@@ -37,10 +39,12 @@ from http_service_client.policies import (
     CircuitBreakerState,
     RetryPolicy,
     TimeoutPolicy,
+    retry,
 )
 from kit.fakes import READ_TIMEOUT, RESET, URL, FakeClock, Harness
 from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd, run_task
 from kit.guarded import policy_of
+from kit.reentry import interrupt_each_line
 
 EXACT = ExponentialBackoff(jitter="none")  # 1, 2, 4 ... seconds
 NO_BREAKER: dict[str, Any] = {"enable_circuit_breaker": False}
@@ -430,7 +434,12 @@ def test_a_task_that_outlives_the_guarded_function_asks_for_a_permit_of_its_own(
     assert (policy.state, policy.snapshot().successes) == (CircuitBreakerState.OPEN, 1)
 
 
-def test_a_call_that_ctrl_c_ends_as_it_begins_harms_no_later_one(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "policy", [None, CircuitBreakerPolicy(), RetryPolicy()], ids=["call", "circuit", "retry"]
+)
+def test_a_call_that_ctrl_c_ends_as_it_begins_harms_no_later_one(
+    monkeypatch: pytest.MonkeyPatch, policy: Any
+) -> None:
     """Its scope is the current one and does not know it yet. A notebook goes on in that thread."""
 
     class Interrupted:
@@ -441,15 +450,30 @@ def test_a_call_that_ctrl_c_ends_as_it_begins_harms_no_later_one(monkeypatch: py
             raise KeyboardInterrupt
 
     real, harness = nesting._CURRENT, Harness(BlockingFrontEnd(), 200)
+    begin = harness.request if policy is None else policy.apply(lambda: None)
 
     def calls() -> None:
         with monkeypatch.context() as interrupt, pytest.raises(KeyboardInterrupt):
             interrupt.setattr(nesting, "_CURRENT", Interrupted())
-            harness.request()
+            begin()
         assert harness.request().status_code == 200
         assert harness.events[-1].parent_id is None  # type: ignore[union-attr]
 
     copy_context().run(calls)
+
+
+def test_ctrl_c_ends_a_call_under_a_retry_policy_as_itself_wherever_it_comes() -> None:
+    """At whichever line: no other error takes its place."""
+    guarded = RetryPolicy().apply(lambda: None)
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    def work() -> None:
+        with suppress(KeyboardInterrupt):
+            guarded()
+
+    assert interrupt_each_line(work, interrupt, [nesting, retry]) > 10
 
 
 def test_each_kind_of_scope_has_code_of_its_own() -> None:
@@ -544,3 +568,126 @@ def test_a_scope_may_be_left_in_another_context() -> None:
     before = current_scope()
     scope.leave()
     assert (scope.has_ended, current_scope()) == (True, before)
+
+
+@pytest.mark.parametrize("make", [lambda: CallScope("7"), RetryScope], ids=["call", "retry"])
+def test_a_scope_may_be_left_before_it_began(make: Callable[[], Scope]) -> None:
+    """Ctrl-C may have come in between."""
+    scope, before = make(), current_scope()
+    assert scope.has_ended
+    scope.leave()
+    assert (scope.has_ended, current_scope()) == (True, before)
+
+
+class PausingScope(RetryScope):
+    """As that of a loop in a generator."""
+
+    may_pause = True
+    is_paused = False
+
+    @property
+    def has_ended(self) -> bool:
+        return self._token is None or self.is_paused
+
+
+def test_what_begins_while_a_block_is_paused_is_not_inside() -> None:
+    """The code that iterates over the generator runs then. It remains outside when the generator goes on."""
+    block = PausingScope()
+    block._begin()
+    inside = Scope()
+    inside.leave()
+    block.is_paused = True
+    outside = Scope()
+    try:
+        block.is_paused = False
+        assert (inside.outer, inside.in_charge()) == (block, block)
+        assert (outside.outer, outside.in_charge()) == (None, None)
+    finally:
+        outside.leave()
+        block.leave()
+
+
+def ended(outcome: Any) -> EndedCall:
+    return EndedCall(outcome, SentState.ANSWERED, "key", "7", None, HttpRequest("GET", URL), None, None)
+
+
+def test_an_attempt_knows_nothing_of_the_one_before() -> None:
+    """Neither its calls, nor whether one was sent. Its requests have the keys of the operation."""
+    begun: list[str] = []
+    scope = retrying()
+    try:
+        scope.keys = SimpleNamespace(begin_attempt=lambda: begun.append("keys"), is_full=False)  # type: ignore[assignment]
+        assert scope.attempt == 1
+        for attempt in (2, 3):
+            scope.record(ended(READ_TIMEOUT))
+            scope.record_sending()
+            assert scope.has_sent
+            scope.begin_attempt()
+            assert (scope.last_call, scope.failed_call, scope.has_sent) == (None, None, False)
+            assert (scope.attempt, len(begun)) == (attempt, attempt - 1)
+    finally:
+        scope.leave()
+
+
+def test_a_call_that_is_sent_is_noted_by_all_scopes_around_it() -> None:
+    """A retry asks whether the attempt was refused as a whole."""
+    outer, between, inner = retrying(), Scope(), retrying()
+    try:
+        outer.has_sent = between.has_sent = inner.has_sent = False
+        between.record_sending()
+        assert (outer.has_sent, between.has_sent, inner.has_sent) == (True, True, False)
+    finally:
+        for scope in (inner, between, outer):
+            scope.leave()
+
+
+def test_a_scope_that_was_left_keeps_no_call() -> None:
+    """With its response, and what that holds."""
+    scope, call = retrying(), ended(READ_TIMEOUT)
+    scope.record(call)
+    assert (scope.last_call, scope.failed_call) == (call, call)
+    scope.leave()
+    assert (scope.last_call, scope.failed_call) == (None, None)
+
+
+def test_the_keys_of_a_request_are_those_of_the_innermost_operation_that_may_be_repeated() -> None:
+    """What a client's call sends by its interceptors is an operation of its own."""
+    full: Any = SimpleNamespace(is_full=True)
+    scopes: list[Any] = []
+
+    def keys() -> Any:
+        return scopes[-1].operation_keys(lambda: "a key", nullcontext())
+
+    try:
+        scopes.append(Scope())
+        assert keys() is None
+        scopes.append(retrying())
+        outer = keys()
+        assert outer is scopes[-1].keys is not None
+        assert keys() is outer
+        scopes.append(Scope())
+        assert keys() is outer
+        scopes.append(retrying())
+        inner = keys()
+        assert inner is scopes[-1].keys is not outer
+        scopes[-1].keys = full  # it knows so many that it makes no other attempt
+        assert keys() is outer
+        scopes.append(CallScope("7"))
+        scopes[-1]._begin()
+        assert keys() is None
+    finally:
+        for scope in reversed(scopes):
+            scope.leave()
+
+
+@pytest.mark.parametrize("is_retried", [False, True])
+def test_an_inbound_request_is_in_charge_while_it_is_handled(is_retried: bool) -> None:
+    """If its caller retries. Its attempts are counted by the caller, and its keys are not ours."""
+    scope = InboundScope(3, is_retried)
+    try:
+        assert current_scope() is scope
+        assert (scope.in_charge(), scope.earlier_attempts()) == (scope if is_retried else None, 2)
+        assert scope.operation_keys(lambda: "a key", nullcontext()) is None
+    finally:
+        scope.leave()
+    assert (scope.in_charge(), scope.earlier_attempts()) == (None, 0)
