@@ -1008,6 +1008,27 @@ EQUIVALENTS = [
         "the other way does the same for such a wait: the first is only quicker",
     ),
     Equivalent(
+        "core/nesting.py",
+        "Scope.__init__",
+        "while outer is not None and (outer._token is None or (outer.may_pause and outer.has_ended)):",
+        "while outer is not None and (outer._token is None or ( outer.has_ended)):",
+        "a scope that cannot pause has ended if it has no token: the question saves the call of a property",
+    ),
+    Equivalent(
+        "core/call.py",
+        "Call.end",
+        "None if self.scope is None or self.scope.outer is None else self.scope.parent_id,",
+        "None if self.scope is None else self.scope.parent_id,",
+        "a scope without another around it has no parent: the question saves the call of a property",
+    ),
+    Equivalent(
+        "core/outcomes.py",
+        "requested_wait",
+        "if isinstance(outcome, HttpResponse) and outcome.headers.has_any(WAIT_HEADERS):",
+        "if isinstance(outcome, HttpResponse) :",
+        "without one of these headers there is no wait: the question is only quicker",
+    ),
+    Equivalent(
         "core/timeouts.py",
         "Timeout.within",
         "if self.connect is not None and remaining < self.connect:",

@@ -176,17 +176,32 @@ def test_the_sent_state_is_the_worst_over_all_attempts(
     assert call.sent_state is state
 
 
+@pytest.mark.parametrize(
+    ("before", "learned", "after"),
+    [(NEVER, ANSWERED, ANSWERED), (ANSWERED, MAYBE, MAYBE), (MAYBE, ANSWERED, MAYBE), (MAYBE, NEVER, MAYBE)],
+)
+def test_what_is_learned_later_makes_nothing_better(
+    before: SentState, learned: SentState, after: SentState
+) -> None:
+    """As of a hedge, or of a body that broke off."""
+    call = Stage().call
+    call.sent_state = before
+    call.merge_sent_state(learned)
+    assert call.sent_state is after
+
+
 def test_a_call_ends_once() -> None:
     """With the open body closed, the slot of its place returned, and one event."""
     stage = Stage(deadline=5.0)
     closed = stage.body()
     stage.call.attempt = 2
+    stage.call.record_attempt(HttpResponse(201), stage.clock.now)
     stage.clock.now += 1.0
     for _ in range(2):
         stage.call.end(201, None)
-    (finished,) = stage.heard
+    _, finished = stage.heard
     assert finished == CallFinished(
-        1.0, "POST", URL + "?token=***", ORIGIN, 2, 201, None, NEVER, 4.0, None, None, "7", "charge"
+        1.0, "POST", URL + "?token=***", ORIGIN, 2, 201, None, ANSWERED, 4.0, None, None, "7", "charge"
     )
     assert (closed, stage.finished, stage.call.current.body) == (["closed"], ["end"], None)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import weakref
 from collections.abc import Iterator
 
 import pytest
@@ -108,6 +109,30 @@ def test_a_chain_of_deadlines_does_not_grow() -> None:
     first.has_ended = True
     assert Deadline(7.0, system.monotonic, second).outer is None
     assert running(None) is None
+
+
+class Block:
+    """A block of a deadline, whose frame has the user's variables."""
+
+    def is_paused(self) -> bool:
+        return False
+
+
+def test_a_deadline_that_has_ended_keeps_nothing_of_its_block() -> None:
+    """A task that was started inside may live for days, and holds the deadline."""
+    system, block = Clock(), Block()
+    outer = Deadline(9.0, system.monotonic)
+    made = Deadline(3.0, system.monotonic, outer, is_paused=block.is_paused)
+    seen = weakref.ref(block)
+    made.has_ended = True
+    made.forget()
+    del block
+    gc.collect()
+    assert seen() is None
+    assert made.outer is outer
+    outer.has_ended = True
+    made.forget()
+    assert made.outer is None
 
 
 @pytest.mark.usefixtures("around")
