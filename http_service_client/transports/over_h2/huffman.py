@@ -6,13 +6,33 @@ of 8 KB, in each request, since values that are secret are in no table; for 100 
 
 from __future__ import annotations
 
+from typing import Any
+
 from hpack import Encoder
-from hpack.huffman import HuffmanEncoder
-from hpack.huffman_constants import REQUEST_CODES, REQUEST_CODES_LENGTH
 
 __all__ = ["HeadEncoder", "HuffmanCoder"]
 
-_BITS = [f"{code:0{length}b}" for code, length in zip(REQUEST_CODES, REQUEST_CODES_LENGTH, strict=True)]
+# How many bits each octet has, in base 36 (appendix B). The code is canonical: the shortest come first, and those of a length
+# are consecutive numbers, in the order of their octets. So the lengths say all.
+_LENGTHS = (
+    "DNSSSSSSSOUSSUSSSSSSSSUSSSSSSSSS6AACD68BAA8B8666555666666678F6CA"
+    "D67777777777777777777777878DJDE6F56565666577666567655677777FBEDS"
+    "KMKKMMMNMNNNNNONOOMNONNNNLMNMNNOMLKMMNNLNMMOLMNNLLMLNMNNKMMMNMMN"
+    "QQKJMNMPQQQRRQOPJLQRRQROLLQQSRRRKOKLMLLNMMPPOOQNQRQQRRRRRSRRRRRQ"
+)
+
+
+def _code() -> list[str]:
+    """The bits of each octet."""
+    bits, number, before = [""] * 256, 0, 0
+    for length, octet in sorted((int(digit, 36), octet) for octet, digit in enumerate(_LENGTHS)):
+        number <<= length - before
+        bits[octet] = f"{number:0{length}b}"
+        number, before = number + 1, length
+    return bits
+
+
+_BITS = _code()
 
 
 class HeadEncoder(Encoder):
@@ -20,14 +40,11 @@ class HeadEncoder(Encoder):
 
     def __init__(self) -> None:
         super().__init__()
-        self.huffman_coder = HuffmanCoder()
+        self.huffman_coder: Any = HuffmanCoder()
 
 
-class HuffmanCoder(HuffmanEncoder):
+class HuffmanCoder:
     """Stands in for hpack's own."""
-
-    def __init__(self) -> None:
-        super().__init__(REQUEST_CODES, REQUEST_CODES_LENGTH)
 
     def encode(self, bytes_to_encode: bytes | None) -> bytes:
         """The code of these bytes, filled up with ones to whole octets."""
