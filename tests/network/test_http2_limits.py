@@ -19,9 +19,10 @@ from h2.errors import ErrorCodes
 from h2.exceptions import H2Error
 from h2.settings import SettingCodes
 
-from http_service_client import HttpServiceClient, Timeout
-from http_service_client.errors import ConnectionLostError, HttpClientError
+from http_service_client import HttpServiceClient, Timeout, TimeoutPolicy
+from http_service_client.errors import ConnectionLostError, HttpClientError, OperationTimeoutError
 from http_service_client.testing.server import LoopbackServer, answer, respond
+from http_service_client.transports.over_h2 import connection as http2_connection
 from kit.front_ends import AsyncioFrontEnd, FrontEnd
 from kit.http2_server import Exchange, Http2Server, NewClient
 from kit.threads import wait_until
@@ -103,6 +104,27 @@ def test_a_connection_that_was_silent_gets_no_other_call(
     caught = failing(front_end, http2_client, "GET", http2_server.url + "/", timeout=0.1)
     assert (caught.type, caught.sent) == ("AttemptTimeoutError", "maybe_processed")
     assert front_end.request(http2_client, "GET", http2_server.url + "/").text == "ok"
+    assert len(http2_server.connections) == 2
+
+
+def test_a_dead_connection_is_not_kept_in_use_by_calls_that_are_cancelled(
+    front_end: FrontEnd,
+    http2_client: HttpServiceClient,
+    http2_server: Http2Server,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A caller's patience may be shorter than all timeouts: each call would be lost on it until it is too old."""
+    monkeypatch.setattr(http2_connection, "_SILENCE", 0.05)
+    http2_server.on("/", ok, never, ok)
+    url = http2_server.url + "/"
+    front_end.request(http2_client, "GET", url)
+    if isinstance(front_end, AsyncioFrontEnd):
+        with pytest.raises(asyncio.TimeoutError):
+            front_end.loop.run_until_complete(asyncio.wait_for(http2_client.get_async(url), 0.2))
+    else:
+        with pytest.raises(OperationTimeoutError):
+            TimeoutPolicy(0.2).apply(lambda: http2_client.get(url))()
+    assert front_end.request(http2_client, "GET", url).text == "ok"
     assert len(http2_server.connections) == 2
 
 

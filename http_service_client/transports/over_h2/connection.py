@@ -63,6 +63,9 @@ _CONNECTION_WINDOW = 16 * 1024 * 1024
 _BACKLOG = 1024 * 1024
 # Of the table of known fields of requests. A server may offer any size, and would fill this side's memory with it.
 _TABLE = 4096
+# Seconds after a request in which nothing has arrived. A caller that leaves then may leave a dead connection behind: calls
+# that are given up one after the other would keep it in use.
+_SILENCE = 1.0
 # Before the server has said how many streams it takes: the least that the RFC recommends (6.5.2).
 _STREAMS_AT_FIRST = 100
 _TOO_LONG = "its body is longer than its head allows (RFC 9113, 8.1.1)"
@@ -99,7 +102,7 @@ class Http2Connection(asyncio.Protocol):
     ) -> None:
         self.lifetime = lifetime
         self.idle_since = time.monotonic()
-        self.heard_at = 0.0
+        self.heard_at = self._asked_at = 0.0  # the latter: the first request since bytes last arrived
         self.speaks_http2 = False
         self.opened = 0
         self.error: Exception | None = None
@@ -173,6 +176,8 @@ class Http2Connection(asyncio.Protocol):
             raise NotProcessedError("the connection has no stream left") from None
         self._h2.send_headers(stream_id, fields, end_stream=ends)
         self.opened += 1
+        if self.heard_at >= self._asked_at:
+            self._asked_at = self._timers.loop.time()
         stream = self._streams[stream_id] = Http2Stream(stream_id, method, self._timers)
         stream.is_sent = ends
         self._flush()
@@ -224,6 +229,8 @@ class Http2Connection(asyncio.Protocol):
             with suppress(H2Error):  # the server has just closed it
                 self._h2.reset_stream(stream.id, ErrorCodes.CANCEL)
             self._flush()
+            if self.heard_at < self._asked_at <= self._timers.loop.time() - _SILENCE:
+                self._is_draining = True
         self._after_stream()
 
     def drain(self) -> None:

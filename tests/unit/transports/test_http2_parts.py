@@ -229,6 +229,47 @@ def test_a_stream_that_is_not_over_is_reset(
     assert idle == [connection]
 
 
+@pytest.mark.parametrize(
+    ("history", "given_up_at", "is_kept"),
+    [
+        ([(9.0, "heard"), (10.0, "asked")], 10.9, True),
+        ([(9.0, "heard"), (10.0, "asked")], 11.0, False),
+        ([(9.0, "heard"), (10.0, "asked"), (10.8, "asked")], 11.1, False),
+        ([(9.0, "heard"), (10.0, "asked"), (10.1, "heard")], 20.0, True),
+        ([(10.0, "asked"), (12.0, "heard"), (15.0, "asked")], 15.9, True),
+        ([(10.0, "asked"), (12.0, "heard"), (15.0, "asked")], 16.0, False),
+        ([(10.0, "asked")], 11.0, False),
+    ],
+    ids=[
+        "the server may be slow",
+        "silent for a second",
+        "calls given up one after the other",
+        "it is alive",
+        "it was alive",
+        "silent since",
+        "a new connection",
+    ],
+)
+def test_a_connection_that_was_silent_after_a_request_gets_no_new_calls(
+    history: list[tuple[float, str]], given_up_at: float, is_kept: bool
+) -> None:
+    """Once a caller gives up. It closes after its last stream."""
+    timers = Mock()
+    connection = Http2Connection(timers, ParserSettings(), Lifetime(60, 10, None), Mock(), Mock())
+    connection.transport = SimpleNamespace(is_closing=lambda: False, write=Mock(), abort=Mock())
+    connection._h2.initiate_connection()
+    head = [(b":method", b"GET"), (b":scheme", b"https"), (b":authority", b"a"), (b":path", b"/")]
+    for instant, what in history:
+        timers.loop.time.return_value = instant
+        if what == "heard":
+            connection.heard_at = instant
+        else:
+            stream = connection.open_stream(head, "GET", ends=True)
+    timers.loop.time.return_value = given_up_at
+    connection.release(stream)
+    assert connection.is_open is is_kept
+
+
 def test_a_request_that_was_refused_is_no_evidence() -> None:
     """A server that closes a connection in good order works. Five calls on it must not open a circuit."""
     lost = Failure(ConnectionLostError, "GOAWAY", SentState.REFUSED)
