@@ -51,6 +51,9 @@ def check_seconds(clock: object) -> None:
     check_function("clock", clock)
 
 
+_LONGEST = 1e6  # seconds of one wait: the system refuses one of a million years, which a backoff may ask for
+
+
 class SystemClock:
     """The system's clocks."""
 
@@ -60,6 +63,9 @@ class SystemClock:
     @staticmethod
     def sleep(seconds: float) -> None:
         """Block for this many seconds."""
+        while seconds > _LONGEST:
+            time.sleep(_LONGEST)
+            seconds -= _LONGEST
         time.sleep(seconds)
 
     @staticmethod

@@ -13,8 +13,9 @@ import pytest
 
 from http_service_client.core.effects import Acquire
 from http_service_client.core.machines.limits.semaphore import FairSemaphore
-from http_service_client.drivers import blocking, locks
+from http_service_client.drivers import blocking, clocks, locks
 from http_service_client.drivers.blocking import wait_for_grant
+from http_service_client.drivers.clocks import SystemClock
 from http_service_client.drivers.locks import ForkSafeLock, acquire_within
 from http_service_client.drivers.portal import Portal
 
@@ -134,3 +135,12 @@ def test_an_interrupt_that_does_not_wake_the_thread_is_seen_soon(
     finally:
         timer.cancel()
         signal.signal(signal.SIGINT, before)
+
+
+def test_a_wait_that_the_system_refuses_is_made_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backoff may ask for thousands of years; `time.sleep` raises OverflowError for some of them."""
+    slept: list[float] = []
+    monkeypatch.setattr(clocks.time, "sleep", slept.append)
+    for seconds in (0.0, 1e6, 2.5e6):
+        SystemClock.sleep(seconds)
+    assert slept == [0.0, 1e6, 1e6, 1e6, 0.5e6]
