@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
 from ..core.checks import suggests_keywords
 from ..core.effects import Acquire, Plan
-from ..core.machines.caching.flights import Flight
+from ..core.machines.caching.flights import Flight, begin_wait, end_wait, enter, leave
 from ..core.machines.caching.result_cache import (
     RESULT_CACHE_RENAMED,
     Entry,
@@ -32,10 +31,6 @@ from .strategy import StatefulStrategy
 __all__ = ["ResultCachePolicy"]
 
 _SUBJECT = ""  # of all flights: `clear` concerns them all
-
-# The calls of functions that enclose the running code. A function that calls itself, or waits for a task that does, would
-# wait for itself.
-_LEADING: ContextVar[tuple[Flight[Any], ...]] = ContextVar("http_service_client.leading", default=())
 
 
 @suggests_keywords(RESULT_CACHE_RENAMED)
@@ -151,7 +146,8 @@ class ResultCachePolicy(StatefulStrategy[ResultCacheSettings]):
                 flight, leads = self._cache.flights.join(key, _SUBJECT)
                 if leads:
                     return (yield from self._lead(proceed, operation, key, flight))
-                if flight in _LEADING.get():
+                around = begin_wait(flight)
+                if around is None:  # the function has called itself, or functions that wait for each other
                     return (yield from proceed(operation))
                 waiter = flight.wait()
                 try:
@@ -160,6 +156,7 @@ class ResultCachePolicy(StatefulStrategy[ResultCacheSettings]):
                         yield from Acquire(waiter, None if remaining is None else max(0.0, remaining))
                 finally:
                     waiter.release()
+                    end_wait(around, flight)
                 if not flight.has_landed:
                     return self._too_late(operation, key)
                 if flight.result is not None:
@@ -174,8 +171,7 @@ class ResultCachePolicy(StatefulStrategy[ResultCacheSettings]):
         """Call the function, for this caller and for those that come meanwhile."""
         cache, settings, clock = self._cache, self._settings, operation.clock
         landing: Outcome | None = None
-        # A chain of tasks that start the next must not grow: each flight has its result.
-        token = _LEADING.set((*[each for each in _LEADING.get() if not each.has_landed], flight))
+        token = enter(flight)
         # A timeout may leave this call behind in its thread. Callers that come later must not wait for it.
         interruption, abandon = INTERRUPTION.get(), partial(cache.flights.abandon, flight)
         try:
@@ -211,10 +207,7 @@ class ResultCachePolicy(StatefulStrategy[ResultCacheSettings]):
             cache.flights.land(flight, landing)
             if interruption is not None:
                 interruption.remove(abandon)
-            try:
-                _LEADING.reset(token)
-            except ValueError:  # the plan is being closed from another context
-                pass
+            leave(token)
             del landing, flight, abandon  # they have the error, whose traceback holds this frame
 
     def _kept_failure(self, operation: Operation, entry: Entry, now: float) -> Any:

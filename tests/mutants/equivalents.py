@@ -1472,10 +1472,10 @@ EQUIVALENTS = [
         "the name of a context variable is only shown in its repr",
     ),
     Equivalent(
-        "policies/result_cache.py",
+        "core/machines/caching/flights.py",
         "",
-        '_LEADING: ContextVar[tuple[Flight[Any], ...]] = ContextVar("http_service_client.leading", default=())',
-        '_LEADING: ContextVar[tuple[Flight[Any], ...]] = ContextVar("http_service_client.leadingXX", default=())',
+        '_AROUND: ContextVar[tuple[Flight[Any], ...]] = ContextVar("http_service_client.flights", default=())',
+        '_AROUND: ContextVar[tuple[Flight[Any], ...]] = ContextVar("http_service_client.flightsXX", default=())',
         "the name of a context variable is only shown in its repr",
     ),
     Equivalent(

@@ -38,6 +38,7 @@ from ..cache_access import OVERTAKEN, CacheAccess
 from ..call import Call
 from ..effects import Acquire, Outcome, Plan, Start
 from ..layer import compose
+from ..machines.caching.flights import begin_wait, end_wait, enter, leave
 from ..machines.caching.response_cache import Landing, ResponseCache
 from .telemetry import Telemetry, TelemetryLayer
 from .whole_call import CallLayer
@@ -183,6 +184,9 @@ class CacheLayer:
             flight, leads = flights.join(access.flight_key, access.key)
             if leads:
                 return (yield from self._lead(proceed, access, found, flight))
+            around = begin_wait(flight)
+            if around is None:  # of code inside of this flight, such as an interceptor
+                break
             waiter = flight.wait()
             limits = [limit for limit in (call.options.timeout.total, call.remaining()) if limit is not None]
             try:
@@ -190,6 +194,7 @@ class CacheLayer:
                     yield from Acquire(waiter, max(0.0, min(limits)) if limits else None)
             finally:
                 waiter.release()
+                end_wait(around, flight)
             if flight.result is not None:
                 response = access.shared(flight.result)
                 if response is not None:
@@ -203,11 +208,13 @@ class CacheLayer:
         self, proceed: Handler, access: CacheAccess, found: StoredResponse | None, flight: Flight[Landing]
     ) -> Plan[Outcome]:
         landing: Landing | None = None
+        token = enter(flight)
         try:
             outcome, landing = yield from self._exchange(proceed, access, found, flight)
             return outcome
         finally:
             self._cache.flights.land(flight, landing)
+            leave(token)
 
     def _revalidate_behind(self, proceed: Handler, access: CacheAccess, found: StoredResponse) -> Plan[None]:
         """A call of its own, which brings a stored response up to date while the caller goes on with it."""

@@ -250,6 +250,59 @@ def test_a_function_may_call_itself() -> None:
     assert asyncio.run(gathers()) >= 1
 
 
+def in_a_circle(seen: list[str]) -> tuple[Any, Any]:
+    """Two functions that call each other, in two threads or tasks at the same time: each waits until the other has begun."""
+    began = {"f": threading.Event(), "g": threading.Event()}
+
+    def f() -> str:
+        seen.append("f")
+        began["f"].set()
+        assert began["g"].wait(20)
+        return "f" if seen.count("f") > 1 else "f" + g()
+
+    def g() -> str:
+        seen.append("g")
+        began["g"].set()
+        assert began["f"].wait(20)
+        return "g" if seen.count("g") > 1 else "g" + f()
+
+    policy = ResultCachePolicy(60.0)
+    f, g = policy.apply(f), policy.apply(g)
+    return f, g
+
+
+def test_functions_in_two_threads_do_not_wait_for_each_other() -> None:
+    """The one that would close the circle calls the function itself, as one that calls itself does."""
+    seen: list[str] = []
+    with concurrent.futures.ThreadPoolExecutor(2) as threads:
+        results = [threads.submit(function) for function in in_a_circle(seen)]
+        assert sorted(result.result(20) for result in results) in (["fg", "gfg"], ["fgf", "gf"], ["fg", "gf"])
+    assert 3 <= len(seen) <= 4
+
+
+def test_functions_in_two_tasks_do_not_wait_for_each_other() -> None:
+    """As in threads."""
+    policy, seen = ResultCachePolicy(60.0), []
+
+    @policy.apply
+    async def f() -> str:
+        seen.append("f")
+        await asyncio.sleep(0)
+        return "f" if seen.count("f") > 1 else "f" + await g()
+
+    @policy.apply
+    async def g() -> str:
+        seen.append("g")
+        await asyncio.sleep(0)
+        return "g" if seen.count("g") > 1 else "g" + await f()
+
+    async def main() -> list[str]:
+        return await asyncio.wait_for(asyncio.gather(f(), g()), 20)
+
+    assert asyncio.run(main()) == ["fgf", "gf"]
+    assert seen == ["f", "g", "f"]
+
+
 def test_tasks_that_start_the_next_inside_keep_no_results() -> None:
     """Each task has the context of the one before, and with it the calls around it."""
     policy = ResultCachePolicy(0.001, max_entries=1)

@@ -10,19 +10,28 @@ the change, still get its result, and callers that come later lead a new one. On
 leader any more, who cannot be interrupted) lands at once, without a result.
 
 Threads and the tasks of many event loops share one flight, as they share a `Latch`.
+
+Code inside a flight may need others: a function calls another one, an interceptor makes a call. It must not wait for the
+flight that it is in itself, nor for one whose leader waits for that, however many are between: nobody would go on. So a
+follower says in each flight around it what it waits for, before it looks where the one that it needs leads to. Of two that
+begin to wait for each other at the same time, one sees it at least, and does without that flight.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import AbstractContextManager
+from contextvars import ContextVar, Token
 from typing import Any, Generic, TypeVar
 
 from ..limits.semaphore import Latch, Waiter
 
-__all__ = ["Flight", "Flights"]
+__all__ = ["Flight", "Flights", "begin_wait", "end_wait", "enter", "leave"]
 
 T = TypeVar("T")
+
+# The flights that enclose the running code, and that of the tasks that it has started.
+_AROUND: ContextVar[tuple[Flight[Any], ...]] = ContextVar("http_service_client.flights", default=())
 
 
 class Flight(Generic[T]):
@@ -31,15 +40,17 @@ class Flight(Generic[T]):
     subject: what is fetched; `Flights.overtake` finds it by that.
     result: None until it has landed, and when it landed without one.
     has_landed: its exchange has ended.   is_overtaken: its result was out of date when it came.
+    awaited: the flights that code inside of it waits for.
     """
 
-    __slots__ = ("_landing", "has_landed", "is_overtaken", "key", "result", "subject")
+    __slots__ = ("_landing", "awaited", "has_landed", "is_overtaken", "key", "result", "subject")
 
     def __init__(self, key: Hashable, subject: str, lock: AbstractContextManager[Any]) -> None:
         self.key = key
         self.subject = subject
         self.result: T | None = None
         self.has_landed = self.is_overtaken = False
+        self.awaited: list[Flight[Any]] = []
         self._landing = Latch(lock=lock)
 
     def wait(self) -> Waiter:
@@ -122,3 +133,51 @@ class Flights(Generic[T]):
         flight: Flight[T] = Flight(key, subject, self._new_lock())
         self._by_subject.setdefault(subject, set()).add(flight)
         return flight
+
+
+def enter(flight: Flight[Any]) -> Token[tuple[Flight[Any], ...]]:
+    """What runs from here to `leave` is inside of this flight."""
+    # A chain of tasks that start the next must not grow: each flight has its result.
+    return _AROUND.set((*[each for each in _AROUND.get() if not each.has_landed], flight))
+
+
+def leave(token: Token[tuple[Flight[Any], ...]]) -> None:
+    """Leave the flight that was entered."""
+    try:
+        _AROUND.reset(token)
+    except ValueError:
+        pass  # the plan is being closed from another context
+
+
+def begin_wait(flight: Flight[Any]) -> Sequence[Flight[Any]] | None:
+    """The running code is about to wait for this flight: what to pass to `end_wait`. None if it would wait for itself."""
+    around = _AROUND.get()
+    if not around:  # nearly always
+        return around
+    for each in around:
+        each.awaited.append(flight)
+    if _leads_to(flight, around):
+        end_wait(around, flight)
+        return None
+    return around
+
+
+def end_wait(around: Sequence[Flight[Any]], flight: Flight[Any]) -> None:
+    """The wait is over."""
+    for each in around:
+        each.awaited.remove(flight)
+
+
+def _leads_to(flight: Flight[Any], around: Sequence[Flight[Any]]) -> bool:
+    """Whether this flight is one of those around, or waits for one, perhaps by way of others."""
+    seen: set[Flight[Any]] = set()
+    left = [flight]
+    while left:
+        each = left.pop()
+        if each.has_landed or each in seen:
+            continue
+        if each in around:
+            return True
+        seen.add(each)
+        left += each.awaited
+    return False

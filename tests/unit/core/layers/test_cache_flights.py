@@ -31,7 +31,7 @@ from http_service_client.errors import Failure
 from http_service_client.testing import ScriptedTransport, VirtualClock, late
 from kit.caches import URL, cached_for, used
 from kit.fakes import failure, short
-from kit.front_ends import run_task
+from kit.front_ends import FrontEnd, run_task
 
 
 class Async:
@@ -62,6 +62,35 @@ def test_equal_requests_share_one_exchange() -> None:
     assert len(network.transport.sent) == 1
     assert sorted(used(response).is_collapsed for response in responses) == [False] + [True] * 199
     assert used(responses[1]).cache_status == "http-service-client; fwd=miss; ttl=59; collapsed"
+
+
+def test_a_call_inside_of_the_same_call_does_not_wait_for_it(front_end: FrontEnd) -> None:
+    """Such as that of an interceptor, which would wait for itself as long as an attempt may take."""
+    transport = ScriptedTransport(cached_for(60, "x"))
+    inner: list[HttpResponse] = []
+
+    class Outer:
+        async def intercept_request(self, request: HttpRequest, context: Any) -> HttpRequest:
+            if not inner:
+                inner.append(HttpResponse(100))  # it has begun
+                inner.append(await client.get_async(URL))
+            return request
+
+    class OuterBlocking:
+        def intercept_request(self, request: HttpRequest, context: Any) -> HttpRequest:
+            if not inner:
+                inner.append(HttpResponse(100))
+                inner.append(client.get(URL))
+            return request
+
+    interceptor = Outer() if front_end.name == "asyncio" else OuterBlocking()
+    client = front_end.client(
+        transport=transport, cache=Cache(), request_interceptors=[interceptor], total_timeout=20.0
+    )
+    outer = front_end.request(client, "GET", URL)
+    assert [outer.text, inner[-1].text] == ["x", "x"]
+    assert [used(outer).is_collapsed, used(inner[-1]).is_collapsed] == [False, False]
+    assert len(transport.sent) == 2
 
 
 def test_other_requests_make_an_exchange_of_their_own() -> None:

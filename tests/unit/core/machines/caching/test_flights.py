@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import contextvars
 import threading
 
-from http_service_client.core.machines.caching.flights import Flights
+import pytest
+
+from http_service_client.core.machines.caching.flights import (
+    Flight,
+    Flights,
+    begin_wait,
+    end_wait,
+    enter,
+    leave,
+)
 
 
 def flights() -> Flights[str]:
@@ -99,3 +109,77 @@ def test_flights_that_have_landed_are_forgotten() -> None:
     assert (made._shared, made._by_subject) == ({}, {})
     made.land(flight, None)  # of the parent: it leaves nothing
     assert (made._shared, made._by_subject) == ({}, {})
+
+
+class Caller:
+    """Code in a context of its own, which leads flights and waits for others."""
+
+    def __init__(self) -> None:
+        self._context = contextvars.copy_context()
+
+    def leads(self, *those: Flight[str]) -> Caller:
+        for flight in those:
+            self._context.run(enter, flight)
+        return self
+
+    def may_wait_for(self, flight: Flight[str]) -> bool:
+        return self._context.run(begin_wait, flight) is not None
+
+
+@pytest.fixture
+def four() -> list[Flight[str]]:
+    made = flights()
+    return [made.join(key, "s")[0] for key in "abcd"]
+
+
+def test_code_outside_of_flights_may_wait_for_any(four: list[Flight[str]]) -> None:
+    """Nobody waits for it."""
+    assert Caller().may_wait_for(four[0])
+    assert four[0].awaited == []
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_code_does_not_wait_for_the_flights_that_it_is_in(four: list[Flight[str]], which: int) -> None:
+    """Neither for the innermost one, nor for one around that."""
+    caller = Caller().leads(four[0], four[1])
+    assert not caller.may_wait_for(four[which])
+    assert caller.may_wait_for(four[2])
+
+
+def test_callers_do_not_wait_for_each_other_in_a_circle(four: list[Flight[str]]) -> None:
+    """However many are between: the one that would close it does without."""
+    a, b, c, d = four
+    assert Caller().leads(a).may_wait_for(b)
+    assert Caller().leads(d, b).may_wait_for(c)
+    last = Caller().leads(c)
+    assert not last.may_wait_for(a)
+    assert c.awaited == []  # it does not wait
+    assert Caller().may_wait_for(a)
+
+
+def test_what_has_landed_is_waited_for_by_nobody(four: list[Flight[str]]) -> None:
+    """Its leader goes on, so what it waited for before closes no circle."""
+    a, b, _, _ = four
+    flights().land(b, "result")
+    assert Caller().leads(a).may_wait_for(b)
+    b.awaited.append(a)
+    assert Caller().leads(a).may_wait_for(b)
+
+
+def test_a_wait_that_has_ended_closes_no_circle(four: list[Flight[str]]) -> None:
+    """The flights around may be waited for again."""
+    a, b, _, _ = four
+    token = enter(a)
+    around = begin_wait(b)
+    assert around is not None
+    end_wait(around, b)
+    leave(token)
+    assert a.awaited == []
+    assert Caller().leads(b).may_wait_for(a)
+
+
+def test_a_flight_that_is_left_elsewhere_stays_as_it_is(four: list[Flight[str]]) -> None:
+    """A plan may be closed in another context, as that of an abandoned generator is."""
+    token = contextvars.copy_context().run(enter, four[0])
+    leave(token)
+    assert begin_wait(four[0]) == ()
