@@ -151,6 +151,13 @@ class CacheAccess:
 
     def _ask(self, operation: str, function: Callable[..., Any], *arguments: Any) -> Plan[Any]:
         """What the storage returns; _MISSING if it failed, or took too long."""
+        rest, clock = self.cache.rest, self.call.clock
+        began = clock()
+        if not rest.allows(began):
+            self._record_failure(
+                operation, "TimeoutError", "it took too long a moment ago, and rests for a second"
+            )
+            return _MISSING
         try:
             if self.cache.storage.blocks:
                 answer = yield from Work(function, *arguments, timeout=_PATIENCE, is_needed=False)
@@ -158,10 +165,16 @@ class CacheAccess:
                 answer = function(*arguments)
             if answer is not TIMED_OUT:
                 refuse_awaitable(answer)
+                rest.note(began, clock(), has_failed=False)
                 return answer
             error, message = "TimeoutError", f"no result within {_PATIENCE:g} s"
         except Exception as raised:
             error, message = type(raised).__name__, str(raised)
+        rest.note(began, clock(), has_failed=True)
+        self._record_failure(operation, error, message)
+        return _MISSING
+
+    def _record_failure(self, operation: str, error: str, message: str) -> None:
         call = self.call
         call.record(
             CacheFailed(
@@ -175,7 +188,6 @@ class CacheAccess:
                 call.call_name,
             )
         )
-        return _MISSING
 
     # What the storage has, for this call.
 

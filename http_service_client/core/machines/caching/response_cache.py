@@ -14,9 +14,19 @@ from ....http.messages import HttpRequest
 from ....http.urls import split_url
 from .flights import Flights
 
-__all__ = ["CacheStorage", "Landing", "ResponseCache", "host_field_of", "partition_of", "url_key"]
+__all__ = [
+    "CacheStorage",
+    "Landing",
+    "ResponseCache",
+    "StorageRest",
+    "host_field_of",
+    "partition_of",
+    "url_key",
+]
 
 _MOST = 4096  # URLs that are remembered
+_LONG = 0.1  # seconds that an operation of the storage may take before it fails, without consequences
+_REST = 1.0  # seconds
 
 
 class CacheStorage(Protocol):
@@ -68,6 +78,7 @@ class ResponseCache:
         self.coalesces = coalesces
         self.is_single_user = is_single_user
         self.flights: Flights[Landing] = Flights(new_lock)
+        self.rest = StorageRest()
         self._lock = new_lock()
         # Requests whose response could not be shared last time: equal ones do not wait for each other.
         self._unshared: OrderedDict[str, None] = OrderedDict()
@@ -94,6 +105,36 @@ class ResponseCache:
 
     def _reset_after_fork(self) -> None:
         self.flights.reset_after_fork()
+
+
+class StorageRest:
+    """Whether the storage is left alone for a moment.
+
+    One that hangs, such as a server behind a broken network, would slow down each call by its timeout, several times. After
+    a failure that took long, nobody asks it for a second. Then one call tries, and the others go on without it.
+    """
+
+    __slots__ = ("_until",)
+
+    def __init__(self) -> None:
+        self._until: float | None = None
+
+    def allows(self, now: float) -> bool:
+        """Whether a call may ask the storage at this instant. A call that may, asks it."""
+        until = self._until
+        if until is None:
+            return True
+        if now < until <= now + _REST:  # further away, it is an instant of another clock
+            return False
+        self._until = now + _REST
+        return True
+
+    def note(self, began: float, now: float, *, has_failed: bool) -> None:
+        """An operation has ended that began at this instant."""
+        if not has_failed:
+            self._until = None
+        elif now - began >= _LONG:
+            self._until = now + _REST
 
 
 def _note(remembered: OrderedDict[str, None], key: str, is_so: bool) -> None:

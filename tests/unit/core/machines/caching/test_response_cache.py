@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from http_service_client import MemoryStorage
-from http_service_client.core.machines.caching.response_cache import ResponseCache, url_key
+from http_service_client.core.machines.caching.response_cache import ResponseCache, StorageRest, url_key
 from http_service_client.http.caching.rules import CacheRules
 
 
@@ -74,3 +74,38 @@ def test_a_forked_child_waits_for_no_request_of_its_parent() -> None:
     assert cache.flights.join("key", "url")[1]
     cache._reset_after_fork()
     assert cache.flights.join("key", "url")[1]
+
+
+def rested(seconds: float = 0.1) -> StorageRest:
+    """After an operation that failed at the instant 10."""
+    rest = StorageRest()
+    rest.note(10.0 - seconds, 10.0, has_failed=True)
+    return rest
+
+
+@pytest.mark.parametrize(("seconds", "allows"), [(0.09, True), (0.11, False), (5.0, False)])
+def test_a_storage_rests_after_a_failure_that_took_long(seconds: float, allows: bool) -> None:
+    """One that fails at once costs nothing."""
+    assert StorageRest().allows(10.0)
+    assert rested(seconds).allows(10.5) is allows
+
+
+def test_after_a_second_one_call_tries_whether_it_is_back() -> None:
+    """The others go on without it until that is known."""
+    rest = rested(0.5)
+    assert [rest.allows(now) for now in (10.0, 10.99, 11.0, 11.01, 11.99)] == [
+        False,
+        False,
+        True,
+        False,
+        False,
+    ]
+    rest.note(11.0, 11.01, has_failed=True)
+    assert [rest.allows(now) for now in (11.5, 12.0)] == [False, True]
+    rest.note(12.0, 12.3, has_failed=False)
+    assert rest.allows(12.3)
+
+
+def test_a_rest_by_another_clock_does_not_last() -> None:
+    """Clients with clocks of their own may share a cache."""
+    assert rested(0.5).allows(3.0)
