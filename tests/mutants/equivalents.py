@@ -1472,6 +1472,13 @@ EQUIVALENTS = [
         "the name of a context variable is only shown in its repr",
     ),
     Equivalent(
+        "core/layers/tokens.py",
+        "",
+        '_FETCHING: ContextVar[tuple[Fetch, ...]] = ContextVar("http_service_client.fetching", default=())',
+        '_FETCHING: ContextVar[tuple[Fetch, ...]] = ContextVar("http_service_client.fetchingXX", default=())',
+        "the name of a context variable is only shown in its repr",
+    ),
+    Equivalent(
         "core/machines/caching/flights.py",
         "",
         '_AROUND: ContextVar[tuple[Flight[Any], ...]] = ContextVar("http_service_client.flights", default=())',

@@ -8,11 +8,15 @@ A fetch is a call of its own, with attempts, circuit, throttle gate, connections
 the calls that wait for it (`core.machines.caching.token_cache` says who starts it): the deadline or the cancellation of one of
 them does not end what the others wait for. Without a token, the attempt is refused. It is not repeated, since the fetch
 has had its retries.
+
+A provider may make calls, and these may need tokens of their own. One that needs the very token that is being fetched would
+wait for itself, and is refused.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -46,6 +50,10 @@ __all__ = [
     "TokensLayer",
     "no_token",
 ]
+
+
+# The fetches that enclose the running code, or wait for the one that does.
+_FETCHING: ContextVar[tuple[Fetch, ...]] = ContextVar("http_service_client.fetching", default=())
 
 
 class Fetched(NamedTuple):
@@ -150,6 +158,8 @@ class Tokens:
         has_waited = False
         while True:
             token, fetch, is_new = cache.look_up(self._clock(), self._wall_clock())
+            if token is None and fetch in _FETCHING.get():
+                return no_token(source, _OWN_CALL)
             if is_new and fetch is not None:
                 yield from self._start(source, fetch, call)
             if token is not None:
@@ -174,7 +184,8 @@ class Tokens:
         try:
             # A loop that ends now ends the fetch before it has begun.
             lost = partial(source.cache.abandon, fetch)
-            yield from Start(partial(self._fetch, source, fetch, needs), on_end=lost)
+            around = (*_FETCHING.get(), fetch)
+            yield from Start(partial(self._fetch, source, fetch, needs, around), on_end=lost)
         except BaseException:
             source.cache.abandon(fetch)
             raise
@@ -199,10 +210,16 @@ class Tokens:
         message = f"the deadline expired while the call was waiting for a token from {source.source_name}"
         return Failure(DeadlineExceededError, message, SentState.NEVER_SENT)
 
-    def _fetch(self, source: TokenSource, fetch: Fetch, needs: Needs) -> Plan[None]:
-        """The plan of one fetch. It ends the fetch, whatever happens."""
+    def _fetch(
+        self, source: TokenSource, fetch: Fetch, needs: Needs, around: tuple[Fetch, ...]
+    ) -> Plan[None]:
+        """The plan of one fetch, in a context of its own. It ends the fetch, whatever happens.
+
+        around: see `_FETCHING`.
+        """
         if not source.cache.begin(fetch):
             return
+        _FETCHING.set(around)
         result: object = ABANDONED
         began_at, began_wall = self._clock(), self._wall_clock()
         try:
@@ -275,6 +292,11 @@ class TokensLayer:
             if isinstance(found, Failure):
                 return found
         return (yield from proceed(request, call))
+
+
+_OWN_CALL = (
+    "a call that fetches it needs the token itself; make that call with auth=None, or with another client"
+)
 
 
 def _is_closed(result: object) -> bool:

@@ -26,6 +26,7 @@ from http_service_client import (
 from http_service_client.auth import BearerToken, OAuth2ClientCredentials
 from http_service_client.core.outcomes import already_closed
 from http_service_client.events import TokenAwaited
+from http_service_client.testing import ScriptedTransport
 from kit.fakes import READ_TIMEOUT, REFUSED, URL, Harness
 from kit.front_ends import AsyncioFrontEnd, FrontEnd
 from kit.interceptors import on_request
@@ -541,6 +542,35 @@ def test_a_provider_s_own_client_may_be_closed(front_end: FrontEnd) -> None:
 
     error = harness(front_end, Service(), auth=BearerToken(provider)).error(TokenError)
     assert isinstance(error.__cause__, ClientClosedError)
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["plain", "async"])
+@pytest.mark.parametrize("distance", [1, 2])
+def test_a_call_of_a_provider_does_not_wait_for_the_token_that_it_fetches(
+    front_end: FrontEnd, distance: int, is_async: bool
+) -> None:
+    """It would wait for itself; also by way of another token, whose provider needs this one."""
+    sources: list[BearerToken] = []
+    calls: list[int] = []
+
+    def provider_that_needs(number: int) -> Any:
+        def plain() -> str:
+            calls.append(number)
+            return client.get(URL, auth=sources[number]).text
+
+        async def asynchronous() -> str:
+            calls.append(number)
+            return (await client.get_async(URL, auth=sources[number])).text
+
+        return asynchronous if is_async else plain
+
+    sources += [BearerToken(provider_that_needs((number + 1) % distance)) for number in range(distance)]
+    client = front_end.client(transport=ScriptedTransport(HttpResponse(200)), enable_retry_policy=False)
+    message = "a call that fetches it needs the token itself; make that call with auth=None, or with another"
+    with pytest.raises(TokenError, match=message) as caught:
+        front_end.request(client, "GET", URL, auth=sources[0])
+    assert caught.value.sent_state is SentState.NEVER_SENT
+    assert len(calls) == distance
 
 
 def test_a_provider_learns_which_token_was_refused(front_end: FrontEnd) -> None:
