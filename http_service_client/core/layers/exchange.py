@@ -196,7 +196,8 @@ class Exchange:
             if ended_by is not None:
                 setting = "max_connections_per_host" if limit is host_limit else "max_connections"
                 attempt.decision = NoConnection(setting, limit.capacity, *before)
-                return _no_slot(origin if limit is host_limit else None, limit.capacity, ended_by)
+                is_inside = call.scope is not None and call.scope.parent_id is not None
+                return _no_slot(origin if limit is host_limit else None, limit.capacity, ended_by, is_inside)
             attempt.is_queued = False
             took = call.clock() - began
             attempt.postpone(took, call.deadline_at)
@@ -332,14 +333,20 @@ def _release(held: list[Callable[[], None]]) -> None:
     held.clear()
 
 
-def _no_slot(origin: str | None, capacity: int, ended_by: str) -> Failure:
-    """origin: whose limit was reached; None for the client's own.   ended_by: see `Exchange._wait_for_slot`."""
+def _no_slot(origin: str | None, capacity: int, ended_by: str, is_inside: bool) -> Failure:
+    """origin: whose limit was reached; None for the client's own.   ended_by: see `Exchange._wait_for_slot`.
+
+    is_inside: code of another call has made this one, such as its body, for which that one keeps its connection.
+    """
     target, setting = (f" to {origin}", "max_connections_per_host") if origin else ("", "max_connections")
     if not ended_by:
         message = f"the deadline expired while the call waited for a connection{target} ({capacity} in use)"
         return Failure(DeadlineExceededError, message, SentState.NEVER_SENT)
-    message = (
-        f"no connection{target} became free {ended_by} ({capacity} in use); "
-        f"raise {setting}, or look for streams that are not closed"
-    )
+    remedy = f"raise {setting}, or look for streams that are not closed"
+    if is_inside:
+        remedy = (
+            "this call was made inside of another one, which may keep its connection until this one returns; "
+            f"raise {setting}, or make it before that one"
+        )
+    message = f"no connection{target} became free {ended_by} ({capacity} in use); {remedy}"
     return Failure(PoolTimeoutError, message, SentState.NEVER_SENT)

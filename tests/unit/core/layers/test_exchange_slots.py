@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -11,8 +12,9 @@ from http_service_client.core.effects import Acquire, Send
 from http_service_client.core.layers.exchange import Exchange, _release
 from http_service_client.core.machines.limits.semaphore import PermitPair
 from http_service_client.events import ConnectionAwaited
+from http_service_client.testing import ScriptedTransport
 from kit.fakes import ORIGIN, URL, Harness
-from kit.front_ends import BlockingFrontEnd
+from kit.front_ends import BlockingFrontEnd, FrontEnd
 
 POOL = Timeout(total=6.0, pool=10.0)
 
@@ -142,6 +144,27 @@ def test_a_wait_in_vain_names_the_limit(host: bool, words: str, setting: tuple[s
     assert failure.message == f"no connection {words}, or look for streams that are not closed"
     assert (tuple(it.attempt.decision), it.attempt.is_queued) == (setting, True)  # type: ignore[arg-type]
     assert it.in_use == ((1, 0) if host else (0, 2))
+
+
+def test_a_call_inside_of_the_one_that_holds_the_connection_says_so(front_end: FrontEnd) -> None:
+    """Such as that of a generator that makes the body: the other one keeps its connection until this one returns."""
+
+    def body() -> Iterator[bytes]:
+        client.get(URL, timeout=Timeout(pool=0.01), retry_policy=None)
+        yield b""
+
+    async def body_async() -> AsyncIterator[bytes]:
+        await client.get_async(URL, timeout=Timeout(pool=0.01), retry_policy=None)
+        yield b""
+
+    client = front_end.client(transport=ScriptedTransport(HttpResponse(200)), max_connections_per_host=1)
+    data = body() if front_end.name == "blocking" else body_async()
+    message = (
+        r"\(1 in use\); this call was made inside of another one, which may keep its connection until this one "
+        "returns; raise max_connections_per_host, or make it before that one$"
+    )
+    with pytest.raises(PoolTimeoutError, match=message):
+        front_end.request(client, "PUT", URL, data=data)
 
 
 @pytest.mark.parametrize(("host", "where"), [(True, f" to {ORIGIN} (1 in use)"), (False, " (2 in use)")])
