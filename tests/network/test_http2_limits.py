@@ -128,6 +128,43 @@ def test_a_dead_connection_is_not_kept_in_use_by_calls_that_are_cancelled(
     assert len(http2_server.connections) == 2
 
 
+@pytest.mark.parametrize(("silence", "connections"), [(0.0, 2), (60.0, 1)])
+def test_new_calls_do_not_join_those_that_wait_on_a_dead_connection(
+    front_end: FrontEnd,
+    http2_client: HttpServiceClient,
+    http2_server: Http2Server,
+    monkeypatch: pytest.MonkeyPatch,
+    silence: float,
+    connections: int,
+) -> None:
+    """They would be lost until the first of these times out. A server that is slow keeps its one connection."""
+    monkeypatch.setattr(http2_connection, "_LONG_SILENCE", silence)
+    waiting: list[Exchange] = []
+    http2_server.on("/first", ok)
+    http2_server.on("/waits", waiting.append)
+    http2_server.on("/new", ok)
+    front_end.request(http2_client, "GET", http2_server.url + "/first")
+    if isinstance(front_end, AsyncioFrontEnd):
+
+        async def run() -> str:
+            waits = asyncio.ensure_future(http2_client.get_async(http2_server.url + "/waits"))
+            await asyncio.to_thread(wait_until, lambda: bool(waiting))
+            found = await http2_client.get_async(http2_server.url + "/new")
+            waiting[0].respond()
+            await waits
+            return found.text
+
+        assert front_end.loop.run_until_complete(run()) == "ok"
+    else:
+        thread = threading.Thread(target=http2_client.get, args=(http2_server.url + "/waits",))
+        thread.start()
+        wait_until(lambda: bool(waiting))
+        assert http2_client.get(http2_server.url + "/new").text == "ok"
+        waiting[0].respond()
+        thread.join(10)
+    assert len(http2_server.connections) == connections
+
+
 @pytest.mark.parametrize(
     ("timeout", "kind", "words"),
     [

@@ -66,6 +66,9 @@ _TABLE = 4096
 # Seconds after a request in which nothing has arrived. A caller that leaves then may leave a dead connection behind: calls
 # that are given up one after the other would keep it in use.
 _SILENCE = 1.0
+# Such seconds after which new calls go to another connection, while those on this one still wait. More, since each call to
+# a slow server would make a connection otherwise.
+_LONG_SILENCE = 5.0
 # Before the server has said how many streams it takes: the least that the RFC recommends (6.5.2).
 _STREAMS_AT_FIRST = 100
 _TOO_LONG = "its body is longer than its head allows (RFC 9113, 8.1.1)"
@@ -150,7 +153,7 @@ class Http2Connection(asyncio.Protocol):
 
     def may_open_stream(self) -> bool:
         """Whether a new stream may be opened now."""
-        if not self.is_open or not self.may_be_kept():
+        if not self.is_open or not self.may_be_kept() or self._is_silent(_LONG_SILENCE):
             return False
         most = self._h2.remote_settings.max_concurrent_streams if self._has_settings else _STREAMS_AT_FIRST
         return len(self._streams) < most
@@ -161,6 +164,11 @@ class Http2Connection(asyncio.Protocol):
             return True
         is_too_old = not self._streams and not self.lifetime.allows(self.idle_since)
         return not is_too_old and not self.lifetime.is_over(self.opened)
+
+    def _is_silent(self, seconds: float) -> bool:
+        """Whether nothing has arrived for so long after a request. The connection may be dead."""
+        asked_at = self._asked_at
+        return self.heard_at < asked_at and self._timers.loop.time() - asked_at >= seconds
 
     def has_news(self) -> bool:
         """Whether bytes, or the end, have arrived that the loop has not read yet. A server may have closed it meanwhile."""
@@ -229,7 +237,7 @@ class Http2Connection(asyncio.Protocol):
             with suppress(H2Error):  # the server has just closed it
                 self._h2.reset_stream(stream.id, ErrorCodes.CANCEL)
             self._flush()
-            if self.heard_at < self._asked_at <= self._timers.loop.time() - _SILENCE:
+            if self._is_silent(_SILENCE):
                 self._is_draining = True
         self._after_stream()
 

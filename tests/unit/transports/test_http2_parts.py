@@ -270,6 +270,23 @@ def test_a_connection_that_was_silent_after_a_request_gets_no_new_calls(
     assert connection.is_open is is_kept
 
 
+@pytest.mark.parametrize(
+    ("heard_at", "now", "may_open"),
+    [(9.0, 14.9, True), (9.0, 15.0, False), (10.5, 99.0, True)],
+    ids=["not for long", "for long", "it is alive"],
+)
+def test_a_connection_that_is_silent_gets_no_new_call(heard_at: float, now: float, may_open: bool) -> None:
+    """While its calls wait. It gets some again when it is heard again."""
+    timers = Mock()
+    timers.loop.time.return_value = now
+    connection = Http2Connection(timers, ParserSettings(), Lifetime(60, 10, None), Mock(), Mock())
+    connection.transport = SimpleNamespace(is_closing=lambda: False)
+    connection._asked_at, connection.heard_at = 10.0, heard_at
+    assert connection.may_open_stream() is may_open
+    connection.heard_at = now
+    assert connection.may_open_stream()
+
+
 def test_a_request_that_was_refused_is_no_evidence() -> None:
     """A server that closes a connection in good order works. Five calls on it must not open a circuit."""
     lost = Failure(ConnectionLostError, "GOAWAY", SentState.REFUSED)
