@@ -43,8 +43,15 @@ def get_async(shared: SharedContext) -> ssl.SSLContext:
 
 @pytest.fixture(params=[SharedContext.get, get_async], ids=["blocking", "asyncio"])
 def get(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Get:
-    """Each way to get a context. What runs on a thread runs at once."""
-    monkeypatch.setattr(tls_contexts, "_THREADS", SimpleNamespace(start=lambda work: work()))
+    """Each way to get a context. What runs on a thread runs at once, and raises nothing."""
+
+    def start(work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Exception as error:
+            pytest.fail(f"the thread raised {error!r}")
+
+    monkeypatch.setattr(tls_contexts, "_THREADS", SimpleNamespace(start=start))
     return request.param  # type: ignore[no-any-return]
 
 
@@ -69,12 +76,15 @@ def change(path: Path) -> None:
 
 @pytest.fixture
 def warnings(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[], list[str]]]:
-    """What has been logged so far."""
+    """What has been logged so far, with the name of its event."""
     with caplog.at_level(logging.WARNING, "http_service_client.tls"):
-        yield lambda: [record.getMessage() for record in caplog.records]
+        yield lambda: [f"{record.http_event}: {record.getMessage()}" for record in caplog.records]  # type: ignore[attr-defined]
 
 
-WARNING = "the reason; new connections use the files as they were read before, until they change again"
+WARNING = (
+    "tls_files_unusable: the reason; new connections use the files as they were read before, "
+    "until they change again"
+)
 
 
 def test_a_context_is_made_once(get: Get, make: Made) -> None:
