@@ -59,7 +59,7 @@ class FrameSplitter:
             here = min(self._left, len(data) - at)
             self._left -= here
             at += here
-            if self._left or len(data) - at < _HEAD:
+            if len(data) - at < _HEAD:
                 break
             length = int.from_bytes(data[at : at + 3], "big")
             if length > _MOST:  # h2 would first wait for all of it
