@@ -251,7 +251,9 @@ def test_a_caller_that_comes_when_a_look_up_is_over_has_another(system: System) 
     look_up = resolver._join("a.test", 443, lambda result: None)
     system.run()
     late: list[Any] = []
-    assert not look_up.join(late.append)
+    receive = late.append
+    assert not look_up.join(receive)
+    assert not look_up.leave(receive)  # it would be called twice
     resolver._RUNNING["a.test", 443] = look_up
     late = ask("a.test")
     system.run()
