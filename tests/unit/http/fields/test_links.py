@@ -61,6 +61,32 @@ def test_a_target_is_resolved(target: str, url: str) -> None:
     assert parse_links(f"<{target}>; rel=next", "https://h/v1/orders?page=1")["next"]["url"] == url
 
 
+@pytest.mark.parametrize(
+    ("anchor", "is_ours"),
+    [
+        ("", True),
+        ("?page=1", True),
+        ("/v1/orders?page=1", True),
+        ("https://h/v1/orders?page=1", True),
+        ("#part", False),
+        ("?page=7", False),
+        ("/v1/customers", False),
+        ("https://other.test/v1/orders?page=1", False),
+    ],
+)
+def test_a_link_of_another_resource_has_no_relation_to_ours(anchor: str, is_ours: bool) -> None:
+    """RFC 8288 3.2: the anchor is applied. Such a link does not hide the one that is ours, and is found by its URL."""
+    value = f'</a>; rel=next; anchor="{anchor}", </b>; rel=next'
+    links = parse_links(value, "https://h/v1/orders?page=1")
+    assert links["next"]["url"] == ("https://h/a" if is_ours else "https://h/b")
+    assert ("https://h/a" in links) is not is_ours
+
+
+def test_without_a_url_only_an_empty_anchor_is_ours() -> None:
+    """The parser cannot know what another one means."""
+    assert list(parse_links("</1>; rel=next; anchor=/x, </2>; rel=prev; anchor")) == ["/1", "prev"]
+
+
 @given(
     st.one_of(st.text(), st.text(st.sampled_from('<>;,="\\ arel:[/?'))), st.sampled_from(["", "https://h/"])
 )
