@@ -35,7 +35,9 @@ _MAX_AGE = 400 * 24 * 3600  # seconds; no cookie lives longer                   
 _MAX_PER_DOMAIN = 50
 _MAX_COOKIES = 3000
 _MAX_HEADER = 8190  # bytes of a Cookie header, as in curl; servers answer a longer one with 431 or 400
-_Key = tuple[str, str, str]  # domain, path, name
+# domain, path, name, is_host_only: a server that moves a cookie from its host to its domain deletes the former without
+# losing the latter                                                                                6265bis 5.7, step 23
+_Key = tuple[str, str, str, bool]
 _NO_LOCK = nullcontext()
 _UNFIT = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]").search
 _SECONDS = re.compile(r"-?[0-9]+").fullmatch
@@ -68,7 +70,8 @@ class CookieJar:
     """The cookies of one user, for ``HttpClientConfig(cookies=jar)``; sync and async calls share them.
 
     Iteration yields each `Cookie` that was not yet seen to have expired. A jar holds at most 50 cookies for a
-    domain and 3000 in total; beyond that it drops the oldest ones. It is thread-safe once a client has it.
+    domain and 3000 in total; beyond that it drops the oldest ones, those that are Secure last. It is thread-safe once a
+    client has it.
     """
 
     def __init__(self) -> None:
@@ -195,7 +198,10 @@ class CookieJar:
             self._drop_one_locked(self._all, now)
 
     def _drop_one_locked(self, among: dict[_Key, Cookie], now: float) -> None:
-        """Drop the expired cookies or, if none has expired, the oldest."""
+        """Drop the expired cookies or, if none has expired, the oldest, of those that are not Secure if there are any.
+
+        Else plain http, where anybody may set cookies, could push out those of https, and then set them (6265bis 5.7).
+        """
         before = len(among)
         if self._next_end <= now:
             for cookie in list(self._all.values()):
@@ -203,7 +209,11 @@ class CookieJar:
             ends = [cookie.expires_at for cookie in self._all.values() if cookie.expires_at is not None]
             self._next_end = min(ends, default=math.inf)
         if len(among) == before:
-            self._drop_locked(next(iter(among.values())))
+            cookies = iter(among.values())
+            oldest = next(cookies)
+            if oldest.is_secure:
+                oldest = next((cookie for cookie in cookies if not cookie.is_secure), oldest)
+            self._drop_locked(oldest)
 
     def _is_alive_locked(self, cookie: Cookie, now: float) -> bool:
         if cookie.expires_at is None or cookie.expires_at > now:
@@ -250,7 +260,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _key(cookie: Cookie) -> _Key:
-    return cookie.domain, cookie.path, cookie.name
+    return cookie.domain, cookie.path, cookie.name, cookie.is_host_only
 
 
 def _read(line: str, origin: Url, now: float) -> Cookie | None:

@@ -196,6 +196,18 @@ def test_a_later_cookie_of_the_same_name_domain_and_path_replaces_the_first() ->
     assert len(jar) == 1
 
 
+@pytest.mark.parametrize(
+    "moved", [["k=new; Domain=h.test", "k=; Max-Age=0"], ["k=; Max-Age=0", "k=new; Domain=h.test"]]
+)
+def test_a_cookie_of_a_host_and_one_of_its_domain_are_two(moved: list[str]) -> None:
+    """A server that moves a session from its host to its domain deletes the old one, in either order (6265bis 5.7, step 23)."""
+    jar = jar_with("https://h.test/", "k=old")
+    jar.store("https://h.test/", moved[:1], NOW)
+    assert jar.header("https://h.test/", NOW) == ("k=old; k=new" if "new" in moved[0] else "")
+    jar.store("https://h.test/", moved[1:], NOW)
+    assert jar.header("https://h.test/", NOW) == jar.header("https://a.h.test/", NOW) == "k=new"
+
+
 def test_longer_paths_come_first_and_then_older_cookies() -> None:
     """5.4, step 2."""
     jar = jar_with("https://h.test/", "a=1", "b=2; Path=/x", "c=3; Path=/x/y", "d=4; Path=/x")
@@ -331,6 +343,24 @@ def test_a_jar_is_bounded() -> None:
     for number in range(4000):
         jar.store(f"https://h{number}.test/", ["k=v"], NOW)
     assert len(jar) == len(list(jar)) == 3000
+
+
+@pytest.mark.parametrize("hosts", [1, 100])
+def test_plain_http_displaces_no_secure_cookie(hosts: int) -> None:
+    """Neither by many cookies of its host nor by many hosts: it could then set one of that name (6265bis 5.7)."""
+    jar = jar_with("https://h.test/", "first=1", "session=s; Secure", "last=1")
+    for number in range(4000):
+        name = "" if hosts == 1 else f"h{number % hosts}."
+        jar.store(f"http://{name}h.test/", [f"k{number}=v"], NOW)
+    jar.store("http://h.test/", ["session=evil"], NOW)
+    assert [cookie.value for cookie in jar if cookie.name == "session"] == ["s"]
+    assert "first" not in [cookie.name for cookie in jar]
+
+
+def test_secure_cookies_make_room_for_each_other() -> None:
+    """The oldest goes, where all are Secure."""
+    jar = jar_with("https://h.test/", *(f"k{number}=v; Secure" for number in range(60)))
+    assert [cookie.name for cookie in jar] == [f"k{number}" for number in range(10, 60)]
 
 
 def test_a_full_jar_drops_its_oldest_cookie() -> None:
