@@ -342,12 +342,17 @@ class Http2Connection(asyncio.Protocol):
 
     def _interim(self, event: InformationalResponseReceived) -> None:
         stream = self._streams.get(event.stream_id)
-        if stream is not None:
-            stream.interim_size += sum(len(name) + len(value) for name, value in event.headers)
-            if (b":status", b"101") in event.headers:  # RFC 9113, 8.6: there is no 101 in HTTP/2
-                self._refuse(stream, NotHttpError(RULES["invalid-status"]))
-            elif stream.interim_size > self._limits.total:
-                self._refuse(stream, NotHttpError(RULES["head-too-large"]))
+        if stream is None:
+            return
+        stream.interim_size += sum(len(name) + len(value) for name, value in event.headers)
+        try:
+            head = response_head(event.headers, self._limits)
+            if head.status == 101:  # RFC 9113, 8.6: there is no 101 in HTTP/2
+                raise NotHttpError(RULES["invalid-status"])
+            if stream.interim_size > self._limits.total:
+                raise NotHttpError(RULES["head-too-large"])
+        except NotHttpError as error:
+            self._refuse(stream, error)
 
     def _head(self, event: ResponseReceived) -> None:
         stream = self._streams.get(event.stream_id)

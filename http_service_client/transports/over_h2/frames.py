@@ -71,7 +71,8 @@ class FrameSplitter:
                 empty += 1
                 if empty > _MOST_EMPTY:
                     raise FloodError(detail="it is a flood of frames that carry nothing")
-            if kind != _GOAWAY or length < 8:  # h2 refuses such a GOAWAY
+            is_of_a_stream = any(data[at + 5 : at + _HEAD])  # the highest bit means nothing, and is 0
+            if kind != _GOAWAY or length < 8 or is_of_a_stream:  # h2 refuses such a GOAWAY
                 self._left = _HEAD + length
                 continue
             if len(data) - at < _HEAD + length:

@@ -79,7 +79,7 @@ def _plain(name: bytes, value: bytes) -> Field:
 
 
 class ResponseHead:
-    """The head of a final response.
+    """The head of a response.
 
     fields: without the pseudo-header fields.   length: what Content-Length announces, or None.
     """
@@ -93,7 +93,10 @@ class ResponseHead:
 
 
 def response_head(received: list[Field], limits: ParserSettings) -> ResponseHead:
-    """The head, checked. Raises NotHttpError for one that is malformed, which must not be used (RFC 9113, 8.1.1)."""
+    """The head, checked, of an interim response too. Raises NotHttpError for one that is malformed: it must not be used.
+
+    See RFC 9113, 8.1.1.
+    """
     status: int | None = None
     fields: list[Field] = []
     length: int | None = None
@@ -103,18 +106,7 @@ def response_head(received: list[Field], limits: ParserSettings) -> ResponseHead
         if name == b":status" and status is None and not fields and _STATUS.fullmatch(value):
             status = int(value)
             continue
-        if len(name) + len(value) > limits.size:
-            raise NotHttpError(RULES["head-too-large"])
-        if name == _HIDDEN_LENGTH:
-            name = b"content-length"
-        if not _NAME.fullmatch(name):
-            raise NotHttpError(RULES["invalid-header-name"])
-        if not _VALUE.fullmatch(value):
-            raise NotHttpError(
-                detail=f"the value of its header {name.decode()} is malformed (RFC 9113, 8.2.1)"
-            )
-        if name.decode() in _OF_CONNECTIONS:
-            raise NotHttpError(detail=f"it has the header {name.decode()} (RFC 9113, 8.2.2)")
+        name = _checked_name(name, value, limits)
         if name == b"content-length":
             if not _LENGTH.fullmatch(value):
                 raise NotHttpError(RULES["invalid-content-length"])
@@ -131,6 +123,20 @@ def check_trailers(received: list[Field], limits: ParserSettings) -> None:
     """Raises NotHttpError for trailers that are malformed, as those with a pseudo-header field are (RFC 9113, 8.1)."""
     if len(received) > limits.fields:
         raise NotHttpError(RULES["too-many-fields"])
-    for name, _ in received:
-        if name != _HIDDEN_LENGTH and not _NAME.fullmatch(name):
-            raise NotHttpError(RULES["invalid-header-name"])
+    for name, value in received:
+        _checked_name(name, value, limits)
+
+
+def _checked_name(name: bytes, value: bytes, limits: ParserSettings) -> bytes:
+    """The name of a field, as it was sent. Raises NotHttpError for a field that makes its message malformed."""
+    if len(name) + len(value) > limits.size:
+        raise NotHttpError(RULES["head-too-large"])
+    if name == _HIDDEN_LENGTH:
+        name = b"content-length"
+    if not _NAME.fullmatch(name):
+        raise NotHttpError(RULES["invalid-header-name"])
+    if not _VALUE.fullmatch(value):
+        raise NotHttpError(detail=f"the value of its header {name.decode()} is malformed (RFC 9113, 8.2.1)")
+    if name.decode() in _OF_CONNECTIONS:
+        raise NotHttpError(detail=f"it has the header {name.decode()} (RFC 9113, 8.2.2)")
+    return name

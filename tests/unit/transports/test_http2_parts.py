@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import re
 import ssl
 from itertools import pairwise
 from types import SimpleNamespace
@@ -16,7 +17,8 @@ pytest.importorskip("h2", reason="the extra http2 is not installed")
 
 from h2.settings import SettingCodes
 from hpack import NeverIndexedHeaderTuple
-from hyperframe.frame import DataFrame, GoAwayFrame, PingFrame, SettingsFrame
+from hyperframe.exceptions import InvalidDataError
+from hyperframe.frame import DataFrame, Frame, GoAwayFrame, PingFrame, SettingsFrame
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -200,6 +202,32 @@ def test_trailers_have_no_pseudo_header_field(name: bytes, is_valid: bool) -> No
     else:
         with pytest.raises(NotHttpError, match="header-name"):
             check_trailers([(name, b"1")], ParserSettings())
+
+
+@pytest.mark.parametrize(
+    ("field", "words"),
+    [
+        ((b"connection", b"close"), "8.2.2"),
+        ((b"transfer-encoding", b"chunked"), "8.2.2"),
+        ((b"x-sum", b"a\nb"), "8.2.1"),
+        ((b"x-sum", b"7 "), "8.2.1"),
+        ((b"x-sum", b"7" * 70_000), "too large"),
+    ],
+)
+def test_trailers_keep_the_rules_of_heads(field: tuple[bytes, bytes], words: str) -> None:
+    """RFC 9113, 8.2: any message that has such a field is malformed."""
+    with pytest.raises(NotHttpError, match=re.escape(words)):
+        check_trailers([(b"x-ok", b"1"), field], ParserSettings())
+
+
+@pytest.mark.parametrize("stream_id", [1, 2**24])
+def test_a_goaway_of_a_stream_breaks_the_protocol(stream_id: int) -> None:
+    """RFC 9113, 6.8. It is left to h2, which ends the connection."""
+    frame = bytearray(FRAMES[1].serialize())
+    frame[5:9] = stream_id.to_bytes(4, "big")
+    assert list(FrameSplitter().split(bytes(frame))) == [bytes(frame)]
+    with pytest.raises(InvalidDataError):
+        Frame.parse_frame_header(memoryview(frame)[:9])
 
 
 @pytest.mark.parametrize(
