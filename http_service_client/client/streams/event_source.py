@@ -110,8 +110,11 @@ class Listening:
         pairs = headers.items() if isinstance(headers, Mapping) else headers or ()
         self._headers = list(pairs)
         names = build_headers(self._headers)
-        if "Accept" not in names:
-            self._headers.append(("Accept", "text/event-stream"))
+        # A stream that has ended is a response like any other for the caches on the way, which do not know Last-Event-ID: its
+        # events would be repeated. Browsers send this, too.
+        for name, value in (("Accept", "text/event-stream"), ("Cache-Control", "no-cache")):
+            if name not in names:
+                self._headers.append((name, value))
         if "Last-Event-ID" in names:
             raise InvalidRequestError(
                 "events() sends Last-Event-ID itself; pass last_event_id= to start there"

@@ -135,9 +135,26 @@ def test_events_go_on_after_the_connection_ends(front_end: FrontEnd) -> None:
     assert feed.data == ["a", "b", "c", "d"]
     assert [event.id for event in feed.events] == ["1", "1", "2", "2"]
     assert feed.server.ids == [None, "1", "2", "2"]
-    assert {request.headers["Accept"] for request in feed.server.requests} == {"text/event-stream"}
     assert feed.clock.sleeps == [3.5, 3.5, 3.5]  # three seconds, and a jittered second
     assert all(source.is_closed for source in feed.server.sources)
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        (None, ("text/event-stream", "no-cache")),
+        ({"Accept": "*/*", "cache-control": "no-store"}, ("*/*", "no-store")),
+        ([("ACCEPT", "*/*")], ("*/*", "no-cache")),
+    ],
+)
+def test_each_connection_asks_for_new_events(front_end: FrontEnd, given: Any, sent: tuple[str, str]) -> None:
+    """Not for those that a cache on the way has kept. Headers of the caller's own take precedence."""
+    feed = Feed(front_end, (b"id: 1\ndata: a\n\n",), (b"data: b\n\n",), headers=given)
+    assert feed.data == ["a", "b"]
+    headers = [request.headers for request in feed.server.requests]
+    assert [(each.get_all("Accept"), each.get_all("Cache-Control")) for each in headers] == [
+        ([sent[0]], [sent[1]])
+    ] * 3
 
 
 @pytest.mark.parametrize(
