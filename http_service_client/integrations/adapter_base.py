@@ -79,9 +79,11 @@ class AdaptedRequest(ForeignRequest, Generic[Response]):
     native: the library's own request, which errors have as their `request`.
     aborts: end its exchanges in asyncio when the client is closed with `abort`.
     response: the last response that came and has not been discarded.   error: the last error of the library.
+    source_error: what the source of the body has raised in the exchange, or None. The library's error came by that, and
+        not from the exchange: it is raised as it is, and nothing is sent again.
     """
 
-    __slots__ = ("_known", "_latest", "aborts", "error", "native", "response")
+    __slots__ = ("_known", "_latest", "aborts", "error", "native", "response", "source_error")
 
     errors: ClassVar[tuple[type[Exception], ...]]
     raises: ClassVar[tuple[tuple[type[HttpClientError], type[Exception]], ...]]
@@ -100,6 +102,7 @@ class AdaptedRequest(ForeignRequest, Generic[Response]):
         self.native = native
         self.response: Response | None = None
         self.error: Exception | None = None
+        self.source_error: BaseException | None = None
         self._known = headers.copy()  # those that the library's request has
         self.aborts: Aborts | None = None
         self._latest: Outcome | None = None  # what `response` or `error` is to the layers
@@ -168,12 +171,18 @@ class AdaptedRequest(ForeignRequest, Generic[Response]):
             response = self._send(timeout)
         except self.errors as error:
             failed = error
+        except BaseException:
+            self.source_error = None  # its traceback refers to this request
+            raise
         finally:
             _leave(token)
+        source_error, self.source_error = self.source_error, None
         try:
+            if failed is not None and source_error is not None:
+                raise failed if self._may_raise(failed) else source_error
             return self._outcome(response, failed, timeout, began)
         finally:
-            del failed  # its traceback holds this frame
+            del failed, source_error  # their tracebacks hold this frame
 
     async def exchange_async(self, timeout: Timeout) -> Outcome:
         self._set_headers()
@@ -193,6 +202,9 @@ class AdaptedRequest(ForeignRequest, Generic[Response]):
             response = await bounded(self._send_async(timeout), timeout.total, self.aborts)
         except self.errors as error:
             failed = error
+        except BaseException:
+            self.source_error = None  # its traceback refers to this request
+            raise
         finally:
             _leave(token)
         if response is TIMED_OUT or response is ABORTED:
@@ -200,12 +212,15 @@ class AdaptedRequest(ForeignRequest, Generic[Response]):
             if response is ABORTED:
                 failure = ended_by_close(failure)
             self.body.has_started = self._has_started(failure)
-            self.error, self._latest = None, failure
+            self.error, self.source_error, self._latest = None, None, failure
             return failure
+        source_error, self.source_error = self.source_error, None
         try:
+            if failed is not None and source_error is not None:
+                raise failed if self._may_raise(failed) else source_error
             return self._outcome(response, failed, timeout, began)
         finally:
-            del failed  # its traceback holds this frame
+            del failed, source_error  # their tracebacks hold this frame
 
     def _set_headers(self) -> None:
         """Give the library's request the headers that were added for this call or this attempt."""

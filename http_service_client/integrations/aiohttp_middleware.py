@@ -9,7 +9,10 @@ class of the error that a middleware raises. So an error of these classes never 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
+from typing import Any
 
 import aiohttp
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
@@ -139,7 +142,7 @@ class _Request(AdaptedRequest[ClientResponse]):
             with suppress(Exception):
                 await bounded(self.native.close(), _SETTLING)
         self._has_begun = True
-        response = await self._handler(self.native)
+        response = await self._send_watched()
         if self._reads_body and response.status != 101:
             try:
                 self._content = await response.read()
@@ -147,6 +150,20 @@ class _Request(AdaptedRequest[ClientResponse]):
                 response.close()
                 raise
         return response
+
+    async def _send_watched(self) -> ClientResponse:
+        body = self.native.body
+        if self.body.content is not None or not isinstance(body, aiohttp.Payload):
+            return await self._handler(self.native)
+        watched: Any = body
+        errors: list[BaseException] = []
+        watched.write_with_length = partial(_write_watched, body.write_with_length, errors)
+        try:
+            return await self._handler(self.native)
+        finally:
+            del watched.write_with_length  # what is left is that of its class
+            if errors:
+                self.source_error = errors.pop()
 
     def _has_started(self, failure: Failure | None) -> bool:
         body = self.native.body
@@ -193,3 +210,48 @@ class _Request(AdaptedRequest[ClientResponse]):
         self.native.headers.popall(name, None)  # aiohttp has made the request for this hop
         if value is not None:
             self.native.headers[name] = value
+
+
+async def _write_watched(
+    write: Callable[..., Awaitable[None]],
+    errors: list[BaseException],
+    writer: Any,
+    content_length: int | None,
+) -> None:
+    """Write a body, as its payload does.   errors: gets what its source raises."""
+    watched = _WatchedWriter(writer)
+    try:
+        await write(watched, content_length)
+    except asyncio.CancelledError:  # by aiohttp, which needs no more of it
+        raise
+    except BaseException as error:
+        if not watched.has_failed:
+            errors.append(error)
+        raise
+
+
+class _WatchedWriter:
+    """A writer of aiohttp that notes that the connection, and not the source of the body, has failed."""
+
+    def __init__(self, writer: Any) -> None:
+        self._writer = writer
+        self.has_failed = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._writer, name)
+
+    async def write(self, *arguments: Any, **options: Any) -> None:
+        await self._noting(self._writer.write(*arguments, **options))
+
+    async def write_eof(self, *arguments: Any, **options: Any) -> None:
+        await self._noting(self._writer.write_eof(*arguments, **options))
+
+    async def drain(self) -> None:
+        await self._noting(self._writer.drain())
+
+    async def _noting(self, step: Awaitable[None]) -> None:
+        try:
+            await step
+        except BaseException:
+            self.has_failed = True
+            raise

@@ -299,7 +299,11 @@ class _Request(AdaptedRequest[Any]):
     # What the library is asked for.
 
     def _send(self, timeout: Timeout) -> Any:
-        response = self._inner.handle_request(self._prepared(timeout))
+        prepared = self._prepared(timeout)
+        try:
+            response = self._inner.handle_request(prepared)
+        finally:
+            self._take_source_error()
         if self._reads_body and response.status_code != 101:
             try:
                 self._take(response, b"".join(self._pieces(response.stream)))
@@ -314,7 +318,11 @@ class _Request(AdaptedRequest[Any]):
             yield piece
 
     async def _send_async(self, timeout: Timeout) -> Any:
-        response = await self._inner.handle_async_request(self._prepared(timeout))
+        prepared = self._prepared(timeout)
+        try:
+            response = await self._inner.handle_async_request(prepared)
+        finally:
+            self._take_source_error()
         if self._reads_body and response.status_code != 101:
             stream = response.stream
             try:
@@ -322,6 +330,11 @@ class _Request(AdaptedRequest[Any]):
             finally:
                 await stream.aclose()
         return response
+
+    def _take_source_error(self) -> None:
+        """Note what the source of the body has raised. The stream forgets it: its traceback refers to the stream."""
+        if getattr(self._stream, "error", None) is not None:
+            self.source_error, self._stream.error = self._stream.error, None
 
     def _prepared(self, timeout: Timeout) -> Any:
         """The library's request for this attempt. The object of the caller remains as it is."""
@@ -487,21 +500,30 @@ def _kind_for(library: Any) -> type[_Request]:
 
 @cache
 def _watching(library: Any) -> Callable[[Any], Any]:
-    """A class of streams that note when their first piece is asked for."""
+    """A class of streams that note when their first piece is asked for, and what their source raises."""
 
     class Watched(library.SyncByteStream, library.AsyncByteStream):  # type: ignore[misc]
         def __init__(self, stream: Any) -> None:
             self._watched = stream
             self.has_begun = False
+            self.error: Exception | None = None
 
         def __iter__(self) -> Iterator[bytes]:
             self.has_begun = True
-            yield from self._watched
+            try:
+                yield from self._watched
+            except Exception as error:
+                self.error = error
+                raise
 
         async def __aiter__(self) -> AsyncIterator[bytes]:
             self.has_begun = True
-            async for piece in self._watched:
-                yield piece
+            try:
+                async for piece in self._watched:
+                    yield piece
+            except Exception as error:
+                self.error = error
+                raise
 
         def close(self) -> None:
             self._watched.close()

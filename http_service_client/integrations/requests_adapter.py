@@ -6,7 +6,10 @@ itself has no bound for an attempt as a whole: see `bounded_sockets`.
 
 from __future__ import annotations
 
+import io
 import ssl
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import requests
@@ -233,13 +236,29 @@ class _Request(AdaptedRequest[requests.Response]):
             self.native.body.seek(self._position)
         self._timeout = timeout = _within(timeout, self._given)
         with BoundedExchange(timeout.total) as self._exchange:
-            response = self._adapter._send_once(self.native, timeout=_for_urllib3(timeout), **self._options)
+            response = self._send_watched(timeout)
             if not self._options["stream"]:
                 try:
                     response.content  # noqa: B018  # the session would read it now, outside of the attempt
                 except BaseException:
                     response.close()
                     raise
+        return response
+
+    def _send_watched(self, timeout: Timeout) -> requests.Response:
+        native, options = self.native, {"timeout": _for_urllib3(timeout), **self._options}
+        if self.body.content is not None or _is_read_by_type(native.body):
+            return self._adapter._send_once(native, **options)
+        sent = native.copy()
+        sent.body = watched = _WatchedBody(native.body)
+        try:
+            response = self._adapter._send_once(sent, **options)
+        except rex.RequestException as error:
+            error.request = native
+            raise
+        finally:
+            self.source_error = watched.forget_error()
+        response.request = native
         return response
 
     def _meaning(self, error: Exception, timeout: Timeout, timed_out: bool) -> Failure:
@@ -275,6 +294,51 @@ class _Request(AdaptedRequest[requests.Response]):
             self.native.headers.pop(name, None)
         else:
             self.native.headers[name] = value
+
+
+class _WatchedBody:
+    """A body that is not in memory, a file or an iterable. Notes what its source raises."""
+
+    def __init__(self, body: Any) -> None:
+        self._body = body
+        self._error: BaseException | None = None
+        self._items: Iterator[Any] = iter(())
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._body, name)
+        return partial(self._noting, value) if name == "read" else value
+
+    def __iter__(self) -> _WatchedBody:
+        self._items = self._noting(iter, self._body)
+        return self
+
+    def __next__(self) -> Any:
+        return self._noting(next, self._items)
+
+    def _noting(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        try:
+            return function(*arguments)
+        except StopIteration:
+            raise
+        except BaseException as error:
+            self._error = error
+            raise
+
+    def forget_error(self) -> BaseException | None:
+        """What the source has raised, once: its traceback refers to this object."""
+        error, self._error = self._error, None
+        return error
+
+
+def _is_read_by_type(body: Any) -> bool:
+    """Whether urllib3 looks at the type: of text, which it encodes, and of what is in memory after all."""
+    if isinstance(body, io.TextIOBase):
+        return True
+    try:
+        memoryview(body)
+    except TypeError:
+        return False
+    return True
 
 
 def _position(body: Any) -> Any:

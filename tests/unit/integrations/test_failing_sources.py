@@ -1,0 +1,169 @@
+"""A body whose source raises under an adapter: that is no error of the exchange, whatever the library makes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import aiohttp
+import pytest
+import requests
+
+from http_service_client import HttpClientConfig, HttpServiceClient
+from http_service_client.integrations import (
+    AsyncResilientTransport,
+    ResilientAdapter,
+    ResilientTransport,
+    resilience_middleware,
+)
+from http_service_client.testing import LoopbackServer, respond
+
+
+class File:
+    """A file that can be rewound, and whose reads fail, as one on a network drive does."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error, self.reads = error, 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        return self.read()
+
+    def read(self, size: int = -1) -> bytes:
+        self.reads += 1
+        raise self.error
+
+    def tell(self) -> int:
+        return 0
+
+    def seek(self, position: int, whence: int = 0) -> int:
+        return 10 if whence == 2 else 0
+
+
+class Pieces:
+    """An iterable that begins from its start each time, and fails in its midst."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error, self.reads = error, 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        self.reads += 1
+        yield b"a part"
+        raise self.error
+
+
+class AsyncPieces:
+    """The same, for asyncio."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error, self.reads = error, 0
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        self.reads += 1
+        yield b"a part"
+        raise self.error
+
+
+class OpenFile(io.BytesIO):
+    """A file as aiohttp takes it."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(b"x" * 100)
+        self.error, self.reads = error, 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        self.reads += 1
+        raise self.error
+
+
+def by_requests(client: HttpServiceClient, url: str, body: Any) -> None:
+    with requests.Session() as session:
+        session.trust_env = False
+        session.mount("http://", ResilientAdapter(client=client))
+        session.put(url, data=body)
+
+
+def by_httpx(client: HttpServiceClient, url: str, body: Any) -> None:
+    httpx: Any = pytest.importorskip("httpx")
+    with httpx.Client(transport=ResilientTransport(client=client), trust_env=False) as session:
+        session.put(url, content=body)
+
+
+def by_httpx_async(client: HttpServiceClient, url: str, body: Any) -> None:
+    httpx: Any = pytest.importorskip("httpx")
+
+    async def main() -> None:
+        transport = AsyncResilientTransport(client=client)
+        async with httpx.AsyncClient(transport=transport, trust_env=False) as session:
+            await session.put(url, content=body)
+
+    asyncio.run(main())
+
+
+def by_aiohttp(client: HttpServiceClient, url: str, body: Any) -> None:
+    async def main() -> None:
+        middleware = resilience_middleware(client=client)
+        async with aiohttp.ClientSession(middlewares=[middleware]) as session, session.put(url, data=body):
+            pass
+
+    asyncio.run(main())
+
+
+WAYS: dict[str, tuple[Callable[[HttpServiceClient, str, Any], None], type[Any]]] = {
+    "requests, a file": (by_requests, File),
+    "requests, an iterable": (by_requests, Pieces),
+    "httpx, a file": (by_httpx, File),
+    "httpx, an iterable": (by_httpx, Pieces),
+    "httpx in asyncio": (by_httpx_async, AsyncPieces),
+    "aiohttp, a file": (by_aiohttp, OpenFile),
+    "aiohttp, an iterable": (by_aiohttp, AsyncPieces),
+}
+
+
+def error_of_httpx() -> Exception:
+    httpx: Any = pytest.importorskip("httpx")
+    error: Exception = httpx.ConnectError("of another service")
+    return error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        lambda: OSError(5, "Input/output error"),
+        lambda: TimeoutError("of another service"),
+        lambda: ConnectionResetError("of another service"),
+        lambda: requests.ConnectionError("of another service"),
+        error_of_httpx,
+        lambda: LookupError("a bug"),
+    ],
+    ids=["OSError", "TimeoutError", "ConnectionResetError", "requests", "httpx", "LookupError"],
+)
+@pytest.mark.parametrize("way", WAYS)
+def test_nothing_is_sent_again_and_the_server_is_not_to_blame(
+    server: LoopbackServer, way: str, error: Callable[[], Exception]
+) -> None:
+    """The error is what the library raises without an adapter: its own, or that of the source."""
+    send, kind = WAYS[way]
+    body = kind(error())
+    with HttpServiceClient(HttpClientConfig(retry_policy_config={"initial_delay": 0.001})) as client:
+        with pytest.raises((type(body.error), requests.RequestException, aiohttp.ClientError)):
+            send(client, server.url + "/", body)
+        snapshot = client.get_circuit_breaker(server.url).snapshot()
+    assert (body.reads, snapshot.failures, snapshot.abandoned) == (1, 0, 1)
+    assert server.requests == []
+
+
+def test_the_request_of_a_response_has_the_body_that_was_given(server: LoopbackServer) -> None:
+    """And no wrapper around it: a hook may look at it."""
+    server.script("/", respond(200))
+    with HttpServiceClient() as client, requests.Session() as session:
+        session.trust_env = False
+        session.mount("http://", ResilientAdapter(client=client))
+        pieces = iter([b"one", b"two"])
+        response = session.put(server.url + "/", data=pieces)
+    assert response.request.body is pieces
+    assert server.requests[0].body == b"onetwo"
