@@ -144,7 +144,7 @@ class _Files(NamedTuple):
 
                 context.load_verify_locations(certifi.where())
             _check_system_file(context)
-        context.set_alpn_protocols(list(self.alpn))  # RFC 7301: a server that speaks none of them can refuse
+        _offer(context, self.alpn)
         if ssl.HAS_NEVER_CHECK_COMMON_NAME:  # not with every LibreSSL
             # A certificate without alternative names is for no host: its common name is any text (RFC 9110, 4.3.4).
             context.hostname_checks_common_name = False
@@ -214,8 +214,17 @@ def _made_by(function: Callable[[], ssl.SSLContext], alpn: tuple[str, ...]) -> s
                 f"ssl_context={name} returned the same context twice; with http2=True it must make a new one each time, "
                 "since other connections that use it would offer HTTP/2, too"
             )
-        context.set_alpn_protocols(list(alpn))
+        _offer(context, alpn)
     return context
+
+
+def _offer(context: ssl.SSLContext, alpn: tuple[str, ...]) -> None:
+    """Have connections offer these protocols (RFC 7301): a server that speaks none of them can refuse."""
+    context.set_alpn_protocols(list(alpn))
+    if alpn != _HTTP_1:
+        # HTTP/2 forbids it (RFC 9113, 9.2.1). HTTP/1.1 goes over connections of its own, where servers may request a
+        # certificate in this way.
+        context.options |= ssl.OP_NO_RENEGOTIATION
 
 
 def _system_has_authorities() -> bool:

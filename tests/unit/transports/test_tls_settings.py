@@ -120,6 +120,18 @@ def test_contexts_are_shared_by_all_that_they_depend_on(monkeypatch: pytest.Monk
     assert share() is not system
 
 
+@pytest.mark.parametrize("of_the_user", [False, True])
+def test_no_connection_of_http2_renegotiates(of_the_user: bool) -> None:
+    """RFC 9113, 9.2.1. Those of HTTP/1.1 may: some servers request the client's certificate in this way."""
+    made = (lambda: ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)) if of_the_user else None
+    settings = TlsSettings(context=made)
+    refused = [
+        bool(each.context_for(("h.test", 443)).options & ssl.OP_NO_RENEGOTIATION)
+        for each in (settings, settings.offering("h2", "http/1.1"))
+    ]
+    assert refused == [False, True]
+
+
 def test_a_key_log_that_cannot_be_written_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """It is no fault of the authorities."""
     path = str(tmp_path / "missing" / "keys.log")
