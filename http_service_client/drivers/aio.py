@@ -205,7 +205,7 @@ class AsyncioDriver:
 
         It runs in the present task, and in its context: what an interceptor of the request sets there is seen by that of the
         response. On Python 3.10, it runs in a task of its own.
-        keeps_late: what ends with a result, in spite of the cancellation, has done its work: the result is used.
+        keeps_late: what goes on after it was cancelled has done its work: its result, or its error, is its own.
         """
         alarm = self._alarm
         if _COUNTS_CANCELLATIONS:
@@ -361,7 +361,7 @@ async def bounded(
 ) -> Any:
     """The awaitable's result, or TIMED_OUT when it was cancelled after `timeout` seconds, or ABORTED.
 
-    aborts: may end it, too.   keeps_late: use the result of one that ended with a result, in spite of its cancellation.
+    aborts: may end it, too.   keeps_late: an error, or a result, of one that goes on after it was cancelled is its own.
     A TimeoutError that the awaitable itself raises is raised, and not mistaken for this timeout.
     """
     if timeout is None and aborts is None:
@@ -376,15 +376,12 @@ async def bounded(
                 return ABORTED
             return task.result()
         await _end(task)
-        has_result = keeps_late and not task.cancelled() and task.exception() is None
-        return task.result() if has_result else TIMED_OUT
+        return task.result() if keeps_late and not task.cancelled() else TIMED_OUT
     except asyncio.CancelledError:
         await _end(task)
         raise
-    except GeneratorExit:  # this coroutine is being closed and must not await
-        task.cancel()
-        raise
     finally:
+        task.cancel()  # it has ended, unless this coroutine is being closed, and must not await
         if aborts is not None:
             aborts.leave(task)
         del task  # it holds the error, whose traceback holds this frame
@@ -398,15 +395,12 @@ async def _bounded_by(alarm: Awaitable[None], awaitable: Awaitable[Any], *, keep
         if task.done():
             return task.result()
         await _end(task)
-        has_result = keeps_late and not task.cancelled() and task.exception() is None
-        return task.result() if has_result else TIMED_OUT
+        return task.result() if keeps_late and not task.cancelled() else TIMED_OUT
     except asyncio.CancelledError:
         await _end(task)
         raise
-    except GeneratorExit:  # this coroutine is being closed and must not await
-        task.cancel()
-        raise
     finally:
+        task.cancel()  # it has ended, unless this coroutine is being closed, and must not await
         waking.cancel()
         del task  # it holds the error, whose traceback holds this frame
 

@@ -72,11 +72,11 @@ class _Cut:
     has_fired: bool
 
     def done(self) -> bool:
-        """Whether there is nothing to cancel any more."""
-        return self.task is None
+        """As that of a waiter; `set_result` sees for itself whether there is still something to cancel."""
+        return False
 
     def set_result(self, result: object) -> None:
-        """The time has come."""
+        """The time has come. An alarm calls it, too, when it is cancelled."""
         if self.task is not None:
             self.has_fired = True
             self.task.cancel()
@@ -125,10 +125,7 @@ def cut_after(
             thrown: BaseException
             try:
                 yield wait
-            except GeneratorExit:
-                work.close()
-                raise
-            except BaseException as error:
+            except BaseException as error:  # GeneratorExit, too: what it is thrown into ends
                 thrown = error
             else:
                 result = yield from work

@@ -2563,4 +2563,32 @@ EQUIVALENTS = [
         "if at >= 1:",
         "a CR at the front of a line is a fault of its own, and a fold begins with white space",
     ),
+    Equivalent(
+        "drivers/aio.py",
+        "AsyncioDriver._start",
+        "tasks = self._beside if effect.is_needed else self._behind",
+        "tasks = self._beside if not (effect.is_needed) else self._behind",
+        "the two sets only change places",
+    ),
+    Equivalent(
+        "drivers/aio.py",
+        "_work.work",
+        "begun.append(True)",
+        "begun.append(False)",
+        "only whether the list is empty is asked",
+    ),
+    Equivalent(
+        "drivers/aio.py",
+        "_work",
+        "await asyncio.wait(waiters[1:], timeout=_LAST_WAIT)",
+        "await asyncio.wait(waiters[0:], timeout=_LAST_WAIT)",
+        "the first one was cancelled with the task, so it is done by then",
+    ),
+    Equivalent(
+        "drivers/aio_timers.py",
+        "TimerWheel.schedule",
+        "second = int(at if seconds < _FURTHEST else now + _FURTHEST)",
+        "second = int(at if seconds <= _FURTHEST else now + _FURTHEST)",
+        "both are the same instant then",
+    ),
 ]
