@@ -317,3 +317,110 @@ def test_a_branch_leaves_no_reference_cycle(drive: Drive) -> None:
         assert seen[0]() is None
     finally:
         gc.enable()
+
+
+def test_a_branch_that_is_cancelled_before_its_first_step_has_ended(drive: Drive) -> None:
+    """Its owner, which may wait for it, goes on."""
+
+    def plan() -> Plan[Any]:
+        branch = Branch(lambda: returning("late", 20.0))
+        yield from Begin(branch)
+        branch.cancel()
+        return (yield from FirstOf([branch], 5.0)), branch.is_done
+
+    assert drive(plan()) == (0, True)
+
+
+def test_a_wait_that_is_over_hears_no_more_of_its_branches(drive: Drive) -> None:
+    """Whatever ended it: what a branch would call is that of the next wait."""
+    heard: list[object] = []
+
+    def plan() -> Plan[Any]:
+        limit = closed()
+        slow, quick = Branch(lambda: hanging(limit)), Branch(lambda: returning("quick"))
+        try:
+            for branch in (slow, quick):
+                yield from Begin(branch)
+            heard.append((yield from FirstOf([slow, quick])))
+            heard.append((yield from FirstOf([slow], 0.0)))
+            heard.extend(branch._on_end for branch in (slow, quick))
+        finally:
+            slow.cancel()
+
+    drive(plan())
+    assert heard == [1, None, None, None]
+
+
+@pytest.mark.parametrize("kind", ["blocking", "asyncio"])
+def test_a_branch_is_no_call_of_its_own(kind: str) -> None:
+    """Its driver counts the plan that began it."""
+    driver: Any = BlockingDriver(never, PORTAL) if kind == "blocking" else AsyncioDriver(never)
+    seen: list[set[int]] = []
+
+    def inner() -> Plan[None]:
+        yield from Invoke(lambda: seen.append(set(driver.running)))
+
+    def plan() -> Plan[None]:
+        branch = Branch(inner)
+        yield from Begin(branch)
+        yield from FirstOf([branch], 20.0)
+
+    running = plan()
+    name = id(running)
+    result = driver.run(running)
+    if kind == "asyncio":
+        asyncio.run(result)
+    assert seen == [{name}]
+
+
+def test_a_branch_goes_on_though_nobody_refers_to_it() -> None:
+    """asyncio itself does not hold its tasks; the driver does, until they have ended."""
+    driver, log = AsyncioDriver(never), list[str]()
+
+    async def wait_in_vain() -> None:
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            log.append("ended")
+
+    def inner() -> Plan[None]:
+        yield from Invoke(wait_in_vain)
+
+    def plan() -> Plan[None]:
+        yield from Begin(Branch(inner))
+
+    async def main() -> None:
+        await driver.run(plan())
+        await asyncio.sleep(0)
+        gc.collect()
+        assert log == []
+        (task,) = driver._branches
+        task.cancel()
+        await asyncio.wait([task])
+        assert log == ["ended"]
+        await asyncio.sleep(0)
+        assert driver._branches == set()
+
+    asyncio.run(main())
+
+
+def test_a_branch_of_a_loop_that_has_ended_reports_nothing() -> None:
+    """Its coroutine is collected on any thread, and the loop of who waits for it is closed."""
+    driver, ended = AsyncioDriver(never), list[bool]()
+
+    async def wait_in_vain() -> None:
+        await asyncio.get_running_loop().create_future()
+
+    def inner() -> Plan[None]:
+        yield from Invoke(wait_in_vain)
+
+    async def main() -> None:
+        branch = Branch(inner)
+        branch._on_end = lambda: ended.append(True)
+        running = driver._run_branch(branch)
+        running.send(None)
+        running.close()
+        assert not branch.is_done
+
+    asyncio.run(main())
+    assert ended == []

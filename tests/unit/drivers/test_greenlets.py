@@ -10,7 +10,7 @@ from unittest.mock import Mock
 import pytest
 
 from http_service_client.drivers import aio
-from http_service_client.drivers.aio import _cancel
+from http_service_client.drivers.aio import _cancel, _wake_from_anywhere
 from http_service_client.drivers.greenlets import is_running_here
 from http_service_client.drivers.portal import Portal
 from http_service_client.transports.over_aiohttp import asyncio_transports
@@ -34,39 +34,46 @@ def test_a_loop_runs_where_it_was_started() -> None:
     assert is_running_here(SimpleNamespace())
 
 
-@pytest.mark.parametrize("what", ["a task", "an idle connection"])
-@pytest.mark.parametrize("where", ["here", "another greenlet", "another thread"])
+@pytest.mark.parametrize("what", ["a task", "an idle connection", "a wait"])
+@pytest.mark.parametrize(
+    "where", ["here", "another greenlet", "another thread", "another thread, and the loop does not tell"]
+)
 def test_what_ends_something_of_a_loop_does_so_on_the_loop(
     what: str, where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At once where that is; else in its next step, since a loop is not safe to use from elsewhere."""
-    if where == "another greenlet":
+    if where in ("another greenlet", "another thread, and the loop does not tell"):
         for module in (aio, asyncio_transports):
-            monkeypatch.setattr(module, "is_running_here", lambda loop: False)
+            monkeypatch.setattr(module, "is_running_here", lambda loop: where != "another greenlet")
 
-    async def run() -> list[bool]:
+    async def run() -> list[int]:
         loop = asyncio.get_running_loop()
         ended: list[Any] = []
         task: Any = SimpleNamespace(cancel=lambda: ended.append("cancelled"))
         pool = Mock(loop=loop, close_idle=ended.append)
         close = idle_closer(pool)
+        waiter: Any = SimpleNamespace(
+            get_loop=lambda: loop, done=lambda: bool(ended), set_result=ended.append
+        )
 
         def end(number: int) -> None:
             if what == "a task":
                 _cancel(loop, task)
+            elif what == "a wait":
+                _wake_from_anywhere(waiter)
             else:
                 close("connection")
 
-        if where == "another thread":
+        if where.startswith("another thread"):
             run_threads(end, 1)
         else:
             end(0)
-        seen = [bool(ended)]
+        seen = [len(ended)]
         await asyncio.sleep(0)
-        seen.append(bool(ended))
+        seen.append(len(ended))
         return seen
 
-    assert run_task(run()) == [where == "here", True]
+    assert run_task(run()) == [1 if where == "here" else 0, 1]
 
 
 def test_a_task_of_a_closed_loop_is_left_alone() -> None:
