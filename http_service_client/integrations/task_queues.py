@@ -17,6 +17,7 @@ that, and would multiply with those of the queue, so a task makes its call with 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Iterator
 
 from ..core.checks import check_count, check_flag
 from ..core.machines.retry.backoff import ExponentialBackoff, endless_waits
@@ -42,7 +43,8 @@ def retry_delay(
 ) -> float | None:
     """Seconds after which a queue should run a failed task again; None for not at all.
 
-    error: the one by which the task failed.
+    error: the one by which the task failed. An error of your own counts as what it was raised from (``raise … from error``),
+        and a group as all of its members, none of which may be a bug.
     run: the number of the run that failed, from 1.
     idempotent: the task may run again although its requests may have been processed, since each run sends the same
         Idempotency-Key, made of the id of the task, say, or since a repetition does no harm. A key that the client makes
@@ -61,7 +63,29 @@ def retry_delay(
     check_flag("idempotent", idempotent)
     if not isinstance(policy, RetrySettings):
         raise ConfigurationError(f"policy must be a RetryPolicy, not {policy!r}")
-    if not isinstance(error, HttpClientError) or run >= policy.max_attempts:
+    if run >= policy.max_attempts:
+        return None
+    delays = [_delay(each, run, idempotent, policy) for each in _roots(error)]
+    found = [each for each in delays if each is not None]
+    return max(found) if found and len(found) == len(delays) else None
+
+
+def _roots(error: BaseException) -> Iterator[BaseException]:
+    """What an error was raised from; itself, if from nothing. One that was merely being handled may be of another call."""
+    waiting, seen = [error], set[int]()
+    while waiting:
+        current = waiting.pop()
+        members: Iterable[BaseException] = getattr(current, "exceptions", ())
+        behind = list(members) or ([] if current.__cause__ is None else [current.__cause__])
+        if isinstance(current, HttpClientError) or not behind:
+            yield current
+        elif id(current) not in seen:
+            seen.add(id(current))
+            waiting += behind
+
+
+def _delay(error: BaseException, run: int, idempotent: bool, policy: RetryPolicy) -> float | None:
+    if not isinstance(error, HttpClientError):
         return None
     response = error.response if isinstance(error, HttpStatusError) else None
     is_worth_it = isinstance(error, CallRefusedError) or policy.is_worth_it(

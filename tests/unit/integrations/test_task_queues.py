@@ -173,3 +173,53 @@ def test_what_is_no_exception_is_refused(given: Any, says: str) -> None:
     """Its task would not run again, and nobody would know why."""
     with pytest.raises(ConfigurationError, match=f"^error must be an exception, {re.escape(says)}$"):
         retry_delay(given, 1)
+
+
+class ShipmentError(Exception):
+    """An error of the task's own."""
+
+
+class Group(Exception):  # as an ExceptionGroup, which Python 3.10 does not have
+    """Several errors at once."""
+
+    def __init__(self, *errors: BaseException) -> None:
+        super().__init__()
+        self.exceptions = errors
+
+
+def raised_from(cause: BaseException) -> ShipmentError:
+    error = ShipmentError()
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize("wrap", [raised_from, lambda error: raised_from(raised_from(error)), Group])
+def test_an_error_counts_as_what_it_was_raised_from(wrap: Any) -> None:
+    """A task has words of its own for what failed."""
+    assert retry_delay(wrap(status_error(429, Retry_After="60")), 1, policy=EXACT) == 60.0
+    assert retry_delay(wrap(status_error(500)), 1, policy=EXACT) is None
+    assert retry_delay(wrap(status_error(500)), 1, policy=EXACT, idempotent=True) == 10.0
+    assert retry_delay(wrap(ValueError()), 1, policy=EXACT) is None
+
+
+def test_an_error_that_was_merely_being_handled_does_not_count() -> None:
+    """It may be that of another call, whose failure the task could deal with."""
+    error = ShipmentError()
+    error.__context__ = SAFE[0]
+    assert retry_delay(error, 1, policy=EXACT) is None
+
+
+def test_all_members_of_a_group_must_be_worth_another_run() -> None:
+    """The longest of their waits counts."""
+    busy, later = status_error(429), status_error(503, Retry_After="60")
+    assert retry_delay(Group(busy, raised_from(later)), 1, policy=EXACT) == 60.0
+    assert retry_delay(Group(busy, ValueError()), 1, policy=EXACT) is None
+    assert retry_delay(Group(busy, status_error(404)), 1, policy=EXACT) is None
+
+
+def test_a_chain_without_an_end_is_no_reason_to_hang() -> None:
+    """Whatever somebody has set as a cause."""
+    one, other = ShipmentError(), ShipmentError()
+    one.__cause__, other.__cause__ = other, one
+    assert retry_delay(one, 1, policy=EXACT) is None
+    assert retry_delay(Group(), 1, policy=EXACT) is None
