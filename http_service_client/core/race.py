@@ -101,18 +101,18 @@ class Race(ABC):
         """Why there may be no hedge now, or None."""
         return None
 
+    @abstractmethod
     def try_withdraw(self) -> AnyWithdrawal | str | None:
         """Pay for a hedge: what was withdrawn, None where hedges are free, or the reason why there is none."""
-        return None
 
     @property
+    @abstractmethod
     def budget_left(self) -> float | None:
-        """Retries and hedges that the budget still allows."""
-        return None
+        """Retries and hedges that the budget still allows; None where there is none."""
 
+    @abstractmethod
     def budget_shortfall(self) -> float:
         """What the budget lacks for a hedge; 0.0 for nothing."""
-        return 0.0
 
     def run(self) -> Plan[Arm | None]:
         """The arm whose outcome counts. None if the first one could not begin. Raises what ended the first one."""
@@ -146,7 +146,7 @@ class Race(ABC):
         if is_final and (arm.number == 0 or not isinstance(arm.branch.error, Exception)):
             arm.branch.take()  # raises it
         self.measure(arm)
-        if not running and not self._hedges:
+        if not self._hedges:
             return arm  # an ordinary attempt, good or bad
         result = self.judge(arm)
         self._record_end(arm, result)

@@ -1029,6 +1029,13 @@ EQUIVALENTS = [
         "without one of these headers there is no wait: the question is only quicker",
     ),
     Equivalent(
+        "core/race.py",
+        "Race._settle",
+        "is_final = error is not None and not (self.fails_by_errors and isinstance(error, Exception))",
+        "is_final = not (self.fails_by_errors and isinstance(error, Exception))",
+        "to take what an arm without an error has come to changes nothing",
+    ),
+    Equivalent(
         "core/timeouts.py",
         "Timeout.within",
         "if self.connect is not None and remaining < self.connect:",

@@ -270,6 +270,32 @@ def test_what_is_lost_with_an_origin(parts: dict[str, Any], rank: int) -> None:
     assert state.rank(10_000.0) == IN_USE
 
 
+def test_an_origin_begins_with_nothing_known() -> None:
+    """Each part is given to it by the client that needs it."""
+    state = OriginState(None, None, FairSemaphore(1, lock=LockWithQueue()))
+    assert (state.refuses_codings, state.proxy_attempts, state.begun, state.queued) == (False, 1, 0, {})
+    for name in (
+        "gate",
+        "load_shedder",
+        "adaptive_limit",
+        "deadline_check",
+        "rate_limiter",
+        "hedging",
+        "bulkhead",
+    ):
+        assert getattr(state, name) is None
+
+
+def test_a_call_that_is_queued_is_known_to_its_own_origin_alone() -> None:
+    """In the order in which they came."""
+    state, other = (OriginState(None, None, FairSemaphore(1, lock=LockWithQueue())) for _ in range(2))
+    waiters = [state.connections.acquire_later() for _ in range(3)]
+    for waiter in waiters:
+        state.queue(waiter)
+    assert list(state.queued) == waiters
+    assert other.queued == {}
+
+
 def test_a_forked_child_begins_with_parts_of_its_own() -> None:
     """Those that have locks or queues are reset, and nobody of the parent waits any more."""
     reset: list[str] = []

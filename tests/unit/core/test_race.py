@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import traceback
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from http_service_client import SentState
-from http_service_client.core.race import Race
+from http_service_client.core.race import Arm, Race
 from http_service_client.events import HedgeDenied, HedgeFinished, HedgeResult, HedgeStarted
 
 WON, LOST, FAILED, REFUSED = HedgeResult.WON, HedgeResult.LOST, HedgeResult.FAILED, HedgeResult.REFUSED
@@ -79,6 +80,10 @@ class Track(Race):
 
     def try_withdraw(self) -> Any:
         return self.payment
+
+    @property
+    def budget_left(self) -> float:
+        return 4.0
 
     def budget_shortfall(self) -> float:
         return 0.5
@@ -193,17 +198,55 @@ def test_a_hedge_that_fails_leaves_the_race_to_the_others(
     assert (len(running), race.refunds, race._is_closed) == (1, refunds, True)
 
 
-@pytest.mark.parametrize(("results", "chosen"), [((FAILED, FAILED), 0), ((FAILED, REFUSED), 0)])
-def test_when_all_have_failed_the_first_of_them_counts(results: tuple[HedgeResult, ...], chosen: int) -> None:
-    """A hedge that was refused is no outcome."""
+@pytest.mark.parametrize(
+    ("first", "hedge", "last", "chosen"),
+    [
+        (FAILED, FAILED, 0, 0),
+        (FAILED, FAILED, 1, 0),
+        (FAILED, REFUSED, 0, 0),
+        (FAILED, REFUSED, 1, 0),
+        (FAILED, WON, 1, 1),
+        (WON, FAILED, 0, 0),
+    ],
+)
+def test_the_last_arm_ends_the_race(first: HedgeResult, hedge: HedgeResult, last: int, chosen: int) -> None:
+    """If all have failed, the first one counts. A hedge that was refused is no outcome. The end of each is recorded."""
     race = Track()
     race._hedges = 1
-    race.results = dict(enumerate(results))
+    race.results = {0: first, 1: hedge}
     failed: list[Any] = []
     arms = [race.arm(0, 90.0), race.arm(1, 95.0)]
-    assert race._settle(arms[1], [arms[0]], failed) is None
-    found = race._settle(arms[0], [], failed)
-    assert found is arms[chosen]
+    assert race._settle(arms[1 - last], [arms[last]], failed) is None
+    assert race._settle(arms[last], [], failed) is arms[chosen]
+    assert {(number, result) for number, result, _ in race.ended()} == {(0, first), (1, hedge)}
+
+
+def test_an_arm_that_was_not_sent_returns_what_it_took() -> None:
+    """Its part in the share of hedges, and what was withdrawn from the budget; the first arm took nothing."""
+    arm, returned = Arm(1, list, 5.0), list[str]()  # type: ignore[arg-type]
+    assert (arm.number, arm.sent_at, arm.share, arm.withdrawal) == (1, 5.0, None, None)
+    arm.refund()
+    arm.share = SimpleNamespace(refund=lambda: returned.append("share"))  # type: ignore[assignment]
+    arm.withdrawal = SimpleNamespace(refund=lambda: returned.append("withdrawal"))  # type: ignore[assignment]
+    arm.refund()
+    assert returned == ["share", "withdrawal"]
+    assert not arm.branch.is_cancelled
+    arm.abandon()
+    assert arm.branch.is_cancelled
+
+
+def test_a_race_whose_hedge_is_denied_goes_on_without() -> None:
+    """Until the first arm ends."""
+    race = Track()
+    race.sent_at, race.share = [98.0], None
+    plan = race.run()
+    next(plan)
+    plan.send(True)
+    first_of: Any = plan.send(None)
+    assert (first_of.branches, first_of.timeout) == ([race.arms[0].branch], None)
+    with pytest.raises(StopIteration) as ended:
+        plan.send(0)
+    assert ended.value.value is race.arms[0]
 
 
 @pytest.mark.parametrize(
@@ -233,6 +276,16 @@ def test_which_exception_ends_a_race(
     else:
         assert race._settle(arm, [race.arm(2, 90.0)], []) is None
         assert arm.branch.error is (None if number else error)
+
+
+def test_an_error_that_ends_a_race_is_kept_by_no_frame_of_it() -> None:
+    """Its traceback holds these frames: with all that the user's code has, they would live until the collector runs."""
+    race, error = Track(), ValueError()
+    with pytest.raises(ValueError) as caught:
+        race._settle(race.arm(0, 95.0, error), [], [])
+    frames = [frame for frame, _ in traceback.walk_tb(caught.tb) if frame.f_code.co_name == "_settle"]
+    assert [frame for frame in frames if error in frame.f_locals.values()] == []
+    assert len(frames) == 1
 
 
 def test_a_first_arm_that_could_not_begin_is_no_race() -> None:
@@ -266,7 +319,8 @@ def test_a_race_begins_a_hedge_when_it_is_due_and_ends_with_the_winner() -> None
     first_of: Any = plan.send(True)
     assert (list(first_of.branches), first_of.timeout) == ([race.arms[0].branch], 0.0)
     begin: Any = plan.send(None)
-    assert (begin.branch, type(race.events[0])) == (race.arms[1].branch, HedgeStarted)
+    assert begin.branch == race.arms[1].branch
+    assert race.events == [HedgeStarted(3.0, 1, "the key", 1, 2.0, 4.0, "7", None)]
     first_of = plan.send(True)
     assert (len(first_of.branches), first_of.timeout) == (2, 1.0)
     last: Any = plan.send(1)

@@ -31,6 +31,7 @@ from http_service_client.core.refusals import (
     DeadlineRefusal,
     Decision,
     NoConnection,
+    rounded_up,
     smallest_changes,
     would_have_been,
 )
@@ -243,8 +244,15 @@ def test_numbers_have_three_digits_and_grow() -> None:
     assert NUMBERS[899:902] == [0.00999, 0.01, 0.0101]
     assert (NUMBERS[-1], len(NUMBERS)) == (9.99e11, 13_500)
     assert all(earlier < later for earlier, later in itertools.pairwise(NUMBERS))
-    with pytest.raises(IndexError):
-        NUMBERS[13_500]
+    for beyond in (13_500, -13_501):
+        with pytest.raises(IndexError):
+            NUMBERS[beyond]
+
+
+def test_a_number_is_rounded_up_to_three_digits() -> None:
+    """One beyond the largest is that one."""
+    for number, rounded in [(0.0, 0.001), (2.1374, 2.14), (3.0, 3.0), (9.98e11, 9.98e11), (1e12, 9.99e11)]:
+        assert rounded_up(number) == rounded
 
 
 def test_the_wait_that_is_named_for_an_open_circuit_is_the_circuits_own() -> None:
