@@ -1036,6 +1036,27 @@ EQUIVALENTS = [
         "to take what an arm without an error has come to changes nothing",
     ),
     Equivalent(
+        "core/open_body.py",
+        "OpenBody.next_piece",
+        "began = 0.0 if self._decoder.is_plain else self._call.clock()",
+        "began = 1.0 if self._decoder.is_plain else self._call.clock()",
+        "without a coding no piece is empty, so that nothing is measured from it",
+    ),
+    Equivalent(
+        "core/open_body.py",
+        "OpenBody.next_piece",
+        "if bounds.read is None or left < bounds.read:",
+        "if bounds.read is None or left <= bounds.read:",
+        "of two equal bounds either may be taken",
+    ),
+    Equivalent(
+        "core/open_body.py",
+        "OpenBody.next_piece",
+        "if limit is not None and isinstance(error, ResponseTooLargeError):",
+        "if isinstance(error, ResponseTooLargeError):",
+        "without a limit no body is too large; the check is for the type checker",
+    ),
+    Equivalent(
         "core/timeouts.py",
         "Timeout.within",
         "if self.connect is not None and remaining < self.connect:",
