@@ -130,6 +130,14 @@ def test_a_hedge_is_due_when_the_delay_has_passed(sent_at: float | None, is_due:
     assert race._is_due([race.arm(0, 0.0), race.arm(1, sent_at)]) is is_due
 
 
+@pytest.mark.parametrize(("sent_at", "is_due"), [(0.001, True), (0.00101, False)])
+def test_a_hedge_may_begin_a_millisecond_early(sent_at: float, is_due: bool) -> None:
+    """The first wait begins a moment before the request is sent."""
+    race = Track()
+    race._delay, race._subject.clock = 0.0, lambda: 0.0
+    assert race._is_due([race.arm(0, sent_at)]) is is_due
+
+
 @pytest.mark.parametrize(
     ("changes", "reason", "obstacle", "refunds"),
     [
