@@ -1056,6 +1056,23 @@ EQUIVALENTS = [
         "if isinstance(error, ResponseTooLargeError):",
         "without a limit no body is too large; the check is for the type checker",
     ),
+    *(
+        Equivalent(
+            "core/checks.py",
+            "warn_of_milliseconds",
+            "if value is None or not 5_000 <= value <= 600_000 or value % 500 or not value % 1800:",
+            f"if value is None or not {limits} or value % 500 or not value % 1800:",
+            "between the two limits there is no multiple of 500",
+        )
+        for limits in ("4999 <= value <= 600_000", "5_000 <= value <= 600001")
+    ),
+    Equivalent(
+        "core/checks.py",
+        "warn_of_milliseconds",
+        'while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(_OURS):',
+        'while frame.f_back is not None and frame.f_globals.get("__name__", "XX").startswith(_OURS):',
+        "neither default begins as the name of a module of ours",
+    ),
     Equivalent(
         "core/timeouts.py",
         "Timeout.within",

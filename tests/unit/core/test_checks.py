@@ -7,7 +7,7 @@ import inspect
 import math
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import FrozenInstanceError, dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -23,13 +23,16 @@ from http_service_client.core.checks import (
     check_duration,
     check_flag,
     check_function,
+    check_no_line_break,
     check_number,
+    class_remedy,
     did_you_mean,
     keyword_remedy,
     known_remedy,
     remedies,
     suggests_arguments,
     suggests_keywords,
+    warn_of_milliseconds,
 )
 from http_service_client.testing import ScriptedTransport
 from kit.front_ends import FrontEnd, run_task
@@ -37,7 +40,17 @@ from kit.front_ends import FrontEnd, run_task
 DURATION = "f must be a positive, finite number of seconds, not "
 
 
+SHARE = "f must be a finite number from 0.001 to 1, not "
+
 check_share = partial(check_number, least=0.001, most=1)
+
+
+def nested() -> list[Any]:
+    """A list that is nested too deeply to be shown."""
+    found: list[Any] = []
+    for _ in range(100_000):
+        found = [found]
+    return found
 
 
 class AsyncCallable:
@@ -47,7 +60,18 @@ class AsyncCallable:
         return "<async>"
 
 
+class GeneratorCallable:
+    def __call__(self) -> Iterator[None]:
+        yield
+
+    def __repr__(self) -> str:
+        return "<generator>"
+
+
 async def coroutine() -> None: ...
+
+
+CONTROL = "f has a line break, or another control character, in it; strip it, by value.strip() say"
 
 
 @pytest.mark.parametrize(
@@ -113,6 +137,15 @@ async def coroutine() -> None: ...
         (check_share, 101, "f must be a finite number from 0.001 to 1, not 101"),
         (check_share, 0, "f must be a finite number from 0.001 to 1, not 0"),
         (check_share, None, "f must be a finite number from 0.001 to 1, not None"),
+        (check_share, "25", SHARE + "'25'"),
+        (check_share, "0.1%", SHARE + "'0.1%'; write 0.001 for 0.1 %"),
+        (check_share, "100%", SHARE + "'100%'; write 1 for 100 %"),
+        (check_share, "0.09%", SHARE + "'0.09%'"),
+        (check_share, 1.5, SHARE + "1.5"),
+        (check_share, 4.9, SHARE + "4.9"),
+        (check_share, 5, SHARE + "5; write 0.05 for 5 %"),
+        (lambda f, v: check_number(f, v, most=2), "50%", "f must be a finite number from 0 to 2, not '50%'"),
+        (check_number, "50%", "f must be a finite number of 0 or more, not '50%'"),
         (check_number, sys.float_info.max, None),
         (lambda f, v: check_number(f, v, least=-math.inf), -sys.float_info.max, None),
         (check_number, 10**309, f"f must be a finite number of 0 or more, not {10**309}"),
@@ -122,12 +155,29 @@ async def coroutine() -> None: ...
         (check_count, True, "f must be a whole number of 1 or more, not True"),
         (lambda f, v: check_count(f, v, least=0), 0, None),
         (lambda f, v: check_count(f, v, least=2), 1, "f must be a whole number of 2 or more, not 1"),
+        (check_count, sys.maxsize, None),
+        (check_count, sys.maxsize + 1, f"f must be at most {sys.maxsize}, not {sys.maxsize + 1}"),
         (check_flag, False, None),
         (check_flag, 1, "f must be True or False, not 1"),
         (check_flag, None, "f must be True or False, not None"),
         (check_function, len, None),
         (check_function, int, None),
         (check_function, 5, "f must be a function, not 5"),
+        (
+            check_function,
+            GeneratorCallable(),
+            "f must be a plain function, not <generator>, whose yield makes it a generator, which nobody would iterate over",
+        ),
+        (check_no_line_break, "a key of 1 ~", None),
+        (check_no_line_break, "", None),
+        (check_no_line_break, 5, None),
+        (check_no_line_break, None, None),
+        (check_no_line_break, b"key\n", None),
+        (check_no_line_break, "key\n", CONTROL),
+        (check_no_line_break, "\tkey", CONTROL),
+        (check_no_line_break, "k\x00ey", CONTROL),
+        (check_no_line_break, "key\x1f", CONTROL),
+        (check_no_line_break, "key\x7f", CONTROL),
         (
             check_function,
             AsyncCallable(),
@@ -147,6 +197,20 @@ def test_a_check_says_what_is_wrong(
     assert str(caught.value) == message
 
 
+def test_a_value_that_python_refuses_to_show_is_named_by_its_type() -> None:
+    """It is nested too deeply, or has too many digits."""
+    for value, name in ((nested(), "list"), (10**5000, "int")):
+        with pytest.raises(ConfigurationError) as caught:
+            check_share("f", value)
+        assert str(caught.value) == f"{SHARE}a value of the type {name} that is too large to be shown"
+
+
+def test_a_class_in_the_place_of_an_object_is_to_be_called() -> None:
+    """Its arguments are the user's."""
+    assert class_remedy(Timeout) == "; write Timeout(…)"
+    assert class_remedy(Timeout()) == ""
+
+
 @pytest.mark.parametrize("seconds", [5000, 10_000, 30_000.0, 60_000, 120_000, 600_000])
 def test_the_limit_of_an_attempt_that_is_surely_in_milliseconds_warns(seconds: float) -> None:
     """It would end after hours. Where it was written is where it says so; the value is taken as it is."""
@@ -162,12 +226,16 @@ def test_the_limit_of_an_attempt_that_is_surely_in_milliseconds_warns(seconds: f
     assert [each.filename for each in caught] == [__file__]
 
 
-@pytest.mark.parametrize("seconds", [0.5, 3600, 4999.5, 5400, 7200, 7300, 86_400, 604_800, 1_000_000])
+@pytest.mark.parametrize(
+    "seconds",
+    [0.5, 3600, 4500, 4999.5, 5400, 7200, 7300, 9000, 18_000, 36_000, 86_400, 601_000, 604_800, 1_000_000],
+)
 def test_one_that_may_be_meant_does_not(seconds: float) -> None:
     """Hours, half hours, and what stands for "no limit"."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         HttpClientConfig(base_timeout=seconds, connection_timeout=seconds)
+        warn_of_milliseconds("timeout", None)
 
 
 @pytest.mark.filterwarnings("default::UserWarning")
