@@ -210,7 +210,7 @@ def is_generator(function: object) -> bool:
 
 def verdict_of(value: object) -> bool:
     """Whether what a user's function returned is true. Raises TypeError for an awaitable, which would always be."""
-    if value is True or value is False:
+    if type(value) is bool:
         return value
     refuse_awaitable(value)
     return bool(value)

@@ -7,7 +7,7 @@ import inspect
 import math
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import FrozenInstanceError, dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -27,11 +27,15 @@ from http_service_client.core.checks import (
     check_number,
     class_remedy,
     did_you_mean,
+    is_generator,
+    is_plain,
     keyword_remedy,
     known_remedy,
+    refuse_awaitable,
     remedies,
     suggests_arguments,
     suggests_keywords,
+    verdict_of,
     warn_of_milliseconds,
 )
 from http_service_client.testing import ScriptedTransport
@@ -255,6 +259,65 @@ def test_an_async_function_is_no_plain_one() -> None:
         check_function("f", coroutine)
 
 
+def iterating() -> Iterator[None]:
+    yield
+
+
+async def iterating_async() -> AsyncIterator[None]:
+    yield
+
+
+@pytest.mark.parametrize(
+    ("function", "plain", "generator"),
+    [
+        (len, True, False),
+        (int, True, False),
+        (partial(int, base=2), True, False),
+        (coroutine, False, False),
+        (AsyncCallable(), False, False),
+        (iterating, False, True),
+        (iterating_async, False, True),
+        (GeneratorCallable(), False, True),
+        (5, False, False),
+    ],
+)
+def test_a_plain_function_has_its_result_when_it_returns(function: Any, plain: bool, generator: bool) -> None:
+    """One that would have to be awaited, or iterated over, has not."""
+    assert (is_plain(function), is_generator(function)) == (plain, generator)
+
+
+class Later:
+    def __await__(self) -> Iterator[None]:
+        yield
+
+    def __repr__(self) -> str:
+        return "<later>"
+
+
+@pytest.mark.parametrize(
+    ("value", "verdict"),
+    [(True, True), (False, False), (1, True), (0, False), ("", False), (None, False), ([0], True)],
+)
+def test_a_verdict_is_what_python_takes_for_true(value: object, verdict: bool) -> None:
+    """Of whatever a user's function returns."""
+    assert verdict_of(value) is verdict
+    refuse_awaitable(value)
+
+
+@pytest.mark.parametrize("check", [verdict_of, refuse_awaitable])
+def test_what_would_have_to_be_awaited_is_no_verdict(check: Callable[[object], object]) -> None:
+    """It would always be true. A coroutine is closed, since nobody will await it."""
+    with pytest.raises(TypeError) as caught:
+        check(Later())
+    assert str(caught.value) == "it returned <later>, which nobody awaits; it must be a plain function"
+    begun = coroutine()
+    with pytest.raises(
+        TypeError, match=r"^it returned <coroutine object coroutine at .*>, which nobody awaits; "
+    ):
+        check(begun)
+    assert inspect.getcoroutinestate(begun) == inspect.CORO_CLOSED
+
+
 @pytest.mark.parametrize(
     ("name", "is_fine"), [("charge card", True), ("x", True), ("x" * 100, True), ("x" * 101, False), ("", False), ("a\nb", False), (5, False)]
 )  # fmt: skip
@@ -284,6 +347,7 @@ def test_a_misspelt_name_is_recognised() -> None:
         ("MaxWait", "did you mean 'max_wait'?"),
         ("baseURL", "it is called url"),
         ("queueLimit", "it is called max_waiting"),
+        ("TLSHandshake", "it is called connect"),
         ("max_wait_ms", "did you mean 'max_wait', in seconds?"),
         ("maxWaitMillis", "did you mean 'max_wait', in seconds?"),
         ("timeout_milliseconds", "it is called max_wait, in seconds"),
@@ -293,7 +357,13 @@ def test_a_misspelt_name_is_recognised() -> None:
 )
 def test_names_are_recognised_as_other_languages_write_them(name: str, remedy: str | None) -> None:
     """In camel case; and durations in milliseconds, since those here are in seconds."""
-    others = remedies({"it is called url": "base_url", "it is called max_waiting": "queue_limit queue_size"})
+    others = remedies(
+        {
+            "it is called url": "base_url",
+            "it is called max_waiting": "queue_limit queue_size",
+            "it is called connect": "tls_handshake",
+        }
+    )
     assert known_remedy(name, ["max_wait"], others, {"timeout": "it is called max_wait"}) == remedy
 
 
@@ -352,6 +422,31 @@ def test_a_policy_that_decorates_before_it_is_made_says_how_it_is_written() -> N
         Policy(lambda: None)  # type: ignore[arg-type]
 
 
+@suggests_keywords({})
+class Fallback:
+    """A policy that takes a function."""
+
+    def __init__(self, *, function: Any = None) -> None: ...
+
+    def apply(self) -> None: ...
+
+
+def test_a_policy_that_takes_a_function_takes_it_by_name() -> None:
+    """Which of the two is meant, only the user knows."""
+    Fallback(function=len)
+    with pytest.raises(TypeError) as caught:
+        Fallback(lambda: None)  # type: ignore[misc]
+    assert str(caught.value) == (
+        "Fallback takes no function by position; as a decorator write @Fallback(…).apply, or function=…"
+    )
+    with pytest.raises(TypeError, match=r"^Fallback takes no arguments by position, and 1 was given; "):
+        Fallback(5)  # type: ignore[misc]
+    with pytest.raises(TypeError, match=r"^Policy takes 1 argument by position, and 2 were given; "):
+        Policy(5, lambda: None)  # type: ignore[misc]
+    function: Any = iterating
+    assert Settings(function).new is function  # it is no policy
+
+
 def test_the_first_of_several_unknown_keywords_is_named() -> None:
     """In the order in which they are written."""
     with pytest.raises(TypeError, match="takes no keyword 'yyy'"):
@@ -378,6 +473,45 @@ def test_settings_cannot_be_assigned_to() -> None:
     ours: Any = Ours()
     ours.label = "a"
     assert ours.label == "a"
+
+
+@suggests_keywords({})
+@dataclass
+class Draft:
+    """Settings that may be assigned to."""
+
+    new: int = 1
+
+
+def test_settings_that_are_not_frozen_can_be_assigned_to() -> None:
+    """And know what their keywords are called."""
+    draft = Draft()
+    draft.new = 5
+    assert draft == Draft(5)
+    with pytest.raises(TypeError, match=r"^Draft takes no keyword 'nev'; did you mean 'new'\?$"):
+        Draft(nev=1)  # type: ignore[call-arg]
+
+
+@suggests_arguments({}.get, several="write a list of them")
+def taking_one(self: object, one: int = 0) -> object:
+    return self
+
+
+@suggests_arguments({}.get)
+def taking_two(one: int, other: int) -> int:
+    return one + other
+
+
+def test_several_arguments_in_the_place_of_one_have_a_remedy() -> None:
+    """A function that takes several is called with them."""
+    assert taking_one(5) == 5
+    assert taking_two(1, 2) == 3
+    for values in ((1, 2), (1, 2, 3)):
+        with pytest.raises(TypeError) as caught:
+            taking_one(*values)
+        assert str(caught.value) == (
+            f"taking_one takes 1 argument by position, and {len(values)} were given; write a list of them"
+        )
 
 
 class Methods:
