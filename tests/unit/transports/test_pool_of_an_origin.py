@@ -1,0 +1,448 @@
+"""One pool of the blocking transport: what it sends, which connections it keeps, and what a failure says of its phase.
+
+The connections are pairs of sockets. The peer's response arrives as the request is sent.
+"""
+
+from __future__ import annotations
+
+import gc
+import socket
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from http_service_client import Timeout
+from http_service_client.drivers.interruption import INTERRUPTION, Interruption
+from http_service_client.http.headers import Headers
+from http_service_client.http.http1.errors import NotHttpError
+from http_service_client.http.proxies.settings import ProxySettings
+from http_service_client.http.proxies.urls import read_proxy
+from http_service_client.http.urls import split_url
+from http_service_client.transports.base import TransportSettings
+from http_service_client.transports.failures import BodySourceError, Phase, PhaseError, ProxyRefusedError
+from http_service_client.transports.idle import IdleConnections
+from http_service_client.transports.network.tls import TlsSettings
+from http_service_client.transports.over_requests import pool as pools
+from http_service_client.transports.over_requests.aborts import OpenConnections
+from http_service_client.transports.over_requests.connection import Connection
+from http_service_client.transports.over_requests.exchange_timeouts import ExchangeTimeouts
+from http_service_client.transports.over_requests.pool import Pool, PoolResponse
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+OPEN = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab"
+PROXY = "http://user:secret@proxy.test:3128"
+
+
+class Wired(Connection):
+    """A connection whose peer responds at once."""
+
+    def __init__(self, wire: Wire, settings: TransportSettings) -> None:
+        ours, self.peer = socket.socketpair()
+        self.peer.settimeout(5.0)
+        super().__init__(ours, None, settings.parser, settings.new_lifetime())
+        self.wire = wire
+        self.limits: list[ExchangeTimeouts] = []
+
+    def set_timeouts(self, timeouts: ExchangeTimeouts) -> None:
+        self.limits.append(timeouts)
+        super().set_timeouts(timeouts)
+
+    def send(self, data: bytes) -> bool:
+        self.wire.requests.append(data)
+        response = self.wire.responses.pop(0)
+        if isinstance(response, BaseException):
+            raise response
+        self.peer.sendall(response)
+        return self.wire.is_sent
+
+    @property
+    def is_open(self) -> bool:
+        return bool(self.sock.fileno() >= 0)
+
+
+class Wire:
+    """All connections of a pool.   responses: to come; an error is raised by the sending of the request."""
+
+    def __init__(self) -> None:
+        self.requests: list[bytes] = []
+        self.responses: list[Any] = []
+        self.connections: list[Wired] = []
+        self.error: BaseException | None = None
+        self.is_sent = True
+
+    def connect(self, url: Any, proxy: Any, settings: Any, timeouts: Any, cut: Any) -> Wired:
+        if self.error is not None:
+            raise self.error
+        self.connections.append(Wired(self, settings))
+        return self.connections[-1]
+
+    @property
+    def are_open(self) -> list[bool]:
+        return [connection.is_open for connection in self.connections]
+
+
+@pytest.fixture
+def wire(monkeypatch: pytest.MonkeyPatch) -> Iterator[Wire]:
+    made = Wire()
+    monkeypatch.setattr(pools, "connect", made.connect)
+    yield made
+    for connection in made.connections:
+        connection.sock.close()
+        connection.peer.close()
+
+
+def pool_for(
+    url: str = "http://api.test/", proxy: str | None = None, requests: int = 100, size: int | None = None
+) -> Any:
+    found: Any = None if proxy is None else read_proxy(proxy)
+    settings = TransportSettings(
+        60.0, requests, size, True, TlsSettings(), ProxySettings(), idle=IdleConnections()
+    )
+    return Pool(split_url(url), found, settings, OpenConnections())
+
+
+def send(
+    pool: Any, wire: Wire, response: Any = OK, timeout: Timeout | None = None, **options: Any
+) -> PoolResponse:
+    wire.responses.append(response)
+    given = {"fields": Headers({"X-Id": "1"}), "body": None, **options}
+    timeouts = ExchangeTimeouts.starting(timeout or Timeout(), 0.0)
+    return pool.send("GET", "/a", timeouts=timeouts, **given)  # type: ignore[no-any-return]
+
+
+AUTHORIZED = "Proxy-Authorization: Basic dXNlcjpzZWNyZXQ=\r\n"
+
+
+@pytest.mark.parametrize("fields", [Headers({"X-Id": "1"}), [("X-Id", "1")]], ids=["headers", "pairs"])
+@pytest.mark.parametrize("is_chunked", [False, True])
+@pytest.mark.parametrize(
+    ("url", "proxy", "has_login"),
+    [
+        ("http://api.test/", None, False),
+        ("http://api.test/", PROXY, True),
+        ("https://api.test/", PROXY, False),
+        ("http://api.test/", "socks5://user:secret@proxy.test", False),
+    ],
+)
+def test_a_head_has_the_host_the_fields_and_what_the_way_needs(
+    wire: Wire, url: str, proxy: str | None, has_login: bool, is_chunked: bool, fields: Any
+) -> None:
+    """A login is for the proxy that reads the request; in a tunnel, the origin would read it."""
+    send(pool_for(url, proxy), wire, fields=fields, is_chunked=is_chunked)
+    head = wire.requests[0].decode()
+    assert head.startswith("GET /a HTTP/1.1\r\nHost: api.test\r\n")
+    added = (AUTHORIZED if has_login else "") + ("Transfer-Encoding: chunked\r\n" if is_chunked else "")
+    assert head.endswith(f"X-Id: 1\r\n{added}\r\n")
+
+
+def test_the_caller_s_own_login_for_the_proxy_is_the_only_one(wire: Wire) -> None:
+    """In either form of the fields."""
+    own = {"Proxy-Authorization": "Bearer own"}
+    for fields in (Headers(own), list(own.items())):
+        send(pool_for(proxy=PROXY), wire, fields=fields)
+    assert [each.lower().count(b"proxy-authorization") for each in wire.requests] == [1, 1]
+
+
+def test_a_connection_serves_one_exchange_after_the_other(wire: Wire) -> None:
+    """It is idle in between; the latest one is used first."""
+    pool = pool_for(size=99)
+    first, second = send(pool, wire, OPEN), send(pool, wire, OPEN)
+    assert not pool.has_idle_connections
+    for response, connection in zip((first, second), wire.connections, strict=True):
+        assert response.read() == b"ab"
+        connection.peer.sendall(b"cd")
+        assert [response.read(), response.read()] == [b"cd", b""]
+    assert pool.has_idle_connections
+    assert len(pool._settings.idle) == 2
+    again = send(pool, wire, OPEN)
+    assert len(pool._settings.idle) == 1
+    assert [connection.served for connection in wire.connections] == [1, 2]
+    assert wire.connections[0].most_early == 99
+    again.close()
+    assert wire.are_open == [True, False]
+
+
+def test_an_idle_connection_that_its_peer_has_closed_is_not_used(wire: Wire) -> None:
+    """The next one is; none of them is left open."""
+    pool = pool_for()
+    waiting = [send(pool, wire, OPEN) for _ in range(2)]
+    for response, connection in zip(waiting, wire.connections, strict=True):
+        connection.peer.sendall(b"cd")
+        while response.read():
+            pass
+    wire.connections[1].peer.close()
+    send(pool, wire).read()
+    assert (len(wire.connections), wire.are_open) == (2, [True, False])
+    assert wire.connections[0].served == 2
+
+
+@pytest.mark.parametrize(
+    ("response", "options", "is_sent"),
+    [
+        (b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", {}, True),
+        (b"HTTP/1.1 200 OK\r\nKeep-Alive: max=0\r\nContent-Length: 0\r\n\r\n", {}, True),
+        (OK, {"is_last": True}, True),
+        (OK, {}, False),
+    ],
+    ids=["response", "keep-alive", "request", "sent in part"],
+)
+def test_a_connection_that_must_not_be_used_again_is_closed(
+    wire: Wire, response: bytes, options: dict[str, Any], is_sent: bool
+) -> None:
+    """By what the server said, or the request; or since the rest of a request would come first."""
+    pool = pool_for()
+    wire.is_sent = is_sent
+    send(pool, wire, response, **options).read()
+    assert (wire.are_open, pool.has_idle_connections) == ([False], False)
+
+
+def test_a_connection_serves_so_many_exchanges(wire: Wire) -> None:
+    """Then it is closed."""
+    pool = pool_for(requests=2)
+    for _ in range(3):
+        send(pool, wire).read()
+    assert wire.are_open == [False, True]
+
+
+def test_head_and_body_have_their_own_limits(wire: Wire) -> None:
+    """Where the timeout has phases."""
+    send(pool_for(), wire, timeout=Timeout(first_byte=1000.0, between=3.0))
+    first, head, body = wire.connections[0].limits
+    assert (first.expires_at, body.expires_at, body.read_within) == (None, None, 3.0)
+    assert head.expires_at is not None
+    send(pool_for(), wire, timeout=Timeout(read=3.0))
+    assert len(wire.connections[1].limits) == 1
+
+
+FAILURES = [
+    OSError("x"),
+    UnicodeError("x"),
+    NotHttpError(),
+    ProxyRefusedError("x"),
+    BodySourceError(KeyError()),
+]
+
+
+@pytest.mark.parametrize("error", FAILURES, ids=lambda error: type(error).__name__)
+def test_a_failure_says_its_phase_and_closes_the_connection(wire: Wire, error: Exception) -> None:
+    """While connecting, through a proxy too; while sending. An idle connection is closed, too."""
+    wire.error = error
+    for proxy, phase in ((None, Phase.CONNECT), (PROXY, Phase.PROXY)):
+        with pytest.raises(PhaseError) as caught:
+            send(pool_for(proxy=proxy), wire)
+        assert (caught.value.phase, caught.value.error) == (phase, error)
+    wire.error = None
+    wire.responses.clear()
+    with pytest.raises(PhaseError) as caught:
+        send(pool_for(), wire, error)
+    assert (caught.value.phase, caught.value.error) == (Phase.SEND, error)
+    with pytest.raises(PhaseError) as caught:
+        send(pool_for(), wire, b"SSH-2.0\r\n")
+    assert caught.value.phase is Phase.RECEIVE
+    assert wire.are_open == [False, False]
+
+
+def test_what_is_no_failure_is_raised_as_it_is(wire: Wire) -> None:
+    """An interruption, or a bug; the connection is closed."""
+    for error in (KeyboardInterrupt(), ZeroDivisionError()):
+        with pytest.raises(type(error)):
+            send(pool_for(), wire, error)
+    wire.error = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        send(pool_for(), wire)
+    assert wire.are_open == [False, False]
+
+
+def test_a_failure_is_freed_once_it_is_handled(wire: Wire) -> None:
+    """Its traceback has the frame of the pool."""
+    gc.disable()
+    try:
+        try:
+            send(pool_for(), wire, OSError("x"))
+        except PhaseError as error:
+            kept = weakref.ref(error)
+        assert kept() is None
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_a_branch_can_cut_its_own_exchange_alone(wire: Wire, is_cut: bool) -> None:
+    """Once the exchange is over, its connection may serve another one."""
+    interruption = Interruption()
+    token = INTERRUPTION.set(interruption)
+    pool = pool_for()
+    try:
+        response = send(pool, wire, OPEN)
+        assert response.read() == b"ab"
+        if is_cut:
+            interruption.set()
+            assert wire.connections[0].peer.recv(1) == b""
+            response.close()
+            return
+        wire.connections[0].peer.sendall(b"cd")
+        assert [response.read(), response.read()] == [b"cd", b""]
+        interruption.set()
+    finally:
+        INTERRUPTION.reset(token)
+    send(pool, wire).read()
+    assert wire.connections[0].served == 2
+
+
+def close_pool(pool: Any, wire: Wire) -> None:
+    pool.close()
+
+
+def forget_pool(pool: Any, wire: Wire) -> None:
+    pass  # the caller's reference is the last one
+
+
+def close_from_outside(pool: Any, wire: Wire) -> None:
+    pool._settings.idle.resize(0)
+
+
+@pytest.mark.parametrize("close", [close_pool, forget_pool, close_from_outside])
+def test_idle_connections_are_closed_with_their_pool(wire: Wire, close: Callable[[Any, Wire], None]) -> None:
+    """Or when there are too many. Nobody counts them any more."""
+    pool = pool_for()
+    idle = pool._settings.idle
+    send(pool, wire).read()
+    assert (wire.are_open, len(idle)) == ([True], 1)
+    close(pool, wire)
+    if close is forget_pool:
+        del pool
+    assert (wire.are_open, len(idle)) == ([False], 0)
+
+
+def test_a_connection_in_use_is_closed_when_its_pool_is_by_then(wire: Wire) -> None:
+    """Its exchange is completed."""
+    pool = pool_for()
+    response = send(pool, wire, OPEN)
+    pool.close()
+    wire.connections[0].peer.sendall(b"cd")
+    assert [response.read(), response.read(), response.read()] == [b"ab", b"cd", b""]
+    assert (wire.are_open, pool.has_idle_connections) == ([False], False)
+
+
+def test_a_connection_that_is_in_use_by_now_is_left_to_its_exchange(wire: Wire) -> None:
+    """Another thread took it out while it was the one too many."""
+    pool = pool_for()
+    response = send(pool, wire, OPEN)
+    pool._close_idle(wire.connections[0])
+    assert wire.are_open == [True]
+    response.close()
+
+
+def test_all_connections_of_a_transport_can_be_cut(wire: Wire) -> None:
+    """Those in use, too; no other one is made."""
+    pool = pool_for()
+    response = send(pool, wire, OPEN)
+    pool._opened.cut()
+    assert wire.connections[0].peer.recv(1) == b""
+    with pytest.raises(PhaseError) as caught:
+        send(pool, wire)
+    assert isinstance(caught.value.error, ConnectionAbortedError)
+    response.close()
+    assert wire.are_open == [False, False]
+
+
+@pytest.mark.parametrize(
+    ("failure", "are_open"), [(OSError("x"), [False, False]), (b"SSH-2.0\r\n", [True, False])]
+)
+def test_a_dead_connection_takes_those_along_that_were_idle_for_longer(
+    wire: Wire, failure: Any, are_open: list[bool]
+) -> None:
+    """They have most likely died with it. One whose peer sends nonsense says nothing of the others."""
+    pool = pool_for()
+    waiting = [send(pool, wire, OPEN) for _ in range(2)]
+    for response, connection in zip(waiting, wire.connections, strict=True):
+        connection.peer.sendall(b"cd")
+        while response.read():
+            pass
+    with pytest.raises(PhaseError):
+        send(pool, wire, failure)
+    assert wire.are_open == are_open
+    assert len(pool._settings.idle) == sum(are_open)
+
+
+def test_a_response_has_its_head(wire: Wire) -> None:
+    """What the transport asks of it; each field by its name in any case."""
+    head = b"HTTP/1.1 302 Found\r\nlocation: /b\r\nCONTENT-ENCODING: gzip\r\nContent-Length: 0\r\n\r\n"
+    response = send(pool_for(), wire, head)
+    assert (response.status, response.reason, response.location) == (302, "Found", "/b")
+    assert (response.content_coding, response.is_encoded) == ("gzip", True)
+    assert response.headers["Location"] == "/b"
+    plain = send(pool_for(), wire)
+    assert (plain.location, plain.content_coding, plain.ends_with_connection) == (None, None, False)
+    assert send(pool_for(), wire, b"HTTP/1.1 200 OK\r\n\r\nab").ends_with_connection
+
+
+def test_a_body_that_came_with_its_head_is_read_once(wire: Wire) -> None:
+    """The connection is back in the pool by then."""
+    pool = pool_for()
+    response = send(pool, wire)
+    assert pool.has_idle_connections
+    response.set_timeouts(ExchangeTimeouts(None, None, None, None))
+    assert [response.read(), response.read()] == [b"hi", b""]
+    response.close()
+    assert wire.are_open == [True]
+
+
+@pytest.mark.parametrize(
+    "error", [OSError("x"), NotHttpError(), KeyboardInterrupt()], ids=lambda error: type(error).__name__
+)
+def test_a_body_that_breaks_closes_its_connection(
+    wire: Wire, error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error is raised; each later read is of a connection that was closed."""
+    response = send(pool_for(), wire, OPEN)
+
+    def fail() -> bytes:
+        raise error
+
+    monkeypatch.setattr(wire.connections[0], "read_body", fail)
+    with pytest.raises(type(error)) as caught:
+        response.read()
+    assert caught.value is error
+    assert wire.are_open == [False]
+    with pytest.raises(ConnectionAbortedError):
+        response.read()
+
+
+@pytest.mark.parametrize(
+    "outcome", [b"ab", b"", OSError("x"), NotHttpError()], ids=["piece", "end", "lost", "invalid"]
+)
+def test_a_response_that_another_thread_closes_is_not_at_its_end(
+    wire: Wire, outcome: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the read comes to meanwhile."""
+    response = send(pool_for(), wire, OPEN)
+
+    def read() -> bytes:
+        response.close()
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(wire.connections[0], "read_body", read)
+    with pytest.raises(ConnectionAbortedError) as caught:
+        response.read()
+    assert caught.value.__cause__ is None
+    assert wire.are_open == [False]
+
+
+def test_the_source_of_a_body_is_not_the_network(wire: Wire) -> None:
+    """Its error is kept apart; an interruption of it is none."""
+
+    def chunks(error: BaseException) -> Iterator[bytes]:
+        yield b"ab"
+        raise error
+
+    with pytest.raises(PhaseError) as caught:
+        send(pool_for(), wire, b"", body=chunks(KeyError("x")), is_chunked=True)
+    assert isinstance(caught.value.error, BodySourceError)
+    assert isinstance(caught.value.error.error, KeyError)
+    with pytest.raises(KeyboardInterrupt):
+        send(pool_for(), wire, b"", body=chunks(KeyboardInterrupt()), is_chunked=True)
