@@ -2635,6 +2635,8 @@ EQUIVALENTS = [
         "second = int(at if seconds < _FURTHEST else now + _FURTHEST)",
         "second = int(at if seconds <= _FURTHEST else now + _FURTHEST)",
         "both are the same instant then",
+    ),
+    Equivalent(
         "transports/over_requests/hook_detection.py",
         "is_hooked",
         "if not are_own and not _are_own(session, adapter, sessions, adapters):",
