@@ -165,10 +165,7 @@ _Rank = tuple[bool, int, tuple[tuple[int, int], ...], bool]
 
 def _rank(route: Route) -> _Rank:
     """Routes are tried in the order of their ranks; those of equal ranks must exclude each other."""
-    segments = tuple(
-        (0, 0) if len(texts) == 1 else (1 if any(texts) else 2, -sum(map(len, texts)))
-        for texts in route.segments
-    )
+    segments = tuple((0, 0) if len(texts) == 1 else (1, -sum(map(len, texts))) for texts in route.segments)
     return route.template is None, len(route.segments), segments, route.method is None
 
 

@@ -237,7 +237,7 @@ def redact_url(url: str) -> str:
 
 def _redact(url: str, redact_pair: Callable[[str], str]) -> str:
     if "@" in url:
-        url = re.sub(r"^([^/?#]*//)?[^/?#]*@", r"\1***@", url, count=1)
+        url = re.sub(r"^([^/?#]*//)?[^/?#]*@", r"\1***@", url)
     head, hash_sign, fragment = url.partition("#")
     head, mark, query = head.partition("?")
     if ";" in head:  # parameters of the path, such as ";jsessionid=..."
@@ -454,4 +454,4 @@ def _redact_value(pair: str) -> str:
 def show_url(url: str) -> str:
     """A URL in the message of an error that refuses it."""
     # It may be mangled, with its password anywhere before an "@": hide all of that.
-    return repr(redact_url(re.sub(r"^([^/?#]*//)?[^?#]*@", r"\1***@", url, count=1))[:200])
+    return repr(redact_url(re.sub(r"^([^/?#]*//)?[^?#]*@", r"\1***@", url))[:200])

@@ -261,3 +261,38 @@ def test_a_redacted_copy_has_left_its_origin_as_well() -> None:
     request = HttpRequest("POST", URL)
     request.left_origin = True
     assert request.redacted().left_origin
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("json", {"a": [1]}), ("data", {"a": "b"}), ("files", {"f": b"x"})]
+)
+def test_what_was_given_is_what_is_read(name: str, value: Any) -> None:
+    """The same object, of the constructor or set later: only a copy of the request has a copy of it."""
+    assert getattr(HttpRequest("POST", URL, **{name: value}), name) is value
+    request = HttpRequest("POST", URL)
+    setattr(request, name, value)
+    assert getattr(request, name) is value
+
+
+def test_equal_content_is_the_same_body() -> None:
+    """Other content is not, and a stream that is set again is not known to be."""
+    request = HttpRequest("POST", URL, content=b"x")
+    for content, is_same in ((b"x", True), (b"y", False), (b"", False)):
+        twin = request.copy()
+        twin.content = content
+        assert twin.has_body_of(request) is is_same
+    stream = iter([b"x"])
+    request = HttpRequest("POST", URL, data=stream)
+    twin = request.copy()
+    twin.data = stream
+    assert twin.body.content is None
+    assert not twin.has_body_of(request)
+
+
+def test_progress_is_reported_of_a_body_that_there_is() -> None:
+    """A request without one has nothing to report."""
+    request = HttpRequest("POST", URL)
+    request.progress = lambda *_: None
+    assert request.outgoing_body is request.body
+    request.content = b"x"
+    assert request.outgoing_body is not request.body

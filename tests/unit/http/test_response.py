@@ -453,3 +453,65 @@ def test_a_long_body_is_cut_in_the_message(size: int, is_whole: bool) -> None:
     message = message_of(HttpResponse(409, content="ab " * 66 + "x" * (size - 198), headers=headers, url=URL))
     assert len(message) <= len("409: ") + 200
     assert message.endswith("...") is not is_whole
+
+
+def test_an_unknown_attribute_is_named() -> None:
+    """As by Python; names of Python's own protocols need no sentence, since they are looked for often."""
+    with pytest.raises(AttributeError) as caught:
+        _ = HttpResponse(200).nothing  # type: ignore[attr-defined]
+    assert str(caught.value) == "'HttpResponse' object has no attribute 'nothing'"
+    with pytest.raises(AttributeError) as caught:
+        _ = HttpResponse(200).__await__  # type: ignore[attr-defined]
+    assert str(caught.value) == "__await__"
+
+
+@pytest.mark.parametrize("status", [200, 399, 400, 500])
+def test_the_error_of_what_is_not_json_in_full(status: int) -> None:
+    """Of an error's status it says what would have told of it."""
+    remedy = "; raise_for_status() raises what this status means" if status >= 400 else ""
+    with pytest.raises(ResponseValidationError) as caught:
+        HttpResponse(status, url="https://h/").json()
+    assert (
+        str(caught.value) == f"the response of https://h/ ({status}) is not JSON: the body is empty{remedy}"
+    )
+
+
+def test_json_of_brackets_alone_is_an_error_of_the_response() -> None:
+    """A server cannot raise a RecursionError."""
+    with pytest.raises(ResponseValidationError, match="is not JSON"):
+        HttpResponse(200, content="[" * 200_000).json()
+
+
+def test_a_response_made_by_hand_has_had_one_attempt_and_no_story() -> None:
+    """As that of a call that went well at once."""
+    response = HttpResponse(200)
+    assert (response.attempts, response.timeline, response.links) == (1, None, {})
+    assert (response.is_fallback, response.from_cache) == (False, False)
+    assert response.explain() == repr(response)
+
+
+def test_a_body_of_another_type_is_not_quoted() -> None:
+    """Bytes of an image may look like text."""
+    image = HttpResponse(500, content="closed", headers={"Content-Type": "image/png"})
+    with pytest.raises(HttpStatusError) as caught:
+        image.raise_for_status()
+    assert str(caught.value) == "the request answered 500"
+
+
+def test_a_deep_copy_shares_nothing_that_changes() -> None:
+    """And what a listener changes is its own."""
+    response: HttpResponse[Any] = HttpResponse(200, headers={"X-Own": "1"})
+    response.data = [[1]]
+    copied = copy.deepcopy(response)
+    copied.data[0].append(2)
+    assert response.data == [[1]]
+    assert response.headers["X-Own"] == "1"
+    response.observed(HttpRequest("GET", "https://h/")).headers["X-Own"] = "2"
+    assert response.headers["X-Own"] == "1"
+
+
+def test_headers_can_be_read_though_an_interceptor_assigned_a_mapping() -> None:
+    """To the request that the response answers."""
+    request = HttpRequest("GET", "https://h/")
+    request.headers = {"A": "b"}  # type: ignore[assignment]  # that is the point
+    assert HttpResponse(200, headers={"X-Own": "1"}, request=request).headers["X-Own"] == "1"

@@ -18,14 +18,19 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from http_service_client.errors import InvalidRequestError
+from http_service_client.http import urls
 from http_service_client.http.urls import (
     RawUrl,
     Url,
+    UrlUnderBase,
     check_base_url,
+    is_relative,
+    is_secret_parameter,
     location_url,
     normalise_url,
     path_span,
     redact_url,
+    show_url,
     split_url,
 )
 from http_service_client.transports.over_aiohttp.hooked.exchanges import yarl_url
@@ -351,6 +356,8 @@ def test_a_url_is_split(url: str, parts: Url, origin: str) -> None:
         ("https://h/a;jsessionid=x/b;v=1?c=;d", "https://h/a;jsessionid=***/b;v=1?c=;d"),
         ("https://h/token=x/a;v=1", "https://h/token=x/a;v=1"),
         ("https://h/?a=b;token=x;&sig=y;c", "https://h/?a=b;token=***;&sig=***;c"),
+        ("https://h/a;jsessionid=x", "https://h/a;jsessionid=***"),
+        ("https://h/?token&a=b", "https://h/?token&a=b"),
         ("nonsense", "nonsense"),
         ("", ""),
     ],
@@ -535,3 +542,77 @@ def test_the_path_of_a_url_in_its_text(url: str, path: str) -> None:
     """Absolute or relative, up to the query or the fragment."""
     begin, end = path_span(url)
     assert url[begin:end] == path
+
+
+@pytest.mark.parametrize(("length", "is_kept"), [(30, True), (2048, True), (2049, False)])
+def test_a_url_of_usual_length_is_normalised_once(length: int, is_kept: bool) -> None:
+    """A longer one is not kept: a thousand of these would fill the memory."""
+    url = "https://length.test/".ljust(length, "a")
+    assert (normalise_url(url) is normalise_url(url)) is is_kept
+
+
+@pytest.mark.parametrize(
+    ("url", "normal"),
+    [
+        ("http://h:1/", "http://h:1/"),
+        ("http://h:65535/", "http://h:65535/"),
+        ("http://h:" + "0" * 5000 + "80/", "http://h/"),
+        (RawUrl("http://h"), "http://h/"),
+        (RawUrl("http://h?a"), "http://h/?a"),
+    ],
+    ids=lambda text: text[:20],
+)
+def test_every_port_and_a_raw_url_without_a_path(url: str, normal: str) -> None:
+    """From 1 to 65535, with zeros before it; a request needs a path (RFC 9112, 3.2.1)."""
+    assert normalise_url(url) == normal
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("ftp://h/", "the URL's scheme is 'ftp'; only http and https can be sent"),
+        (
+            "unix://run/a.sock",
+            "the URL's scheme is 'unix'; only http and https can be sent; "
+            "for a Unix socket write http+unix://%2Frun%2Fapp.sock/path",
+        ),
+        ("http://h:" + "1" * 30, f"the URL's port is '{'1' * 20}'; it must be a number from 1 to 65535"),
+        ("http://h:a/", "the URL's port is not a number; it must be a number from 1 to 65535"),
+    ],
+)
+def test_the_message_about_a_scheme_or_a_port_in_full(url: str, message: str) -> None:
+    """It shows no more than the beginning: a port may be a misplaced password."""
+    with pytest.raises(InvalidRequestError) as caught:
+        normalise_url(url)
+    assert str(caught.value) == message
+
+
+def test_a_refused_url_is_shown_up_to_200_characters() -> None:
+    """The rest of a longer one says nothing."""
+    assert show_url("https://h/" + "a" * 300) == repr("https://h/" + "a" * 190)
+
+
+def test_the_argument_of_params_that_are_none_is_named() -> None:
+    """The message begins with it."""
+    with pytest.raises(InvalidRequestError) as caught:
+        normalise_url("https://h/", 7)
+    assert str(caught.value) == "params must be a mapping or a list of (key, value) pairs, not int"
+
+
+def test_which_urls_are_put_under_a_base_url() -> None:
+    """One that has been put there, too; a RawUrl never is."""
+    assert is_relative("/a")
+    assert is_relative(UrlUnderBase("https://h/a"))
+    assert not is_relative("https://h/a")
+    assert not is_relative(RawUrl("/a"))
+    assert normalise_url("X/y", base_url="https://h/v1") == "https://h/v1/X/y"
+    with pytest.raises(InvalidRequestError, match=r"^base_url has a query or fragment; pass params="):
+        check_base_url("https://h/#a")
+
+
+@pytest.mark.parametrize(("length", "is_kept"), [(1, True), (100, True), (101, False)])
+def test_names_of_parameters_are_remembered_up_to_100_characters(length: int, is_kept: bool) -> None:
+    """A peer may choose them."""
+    urls._is_secret_name.cache_clear()
+    assert not is_secret_parameter("q" * length)
+    assert urls._is_secret_name.cache_info().currsize == is_kept
