@@ -6,7 +6,7 @@ import asyncio
 import io
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any
@@ -20,7 +20,12 @@ from h2.exceptions import H2Error
 from h2.settings import SettingCodes
 
 from http_service_client import HttpServiceClient, Timeout, TimeoutPolicy
-from http_service_client.errors import ConnectionLostError, HttpClientError, OperationTimeoutError
+from http_service_client.errors import (
+    AttemptTimeoutError,
+    ConnectionLostError,
+    HttpClientError,
+    OperationTimeoutError,
+)
 from http_service_client.testing.server import LoopbackServer, answer, respond
 from http_service_client.transports.over_h2 import connection as http2_connection
 from kit.front_ends import AsyncioFrontEnd, FrontEnd
@@ -359,6 +364,29 @@ def test_a_generator_that_was_read_is_not_sent_again(
         front_end.request(http2_client, "POST", http2_server.url + "/", data=iter([b"pay"]))
     assert caught.value.sent_state.value == "refused"
     assert [exchange.body for exchange in http2_server.exchanges] == [b"pay"]
+
+
+def test_a_plain_generator_is_bounded_by_the_timeout(
+    front_end: FrontEnd, http2_client: HttpServiceClient, http2_server: Http2Server
+) -> None:
+    """It cannot be interrupted, but what it yields too late is not sent, though there is room for it."""
+    read: list[bytes] = []
+
+    def slow() -> Iterator[bytes]:
+        for piece in (b"in time", b"too late", b"later still"):
+            if read:
+                wait_until(lambda: time.monotonic() > began + 0.6)
+            read.append(piece)
+            yield piece
+
+    http2_server.on("/", ok)
+    front_end.request(http2_client, "GET", http2_server.url + "/")
+    began = time.monotonic()
+    with pytest.raises(AttemptTimeoutError):
+        front_end.request(http2_client, "POST", http2_server.url + "/", data=slow(), timeout=0.5)
+    assert b"later still" not in read
+    whole = [exchange for exchange in http2_server.exchanges if exchange.is_whole.is_set()]
+    assert [exchange.headers[":method"] for exchange in whole] == ["GET"]
 
 
 def test_an_error_of_the_callers_generator_is_raised(

@@ -10,6 +10,7 @@ import ssl
 import struct
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -18,10 +19,11 @@ from typing import Any
 import pytest
 
 from http_service_client import InvalidRequestError, Timeout
-from http_service_client.errors import ConnectionLostError, EgressRefusedError
+from http_service_client.errors import AttemptTimeoutError, ConnectionLostError, EgressRefusedError
 from http_service_client.testing.server import LoopbackServer, respond
 from http_service_client.transports.over_aiohttp.hook_detection import is_hooked as is_hooked_async
 from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd
+from kit.threads import wait_until
 from network.faults import failing, served
 
 LARGE = bytes(range(256)) * 4000  # a megabyte
@@ -199,6 +201,27 @@ def test_an_error_of_another_service_is_none_of_this_one(
     assert (caught.value is error, source.reads) == (True, 1)
     snapshot = client.get_circuit_breaker(server.url).snapshot()
     assert (snapshot.successes, snapshot.failures, snapshot.abandoned) == (0, 0, 1)
+
+
+def test_a_plain_generator_is_bounded_by_the_timeout(each_path: FrontEnd, server: LoopbackServer) -> None:
+    """It cannot be interrupted, but what it yields too late makes no whole request, though there is room to send it."""
+    read: list[bytes] = []
+
+    def slow() -> Iterator[bytes]:
+        for piece in (b"in time", b"too late", b"later still"):
+            if read:
+                wait_until(lambda: time.monotonic() > began + 0.6)
+            read.append(piece)
+            yield piece
+
+    server.script("/", respond(204))
+    client = each_path.client()
+    each_path.request(client, "GET", server.url + "/")
+    began = time.monotonic()
+    with pytest.raises(AttemptTimeoutError):
+        each_path.request(client, "POST", server.url + "/", data=slow(), timeout=0.5)
+    assert b"later still" not in read
+    assert [request.method for request in server.requests] == ["GET"]
 
 
 @pytest.mark.parametrize("error", [asyncio.CancelledError, GeneratorExit])

@@ -86,6 +86,8 @@ class Upload:
                 break
             except Exception as error:
                 raise BodySourceError(error) from None
+            if self._limits.are_reached:  # by a source that took its time: nothing waits where there is room
+                raise TimeoutError
             if not await self._write(chunk, is_chunked):
                 return False
         if is_chunked:

@@ -106,6 +106,9 @@ class Http2Exchange:
         sent, since, limit = 0, self._loop.time(), self._timeout.write
         try:
             while sent < len(data) and not self.is_answered:
+                # A source may take its time, and where there is room, nothing waits.
+                if self._left(None) == 0.0:
+                    raise TimeoutError
                 room = connection.room_for(stream)
                 if room > 0:
                     connection.send(stream, data[sent : sent + room])

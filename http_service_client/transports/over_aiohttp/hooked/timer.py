@@ -185,6 +185,12 @@ class ExchangeTimer:
         """Cut the exchange after so many seconds, unless the handle is cancelled before."""
         return self._loop.call_later(seconds, self._cut_off, "between")
 
+    def check_time(self) -> None:
+        """Cut the exchange if its time is over: a source that takes its time holds up the loop, and with it the timer."""
+        if self.seconds_left <= 0:
+            self._cut_off("total")
+            raise TimeoutError
+
     def _cut_off(self, bound: str) -> None:
         if self._cut is None:
             self._cut = bound
@@ -269,6 +275,7 @@ class Upload:
                 if not (isinstance(error, asyncio.CancelledError) and _may_be_cancelled()):
                     self._exchange.source_error = error
                 raise
+            self._exchange.check_time()
         if self._within is not None:
             self._exchange.arm("write", self._within)
         await self._until_lost()
