@@ -147,6 +147,10 @@ class AiohttpExchanges:
             if session.closed or self._sessions.is_closed:  # at this very moment
                 return already_closed()
             raise
+        except Exception as failed:  # aiohttp stumbles where its task ends at once, from Python 3.12 on
+            if exchange.source_error is None:
+                raise
+            error = failed
         try:
             if exchange.source_error is not None:
                 return source_failed(exchange.source_error)
