@@ -2719,6 +2719,8 @@ EQUIVALENTS = [
         "self._unusable: _Signature | None = None",
         "pass",
         "it is read of a context that was made, which has set it",
+    ),
+    Equivalent(
         "http/urls.py",
         "_encode_params",
         'params = quote_from_bytes(bytes(params), _QUERY_SAFE + "%")',
