@@ -6,6 +6,7 @@ import importlib
 import itertools
 import pickle
 import pkgutil
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given, settings
@@ -31,6 +32,7 @@ from http_service_client.core.refusals import (
     DeadlineRefusal,
     Decision,
     NoConnection,
+    more,
     rounded_up,
     smallest_changes,
     would_have_been,
@@ -166,6 +168,11 @@ SHED = SheddingRefusal(0.3, 100, 30, Priority.NORMAL, 2.0, 0.9)
         (HedgeRefusal(has_thread=False), "no thread is free", "hedged with a free thread"),
         (HedgeRefusal("it is not safe"), "it is not safe", "hedged with idempotent=True (or an Idempotency-Key)"),
         (HedgeRefusal("too little is known"), "too little is known", "nothing: hedged"),
+        (DeadlineRefusal(3.5, 3.5), None, ""),
+        (DeadlineRefusal(1.0, 3.5), "too little time", "sent with 2.5 s more until the deadline"),
+        (NoConnection("max_connections", 10, 7, 2), None, ""),
+        (NoConnection("max_connections", 10, 8, 2), "no connection is free", "sent at once with max_connections=11"),
+        (NoConnection("max_connections", 10, 10, 2), "no connection is free", "sent at once with max_connections=13"),
         (LateTurn(5.0, 1.0, 6.0, None), None, ""),
         (LateTurn(5.5, 1.0, 6.0, None), "its turn comes too late",
          "sent with max_wait=6.5 of the rate limit, or with a call 0.5 s later"),
@@ -217,6 +224,45 @@ def test_what_was_decided_and_what_would_have_been(
     elif clause:
         clause = f"would have been {clause}"
     assert would_have_been(decision) == clause
+
+
+class Parcel(NamedTuple):
+    """What a shelf refused: it must be as large as the parcel in each direction."""
+
+    width: float
+    height: float
+    depth: float
+    can_grow: bool = True
+
+    def objection(self) -> str | None:
+        return None if min(self.width, self.height - 1, self.depth - 2) >= 3 else "it does not fit"
+
+    def changes(self) -> tuple[Change, ...]:
+        names = ("width", "height", "depth") if self.can_grow else ("width", "height")
+        return tuple(more(f"{{}} cm of {name}", name) for name in names)
+
+    def consequence(self) -> str:
+        return "put in"
+
+
+@pytest.mark.parametrize(
+    ("parcel", "ways"),
+    [
+        (Parcel(1, 9, 9), "2 cm of width"),
+        (Parcel(1, 3, 9), "2 cm of width and 1 cm of height"),
+        (Parcel(1, 1, 1), "2 cm of width, 3 cm of height and 4 cm of depth"),
+    ],
+)
+def test_all_changes_that_are_needed_are_named_each_as_small_as_it_may_be(parcel: Parcel, ways: str) -> None:
+    """As a list in a sentence."""
+    assert would_have_been(parcel) == f"would have been put in with {ways}"
+
+
+def test_where_nothing_would_do_nothing_is_named() -> None:
+    """Not even all changes together."""
+    parcel = Parcel(1, 1, 1, can_grow=False)
+    assert smallest_changes(parcel) == []
+    assert would_have_been(parcel) == "nothing that can be set would have had it put in"
 
 
 @settings(max_examples=100, deadline=None)
