@@ -231,13 +231,6 @@ EQUIVALENTS = [
         "the name of an attribute that only this module sets and reads, always by this constant",
     ),
     Equivalent(
-        "transports/network/polling.py",
-        "_wait",
-        "return any(select.select([sock] if to_read else [], [sock] if to_write else [], [], within))",
-        "return None",
-        "only Windows executes this line",
-    ),
-    Equivalent(
         "transports/over_aiohttp/hooked/exchanges.py",
         "AiohttpExchanges.send",
         'if sys.version_info < (3, 11) and request.url.startswith("https") and _uses_tls(proxy):',
