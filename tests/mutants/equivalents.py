@@ -1075,6 +1075,13 @@ EQUIVALENTS = [
     ),
     Equivalent(
         "core/refusals.py",
+        "_listed",
+        'return " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)',
+        'return " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 2 else texts)',
+        "two texts have only the word between them either way",
+    ),
+    Equivalent(
+        "core/refusals.py",
         "smallest_changes",
         "for size in range(len(others) + 1):",
         "for size in range(len(others) + 2):",
