@@ -71,8 +71,9 @@ class Scope:
     has_sent: since it was last set to False, a call inside was let through by its circuit, if it has one.
     """
 
-    __slots__ = ("_token", "breaker", "has_sent", "last_call", "outer")
+    __slots__ = ("_token", "has_sent", "last_call", "outer")
 
+    breaker: CircuitBreaker | None = None
     may_pause: ClassVar[bool] = False  # `has_ended` is true of it for a while, too
     has_sent: bool  # unset at first
 
@@ -82,7 +83,6 @@ class Scope:
         while outer is not None and (outer._token is None or (outer.may_pause and outer.has_ended)):
             outer = outer.outer
         self.outer: Scope | None = outer
-        self.breaker: CircuitBreaker | None = None
         self.last_call: EndedCall | None = None
         # Ctrl-C may come between the two: the scope is the current one then, and counts as ended.
         self._token: Token[Scope | None] | None = None
@@ -196,10 +196,11 @@ class CallScope(Scope):
     call_id: of the call.
     """
 
-    __slots__ = ("call_id",)
+    __slots__ = ("breaker", "call_id")
 
     def __init__(self, call_id: str) -> None:
         self.call_id = call_id
+        self.breaker: CircuitBreaker | None = None
         self.outer = self._token = None
 
     @property

@@ -370,18 +370,29 @@ class CircuitBreakerPolicy(Strategy):
             )
             raise
         try:
-            result = yield from proceed(operation)
-        except BaseException as error:
-            scope.raised(error, operation.handled)
-            raise
-        scope.returned(result)
-        return result
+            try:
+                scope._begin()
+                if scope._deadline is not None:
+                    scope._deadline._begin(operation.is_paused)
+                result = yield from proceed(operation)
+            except BaseException as error:
+                scope.raised(error, operation.handled)
+                raise
+            scope.returned(result)
+            return result
+        finally:
+            if scope._token is not None:  # Ctrl-C came before it could report
+                scope.abandon()
 
     def __enter__(self) -> CircuitBreakerPolicy:
         return self._enter(sys._getframe(1))
 
     def _enter(self, frame: FrameType) -> CircuitBreakerPolicy:
-        scope = _BlockScope(self, handled_now(), pause_of(frame))
+        is_paused = pause_of(frame)
+        scope = _BlockScope(self, handled_now(), is_paused)
+        scope._begin()
+        if scope._deadline is not None:
+            scope._deadline._begin(is_paused)
         self._scopes.enter(scope)
         return self
 
@@ -412,38 +423,32 @@ _SETTINGS = frozenset(("settings", *(item.name for item in fields(CircuitBreaker
 
 
 class CircuitBreakerScope(Scope):
-    """One call under a circuit breaker, from its creation until it `returned` or `raised`.
+    """One call under a circuit breaker: from `_begin` until it `returned` or `raised`.
 
-    A scope that holds a permit and, with a timeout, a deadline. Raises CircuitOpenError.
-
-    is_paused: see `policies.generators`.
+    A scope that holds a permit and, with a timeout, a deadline. Raises CircuitOpenError when it is made. As that of a retry
+    policy, it begins in the `try` block that leaves it. Ctrl-C before that costs a permit, which a trial's lease ends.
     """
 
-    __slots__ = ("_admission", "_clock", "_deadline", "_is_plain", "_started", "_timeout")
+    __slots__ = ("_admission", "_clock", "_deadline", "_is_plain", "_started", "_timeout", "breaker")
 
     breaker: CircuitBreaker
 
-    def __init__(self, policy: CircuitBreakerPolicy, is_paused: Callable[[], bool] | None = None) -> None:
-        breaker = policy.breaker
-        free_pass = breaker.free_pass
-        admission: Any = free_pass
-        if free_pass is None and not _is_held(breaker, current_scope()):
-            # Before the scope begins: it may call a listener, whose own calls are not inside.
-            admission = _permit(breaker)
-        self._begin()
-        if self.outer is not None and self.outer.holds(breaker):
-            # The enclosing scope has the permit, and its result is the one that counts.
-            free_pass = admission = None
-        self._admission = admission
-        self.breaker = breaker  # pyright: ignore[reportIncompatibleVariableOverride]  # never None here
+    def __init__(self, policy: CircuitBreakerPolicy) -> None:
+        self.breaker = breaker = policy.breaker  # pyright: ignore[reportIncompatibleVariableOverride]  # never None here
+        self.outer = self._token = self.last_call = None
+        free_pass, admission, outer = breaker.free_pass, None, current_scope()
+        # A scope around it that has a permit has the result that counts, too.
+        if outer is None or not outer.holds(breaker):
+            # It may call a listener, whose own calls are not inside.
+            admission = _permit(breaker) if free_pass is None else free_pass
+        self._admission: Any = admission
         # Read once: it may be reconfigured during this call.
         self._timeout = timeout = breaker.settings.timeout
-        self._is_plain = free_pass is not None and timeout is None and breaker.judge is None
+        self._is_plain = admission is free_pass is not None and timeout is None and breaker.judge is None
+        self._deadline = None if timeout is None else deadline(timeout, clock=policy._clock)
         if timeout is not None:
             self._clock = policy._clock
             self._started = policy._clock()
-            self._deadline = deadline(timeout, clock=policy._clock)
-            self._deadline._begin(is_paused)
 
     def returned(self, result: object) -> None:
         """Report a result to the breaker."""
@@ -457,17 +462,21 @@ class CircuitBreakerScope(Scope):
         """Report an error to the breaker.   handled: see `errors.chain`."""
         self._settle(error, None, handled)
 
+    def abandon(self) -> None:
+        """Leave it, and its deadline, without a result."""
+        if self._deadline is not None:
+            self._deadline._end()
+        self.leave()
+
     def _settle(self, error: BaseException | None, result: object, handled: BaseException | None) -> None:
         last = self.last_call
-        self.leave()
+        self.abandon()
         failed = _evidence(error, result, last, handled)
         judge = self.breaker.judge  # read once: it may be reconfigured in between
         if judge is not None and not is_interruption(error):
             failed = judge(result if error is None else error, failed)
-        if self._timeout is not None:
-            self._deadline._end()
-            if not is_interruption(error) and self._clock() - self._started >= self._timeout:
-                failed = True
+        if self._timeout is not None and not is_interruption(error):
+            failed = failed if self._clock() - self._started < self._timeout else True
         if self._admission is not None:
             self.breaker.settle(self._admission, failed)
 
@@ -490,7 +499,7 @@ class _BlockScope(CircuitBreakerScope):
     ) -> None:
         self.handled = handled
         self._is_paused = is_paused
-        CircuitBreakerScope.__init__(self, policy, is_paused)
+        CircuitBreakerScope.__init__(self, policy)
 
     @property
     def has_ended(self) -> bool:
@@ -500,10 +509,6 @@ class _BlockScope(CircuitBreakerScope):
     def leave(self) -> None:
         self.handled = self._is_paused = None  # they hold frames
         CircuitBreakerScope.leave(self)
-
-
-def _is_held(breaker: CircuitBreaker, scope: Scope | None) -> bool:
-    return scope is not None and scope.holds(breaker)
 
 
 def _evidence(
@@ -553,14 +558,21 @@ def with_breaker(policy: CircuitBreakerPolicy, function: Callable[..., Any]) -> 
     def guarded(*args: Any, **kwargs: Any) -> Any:
         handled, scope = handled_now(), CircuitBreakerScope(policy)
         try:
-            result = function(*args, **kwargs)
-            if UNFINISHED[type(result)] is not None:
-                refuse(function, result, scope.last_call)
-        except BaseException as error:
-            scope.raised(error, handled)
-            raise
-        scope.returned(result)
-        return result
+            try:
+                scope._begin()
+                if scope._deadline is not None:
+                    scope._deadline._begin(None)
+                result = function(*args, **kwargs)
+                if UNFINISHED[type(result)] is not None:
+                    refuse(function, result, scope.last_call)
+            except BaseException as error:
+                scope.raised(error, handled)
+                raise
+            scope.returned(result)
+            return result
+        finally:
+            if scope._token is not None:  # Ctrl-C came before it could report
+                scope.abandon()
 
     return guarded
 
@@ -573,16 +585,23 @@ def with_breaker_async(
     async def guarded(*args: Any, **kwargs: Any) -> Any:
         handled, scope = handled_now(), CircuitBreakerScope(policy)
         try:
-            result = function(*args, **kwargs)
-            # The first is the usual case, and quicker to ask.
-            if type(result) is CoroutineType or UNFINISHED[type(result)] is AWAITABLE:
-                result = await result
-            if UNFINISHED[type(result)] not in FINISHED:
-                refuse(function, result, scope.last_call)
-        except BaseException as error:
-            scope.raised(error, handled)
-            raise
-        scope.returned(result)
-        return result
+            try:
+                scope._begin()
+                if scope._deadline is not None:
+                    scope._deadline._begin(None)
+                result = function(*args, **kwargs)
+                # The first is the usual case, and quicker to ask.
+                if type(result) is CoroutineType or UNFINISHED[type(result)] is AWAITABLE:
+                    result = await result
+                if UNFINISHED[type(result)] not in FINISHED:
+                    refuse(function, result, scope.last_call)
+            except BaseException as error:
+                scope.raised(error, handled)
+                raise
+            scope.returned(result)
+            return result
+        finally:
+            if scope._token is not None:  # Ctrl-C came before it could report
+                scope.abandon()
 
     return guarded

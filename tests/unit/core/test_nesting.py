@@ -534,7 +534,8 @@ def test_an_operation_knows_the_keys_of_its_requests_that_succeeded(
 def test_a_permit_is_held_by_a_scope_and_by_all_inside_until_it_ends() -> None:
     """That of another circuit is not."""
     breaker: Any = object()
-    outer = retrying()
+    outer = CallScope("1")
+    outer._begin()
     outer.breaker = breaker
     inner = retrying()
     try:

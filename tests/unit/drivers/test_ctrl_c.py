@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from http_service_client import (
+    CircuitBreakerPolicy,
     ConstantBackoff,
     HttpClientConfig,
     HttpRequest,
@@ -218,6 +219,35 @@ def test_a_function_that_is_interrupted_anywhere_leaves_no_scope_and_no_deadline
     left: list[bool] = []
     for place, error in interrupted_at_each_point(function, check, handler):
         assert error is not None, place
+        assert not any(left), place
+        left.clear()
+        points += 1
+    assert points > 10
+
+
+@pytest.mark.parametrize("timeout", [None, 60.0])
+@pytest.mark.parametrize(
+    "around", [None, CircuitBreakerPolicy(), RetryPolicy()], ids=["alone", "circuit", "retry"]
+)
+def test_a_circuit_that_is_interrupted_anywhere_has_no_later_calls_inside(
+    around: CircuitBreakerPolicy | RetryPolicy | None, timeout: float | None
+) -> None:
+    """Later calls of the thread would need no permit, and count nothing."""
+    breaker = CircuitBreakerPolicy(timeout=timeout)
+    function: Callable[[], object] = breaker.apply(lambda: 1)
+    if around is not None:
+        function = around.apply(function)
+    function()
+
+    def check() -> None:
+        scope, deadline = current_scope(), AMBIENT_DEADLINE.get()
+        left.append(scope is not None and not scope.has_ended)
+        left.append(deadline is not None and not deadline.has_ended)
+
+    left: list[bool] = []
+    points = 0
+    for place, error in interrupted_at_each_point(function, check):
+        assert isinstance(error, KeyboardInterrupt), place
         assert not any(left), place
         left.clear()
         points += 1
