@@ -148,6 +148,21 @@ def test_wrong_settings_are_refused_by_name(field: str, value: Any) -> None:
         Propagation(**{field: value})
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("Authorization", "Connection", "Content-Encoding", "Content-Length", "Content-Type", "Cookie"),
+        *("Expect", "Host", "Idempotency-Key", "Proxy-Authorization", "TE", "Trailer", "Transfer-Encoding"),
+        "Upgrade",
+    ],
+)
+def test_a_header_that_says_something_else_is_refused(name: str) -> None:
+    """It would be lost, or change the meaning of the message."""
+    remedy = f"attempt is '{name}', which has a meaning of its own; choose another header"
+    with pytest.raises(ConfigurationError, match=f"^{remedy}$"):
+        Propagation(attempt=name)
+
+
 @pytest.mark.parametrize("field", ["deadline", "attempt", "retried_above"])
 def test_a_header_that_is_switched_off_hides_no_mistake(field: str) -> None:
     """Each of the others is still checked."""
