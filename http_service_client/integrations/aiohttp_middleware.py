@@ -155,13 +155,16 @@ class _Request(AdaptedRequest[ClientResponse]):
         body = self.native.body
         if self.body.content is not None or not isinstance(body, aiohttp.Payload):
             return await self._handler(self.native)
-        watched: Any = body
+        write = getattr(body, "write_with_length", None)
+        if write is None:  # another aiohttp: its error is taken for one of the exchange
+            return await self._handler(self.native)
         errors: list[BaseException] = []
-        watched.write_with_length = partial(_write_watched, body.write_with_length, errors)
+        vars(body)["write_with_length"] = partial(_write_watched, write, errors)
         try:
             return await self._handler(self.native)
         finally:
-            del watched.write_with_length  # what is left is that of its class
+            # What is left is that of its class. Another request, which shares the body, may have removed it.
+            vars(body).pop("write_with_length", None)
             if errors:
                 self.source_error = errors.pop()
 

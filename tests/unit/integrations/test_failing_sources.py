@@ -167,3 +167,38 @@ def test_the_request_of_a_response_has_the_body_that_was_given(server: LoopbackS
         response = session.put(server.url + "/", data=pieces)
     assert response.request.body is pieces
     assert server.requests[0].body == b"onetwo"
+
+
+class Shared(aiohttp.Payload):
+    """A body of aiohttp that several requests may send at the same time."""
+
+    _default_content_type = "text/plain"
+
+    def __init__(self, requests: int) -> None:
+        super().__init__(None)
+        self._waiting, self._all_are_here = requests, asyncio.Event()
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        return "shared"
+
+    async def write(self, writer: Any) -> None:
+        self._waiting -= 1
+        if not self._waiting:
+            self._all_are_here.set()
+        await self._all_are_here.wait()
+        await writer.write(b"shared")
+
+
+def test_requests_of_aiohttp_may_share_a_body(server: LoopbackServer) -> None:
+    """While one of them is being sent, another one begins and ends."""
+
+    async def main() -> list[int]:
+        body, url = Shared(2), server.url + "/"
+        async with aiohttp.ClientSession(middlewares=[resilience_middleware()]) as session:
+            return [
+                each.status for each in await asyncio.gather(*[session.put(url, data=body) for _ in range(2)])
+            ]
+
+    server.script("/", respond(200), respond(200))
+    assert asyncio.run(main()) == [200, 200]
+    assert [request.body for request in server.requests] == [b"shared", b"shared"]
