@@ -13,7 +13,7 @@ from typing import Any
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
-from h2.events import DataReceived, RequestReceived, StreamEnded, StreamReset
+from h2.events import DataReceived, PingReceived, RequestReceived, StreamEnded, StreamReset
 from h2.exceptions import H2Error, StreamClosedError, StreamIDTooLowError
 from h2.settings import SettingCodes, Settings
 from hyperframe.frame import GoAwayFrame
@@ -180,6 +180,7 @@ class _Connection(asyncio.Protocol):
         self._unsent: dict[int, tuple[bytes, bool]] = {}
         self.transport: Any = None
         self.is_lost = threading.Event()
+        self.pings = 0
         self.h2 = H2Connection(
             H2Configuration(
                 client_side=False,
@@ -229,6 +230,8 @@ class _Connection(asyncio.Protocol):
             exchange.is_whole.set()
             if exchange.path not in server.early:
                 server.act(exchange)
+        elif isinstance(event, PingReceived):  # h2 answers it
+            self.pings += 1
         elif isinstance(event, StreamReset):
             exchange = self._exchanges[event.stream_id]
             exchange.cancelled = int(event.error_code or 0)

@@ -17,8 +17,8 @@ from h2.exceptions import H2Error
 from h2.settings import SettingCodes
 
 from http_service_client import HttpServiceClient, Timeout, TimeoutPolicy
-from http_service_client.errors import HttpClientError, OperationTimeoutError
-from http_service_client.transports.over_h2 import connection as http2_connection
+from http_service_client.errors import AttemptTimeoutError, HttpClientError, OperationTimeoutError
+from http_service_client.transports.over_h2 import liveness
 from kit.front_ends import AsyncioFrontEnd, FrontEnd
 from kit.http2_server import Exchange, Http2Server, NewClient
 from kit.threads import wait_until
@@ -107,7 +107,7 @@ def test_a_dead_connection_is_not_kept_in_use_by_calls_that_are_cancelled(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A caller's patience may be shorter than all timeouts: each call would be lost on it until it is too old."""
-    monkeypatch.setattr(http2_connection, "_SILENCE", 0.05)
+    monkeypatch.setattr(liveness, "_SILENCE", 0.05)
     http2_server.on("/", ok, never, ok)
     url = http2_server.url + "/"
     front_end.request(http2_client, "GET", url)
@@ -121,7 +121,56 @@ def test_a_dead_connection_is_not_kept_in_use_by_calls_that_are_cancelled(
     assert len(http2_server.connections) == 2
 
 
-@pytest.mark.parametrize(("silence", "connections"), [(0.0, 2), (60.0, 1)])
+def test_a_slow_server_keeps_its_connection_when_calls_are_cancelled(
+    front_end: FrontEnd,
+    http2_client: HttpServiceClient,
+    http2_server: Http2Server,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It answers the PING that goes with the cancellation. Else each call that is given up would cost a connection."""
+    monkeypatch.setattr(liveness, "_SILENCE", 0.05)
+    http2_server.on("/open", lambda exchange: exchange.head(200))
+    http2_server.on("/slow", never)
+    http2_server.on("/", ok)
+
+    def goes_over_the_first_connection() -> bool:
+        front_end.request(http2_client, "GET", http2_server.url + "/")
+        return http2_server.exchanges[-1].connection is http2_server.connections[0]
+
+    with front_end.stream(http2_client, "GET", http2_server.url + "/open"):
+        with pytest.raises(AttemptTimeoutError):
+            front_end.request(http2_client, "GET", http2_server.url + "/slow", timeout=0.2, retry_policy=None)
+        wait_until(goes_over_the_first_connection)
+    assert http2_server.connections[0].pings == 1
+
+
+def test_an_answer_that_the_loop_has_not_read_yet_is_one(
+    http2_client: HttpServiceClient, http2_server: Http2Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service's own code may hold its loop for longer than a PING takes. Its server is not to blame."""
+    monkeypatch.setattr(liveness, "_SILENCE", 0.05)
+    http2_server.on("/", ok)
+    http2_server.on("/slow", never)
+
+    async def run() -> None:
+        async with http2_client:
+            await http2_client.get_async(http2_server.url + "/")
+            first = asyncio.ensure_future(http2_client.get_async(http2_server.url + "/slow"))
+            await asyncio.sleep(0.06)
+            second = asyncio.ensure_future(http2_client.get_async(http2_server.url + "/slow"))
+            while not http2_server.connections[0].pings:
+                await asyncio.sleep(0)
+                time.sleep(0.02)
+            time.sleep(0.06)
+            assert (await http2_client.get_async(http2_server.url + "/")).text == "ok"
+            for call in (first, second):
+                call.cancel()
+
+    asyncio.run(run())
+    assert len(http2_server.connections) == 1
+
+
+@pytest.mark.parametrize(("silence", "connections"), [(1e-9, 2), (60.0, 1)])
 def test_new_calls_do_not_join_those_that_wait_on_a_dead_connection(
     front_end: FrontEnd,
     http2_client: HttpServiceClient,
@@ -131,7 +180,7 @@ def test_new_calls_do_not_join_those_that_wait_on_a_dead_connection(
     connections: int,
 ) -> None:
     """They would be lost until the first of these times out. A server that is slow keeps its one connection."""
-    monkeypatch.setattr(http2_connection, "_LONG_SILENCE", silence)
+    monkeypatch.setattr(liveness, "_LONG_SILENCE", silence)
     waiting: list[Exchange] = []
     http2_server.on("/first", ok)
     http2_server.on("/waits", waiting.append)

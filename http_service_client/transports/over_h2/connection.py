@@ -53,6 +53,7 @@ from ..over_aiohttp.asyncio_transports import close_socket, is_closing, keep_las
 from .frames import FloodError, FrameSplitter, GoAway
 from .heads import Field, HeadDecoder, check_trailers, response_head
 from .huffman import HeadEncoder
+from .liveness import Liveness
 from .stream import Http1RequiredError, Http2Stream, NotProcessedError
 
 __all__ = ["Http2Connection"]
@@ -63,12 +64,6 @@ _CONNECTION_WINDOW = 16 * 1024 * 1024
 _BACKLOG = 1024 * 1024
 # Of the table of known fields of requests. A server may offer any size, and would fill this side's memory with it.
 _TABLE = 4096
-# Seconds after a request in which nothing has arrived. A caller that leaves then may leave a dead connection behind: calls
-# that are given up one after the other would keep it in use.
-_SILENCE = 1.0
-# Such seconds after which new calls go to another connection, while those on this one still wait. More, since each call to
-# a slow server would make a connection otherwise.
-_LONG_SILENCE = 5.0
 # Before the server has said how many streams it takes: the least that the RFC recommends (6.5.2).
 _STREAMS_AT_FIRST = 100
 _TOO_LONG = "its body is longer than its head allows (RFC 9113, 8.1.1)"
@@ -88,7 +83,7 @@ class Http2Connection(asyncio.Protocol):
 
     on_idle: called when the last stream has ended and another may follow.   on_end: called when none may.
     lifetime: how long it may be kept.   speaks_http2: whether the server agreed to HTTP/2, by ALPN.
-    idle_since: by `time.monotonic`, while there is no stream.   heard_at: when bytes last arrived, in the loop's time.
+    idle_since: by `time.monotonic`, while there is no stream.   liveness: whether its server may be dead.
     opened: how many streams it has had.   error: what ended it, or None.
     resumption: keeps its TLS session; None once it has.
     """
@@ -105,7 +100,7 @@ class Http2Connection(asyncio.Protocol):
     ) -> None:
         self.lifetime = lifetime
         self.idle_since = time.monotonic()
-        self.heard_at = self._asked_at = 0.0  # the latter: the first request since bytes last arrived
+        self.liveness = Liveness()
         self.speaks_http2 = False
         self.opened = 0
         self.error: Exception | None = None
@@ -153,7 +148,7 @@ class Http2Connection(asyncio.Protocol):
 
     def may_open_stream(self) -> bool:
         """Whether a new stream may be opened now."""
-        if not self.is_open or not self.may_be_kept() or self._is_silent(_LONG_SILENCE):
+        if not self.is_open or not self.may_be_kept() or self.liveness.is_doubtful(self._timers.loop.time()):
             return False
         most = self._h2.remote_settings.max_concurrent_streams if self._has_settings else _STREAMS_AT_FIRST
         return len(self._streams) < most
@@ -165,10 +160,11 @@ class Http2Connection(asyncio.Protocol):
         is_too_old = not self._streams and not self.lifetime.allows(self.idle_since)
         return not is_too_old and not self.lifetime.is_over(self.opened)
 
-    def _is_silent(self, seconds: float) -> bool:
-        """Whether nothing has arrived for so long after a request. The connection may be dead."""
-        asked_at = self._asked_at
-        return self.heard_at < asked_at and self._timers.loop.time() - asked_at >= seconds
+    def ask(self) -> None:
+        """Send a PING if the server may be dead and none was sent."""
+        if self.is_open and self.liveness.takes_ping(self._timers.loop.time()):
+            self._h2.ping(bytes(8))
+            self._flush()
 
     def has_news(self) -> bool:
         """Whether bytes, or the end, have arrived that the loop has not read yet. A server may have closed it meanwhile."""
@@ -184,8 +180,7 @@ class Http2Connection(asyncio.Protocol):
             raise NotProcessedError("the connection has no stream left") from None
         self._h2.send_headers(stream_id, fields, end_stream=ends)
         self.opened += 1
-        if self.heard_at >= self._asked_at:
-            self._asked_at = self._timers.loop.time()
+        self.liveness.asked(self._timers.loop.time())
         stream = self._streams[stream_id] = Http2Stream(stream_id, method, self._timers)
         stream.is_sent = ends
         self._flush()
@@ -236,9 +231,11 @@ class Http2Connection(asyncio.Protocol):
         if not self._is_closed and not is_over:
             with suppress(H2Error):  # the server has just closed it
                 self._h2.reset_stream(stream.id, ErrorCodes.CANCEL)
+            if self.liveness.is_silent(self._timers.loop.time()):
+                self.liveness.doubt()
             self._flush()
-            if self._is_silent(_SILENCE):
-                self._is_draining = True
+            if self._streams:  # else it is closed, if there is doubt
+                self.ask()
         self._after_stream()
 
     def drain(self) -> None:
@@ -278,7 +275,7 @@ class Http2Connection(asyncio.Protocol):
             self._end(self._tls.found)
 
     def _receive(self, data: bytes) -> None:
-        self.heard_at = self._timers.loop.time()
+        self.liveness.heard(self._timers.loop.time())
         if not self.speaks_http2 or self._is_closed:
             return
         try:
@@ -355,6 +352,7 @@ class Http2Connection(asyncio.Protocol):
             self._refuse(stream, error)
 
     def _head(self, event: ResponseReceived) -> None:
+        self.liveness.responded()
         stream = self._streams.get(event.stream_id)
         if stream is None:
             return
@@ -365,6 +363,7 @@ class Http2Connection(asyncio.Protocol):
         stream.wake()
 
     def _data(self, event: DataReceived) -> None:
+        self.liveness.responded()
         size = event.flow_controlled_length
         if size:
             self._h2.increment_flow_control_window(size)
@@ -444,7 +443,8 @@ class Http2Connection(asyncio.Protocol):
         if self._streams or self._is_closed:
             return
         self.idle_since = time.monotonic()
-        if self._is_draining or self.lifetime.is_over(self.opened):
+        is_doubtful = self.liveness.is_doubtful(self._timers.loop.time())
+        if self._is_draining or is_doubtful or self.lifetime.is_over(self.opened):
             self.close()
         else:
             self._on_idle(self)

@@ -311,10 +311,8 @@ class Http2Exchange:
         began, connection = self._loop.time(), self._connection
         if await stream.wait(self._left(limit)):
             return
-        if connection is not None and connection.heard_at < (began + self._loop.time()) / 2:
-            # Nothing at all arrived for a while: the connection may be dead, and each further call on it would wait
-            # for its own timeout.
-            connection.drain()
+        if connection is not None and connection.liveness.heard_at < (began + self._loop.time()) / 2:
+            connection.liveness.doubt()  # nothing at all has arrived for a while
         raise TimeoutError
 
     def _left(self, limit: float | None) -> float | None:

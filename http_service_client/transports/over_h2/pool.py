@@ -93,10 +93,12 @@ class Http2Pool:
     async def _existing(self, origin: str) -> Http2Connection | None:
         takes_none = False
         for connection in list(self._connections.get(origin, ())):
-            if connection.is_idle and connection.has_news():
-                # This loop may not have run since the server closed it.
+            is_in_doubt = connection.liveness.is_doubtful(self.loop.time())
+            if (connection.is_idle or is_in_doubt) and connection.has_news():
+                # This loop may not have run since the server closed it, or answered.
                 for _ in range(_STEPS):
                     await asyncio.sleep(0)
+            connection.ask()
             if connection.may_open_stream():
                 self._settings.idle.discard(connection)
                 return connection

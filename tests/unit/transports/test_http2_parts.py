@@ -246,7 +246,8 @@ def test_a_stream_that_is_not_over_is_reset(
 ) -> None:
     """Once. The server would go on with it; one that is over for both sides needs no word more."""
     idle: list[Http2Connection] = []
-    connection = Http2Connection(None, ParserSettings(), Lifetime(60, 10, None), idle.append, idle.append)  # type: ignore[arg-type]
+    timers = Mock(**{"loop.time.return_value": 1.0})
+    connection = Http2Connection(timers, ParserSettings(), Lifetime(60, 10, None), idle.append, idle.append)
     connection.transport, connection._h2 = Mock(is_closing=lambda: False), Mock(data_to_send=lambda: b"")
     stream = connection._streams[1] = Http2Stream(1, "GET", None)  # type: ignore[arg-type]
     stream.is_complete, stream.is_sent = is_complete, is_sent
@@ -255,64 +256,6 @@ def test_a_stream_that_is_not_over_is_reset(
         connection.release(stream)
     assert [call.args[0] for call in connection._h2.reset_stream.mock_calls] == [1] * is_reset
     assert idle == [connection]
-
-
-@pytest.mark.parametrize(
-    ("history", "given_up_at", "is_kept"),
-    [
-        ([(9.0, "heard"), (10.0, "asked")], 10.9, True),
-        ([(9.0, "heard"), (10.0, "asked")], 11.0, False),
-        ([(9.0, "heard"), (10.0, "asked"), (10.8, "asked")], 11.1, False),
-        ([(9.0, "heard"), (10.0, "asked"), (10.1, "heard")], 20.0, True),
-        ([(10.0, "asked"), (12.0, "heard"), (15.0, "asked")], 15.9, True),
-        ([(10.0, "asked"), (12.0, "heard"), (15.0, "asked")], 16.0, False),
-        ([(10.0, "asked")], 11.0, False),
-    ],
-    ids=[
-        "the server may be slow",
-        "silent for a second",
-        "calls given up one after the other",
-        "it is alive",
-        "it was alive",
-        "silent since",
-        "a new connection",
-    ],
-)
-def test_a_connection_that_was_silent_after_a_request_gets_no_new_calls(
-    history: list[tuple[float, str]], given_up_at: float, is_kept: bool
-) -> None:
-    """Once a caller gives up. It closes after its last stream."""
-    timers = Mock()
-    connection = Http2Connection(timers, ParserSettings(), Lifetime(60, 10, None), Mock(), Mock())
-    connection.transport = SimpleNamespace(is_closing=lambda: False, write=Mock(), abort=Mock())
-    connection._h2.initiate_connection()
-    head = [(b":method", b"GET"), (b":scheme", b"https"), (b":authority", b"a"), (b":path", b"/")]
-    for instant, what in history:
-        timers.loop.time.return_value = instant
-        if what == "heard":
-            connection.heard_at = instant
-        else:
-            stream = connection.open_stream(head, "GET", ends=True)
-    timers.loop.time.return_value = given_up_at
-    connection.release(stream)
-    assert connection.is_open is is_kept
-
-
-@pytest.mark.parametrize(
-    ("heard_at", "now", "may_open"),
-    [(9.0, 14.9, True), (9.0, 15.0, False), (10.5, 99.0, True)],
-    ids=["not for long", "for long", "it is alive"],
-)
-def test_a_connection_that_is_silent_gets_no_new_call(heard_at: float, now: float, may_open: bool) -> None:
-    """While its calls wait. It gets some again when it is heard again."""
-    timers = Mock()
-    timers.loop.time.return_value = now
-    connection = Http2Connection(timers, ParserSettings(), Lifetime(60, 10, None), Mock(), Mock())
-    connection.transport = SimpleNamespace(is_closing=lambda: False)
-    connection._asked_at, connection.heard_at = 10.0, heard_at
-    assert connection.may_open_stream() is may_open
-    connection.heard_at = now
-    assert connection.may_open_stream()
 
 
 def test_a_request_that_was_refused_is_no_evidence() -> None:
