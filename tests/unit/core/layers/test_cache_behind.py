@@ -11,8 +11,10 @@ import pytest
 from http_service_client import Cache, HttpRequest, HttpResponse, HttpServiceClient, MemoryStorage
 from http_service_client.auth import BearerToken
 from http_service_client.drivers.threads import MOST_BEHIND
-from kit.caches import URL, cached_for, used
-from kit.front_ends import run_task
+from http_service_client.policies import StoredResponse
+from http_service_client.testing import VirtualClock
+from kit.caches import URL, Cached, cached_for, failed, used
+from kit.front_ends import FrontEnd, run_task
 
 OTHER = "https://other.example.com/"  # the connections to the first service are all in use
 URLS = [f"{URL}/{number}" for number in range(MOST_BEHIND + 10)]
@@ -109,3 +111,79 @@ def test_a_storage_that_hangs_leaves_threads_for_tokens(monkeypatch: pytest.Monk
         assert run_task(run()).text == "x"
     finally:
         gate.set()
+
+
+class Hanging(MemoryStorage):
+    """A storage that fails after so many seconds while it `hangs`."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds = seconds
+        self.hangs = True
+        self.asked: list[str] = []
+        self.clock: VirtualClock
+
+    def _ask(self, operation: str) -> None:
+        self.asked.append(operation)
+        if self.hangs:
+            self.clock.advance(self.seconds)
+            raise ConnectionError("timed out")
+
+    def get(self, key: str, partition: str) -> list[StoredResponse]:
+        self._ask("get")
+        return list(super().get(key, partition))
+
+    def set(self, key: str, partition: str, response: StoredResponse) -> None:
+        self._ask("set")
+        super().set(key, partition, response)
+
+    def delete(self, key: str, partition: str | None = None) -> None:
+        self._ask("delete")
+        super().delete(key, partition)
+
+
+def hanging(front_end: FrontEnd, seconds: float, *script: Any) -> tuple[Hanging, Cached]:
+    storage = Hanging(seconds)
+    cached = Cached(front_end, *script, cache=Cache(storage=storage))
+    storage.clock = cached.clock
+    return storage, cached
+
+
+def test_a_storage_that_hangs_slows_one_call_a_second(front_end: FrontEnd) -> None:
+    """The others go on without it; each of them says so."""
+    storage, cached = hanging(front_end, 0.25, *[cached_for(60, "x")] * 6)
+    waits = []
+    for _ in range(3):
+        began = cached.clock.monotonic()
+        response = cached.get()
+        waits.append(cached.clock.monotonic() - began)
+        assert [each.operation for each in failed(response)] == ["get", "set"]
+    assert (waits, storage.asked) == ([0.25, 0.0, 0.0], ["get"])
+    assert failed(response)[0].message == "it took too long a moment ago, and rests for a second"
+    cached.clock.advance(1.0)
+    storage.hangs = False
+    assert [cached.get().from_cache for _ in range(2)] == [False, True]
+
+
+def test_a_storage_that_fails_at_once_is_asked_each_time(front_end: FrontEnd) -> None:
+    """It costs nothing to ask, and it may be back."""
+    storage, cached = hanging(front_end, 0.09, *[cached_for(60, "x")] * 2)
+    cached.get()
+    cached.get()
+    assert storage.asked == ["get", "set"] * 2
+
+
+def test_what_changed_while_the_storage_rested_is_not_used(front_end: FrontEnd) -> None:
+    """The deletion is made good first."""
+    script = [cached_for(60, "old"), cached_for(60, "other"), HttpResponse(204), cached_for(60, "new")]
+    storage, cached = hanging(front_end, 0.25, *script)
+    storage.hangs = False
+    cached.get()
+    storage.hangs = True
+    cached.get(f"{URL}/other")
+    storage.asked.clear()
+    cached.request("POST")
+    assert storage.asked == []
+    storage.hangs = False
+    cached.clock.advance(1.0)
+    assert (cached.get().text, storage.asked[0]) == ("new", "delete")
