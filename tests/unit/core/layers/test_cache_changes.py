@@ -12,8 +12,6 @@ from http_service_client.policies import StoredResponse
 from kit.caches import Cached, cached_for, failed, used
 from kit.front_ends import BlockingFrontEnd, FrontEnd
 
-# Requests that change something.
-
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "MOVE"])
 def test_a_change_ends_what_was_stored(front_end: FrontEnd, method: str) -> None:

@@ -12,8 +12,6 @@ from kit.caches import Cached, cached_for, used
 from kit.front_ends import BlockingFrontEnd, FrontEnd
 from kit.threads import wait_until
 
-# Errors.
-
 
 def test_the_last_good_response_stands_in_for_an_error(front_end: FrontEnd) -> None:
     """stale-if-error of the response; its end is a limit."""
