@@ -1,4 +1,4 @@
-"""A limit on how long a function may take."""
+"""A limit on how long a function may take: its errors, its settings, and what a task sees of its end."""
 
 from __future__ import annotations
 
@@ -8,18 +8,13 @@ import copy
 import gc
 import pickle
 import sys
-import threading
 import time
 import weakref
-from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
 import pytest
 
 from http_service_client import (
-    BulkheadFullError,
-    BulkheadPolicy,
     CircuitBreakerPolicy,
     CircuitOpenError,
     ConfigurationError,
@@ -35,19 +30,12 @@ from http_service_client import (
     TimeoutPolicy,
     deadline,
 )
-from http_service_client.core.deadline import AMBIENT_DEADLINE, remaining
+from http_service_client.core.deadline import AMBIENT_DEADLINE
 from http_service_client.drivers import functions
-from http_service_client.events import Event, OperationFinished, OperationTimedOut
-from http_service_client.observability.collector import MetricsCollector
+from http_service_client.events import Event, OperationTimedOut
 from http_service_client.testing import ScriptedTransport, VirtualClock, late
 from kit.front_ends import FrontEnd
-from kit.threads import wait_until
-
-TIGHT = 0.02
-
-
-async def hang() -> None:
-    await asyncio.sleep(60)
+from kit.timeouts import TIGHT, hang
 
 
 def test_the_error_says_what_took_too_long() -> None:
@@ -293,107 +281,6 @@ def test_a_deadline_around_it_is_the_callers_own(front_end: FrontEnd) -> None:
         front_end.run(guarded)
 
 
-def test_a_late_plain_result_is_returned_and_counted() -> None:
-    """Its work is done: an error would hide that. The event and the metric say so."""
-    clock, events = VirtualClock(), []  # type: ignore[var-annotated]
-    pipeline = ResiliencePipeline(TimeoutPolicy(2.0), name="prices", clock=clock, on_event=events.append)
-    assert pipeline.call(lambda: clock.advance(3.0) or "done") == "done"
-    (event,) = [event for event in events if isinstance(event, OperationTimedOut)]
-    assert event[2:5] == ("prices", 2.0, "late")
-    assert str(event) == (
-        "attempt 1: took longer than 2 s; it could not be interrupted, and its result is returned"
-    )
-    collector = MetricsCollector()
-    collector.collect(event)
-    total = collector.metrics.total("http_operation_timeouts_total", {"service": "prices", "result": "late"})
-    assert total == 1
-
-
-def test_a_thread_is_left_behind_and_its_client_calls_are_ended() -> None:
-    """The function runs on; what it waits for by a client ends at once, so that its thread is free soon."""
-    events: list[Event] = []
-    released, ended = threading.Event(), threading.Event()
-    variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable")
-    variable.set("of the caller")
-    seen: list[Any] = []
-
-    def work() -> None:
-        seen.append((variable.get(), threading.current_thread() is threading.main_thread()))
-        released.wait(20)
-        ended.set()
-
-    pipeline = ResiliencePipeline(TimeoutPolicy(0.05, in_thread=True), name="prices", on_event=events.append)
-    with pytest.raises(OperationTimeoutError, match="runs on in its thread, and its result will be dropped"):
-        pipeline.call(work)
-    assert not ended.is_set()
-    released.set()
-    assert ended.wait(20)
-    assert seen == [("of the caller", False)]
-    assert [event[4] for event in events if isinstance(event, OperationTimedOut)] == ["abandoned"]
-
-
-def test_a_function_left_behind_keeps_the_permit_of_a_bulkhead_inside() -> None:
-    """As long as it runs: so no more of them run at a time than the bulkhead allows."""
-    timeout, bulkhead = TimeoutPolicy(0.05, in_thread=True), BulkheadPolicy(1, 0)
-    begun, released = threading.Event(), threading.Event()
-
-    @ResiliencePipeline(timeout, bulkhead).apply
-    def work() -> bool:
-        begun.set()
-        return released.wait(20)
-
-    while not begun.is_set():  # on a busy machine its thread may not begin in time
-        with pytest.raises(OperationTimeoutError):
-            work()
-    timeout.reconfigure(seconds=20.0)
-    with pytest.raises(BulkheadFullError):
-        work()
-    released.set()
-    wait_until(lambda: bulkhead.snapshot().in_use == 0)
-    assert work() is True
-
-
-def test_what_a_function_left_behind_still_does_is_no_part_of_the_story() -> None:
-    """The listener has heard of the end, and metrics have counted it; the attempts until then are counted."""
-    timeout, bulkhead = TimeoutPolicy(0.05, in_thread=True), BulkheadPolicy(9)
-    retry = RetryPolicy(backoff_strategy=ConstantBackoff(0.0))
-    events: list[Event] = []
-    released = threading.Event()
-
-    def work(attempts: list[int]) -> None:
-        attempts.append(1)
-        if len(attempts) == 1:
-            raise ConnectionError
-        released.wait(20)
-
-    pipeline = ResiliencePipeline(timeout, retry, bulkhead, TimeoutPolicy(0.01), on_event=events.append)
-    attempts = list[int]()
-    while len(attempts) < 2:  # on a busy machine its thread may not begin in time
-        events.clear()
-        attempts = []
-        with pytest.raises(OperationTimeoutError) as raised:
-            pipeline.call(work, attempts)
-    heard = list(events)
-    assert isinstance(heard[-1], OperationFinished)
-    assert heard[-1].attempts == 2
-    released.set()
-    wait_until(lambda: bulkhead.snapshot().in_use == 0)
-    assert events == heard == list(raised.value.timeline or ())
-
-
-def test_in_a_thread_results_and_errors_pass() -> None:
-    """With the traceback of the function."""
-    policy = TimeoutPolicy(30.0, in_thread=True)
-    assert policy.call(lambda: "done") == "done"
-
-    def fail() -> None:
-        raise KeyError("mine")
-
-    with pytest.raises(KeyError, match="mine") as caught:
-        policy.call(fail)
-    assert caught.traceback[-1].name == "fail"
-
-
 def test_an_async_function_needs_no_thread() -> None:
     """It is cancelled, whatever `in_thread` says."""
     with pytest.raises(OperationTimeoutError, match=r"took longer than 0\.02 s$"):
@@ -453,101 +340,3 @@ def test_a_request_in_the_error_is_that_of_the_call_inside(front_end: FrontEnd) 
             policy.call(client.get, "https://api.example.com/")
     cause: Any = caught.value.__cause__
     assert isinstance(cause.request, HttpRequest)
-
-
-def test_a_block_in_a_generator_is_not_around_the_code_that_iterates() -> None:
-    """It would bound calls that know nothing of it. Alone and in a pipeline."""
-    for policy in (TimeoutPolicy(30.0), ResiliencePipeline(TimeoutPolicy(30.0))):
-
-        def items() -> Iterator[float | None]:
-            with policy:  # it is run in this round
-                yield remaining(time.monotonic, AMBIENT_DEADLINE.get())
-
-        for inside in items():
-            assert inside is not None
-            assert remaining(time.monotonic, AMBIENT_DEADLINE.get()) is None
-
-
-def test_each_step_of_a_generator_has_the_whole_time() -> None:
-    """Between two steps, the limit is not there: neither for the generator nor for the code that iterates."""
-    clock, events = VirtualClock(), []  # type: ignore[var-annotated]
-    pipeline = ResiliencePipeline(TimeoutPolicy(2.0), clock=clock, on_event=events.append)
-
-    @pipeline.apply
-    def numbers() -> Any:
-        for number in range(3):
-            clock.advance(1.5)
-            yield number
-
-    for _ in numbers():
-        assert AMBIENT_DEADLINE.get() is None
-    assert [event for event in events if isinstance(event, OperationTimedOut)] == []
-
-    @TimeoutPolicy(TIGHT).apply
-    async def hangs() -> Any:
-        await asyncio.sleep(60)
-        yield 1
-
-    async def main() -> None:
-        with pytest.raises(OperationTimeoutError, match=r"^a step of a generator took longer than 0\.02 s$"):
-            await hangs().__anext__()
-
-    asyncio.run(main())
-
-
-def test_a_block_that_took_too_long_ends_with_the_policys_error(front_end: FrontEnd) -> None:
-    """In place of the deadline's, which is its cause. Another error of the block passes as it is."""
-    clock, error = VirtualClock(), KeyError("mine")
-    pipeline = ResiliencePipeline(TimeoutPolicy(2.0), clock=clock)
-
-    def block(raised: Exception) -> None:
-        with pipeline:
-            clock.advance(3.0)
-            raise raised
-
-    async def block_async(raised: Exception) -> None:
-        async with pipeline:
-            clock.advance(3.0)
-            raise raised
-
-    function: Any = block if front_end.name == "blocking" else block_async
-    late = DeadlineExceededError("late")
-    with pytest.raises(OperationTimeoutError) as caught:
-        front_end.run(partial(function, late))
-    assert caught.value.__cause__ is late
-    with pytest.raises(KeyError) as passed:
-        front_end.run(partial(function, error))
-    assert passed.value is error
-
-
-def test_the_deadline_around_a_call_is_in_force_again_after_it(front_end: FrontEnd) -> None:
-    """Itself: a chain of ended ones would keep each other alive."""
-    clock = VirtualClock()
-    guarded = ResiliencePipeline(TimeoutPolicy(2.0), clock=clock).apply(front_end.function(lambda: None))
-    found: list[bool] = []
-
-    def work() -> None:
-        with deadline(30.0):
-            outer = AMBIENT_DEADLINE.get()
-            guarded()
-            found.append(AMBIENT_DEADLINE.get() is outer)
-
-    async def work_async() -> None:
-        with deadline(30.0):
-            outer = AMBIENT_DEADLINE.get()
-            await guarded()
-            found.append(AMBIENT_DEADLINE.get() is outer)
-
-    front_end.run(work if front_end.name == "blocking" else work_async)
-    assert found == [True]
-
-
-def test_a_block_is_bounded_by_a_deadline() -> None:
-    """It cannot be interrupted, in asyncio neither; and the deadline ends with it."""
-    clock = VirtualClock()
-    pipeline = ResiliencePipeline(TimeoutPolicy(2.0), clock=clock)
-    with pipeline:
-        limit = AMBIENT_DEADLINE.get()
-        assert limit is not None
-        assert limit.remaining(clock.monotonic) == 2.0
-    assert AMBIENT_DEADLINE.get() is None
