@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import threading
 from typing import Any
 
 import pytest
@@ -23,76 +21,13 @@ from http_service_client import (
     SentState,
     TokenError,
 )
-from http_service_client.auth import BearerToken, OAuth2ClientCredentials
+from http_service_client.auth import BearerToken
 from http_service_client.core.outcomes import already_closed
 from http_service_client.events import TokenAwaited
-from http_service_client.testing import ScriptedTransport
-from kit.fakes import READ_TIMEOUT, REFUSED, URL, Harness
-from kit.front_ends import AsyncioFrontEnd, FrontEnd
+from kit.fakes import READ_TIMEOUT, REFUSED, URL
+from kit.front_ends import FrontEnd
 from kit.interceptors import on_request
-
-TOKEN_URL = "https://id.example.com/token"
-RETRIES = RetryPolicy(3, ConstantBackoff(0.1, jitter="none"))
-
-
-class Service:
-    """An API and its token service.
-
-    grants: outcomes of the token service in order; after them, tokens t1, t2, ... that the API accepts.
-    answers: outcomes of the API for accepted requests; after them, 200.
-    """
-
-    def __init__(self, *grants: Any, answers: list[Any] | None = None, lifetime: Any = 3600) -> None:
-        self.grants = list(grants)
-        self.answers = answers or []
-        self.lifetime = lifetime
-        self.accepted: set[str] = set()
-        self.fetches: list[HttpRequest] = []
-        self.calls: list[str | None] = []
-
-    def __call__(self, request: HttpRequest) -> Any:
-        if request.url == TOKEN_URL:
-            self.fetches.append(request)
-            if self.grants:
-                return self.grants.pop(0)
-            token = f"t{len(self.fetches)}"
-            self.accepted.add(f"Bearer {token}")
-            return granted(token, self.lifetime)
-        sent = request.headers.get("Authorization")
-        self.calls.append(sent)
-        if sent not in self.accepted:
-            return HttpResponse(401, url=request.url, request=request)
-        outcome = self.answers.pop(0) if self.answers else 200
-        return outcome(request) if callable(outcome) else outcome
-
-
-def granted(token: str, lifetime: Any = 3600, **more: Any) -> HttpResponse:
-    members = {"access_token": token, "token_type": "bearer", "expires_in": lifetime, **more}
-    return HttpResponse(
-        200, headers={"Content-Type": "application/json"}, content=json.dumps(members).encode(), url=TOKEN_URL
-    )
-
-
-def refused(status: int, **members: Any) -> HttpResponse:
-    return HttpResponse(
-        status,
-        headers={"Content-Type": "application/json"},
-        content=json.dumps(members).encode(),
-        url=TOKEN_URL,
-        reason_phrase="Bad",
-    )
-
-
-def login(**settings: Any) -> OAuth2ClientCredentials:
-    return OAuth2ClientCredentials(
-        token_url=TOKEN_URL, client_id="shop", client_secret="s3cret-value", **settings
-    )
-
-
-def harness(front_end: FrontEnd, service: Service, **settings: Any) -> Harness:
-    settings.setdefault("retry_policy_config", RETRIES)
-    settings.setdefault("auth", login())
-    return Harness(front_end, service, **settings)
+from kit.token_services import TOKEN_URL, Service, granted, harness, login, refused
 
 
 def test_the_first_call_fetches_a_token_and_the_others_use_it(front_end: FrontEnd) -> None:
@@ -447,157 +382,6 @@ def test_interceptors_cookies_and_default_headers_are_not_for_the_token_service(
     )
     client.request()
     assert not {"X-Secret-Of-The-Api", "X-Api", "Cookie"} & set(service.fetches[0].headers)
-
-
-def test_a_provider_may_be_plain_or_async(front_end: FrontEnd) -> None:
-    """Its token is kept, too."""
-    asked: list[int] = []
-
-    async def provide() -> str:
-        asked.append(1)
-        return "t1"
-
-    for provider in (provide, lambda: "t1", lambda: provide()):
-        service = Service()
-        service.accepted.add("Bearer t1")
-        client = harness(front_end, service, auth=BearerToken(provider))
-        assert [client.request().status_code for _ in range(2)] == [200, 200]
-    assert len(asked) == 2
-
-
-class Vault:
-    """A provider that is an object. What it is asked on is noted."""
-
-    def __init__(self) -> None:
-        self.asked_on: list[threading.Thread] = []
-
-    def note(self) -> str:
-        self.asked_on.append(threading.current_thread())
-        return "t1"
-
-
-class PlainVault(Vault):
-    def __call__(self) -> str:
-        return self.note()
-
-
-class AsyncVault(Vault):
-    async def __call__(self) -> str:
-        return self.note()
-
-
-class OddVault(Vault):
-    """As some mocks are."""
-
-    __signature__ = "not that of a function"
-
-    def __call__(self) -> str:
-        return self.note()
-
-
-@pytest.mark.parametrize(("kind", "is_apart"), [(PlainVault, True), (AsyncVault, False), (OddVault, True)])
-def test_a_plain_provider_may_block_and_an_async_one_runs_where_it_is_awaited(
-    kind: type[Any], is_apart: bool
-) -> None:
-    """The event loop would stand still for the one, and the other may use what belongs to the loop."""
-    vault = kind()
-    service = Service()
-    service.accepted.add("Bearer t1")
-    harness(AsyncioFrontEnd(), service, auth=BearerToken(vault)).request()
-    assert (vault.asked_on[0] is not threading.current_thread()) is is_apart
-
-
-def test_what_a_provider_raises_is_the_cause(front_end: FrontEnd) -> None:
-    """And nothing is sent."""
-    vault_down = RuntimeError("the vault is sealed")
-
-    def provide() -> str:
-        raise vault_down
-
-    service = Service()
-    error = harness(front_end, service, auth=BearerToken(provide)).error(TokenError)
-    assert error.__cause__ is vault_down
-    assert service.calls == []
-    assert "provide: RuntimeError was raised" in str(error)
-    assert "sealed" not in str(error)
-
-
-def test_the_wait_that_a_provider_s_call_got_is_kept(front_end: FrontEnd) -> None:
-    """Its error is the cause, and its `retry_after` that of the TokenError."""
-
-    def provider() -> str:
-        raise CircuitOpenError("the vault is down", retry_after=3.0)
-
-    error = harness(front_end, Service(), auth=BearerToken(provider)).error(TokenError)
-    assert isinstance(error.__cause__, CircuitOpenError)
-    assert error.retry_after == 3.0
-    assert str(error).endswith("provider: the vault is down")
-
-
-def test_a_provider_s_own_client_may_be_closed(front_end: FrontEnd) -> None:
-    """The client of the call is not: its error says that there is no token."""
-
-    def provider() -> str:
-        raise ClientClosedError("the client of the vault was closed")
-
-    error = harness(front_end, Service(), auth=BearerToken(provider)).error(TokenError)
-    assert isinstance(error.__cause__, ClientClosedError)
-
-
-@pytest.mark.parametrize("is_async", [False, True], ids=["plain", "async"])
-@pytest.mark.parametrize("distance", [1, 2])
-def test_a_call_of_a_provider_does_not_wait_for_the_token_that_it_fetches(
-    front_end: FrontEnd, distance: int, is_async: bool
-) -> None:
-    """It would wait for itself; also by way of another token, whose provider needs this one."""
-    sources: list[BearerToken] = []
-    calls: list[int] = []
-
-    def provider_that_needs(number: int) -> Any:
-        def plain() -> str:
-            calls.append(number)
-            return client.get(URL, auth=sources[number]).text
-
-        async def asynchronous() -> str:
-            calls.append(number)
-            return (await client.get_async(URL, auth=sources[number])).text
-
-        return asynchronous if is_async else plain
-
-    sources += [BearerToken(provider_that_needs((number + 1) % distance)) for number in range(distance)]
-    client = front_end.client(transport=ScriptedTransport(HttpResponse(200)), enable_retry_policy=False)
-    message = "a call that fetches it needs the token itself; make that call with auth=None, or with another"
-    with pytest.raises(TokenError, match=message) as caught:
-        front_end.request(client, "GET", URL, auth=sources[0])
-    assert caught.value.sent_state is SentState.NEVER_SENT
-    assert len(calls) == distance
-
-
-def test_a_provider_learns_which_token_was_refused(front_end: FrontEnd) -> None:
-    """So that a cache shared with other processes does not return it again."""
-    asked: list[str | None] = []
-
-    def provide(refused: str | None) -> str:
-        asked.append(refused)
-        return "stale" if refused is None else "fresh"
-
-    service = Service()
-    service.accepted.add("Bearer fresh")
-    client = harness(front_end, service, auth=BearerToken(provide))
-    assert client.request().status_code == 200
-    assert asked == [None, "stale"]
-
-
-def test_an_async_provider_that_hangs_ends_with_its_timeout(front_end: FrontEnd) -> None:
-    """It is cancelled, and the call fails."""
-    import asyncio
-
-    async def provide() -> str:
-        await asyncio.Event().wait()
-        return ""
-
-    client = harness(front_end, Service(), auth=BearerToken(provide, timeout=0.01))
-    assert "it returned no token within 0.01 s" in str(client.error(TokenError))
 
 
 def test_the_wait_for_a_token_ends_with_the_deadline(front_end: FrontEnd) -> None:
