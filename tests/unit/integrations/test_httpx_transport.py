@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
-import io
 import pickle
 import re
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -21,70 +17,14 @@ from http_service_client import (
     ConstantBackoff,
     DeadlineExceededError,
     HttpClientConfig,
-    HttpServiceClient,
     RetryPolicy,
     SentState,
     deadline,
 )
 from http_service_client.events import AttemptFinished
-from http_service_client.integrations import (
-    AsyncResilientTransport,
-    ResilientTransport,
-    adapter_base,
-    explain,
-)
-from http_service_client.testing import LoopbackServer, VirtualClock, raw, reset, respond, stall
-
-DOWN = respond(503, body="down")
-STOPS = b"HTTP/1.1 503 Down\r\nContent-Length: 100\r\n\r\nx"
-
-
-class Clients:
-    """Makes clients of one library, blocking or asynchronous, and calls by them as if they were blocking."""
-
-    def __init__(self, library: str, is_async: bool, stack: ExitStack) -> None:
-        self.library: Any = pytest.importorskip(library, reason=f"{library} is not installed")
-        self.is_async = is_async
-        self._stack = stack
-        self._loop = asyncio.new_event_loop()
-        stack.callback(self._loop.close)
-        self._transport: Any = AsyncResilientTransport if is_async else ResilientTransport
-
-    def transport(self, config: HttpClientConfig | None = None, **options: Any) -> Any:
-        """A transport that waits in virtual time."""
-        client = HttpServiceClient(config, clock=VirtualClock())
-        return self._transport(client=client, **options)
-
-    def real(self, *arguments: Any, **options: Any) -> Any:
-        """A transport of the constructor's own arguments."""
-        return self._transport(*arguments, **options)
-
-    def inner(self, **options: Any) -> Any:
-        """The library's own transport."""
-        return (self.library.AsyncHTTPTransport if self.is_async else self.library.HTTPTransport)(**options)
-
-    def client(self, transport: Any = None, **options: Any) -> Any:
-        kind = self.library.AsyncClient if self.is_async else self.library.Client
-        client = kind(transport=transport or self.transport(), **options)
-        self._stack.callback(lambda: self.wait(client.aclose()) if self.is_async else client.close())
-        return client
-
-    def request(self, client: Any, method: str, url: str, **options: Any) -> Any:
-        result = client.request(method, url, **options)
-        return self.wait(result) if self.is_async else result
-
-    def wait(self, awaitable: Any) -> Any:
-        return self._loop.run_until_complete(awaitable)
-
-
-@pytest.fixture(
-    params=[(library, is_async) for library in ("httpx", "httpx2") for is_async in (False, True)],
-    ids=lambda case: f"{case[0]}, {'async' if case[1] else 'blocking'}",
-)
-def clients(request: pytest.FixtureRequest) -> Iterator[Clients]:
-    """Both libraries, both ways."""
-    with ExitStack() as stack:
-        yield Clients(*request.param, stack)
+from http_service_client.integrations import AsyncResilientTransport, ResilientTransport, explain
+from http_service_client.testing import LoopbackServer, reset, respond, stall
+from kit.httpx_clients import DOWN, Clients
 
 
 @pytest.mark.parametrize("enters", [False, True])
@@ -142,80 +82,6 @@ def test_an_error_that_is_being_handled_is_not_that_of_the_attempt(
     assert handled.__traceback__ is not None
     assert caught.value.sent_state is SentState.MAYBE_PROCESSED
     assert len(server.requests) == 1
-
-
-def test_a_stream_is_left_unread(clients: Clients, server: LoopbackServer) -> None:
-    """Its body is read by the code that asked for it."""
-    server.script("/", DOWN, respond(200, body="piece by piece"))
-    client = clients.client()
-    if clients.is_async:
-
-        async def read() -> tuple[bool, bytes]:
-            async with client.stream("GET", server.url) as response:
-                return response.is_stream_consumed, await response.aread()
-
-        was_read, content = clients.wait(read())
-    else:
-        with client.stream("GET", server.url) as response:
-            was_read, content = response.is_stream_consumed, response.read()
-    assert (was_read, content) == (False, b"piece by piece")
-
-
-def test_a_discarded_response_keeps_its_connection(clients: Clients, server: LoopbackServer) -> None:
-    """Its short body is read before the retry."""
-    server.script("/", DOWN, respond(200))
-    assert clients.request(clients.client(), "GET", server.url).status_code == 200
-    assert server.connection_count == 1
-
-
-def test_a_long_discarded_response_is_closed(clients: Clients, server: LoopbackServer) -> None:
-    """It is not read to its end, and its connection does not block the pool."""
-    limits = clients.library.Limits(max_connections=1)
-    server.script("/", respond(503, body=b"x" * 3_000_000), respond(200))
-    transport = clients.transport(transport=clients.inner(limits=limits))
-    assert clients.request(clients.client(transport), "GET", server.url).status_code == 200
-    assert server.connection_count == 2
-
-
-def test_the_body_of_a_discarded_response_costs_no_more_than_the_attempt_has(
-    clients: Clients, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A body that stops is read for a part of the next attempt's time, which ends when it would have ended."""
-    monkeypatch.setattr(adapter_base, "DRAIN_TIME", 6.0)
-    server.script("/", raw(STOPS, b"y", every=30.0), stall())
-    config = HttpClientConfig(base_timeout=0.3, retry_policy_config={"max_attempts": 2})
-    began = time.monotonic()
-    with pytest.raises(clients.library.TransportError):
-        clients.request(clients.client(clients.transport(config)), "GET", server.url)
-    assert time.monotonic() - began < 5
-    assert server.wait_for(lambda: len(server.requests) == 2)
-
-
-def test_the_last_of_some_failures_can_be_read(clients: Clients, server: LoopbackServer) -> None:
-    """It is a response like any other."""
-    server.script("/", DOWN)
-    response = clients.request(clients.client(), "GET", server.url)
-    assert (response.status_code, response.text) == (503, "down")
-
-
-@pytest.mark.parametrize("read_bodies", [True, False])
-def test_a_body_that_is_lost(clients: Clients, server: LoopbackServer, read_bodies: bool) -> None:
-    """It is fetched again if an attempt includes it; else httpx reads it, after the call."""
-    cut = raw(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
-    server.script("/", cut, respond(200, body="whole"))
-    client = clients.client(clients.transport(read_bodies=read_bodies))
-    if read_bodies:
-        assert clients.request(client, "GET", server.url).text == "whole"
-    else:
-        with pytest.raises(clients.library.RemoteProtocolError):
-            clients.request(client, "GET", server.url)
-
-
-def test_a_coded_body_that_was_read_is_decoded(clients: Clients, server: LoopbackServer) -> None:
-    """By httpx, as ever."""
-    server.script("/", respond(200, headers={"Content-Encoding": "gzip"}, body=gzip.compress(b"hello")))
-    client = clients.client(clients.transport(read_bodies=True))
-    assert clients.request(client, "GET", server.url).text == "hello"
 
 
 def test_the_last_error_is_that_of_the_library(clients: Clients, server: LoopbackServer) -> None:
@@ -287,95 +153,6 @@ def test_a_wait_has_the_smaller_limit(
     ((by_index, by_get, another),) = seen
     assert (by_index, by_get) == (pytest.approx(read, abs=30.0), pytest.approx(read, abs=30.0))
     assert another == (None if attempt is None else pytest.approx(attempt, abs=30.0))
-
-
-def test_a_generator_is_sent_once(clients: Clients, server: LoopbackServer) -> None:
-    """What was read cannot be sent again: the 503 is the result, and no empty body is sent."""
-    server.script("/", DOWN, respond(200))
-
-    def plain() -> Iterator[bytes]:
-        yield b"pay"
-
-    async def asynchronous() -> Any:
-        yield b"pay"
-
-    body: Any = asynchronous() if clients.is_async else plain()
-    response = clients.request(clients.client(), "PUT", server.url, content=body)
-    assert response.status_code == 503
-    assert [request.body for request in server.requests] == [b"pay"]
-
-
-def test_a_generator_that_was_not_read_is_sent(clients: Clients) -> None:
-    """A refused connection has read nothing."""
-    with LoopbackServer() as server:
-        server.script("/", respond(200))
-        server.refuse()
-        client = HttpServiceClient(
-            clock=VirtualClock(), on_event=lambda event: server.accept() if "Retry" in repr(event) else None
-        )
-        transport = (AsyncResilientTransport if clients.is_async else ResilientTransport)(client=client)
-
-        async def asynchronous() -> Any:
-            yield b"pay"
-
-        body: Any = asynchronous() if clients.is_async else iter([b"pay"])
-        response = clients.request(clients.client(transport), "POST", server.url, content=body)
-        assert response.status_code == 200
-        assert [request.body for request in server.requests] == [b"pay"]
-
-
-def test_what_can_be_iterated_again_is_sent_again(clients: Clients, server: LoopbackServer) -> None:
-    """Each time from its start: it is no iterator itself."""
-
-    class Pieces:
-        def __iter__(self) -> Iterator[bytes]:
-            return iter([b"pa", b"y"])
-
-    class AsyncPieces:
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            for piece in (b"pa", b"y"):
-                yield piece
-
-    server.script("/", DOWN, respond(200))
-    body: Any = AsyncPieces() if clients.is_async else Pieces()
-    response = clients.request(clients.client(), "PUT", server.url, content=body)
-    assert response.status_code == 200
-    assert [request.body for request in server.requests] == [b"pay", b"pay"]
-
-
-def test_files_of_a_form_are_sent_again(clients: Clients, server: LoopbackServer) -> None:
-    """From their start."""
-    server.script("/", DOWN, respond(200))
-    files = {"file": ("a.txt", io.BytesIO(b"content"))}
-    response = clients.request(clients.client(), "PUT", server.url, files=files)
-    assert response.status_code == 200
-    first, second = (request.body for request in server.requests)
-    assert first == second
-    assert b"content" in second
-
-
-def test_a_file_of_a_form_that_cannot_be_rewound_is_sent_once(
-    clients: Clients, server: LoopbackServer
-) -> None:
-    """A pipe, say: the 503 is the result."""
-
-    class Pipe(io.BytesIO):
-        def seekable(self) -> bool:
-            return False
-
-        def seek(self, *position: int) -> int:
-            raise io.UnsupportedOperation
-
-        def tell(self) -> int:
-            raise io.UnsupportedOperation
-
-        def fileno(self) -> int:
-            raise io.UnsupportedOperation
-
-    server.script("/", DOWN, respond(200))
-    files = {"file": ("a.txt", Pipe(b"content"))}
-    response = clients.request(clients.client(), "PUT", server.url, files=files)
-    assert (response.status_code, len(server.requests)) == (503, 1)
 
 
 def test_the_callers_request_remains_as_it_is(clients: Clients, server: LoopbackServer) -> None:
