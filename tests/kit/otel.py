@@ -12,8 +12,12 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from http_service_client.observability import OpenTelemetry
+from kit.fakes import Harness
 
-__all__ = ["Collected"]
+__all__ = ["OLD", "PARENT", "Collected", "sent_ids", "span_ids"]
+
+PARENT = "traceparent"
+OLD = "00-11111111111111111111111111111111-2222222222222222-01"
 
 _OURS = "http_service_client."
 # Where it went, and the id: each span has them, and most tests leave them out.
@@ -92,3 +96,13 @@ def _pairs(attributes: Any) -> str:
 
 def _value(point: Any) -> Any:
     return point.value if hasattr(point, "value") else (point.count, round(point.sum, 3))
+
+
+def span_ids(collected: Collected, kind: str = "CLIENT") -> list[str]:
+    return [f"{span.context.span_id:016x}" for span in collected.spans if span.kind.name == kind]
+
+
+def sent_ids(harness: Harness) -> list[str | None]:
+    """The span that each request names as its parent."""
+    values = [request.headers.get(PARENT) for request in harness.transport.sent]
+    return [None if value is None else value.split("-")[2] for value in values]

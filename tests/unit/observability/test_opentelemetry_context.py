@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import logging
-import sys
 import threading
 from types import SimpleNamespace
 from typing import Any
@@ -16,49 +14,17 @@ pytest.importorskip("opentelemetry.sdk", reason="OpenTelemetry's SDK is not inst
 
 from opentelemetry import baggage, trace
 from opentelemetry import context as otel_context
-from opentelemetry.context import _SUPPRESS_HTTP_INSTRUMENTATION_KEY, _SUPPRESS_INSTRUMENTATION_KEY
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from http_service_client import (
-    ConfigurationError,
-    HttpRequest,
-    HttpResponse,
-    HttpServiceClient,
-    ReadTimeoutError,
-)
+from http_service_client import HttpRequest, HttpResponse, HttpServiceClient, ReadTimeoutError
 from http_service_client.observability import OpenTelemetry
-from http_service_client.testing import LoopbackServer, ScriptedTransport, VirtualClock, respond
+from http_service_client.testing import LoopbackServer, VirtualClock, respond
 from kit.fakes import ORIGIN, READ_TIMEOUT, RESET, URL, Harness
 from kit.front_ends import FrontEnd
-from kit.otel import Collected
+from kit.otel import OLD, PARENT, Collected, sent_ids, span_ids
 
-PARENT = "traceparent"
-OLD = "00-11111111111111111111111111111111-2222222222222222-01"
-
-
-@pytest.fixture
-def collected() -> Collected:
-    return Collected()
-
-
-@pytest.fixture(autouse=True)
-def nothing_logged_or_left(caplog: pytest.LogCaptureFixture) -> Any:
-    """OpenTelemetry logs each misuse of a context or a span, and each test ends outside of any span."""
-    with caplog.at_level(logging.WARNING, "opentelemetry"):
-        yield
-    assert [record.getMessage() for record in caplog.records if record.name.startswith("opentelemetry")] == []
-    assert otel_context.get_current() == {}
-
-
-def span_ids(collected: Collected, kind: str = "CLIENT") -> list[str]:
-    return [f"{span.context.span_id:016x}" for span in collected.spans if span.kind.name == kind]
-
-
-def sent_ids(harness: Harness) -> list[str | None]:
-    """The span that each request names as its parent."""
-    values = [request.headers.get(PARENT) for request in harness.transport.sent]
-    return [None if value is None else value.split("-")[2] for value in values]
+pytestmark = pytest.mark.usefixtures("nothing_logged_or_left")
 
 
 class TestHeaders:
@@ -173,89 +139,6 @@ class TestHeaders:
             front_end, 200, telemetry=telemetry, request_signers=[lambda request, context: None]
         )
         assert harness.request().status_code == 200
-
-
-class TestSuppression:
-    def test_what_an_exporter_sends_is_not_seen(self, front_end: FrontEnd, collected: Collected) -> None:
-        """Else each export would cause another one."""
-        for key in (_SUPPRESS_INSTRUMENTATION_KEY, "suppress_instrumentation"):
-            harness = Harness(front_end, 200, telemetry=collected.telemetry)
-            token = otel_context.attach(otel_context.set_value(key, True))
-            try:
-                harness.request()
-            finally:
-                otel_context.detach(token)
-            assert PARENT not in harness.transport.sent[0].headers
-        assert collected.spans == []
-        assert collected.metrics() == {}
-
-    def test_a_request_that_has_its_span_gets_no_other(
-        self, front_end: FrontEnd, collected: Collected
-    ) -> None:
-        """An instrumentation around the call has made the CLIENT span and the headers; the call shows what it did."""
-        harness = Harness(front_end, 503, 200, telemetry=collected.telemetry)
-        token = otel_context.attach(otel_context.set_value(_SUPPRESS_HTTP_INSTRUMENTATION_KEY, True))
-        try:
-            harness.request(headers={PARENT: OLD})
-        finally:
-            otel_context.detach(token)
-        assert [request.headers[PARENT] for request in harness.transport.sent] == [OLD, OLD]
-        assert collected.tree() == [
-            f"INTERNAL GET url.full={URL} http.response.status_code=200 attempts=2 sent_state=answered",
-            "  ! retry_scheduled attempt=1 delay=0.5 cause=status 503 budget_left=3",
-        ]
-        assert "http.client.request.duration" not in collected.metrics()
-
-    def test_a_call_beside_an_instrumented_request_has_its_spans(
-        self, front_end: FrontEnd, collected: Collected
-    ) -> None:
-        """A middleware of aiohttp, say, makes it: another request, which that instrumentation does not see."""
-        tracer = collected.tracer_provider.get_tracer("opentelemetry.instrumentation.aiohttp_client")
-        client = front_end.client(
-            transport=ScriptedTransport(HttpResponse(200)), telemetry=collected.telemetry
-        )
-        with tracer.start_as_current_span("GET", kind=trace.SpanKind.CLIENT):
-            front_end.request(client, "GET", URL)
-        assert [span.kind.name for span in collected.spans] == ["CLIENT", "INTERNAL", "CLIENT"]
-
-    def test_the_transport_is_asked_for_no_span(self, front_end: FrontEnd, collected: Collected) -> None:
-        """Instrumentations of requests and aiohttp look at this mark."""
-        seen: list[object] = []
-
-        def answer(request: HttpRequest) -> HttpResponse:
-            seen.append(otel_context.get_value(_SUPPRESS_HTTP_INSTRUMENTATION_KEY))
-            return HttpResponse(200)
-
-        class Interceptor:
-            def intercept_response(self, response: HttpResponse, context: Any) -> HttpResponse:
-                seen.append(otel_context.get_value(_SUPPRESS_HTTP_INSTRUMENTATION_KEY))
-                return response
-
-        client = front_end.client(
-            transport=ScriptedTransport(answer),
-            telemetry=collected.telemetry,
-            response_interceptors=[Interceptor()],
-        )
-        front_end.request(client, "GET", URL)
-        assert seen == [True, None]
-
-    def test_an_instrumentation_that_knows_only_the_mark_for_all(
-        self, front_end: FrontEnd, collected: Collected, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """That of aiohttp before 0.60b0 gets it; where it is not in use, nothing else is switched off."""
-        seen: list[object] = []
-
-        def answer(request: HttpRequest) -> HttpResponse:
-            seen.append(otel_context.get_value(_SUPPRESS_INSTRUMENTATION_KEY))
-            return HttpResponse(200)
-
-        client = front_end.client(transport=ScriptedTransport(answer), telemetry=collected.telemetry)
-        name = "opentelemetry.instrumentation.aiohttp_client"
-        new = SimpleNamespace(is_http_instrumentation_enabled=print)
-        for module in (None, new, SimpleNamespace()):
-            monkeypatch.setitem(sys.modules, name, module)  # type: ignore[arg-type]
-            front_end.request(client, "GET", URL)
-        assert seen == [None, None, True]
 
 
 class TestLeaving:
@@ -416,116 +299,3 @@ class TestLeaving:
         front_end.run(operation)
         assert "retry_scheduled" in harness.names()
         assert len(collected.spans) == 4
-
-
-def test_the_private_names_of_the_api_exist() -> None:
-    """The package works without them, but other instrumentations would not know that a request has its span."""
-    for name in ("_RUNTIME_CONTEXT", "_SUPPRESS_INSTRUMENTATION_KEY", "_SUPPRESS_HTTP_INSTRUMENTATION_KEY"):
-        assert hasattr(otel_context, name)
-
-
-class TestFailures:
-    def test_telemetry_that_fails_fails_no_call(
-        self, front_end: FrontEnd, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        """A span processor that raises, at the beginning and at the end of each span; logged once."""
-
-        class Failing(SpanProcessor):
-            def on_start(self, span: object, parent_context: object = None) -> None:
-                raise ValueError("start")
-
-        provider = TracerProvider()
-        provider.add_span_processor(Failing())
-        harness = Harness(front_end, 503, 200, telemetry=OpenTelemetry(tracer_provider=provider))
-        for _ in range(3):
-            assert harness.request().status_code == 200
-        assert [record.name for record in caplog.records if record.levelno >= logging.ERROR] == [
-            "http_service_client.hooks"
-        ]
-        assert harness.names().count("call_finished") == 3
-
-    def test_failures_at_the_end_of_a_span(
-        self, front_end: FrontEnd, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        """Also the call's end is reported to its listeners."""
-
-        class Failing(SpanProcessor):
-            def on_end(self, span: object) -> None:
-                raise ValueError("end")
-
-        provider = TracerProvider()
-        provider.add_span_processor(Failing())
-        harness = Harness(front_end, 503, 200, telemetry=OpenTelemetry(tracer_provider=provider))
-        assert harness.request().status_code == 200
-        assert harness.names()[-1] == "call_finished"
-        assert len([record for record in caplog.records if record.levelno >= logging.ERROR]) == 1
-
-    def test_a_propagator_that_fails_fails_no_call(
-        self, front_end: FrontEnd, collected: Collected, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        """The exchange has its span all the same, and the failure is logged once."""
-
-        class Failing:
-            fields = frozenset({PARENT})
-
-            def inject(self, carrier: object, context: object = None, setter: object = None) -> None:
-                raise ValueError("inject")
-
-        propagator: Any = Failing()
-        telemetry = OpenTelemetry(tracer_provider=collected.tracer_provider, propagator=propagator)
-        harness = Harness(front_end, 503, 200, telemetry=telemetry)
-        assert harness.request().status_code == 200
-        assert len(span_ids(collected)) == 2
-        assert sent_ids(harness) == [None, None]
-        assert [record.name for record in caplog.records if record.levelno >= logging.ERROR] == [
-            "http_service_client.hooks"
-        ]
-
-    def test_a_slow_processor_takes_no_time_of_the_attempt(self, front_end: FrontEnd) -> None:
-        """Its time is not the server's: an attempt has all of its timeout for the exchange."""
-        harness: Harness
-
-        class Slow(SpanProcessor):
-            def on_start(self, span: object, parent_context: object = None) -> None:
-                harness.clock.now += 20.0
-
-            def on_end(self, span: object) -> None:
-                harness.clock.now += 20.0
-
-        provider = TracerProvider()
-        provider.add_span_processor(Slow())
-        hop = (307, {"Location": "/next"})
-        harness = Harness(
-            front_end, hop, hop, 200, telemetry=OpenTelemetry(tracer_provider=provider), base_timeout=30
-        )
-        assert harness.request().status_code == 200
-        assert [timeout.total for timeout in harness.transport.timeouts] == [30.0] * 3
-
-    @pytest.mark.parametrize(
-        ("settings", "message"),
-        [
-            ({"tracer_provider": object()}, "tracer_provider must be an object with get_tracer"),
-            ({"tracer_provider": TracerProvider}, "tracer_provider must be an object with get_tracer"),
-            ({"meter_provider": TracerProvider}, "meter_provider must be an object with get_meter"),
-            ({"propagator": "b3"}, "propagator must be an object with inject"),
-            ({"hosts": "api.example.com"}, "hosts must be a list"),
-        ],
-    )
-    def test_wrong_settings_say_so(self, settings: dict[str, Any], message: str) -> None:
-        """With the name and the value."""
-        with pytest.raises(ConfigurationError, match=message):
-            OpenTelemetry(**settings)
-
-    @pytest.mark.parametrize(
-        ("wrong", "right"),
-        [
-            ("tracer", "tracer_provider"),
-            ("provider", "tracer_provider"),
-            ("meter", "meter_provider"),
-            ("propagators", "propagator"),
-        ],
-    )
-    def test_a_misspelt_setting_says_what_to_write(self, wrong: str, right: str) -> None:
-        """As everywhere in this package."""
-        with pytest.raises(TypeError, match=f"it is called {right}"):
-            OpenTelemetry(**{wrong: None})  # type: ignore[arg-type]

@@ -30,11 +30,6 @@ UNAVAILABLE = {**GET, "http.response.status_code": 503, "error.type": "503"}
 VERSION = {"network.protocol.version": "1.1"}
 
 
-@pytest.fixture
-def collected() -> Collected:
-    return Collected()
-
-
 def test_a_call_with_a_retry(front_end: FrontEnd, collected: Collected) -> None:
     """Each exchange, each body, the wait and the call, in the units of the conventions."""
     clock = VirtualClock()

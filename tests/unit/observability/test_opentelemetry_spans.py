@@ -34,11 +34,6 @@ from kit.telemetry import settle
 from kit.threads import wait_until
 
 
-@pytest.fixture
-def collected() -> Collected:
-    return Collected()
-
-
 def test_two_retries(front_end: FrontEnd, collected: Collected) -> None:
     """A span for each attempt, and the waits as events of the call's."""
     Harness(front_end, 503, READ_TIMEOUT, 200, telemetry=collected.telemetry).request()
