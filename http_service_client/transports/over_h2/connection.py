@@ -206,22 +206,15 @@ class Http2Connection(asyncio.Protocol):
         """What has arrived of the body and was not taken yet."""
         if not stream.pieces:
             return b""
-        data, size = b"".join(stream.pieces), stream.window_used
+        data = b"".join(stream.pieces)
         stream.pieces.clear()
-        stream.window_used = 0
-        if size and not stream.is_complete and stream.id in self._streams:
-            with suppress(H2Error):  # the stream was closed meanwhile
-                self._h2.increment_flow_control_window(size, stream.id)
-            self._flush()
+        self._open_window(stream)
         return data
 
     def read_on(self, stream: Http2Stream, most: int) -> None:
         """Let the server send more of the body, though nobody takes it yet: until so many bytes have arrived in all."""
-        if stream.window_used and stream.received < most and stream.id in self._streams:
-            size, stream.window_used = stream.window_used, 0
-            with suppress(H2Error):  # the stream was closed meanwhile
-                self._h2.increment_flow_control_window(size, stream.id)
-            self._flush()
+        if stream.received < most:
+            self._open_window(stream)
 
     def release(self, stream: Http2Stream) -> None:
         """Nobody needs the stream any more. It is reset unless both sides are done. A second time does nothing."""
@@ -229,8 +222,7 @@ class Http2Connection(asyncio.Protocol):
             return
         is_over = (stream.is_complete and stream.is_sent) or stream.error is not None
         if not self._is_closed and not is_over:
-            with suppress(H2Error):  # the server has just closed it
-                self._h2.reset_stream(stream.id, ErrorCodes.CANCEL)
+            self._send_reset(stream, ErrorCodes.CANCEL)
             if self.liveness.is_silent(self._timers.loop.time()):
                 self.liveness.doubt()
             self._flush()
@@ -407,6 +399,7 @@ class Http2Connection(asyncio.Protocol):
             return
         code = event.error_code
         if not event.remote_reset:  # by h2: the server broke a rule that is about this stream alone
+            self._forget_closed()
             stream.fail(NotHttpError(detail=f"it breaks the rules of HTTP/2: {_name(code)}"))
         elif code == ErrorCodes.REFUSED_STREAM and stream.head is None:
             stream.fail(NotProcessedError("the server did not process this request (REFUSED_STREAM)"))
@@ -429,15 +422,35 @@ class Http2Connection(asyncio.Protocol):
         elif not event.stream_id:
             self._wake_all()
 
+    def _open_window(self, stream: Http2Stream) -> None:
+        """Let the server send as much as it has sent. Not on a stream that is over: h2 may not know it any more."""
+        size, stream.window_used = stream.window_used, 0
+        is_over = stream.is_complete or stream.error is not None or stream.id not in self._streams
+        if size and not is_over:
+            self._h2.increment_flow_control_window(size, stream.id)
+            self._flush()
+
     def _wake_all(self) -> None:
         for stream in list(self._streams.values()):
             stream.wake()
 
     def _refuse(self, stream: Http2Stream, error: NotHttpError) -> None:
         """The response is malformed: the stream ends."""
-        with suppress(H2Error):
-            self._h2.reset_stream(stream.id, ErrorCodes.PROTOCOL_ERROR)
+        self._send_reset(stream, ErrorCodes.PROTOCOL_ERROR)
         stream.fail(error)
+
+    def _send_reset(self, stream: Http2Stream, code: ErrorCodes) -> None:
+        with suppress(H2Error):  # the server has just closed it
+            self._h2.reset_stream(stream.id, code)
+        self._forget_closed()
+
+    def _forget_closed(self) -> None:
+        """Have h2 forget the streams that are closed, which it does where it counts the open ones.
+
+        As long as it knows a stream that this side has reset, it ends the connection at an interim head of it. The server may
+        have sent that, such as 103, before the reset reached it.
+        """
+        _ = self._h2.open_outbound_streams
 
     def _after_stream(self) -> None:
         if self._streams or self._is_closed:
