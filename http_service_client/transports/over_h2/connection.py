@@ -18,6 +18,7 @@ that is slow stops its own stream, and no other, and a stream takes at most `WIN
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import time
 from collections.abc import Callable
@@ -118,7 +119,6 @@ class Http2Connection(asyncio.Protocol):
         self._splitter = FrameSplitter()
         self._h2 = H2Connection(_CONFIG)
         self._h2.local_settings = Settings(
-            client=True,
             initial_values={
                 SettingCodes.ENABLE_PUSH: 0,
                 SettingCodes.INITIAL_WINDOW_SIZE: WINDOW,
@@ -221,7 +221,7 @@ class Http2Connection(asyncio.Protocol):
         if self._streams.pop(stream.id, None) is None:
             return
         is_over = (stream.is_complete and stream.is_sent) or stream.error is not None
-        if not self._is_closed and not is_over:
+        if not is_over:
             self._send_reset(stream, ErrorCodes.CANCEL)
             if self.liveness.is_silent(self._timers.loop.time()):
                 self.liveness.doubt()
@@ -287,23 +287,23 @@ class Http2Connection(asyncio.Protocol):
                 )
             self._flush()
             self._end(error)
-            return
-        except (H2Error, ValueError) as error:  # ValueError: of hyperframe
+        except H2Error as error:
             self._flush()  # h2 says GOAWAY
             self._end(NotHttpError(detail=f"it breaks the rules of HTTP/2: {error}"))
-            return
-        self._flush()
-        if self._is_full and self.transport.get_write_buffer_size() > _BACKLOG:
-            self._end(ConnectionResetError("the server does not read what it asks for"))
-        elif self._is_draining and not self._streams:
-            self.close()
+        else:
+            self._flush()
+            if self._is_full and self.transport.get_write_buffer_size() > _BACKLOG:
+                self._end(ConnectionResetError("the server does not read what it asks for"))
+            elif self._is_draining and not self._streams:
+                self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._accusation:  # which says more than the end of the connection
             self._end(ConnectionError(f"the server closed the connection ({self._accusation})"))
-            return
-        # Not an error of a protocol, such as MemoryError: that is not for every stream's caller, and asyncio has logged it.
-        self._end(exc if isinstance(exc, OSError) else ConnectionResetError("the connection was closed"))
+        elif isinstance(exc, OSError):
+            self._end(exc)
+        else:  # an error of a protocol, such as MemoryError, is not for every stream's caller, and asyncio has logged it
+            self._end(ConnectionResetError("the connection was closed"))
 
     def pause_writing(self) -> None:
         self._is_full = True
@@ -382,8 +382,7 @@ class Http2Connection(asyncio.Protocol):
         stream = self._streams.get(event.stream_id)
         if stream is None or stream.error is not None:
             return
-        head = stream.head
-        if head is not None and stream.expects_content and head.length not in (None, stream.received):
+        if stream.received < stream.most_content() < math.inf:
             error = CutShortError(stream.received)
             if stream.is_sent:
                 stream.fail(error)
@@ -416,11 +415,10 @@ class Http2Connection(asyncio.Protocol):
         self._wake_all()  # windows may have grown
 
     def _window_updated(self, event: WindowUpdated) -> None:
-        stream = self._streams.get(event.stream_id or 0)
-        if stream is not None:
-            stream.wake()
-        elif not event.stream_id:
+        if not event.stream_id:
             self._wake_all()
+        elif (stream := self._streams.get(event.stream_id)) is not None:
+            stream.wake()
 
     def _open_window(self, stream: Http2Stream) -> None:
         """Let the server send as much as it has sent. Not on a stream that is over: h2 may not know it any more."""
@@ -453,7 +451,7 @@ class Http2Connection(asyncio.Protocol):
         _ = self._h2.open_outbound_streams
 
     def _after_stream(self) -> None:
-        if self._streams or self._is_closed:
+        if self._streams:
             return
         self.idle_since = time.monotonic()
         is_doubtful = self.liveness.is_doubtful(self._timers.loop.time())
@@ -472,15 +470,15 @@ class Http2Connection(asyncio.Protocol):
         self._streams.clear()
         for stream in streams:
             stream.fail(error)
-        if self.transport is not None and os.getpid() != self._pid:
+        if os.getpid() != self._pid:
             close_socket(self.transport)  # the loop's selector is the parent's, too
         elif self.transport is not None:
             self.transport.abort()  # `close` would wait for the peer's close_notify
 
     def _flush(self) -> None:
         data = self._h2.data_to_send()
-        may_write = not self._is_closed and not self.transport.is_closing()
-        if data and may_write and os.getpid() == self._pid:  # in a forked child it is the parent's
+        is_ours = os.getpid() == self._pid  # in a forked child it is the parent's
+        if data and is_ours and not self.transport.is_closing():
             self.transport.write(data)
 
 
