@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import selectors
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -29,6 +28,7 @@ from http_service_client.drivers.simulated_functions import SimulatedClock
 from http_service_client.drivers.simulator import Simulator
 from http_service_client.events import Event, OperationFinished
 from http_service_client.policies import Strategy
+from kit.jumping_loop import JumpingLoop
 from kit.virtual_threads import VirtualThreads
 
 __all__ = ["WORLDS", "Act", "Op", "Row", "play"]
@@ -173,30 +173,6 @@ class _Threads(_World):
         return results
 
 
-class _Jumping(selectors.SelectSelector):
-    """A selector that moves the time where it would wait."""
-
-    now = 0.0
-
-    def select(self, timeout: float | None = None) -> Any:
-        found = super().select(0)
-        if not found and timeout is None:
-            found = super().select(5)
-            assert found, "the tasks wait for ever"
-        elif not found and timeout:
-            self.now += timeout
-        return found
-
-
-class _JumpingLoop(asyncio.SelectorEventLoop):
-    def __init__(self) -> None:
-        self._jumping = _Jumping()
-        super().__init__(self._jumping)
-
-    def time(self) -> float:
-        return self._jumping.now
-
-
 class _LoopClock:
     """The time of a loop that jumps."""
 
@@ -215,7 +191,7 @@ class _LoopClock:
 
 class _Asyncio(_World):
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._loop = _JumpingLoop()
+        self._loop = JumpingLoop()
         self.clock = _LoopClock(self._loop)
 
     def play(

@@ -819,13 +819,6 @@ EQUIVALENTS = [
         "`close` sets it three lines below; before that, only the lock is taken",
     ),
     Equivalent(
-        "transports/network/happy_eyeballs.py",
-        "_race",
-        "error, next_at = OSError(code, os.strerror(code)), 0.0",
-        "error, next_at = OSError(code, os.strerror(code)), 1.0",
-        "either instant is past: a machine has been up for longer when a program connects",
-    ),
-    Equivalent(
         "transports/failures.py",
         "Phase",
         'PROXY = "proxy"',
@@ -1496,10 +1489,24 @@ EQUIVALENTS = [
     ),
     Equivalent(
         "transports/network/happy_eyeballs.py",
-        "_race",
-        "if waiting and now >= next_at:",
-        "if waiting and now > next_at:",
-        "at that very instant, the wait of no time that follows makes it a later one",
+        "connect_to_any",
+        "family, kind, protocol, _, address = addresses[0]",
+        "family, kind, protocol, _, address = addresses[-1]",
+        "there is one",
+    ),
+    Equivalent(
+        "transports/network/happy_eyeballs.py",
+        "connect_to_any_async",
+        "return await _connect(addresses[0], sockets)",
+        "return await _connect(addresses[-1], sockets)",
+        "there is one",
+    ),
+    Equivalent(
+        "transports/network/happy_eyeballs.py",
+        "connect_to_any_async",
+        "raise",
+        "pass",
+        "a coroutine that is closed is closed, even if it returns; what awaits it gets a GeneratorExit of its own",
     ),
     Equivalent(
         "transports/network/sockets.py",

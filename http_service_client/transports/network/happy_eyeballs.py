@@ -74,9 +74,8 @@ def _race(addresses: list[Address], within: float | None, sockets: SocketSetting
                 if expires_at is not None and now >= expires_at:
                     raise TimeoutError("no address accepted the connection in time")
                 if waiting and now >= next_at:
-                    failed = _start(waiting.popleft(), trying, sockets)
-                    next_at = 0.0 if failed else now + delay
-                    error = failed or error
+                    error = _start(waiting.popleft(), trying, sockets)
+                    next_at = now + delay if error is None else 0.0
                     continue
                 instants = [at for at in (expires_at, next_at if waiting else None) if at is not None]
                 for key, _ in trying.select(min(instants) - now if instants else None):
