@@ -1482,6 +1482,20 @@ EQUIVALENTS = [
     ),
     Equivalent(
         "transports/network/tls.py",
+        "TlsSettings.load_modules",
+        "if self._context is None and self._files[False].ca_file is None and not _system_has_authorities():",
+        "if self._context is None and self._files[True].ca_file is None and not _system_has_authorities():",
+        "both were made with the same `ca_file`",
+    ),
+    Equivalent(
+        "transports/network/tls.py",
+        "warn_unverified",
+        "warnings.warn(message, RuntimeWarning, stacklevel=2)",
+        "warnings.warn(message, RuntimeWarning, stacklevel=1)",
+        "both are lines of this module, and neither is the user's",
+    ),
+    Equivalent(
+        "transports/network/tls.py",
         "warn_unverified",
         "warnings.warn(message, RuntimeWarning, stacklevel=2)",
         "warnings.warn(message, RuntimeWarning, stacklevel=3)",

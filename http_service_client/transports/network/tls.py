@@ -128,7 +128,7 @@ class _Files(NamedTuple):
     def _create(self) -> ssl.SSLContext:
         try:
             context = ssl.create_default_context(cafile=self.ca_file)
-        except (OSError, ssl.SSLError) as error:
+        except OSError as error:  # `ssl.SSLError` is one
             if _is_exhaustion(error):
                 raise
             key_log = os.environ.get("SSLKEYLOGFILE")
@@ -168,7 +168,7 @@ class _Files(NamedTuple):
 
         try:
             context.load_cert_chain(cert_file, self.key_file, password)
-        except (OSError, ssl.SSLError) as error:
+        except OSError as error:  # `ssl.SSLError` is one
             if _is_exhaustion(error):
                 raise
             if is_encrypted:
@@ -191,7 +191,7 @@ def _share_given(
     if isinstance(given, ssl.SSLContext):
         return SharedContext(lambda: given)
     try:
-        return SharedContext.of(("function", given, alpn), lambda: _made_by(given, alpn))
+        return SharedContext.of((given, alpn), lambda: _made_by(given, alpn))
     except TypeError:  # not hashable
         return SharedContext(lambda: _made_by(given, alpn))
 
