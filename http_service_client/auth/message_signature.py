@@ -13,6 +13,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from ..core.checks import check_duration, check_flag, check_function
+from ..core.signals import raise_if_of_signal_handler
 from ..errors import ConfigurationError, InvalidRequestError
 
 if TYPE_CHECKING:
@@ -122,6 +123,7 @@ class MessageSignature:
                 append_if_signature_exists="Signature" in request.headers,
             )
         except Exception as error:
+            raise_if_of_signal_handler()
             raise InvalidRequestError(f"the request cannot be signed: {error}") from None
 
     def _content_digest(self, request: SignableRequest) -> str | None:

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..core.checks import check_function, class_remedy, shown
 from ..core.machines.limits.semaphore import FairSemaphore
+from ..core.signals import is_of_signal_handler
 from ..drivers.clocks import Clock, SystemClock
 from ..drivers.imports import import_apart
 from ..drivers.locks import ForkSafeLock
-from ..drivers.signals import is_of_signal_handler
 from ..errors import ConfigurationError, ConnectError
 from ..http.proxies.settings import ProxySettings
 from ..transports import adapted_requests

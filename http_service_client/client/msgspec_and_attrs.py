@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any, get_args, get_origin
 
+from ..core.signals import raise_if_of_signal_handler
 from ..errors import ConfigurationError
 from ..http.printable import printable
 
@@ -100,6 +101,7 @@ def _of_attrs(response_type: Any) -> Callable[[str | bytes], Any]:
         try:
             return converter.structure(value, response_type)
         except Exception as error:
+            raise_if_of_signal_handler()
             problems = cattrs.transform_error(error)
         more = f"; and {len(problems) - _MOST_SHOWN} more" if len(problems) > _MOST_SHOWN else ""
         raise Misfit("; ".join(map(printable, problems[:_MOST_SHOWN])) + more)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ..core.checks import check_function
 from ..core.origins import LONGEST_KEY, parse_key
+from ..core.signals import raise_if_of_signal_handler
 from ..errors import ConfigurationError
 from ..http.header_validation import is_token
 from ..http.secret_names import SecretNames
@@ -96,6 +97,7 @@ def key_of(state_key: StateKey, request: HttpRequest) -> str | None:
     try:
         key = state_key(request)
     except Exception as error:
+        raise_if_of_signal_handler()
         raise ConfigurationError(
             f"state_key raised {type(error).__name__}: {error}; nothing was sent"
         ) from error

@@ -24,6 +24,7 @@ from .checks import refuse_awaitable
 from .effects import TIMED_OUT, Plan, Work
 from .machines.caching.flights import Flight
 from .machines.caching.response_cache import Landing, ResponseCache, host_field_of, partition_of, url_key
+from .signals import raise_if_of_signal_handler
 
 __all__ = ["OVERTAKEN", "CacheAccess", "is_for_same_resource", "secrets_in"]
 
@@ -169,6 +170,7 @@ class CacheAccess:
                 return answer
             error, message = "TimeoutError", f"no result within {_PATIENCE:g} s"
         except Exception as raised:
+            raise_if_of_signal_handler()
             error, message = type(raised).__name__, str(raised)
         rest.note(began, clock(), has_failed=True)
         self._record_failure(operation, error, message)

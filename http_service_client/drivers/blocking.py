@@ -29,6 +29,7 @@ from ..core.effects import (
 )
 from ..core.machines.limits.semaphore import FairSemaphore
 from ..core.outcomes import already_closed
+from ..core.signals import is_of_signal_handler
 from ..core.timeouts import Timeout
 from ..errors import Failure
 from ..http.messages import HttpRequest
@@ -36,7 +37,6 @@ from .imports import import_apart
 from .interruptible_waits import Waits
 from .interruption import INTERRUPTION, Interruption, interruptible
 from .locks import ForkSafeLock, acquire_within
-from .signals import is_of_signal_handler
 from .threads import MOST_BEHIND, DaemonThreads
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ They are a tree of the standard library's: `http_service_client.retry`, `http_se
 can have a level, a handler or a filter of its own.
 
 A log belongs to the operator, and a call to its caller. So an exception of a filter, a handler or a record factory
-never reaches the call. A record that comes up while another one is being written, in the same thread or task, is dropped: it
+never reaches the call, unless the handler of a signal raised it: `core.signals` says why. A record that comes up while another one is being written, in the same thread or task, is dropped: it
 is of a call that a handler makes, to ship the first one, or of a signal handler that interrupted the writing. The
 one would go on without end, and the other raises "reentrant call" in a stream.
 
@@ -21,6 +21,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from enum import Enum
 from functools import cache
+
+from ..core.signals import raise_if_of_signal_handler
 
 __all__ = ["BRANCHES", "ROOT", "branch", "log_hook", "muted", "write"]
 
@@ -87,13 +89,17 @@ def write(
         )
         logger.handle(record)
     except Exception:
-        pass
+        raise_if_of_signal_handler()
     finally:
         _IS_MUTED.reset(token)
 
 
 def log_hook(text: str, *arguments: object) -> None:
-    """Log the exception, now being handled, of a function that the user has given."""
+    """Log the exception, now being handled, of a function that the user has given.
+
+    Raises it again if it is not the function's own, but that of a signal's handler: the time limit of a task, say.
+    """
+    raise_if_of_signal_handler()
     write(branch("hooks"), logging.ERROR, text, *arguments, fields={"event": "hook_failed"}, has_error=True)
 
 

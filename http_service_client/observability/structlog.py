@@ -6,6 +6,7 @@ import logging
 from contextvars import ContextVar
 from typing import Any
 
+from ..core.signals import raise_if_of_signal_handler
 from ..errors import ConfigurationError
 
 __all__ = ["StructlogHandler"]
@@ -53,6 +54,7 @@ class StructlogHandler(logging.Handler):
             )
             log(record.getMessage(), logger=record.name, **fields)
         except Exception:
+            raise_if_of_signal_handler()
             self.handleError(record)
         finally:
             _IS_PASSING.reset(token)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from ..drivers.signals import is_of_signal_handler
+from ..core.signals import is_of_signal_handler
 from ..errors import ConfigurationError
 
 if TYPE_CHECKING:

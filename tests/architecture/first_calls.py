@@ -23,7 +23,7 @@ ANY = IMPORT | _names(
         ),
         "client.config": "client_config defaults pool proxies_and_logins resolved sockets tls",
         "core": (
-            "call checks deadline effects layer layer_order layers machines nesting open_body origins outcomes refusals "
+            "call checks deadline effects layer layer_order layers machines nesting open_body origins outcomes refusals signals "
             "timeouts"
         ),
         "core.layers": (
@@ -33,7 +33,7 @@ ANY = IMPORT | _names(
         "core.machines.circuit_breaker": "breaker failure_detector recovery rejection_cap states windows",
         "core.machines.limits": "semaphore throttle_gate",
         "core.machines.retry": "backoff conditions decision quota settings",
-        "drivers": "call_ids clocks forks garbage greenlets imports interruptible_waits interruption locks loggers randomness signals threads",
+        "drivers": "call_ids clocks forks garbage greenlets imports interruptible_waits interruption locks loggers randomness threads",
         "http": (
             "auth bodies content_codings context cookies error_bodies fields header_validation headers hosts http1 ids "
             "media_types messages parameters preparation printable problems proxies redirects references request response "

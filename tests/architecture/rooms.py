@@ -20,6 +20,7 @@ FLOORS = [
     [
         "events.py",  # what happened in a call, as records
         "core/checks.py",  # checks of settings
+        "core/signals.py",  # exceptions that the handlers of signals raise
     ],
     [
         "http/",  # knows the rules: HTTP as data, without I/O or clocks

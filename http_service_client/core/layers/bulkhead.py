@@ -20,6 +20,7 @@ from ..machines.limits.bulkhead import Bulkhead, BulkheadPermit
 from ..open_body import OpenBody
 from ..operation import Operation
 from ..priority import current_priority
+from ..signals import raise_if_of_signal_handler
 
 if TYPE_CHECKING:
     from ..call import Call
@@ -181,6 +182,7 @@ def _partition_of(bulkhead: Bulkhead, subject: Subject) -> str | None:
     try:
         name = by(subject)
     except Exception as error:
+        raise_if_of_signal_handler()
         raise ConfigurationError(
             f"partition_by raised {type(error).__name__}: {error}; nothing was sent"
         ) from error

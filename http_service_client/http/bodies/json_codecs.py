@@ -15,6 +15,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from ...core.signals import raise_if_of_signal_handler
 from ...errors import ConfigurationError, InvalidRequestError
 from .json import decode_json, encode_json, plain
 
@@ -127,6 +128,7 @@ class _Own:
         try:
             text = self._codec.encode(value)
         except Exception as error:
+            raise_if_of_signal_handler()
             # Without its text, which may show the value, a secret perhaps.
             raise InvalidRequestError(
                 f"json cannot be encoded: {self._name}.encode raised {type(error).__name__}"
@@ -139,6 +141,7 @@ class _Own:
         try:
             return self._codec.decode(content)
         except Exception as error:
+            raise_if_of_signal_handler()
             raise ValueError(f"{self._name}.decode raised {type(error).__name__}") from error
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
 from typing import Any, Protocol
 
+from ...core.signals import raise_if_of_signal_handler
 from ...errors import DecodingError
 from .libraries import load
 
@@ -163,6 +164,7 @@ class _Framed:
                 try:
                     piece = next(pieces, None)
                 except Exception as error:  # each library has its own error type
+                    raise_if_of_signal_handler()
                     raise DecodingError(f"the response's {self._name} content is corrupt: {error}") from None
                 if piece is None:
                     break

@@ -13,6 +13,7 @@ from opentelemetry.propagators.textmap import TextMapPropagator
 from opentelemetry.trace import TracerProvider, get_tracer
 
 from ..._version import __version__
+from ...core.signals import raise_if_of_signal_handler
 from ...drivers.locks import ForkSafeLock
 from ...drivers.loggers import log_hook
 from ...http.messages import HttpRequest
@@ -85,7 +86,8 @@ class Tracing:
             headers[name] = value
 
     def report(self) -> None:
-        """Log the exception that is being handled, the first time."""
+        """Log the exception that is being handled, the first time. One of a signal's handler is raised again."""
+        raise_if_of_signal_handler()
         if not self._has_reported:
             self._has_reported = True
             log_hook("OpenTelemetry failed; calls are not affected, and further failures are not logged")

@@ -24,6 +24,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ...core.signals import raise_if_of_signal_handler
 from ...drivers.interruption import interruptible
 from ...drivers.locks import acquire_within
 from ...drivers.threads import DaemonThreads
@@ -185,6 +186,7 @@ class _LookUp:
             result = _look_up(self._host, self._port)
             _remember(self._host)
         except Exception as error:
+            raise_if_of_signal_handler()
             error.__traceback__ = None
             result = error
             _RESOLVED.pop(self._host, None)

@@ -13,7 +13,7 @@ import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ...drivers.signals import is_of_signal_handler
+from ...core.signals import is_of_signal_handler
 from ...errors import ConfigurationError
 from .resolver import Address
 

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable
 from typing import NamedTuple
 
+from ...core.signals import raise_if_of_signal_handler
 from ...errors import ConfigurationError
 from ...http.auth.credentials import HIDDEN
 from .tls_contexts import SharedContext
@@ -203,6 +204,7 @@ def _made_by(function: Callable[[], ssl.SSLContext], alpn: tuple[str, ...]) -> s
         context = function()
         again = None if alpn == _HTTP_1 else function()
     except Exception as error:
+        raise_if_of_signal_handler()
         raise ConfigurationError(
             f"ssl_context={name} raised {type(error).__name__}: {error}; it must return an ssl.SSLContext"
         ) from error

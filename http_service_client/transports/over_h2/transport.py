@@ -20,9 +20,9 @@ from typing import Any
 from ...core.effects import Outcome
 from ...core.open_body import OpenResponse
 from ...core.outcomes import already_closed
+from ...core.signals import is_of_signal_handler
 from ...core.timeouts import Timeout
 from ...drivers.portal import WIRE
-from ...drivers.signals import is_of_signal_handler
 from ...errors import ClientClosedError, Failure, HttpClientError, SentState, innermost
 from ...http.bodies.body import RequestBody
 from ...http.messages import HttpRequest

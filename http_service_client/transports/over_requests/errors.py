@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
+from ...core.signals import is_of_signal_handler
 from ...core.timeouts import TIMER_SLACK, Timeout
-from ...drivers.signals import is_of_signal_handler
 from ...errors import Failure, innermost
 from ...http.http1.errors import NotHttpError
 from ...http.messages import HttpRequest

@@ -3,26 +3,27 @@
 A worker's time limit is often a signal whose handler raises, and the exception may well be a `TimeoutError`. It comes out of
 whatever runs at that instant, such as a read from a socket. If it were taken for the failure of that read, the call would be
 retried, and the time limit would be lost.
+
+It may come out of the user's code just as well: out of a listener, say, whose errors are logged and go no further. So code that
+catches any `Exception` there calls `raise_if_of_signal_handler` first.
 """
 
 from __future__ import annotations
 
 import inspect
 import os
-import threading
+import sys
 from collections.abc import Iterator
 from itertools import pairwise
 from types import FrameType
 
-__all__ = ["is_of_signal_handler"]
+__all__ = ["is_of_signal_handler", "raise_if_of_signal_handler"]
 
 _PACKAGE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
 
 
 def is_of_signal_handler(error: BaseException) -> bool:
     """Whether the handler of a signal raised this error. To be asked before its traceback is dropped."""
-    if threading.get_ident() != threading.main_thread().ident:  # where all handlers run
-        return False
     # Python passes a handler the signal's number and the frame that it interrupts, which is further out in the traceback.
     outer: list[FrameType] = []
     traceback = error.__traceback__
@@ -34,6 +35,16 @@ def is_of_signal_handler(error: BaseException) -> bool:
         outer.append(frame)
         traceback = traceback.tb_next
     return False
+
+
+def raise_if_of_signal_handler() -> None:
+    """Raise the exception that is being handled again, if it is of a signal's handler."""
+    error = sys.exc_info()[1]
+    try:
+        if error is not None and is_of_signal_handler(error):
+            raise  # the one that the caller handles
+    finally:
+        del error  # its traceback holds this frame
 
 
 def _arguments(frame: FrameType) -> Iterator[object]:
