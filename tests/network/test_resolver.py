@@ -18,7 +18,14 @@ import pytest
 from http_service_client import HttpServiceClient
 from http_service_client.drivers.portal import Portal, _PortalThread
 from http_service_client.drivers.threads import DaemonThreads
-from http_service_client.errors import ConnectTimeoutError
+from http_service_client.errors import (
+    CircuitOpenError,
+    ConnectionLostError,
+    ConnectTimeoutError,
+    HttpStatusError,
+    NameResolutionError,
+    SentState,
+)
 from http_service_client.testing.server import LoopbackServer, respond
 from http_service_client.transports.network import resolver
 from kit.front_ends import BlockingFrontEnd, FrontEnd, run_task
@@ -111,6 +118,59 @@ def test_a_function_in_the_place_of_getaddrinfo_may_take_arguments_by_position_o
     monkeypatch.setattr(socket, "getaddrinfo", lambda *args: real("127.0.0.1", *args[1:]))
     url = server.url.replace("127.0.0.1", "pinned.example")
     assert front_end.request(front_end.client(), "GET", url + "/").status_code == 204
+
+
+class Lookup(OSError):
+    """An error of a resolver library, whose constructor takes something else than its `args`."""
+
+    def __init__(self, code: int, *, server: str) -> None:
+        super().__init__(code, f"{server} does not respond")
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [
+        Lookup(5, server="10.0.0.53"),
+        ConnectionLostError("lost", sent_state=SentState.MAYBE_PROCESSED),
+        HttpStatusError("answered 500", status_code=500),
+        CircuitOpenError("the circuit is open"),
+    ],
+    ids=["library", "lost", "status", "circuit"],
+)
+def test_what_a_resolver_of_the_user_raises_is_a_failure_to_connect(
+    raised: Exception, front_end: FrontEnd, names: Resolver
+) -> None:
+    """The request was never sent, whatever became of the question for its address."""
+
+    def fail(host: str) -> None:
+        raise raised
+
+    names.before = fail
+    client = front_end.client(enable_retry_policy=False, trust_env_proxy_settings=False)
+    with pytest.raises(NameResolutionError) as caught:
+        front_end.request(client, "POST", "http://any.test/")
+    assert caught.value.sent_state is SentState.NEVER_SENT
+    assert str(raised) in str(caught.value)
+
+
+class Bug(Exception):
+    def __init__(self, *, host: str) -> None:
+        super().__init__(f"{host} is in no table")
+
+
+def test_a_bug_of_a_resolver_is_raised_as_it_is(front_end: FrontEnd, names: Resolver) -> None:
+    """Also one that cannot be copied for each of the callers that share it."""
+    bug = Bug(host="any.test")
+
+    def fail(host: str) -> None:
+        raise bug
+
+    names.before = fail
+    client = front_end.client(trust_env_proxy_settings=False)
+    with pytest.raises(Bug) as caught:
+        front_end.request(client, "GET", "http://any.test/")
+    assert caught.value is bug
+    assert len(names.looked_up) == 1
 
 
 def test_callers_of_one_name_share_a_look_up(

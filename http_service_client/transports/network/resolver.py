@@ -28,7 +28,7 @@ from ...core.signals import raise_if_of_signal_handler
 from ...drivers.interruption import interruptible
 from ...drivers.locks import acquire_within
 from ...drivers.threads import DaemonThreads
-from ...errors import EgressRefusedError
+from ...errors import EgressRefusedError, HttpClientError
 
 if TYPE_CHECKING:
     from ...http.egress import EgressPolicy
@@ -188,7 +188,7 @@ class _LookUp:
         except Exception as error:
             raise_if_of_signal_handler()
             error.__traceback__ = None
-            result = error
+            result = _own_failure(error)
             _RESOLVED.pop(self._host, None)
         finally:  # on a calling thread, Ctrl-C may interrupt the look-up, which others share
             self._end()
@@ -249,9 +249,28 @@ def _remember(host: str) -> None:
 
 def _unpacked(result: Result) -> list[Address]:
     """A list or an error of the caller's own: other callers have the same result."""
-    if isinstance(result, Exception):
-        raise copy.copy(result)
-    return list(result)
+    if not isinstance(result, Exception):
+        return list(result)
+    try:
+        own = copy.copy(result)
+    except Exception:  # of a user's resolver: its constructor takes something else than its `args`
+        own = result
+    try:
+        raise own
+    finally:
+        del own, result  # the traceback holds this frame
+
+
+def _own_failure(error: Exception) -> Exception:
+    """The failure of a look-up by a user's own function, in the place of `getaddrinfo`, as the system would report it.
+
+    One that asks over HTTP may raise an error of this package. That is about another call, and would say of this one what is
+    true of that one: that a server responded, for example.
+    """
+    is_of_system = type(error).__module__ in ("builtins", "socket")
+    if is_of_system or not isinstance(error, (OSError, HttpClientError)):
+        return error
+    return socket.gaierror(socket.EAI_AGAIN, f"{type(error).__name__}: {error}")
 
 
 def _look_up(host: str, port: int) -> list[Address]:
