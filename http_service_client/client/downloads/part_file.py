@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import InvalidRequestError
 from ...http.bodies.checksums import Checksum, parse_checksum
-from .part_file_names import open_new, open_resumable, read_own, unlock, write_own
+from .part_file_names import is_at, open_new, open_resumable, read_own, unlock, write_own
 
 if TYPE_CHECKING:
     from io import FileIO
@@ -47,6 +48,7 @@ class PartFile:
         self.received = 0
         self._file, self._part = (open_resumable if resumes else open_new)(self._path)
         self._record = self._part.with_suffix(".resume.json")
+        self._is_recognised = is_at(self._file.fileno(), self._part)  # not where files have no steady numbers
         self._in_use = threading.Lock()  # held while a thread works on the file; only threads wait for it
         self._is_abandoned = False
         self._is_gone = False  # moved to its path, or removed
@@ -81,9 +83,15 @@ class PartFile:
             self._write_record(record_of(url, version))
 
     def _write_record(self, record: dict[str, Any]) -> None:
+        if self._has_lost_its_name():
+            return
         new = self._record.with_suffix(".new")
         write_own(new, json.dumps(record))
         os.replace(new, self._record)
+
+    def _has_lost_its_name(self) -> bool:
+        """Whether somebody has removed the file, and so the next download may have one of the same name."""
+        return self._is_recognised and not is_at(self._file.fileno(), self._part)
 
     def _remembered(self, url: str, size: int) -> tuple[tuple[Any, ...], list[Span]] | None:
         """The version, and the spans that arrived of a download in parts, of which the first begins at 0."""
@@ -133,6 +141,9 @@ class PartFile:
             return f"the file has the checksum {found}, not {self._checksum}; it was discarded"
         with self._using_file():
             os.fsync(self._file.fileno())
+            if self._has_lost_its_name():
+                text = "the file of the download was removed meanwhile"
+                raise FileNotFoundError(errno.ENOENT, text, str(self._part))
             if not _MOVES_OPEN_FILES:
                 self._file.close()
             if not self._is_abandoned:
@@ -165,6 +176,8 @@ class PartFile:
         if not self._in_use.acquire(blocking=False):
             return
         try:
+            if not self._file.closed and self._has_lost_its_name():
+                self._is_gone = True
             is_kept = self._is_gone or (self.resumes and self.received > 0)
             if not self._file.closed:  # closed: the next download may have it
                 with suppress(OSError):  # a full disk: the record says less than there is

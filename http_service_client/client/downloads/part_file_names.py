@@ -27,7 +27,7 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["open_new", "open_resumable", "read_own", "unlock", "write_own"]
+__all__ = ["is_at", "open_new", "open_resumable", "read_own", "unlock", "write_own"]
 
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _MOST_AT_ONCE = 16  # downloads to one target that get a name which others recognise
@@ -55,7 +55,7 @@ def open_new(target: Path) -> tuple[FileIO, Path]:
             number += 1
             continue
         is_locked = _try_lock(file.fileno())
-        if is_locked and _is_at(file.fileno(), path):
+        if is_locked and is_at(file.fileno(), path):
             return file, path
         file.close()
         if is_locked is None:
@@ -77,7 +77,7 @@ def open_resumable(target: Path) -> tuple[FileIO, Path]:
         file = _open_raw(os.open(path, flags, 0o666), "r+b")
         try:
             if not _is_ours(file.fileno()):
-                if not _is_at(file.fileno(), path):  # its download has just ended and removed it
+                if not is_at(file.fileno(), path):  # its download has just ended and removed it
                     file.close()
                     continue
                 raise InvalidRequestError(f"{str(path)!r} is in the way of the download; remove it")
@@ -88,7 +88,7 @@ def open_resumable(target: Path) -> tuple[FileIO, Path]:
         except BaseException:
             file.close()
             raise
-        if _is_at(file.fileno(), path):
+        if is_at(file.fileno(), path):
             return file, path
         file.close()  # its download has just ended and moved it away
 
@@ -99,7 +99,7 @@ def _remove_orphan(path: Path) -> None:
     except OSError:  # missing, a link, or another user's
         return
     try:
-        if _is_ours(descriptor) and _try_lock(descriptor) and _is_at(descriptor, path):
+        if _is_ours(descriptor) and _try_lock(descriptor) and is_at(descriptor, path):
             os.unlink(path)
     finally:
         os.close(descriptor)
@@ -149,7 +149,7 @@ def _is_ours(descriptor: int) -> bool:
     )
 
 
-def _is_at(descriptor: int, path: Path) -> bool:
+def is_at(descriptor: int, path: Path) -> bool:
     """Whether the open file still has this name."""
     try:
         return os.path.samestat(os.fstat(descriptor), os.stat(path))

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import threading
+from contextlib import ExitStack
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 
 from http_service_client import InvalidRequestError
 from http_service_client.client.downloads import part_file, part_file_names
+from http_service_client.client.downloads.parallel_file import PartedFile
 from http_service_client.client.downloads.part_file import PartFile
 
 
@@ -268,6 +270,47 @@ def test_a_part_that_somebody_has_removed_is_no_error(tmp_path: Path) -> None:
         part.write([b"ab"])
         part._part.unlink()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="an open file cannot be removed")
+@pytest.mark.parametrize("kind", [PartFile, PartedFile])
+@pytest.mark.parametrize("resumes", [True, False])
+def test_a_part_that_somebody_has_removed_is_not_the_file(
+    tmp_path: Path, kind: type[PartFile], resumes: bool
+) -> None:
+    """Nor is that of the next download, which has the same name: what it has yet is neither moved nor removed."""
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    with ExitStack() as opened:
+        with kind(path, None, resumes) as part:
+            part.write([b"abc"])
+            part._part.unlink()
+            other = opened.enter_context(kind(path, None, resumes))
+            assert other._part == part._part
+            other.write([b"a"])
+            with pytest.raises(FileNotFoundError, match=r"removed meanwhile.*\.file"):
+                part.commit()
+            part.remember("https://a.test/", VERSION)
+        assert path.read_bytes() == b"old"
+        assert other._part.read_bytes() == b"a"
+        assert not other._record.exists()
+        other.write([b"bc"])
+        assert other.commit() is None
+    assert path.read_bytes() == b"abc"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_where_no_file_is_recognised_again_each_is_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some network file systems give a file another number at each look. Names are random there."""
+    for module in (part_file, part_file_names):
+        monkeypatch.setattr(module, "is_at", lambda *_: False)
+    path = tmp_path / "file"
+    with PartFile(path, None) as part:
+        part.write([b"abc"])
+        assert part.commit() is None
+    assert path.read_bytes() == b"abc"
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="files have no owner that can be compared")
