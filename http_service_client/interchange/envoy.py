@@ -242,7 +242,7 @@ def _read_retry_policy(policy: Reader, found: Importing, *, is_hedged: bool = Fa
     if limited is not None:
         if limited.seconds("max_interval", parse_protobuf) not in (most, found.found.get("base_timeout")):
             limited.note("max_interval", "a Retry-After counts up to base_timeout and max_delay here")
-        if [header for header in limited.get("reset_headers") or () if not _is_retry_after(header)]:
+        if [header for header in limited.items("reset_headers") if not _is_retry_after(header)]:
             limited.note("reset_headers", "only Retry-After and its kin are read here")
     only_for = policy.get("retriable_request_headers")
     if not only_for:

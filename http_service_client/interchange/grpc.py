@@ -230,7 +230,7 @@ def _read_method(entry: Reader, found: Importing) -> None:
     found.set(RETRY + "backoff_factor", factor)
     found.set(RETRY + "jitter", "full")
     statuses = set()
-    for code in policy.get("retryableStatusCodes") or ():
+    for code in policy.items("retryableStatusCodes"):
         name = _NUMBERS[code] if type(code) is int and 0 <= code < len(_NUMBERS) else str(code).upper()
         if name in _STATUSES:
             statuses.add(_STATUSES[name])

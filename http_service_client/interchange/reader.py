@@ -59,12 +59,17 @@ class Reader:
 
     def children(self, name: str) -> list[Reader]:
         """The mappings of a list in it."""
+        path = self.path_of(name)
+        return [self._made(item, f"{path}[{number}]") for number, item in enumerate(self.items(name))]
+
+    def items(self, name: str) -> Sequence[Any]:
+        """A list, whatever is in it."""
         value = self.get(name)
         if value is None:
             return []
         if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
             raise self._wrong(name, "a list", value)
-        return [self._made(item, f"{self.path_of(name)}[{number}]") for number, item in enumerate(value)]
+        return value
 
     def seconds(self, name: str, parse: Callable[[object], float]) -> float | None:
         """A duration, or None."""
