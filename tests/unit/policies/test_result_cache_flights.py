@@ -1,4 +1,4 @@
-"""Calls of a function that are under way: whoever comes meanwhile waits for their results, and never for itself."""
+"""Calls in progress: equal calls share the result of one, and no call waits for itself."""
 
 from __future__ import annotations
 

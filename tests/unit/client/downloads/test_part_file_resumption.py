@@ -1,4 +1,4 @@
-"""The part of a file that an earlier download left: its lock, its record, and who may go on with it."""
+"""The part of a file that an earlier download left: its lock, its record, and which download may continue it."""
 
 from __future__ import annotations
 

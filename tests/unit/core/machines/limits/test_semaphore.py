@@ -1,4 +1,4 @@
-"""The fair semaphore: its capacity, its queue, and the collector in their midst."""
+"""The fair semaphore: its capacity, its queue, and a garbage collector that runs between two steps."""
 
 from __future__ import annotations
 
