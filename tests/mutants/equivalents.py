@@ -1523,6 +1523,20 @@ EQUIVALENTS = [
         "a coroutine that is closed is closed, even if it returns; what awaits it gets a GeneratorExit of its own",
     ),
     Equivalent(
+        "transports/network/tls_sessions.py",
+        "_Peer.__init__",
+        "self.is_frequent = False",
+        "self.is_frequent = True",
+        "a peer that was just made has it set before anybody reads it",
+    ),
+    Equivalent(
+        "transports/network/tls_sessions.py",
+        "_Peer.__init__",
+        "self.is_frequent = False",
+        "pass",
+        "a peer that was just made has it set before anybody reads it",
+    ),
+    Equivalent(
         "transports/network/sockets.py",
         "_keep_alive",
         'idle = getattr(socket, "TCP_KEEPIDLE", None) or getattr(socket, "TCP_KEEPALIVE", None)',

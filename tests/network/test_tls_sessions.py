@@ -331,8 +331,10 @@ def test_a_context_that_verifies_by_itself_resumes_nothing(
 class Connected:
     """A connection whose first response has arrived, as far as its session is concerned."""
 
-    def __init__(self, session: Any = None, version: str = "TLSv1.3", session_reused: bool = False) -> None:
-        self.session = Session() if session is None else session
+    def __init__(
+        self, session: Any = "a new one", version: str = "TLSv1.3", session_reused: bool = False
+    ) -> None:
+        self.session = Session() if session == "a new one" else session
         self.session_reused = session_reused
         self._version = version
 
@@ -364,7 +366,7 @@ def test_a_session_that_would_be_too_old_for_the_next_connection_is_not_taken(
     """Taking it costs a fifth of a handshake, which a client that calls once in a quarter of an hour would pay for nothing."""
     now = 0.0
     monkeypatch.setattr(tls_sessions, "monotonic", lambda: now)
-    for seconds, is_kept in ((0.0, False), (900.0, False), (900.0, False), (500.0, True)):
+    for seconds, is_kept in ((0.0, False), (900.0, False), (600.5, False), (600.0, True), (500.0, True)):
         now += seconds
         resumption: Any = resumption_for(context, PEER)
         resumption.keep(Connected())
@@ -408,8 +410,13 @@ def test_a_connection_that_had_nothing_to_resume_does_not_drop_sessions(context:
 
 @pytest.mark.parametrize(
     "connected",
-    [Connected(Session(has_ticket=False)), Connected(Session(False, b""), "TLSv1.2")],
-    ids=["TLSv1.3 without a ticket", "TLSv1.2 with neither ticket nor id"],
+    [
+        Connected(Session(has_ticket=False)),
+        Connected(Session(False, b""), "TLSv1.2"),
+        Connected(None),
+        Connected(None, "TLSv1.2"),
+    ],
+    ids=["TLSv1.3 without a ticket", "TLSv1.2 with neither ticket nor id", "TLSv1.3 none", "TLSv1.2 none"],
 )
 def test_a_session_that_no_server_would_resume_is_not_kept(context: ssl.SSLContext, connected: Any) -> None:
     """Some servers issue none."""
@@ -449,6 +456,25 @@ def test_the_number_of_sessions_is_bounded(context: ssl.SSLContext) -> None:
     for _ in range(20):
         known(context, 1).keep(Connected())
     assert sum(known(context, 1).take() is not None for _ in range(20)) == 4
+
+
+def test_a_peer_that_is_connected_to_again_is_not_forgotten_first(context: ssl.SSLContext) -> None:
+    """The sessions of 256 peers are kept: here those of all but the second one."""
+    for number in range(256):
+        known(context, number).keep(Connected())
+    known(context, 0)
+    known(context, 256)
+    assert [known(context, number).take() is None for number in (2, 0, 1)] == [False, False, True]
+
+
+def test_a_connection_gives_its_session_once(context: ssl.SSLContext) -> None:
+    """After its first response. One that never began a handshake has none to give."""
+    resumption = known(context)
+    resumption.keep()
+    resumption.begin(Connected())
+    resumption.keep()
+    resumption.keep()
+    assert [known(context).take() is None for _ in range(2)] == [False, True]
 
 
 def test_sessions_are_resumed_on_uvloop(
