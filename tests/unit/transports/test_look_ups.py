@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
+from collections import deque
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -244,6 +246,42 @@ def test_a_look_up_whose_callers_have_all_left_is_not_made(system: System) -> No
     system.run()
     assert not look_up.leave(receive)
     assert (len(asked), results) == (1, [FOUND])
+
+
+def test_a_caller_that_joins_as_a_look_up_is_given_up_has_it_made(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its thread has found no caller, and looks once more."""
+    is_ending, has_joined, is_looking, is_certain = (threading.Event() for _ in range(4))
+
+    class Running(dict[Any, Any]):
+        def get(self, key: Any, default: Any = None) -> Any:
+            is_ending.set()
+            assert has_joined.wait(WITHIN)
+            return super().get(key, default)
+
+    class Receivers(deque[Any]):
+        def append(self, receiver: Any) -> None:
+            super().append(receiver)
+            has_joined.set()
+            assert is_looking.wait(WITHIN)
+
+    def meanwhile() -> None:
+        is_looking.set()
+        assert is_certain.wait(WITHIN)
+
+    monkeypatch.setattr(resolver, "_RUNNING", Running())
+    system.meanwhile = meanwhile
+    look_up = resolver._LookUp("a.test", 443)
+    look_up._receivers = Receivers()
+    thread = threading.Thread(target=look_up.run)
+    thread.start()
+    assert is_ending.wait(WITHIN)
+    results: list[Any] = []
+    assert look_up.join(results.append)
+    is_certain.set()
+    thread.join()
+    assert results == [FOUND]
 
 
 def test_a_caller_that_comes_when_a_look_up_is_over_has_another(system: System) -> None:
