@@ -1544,6 +1544,13 @@ EQUIVALENTS = [
         "the second name is that of macOS",
     ),
     Equivalent(
+        "transports/over_requests/pool.py",
+        "Pool.release",
+        "is_usable = connection.cut is None or connection.end_exchange()",
+        "is_usable = connection.end_exchange()",
+        "`end_exchange` says the same without a cut; to look for one first is cheaper, in each exchange",
+    ),
+    Equivalent(
         "transports/over_requests/hook_detection.py",
         "is_hooked",
         "if sessions is None or adapters is None:",

@@ -121,7 +121,7 @@ class Pool:
         self, method: str, target: str, fields: Headers | list[tuple[str, str]], is_chunked: bool
     ) -> bytes:
         added: list[tuple[str, str]] = []
-        if self._proxy is not None and isinstance(self._proxy, HttpProxy) and self._url.scheme == "http":
+        if isinstance(self._proxy, HttpProxy) and self._url.scheme == "http":
             names = fields if isinstance(fields, Headers) else [name for name, _ in fields]
             added += self._proxy.fields_beside(names)
         if is_chunked:

@@ -8,7 +8,9 @@ from __future__ import annotations
 import gc
 import socket
 import weakref
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from http_service_client import Timeout
 from http_service_client.drivers.interruption import INTERRUPTION, Interruption
 from http_service_client.http.headers import Headers
 from http_service_client.http.http1.errors import NotHttpError
+from http_service_client.http.http1.framing import ParserSettings
 from http_service_client.http.proxies.settings import ProxySettings
 from http_service_client.http.proxies.urls import read_proxy
 from http_service_client.http.urls import split_url
@@ -43,19 +46,31 @@ class Wired(Connection):
         self.peer.settimeout(5.0)
         super().__init__(ours, None, settings.parser, settings.new_lifetime())
         self.wire = wire
+        self.prefers_long_pieces = False
         self.limits: list[ExchangeTimeouts] = []
 
     def set_timeouts(self, timeouts: ExchangeTimeouts) -> None:
         self.limits.append(timeouts)
         super().set_timeouts(timeouts)
 
+    def prefer_long_pieces(self) -> None:
+        self.prefers_long_pieces = True
+
     def send(self, data: bytes) -> bool:
         self.wire.requests.append(data)
         response = self.wire.responses.pop(0)
-        if isinstance(response, BaseException):
+        if callable(response):
+            response = response()
+        if isinstance(response, bytes):
+            self.peer.sendall(response)
+            response = self.wire.error_after
+        if response is not None:
             raise response
-        self.peer.sendall(response)
         return self.wire.is_sent
+
+    def send_all(self, chunks: Iterable[bytes | memoryview]) -> bool:
+        self.wire.pieces += map(bytes, chunks)
+        return self.wire.is_all_sent
 
     @property
     def is_open(self) -> bool:
@@ -63,16 +78,29 @@ class Wired(Connection):
 
 
 class Wire:
-    """All connections of a pool.   responses: to come; an error is raised by the sending of the request."""
+    """All connections of a pool.
+
+    requests, pieces: what was sent at the beginning of an exchange, and after that.   responses: to come; an error is raised
+        by the sending of the request. A function makes one of them.   error: of connecting.
+    error_after: raised by the sending, though a response came.   is_sent, is_all_sent: what the two say.
+    loser: a socket that was tried, too, while the next connection was made; its peer is the second of the pair.
+    """
 
     def __init__(self) -> None:
         self.requests: list[bytes] = []
+        self.pieces: list[bytes] = []
+        self.error_after: BaseException | None = None
+        self.is_all_sent = True
+        self.loser: tuple[socket.socket, socket.socket] | None = None
         self.responses: list[Any] = []
         self.connections: list[Wired] = []
         self.error: BaseException | None = None
         self.is_sent = True
 
     def connect(self, url: Any, proxy: Any, settings: Any, timeouts: Any, cut: Any) -> Wired:
+        if self.loser is not None:
+            cut.watch(self.loser[0])
+            self.loser[0].close()
         if self.error is not None:
             raise self.error
         self.connections.append(Wired(self, settings))
@@ -94,13 +122,17 @@ def wire(monkeypatch: pytest.MonkeyPatch) -> Iterator[Wire]:
 
 
 def pool_for(
-    url: str = "http://api.test/", proxy: str | None = None, requests: int = 100, size: int | None = None
+    url: str = "http://api.test/",
+    proxy: str | None = None,
+    requests: int = 100,
+    size: int | None = None,
+    **settings: Any,
 ) -> Any:
     found: Any = None if proxy is None else read_proxy(proxy)
-    settings = TransportSettings(
-        60.0, requests, size, True, TlsSettings(), ProxySettings(), idle=IdleConnections()
+    all_settings = TransportSettings(
+        60.0, requests, size, True, TlsSettings(), ProxySettings(), idle=IdleConnections(), **settings
     )
-    return Pool(split_url(url), found, settings, OpenConnections())
+    return Pool(split_url(url), found, all_settings, OpenConnections())
 
 
 def send(
@@ -108,7 +140,7 @@ def send(
 ) -> PoolResponse:
     wire.responses.append(response)
     given = {"fields": Headers({"X-Id": "1"}), "body": None, **options}
-    timeouts = ExchangeTimeouts.starting(timeout or Timeout(), 0.0)
+    timeouts = ExchangeTimeouts.starting(timeout or Timeout(read=5.0), 0.0)
     return pool.send("GET", "/a", timeouts=timeouts, **given)  # type: ignore[no-any-return]
 
 
@@ -446,3 +478,232 @@ def test_the_source_of_a_body_is_not_the_network(wire: Wire) -> None:
     assert isinstance(caught.value.error.error, KeyError)
     with pytest.raises(KeyboardInterrupt):
         send(pool_for(), wire, b"", body=chunks(KeyboardInterrupt()), is_chunked=True)
+
+
+# Bodies.
+
+LARGE = bytes(range(256)) * 1200  # 300 KiB: more than any piece
+
+
+def in_chunks(*pieces: bytes) -> list[bytes]:
+    return [*(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces), b"0\r\n\r\n"]
+
+
+@pytest.mark.parametrize(
+    ("body", "is_chunked", "pieces"),
+    [
+        (LARGE[: 64 * 1024 + 1], False, [LARGE[: 64 * 1024 + 1]]),
+        (LARGE, False, [LARGE[: 256 * 1024], LARGE[256 * 1024 :]]),
+        ([b"ab", b"cd"], False, [b"ab", b"cd"]),
+        ([b"ab", b"", b"cd"], False, [b"ab", b"cd"]),
+        ([b"ab", LARGE[:100]], True, in_chunks(b"ab", LARGE[:100])),
+        ([b"ab", b"", b"cd"], True, in_chunks(b"ab", b"cd")),
+        ([LARGE[: 64 * 1024]], True, in_chunks(LARGE[: 64 * 1024])),
+        (
+            [LARGE[: 130 * 1024]],
+            True,
+            in_chunks(LARGE[: 64 * 1024], LARGE[64 * 1024 : 128 * 1024], LARGE[128 * 1024 : 130 * 1024]),
+        ),
+        ([], True, in_chunks()),
+    ],
+    ids=["bytes", "long bytes", "iterator", "empty piece", "chunks", "empty chunk", "chunk", "long chunk", "no chunk"],
+)  # fmt: skip
+def test_a_body_goes_in_pieces_after_the_head(
+    wire: Wire, body: Any, is_chunked: bool, pieces: list[bytes]
+) -> None:
+    """Of 256 KiB at most; of 64 KiB in chunks. An empty piece is none: as a chunk, it would end the body."""
+    given = body if isinstance(body, bytes) else iter(body)
+    send(pool_for(), wire, body=given, is_chunked=is_chunked)
+    assert wire.requests[0].endswith(b"\r\n\r\n")
+    assert [piece == expected for piece, expected in zip(wire.pieces, pieces, strict=True)] == [True] * len(
+        pieces
+    )
+
+
+@pytest.mark.parametrize("size", [0, 2, 64 * 1024])
+def test_a_small_body_goes_with_the_head(wire: Wire, size: int) -> None:
+    """In one packet, if it fits."""
+    send(pool_for(), wire, body=LARGE[:size])
+    assert wire.requests[0].partition(b"\r\n\r\n")[2] == LARGE[:size]
+    assert wire.pieces == []
+
+
+@pytest.mark.parametrize("body", [LARGE, b"ab"])
+def test_a_response_that_comes_early_stops_the_request(wire: Wire, body: bytes) -> None:
+    """The rest is not sent, and no other request may follow on this connection."""
+    wire.is_sent = False
+    assert send(pool_for(), wire, body=body).read() == b"hi"
+    assert (wire.pieces, wire.are_open) == ([], [False])
+    wire.is_sent, wire.is_all_sent = True, False
+    assert send(pool_for(), wire, body=LARGE).read() == b"hi"
+    assert wire.are_open == [False, False]
+
+
+@pytest.mark.parametrize("body", [None, b"ab", LARGE])
+@pytest.mark.parametrize("error", [BrokenPipeError(), ConnectionResetError()])
+def test_a_server_that_closes_may_have_said_why(wire: Wire, body: bytes | None, error: OSError) -> None:
+    """Its response is read though the request could not be sent."""
+    wire.error_after = error
+    pool = pool_for()
+    assert send(pool, wire, body=body).read() == b"hi"
+    assert (wire.are_open, pool.has_idle_connections) == ([False], False)
+
+
+def test_a_write_that_fails_of_itself_is_a_failure(wire: Wire) -> None:
+    """Whatever has come."""
+    wire.error_after = OSError("no route")
+    with pytest.raises(PhaseError) as caught:
+        send(pool_for(), wire)
+    assert caught.value.phase is Phase.SEND
+
+
+# What a response asks of its connection.
+
+
+def test_an_open_response_passes_wishes_on_to_its_connection(wire: Wire) -> None:
+    """One that is complete, or closed, has none."""
+    timeouts = ExchangeTimeouts(None, None, 3.0, None)
+    pool = pool_for()
+    response = send(pool, wire, OPEN)
+    connection = wire.connections[0]
+    assert not response.ends_with_connection
+    response.set_timeouts(timeouts)
+    response.prefer_long_pieces()
+    assert connection.limits[-1] is timeouts
+    assert connection.prefers_long_pieces
+    response.close()
+    complete = send(pool, wire)
+    for each in (response, complete):
+        each.set_timeouts(timeouts)
+        each.prefer_long_pieces()
+        assert not each.ends_with_connection
+    assert [len(each.limits) for each in wire.connections] == [2, 1]
+
+
+def test_a_response_that_is_closed_as_its_last_piece_comes_is_not_released(wire: Wire) -> None:
+    """By another thread. Its connection is closed, and must not be idle."""
+    pool = pool_for()
+    response = send(pool, wire)
+    again = send(pool, wire, OPEN)
+    again.close()
+    again._release_if_complete()
+    response._release_if_complete()
+    assert (wire.are_open, pool.has_idle_connections) == ([False], False)
+
+
+def test_an_idle_connection_keeps_no_response(wire: Wire) -> None:
+    """Its head may be large."""
+    pool = pool_for()
+    response = send(pool, wire, OPEN)
+    parser = wire.connections[0].parser
+    assert parser.head is not None
+    wire.connections[0].peer.sendall(b"cd")
+    while response.read():
+        pass
+    assert pool.has_idle_connections
+    assert parser.head is None
+
+
+def test_faults_that_are_tolerated_are_logged_for_their_origin(wire: Wire) -> None:
+    """Others are errors, and nothing is logged."""
+    logged: list[tuple[str, str]] = []
+    log: Any = SimpleNamespace(for_origin=lambda origin: lambda rule: logged.append((origin, rule.name)))
+    faulty = b"HTTP/1.1 200 OK\r\nno colon\r\nContent-Length: 2\r\n\r\nhi"
+    tolerant = pool_for(parser=ParserSettings(tolerated=frozenset({"missing-colon"})), faults=log)
+    assert send(tolerant, wire, faulty).read() == b"hi"
+    assert logged == [("http://api.test", "missing-colon")]
+    with pytest.raises(PhaseError):
+        send(pool_for(faults=log), wire, faulty)
+    assert len(logged) == 1
+
+
+# What other threads do meanwhile.
+
+
+class Taken(deque[Any]):
+    """Idle connections that another thread takes between a look and the next step."""
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __len__(self) -> int:
+        return 1
+
+
+def test_an_idle_connection_that_another_thread_takes_is_not_used(wire: Wire) -> None:
+    """A new one is made. Whoever closes the idle ones closes those that are left."""
+    pool = pool_for()
+    pool._idle = Taken()
+    assert send(pool, wire, OPEN).read() == b"ab"
+    assert len(wire.connections) == 1
+    pool._idle = Taken()
+    pool.close()
+
+
+@pytest.fixture
+def interruption() -> Iterator[Interruption]:
+    """Of the branch in which a test runs."""
+    made = Interruption()
+    token = INTERRUPTION.set(made)
+    yield made
+    INTERRUPTION.reset(token)
+
+
+def test_an_exchange_that_its_branch_has_cut_says_nothing_of_other_connections(
+    wire: Wire, interruption: Interruption
+) -> None:
+    """They did not die with it."""
+    pool = pool_for()
+    waiting = [send(pool, wire, OPEN) for _ in range(2)]
+    for response, connection in zip(waiting, wire.connections, strict=True):
+        connection.peer.sendall(b"cd")
+        while response.read():
+            pass
+
+    def cut() -> OSError:
+        interruption.set()
+        return ConnectionResetError()
+
+    with pytest.raises(PhaseError):
+        send(pool, wire, cut)
+    assert wire.are_open == [True, False]
+
+
+def test_a_connection_that_is_cut_at_the_last_moment_is_not_used_again(
+    wire: Wire, interruption: Interruption, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The response is complete, and its connection was shut down."""
+    pool = pool_for()
+    response = send(pool, wire, OPEN)
+    connection = wire.connections[0]
+    connection.peer.sendall(b"cd")
+    assert response.read() == b"ab"
+    read = connection.read_body
+
+    def read_and_cut() -> bytes:
+        piece = read()
+        interruption.set()
+        return piece
+
+    monkeypatch.setattr(connection, "read_body", read_and_cut)
+    assert response.read() == b"cd"
+    assert (wire.are_open, pool.has_idle_connections) == ([False], False)
+
+
+@pytest.mark.parametrize("error", [None, OSError("x")], ids=["connected", "failed"])
+def test_a_branch_that_is_connected_holds_no_other_socket(
+    wire: Wire, interruption: Interruption, error: OSError | None
+) -> None:
+    """Those of other addresses are closed for their peers, too, whether one of them was connected or none."""
+    wire.error = error
+    wire.loser = socket.socketpair()
+    wire.loser[1].settimeout(0.0)
+    if error is None:
+        response = send(pool_for(), wire, OPEN)
+    else:
+        with pytest.raises(PhaseError):
+            send(pool_for(), wire, OPEN)
+    with wire.loser[1]:
+        assert wire.loser[1].recv(1) == b""
+    if error is None:
+        response.close()
