@@ -41,6 +41,7 @@ from .machines.failure_kinds import FAILURE_STATUSES
 __all__ = [
     "FAILURE_STATUSES",
     "already_closed",
+    "behind_token",
     "describe",
     "ended_by_close",
     "is_failure",
@@ -81,6 +82,15 @@ def sent_state_of(error: HttpClientError) -> SentState:
         return SentState(error.sent_state)
     except Exception:
         return SentState.MAYBE_PROCESSED
+
+
+def behind_token(error: HttpClientError) -> HttpClientError:
+    """The failure of the token request behind a `TokenError`; any other error itself.
+
+    What a user's own provider raised says nothing of a service, so the `TokenError` is all that is known then.
+    """
+    cause = error.__cause__ if isinstance(error, TokenError) else None
+    return cause if isinstance(cause, HttpClientError) else error
 
 
 def describe(outcome: Outcome) -> str:

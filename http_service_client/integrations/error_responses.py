@@ -7,6 +7,7 @@ no free connection of our own                     503      this service has more
 a timeout, the deadline, 504 of the service       504
 any other failure of an exchange or a response,   502      the caller can do nothing about it, so a 404 of a service
 any other 4xx or 5xx                                       behind is none of its own
+there is no token                                 likewise by the failure of the token request
 a wrong call, a wrong setting, a closed client    none     a bug here, which is to be seen as one
 """
 
@@ -17,14 +18,17 @@ import math
 import time
 from typing import NamedTuple
 
+from ..core.outcomes import behind_token
 from ..errors import (
     CallRefusedError,
     DeadlineTooShortError,
+    HttpClientError,
     HttpStatusError,
     OperationTimeoutError,
     PoolTimeoutError,
     RequestTimeoutError,
     ResponseError,
+    TokenError,
     TransportError,
 )
 from ..events import RetryStopped, StopReason
@@ -59,13 +63,14 @@ def error_response(error: BaseException) -> ErrorResponse | None:
     `x-should-retry: false` is set when retries were made here and are used up, or the service behind forbids them, so
     that the caller does not multiply them.
     """
-    status = _status(error)
+    failed = behind_token(error) if isinstance(error, HttpClientError) else error
+    status = _status(failed)
     if status is None:
         return None
     headers = {"Content-Type": "application/problem+json"}
     if status == 503 and (seconds := _pause(error)) is not None:
         headers["Retry-After"] = str(max(1, math.ceil(seconds)))
-    if _is_given_up(error):
+    if _is_given_up(failed):
         headers["x-should-retry"] = "false"
     problem = {"type": "about:blank", "title": _TITLES[status], "status": status}
     return ErrorResponse(status, headers, json.dumps(problem).encode())
@@ -80,11 +85,14 @@ def _status(error: BaseException) -> int | None:
         return 503
     if isinstance(error, (OperationTimeoutError, RequestTimeoutError)):
         return 504
+    if isinstance(error, TokenError):
+        # Without a cause, the token service responded, but not by a token. Else a provider has a bug.
+        return 502 if error.__cause__ is None else None
     return 502 if isinstance(error, (TransportError, ResponseError)) else None
 
 
 def _pause(error: BaseException) -> float | None:
-    if isinstance(error, CallRefusedError):
+    if isinstance(error, (CallRefusedError, TokenError)):
         return error.retry_after
     response = getattr(error, "response", None)
     return requested_delay(response.headers, time.time()) if isinstance(response, HttpResponse) else None

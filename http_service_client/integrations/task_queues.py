@@ -7,6 +7,9 @@
     connection, 500)
     409 to a later run under the same key: the service     only if `idempotent`
     still works on an earlier one
+    no token, so nothing was sent                          if the failure of the
+                                                           token request is one
+                                                           that may pass
     nothing that another attempt would mend (404, TLS      no
     verification), a bug
 
@@ -23,9 +26,16 @@ from ..core.checks import check_count, check_flag
 from ..core.machines.retry.backoff import ExponentialBackoff, endless_waits
 from ..core.machines.retry.decision import is_in_progress
 from ..core.machines.retry.settings import RetrySettings
-from ..core.outcomes import requested_wait, sent_state_of
+from ..core.outcomes import behind_token, requested_wait, sent_state_of
 from ..drivers.randomness import unseeded_random
-from ..errors import CallRefusedError, ConfigurationError, HttpClientError, HttpStatusError, SentState
+from ..errors import (
+    CallRefusedError,
+    ConfigurationError,
+    HttpClientError,
+    HttpStatusError,
+    SentState,
+    TokenError,
+)
 from ..http.messages import HttpResponse
 from ..policies.listeners import report_condition
 from ..policies.retry import RetryPolicy
@@ -87,9 +97,10 @@ def _roots(error: BaseException) -> Iterator[BaseException]:
 def _delay(error: BaseException, run: int, idempotent: bool, policy: RetryPolicy) -> float | None:
     if not isinstance(error, HttpClientError):
         return None
-    response = error.response if isinstance(error, HttpStatusError) else None
-    is_worth_it = isinstance(error, CallRefusedError) or policy.is_worth_it(
-        response or error, report_condition
+    failed = behind_token(error)
+    response = failed.response if isinstance(failed, HttpStatusError) else None
+    is_worth_it = isinstance(failed, CallRefusedError) or policy.is_worth_it(
+        response or failed, report_condition
     )
     if not is_worth_it and not (idempotent and run > 1 and _is_in_progress(response)):
         return None
@@ -97,12 +108,15 @@ def _delay(error: BaseException, run: int, idempotent: bool, policy: RetryPolicy
     is_safe = idempotent or state in (SentState.NEVER_SENT, SentState.REFUSED)
     if not is_safe and not (response is not None and policy.is_vouched_for(response, report_condition)):
         return None
-    is_throttled = state is SentState.REFUSED or isinstance(error, CallRefusedError)
+    is_throttled = sent_state_of(failed) is SentState.REFUSED or isinstance(failed, CallRefusedError)
     strategy = policy.throttled_backoff if is_throttled else None
     waits = endless_waits(strategy or policy.backoff_strategy, unseeded_random)
     for _ in range(run - 1):
         next(waits)
-    asked = error.retry_after if isinstance(error, CallRefusedError) else requested_wait(response, time.time)
+    if isinstance(error, (CallRefusedError, TokenError)):
+        asked = error.retry_after
+    else:
+        asked = requested_wait(response, time.time)
     return max(next(waits), asked or 0.0)
 
 

@@ -23,7 +23,9 @@ from http_service_client import (
     ResponseTooLargeError,
     RetryPolicy,
     ThrottledError,
+    TokenError,
 )
+from http_service_client.auth import OAuth2ClientCredentials
 from http_service_client.integrations.error_responses import error_response
 from kit.fakes import READ_TIMEOUT, REFUSED, Harness, failure
 from kit.front_ends import FrontEnd
@@ -86,6 +88,47 @@ def test_each_failure_of_a_service_behind_has_a_status(error: HttpClientError, s
 def test_a_bug_is_no_failure_of_another_service(error: BaseException) -> None:
     """The framework makes a 500 of it, and logs it."""
     assert error_response(error) is None
+
+
+def no_token(cause: BaseException | None, retry_after: float | None = None) -> TokenError:
+    error = TokenError("there is no token", retry_after=retry_after)
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("cause", "status"),
+    [
+        (status_error(503), 503),
+        (CircuitOpenError("open"), 503),
+        (AttemptTimeoutError("slow"), 504),
+        (ConnectError("refused"), 502),
+        (status_error(400), 502),
+        (None, 502),
+        (ConfigurationError("x"), None),
+        (ValueError("a bug of the provider"), None),
+    ],
+    ids=repr,
+)
+def test_without_a_token_the_failure_of_its_request_decides(
+    cause: BaseException | None, status: int | None
+) -> None:
+    """The token service is one behind this one, as any other. A bug in a provider of tokens is one here."""
+    made = error_response(no_token(cause))
+    assert (None if made is None else made.status) == status
+
+
+def test_the_pause_of_a_token_service_is_passed_on() -> None:
+    """In whole seconds, as any other."""
+    made = error_response(no_token(status_error(503), retry_after=39.5))
+    assert made is not None
+    assert made.headers["Retry-After"] == "40"
+
+
+def test_retries_for_a_token_are_not_repeated_above(front_end: FrontEnd) -> None:
+    """Those of the token request are used up."""
+    login = OAuth2ClientCredentials(token_url="https://id.test/token", client_id="shop", client_secret="s")
+    assert headers_of(Harness(front_end, 503), auth=login)["x-should-retry"] == "false"
 
 
 @pytest.mark.parametrize(("seconds", "header"), [(2.1, "3"), (0.0, "1"), (30.0, "30"), (None, None)])

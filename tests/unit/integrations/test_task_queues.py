@@ -25,6 +25,7 @@ from http_service_client import (
     SentState,
     ThrottledError,
     TlsVerificationError,
+    TokenError,
 )
 from http_service_client.integrations.task_queues import QUEUE_POLICY, retry_delay
 
@@ -207,6 +208,42 @@ def test_an_error_that_was_merely_being_handled_does_not_count() -> None:
     error = ShipmentError()
     error.__context__ = SAFE[0]
     assert retry_delay(error, 1, policy=EXACT) is None
+
+
+def no_token(cause: BaseException | None, **details: Any) -> HttpClientError:
+    error = TokenError("there is no token", sent_state=SentState.NEVER_SENT, **details)
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("cause", "is_worth_it"),
+    [
+        (status_error(503), True),
+        (status_error(429), True),
+        (error_of(ConnectError, SentState.NEVER_SENT), True),
+        (error_of(AttemptTimeoutError, SentState.MAYBE_PROCESSED), True),
+        (error_of(CircuitOpenError, SentState.NEVER_SENT), True),
+        (status_error(400), False),
+        (status_error(503, x_should_retry="false"), False),
+        (error_of(TlsVerificationError, SentState.NEVER_SENT), False),
+        (ValueError("a bug of the provider"), False),
+        (None, False),
+    ],
+    ids=str,
+)
+def test_without_a_token_the_failure_of_its_request_decides(
+    cause: BaseException | None, is_worth_it: bool
+) -> None:
+    """Nothing was sent, so the task may do what it likes: it runs again once there may be a token."""
+    assert retry_delay(no_token(cause), 1, policy=EXACT) == (10.0 if is_worth_it else None)
+
+
+def test_the_pause_of_a_token_service_is_waited_for() -> None:
+    """Of its response, or of its circuit."""
+    assert retry_delay(no_token(status_error(503), retry_after=40.0), 1, policy=EXACT) == 40.0
+    refused = error_of(CircuitOpenError, SentState.NEVER_SENT)
+    assert retry_delay(no_token(refused, retry_after=700.0), 1, policy=EXACT) == 700.0
 
 
 def test_all_members_of_a_group_must_be_worth_another_run() -> None:
