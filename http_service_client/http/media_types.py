@@ -37,20 +37,14 @@ BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 
-# Text codecs that only Python has: they are not charsets, and some of them raise or warn. UTF-7 hides markup from
-# filters, so the WHATWG forbids it (HTML, 4.2.5.4), and Python takes quadratic time for a body that comes in pieces.
-# The last row does not decode bytes to text at all.
-_NOT_CHARSETS = frozenset(
-    (
-        *("idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape", "utf-7"),
-        *("base64", "bz2", "hex", "quopri", "rot-13", "uu", "zlib"),
-    )
-)
+# UTF-7 hides markup from filters, so the WHATWG forbids it (HTML, 4.2.5.4), and Python takes quadratic time for a body
+# that comes in pieces. The others do not decode bytes to text at all.
+_NOT_CHARSETS = frozenset(("utf-7", "base64", "bz2", "hex", "quopri", "rot-13", "uu", "zlib"))
 _WITHOUT_ALIAS = """
     cp1006 cp720 cp737 cp856 cp874 cp875 iso8859_1 koi8_t koi8_u mac_arabic mac_croatian mac_farsi mac_romanian palmos
     utf_8_sig
 """
-# Python's own, by their normalised names.
+# Python's own, by their normalised names; but not its notations, such as unicode_escape, which have no alias.
 _CODECS = frozenset((*aliases, *aliases.values(), *_WITHOUT_ALIAS.split()))
 _LONGEST_NAME = 40
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import encodings.aliases
 import time
 
@@ -56,6 +57,10 @@ LATIN_XML = b"<?xml version='1.0' encoding=\"ISO-8859-1\"?><n>\xfc</n>"
         ("é".encode("latin-1"), "text/html; charset=ISO-8859-1", "é"),
         ("é".encode("utf-16"), "text/html", "é"),
         ("é".encode("utf-32"), "text/html", "é"),
+        (codecs.BOM_UTF16_BE + "é".encode("utf-16-be"), "text/html", "é"),
+        (codecs.BOM_UTF16_LE + "é".encode("utf-16-le"), "text/html", "é"),
+        (codecs.BOM_UTF32_BE + "é".encode("utf-32-be"), "text/html", "é"),
+        (codecs.BOM_UTF32_LE + "é".encode("utf-32-le"), "text/html", "é"),
         ("é".encode("utf-8-sig"), "text/html", "é"),
         ("é".encode("utf-8-sig"), "application/json; charset=utf-8", "é"),
         ("é".encode("utf-8-sig"), 'application/json; charset="UTF8"', "é"),
@@ -110,6 +115,26 @@ def test_text_is_decoded_by_header_then_byte_order_mark_then_declaration_then_ut
 ) -> None:
     """An unknown charset is ignored, an invalid byte becomes U+FFFD."""
     assert decode_text(content, content_type) == text
+
+
+@pytest.mark.parametrize("name", sorted({*encodings.aliases.aliases, *encodings.aliases.aliases.values()}))
+def test_a_charset_is_one_of_text(name: str) -> None:
+    """Python has codecs beside: of bytes to bytes, notations of its own, and UTF-7, which hides markup (HTML, 4.2.5.4)."""
+    try:
+        codec = codecs.lookup(name)
+    except LookupError:  # of another system
+        return
+    notations = {"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape", "utf-7"}
+    is_text = codec._is_text_encoding and codec.name not in notations  # type: ignore[attr-defined]
+    assert (charset_of(f"text/html; charset={name}") is not None) is is_text
+
+
+@pytest.mark.parametrize(
+    "name", ["idna", "punycode", "raw_unicode_escape", "undefined", "unicode_escape", "utf_7"]
+)
+def test_a_notation_is_no_charset(name: str) -> None:
+    """Whether or not Python has an alias for it."""
+    assert charset_of(f"text/html; charset={name}") is None
 
 
 def test_a_declaration_ends_within_256_bytes() -> None:
