@@ -26,7 +26,33 @@ class Equivalent(NamedTuple):
         return self[:4]
 
 
+_COMMON = '{"GET", "HEAD", "OPTIONS", "QUERY", "POST", "PUT", "PATCH", "DELETE"}'
+
 EQUIVALENTS = [
+    *(
+        Equivalent(
+            "http/preparation.py",
+            "",
+            f"_COMMON = frozenset({_COMMON})",
+            f"_COMMON = frozenset({_COMMON})".replace(f'"{method}"', f'"{method}XX"', 1),
+            "a method that is not there is checked, which takes longer and has the same result",
+        )
+        for method in ("GET", "HEAD", "OPTIONS", "QUERY", "POST", "PUT", "PATCH", "DELETE")
+    ),
+    Equivalent(
+        "http/error_bodies.py",
+        "",
+        '_NAME_ENDS = str.maketrans("", "", "_-")',
+        '_NAME_ENDS = str.maketrans("", "", "_-XX")',
+        "a name is in lower case then",
+    ),
+    Equivalent(
+        "http/egress.py",
+        "_Rule",
+        "subdomains_only: bool = False",
+        "subdomains_only: bool = True",
+        "it is given with each name, and without one it is not read",
+    ),
     Equivalent(
         "client/streams/base.py",
         "Streamed._charset",

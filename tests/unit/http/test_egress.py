@@ -239,7 +239,18 @@ def test_a_public_address_may_look_like_that_of_a_metadata_service() -> None:
     assert passes(EgressPolicy(), "2606:4700::a9fe:a9fe")
 
 
-@pytest.mark.parametrize("name", ["metadata.tencentyun.com", "api.metadata.cloud.ibm.com", "metadata.goog"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "instance-data",
+        "instance-data.ec2.internal",
+        "metadata",
+        "metadata.goog",
+        "metadata.google.internal",
+        "api.metadata.cloud.ibm.com",
+        "metadata.tencentyun.com",
+    ],
+)
 def test_the_names_of_metadata_services_are_refused(name: str) -> None:
     """Behind a proxy, nobody here sees the address."""
     assert not url_passes(EgressPolicy(allow_private=True), f"http://{name}/")

@@ -314,3 +314,25 @@ def test_markup_is_a_page_if_its_first_1000_characters_say_so(position: int, wor
     """A page has its message in its title; further on, the element is part of a message of its own."""
     content = b"<!-- ".ljust(position, b"-") + b"<html><title>Down</title><message>x</message>"
     assert quote_error("text/plain", content) == words
+
+
+@pytest.mark.parametrize(("size", "is_read"), [(8192, True), (8193, False)])
+def test_the_beginning_of_a_page_is_looked_at(size: int, is_read: bool) -> None:
+    """8 KiB of it: a server can send any number of bytes."""
+    page = f"<html>{'<!-- -->' * 2000}"[: size - len("<title>Down")] + "<title>Down"
+    assert len(page) == size
+    assert quote_error("text/html", page.encode()) == ("Down" if is_read else "Dow")
+
+
+@pytest.mark.parametrize(
+    ("markup", "quotation"),
+    [
+        ("<Error><Code>NoSuchKey</Code><Message>No key</Message></Error>", "NoSuchKey: No key"),
+        ("<e><errorCode>17</errorCode><errorMessage>Too few</errorMessage></e>", "17: Too few"),
+        ("<e><code>17</code><description>Too few</description></e>", "17: Too few"),
+        ("<e><code>17</code><detail>Too few</detail></e>", "17: Too few"),
+    ],
+)
+def test_the_elements_of_an_error_in_xml(markup: str, quotation: str) -> None:
+    """Of S3, of Java services, and of others."""
+    assert quote_error("application/xml", markup.encode()) == quotation

@@ -86,6 +86,9 @@ def test_what_an_interceptor_assigns_is_normalised(name: str, value: Any, expect
         ({"headers": {"X": object()}}, "header 'X' must be text"),
         ({"headers": {"X": "a\nb"}}, "header 'X' has a control character"),
         ({"headers": {"Content-Length": "5"}}, "header Content-Length is '5' but the body is 0 bytes"),
+        ({"headers": {"Transfer-Encoding": "chunked"}}, "header Transfer-Encoding must not be set"),
+        ({"headers": {"Expect": "100-continue"}}, "header Expect must not be set"),
+        ({"headers": {"Host": "a b"}}, "header Host is 'a b'"),
         ({"method": "TRACE", "content": b"x"}, "a TRACE request has no body"),
         (
             {"method": "TRACE", "headers": {"X-Api-Key": "k"}},
