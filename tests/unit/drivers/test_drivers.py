@@ -21,6 +21,8 @@ from http_service_client.core.timeouts import Timeout
 from http_service_client.drivers import aio, blocking
 from http_service_client.drivers.aio import AsyncioDriver
 from http_service_client.drivers.blocking import BlockingDriver
+from http_service_client.drivers.clocks import SystemClock
+from http_service_client.drivers.functions import asyncio_driver, blocking_driver
 from http_service_client.drivers.locks import ForkSafeLock
 from http_service_client.drivers.portal import PORTAL
 from http_service_client.drivers.simulator import Simulator
@@ -193,6 +195,20 @@ def test_a_closed_client_sends_nothing(driver: str, kind: Any) -> None:
     outcome = result if driver == "blocking" else run_task(result)
     assert outcome.error_type is ClientClosedError
     assert outcome.sent_state is SentState.NEVER_SENT
+
+
+@pytest.mark.parametrize("driver", ["blocking", "asyncio"])
+def test_a_plan_around_a_function_can_send_nothing(driver: str) -> None:
+    """There is no transport: one that tries to is a bug."""
+
+    def plan() -> Any:
+        yield Send(HttpRequest("GET", URL), Timeout())
+
+    with pytest.raises(RuntimeError, match=r"^a plan around a function makes no exchange$"):
+        if driver == "blocking":
+            blocking_driver(SystemClock()).run(plan())
+        else:
+            run_task(asyncio_driver(SystemClock()).run(plan()))
 
 
 def made(driver: str) -> Any:

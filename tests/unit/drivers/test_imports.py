@@ -59,6 +59,18 @@ def test_each_loader_runs_once_in_order_and_on_another_thread() -> None:
 
 
 @pytest.mark.usefixtures("fresh")
+def test_what_is_imported_needs_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each call asks for its imports, and a thread takes longer than all the rest of one."""
+
+    def load() -> None:
+        pass
+
+    imports.import_apart(load)
+    monkeypatch.setattr(imports, "_THREADS", None)
+    imports.import_apart(load)
+
+
+@pytest.mark.usefixtures("fresh")
 def test_an_import_that_fails_is_raised_and_tried_again() -> None:
     """What was imported before it counts; what would have come after it does not."""
     ran: list[str] = []

@@ -103,6 +103,7 @@ def test_the_report_of_a_failed_listener_is_no_harm_either(front_end: FrontEnd, 
     assert [record.getMessage() for record in failed][-1] == "on_event failed on CallFinished"
     assert failed[-1].exc_info is not None
     assert failed[-1].exc_info[0] is RuntimeError
+    assert vars(failed[-1])["http_event"] == "hook_failed"
 
 
 def test_a_filter_that_rejects_changes_nothing_else(front_end: FrontEnd, log: logging.Logger) -> None:
@@ -167,6 +168,8 @@ def test_a_handler_that_ships_records_by_the_client_ends(front_end: FrontEnd, lo
 
     def ship(record: logging.LogRecord) -> None:
         body = record.getMessage()
+        if len(handler.records) > 2:  # one for each call so far: it would not end
+            return
         if front_end.name == "blocking":
             shipping.post("https://logs.test/", json=body)
         else:
@@ -267,3 +270,22 @@ def test_nothing_is_logged_in_a_muted_block(log: logging.Logger) -> None:
     assert [(record.getMessage(), vars(record)["http_a"]) for record in handler.records] == [
         ("it is closed", 1)
     ]
+
+
+def test_records_below_the_level_of_their_logger_are_not_written(log: logging.Logger) -> None:
+    """They are not even made: most programs want none of ours."""
+    handler = Called()
+    log.addHandler(handler)
+    log.setLevel(logging.WARNING)
+    for level in (logging.INFO, logging.WARNING, logging.ERROR):
+        write(branch("circuit"), level, "it is open", fields={})
+    assert [record.levelno for record in handler.records] == [logging.WARNING, logging.ERROR]
+
+
+def test_a_record_names_no_line(log: logging.Logger) -> None:
+    """All are written at one, which would tell nothing; to look for the caller's would cost as much as the record."""
+    handler = Called()
+    log.addHandler(handler)
+    write(branch("circuit"), logging.WARNING, "it is open", fields={})
+    shown = logging.Formatter("%(name)s %(filename)s:%(lineno)d %(funcName)s").format(handler.records[0])
+    assert shown == "http_service_client.circuit loggers.py:0 write"

@@ -66,6 +66,7 @@ def on_main_thread(monkeypatch: pytest.MonkeyPatch) -> None:
         (2.5, None, (False, [1.0, 1.0, 0.5])),
         (2.5, 2, (True, [1.0, 1.0])),
         (2.5, 3, (True, [1.0, 1.0, 0.5])),
+        (2.0, None, (False, [1.0, 1.0])),
         (1.0, None, (False, [1.0])),
         (0.25, 1, (True, [0.25])),
         (-1.0, None, (False, [0.0])),

@@ -200,28 +200,40 @@ def test_a_clock_in_the_place_of_its_function_is_refused() -> None:
 
 
 TAKES_A_CLOCK = [
-    partial(RateLimitPolicy, 5),
-    partial(BulkheadPolicy, 5),
-    RetryPolicy,
-    partial(ResiliencePipeline, RetryPolicy()),
+    (partial(RateLimitPolicy, 5), "a clock such as SystemClock()"),
+    (partial(BulkheadPolicy, 5), "a clock such as SystemClock()"),
+    (RetryPolicy, "a clock such as SystemClock()"),
+    (partial(ResiliencePipeline, RetryPolicy()), "a clock such as SystemClock() or None"),
 ]
 
 
-@pytest.mark.parametrize("make", TAKES_A_CLOCK)
+@pytest.mark.parametrize(("make", "wanted"), TAKES_A_CLOCK)
 @pytest.mark.parametrize(
-    ("given", "remedy"),
+    ("given", "fault"),
     [
         (VirtualClock, "not VirtualClock; write VirtualClock(…)"),
-        (VirtualClock().monotonic, "; pass the clock itself"),
+        (VirtualClock().monotonic, "not {}; pass the clock itself"),
         (time.monotonic, "not <built-in function monotonic>"),
+        (5, "not 5"),
     ],
 )
 def test_the_class_or_the_function_of_a_clock_is_refused(
-    make: Callable[..., Any], given: Any, remedy: str
+    make: Callable[..., Any], wanted: str, given: Any, fault: str
 ) -> None:
     """When the policy is made, and not by its first call."""
-    with pytest.raises(ConfigurationError, match=f"^clock must be a clock such as .*{re.escape(remedy)}$"):
+    with pytest.raises(ConfigurationError) as raised:
         make(clock=given)
+    assert str(raised.value) == f"clock must be {wanted}, {fault.format(given)}"
+
+
+@pytest.mark.parametrize("make", [partial(RateLimitPolicy, 5), RetryPolicy])
+def test_a_policy_that_waits_needs_a_clock(make: Callable[..., Any]) -> None:
+    """A pipeline may go by that of its policies."""
+    with pytest.raises(
+        ConfigurationError, match=r"^clock must be a clock such as SystemClock\(\), not None$"
+    ):
+        make(clock=None)
+    assert ResiliencePipeline(RetryPolicy(), clock=None)
 
 
 @pytest.mark.parametrize("inner", [5.0, 10.0])
