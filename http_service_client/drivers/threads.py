@@ -68,7 +68,6 @@ class DaemonThreads:
         self._queue.append(work)
         try:
             self._waiting.pop().release()
-            return
         except IndexError:  # every thread has work
             self._start_thread()
 
@@ -86,11 +85,12 @@ class DaemonThreads:
         while self._queue and not self._workers:
             self._run_next()
 
-    def _lost(self, worker: object, life: weakref.ref[_Life]) -> None:
-        """A thread has ended without leaving the workers. Another one does its work.
+    def _lost(self, worker: object, life: weakref.ref[_Life] | None = None) -> None:
+        """A thread ends by an exception, such as one of its work. Another thread does the work that is left.
 
-        An exception that is raised in a thread from outside, as dramatiq's time limits are, ends ours before its first step:
-        until Python 3.12, one that is meant for the thread that has just started ours may hit ours instead.
+        life: of a thread that has not left the workers itself. An exception that is raised in a thread from outside, as
+            dramatiq's time limits are, ends ours before its first step: until Python 3.12, one that is meant for the
+            thread that has just started ours may hit ours instead.
         """
         self._workers.pop(worker, None)
         if self._queue:
@@ -129,8 +129,9 @@ class DaemonThreads:
                 self._workers.pop(worker, None)
                 if not self._try_join(worker, life):
                     return
-        finally:
-            self._workers.pop(worker, None)
+        except BaseException:
+            self._lost(worker)  # now: whoever reports the exception may keep its traceback, and so our life
+            raise
 
     def _is_woken(self, wake: _thread.LockType) -> bool:
         """Wait for more work; False when none came in time.

@@ -95,6 +95,17 @@ def test_an_idle_thread_takes_the_next_work_and_ends_when_none_comes() -> None:
     assert not threads._waiting
 
 
+def test_a_thread_that_waits_for_work_leaves_room() -> None:
+    """Also at the limit: the next work waits for nothing."""
+    threads = DaemonThreads(1, idle=5.0)
+    threads.start(lambda: None)
+    wait_until(lambda: len(threads._waiting) == 1)
+    assert not threads.is_full
+    threads._idle = 0.0
+    threads.start(lambda: None)
+    wait_until(lambda: not threads._workers)
+
+
 def test_an_idle_thread_ends_after_its_time() -> None:
     """It leaves nothing behind: neither a count nor an entry among the waiting."""
     threads = DaemonThreads(1, idle=0.001)
@@ -183,6 +194,74 @@ def test_the_work_of_a_thread_that_ends_before_its_first_step_is_done_by_another
     wait_until(lambda: done and not threads._workers)
     assert len(started) == 2
     assert done != [threading.get_ident()]
+
+
+def test_work_that_raises_leaves_the_other_work_to_another_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It should not, but what ends a process, as `sys.exit` does, may come out of a user's code."""
+    reports: list[Any] = []  # kept, as by pytest, with the traceback
+    monkeypatch.setattr(sys, "unraisablehook", lambda about: reports.append(about.exc_value))
+    threads, held, second = DaemonThreads(1), Held(), Held()
+
+    def first() -> None:
+        held()
+        raise RaisedFromOutside
+
+    threads.start(first)
+    assert held.began.wait(5)
+    threads.start(second)
+    second.may_end.set()
+    held.may_end.set()
+    assert second.has_ended.wait(5)
+    assert second.thread != threading.get_ident()
+    wait_until(lambda: reports and not threads._workers)
+    reports.clear()
+
+
+def test_two_threads_that_join_at_once_leave_no_work_without_a_worker() -> None:
+    """Both find that there are too many, and remove themselves: the last to look finds the room."""
+
+    class Contended(dict[object, Any]):
+        """Another thread adds itself just after this one, and has gone when this one has."""
+
+        has_been = False
+
+        def __setitem__(self, worker: object, life: Any) -> None:
+            super().__setitem__(worker, life)
+            if not self.has_been:
+                self.has_been = True
+                super().__setitem__("other", life)
+
+        def pop(self, worker: object, default: Any = None) -> Any:
+            super().pop("other", None)
+            return super().pop(worker, default)
+
+    threads, done = DaemonThreads(1), list[int]()
+    threads._workers = Contended()
+    threads.start(lambda: done.append(threading.get_ident()))
+    wait_until(lambda: done and not threads._workers)
+    assert done != [threading.get_ident()]
+
+
+def test_debuggers_and_profilers_see_the_work() -> None:
+    """As they see that of `threading.Thread`."""
+
+    def trace(*about: Any) -> None:
+        pass
+
+    def profile(*about: Any) -> None:
+        pass
+
+    seen: list[Any] = []
+    before = threading.gettrace(), threading.getprofile()
+    threading.settrace(trace)
+    threading.setprofile(profile)
+    try:
+        DaemonThreads(1).start(lambda: seen.append((sys.gettrace(), sys.getprofile())))
+        wait_until(lambda: seen)
+    finally:
+        threading.settrace(before[0])  # type: ignore[arg-type]  # None is allowed
+        threading.setprofile(before[1])
+    assert seen == [(trace, profile)]
 
 
 def test_where_no_thread_can_start_the_caller_does_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
