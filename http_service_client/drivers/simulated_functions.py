@@ -138,7 +138,6 @@ class _Bounded:
             steps.throw(CancelledError())
         except CancelledError:
             return TIMED_OUT
-        except StopIteration as stop:
-            return stop.value  # it has done its work all the same
+        # A StopIteration goes on to the caller: the function has done its work all the same.
         steps.close()  # it goes on after a cancellation, which nothing here waits for
         return TIMED_OUT

@@ -25,6 +25,7 @@ from http_service_client.drivers.clocks import SystemClock
 from http_service_client.drivers.functions import asyncio_driver, blocking_driver
 from http_service_client.drivers.locks import ForkSafeLock
 from http_service_client.drivers.portal import PORTAL
+from http_service_client.drivers.simulated_functions import EffectAwaiter
 from http_service_client.drivers.simulator import Simulator
 from http_service_client.drivers.threads import DaemonThreads
 from http_service_client.errors import ClientClosedError, SentState
@@ -89,10 +90,26 @@ def does_something(frame: FrameType) -> bool:
     return text not in {"try:", "while True:", "else:", "finally:"}
 
 
-@pytest.mark.parametrize("kind", ["blocking", "asyncio"])
+RUNS: dict[str, Any] = {
+    "blocking": BlockingDriver.run,
+    "asyncio": AsyncioDriver.run,
+    "simulated": EffectAwaiter.run,
+}
+
+
+def start(kind: str, plan: Any) -> Any:
+    """Run a plan that sleeps for no time; a coroutine, if it is not blocking."""
+    if kind == "blocking":
+        return BlockingDriver(None, None, lambda seconds: None).run(plan)  # type: ignore[arg-type]
+    if kind == "asyncio":
+        return AsyncioDriver(None, asyncio.sleep).run(plan)  # type: ignore[arg-type]
+    return EffectAwaiter(lambda: 0.0).run(plan)
+
+
+@pytest.mark.parametrize("kind", RUNS)
 def test_an_interrupt_between_any_two_lines_of_a_driver_closes_the_plan(kind: str) -> None:
     """Ctrl-C may come between any two bytecodes."""
-    run: Any = BlockingDriver.run if kind == "blocking" else AsyncioDriver.run
+    run = RUNS[kind]
     lines_to_the_end = 0
     for line_number in range(2, 100):
 
@@ -104,13 +121,10 @@ def test_an_interrupt_between_any_two_lines_of_a_driver_closes_the_plan(kind: st
         before = sys.gettrace()
         sys.settrace(interrupting(run.__code__, line_number))
         try:
-            if kind == "blocking":
-                BlockingDriver(None, None, lambda seconds: None).run(plan)  # type: ignore[arg-type]
-            else:
-                # Stepped manually: a loop would handle KeyboardInterrupt in its own way.
-                coroutine: Any = AsyncioDriver(None, asyncio.sleep).run(plan)  # type: ignore[arg-type]
-                while True:
-                    coroutine.send(None)
+            coroutine = start(kind, plan)
+            # Stepped manually: a loop would handle KeyboardInterrupt in its own way.
+            while coroutine is not None:
+                coroutine.send(None)
         except (KeyboardInterrupt, StopIteration) as end:
             was_interrupted = isinstance(end, KeyboardInterrupt)
         else:
@@ -120,15 +134,15 @@ def test_an_interrupt_between_any_two_lines_of_a_driver_closes_the_plan(kind: st
         if not was_interrupted:
             lines_to_the_end = line_number
             break
-        is_cleaning_up = line_number >= lines_of_cleanup(run)
+        is_cleaning_up = line_number >= lines_of_cleanup(kind)
         is_open = inspect.getgeneratorstate(plan) == inspect.GEN_SUSPENDED
         assert not is_open or is_cleaning_up, f"the plan is still open, from line {line_number} on"
-    assert 10 < lines_to_the_end < 40
+    assert 8 < lines_to_the_end < 40
 
 
-def lines_of_cleanup(run: Any) -> int:
+def lines_of_cleanup(kind: str) -> int:
     """The line event from which on a driver that runs two steps is in its `finally`."""
-    events = 0
+    run, events = RUNS[kind], 0
     source, first = inspect.getsourcelines(run)
     cleanup = first + next(n for n, text in enumerate(source) if "plan.close()" in text)
 
@@ -147,13 +161,10 @@ def lines_of_cleanup(run: Any) -> int:
     before = sys.gettrace()
     sys.settrace(trace)
     try:
-        if run is BlockingDriver.run:
-            BlockingDriver(None, None, lambda seconds: None).run(steps())  # type: ignore[arg-type]
-        else:
-            coroutine: Any = AsyncioDriver(None, asyncio.sleep).run(steps())  # type: ignore[arg-type]
-            with contextlib.suppress(StopIteration):
-                while True:
-                    coroutine.send(None)
+        coroutine = start(kind, steps())
+        with contextlib.suppress(StopIteration):
+            while coroutine is not None:
+                coroutine.send(None)
     finally:
         sys.settrace(before)
     return events + 1

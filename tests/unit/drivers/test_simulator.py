@@ -13,6 +13,9 @@ from http_service_client import HttpResponse, Timeout
 from http_service_client.core.effects import (
     TIMED_OUT,
     Acquire,
+    Begin,
+    Branch,
+    FirstOf,
     Invoke,
     Outcome,
     Plan,
@@ -50,9 +53,25 @@ def test_a_run_has_its_result_and_its_times() -> None:
     """A plan may be started later; its times are instants of virtual time."""
     simulator, story = Simulator(), []
     run = simulator.spawn(told(simulator, story, "a", 2.0), delay=5.0)
-    assert (run.is_done, run.started_at) == (False, 5.0)
+    assert (run.is_done, run.started_at, run.ended_at) == (False, 5.0, 5.0)
     simulator.run()
     assert (run.is_done, run.result, run.error, run.started_at, run.ended_at) == (True, "a", None, 5.0, 7.0)
+
+
+def test_a_plan_may_begin_before_all_that_is_due() -> None:
+    """Its first step is taken at once, and it has a run as any other."""
+    simulator, story = Simulator(start=100.0), []
+
+    def plan() -> Plan[str]:
+        story.append((simulator.clock(), "first"))
+        return (yield from told(simulator, story, "a", 1.0))
+
+    simulator.spawn(told(simulator, story, "b", 0.0))
+    run = simulator.start(plan(), subject="x")
+    assert story == [(100.0, "first")]
+    simulator.run()
+    assert story[1:] == [(100.0, "b"), (101.0, "a")]
+    assert (run.subject, run.result, run.started_at, run.ended_at) == ("x", "a", 100.0, 101.0)
 
 
 def test_an_instant_is_reached_when_all_that_is_due_has_been_done() -> None:
@@ -104,6 +123,25 @@ def test_the_server_says_how_long_an_exchange_takes() -> None:
     assert seen == [(URL, 3.0)] * 2
 
 
+def test_a_run_counts_its_exchanges() -> None:
+    """Also one that has not ended, or whose server fails."""
+
+    def plan() -> Plan[None]:
+        yield from exchange()
+        yield from exchange()
+        yield from Sleep(1.0)
+        yield from exchange()
+
+    simulator = Simulator(lambda request, timeout: (1.0, HttpResponse(200)))
+    run = simulator.spawn(plan())
+    counts = []
+    for until in (0.0, 1.0, 2.5, 3.5):
+        simulator.run(until)
+        counts.append(run.exchanges)
+    assert counts == [1, 2, 2, 3]
+    assert ended(exchange()).exchanges == 1
+
+
 def test_a_simulation_without_a_server_says_so() -> None:
     """By an error that is thrown into the plan, like any that an effect raises."""
     error = ended(exchange()).error
@@ -149,6 +187,41 @@ def test_permits_are_granted_in_order() -> None:
     assert [run.ended_at for run in runs] == [1.0, 2.0, 3.0]
 
 
+def sleeping(limit: FairSemaphore, seconds: float) -> Plan[None]:
+    """A sleep that a grant may end."""
+    yield from Sleep(seconds, limit.acquire_later())
+    yield from Sleep(2.0)
+
+
+@pytest.mark.parametrize(("seconds", "ended_at"), [(5.0, 3.0 + 2.0), (2.0, 2.0 + 2.0)])
+def test_a_sleep_that_a_grant_may_end_is_forgotten_by_what_grants_it(seconds: float, ended_at: float) -> None:
+    """Whether the grant came or not: else it would end what the plan waits for next."""
+    limit = FairSemaphore(1, lock=threading.Lock())
+    simulator = Simulator()
+    simulator.spawn(acquiring(limit, None, hold=3.0))
+    simulator.run(until=0.0)
+    run = simulator.spawn(sleeping(limit, seconds))
+    simulator.run()
+    assert (run.ended_at, limit.in_use, limit.waiting) == (ended_at, 0, 0)
+
+
+def test_a_branch_that_ends_after_the_wait_for_it_wakes_nobody() -> None:
+    """Its owner has gone on to another wait, which it would end."""
+
+    def slow() -> Plan[None]:
+        yield from Sleep(3.0)
+
+    def plan() -> Plan[Any]:
+        branch = Branch(slow)
+        yield from Begin(branch)
+        found = yield from FirstOf([branch], 1.0)
+        yield from Sleep(60.0)
+        return found, branch.is_done
+
+    run = ended(plan())
+    assert (run.result, run.ended_at) == ((None, True), 61.0)
+
+
 def invoking(function: Any, *arguments: Any, timeout: float | None = None) -> Plan[Any]:
     return (yield from Invoke(function, *arguments, timeout=timeout))
 
@@ -157,8 +230,14 @@ async def double(number: int) -> int:
     return number * 2
 
 
+LOG: list[str] = []
+
+
 async def sleeps() -> None:
-    await asyncio.sleep(0)
+    try:
+        await asyncio.sleep(0)
+    finally:
+        LOG.append("closed")
 
 
 def ended(plan: Plan[Any]) -> Any:
@@ -171,15 +250,25 @@ def ended(plan: Plan[Any]) -> Any:
 
 def test_user_code_is_called_and_takes_no_time() -> None:
     """Plain or async, as long as it awaits nothing real; without time left it is not called."""
-    assert ended(invoking(lambda number: number + 1, 1)).result == 2
+    run = ended(invoking(lambda number: number + 1, 1))
+    assert (run.result, run.ended_at) == (2, 0.0)
     assert ended(invoking(double, 4)).result == 8
     assert ended(invoking(double, 4, timeout=1.0)).result == 8
     assert ended(invoking(double, 4, timeout=0.0)).result is TIMED_OUT
 
 
 def test_user_code_that_waits_for_something_real_is_refused() -> None:
-    """There is no event loop: the plan gets an error that names the function."""
-    run = ended(invoking(sleeps))
+    """There is no event loop: the plan gets an error that names the function, which has been closed."""
+    LOG.clear()
+
+    def plan() -> Plan[None]:
+        try:
+            yield from invoking(sleeps)
+        finally:
+            LOG.append("told")
+
+    run = ended(plan())
+    assert LOG == ["closed", "told"]
     assert isinstance(run.error, RuntimeError)
     assert "sleeps" in str(run.error)
     assert "awaits real I/O" in str(run.error)
