@@ -86,8 +86,9 @@ class Portal:
             is_done.release()
 
         def start() -> None:
-            tasks.append(asyncio.ensure_future(bounded(_shielding_loop(awaitable), timeout)))
-            tasks[0].add_done_callback(finish)
+            task = asyncio.ensure_future(bounded(_shielding_loop(awaitable), timeout))
+            tasks.append(task)
+            task.add_done_callback(finish)
 
         try:
             # On Python 3.10 create_task takes no context: the task copies that of the callback.
@@ -112,11 +113,10 @@ class Portal:
     def stop(self) -> None:
         """Stop the thread and its loop, if they were started."""
         with self._lock:
-            loop, thread = self._loop, self._thread
+            thread = self._thread
             self._loop = self._thread = None
-        if loop is not None and thread is not None:
-            loop.call_soon_threadsafe(loop.stop)
-            thread.has_ended.acquire(timeout=_STOP_TIMEOUT)
+        if thread is not None:
+            thread.stop()
 
     def reset_after_fork(self) -> None:
         """Start over in a forked child, where the thread does not exist."""
@@ -175,8 +175,6 @@ class _PortalThread(threading.Thread):
     """Runs a portal's loop. Code on it must not wait for this portal.
 
     is_blocked: a blocking call on this thread is waiting for another portal, so the loop stands still.
-    has_ended: released at the end. `join` does not return under gevent when the process forked before it was patched,
-        as gunicorn does for an application that it preloads.
     """
 
     is_blocked = False
@@ -184,14 +182,21 @@ class _PortalThread(threading.Thread):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(name="http_service_client portal", daemon=True)
         self._loop = loop
-        self.has_ended = _thread.allocate_lock()
-        self.has_ended.acquire()
+        # Released at the end. `join` does not return under gevent when the process forked before it was patched, as
+        # gunicorn does for an application that it preloads.
+        self._has_ended = _thread.allocate_lock()
+        self._has_ended.acquire()
 
     def run(self) -> None:
         try:
             _serve(self._loop)
         finally:
-            self.has_ended.release()
+            self._has_ended.release()
+
+    def stop(self) -> None:
+        """End the loop, and wait for that."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._has_ended.acquire(timeout=_STOP_TIMEOUT)
 
 
 class _ExitRequest:

@@ -6,15 +6,18 @@ import asyncio
 import gc
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from http_service_client import HttpServiceClient
-from http_service_client.drivers.portal import Portal
+from http_service_client.drivers import portal as portal_module
+from http_service_client.drivers.portal import Portal, _WirePortal
 from kit.fakes import URL, Harness
 from kit.front_ends import BlockingFrontEnd
+from kit.threads import in_time, wait_until
 
 
 class Before:
@@ -172,3 +175,115 @@ def test_a_portal_that_is_stopped_ends_its_thread() -> None:
         threads[-1].join(20)
         assert not threads[-1].is_alive()
     assert len({*threads}) == 2
+    assert all(thread.daemon for thread in threads)  # a program that ends does not wait for it
+
+
+def test_to_stop_takes_no_longer_than_the_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does it return before, unless user code holds the loop for seconds."""
+    monkeypatch.setattr(portal_module, "_STOP_TIMEOUT", 60.0)
+    portal, log = Portal(), list[str]()
+
+    async def left() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0)
+            log.append("a task")
+
+    async def numbers() -> AsyncIterator[int]:
+        try:
+            yield 1
+        finally:
+            await asyncio.sleep(0)
+            log.append("a generator")
+
+    kept: list[Any] = []
+
+    async def leave() -> None:
+        kept.extend((asyncio.ensure_future(left()), numbers()))
+        await kept[1].__anext__()
+
+    portal.run(leave())
+    in_time(portal.stop)
+    assert log == ["a task", "a generator"]
+
+
+def test_code_finds_its_loop_by_the_policy_too() -> None:
+    """As under `asyncio.run`: some libraries look for it there."""
+    portal = Portal()
+
+    async def find() -> bool:
+        return asyncio.get_event_loop_policy().get_event_loop() is asyncio.get_running_loop()
+
+    try:
+        assert portal.run(find())
+    finally:
+        portal.stop()
+
+
+class FailedError(Exception):
+    """To be found again."""
+
+
+def test_an_error_is_freed_with_its_last_reference() -> None:
+    """It makes no reference cycle, which would keep a request and its response until the collector runs."""
+    portal, made = Portal(), list[weakref.ref[BaseException]]()
+
+    async def fail() -> None:
+        error = FailedError()
+        made.append(weakref.ref(error))
+        try:
+            raise error
+        finally:
+            del error
+
+    gc.disable()
+    try:
+        with suppress(FailedError):
+            portal.run(fail())
+        portal.run(asyncio.sleep(0))  # the thread has gone on
+        wait_until(lambda: made[0]() is None)
+    finally:
+        gc.enable()
+        portal.stop()
+
+
+def test_a_signal_handler_may_start_the_portal_that_is_being_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One thread is left, that of the handler."""
+    portal, threads = Portal(), list[threading.Thread]()
+
+    class Noted(portal_module._PortalThread):
+        def start(self) -> None:
+            threads.append(self)
+            super().start()
+
+    def interrupted() -> None:
+        monkeypatch.setattr(portal_module, "_check_room", lambda: None)
+        portal.run(asyncio.sleep(0))
+
+    monkeypatch.setattr(portal_module, "_PortalThread", Noted)
+    monkeypatch.setattr(portal_module, "_check_room", interrupted)
+    portal.run(asyncio.sleep(0))
+    handlers, other = threads
+    wait_until(lambda: not other.is_alive())
+    assert portal._thread is handlers
+    portal.stop()
+    wait_until(lambda: not handlers.is_alive())
+
+
+def test_what_is_posted_is_called_on_the_loop() -> None:
+    """While there is one: neither before it was started nor after its end is anything to be done there."""
+    portal, called = _WirePortal(), list[tuple[str, str]]()
+
+    def note(name: str) -> None:
+        called.append((name, threading.current_thread().name))
+
+    portal.post(note, "early")
+    portal.start()
+    portal.post(note, "first")
+    loop = portal._loop
+    wait_until(lambda: called)
+    portal.stop()
+    portal._loop = loop  # as for a call that has just looked
+    portal.post(note, "late")
+    assert called == [("first", "http_service_client portal")]

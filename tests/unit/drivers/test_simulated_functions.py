@@ -331,5 +331,5 @@ def test_the_simulated_clock() -> None:
     assert (clock.monotonic(), clock.wall()) == (100.0, 1_704_067_300.0)
     simulation.run(clock.sleep_async(20.0))
     assert (clock.monotonic(), clock.wall()) == (120.0, 1_704_067_320.0)
-    with pytest.raises(ConfigurationError, match="^a plain function cannot wait in a simulation; guard an"):
+    with pytest.raises(ConfigurationError, match=r"^a plain function cannot wait in a simulation; guard an"):
         clock.sleep(1.0)
