@@ -6,7 +6,6 @@ import asyncio
 import contextvars
 import gc
 import threading
-import time
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -20,16 +19,18 @@ from http_service_client.drivers.blocking import BlockingDriver
 from http_service_client.drivers.interruption import Interruption, interruptible
 from http_service_client.drivers.portal import PORTAL
 from http_service_client.drivers.simulator import Simulator
+from kit.front_ends import run_task
+from kit.threads import Held, in_time, wait_until
 
 Drive = Callable[[Plan[Any]], Any]
 
 
 def on_a_thread(plan: Plan[Any]) -> Any:
-    return BlockingDriver(never, PORTAL).run(plan)
+    return in_time(lambda: BlockingDriver(never, PORTAL).run(plan))
 
 
 def in_a_task(plan: Plan[Any]) -> Any:
-    return asyncio.run(AsyncioDriver(never).run(plan))
+    return run_task(AsyncioDriver(never).run(plan))
 
 
 def in_virtual_time(plan: Plan[Any]) -> Any:
@@ -76,14 +77,6 @@ def returning(value: Any, wait: float = 0.0) -> Plan[Any]:
 def raising() -> Plan[Any]:
     yield from Sleep(0.0)
     raise LookupError("of the branch")
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    """Threads end soon after they are asked to."""
-    ends_at = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < ends_at
-        time.sleep(0.001)
 
 
 def test_the_first_branch_that_ends_is_found(drive: Drive) -> None:
@@ -160,6 +153,69 @@ def test_a_cancelled_branch_does_not_begin(drive: Drive) -> None:
 
     assert drive(plan()) is False
     assert made == []
+
+
+def test_a_branch_that_is_cancelled_while_its_thread_works_takes_no_further_step() -> None:
+    """Its plan is closed after the work, which cannot be interrupted, and whoever else holds the plan."""
+    work, plans, log = Held(), list[Plan[None]](), list[str]()
+
+    def working() -> Plan[None]:
+        try:
+            yield from Invoke(work)
+            log.append("a step")
+        finally:
+            log.append("closed")
+
+    def make() -> Plan[None]:
+        plans.append(working())
+        return plans[0]
+
+    def plan() -> Plan[Any]:
+        branch = Branch(make)
+        yield from Begin(branch)
+        assert work.began.wait(5)
+        branch.cancel()
+        work.may_end.set()
+        yield from FirstOf([branch], 5.0)
+
+    on_a_thread(plan())
+    assert log == ["closed"]
+
+
+def test_a_branch_handles_the_errors_of_its_effects(drive: Drive) -> None:
+    """As any plan."""
+
+    def handling() -> Plan[str]:
+        try:
+            yield from Invoke(divmod, 1, 0)
+        except ZeroDivisionError:
+            return "handled"
+        return "no error"
+
+    def plan() -> Plan[Any]:
+        branch = Branch(handling)
+        yield from Begin(branch)
+        yield from FirstOf([branch], 5.0)
+        return branch.take()
+
+    assert drive(plan()) == "handled"
+
+
+def test_the_traceback_of_a_branch_s_error_holds_no_plan() -> None:
+    """Nor its effects and their answers: a log of local variables would show a request, and a cycle would keep it."""
+    branch = Branch(raising)
+
+    def plan() -> Plan[Any]:
+        yield from Begin(branch)
+        yield from FirstOf([branch])
+        branch.take()
+
+    with pytest.raises(LookupError) as raised:
+        on_a_thread(plan())
+    code = BlockingDriver._run_until.__code__
+    (held,) = [entry.frame.f_locals for entry in raised.traceback if entry.frame.code.raw is code]
+    assert "plan" not in held
+    assert (held["effect"], held["answer"]) == (None, None)
 
 
 NAME: contextvars.ContextVar[str] = contextvars.ContextVar("name", default="default")

@@ -24,7 +24,7 @@ from http_service_client.drivers.blocking import BlockingDriver
 from http_service_client.drivers.clocks import SystemClock
 from http_service_client.drivers.functions import asyncio_driver, blocking_driver
 from http_service_client.drivers.locks import ForkSafeLock
-from http_service_client.drivers.portal import PORTAL
+from http_service_client.drivers.portal import PORTAL, Portal
 from http_service_client.drivers.simulated_functions import EffectAwaiter
 from http_service_client.drivers.simulator import Simulator
 from http_service_client.drivers.threads import DaemonThreads
@@ -368,8 +368,9 @@ def test_a_plan_that_runs_beside_another_reports_its_end(driver: str) -> None:
 def test_plans_that_nobody_waits_for_are_left_out_while_many_run(
     driver: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those that somebody waits for run all the same."""
+    """Those that somebody waits for run all the same, as soon as a thread is free."""
     monkeypatch.setattr(blocking, "_BEHIND", DaemonThreads(1))
+    monkeypatch.setattr(blocking, "_BESIDE", DaemonThreads(1))
     monkeypatch.setattr(aio, "MOST_BEHIND", 1)
     latch = Latch(lock=ForkSafeLock())
 
@@ -388,3 +389,36 @@ def test_plans_that_nobody_waits_for_are_left_out_while_many_run(
     else:
         answers = run_task(AsyncioDriver(None).run(plan()))  # type: ignore[arg-type]
     assert answers == [True, False, True, True]
+
+
+async def where_it_runs() -> threading.Thread:
+    return threading.current_thread()
+
+
+def test_a_driver_may_have_a_portal_of_its_own() -> None:
+    """Async code of its plans runs on that, and else on the one of the process."""
+    portal = Portal()
+
+    def plan() -> Any:
+        return (yield Invoke(where_it_runs))
+
+    def thread_of(portal: Portal | None) -> Any:
+        return BlockingDriver(None, portal).run(plan())  # type: ignore[arg-type]
+
+    try:
+        assert thread_of(portal) is portal._thread
+    finally:
+        portal.stop()
+    assert thread_of(None) is thread_of(PORTAL) is PORTAL._thread
+
+
+def test_the_common_portal_is_imported_on_a_thread_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """asyncio takes a while: no exception of a signal handler may interrupt it."""
+    apart: list[object] = []
+    monkeypatch.setattr(blocking, "import_apart", lambda *loaders: apart.extend(loaders))
+
+    def plan() -> Any:
+        return (yield Invoke(where_it_runs))
+
+    BlockingDriver(None).run(plan())  # type: ignore[arg-type]
+    assert apart == [blocking._load_portal]

@@ -211,3 +211,28 @@ def test_the_look_leaves_no_reference_cycle() -> None:
         assert kept[0]() is None
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("is_of_handler", [True, False])
+def test_a_plan_goes_on_after_an_error_that_it_handles_but_not_after_a_handler_s(is_of_handler: bool) -> None:
+    """An error of a cache's storage costs no call, say. A time limit does, though it comes out of the storage."""
+    log: list[str] = []
+
+    def fail() -> None:
+        arguments = (NUMBER, sys._getframe()) if is_of_handler else (NUMBER, None)
+        any_arguments(*arguments)
+
+    def plan() -> Any:
+        try:
+            yield Invoke(fail)
+        except TimeLimitError:
+            yield Invoke(log.append, "went on")
+        return "done"
+
+    driver = BlockingDriver(None)  # type: ignore[arg-type]
+    if is_of_handler:
+        with pytest.raises(TimeLimitError):
+            driver.run(plan())
+    else:
+        assert driver.run(plan()) == "done"
+    assert log == ([] if is_of_handler else ["went on"])

@@ -12,17 +12,17 @@ import pytest
 
 from http_service_client.drivers import threads as drivers_threads
 from http_service_client.drivers.threads import DaemonThreads
-from kit.threads import Held, refuse_threads, run_threads, wait_until
+from kit.threads import Held, in_time, refuse_threads, run_threads, wait_until
 from network.test_processes import in_a_child, needs_fork
 
 
 def test_the_caller_does_no_work_that_a_thread_can_do() -> None:
     """Neither work that begins at once nor work that has to wait."""
-    caller, may_end, done = threading.get_ident(), threading.Event(), list[None]()
+    callers, may_end, done = list[int](), threading.Event(), list[None]()
 
     class Watched(DaemonThreads):
         def _run_next(self) -> None:
-            assert threading.get_ident() != caller
+            assert threading.get_ident() not in callers
             super()._run_next()
 
     def work() -> None:
@@ -30,10 +30,26 @@ def test_the_caller_does_no_work_that_a_thread_can_do() -> None:
         done.append(None)
 
     threads = Watched(1)
-    for _ in range(3):
-        threads.start(work)
+
+    def start() -> None:
+        callers.append(threading.get_ident())
+        for _ in range(3):
+            threads.start(work)
+
+    in_time(start)
     may_end.set()
     wait_until(lambda: len(done) == 3)
+
+
+def test_a_thread_ends_with_its_last_work() -> None:
+    """A fork may follow, before which a process should have no threads."""
+    threads, work = DaemonThreads(1), Held()
+    in_time(lambda: threads.start(work))
+    assert work.began.wait(5)
+    (life,) = threads._workers.values()
+    work.may_end.set()
+    wait_until(lambda: life() is None)
+    assert not threads._workers
 
 
 def test_work_beyond_the_limit_waits_for_a_free_thread() -> None:
@@ -240,6 +256,26 @@ def test_two_threads_that_join_at_once_leave_no_work_without_a_worker() -> None:
     threads.start(lambda: done.append(threading.get_ident()))
     wait_until(lambda: done and not threads._workers)
     assert done != [threading.get_ident()]
+
+
+def test_work_that_comes_while_a_thread_ends_is_done_by_that_thread() -> None:
+    """It has found its queue empty, and makes room only now: `start` has added no other thread."""
+    threads, first, second = DaemonThreads(1), Held(), Held()
+    second.may_end.set()
+    coming = [second]
+
+    class Leaving(dict[object, Any]):
+        def pop(self, worker: object, default: Any = None) -> Any:
+            if coming:
+                threads.start(coming.pop())
+            return super().pop(worker, default)
+
+    threads._workers = Leaving()
+    threads.start(first)
+    first.may_end.set()
+    assert second.has_ended.wait(5)
+    assert second.thread == first.thread
+    wait_until(lambda: not threads._workers)
 
 
 def test_debuggers_and_profilers_see_the_work() -> None:
