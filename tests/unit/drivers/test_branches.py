@@ -1,4 +1,4 @@
-"""Branches of a plan: the same in a thread, in an asyncio task and in virtual time."""
+"""Branches of a plan: the same in a thread, in a task of asyncio or trio, and in virtual time."""
 
 from __future__ import annotations
 
@@ -33,6 +33,17 @@ def in_a_task(plan: Plan[Any]) -> Any:
     return run_task(AsyncioDriver(never).run(plan))
 
 
+def in_a_task_of_trio(plan: Plan[Any]) -> Any:
+    trio = pytest.importorskip("trio", reason="the extra trio is not installed")
+    from http_service_client.drivers.on_trio import TrioDriver
+
+    async def main() -> Any:
+        with trio.fail_after(20):
+            return await TrioDriver().run(plan)
+
+    return trio.run(main)
+
+
 def in_virtual_time(plan: Plan[Any]) -> Any:
     simulator = Simulator()
     run = simulator.spawn(plan)
@@ -46,7 +57,9 @@ def never(*_: object) -> Any:
     raise AssertionError("nothing is sent")
 
 
-@pytest.fixture(params=[on_a_thread, in_a_task, in_virtual_time], ids=lambda drive: drive.__name__)
+@pytest.fixture(
+    params=[on_a_thread, in_a_task, in_a_task_of_trio, in_virtual_time], ids=lambda drive: drive.__name__
+)
 def drive(request: pytest.FixtureRequest) -> Drive:
     found: Drive = request.param
     return found
@@ -344,7 +357,7 @@ def test_a_wait_after_an_interruption_does_not_begin() -> None:
     assert ended == ["wait"]
 
 
-@pytest.mark.parametrize("drive", [on_a_thread, in_a_task])
+@pytest.mark.parametrize("drive", [on_a_thread, in_a_task, in_a_task_of_trio])
 def test_a_branch_leaves_no_reference_cycle(drive: Drive) -> None:
     """Neither its result nor its error is alive after the plan."""
 

@@ -90,10 +90,18 @@ def does_something(frame: FrameType) -> bool:
     return text not in {"try:", "while True:", "else:", "finally:"}
 
 
-RUNS: dict[str, Any] = {
-    "blocking": BlockingDriver.run,
-    "asyncio": AsyncioDriver.run,
-    "simulated": EffectAwaiter.run,
+def trio_driver(sleep: Any) -> Any:
+    pytest.importorskip("trio", reason="the extra trio is not installed")
+    from http_service_client.drivers.on_trio import TrioDriver
+
+    return TrioDriver(sleep)
+
+
+RUNS: dict[str, Callable[[], Any]] = {
+    "blocking": lambda: BlockingDriver.run,
+    "asyncio": lambda: AsyncioDriver.run,
+    "trio": lambda: type(trio_driver(None)).run,
+    "simulated": lambda: EffectAwaiter.run,
 }
 
 
@@ -103,13 +111,15 @@ def start(kind: str, plan: Any) -> Any:
         return BlockingDriver(None, None, lambda seconds: None).run(plan)  # type: ignore[arg-type]
     if kind == "asyncio":
         return AsyncioDriver(None, asyncio.sleep).run(plan)  # type: ignore[arg-type]
+    if kind == "trio":
+        return trio_driver(asyncio.sleep).run(plan)  # which needs no loop for no time
     return EffectAwaiter(lambda: 0.0).run(plan)
 
 
 @pytest.mark.parametrize("kind", RUNS)
 def test_an_interrupt_between_any_two_lines_of_a_driver_closes_the_plan(kind: str) -> None:
     """Ctrl-C may come between any two bytecodes."""
-    run = RUNS[kind]
+    run = RUNS[kind]()
     lines_to_the_end = 0
     for line_number in range(2, 100):
 
@@ -142,7 +152,7 @@ def test_an_interrupt_between_any_two_lines_of_a_driver_closes_the_plan(kind: st
 
 def lines_of_cleanup(kind: str) -> int:
     """The line event from which on a driver that runs two steps is in its `finally`."""
-    run, events = RUNS[kind], 0
+    run, events = RUNS[kind](), 0
     source, first = inspect.getsourcelines(run)
     cleanup = first + next(n for n, text in enumerate(source) if "plan.close()" in text)
 
@@ -302,23 +312,19 @@ def test_the_value_of_invoked_code_goes_into_the_plan(driver: str) -> None:
         assert run_task(AsyncioDriver(None).run(plan())) == [1, 2]  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("driver", ["blocking", "asyncio"])
-def test_an_error_s_traceback_holds_no_plan(driver: str) -> None:
+@pytest.mark.parametrize("kind", ["blocking", "asyncio", "trio"])
+def test_an_error_s_traceback_holds_no_plan(kind: str) -> None:
     """Nor the effect or the answer: a log of local variables would show a request, and a cycle would keep it."""
 
     def plan() -> Any:
         yield Sleep(0.0)
         raise ZeroDivisionError
 
-    async def asleep(seconds: float) -> None:
-        pass
-
     with pytest.raises(ZeroDivisionError) as raised:
-        if driver == "blocking":
-            BlockingDriver(None, None, lambda seconds: None).run(plan())  # type: ignore[arg-type]
-        else:
-            run_task(AsyncioDriver(None, asleep).run(plan()))  # type: ignore[arg-type]
-    code = (BlockingDriver if driver == "blocking" else AsyncioDriver).run.__code__
+        coroutine = start(kind, plan())
+        while True:
+            coroutine.send(None)
+    code = RUNS[kind]().__code__
     (frame,) = [entry.frame for entry in raised.traceback if entry.frame.code.raw is code]
     held = frame.f_locals
     assert "plan" not in held

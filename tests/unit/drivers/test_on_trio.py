@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -26,7 +27,17 @@ from http_service_client import (
     TimeoutPolicy,
     deadline,
 )
-from http_service_client.core.effects import TIMED_OUT, Acquire, Plan, Sleep, Start, Work
+from http_service_client.core.effects import (
+    TIMED_OUT,
+    Acquire,
+    Branch,
+    FirstOf,
+    Invoke,
+    Plan,
+    Sleep,
+    Start,
+    Work,
+)
 from http_service_client.core.machines.limits.semaphore import FairSemaphore
 from http_service_client.drivers.locks import ForkSafeLock
 from http_service_client.testing import ScriptedTransport
@@ -318,6 +329,98 @@ def test_every_effect_of_a_plan() -> None:
     assert run(lambda: TrioDriver().run(plan())) == "done"
     assert notes == [False, False, True, "beside", "ended"]
     assert semaphore.waiting == 0
+
+
+async def later(value: int) -> int:
+    await trio.sleep(0)
+    return value
+
+
+def test_functions_of_a_plan_may_be_plain_or_async() -> None:
+    """Their values go into the plan, and so does the answer to an effect without a plan to who asks for it."""
+    from http_service_client.drivers.on_trio import TrioDriver
+
+    driver = TrioDriver()
+
+    def plan() -> Plan[list[int]]:
+        return [(yield Invoke(abs, -1)), (yield Invoke(later, 2)), (yield Invoke(later, 3, timeout=20.0))]
+
+    assert run(lambda: driver.run(plan())) == [1, 2, 3]
+    assert run(lambda: driver.perform(Invoke(later, 4))) == 4
+
+
+@pytest.mark.parametrize(("timeout", "passed"), [(-1.0, 0.0), (0.0, 0.0), (0.25, 0.25), (5.0, 5.0)])
+@pytest.mark.parametrize("kind", ["acquire", "first of", "invoke", "sleep", "work"])
+def test_a_wait_takes_as_long_as_its_timeout(kind: str, timeout: float, passed: float) -> None:
+    """On trio's clock, which is a virtual one here. A timeout that is over is none to wait for."""
+    from trio.testing import MockClock
+
+    from http_service_client.drivers.on_trio import TrioDriver
+
+    semaphore, may_end = FairSemaphore(1, lock=ForkSafeLock()), threading.Event()
+    semaphore.try_acquire()
+    effects: dict[str, Any] = {
+        "acquire": Acquire(semaphore.acquire_later(), timeout),
+        "first of": FirstOf([Branch(lambda: iter(Sleep(60.0)))], timeout),
+        "invoke": Invoke(trio.sleep, 60.0, timeout=timeout),
+        "sleep": Sleep(timeout, semaphore.acquire_later()),
+        "work": Work(may_end.wait, 20.0, timeout=timeout),
+    }
+    answers = {"acquire": False, "first of": None, "invoke": TIMED_OUT, "sleep": None, "work": TIMED_OUT}
+
+    async def main() -> tuple[Any, float]:
+        began = trio.current_time()
+        return await TrioDriver().perform(effects[kind]), trio.current_time() - began
+
+    try:
+        answer, took = trio.run(main, clock=MockClock(autojump_threshold=0.0))
+    finally:
+        may_end.set()
+    assert answer is answers[kind]
+    assert took == pytest.approx(passed)
+
+
+@pytest.mark.parametrize("where", ["this loop", "another loop", "a thread"])
+def test_a_permit_may_be_released_anywhere(where: str) -> None:
+    """It wakes the task that waits, in its own loop."""
+    from http_service_client.drivers.on_trio import TrioDriver
+
+    semaphore = FairSemaphore(1, lock=ForkSafeLock())
+    semaphore.try_acquire()
+
+    async def release() -> None:
+        semaphore.release()
+
+    async def main() -> Any:
+        async with trio.open_nursery() as nursery:
+            if where == "this loop":
+                nursery.start_soon(release)
+            elif where == "another loop":
+                nursery.start_soon(trio.to_thread.run_sync, trio.run, release)
+            else:
+                nursery.start_soon(trio.to_thread.run_sync, semaphore.release)
+            return await TrioDriver().perform(Acquire(semaphore.acquire_later(), None))
+
+    assert run(main) is True
+
+
+def test_a_branch_that_trio_cancels_ends_cancelled() -> None:
+    """As its system tasks are when the program ends. The cancellation goes on, and the owner is told."""
+    from http_service_client.drivers.on_trio import TrioDriver
+
+    branch, log = Branch(lambda: iter(Sleep(60.0))), list[str]()
+
+    async def main() -> None:
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await TrioDriver()._run_branch(branch, trio.CancelScope())
+            log.append("went on")
+        assert scope.cancelled_caught
+
+    run(main)
+    assert (branch.is_done, log) == (True, [])
+    with pytest.raises(asyncio.CancelledError):
+        branch.take()
 
 
 def test_work_in_a_thread_is_not_waited_for_longer_than_it_may_take() -> None:

@@ -187,7 +187,7 @@ def test_to_stop_takes_no_longer_than_the_thread(monkeypatch: pytest.MonkeyPatch
         try:
             await asyncio.sleep(60)
         finally:
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.02)
             log.append("a task")
 
     async def numbers() -> AsyncIterator[int]:
