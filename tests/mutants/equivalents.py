@@ -2733,6 +2733,59 @@ EQUIVALENTS = [
         "both are the same instant then",
     ),
     Equivalent(
+        "drivers/locks.py",
+        "acquire_within",
+        "if timeout is not None and timeout <= _SLICE:",
+        "if timeout is not None and timeout < _SLICE:",
+        "a timeout of exactly one slice is waited for in one wait below; this saves the look at the thread",
+    ),
+    *(
+        Equivalent(
+            "drivers/signals.py",
+            "_arguments",
+            "if not (code.co_argcount >= 2 or takes_any) or code.co_filename.startswith(_PACKAGE):",
+            after,
+            "of less than two arguments no pair is made; this saves the look at the frame's variables",
+        )
+        for after in (
+            "if code.co_filename.startswith(_PACKAGE):",
+            "if not (code.co_argcount >= 1 or takes_any) or code.co_filename.startswith(_PACKAGE):",
+        )
+    ),
+    Equivalent(
+        "drivers/simulated_functions.py",
+        "_Bounded.__await__",
+        "left = -1.0",
+        "left = -2.0",
+        "any negative number says that the effect waits for nothing",
+    ),
+    *(
+        Equivalent(
+            "drivers/simulator.py",
+            "Run.__init__",
+            "self.step = 0",
+            after,
+            "the steps of a run are only told from each other",
+        )
+        for after in (
+            "self.step = 1",
+            "self.step = -1",
+        )
+    ),
+    *(
+        Equivalent(
+            "drivers/simulator.py",
+            "Simulator._resume",
+            "run.step += 1",
+            after,
+            "the steps of a run are only told from each other",
+        )
+        for after in (
+            "run.step -= 1",
+            "run.step += 2",
+        )
+    ),
+    Equivalent(
         "transports/over_requests/hook_detection.py",
         "is_hooked",
         "if not are_own and not _are_own(session, adapter, sessions, adapters):",
