@@ -2741,7 +2741,7 @@ EQUIVALENTS = [
     ),
     *(
         Equivalent(
-            "drivers/signals.py",
+            "core/signals.py",
             "_arguments",
             "if not (code.co_argcount >= 2 or takes_any) or code.co_filename.startswith(_PACKAGE):",
             after,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import inspect
 import linecache
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from contextvars import ContextVar
 from types import CodeType, FrameType
@@ -428,3 +430,67 @@ def test_the_common_portal_is_imported_on_a_thread_apart(monkeypatch: pytest.Mon
 
     BlockingDriver(None).run(plan())  # type: ignore[arg-type]
     assert apart == [blocking._load_portal]
+
+
+class TimeLimitError(TimeoutError):
+    """Of a job."""
+
+
+def end(number: int, frame: FrameType | None) -> None:
+    """As the handler of a signal."""
+    raise TimeLimitError
+
+
+@pytest.mark.parametrize("is_of_handler", [True, False])
+def test_a_plan_goes_on_after_an_error_that_it_handles_but_not_after_a_handler_s(is_of_handler: bool) -> None:
+    """An error of a cache's storage costs no call, say. A time limit does, though it comes out of the storage."""
+    log: list[str] = []
+
+    def fail() -> None:
+        end(14, sys._getframe() if is_of_handler else None)
+
+    def plan() -> Any:
+        try:
+            yield Invoke(fail)
+        except TimeLimitError:
+            yield Invoke(log.append, "went on")
+        return "done"
+
+    driver = BlockingDriver(None)  # type: ignore[arg-type]
+    if is_of_handler:
+        with pytest.raises(TimeLimitError):
+            driver.run(plan())
+    else:
+        assert driver.run(plan()) == "done"
+    assert log == ([] if is_of_handler else ["went on"])
+
+
+def test_an_error_that_a_plan_handles_is_freed_with_its_last_reference() -> None:
+    """The look for a signal's handler keeps no variable of the driver: up to Python 3.12, a frame keeps what is asked of it."""
+
+    class Failed(Exception):
+        pass
+
+    kept: list[weakref.ref[BaseException]] = []
+
+    def fail() -> None:
+        error = Failed()
+        kept.append(weakref.ref(error))
+        try:
+            raise error
+        finally:
+            del error
+
+    def plan() -> Any:
+        try:
+            yield Invoke(fail)
+        except Failed:
+            pass
+        yield Invoke(abs, -1)
+
+    gc.disable()
+    try:
+        BlockingDriver(None).run(plan())  # type: ignore[arg-type]
+        assert kept[0]() is None
+    finally:
+        gc.enable()
