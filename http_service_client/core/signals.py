@@ -40,11 +40,8 @@ def is_of_signal_handler(error: BaseException) -> bool:
 def raise_if_of_signal_handler() -> None:
     """Raise the exception that is being handled again, if it is of a signal's handler."""
     error = sys.exc_info()[1]
-    try:
-        if error is not None and is_of_signal_handler(error):
-            raise  # the one that the caller handles
-    finally:
-        del error  # its traceback holds this frame
+    if error is not None and is_of_signal_handler(error):
+        raise  # the one that the caller handles; a bare `raise` adds no frame of ours to its traceback
 
 
 def _arguments(frame: FrameType) -> Iterator[object]:
