@@ -2967,4 +2967,25 @@ EQUIVALENTS = [
         'return parse_links(self.headers.get("Link", "XX"), self.url)',
         "neither default is a link",
     ),
+    Equivalent(
+        "transports/over_h2/huffman.py",
+        "",
+        '"QQKJMNMPQQQRRQOPJLQRRQROLLQQSRRRKOKLMLLNMMPPOOQNQRQQRRRRRSRRRRRQ"',
+        '"QQKJMNMPQQQRRQOPJLQRRQROLLQQSRRRKOKLMLLNMMPPOOQNQRQQRRRRRSRRRRRQXX"',
+        "a length more is that of an octet that does not exist, behind the codes of all others",
+    ),
+    Equivalent(
+        "transports/over_h2/huffman.py",
+        "_code",
+        "for length, octet in sorted((int(digit, 36), octet) for octet, digit in enumerate(_LENGTHS)):",
+        "for length, octet in sorted((int(digit, 35), octet) for octet, digit in enumerate(_LENGTHS)):",
+        "no digit is above U",
+    ),
+    Equivalent(
+        "transports/over_h2/connection.py",
+        "Http2Connection._receive",
+        "if not self.speaks_http2 or self._is_closed:",
+        "if not self.speaks_http2 :",
+        "a connection that is closed has no stream any more, and its transport takes no bytes; it only saves the work",
+    ),
 ]

@@ -169,7 +169,7 @@ class Http2Connection(asyncio.Protocol):
     def has_news(self) -> bool:
         """Whether bytes, or the end, have arrived that the loop has not read yet. A server may have closed it meanwhile."""
         sock = self.transport.get_extra_info("socket")
-        return sock is not None and sock.fileno() >= 0 and is_readable(sock)
+        return sock is not None and sock.fileno() != -1 and is_readable(sock)
 
     def open_stream(self, fields: list[Field], method: str, *, ends: bool) -> Http2Stream:
         """Send the head of a request.   ends: it has no body."""

@@ -22,13 +22,13 @@ _LENGTHS = (
 )
 
 
-def _code() -> list[str]:
+def _code() -> dict[int, str]:
     """The bits of each octet."""
-    bits, number, before = [""] * 256, 0, 0
+    bits: dict[int, str] = {}
+    free = ""  # the beginning of the next one
     for length, octet in sorted((int(digit, 36), octet) for octet, digit in enumerate(_LENGTHS)):
-        number <<= length - before
-        bits[octet] = f"{number:0{length}b}"
-        number, before = number + 1, length
+        bits[octet] = free.ljust(length, "0")
+        free = f"{int(bits[octet], 2) + 1:0{length}b}"
     return bits
 
 

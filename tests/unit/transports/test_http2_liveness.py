@@ -22,6 +22,7 @@ HEAD = [(b":method", b"GET"), (b":scheme", b"https"), (b":authority", b"a"), (b"
     ("history", "now", "pings", "is_doubtful"),
     [
         ([], 99.0, False, False),
+        ([("asked", 0.5)], 1.5, True, False),
         ([("asked", 10.0)], 10.9, False, False),
         ([("asked", 10.0)], 11.0, True, False),
         ([("asked", 10.0), ("asked", 10.8)], 11.0, True, False),
@@ -45,6 +46,7 @@ HEAD = [(b":method", b"GET"), (b":scheme", b"https"), (b":authority", b"a"), (b"
     ],
     ids=[
         "never asked",
+        "on a loop whose time has just begun",
         "it may need its time",
         "silent for a second",
         "since the first request",
