@@ -149,6 +149,7 @@ class Wire:
 class FrameServer:
     """A connection, and all that its server sees of it.
 
+    connection: one that was made by other code; None for one of its own.
     protocol: agreed by ALPN; None without TLS.   begins: exchange the first SETTINGS, and read what was sent so far.
     idle, ended: the connection, each time that it has reported so.   loop: has the time `now`, which the test sets.
     """
@@ -159,16 +160,16 @@ class FrameServer:
         limits: ParserSettings | None = None,
         lifetime: Lifetime | None = None,
         protocol: str | None = "h2",
-        loop: Any = None,
+        connection: Http2Connection | None = None,
         begins: bool = True,
     ) -> None:
-        self.loop = loop or _Loop()
+        self.loop = _Loop()
         self.idle: list[Http2Connection] = []
         self.ended: list[Http2Connection] = []
         self.wire = Wire(protocol)
         self._read = 0
         self._waits: list[Any] = []
-        self.connection = Http2Connection(
+        self.connection = connection or Http2Connection(
             TimerWheel(self.loop),
             limits or ParserSettings(),
             lifetime or Lifetime(60, 10, None),

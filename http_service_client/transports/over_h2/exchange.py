@@ -60,10 +60,10 @@ class Http2Exchange:
         self._sessions = sessions
         self._loop = asyncio.get_running_loop()
         self._began = self._loop.time()
-        self._sent_at = self._began
         self._phase = Phase.CONNECT
-        self._pool: Http2Pool | None = None
-        self._connection: Http2Connection | None = None
+        self._pool: Http2Pool  # once there is one, as the next two
+        self._connection: Http2Connection
+        self._sent_at: float
         self._stream: Http2Stream | None = None
 
     # The steps.
@@ -72,10 +72,9 @@ class Http2Exchange:
         """Have a connection, and send the head of the request."""
         url = split_url(self._request.url)
         try:
-            pool: Http2Pool = await self._sessions.get()
-            self._pool = pool
+            self._pool = await self._sessions.get()
             while True:
-                connection = await pool.acquire(url, self._timeout.connect, self._left(None))
+                connection = await self._pool.acquire(url, self._timeout.connect, self._left(None))
                 if connection is None:
                     self.is_for_http1 = True
                     return None
@@ -160,7 +159,6 @@ class Http2Exchange:
                 connection.read_on(stream, self._settings.most_early)
                 await self._wait(stream, None)
         except TimeoutError as error:
-            self._phase = Phase.SEND
             return self._failure(error)
         return None
 
@@ -188,7 +186,7 @@ class Http2Exchange:
         request = self._request
         try:
             head = await self._head(stream)
-            if leaves_open and 200 <= head.status <= 299:
+            if leaves_open and head.status < 300:  # h2 lets no other below 200 through
                 source = Http2BodySource(self, connection, stream)
                 self._stream = None  # the source releases it
                 return OpenResponse(
@@ -224,13 +222,12 @@ class Http2Exchange:
     def close(self) -> None:
         """Release the stream, unless a body source has it. A second time does nothing."""
         stream, self._stream = self._stream, None
-        if stream is not None and self._connection is not None:
+        if stream is not None:
             self._connection.release(stream)
 
     # Their parts.
 
     def _live(self) -> tuple[Http2Connection, Http2Stream]:
-        assert self._connection is not None
         assert self._stream is not None
         return self._connection, self._stream
 
@@ -308,11 +305,11 @@ class Http2Exchange:
 
     async def _wait(self, stream: Http2Stream, limit: float | None) -> None:
         """Wait for a change of the stream. Raises TimeoutError when the limit, or the time for the whole, is over."""
-        began, connection = self._loop.time(), self._connection
+        began, liveness = self._loop.time(), self._connection.liveness
         if await stream.wait(self._left(limit)):
             return
-        if connection is not None and connection.liveness.heard_at < (began + self._loop.time()) / 2:
-            connection.liveness.doubt()  # nothing at all has arrived for a while
+        if liveness.heard_at < (began + self._loop.time()) / 2:
+            liveness.doubt()  # nothing at all has arrived for a while
         raise TimeoutError
 
     def _left(self, limit: float | None) -> float | None:
@@ -321,7 +318,7 @@ class Http2Exchange:
         if total is None:
             return limit
         left = max(0.0, self._began + total - self._loop.time())
-        return left if limit is None or left < limit else limit
+        return left if limit is None else min(left, limit)
 
     def _about(self, head: ResponseHead) -> dict[str, Any]:
         return {
@@ -341,7 +338,7 @@ class Http2Exchange:
 
     def _classified(self, error: Exception) -> Failure:
         request, timeout = self._request, self._timeout
-        if isinstance(error, Http1RequiredError) and self._pool is not None:
+        if isinstance(error, Http1RequiredError):
             self._pool.avoid(split_url(request.url).origin)
         if isinstance(error, NotProcessedError):
             message = f"{redact_url(request.url)}: {error}"

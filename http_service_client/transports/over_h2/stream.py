@@ -41,14 +41,9 @@ class Http2Stream:
         self._timers = timers
         self._waiter: asyncio.Future[object] | None = None
 
-    @property
-    def expects_content(self) -> bool:
-        """Whether the length that the head announces is that of a body (RFC 9110, 8.6)."""
-        return self.head is not None and self.method != "HEAD" and self.head.status not in (204, 304)
-
     def most_content(self) -> float:
-        """How many bytes of content the head allows."""
-        if self.head is None or not self.expects_content:
+        """How many bytes of content the head allows. The length that it announces may be another's (RFC 9110, 8.6)."""
+        if self.head is None or self.method == "HEAD" or self.head.status in (204, 304):
             return 0
         return math.inf if self.head.length is None else self.head.length
 

@@ -485,6 +485,14 @@ def test_a_body_is_as_long_as_its_head_says(
     assert stream.is_complete is (error is None)
 
 
+def test_padding_is_no_content(server: FrameServer) -> None:
+    """A response to HEAD may have it."""
+    stream = server.open("HEAD")
+    server.says(head(1), data(1, padding=3))
+    server.says(data(1, padding=3, ends=True))
+    assert (stream.is_complete, stream.error) == (True, None)
+
+
 def test_a_response_that_is_cut_short_ends_its_upload(server: FrameServer) -> None:
     """For the server, the stream would stay open, and count as one of those that it allows."""
     stream = server.open("POST", ends=False)

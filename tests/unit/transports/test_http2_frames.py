@@ -91,6 +91,11 @@ def test_goaway_says_the_last_stream_the_code_and_more(payload: bytes, passed: G
     assert split(*(bytes([each]) for each in sent)) == [passed]
 
 
+def test_flags_of_a_goaway_mean_nothing() -> None:
+    """It has none, and what nobody has defined is ignored (RFC 9113, 4.1)."""
+    assert split(frame(GOAWAY, b"\0\0\0\x07\0\0\0\x02", flags=0xFF, stream=0)) == [GoAway(7, 2)]
+
+
 @pytest.mark.parametrize("size", [0, 4, 7])
 def test_a_goaway_that_is_too_short_is_left_to_h2(size: int) -> None:
     """It refuses it."""
