@@ -241,7 +241,7 @@ class Connection:
         found, self._found = self._found, None
         if isinstance(found, OSError):
             raise found
-        return found or b""
+        return b""
 
     @property
     def was_cut(self) -> bool:
