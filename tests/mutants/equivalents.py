@@ -1626,6 +1626,13 @@ EQUIVALENTS = [
         "nothing is left to send then; the comparison saves the call",
     ),
     Equivalent(
+        "transports/over_requests/connector.py",
+        "_open_tunnel",
+        "if not 200 <= head.status <= 299:",
+        "if not 199 <= head.status <= 299:",
+        "the head of a response is never that of an interim one",
+    ),
+    Equivalent(
         "transports/over_requests/hook_detection.py",
         "is_hooked",
         "if sessions is None or adapters is None:",
