@@ -1633,6 +1633,20 @@ EQUIVALENTS = [
         "the head of a response is never that of an interim one",
     ),
     Equivalent(
+        "transports/over_requests/transport.py",
+        "RequestsTransport._send_once",
+        "if response.status in REDIRECT_CODES and leads_on(",
+        "if leads_on(",
+        "`leads_on` looks at the status, too; only a redirect has its location read for it",
+    ),
+    Equivalent(
+        "transports/over_requests/transport.py",
+        "RequestsTransport._read",
+        "if response.is_encoded and self._settings.decompresses(",
+        "if self._settings.decompresses(",
+        "a response that is not encoded has no coding; it costs nothing to know that first",
+    ),
+    Equivalent(
         "transports/over_requests/hook_detection.py",
         "is_hooked",
         "if sessions is None or adapters is None:",
