@@ -183,4 +183,5 @@ def test_cancelled_at_each_wait(
                 path.unlink()
             if not was_reached:
                 break
-        assert 2 < at < MOST_WAITS - 1  # to connect is one wait: `test_event_loops` cancels within it
+        # To connect is one wait: `test_event_loop_cancellation` cancels within it.
+        assert 2 < at < MOST_WAITS - 1

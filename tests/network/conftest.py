@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+import shutil
 import socket
+import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -31,6 +35,12 @@ def server() -> Iterator[LoopbackServer]:
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     """Certificates that only these tests trust."""
     return Certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture
+def ca_file(certificates: Certificates, tmp_path: Path) -> str:
+    """A copy of the authority's file, so that no other test shares its context."""
+    return str(shutil.copy(certificates.ca_file, tmp_path / "ca.pem"))
 
 
 @pytest.fixture
@@ -119,3 +129,13 @@ def small_buffers(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(over_requests_connector, "connect_to_any", made)
     monkeypatch.setattr(over_aiohttp_connector, "connect_to_any_async", made_async)
+
+
+@pytest.fixture
+def nothing_left_unclosed() -> Any:
+    """A transport or a socket that is garbage-collected unclosed fails the test."""
+    yield
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        gc.collect()
+    assert not [str(warning.message) for warning in caught]
