@@ -24,7 +24,7 @@ from kit.front_ends import AsyncioFrontEnd, FrontEnd
 from kit.http2_server import Exchange, Http2Server, NewClient
 from kit.threads import wait_until
 from network.faults import Certificates, failing
-from network.test_http2 import echo, ok
+from network.http2_calls import echo, ok
 
 
 def never(exchange: Exchange) -> None:

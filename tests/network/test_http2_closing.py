@@ -17,7 +17,7 @@ from http_service_client.errors import ConnectionLostError, HttpClientError
 from kit.front_ends import AsyncioFrontEnd, FrontEnd
 from kit.http2_server import Exchange, Http2Server, NewClient
 from network.faults import Certificates
-from network.test_http2 import at_once, ok, paths
+from network.http2_calls import at_once, ok, paths
 
 
 def never(exchange: Exchange) -> None:

@@ -26,7 +26,7 @@ from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd
 from kit.http2_server import Exchange, Http2Server, NewClient
 from kit.threads import Held
 from network.faults import Certificates, failing
-from network.test_http2 import each_at_once, ok
+from network.http2_calls import each_at_once, ok
 
 
 def check_is_lost(front_end: FrontEnd, http2_server: Http2Server) -> None:

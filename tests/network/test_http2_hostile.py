@@ -23,7 +23,7 @@ from http_service_client.transports.over_h2.connection import Http2Connection
 from kit.front_ends import BlockingFrontEnd, FrontEnd
 from kit.http2_server import Exchange, Http2Server, NewClient
 from network.faults import Certificates, failing, served
-from network.test_http2 import ok
+from network.http2_calls import ok
 
 
 def test_a_server_that_floods_and_does_not_read_loses_the_connection(

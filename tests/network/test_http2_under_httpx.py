@@ -18,7 +18,7 @@ from http_service_client.integrations import ResilientTransport, explain
 from http_service_client.testing import VirtualClock
 from kit.http2_server import Exchange, Http2Server
 from network.faults import Certificates
-from network.test_http2 import echo
+from network.http2_calls import echo
 
 
 def test_a_refused_stream_is_sent_again(http2_server: Http2Server, certificates: Certificates) -> None:
