@@ -1,12 +1,10 @@
-"""The limits of one exchange on a blocking connection, in virtual time, and a connection that listens while it sends."""
+"""The limits of one exchange on a blocking connection, and of its waits, in virtual time."""
 
 from __future__ import annotations
 
 import errno
 import os
-import socket
 import ssl
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,20 +13,11 @@ import pytest
 from http_service_client import AttemptTimeoutError, HttpRequest, ReadTimeoutError, Timeout
 from http_service_client.http.http1.framing import ParserSettings
 from http_service_client.transports.failures import Phase, PhaseError
-from http_service_client.transports.over_requests import connection, errors, exchange_timeouts, pool
-from http_service_client.transports.over_requests.aborts import OpenConnections
-from http_service_client.transports.over_requests.connection import Connection, SelfWaitingConnection
+from http_service_client.transports.over_requests import connection, errors
+from http_service_client.transports.over_requests.connection import SelfWaitingConnection
 from http_service_client.transports.over_requests.exchange_timeouts import ExchangeTimeouts, seconds_left
+from kit.connections import Socket, Waits, connected
 from kit.fakes import URL
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """An instant that a test sets."""
-    made = SimpleNamespace(now=100.0)
-    for module in (connection, exchange_timeouts):
-        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: made.now))
-    return made
 
 
 def limits(timeouts: ExchangeTimeouts) -> tuple[float | None, ...]:
@@ -95,66 +84,6 @@ def test_nothing_is_left_at_the_very_instant(clock: Any) -> None:
     for expires_at in (100.0, 99.0):
         with pytest.raises(TimeoutError, match="timed out"):
             seconds_left(expires_at, 5.0)
-
-
-class Socket:
-    """Takes at most so many bytes at once, and gives what it was filled with; it never waits."""
-
-    def __init__(self, *received: Any, takes: int = 1000) -> None:
-        self.received, self.takes = list(received), takes
-        self.sent: list[bytes] = []
-        self.timeouts: list[float | None] = []
-        self.decrypted = 0  # bytes of TLS that were not given yet
-
-    def settimeout(self, seconds: float | None) -> None:
-        self.timeouts.append(seconds)
-
-    def pending(self) -> int:
-        return self.decrypted
-
-    def send(self, data: Any) -> int:
-        self.sent.append(bytes(data[: self.takes]))
-        return min(self.takes, len(data))
-
-    def recv(self, size: int) -> Any:
-        assert size == 65536
-        piece = self.received.pop(0)
-        if isinstance(piece, Exception):
-            raise piece
-        return piece
-
-
-class Waits:
-    """The waits of connections for their sockets: in milliseconds to read; in seconds to be usable.
-
-    readable: what a look, or a wait, finds.   to_read, usable: those made so far.
-    """
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.readable: list[bool] = []
-        self.to_read: list[float | None] = []
-        self.usable: list[tuple[float | None, bool]] = []
-        monkeypatch.setattr(connection, "read_waiter", lambda sock: self._wait)
-        monkeypatch.setattr(connection, "wait_until_usable", self._wait_until_usable)
-
-    def _wait(self, milliseconds: float | None) -> bool:
-        if milliseconds != 0:
-            self.to_read.append(milliseconds)
-            return self.readable.pop(0) if self.readable else True
-        return bool(self.readable) and self.readable.pop(0)
-
-    def _wait_until_usable(self, sock: Any, within: float | None, *, to_write: bool, **_: bool) -> None:
-        self.usable.append((within, to_write))
-
-
-@pytest.fixture
-def waits(monkeypatch: pytest.MonkeyPatch) -> Waits:
-    """The waits of the connections that a test makes."""
-    return Waits(monkeypatch)
-
-
-def connected(sock: Any, expires_at: float | None = None) -> Connection:
-    return Connection(sock, expires_at, ParserSettings())
 
 
 def test_no_operation_waits_beyond_what_is_left(clock: Any, waits: Waits) -> None:
@@ -261,191 +190,6 @@ def test_a_connection_that_another_thread_has_closed_is_not_waited_for(waits: Wa
     assert waits.to_read == []
 
 
-def test_an_end_without_close_notify_is_an_end(waits: Waits) -> None:
-    """Many servers omit it; but not when another thread has cut the connection during the wait."""
-    unexpected = ssl.SSLEOFError(8, "EOF")
-    unexpected.reason = "UNEXPECTED_EOF_WHILE_READING"
-    other = ssl.SSLEOFError(8, "EOF")
-    other.reason = "OTHER"
-    for piece in (b"", unexpected):
-        assert connected(Socket(piece)).receive() == b""
-    with pytest.raises(ConnectionResetError) as raised:
-        connected(Socket(other)).receive()
-    assert raised.value.args == (errno.ECONNRESET, os.strerror(errno.ECONNRESET))
-    assert raised.value.__context__ is None  # it would be reported as the reason
-    for piece, error in ((b"", ConnectionAbortedError), (unexpected, ssl.SSLEOFError)):
-        cut = connected(Socket(piece))
-
-        def abort(milliseconds: float | None, cut: Connection = cut) -> bool:
-            cut._is_aborted = True
-            return True
-
-        cut._wait_to_read = abort
-        with pytest.raises(error):
-            cut.receive()
-
-
-@pytest.mark.parametrize(
-    ("piece", "is_answer"),
-    [
-        (b"HTTP/1.1 413 Too Large\r\n\r\n", True),
-        (b"HTTP/1.1 413 Too Large\r\n", False),
-        (b"HTTP/1.1 200 OK\r\n\r\n", False),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", True),
-        (b"HTTP/1.1 100 Continue\r\n\r\n", False),
-        (b"", True),  # the server has gone
-        (BlockingIOError(), False),
-        (ssl.SSLWantReadError(), False),
-    ],
-)
-def test_an_upload_stops_when_the_server_responds(piece: Any, is_answer: bool, waits: Waits) -> None:
-    """The head of a refusal, or a whole response. An interim one does not stop it, nor does a record of TLS itself."""
-    waits.readable = [False, True]
-    sock = Socket(piece, takes=2)
-    assert connected(sock).send_all([b"abcd", b"ef"]) is not is_answer
-    assert b"".join(sock.sent) == (b"ab" if is_answer else b"abcdef")
-
-
-def test_the_beginning_of_an_exchange_is_sent_without_a_look(waits: Waits) -> None:
-    """The connection has just been looked at. What the kernel does not accept at once is sent while listening."""
-    sock = Socket(takes=4)
-    assert connected(sock).send(b"abcd")
-    waits.readable = [True]
-    assert connected(sock).send(b"efgh")
-    assert waits.readable == [True]
-    sock.received = [b"HTTP/1.1 413 Too Large\r\n\r\n"]
-    assert not connected(sock).send(b"ijklmn")
-    assert b"".join(sock.sent) == b"abcdefghijkl"
-
-
-def test_an_upload_waits_for_a_socket_that_takes_nothing(clock: Any, waits: Waits) -> None:
-    """To write, or to read what TLS needs first; within the limit of a write, for each part that is accepted."""
-    errors: list[Any] = [
-        BlockingIOError(),
-        BlockingIOError(),
-        ssl.SSLWantWriteError(),
-        ssl.SSLWantReadError(),
-    ]
-
-    class Stalling(Socket):
-        def send(self, data: Any) -> int:
-            if errors:
-                raise errors.pop(0)
-            return super().send(data)
-
-    sock = Stalling(takes=2)
-    opened = connected(sock, 110.0)
-    opened.set_timeouts(ExchangeTimeouts(110.0, None, None, 4.0))
-    assert opened.send(b"abc")
-    assert waits.usable == [(4.0, True), (4.0, True), (4.0, False)]
-    assert sock.sent == [b"ab", b"c"]
-
-
-def test_a_response_that_arrives_whole_needs_no_parser(waits: Waits) -> None:
-    """The parser has not seen it. One in pieces, or after bytes that came during the upload, is read by the parser."""
-    whole = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
-    opened = connected(Socket(whole, whole[:-1], whole[-1:]))
-    for content in (b"hi", None):
-        opened.begin("GET", ExchangeTimeouts(None, None, None, None))
-        head, found = opened.read_response()
-        assert (head.status, found) == (200, content)
-        assert (opened.parser.head is head) is (content is None)
-    assert opened.read_body() == b"h"
-    assert opened.read_body() == b"i"
-    early = connected(Socket(whole))
-    early.begin("POST", ExchangeTimeouts(None, None, None, None))
-    waits.readable = [True]
-    assert not early.send_all([b"body"])
-    head, found = early.read_response()
-    assert (head.status, found, early.parser.is_complete) == (200, b"hi", True)
-
-
-def test_connections_are_cut_once_and_for_all() -> None:
-    """Those that are open, and each that would be opened later."""
-    cut: list[str] = []
-
-    class Stub:
-        def abort(self) -> None:
-            cut.append("first")
-
-    first: Any = Stub()
-    opened = OpenConnections()
-    opened.add(first)
-    assert not opened.is_cut
-    opened.cut()
-    assert (cut, opened.is_cut) == (["first"], True)
-    with pytest.raises(ConnectionAbortedError) as raised:
-        opened.add(first)
-    assert raised.value.args == (errno.ECONNABORTED, os.strerror(errno.ECONNABORTED))
-
-
-class Recording:
-    """A connection that notes in which portions a request is sent."""
-
-    def __init__(self) -> None:
-        self.heads: list[bytes] = []
-        self.bodies: list[list[bytes]] = []
-
-    def send(self, data: bytes) -> bool:
-        self.heads.append(data)
-        return True
-
-    def send_all(self, chunks: Any) -> bool:
-        self.bodies.append([bytes(chunk) for chunk in chunks])
-        return True
-
-
-LONG = b"x" * 65536
-LONGEST_PIECE = LONG * 4
-
-
-@pytest.mark.parametrize(
-    ("body", "chunked", "heads", "bodies"),
-    [
-        (None, False, [b"HEAD"], []),
-        (b"a=1", False, [b"HEADa=1"], []),
-        (LONG, False, [b"HEAD" + LONG], []),
-        (LONG + b"y", False, [b"HEAD"], [[LONG + b"y"]]),
-        ([LONGEST_PIECE + b"y", b"z"], False, [b"HEAD"], [[LONGEST_PIECE, b"y", b"z"]]),
-        (
-            [LONG + b"y"],
-            True,
-            [b"HEAD"],
-            [[b"10000\r\n" + LONG + b"\r\n", b"1\r\ny\r\n", b"0\r\n\r\n"]],
-        ),
-        (
-            [b"y" * 16, b"z"],
-            True,
-            [b"HEAD"],
-            [[b"10\r\n" + b"y" * 16 + b"\r\n", b"1\r\nz\r\n", b"0\r\n\r\n"]],
-        ),
-    ],
-    ids=["none", "form", "short", "long", "stream", "long chunk", "chunks"],
-)
-def test_a_short_body_goes_out_with_its_head(
-    body: Any, chunked: bool, heads: list[bytes], bodies: list[list[bytes]]
-) -> None:
-    """In one packet where it fits; a longer one in pieces, between which the server may respond."""
-    recording: Any = Recording()
-    assert pool._send(recording, b"HEAD", body, chunked)
-    assert (recording.heads, recording.bodies) == (heads, bodies)
-
-
-@pytest.mark.parametrize("error", [BrokenPipeError, ConnectionResetError])
-def test_a_server_that_closes_may_have_responded(error: type[Exception]) -> None:
-    """The response is read then; any other error of the connection is raised."""
-    recording: Any = Recording()
-
-    def fail(data: Any) -> bool:
-        raise error
-
-    recording.send = fail
-    assert not pool._send(recording, b"HEAD", None, False)
-    error = ConnectionAbortedError
-    with pytest.raises(ConnectionAbortedError):
-        pool._send(recording, b"HEAD", None, False)
-
-
 @pytest.mark.parametrize(
     ("total", "now", "error"),
     [
@@ -483,40 +227,3 @@ def test_a_socket_that_waits_itself_is_not_asked_for_more_than_has_arrived(clock
     opened.read_response()
     assert opened.read_body() == body
     assert sock.timeouts == [0.0, 5.0, 5.0]
-
-
-@pytest.mark.parametrize("reads_body", [False, True])
-def test_a_socket_in_use_is_closed_by_the_thread_that_uses_it(reads_body: bool) -> None:
-    """Another one only shuts it down, which ends the wait: its number must not become that of another socket."""
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        opened = connected(ours)
-        opened.begin("GET", ExchangeTimeouts(None, None, None, None))
-        if reads_body:
-            theirs.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
-            opened.read_response()
-        wait, numbers = opened._wait_to_read, []
-
-        def wait_and_be_aborted(milliseconds: float | None) -> object:
-            opened.abort()
-            numbers.append(ours.fileno())
-            return wait(milliseconds)
-
-        opened._wait_to_read = wait_and_be_aborted
-        with pytest.raises(ConnectionAbortedError):
-            opened.read_body() if reads_body else opened.read_response()
-        assert numbers[0] >= 0
-        if not reads_body:
-            opened.close()  # by the pool, as after any error of the exchange
-        assert ours.fileno() == -1
-
-
-def test_a_socket_that_no_thread_uses_is_closed_at_once() -> None:
-    """It serves no other exchange."""
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        opened = connected(ours)
-        opened.abort()
-        assert ours.fileno() == -1
-        with pytest.raises(ConnectionAbortedError):
-            opened.begin("GET", ExchangeTimeouts(None, None, None, None))
