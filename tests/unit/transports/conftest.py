@@ -1,4 +1,4 @@
-"""The time and the waits of blocking connections."""
+"""The time and the waits of blocking connections, and the connections of a pool."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from http_service_client.transports.over_requests import connection, exchange_timeouts
+from http_service_client.transports.over_requests import pool as pools
 from kit.connections import Waits
+from kit.wired_pools import Wire
 
 
 @pytest.fixture
@@ -25,3 +27,14 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 def waits(monkeypatch: pytest.MonkeyPatch) -> Waits:
     """The waits of the connections that a test makes."""
     return Waits(monkeypatch)
+
+
+@pytest.fixture
+def wire(monkeypatch: pytest.MonkeyPatch) -> Iterator[Wire]:
+    """The connections that the pools of a test make."""
+    made = Wire()
+    monkeypatch.setattr(pools, "connect", made.connect)
+    yield made
+    for wired in made.connections:
+        wired.sock.close()
+        wired.peer.close()
