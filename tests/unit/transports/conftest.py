@@ -10,6 +10,7 @@ import pytest
 
 from http_service_client.transports.over_requests import connection, exchange_timeouts
 from http_service_client.transports.over_requests import pool as pools
+from kit.blocking_sockets import World
 from kit.connections import Waits
 from kit.wired_pools import Wire
 
@@ -38,3 +39,15 @@ def wire(monkeypatch: pytest.MonkeyPatch) -> Iterator[Wire]:
     for wired in made.connections:
         wired.sock.close()
         wired.peer.close()
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    """The time of blocking connections, which passes while they wait."""
+    made = World()
+    for module in (connection, exchange_timeouts):
+        monkeypatch.setattr(module, "time", made)
+    monkeypatch.setattr(connection, "read_waiter", made.read_waiter)
+    monkeypatch.setattr(connection, "wait_until_usable", made.wait_until_usable)
+    monkeypatch.setattr(connection, "is_readable", lambda sock: bool(sock.incoming))
+    return made
