@@ -25,10 +25,14 @@ from http_service_client.transports.over_h2.connection import Http2Connection
 from http_service_client.transports.over_h2.stream import Http2Stream
 
 __all__ = [
+    "FIRST_WINDOW",
+    "FRAME",
     "REQUEST",
+    "WINDOW",
     "FrameServer",
     "Wire",
     "data",
+    "failure",
     "go_away",
     "head",
     "ping",
@@ -38,6 +42,10 @@ __all__ = [
     "trailers",
     "window",
 ]
+
+WINDOW = 1024 * 1024  # bytes, of a stream of a response
+FIRST_WINDOW = 65_535  # bytes, of a server that has set none (RFC 9113, 6.9.2)
+FRAME = 16_384  # bytes, the most in one frame (RFC 9113, 4.2)
 
 REQUEST = [(b":method", b"GET"), (b":scheme", b"https"), (b":authority", b"a.test"), (b":path", b"/")]
 
@@ -245,3 +253,9 @@ _SAYS: dict[type, Callable[[Any], object]] = {
     frames.GoAwayFrame: lambda frame: ErrorCodes(frame.error_code).name,
     frames.WindowUpdateFrame: lambda frame: frame.window_increment,
 }
+
+
+def failure(stream: Http2Stream) -> tuple[type[Exception], str]:
+    """What ended a stream."""
+    assert stream.error is not None
+    return type(stream.error), str(stream.error)

@@ -1,10 +1,10 @@
-"""The time and the waits of blocking connections, and the connections of a pool."""
+"""The time and the waits of blocking connections, the connections of a pool, and the server of an HTTP/2 connection."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,6 +13,9 @@ from http_service_client.transports.over_requests import pool as pools
 from kit.blocking_sockets import World
 from kit.connections import Waits
 from kit.wired_pools import Wire
+
+if TYPE_CHECKING:
+    from kit.http2_frames import FrameServer
 
 
 @pytest.fixture
@@ -51,3 +54,11 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(connection, "wait_until_usable", made.wait_until_usable)
     monkeypatch.setattr(connection, "is_readable", lambda sock: bool(sock.incoming))
     return made
+
+
+@pytest.fixture
+def server() -> FrameServer:
+    """The server of an HTTP/2 connection, frame by frame."""
+    from kit.http2_frames import FrameServer  # it needs an extra
+
+    return FrameServer()
