@@ -57,7 +57,11 @@ class _Loop(JumpingLoop):
             connection=protocol_factory(), protocol=network.protocol, begins=network.protocol == "h2"
         )
         network.servers.append(server)
-        if network.settings is not None and network.protocol == "h2":
+        if network.made is not None:
+            network.made()
+        if network.closes:
+            server.connection.connection_lost(ConnectionResetError(104, "Connection reset by peer"))
+        elif network.settings is not None and network.protocol == "h2":
             server.says(settings(network.settings))
             server.sent()
         return server.wire, server.connection
@@ -66,7 +70,9 @@ class _Loop(JumpingLoop):
 class Http2Network:
     """A transport, and the servers of all its connections, in their order.
 
-    connecting: seconds that it takes.   refuses: what it raises.   protocol: by ALPN.   settings: the servers' own.
+    connecting: seconds that it takes.   refuses: what it raises.   closes: a server closes a connection at once.
+    made: called when a connection was made.
+    protocol: by ALPN.   settings: the servers' own.
     http1: the requests that went over HTTP/1.1, and their timeouts.
     """
 
@@ -76,6 +82,8 @@ class Http2Network:
         self.servers: list[FrameServer] = []
         self.connecting = 0.0
         self.refuses: Exception | None = None
+        self.closes = False
+        self.made: Callable[[], object] | None = None
         self.protocol = "h2"
         self.settings: Any = None
         self.http1: list[tuple[HttpRequest, Timeout]] = []

@@ -3058,4 +3058,11 @@ EQUIVALENTS = [
         "if not self.speaks_http2 :",
         "a connection that is closed has no stream any more, and its transport takes no bytes; it only saves the work",
     ),
+    Equivalent(
+        "transports/over_h2/exchange.py",
+        "Http2Exchange.send_from",
+        "raise",
+        "pass",
+        "what awaits this coroutine is closed next, whether this one raises or returns (PEP 380)",
+    ),
 ]

@@ -234,11 +234,9 @@ class Http2Exchange:
     async def _head(self, stream: Http2Stream) -> ResponseHead:
         timeout = self._timeout
         limit = timeout.read if timeout.first_byte is None else timeout.first_byte
-        while stream.head is None:
+        while stream.head is None:  # h2 lets no stream end without one
             if stream.error is not None:
                 raise stream.error
-            if stream.is_complete:  # h2 lets no such stream through
-                raise NotHttpError
             left = None if limit is None else max(0.0, self._sent_at + limit - self._loop.time())
             await self._wait(stream, left)
         return stream.head
@@ -330,11 +328,8 @@ class Http2Exchange:
         }
 
     def _failure(self, error: Exception) -> Failure:
-        try:
-            failure = self._classified(error)
-            return ended_by_close(failure) if self._sessions.is_closed else failure
-        finally:
-            del error  # its traceback holds this frame
+        failure = self._classified(error)
+        return ended_by_close(failure) if self._sessions.is_closed else failure
 
     def _classified(self, error: Exception) -> Failure:
         request, timeout = self._request, self._timeout

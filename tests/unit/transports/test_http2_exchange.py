@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
+import weakref
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -17,6 +19,7 @@ from http_service_client import HttpRequest, errors
 from http_service_client.core.open_body import OpenResponse
 from http_service_client.core.timeouts import Timeout
 from http_service_client.errors import Failure, SentState
+from http_service_client.transports.over_h2.exchange import Http2Exchange
 from kit.http2_frames import data, go_away, head, ping, reset, window
 from kit.http2_network import URL, Http2Network
 
@@ -63,7 +66,8 @@ def test_a_response_is_what_the_server_sent(network: Http2Network) -> None:
         "WINDOW_UPDATE 0 1",
     ]
     network.at(0.1, head(3, 204, ends=True))
-    assert about(network.send("HEAD")) == (204, b"")
+    response = network.send("HEAD")
+    assert (about(response), response.elapsed) == ((204, b""), pytest.approx(0.1))
 
 
 CODED = gzip.compress(b"content", mtime=0)
@@ -587,6 +591,46 @@ def test_a_client_that_is_closed_ends_its_exchanges(network: Http2Network) -> No
         SentState.ABANDONED,
     )
     assert network.server.sent()[-1] == "GOAWAY 0 NO_ERROR"
+
+
+def test_a_timer_that_fires_a_little_early_has_reached_its_end(network: Http2Network) -> None:
+    """By 0.02 s: it was the time for the whole that ran out."""
+    assert (0.0078125 + 0.02) - 0.0078125 == 0.02
+    failures = [
+        network.send(timeout=Timeout(total=total, read=0.0078125)) for total in (0.0078125 + 0.02, 0.05)
+    ]
+    assert [failure.error_type for failure in failures] == [
+        errors.AttemptTimeoutError,
+        errors.ReadTimeoutError,
+    ]
+
+
+def test_a_failure_keeps_nothing_of_its_exchange(
+    network: Http2Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cycle collector is off, so only what nothing refers to is freed."""
+    exchanges: list[weakref.ref[Http2Exchange]] = []
+
+    class Watched(Http2Exchange):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            exchanges.append(weakref.ref(self))
+
+    monkeypatch.setattr("http_service_client.transports.over_h2.transport.Http2Exchange", Watched)
+    gc.collect()
+    gc.disable()
+    try:
+        failures = [network.send(timeout=Timeout(read=1.0))]
+        network.at(1.0, reset(1, ErrorCodes.INTERNAL_ERROR))
+        failures.append(network.send())
+        network.run(asyncio.sleep(0))
+        assert [each() for each in exchanges] == [None, None]
+    finally:
+        gc.enable()
+    assert [failure.error_type for failure in failures] == [
+        errors.ReadTimeoutError,
+        errors.ConnectionLostError,
+    ]
 
 
 @pytest.mark.parametrize("seconds", [0.5, 1.5])
