@@ -13,9 +13,10 @@ and both have the `timeline` and the `sent_state` of the call.
 from __future__ import annotations
 
 import re
+import sys
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar, Token
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
@@ -27,6 +28,7 @@ from ..client.config.pool import ConnectionPoolConfig, is_default
 from ..core.checks import check_function, remedies
 from ..core.effects import TIMED_OUT, Outcome
 from ..core.outcomes import already_closed, ended_by_close
+from ..core.signals import is_of_signal_handler
 from ..core.timeouts import TIMER_SLACK, Timeout
 from ..drivers.aio import ABORTED, Aborts, bounded
 from ..errors import (
@@ -49,7 +51,16 @@ from ..transports.failures import Phase, failure_of
 if TYPE_CHECKING:
     from ..core.call import Call
 
-__all__ = ["DRAINED", "RENAMED", "AdaptedRequest", "ForeignCalls", "explain", "headers_of", "joined_error"]
+__all__ = [
+    "DRAINED",
+    "RENAMED",
+    "AdaptedRequest",
+    "ForeignCalls",
+    "explain",
+    "headers_of",
+    "joined_error",
+    "links",
+]
 
 Response = TypeVar("Response")
 Idempotent = bool | Callable[[HttpRequest], bool | None] | None
@@ -178,8 +189,10 @@ class AdaptedRequest(ForeignRequest, Generic[Response]):
             _leave(token)
         source_error, self.source_error = self.source_error, None
         try:
-            if failed is not None and source_error is not None:
-                raise failed if self._may_raise(failed) else source_error
+            if failed is not None:
+                _check_signals(failed)
+                if source_error is not None:
+                    raise failed if self._may_raise(failed) else source_error
             return self._outcome(response, failed, timeout, began)
         finally:
             del failed, source_error  # their tracebacks hold this frame
@@ -291,6 +304,25 @@ class AdaptedRequest(ForeignRequest, Generic[Response]):
         kind = type(error) if theirs is None else joined_error(type(error), theirs)
         details = {**vars(error), "request": self.native, "response": None}
         return kind(str(error), **details)
+
+
+def links(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and those that it stems from, also where httpcore hides them. To be called outside of its handler: see `innermost`."""
+    seen = {id(sys.exc_info()[1])}
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _check_signals(error: Exception) -> None:
+    """Raise what the handler of a signal raised, where the library has made an error of its own of it: a TimeoutError, say."""
+    found = [link for link in links(error) if is_of_signal_handler(link)]
+    if found:
+        try:
+            raise found[-1]  # urllib3 gives its own error the traceback of the one that it wraps
+        finally:
+            del found, error  # the traceback holds this frame
 
 
 def _leave(token: Token[tuple[str, str] | None]) -> None:

@@ -43,7 +43,7 @@ from ..http.http1.errors import CutShortError, NotHttpError
 from ..http.messages import HttpResponse
 from ..http.urls import redact_url
 from ..transports.failures import Phase, ProxyRefusedError, UnsendableError, failure_of
-from .adapter_base import DRAINED, RENAMED, AdaptedRequest, ForeignCalls, Idempotent, headers_of
+from .adapter_base import DRAINED, RENAMED, AdaptedRequest, ForeignCalls, Idempotent, headers_of, links
 
 if TYPE_CHECKING:
     # A client of either takes them. A library that is not installed is `Any` to a type checker.
@@ -590,18 +590,9 @@ def _length(response: Any) -> int:
         return 0
 
 
-def _links(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and those that it stems from. To be called outside of its handler: see `innermost`."""
-    seen = {id(sys.exc_info()[1])}
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        yield error
-        error = error.__cause__ or error.__context__
-
-
 def _builtin_beneath(error: Exception) -> OSError | None:
     """The system's error, by which its own message and kind are known."""
-    found = [link for link in _links(error) if isinstance(link, OSError)]
+    found = [link for link in links(error) if isinstance(link, OSError)]
     return found[-1] if found else None
 
 
@@ -611,7 +602,7 @@ def _not_processed(error: Exception) -> str | None:
     By HTTP/2 (RFC 9113, 8.7). After GOAWAY, the library sends again by itself what was not processed. An error that
     it raises for one does not tell the stream, so nothing follows from it.
     """
-    for link in _links(error):
+    for link in links(error):
         code = getattr(link.args[0], "error_code", None) if link.args else None
         if type(link.args[0] if link.args else None).__name__ == "StreamReset" and code == 7:
             return "REFUSED_STREAM"

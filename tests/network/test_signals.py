@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -23,7 +25,9 @@ from http_service_client import (
     RetryPolicy,
 )
 from http_service_client.client import backends
-from http_service_client.testing import LoopbackServer, raw, respond, stall
+from http_service_client.integrations import ResilientAdapter, ResilientTransport
+from http_service_client.testing import LoopbackServer, raw, respond, stall, stall_reading
+from kit.threads import wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no timer that sends a signal")
 
@@ -96,6 +100,87 @@ def test_what_it_raises_ends_a_stream(
         next(pieces)
     assert caught.value is LIMIT
     assert client.get("/").status_code == 200
+
+
+@contextmanager
+def raising(limit: Exception) -> Iterator[None]:
+    """The handler raises this."""
+
+    def raise_limit(number: int, frame: FrameType | None) -> None:
+        raise limit
+
+    before = signal.signal(signal.SIGALRM, raise_limit)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_it_is_not_taken_for_a_server_that_closed_during_an_upload(
+    client: HttpServiceClient, server: LoopbackServer
+) -> None:
+    """Whose response would be waited for."""
+    server.script("/", stall_reading(), respond(200))
+    pieces = [b"x" * 1_000_000] * 50
+
+    def source() -> Iterator[bytes]:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        yield from pieces
+
+    limit = ConnectionResetError("the time limit of the job")
+    with raising(limit), pytest.raises(ConnectionResetError) as caught:
+        client.put("/", data=source())
+    assert caught.value is limit
+    assert "open" not in client.get_circuit_breaker_states().values()
+    assert client.get("/").status_code == 200
+
+
+def by_requests(client: HttpServiceClient, url: str) -> Any:
+    with requests.Session() as session:
+        session.mount("http://", ResilientAdapter(client=client))
+        return session.get(url)
+
+
+def by_httpx(client: HttpServiceClient, url: str, library: str = "httpx") -> Any:
+    session = pytest.importorskip(library, reason=f"{library} is not installed").Client(
+        transport=ResilientTransport(client=client)
+    )
+    with session:
+        return session.get(url, timeout=10.0)
+
+
+def by_httpx2(client: HttpServiceClient, url: str) -> Any:
+    return by_httpx(client, url, "httpx2")
+
+
+@pytest.mark.parametrize("get", [by_requests, by_httpx, by_httpx2])
+@pytest.mark.parametrize("kind", [TimeoutError, ConnectionResetError])
+def test_it_is_found_in_the_error_of_a_library(
+    kind: type[OSError], get: Any, client: HttpServiceClient, server: LoopbackServer
+) -> None:
+    """A library makes an error of its own of it, as of any that a socket raises."""
+    limit = kind("the time limit of the job")
+    server.script("/", stall(), respond(200), raw(b""))
+
+    def strike() -> None:
+        wait_until(lambda: server.received("/"))
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGALRM)
+
+    striking = threading.Thread(target=strike, daemon=True)
+    with raising(limit), pytest.raises(kind) as caught:
+        striking.start()
+        get(client, f"{server.url}/")
+    assert caught.value is limit
+    assert get(client, f"{server.url}/").status_code == 200
+    assert "open" not in client.get_circuit_breaker_states().values()
+    try:
+        raise limit
+    except kind:
+        with pytest.raises(Exception, match="without") as failed:
+            get(client, f"{server.url}/")
+    assert failed.value is not limit  # a failure while it is handled is a failure
+    assert client.get_circuit_breaker_states() == {server.url: "open"}
 
 
 def arrive(*arguments: Any, **options: Any) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any
 
+from ...core.signals import is_of_signal_handler
 from ...drivers.interruption import INTERRUPTION
 from ...http.http1.errors import NotHttpError
 from ...http.http1.fast_path import FastHead
@@ -211,7 +212,7 @@ def _send(connection: Connection, head: bytes, body: Any, is_chunked: bool) -> b
             _framed([body] if isinstance(body, bytes) else body, is_chunked)
         )
     except OSError as error:
-        if not is_closed_by_peer(error):
+        if not is_closed_by_peer(error) or is_of_signal_handler(error):
             raise
         return False  # the server may have responded before it closed, and the response says why
 
