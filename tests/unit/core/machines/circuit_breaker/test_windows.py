@@ -49,6 +49,22 @@ def test_a_time_window_holds_the_last_seconds_to_a_tenth(steps: list[tuple[str, 
         assert all(low <= count <= high for low, count, high in zip(least, found, most, strict=True))
 
 
+def test_a_time_window_forgets_a_tenth_of_itself_at_a_time() -> None:
+    """Ten failures, one a second: from the tenth second on, each second forgets the oldest."""
+    now = [0.0]
+    window = TimeWindow(10.0, lambda: now[0], threading.RLock())
+    for second in range(10):
+        now[0] = second + 0.5
+        feed(window, "failure")
+    held = []
+    for second in range(10, 21):
+        now[0] = second - 0.001
+        held.append(window.counts().failures)
+        now[0] = second
+        held.append(window.counts().failures)
+    assert held == [10, *(left for left in range(9, 0, -1) for _ in range(2)), 0, 0, 0]
+
+
 def test_a_result_in_flight_is_counted_once() -> None:
     """A call that was counted when it became slow adds its failure, and no second call."""
     for window in (CountWindow(1), CountWindow(10), TimeWindow(10.0, lambda: 0.0, threading.RLock())):
