@@ -7,7 +7,7 @@ knows the other states; `circuit_breaker` is the switch between them. All method
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum
+from enum import Enum, auto
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -67,10 +67,10 @@ class OpenSpan:
 class Admission(Enum):
     """What a half-open circuit does with a call."""
 
-    TRIAL = "trial"  # it passes, and its result decides
-    PASS = "pass"  # it passes, as one of a growing share
-    REFUSED = "refused"
-    CLOSED = "closed"  # the ramp is over: the circuit closes, and the call passes
+    TRIAL = auto()  # it passes, and its result decides
+    PASS = auto()  # it passes, as one of a growing share
+    REFUSED = auto()
+    CLOSED = auto()  # the ramp is over: the circuit closes, and the call passes
 
 
 class Trials(Generic[Ticket]):

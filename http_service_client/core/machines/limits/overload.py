@@ -15,7 +15,7 @@ from. Any other result is an answer, and any other exception of its own is "othe
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import Enum, auto
 from typing import Any
 
 from ....errors import (
@@ -42,12 +42,12 @@ __all__ = ["Evidence", "evidence_of", "evidence_of_error", "evidence_of_result"]
 class Evidence(Enum):
     """What the result of a call says about the load of the service."""
 
-    ANSWERED = "answered"
-    REFUSED = "refused"
-    LATE = "late"
-    OTHER = "other"
-    CUT_SHORT = "cut short"
-    NONE = "none"
+    ANSWERED = auto()
+    REFUSED = auto()
+    LATE = auto()
+    OTHER = auto()
+    CUT_SHORT = auto()
+    NONE = auto()
 
 
 _ANSWERED, _REFUSED, _LATE, _OTHER, _CUT_SHORT, _NONE = Evidence  # enum attribute access is slow (50 ns)

@@ -92,17 +92,17 @@ def test_calls_and_retries_expire_after_the_window() -> None:
 
 
 def test_the_window_slides_by_tenths() -> None:
-    """The retries spent in one second return ten seconds later, second by second."""
+    """The retries spent in one second return ten seconds later, second by second, and no sooner."""
     budget = Budget(ratio=0.0, min_per_second=10.0, window=10.0)
-    for _ in range(5):
+    start = budget.now
+    for second in range(5):
+        budget.now = start + second + 0.5
         assert all(budget.try_withdraw() for _ in range(20))
-        budget.now += 1.0
-    assert budget.balance == 0
     balances = []
-    for _ in range(11):
-        balances.append(budget.balance)
-        budget.now += 1.0
-    assert balances == [0, 0, 0, 0, 0, 20, 40, 60, 80, 100, 100]
+    for second in range(9, 16):
+        for budget.now in (start + second - 0.01, start + second):
+            balances.append(budget.balance)
+    assert balances == [0, 0, 0, 20, 20, 40, 40, 60, 60, 80, 80, 100, 100, 100]
 
 
 @pytest.mark.parametrize("window", [1.0, 2.5, 10.0, 60.0, 3600.0])
