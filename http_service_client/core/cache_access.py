@@ -233,7 +233,7 @@ class CacheAccess:
         self._record(result, judgement.age, judgement.ttl, reason, False, is_collapsed)
         return stored.response(self.request, judgement.age)
 
-    def record_miss(self, found: StoredResponse | None, reason: str = "", *, is_stored: bool = False) -> None:
+    def record_miss(self, found: StoredResponse | None, reason: str, *, is_stored: bool = False) -> None:
         """Record that the response is the server's own.   found: what was stored of it before."""
         age = None if found is None else self.judge(found).age
         self._record(CacheResult.MISS, age, None, reason, is_stored, False)

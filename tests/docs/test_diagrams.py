@@ -66,6 +66,8 @@ class TestPipeline:
             fallback=object(),  # type: ignore[arg-type]
             has_hosts=True,
             has_hedges=True,
+            collect=None,
+            has_gates=True,
             has_rate_limit=True,
             chaos=(object(), object()),  # type: ignore[arg-type]
             checks_deadlines=True,
