@@ -12,9 +12,10 @@ from http_service_client import Cache, HttpRequest, HttpResponse, HttpServiceCli
 from http_service_client.auth import BearerToken
 from http_service_client.drivers.threads import MOST_BEHIND
 from http_service_client.policies import StoredResponse
-from http_service_client.testing import VirtualClock
+from http_service_client.testing import ScriptedTransport, VirtualClock
 from kit.caches import URL, Cached, cached_for, failed, used
 from kit.front_ends import FrontEnd, run_task
+from kit.jumping_loop import JumpingLoop
 
 OTHER = "https://other.example.com/"  # the connections to the first service are all in use
 URLS = [f"{URL}/{number}" for number in range(MOST_BEHIND + 10)]
@@ -111,6 +112,30 @@ def test_a_storage_that_hangs_leaves_threads_for_tokens(monkeypatch: pytest.Monk
         assert run_task(run()).text == "x"
     finally:
         gate.set()
+
+
+def test_a_storage_has_a_second() -> None:
+    """A call does not wait longer for it: then the service is asked."""
+    gate = threading.Event()
+
+    class Hangs(MemoryStorage):
+        blocks = True
+
+        def get(self, key: str, partition: str) -> list[Any]:
+            gate.wait(10)
+            return []
+
+    async def run() -> HttpResponse:
+        transport = ScriptedTransport([cached_for(60, "x")])
+        return await HttpServiceClient(cache=Cache(storage=Hangs()), transport=transport).get_async(URL)
+
+    loop = JumpingLoop()
+    try:
+        first = failed(loop.run_until_complete(run()))[0]
+        assert (first.operation, first.message) == ("get", "no result within 1 s")
+    finally:
+        gate.set()
+        loop.close()
 
 
 class Hanging(MemoryStorage):
