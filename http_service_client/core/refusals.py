@@ -61,7 +61,7 @@ class Change(NamedTuple):
 
     text: str
     apply: Callable[[Any, float], Any]
-    values: Sequence[float] = (0.0,)
+    values: Sequence[float]
 
     def says(self, value: float) -> str:
         """The text with the number."""
@@ -96,7 +96,7 @@ def less(text: str, *fields: str) -> Change:
     return Change(text, apply, NUMBERS)
 
 
-COUNTS = range(1, 1_000_000)
+COUNTS = range(1_000_000)
 
 
 class _ThreeDigits(Sequence[float]):

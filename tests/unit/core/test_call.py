@@ -55,6 +55,13 @@ class Stage:
         return found
 
 
+def test_a_call_may_have_no_name() -> None:
+    """Those of a simulated fleet have none: nobody looks for one of them in a log."""
+    whole = Stage().call
+    call = Call(whole.request, ORIGIN, whole.origin_state, None, whole.options, whole.clock)
+    assert (call.call_id, call.call_name, call.deadline_at, call.listener) == ("", None, None, None)
+
+
 @pytest.mark.parametrize(
     ("expires_at", "deadline_at", "after", "ends_with_deadline"),
     [

@@ -43,7 +43,7 @@ class Body:
         self,
         timeout: Timeout,
         deadline: float | None = None,
-        waited: float = 0.0,
+        waited: float | None = None,
         *,
         headers: Any = (),
         status: int = 200,
@@ -61,9 +61,8 @@ class Body:
             clock=clock.monotonic,
             remaining=lambda: None if self.deadline_at is None else self.deadline_at - clock.now,
         )
-        self.response = OpenResponse(
-            status, source=self.source, waited=waited, url=URL, headers=Headers(headers)
-        )
+        before: dict[str, float] = {} if waited is None else {"waited": waited}
+        self.response = OpenResponse(status, source=self.source, url=URL, headers=Headers(headers), **before)
         self.body = OpenBody(self.response, call, [lambda: self.released.append("slot")])
 
     def idle(self, seconds: float | None) -> Idle | None:
@@ -98,6 +97,7 @@ def test_after_its_end_a_body_is_not_waited_for() -> None:
         (Timeout(total=10.0), 0.0, None, None, (10.0, 10.0)),
         (Timeout(total=10.0, read=3.0), 0.0, None, None, (3.0, 3.0)),
         (Timeout(total=10.0, read=3.0, between=2.0), 0.0, None, None, (3.0, 2.0)),
+        (Timeout(total=10.0, first_byte=5.0), None, None, None, (5.0, 10.0)),
         (Timeout(total=10.0, first_byte=5.0), 2.0, None, None, (3.0, 10.0)),
         (Timeout(total=10.0, first_byte=5.0), 6.0, None, None, (0.001, 10.0)),
         (Timeout(total=10.0), 0.0, 4.0, None, (4.0, 4.0)),
@@ -113,7 +113,7 @@ def test_after_its_end_a_body_is_not_waited_for() -> None:
 )
 def test_the_nearest_limit_bounds_the_wait_for_a_piece(
     timeout: Timeout,
-    waited: float,
+    waited: float | None,
     deadline: float | None,
     idle: float | None,
     waits: tuple[float | None, ...],

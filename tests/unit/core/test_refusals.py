@@ -173,6 +173,9 @@ SHED = SheddingRefusal(0.3, 100, 30, Priority.NORMAL, 2.0, 0.9)
         (NoConnection("max_connections", 10, 7, 2), None, ""),
         (NoConnection("max_connections", 10, 8, 2), "no connection is free", "sent at once with max_connections=11"),
         (NoConnection("max_connections", 10, 10, 2), "no connection is free", "sent at once with max_connections=13"),
+        (NoConnection("max_connections", 999_998, 999_998, 0), "no connection is free",
+         "sent at once with max_connections=999999"),
+        (NoConnection("max_connections", 999_999, 999_999, 0), "no connection is free", "nothing: sent at once"),
         (LateTurn(5.0, 1.0, 6.0, None), None, ""),
         (LateTurn(5.5, 1.0, 6.0, None), "its turn comes too late",
          "sent with max_wait=6.5 of the rate limit, or with a call 0.5 s later"),
@@ -186,6 +189,8 @@ SHED = SheddingRefusal(0.3, 100, 30, Priority.NORMAL, 2.0, 0.9)
         (Pause(5.0, 1.0, None, 5.0), "the pause is too long",
          "sent with 0.001 s more until the deadline, or with a call 0.001 s later, after the pause"),
         (FULL, "full", "sent with room for 6 in the queue of the bulkhead (max_waiting), "
+         "or with max_concurrent=4 of the bulkhead"),
+        (FULL._replace(waiting=0, max_waiting=0), "full", "sent with room for 1 in the queue of the bulkhead (max_waiting), "
          "or with max_concurrent=4 of the bulkhead"),
         (FULL._replace(in_use=2), None, ""),
         (FULL._replace(waiting=4), None, ""),
@@ -201,6 +206,8 @@ SHED = SheddingRefusal(0.3, 100, 30, Priority.NORMAL, 2.0, 0.9)
          "or with multiplier=2.4 of the load shedding"),
         (SHED._replace(level=Priority.LOW), "shed", 'sent with priority("high"), or with priority("critical"), '
          "or with multiplier=3.7 of the load shedding"),
+        (SHED._replace(level=Priority.BACKGROUND, drawn=0.35, accepted=45), "shed",
+         'sent with priority("low"), or with priority("normal"), or with priority("high")'),  # three ways of five
         (SHED._replace(level=Priority.CRITICAL), None, ""),
         (SHED._replace(drawn=0.05), "shed",
          'sent with priority("critical"), or with multiplier=3.2 of the load shedding'),

@@ -28,6 +28,7 @@ from http_service_client import (
 from http_service_client.core.layers.cache import _concerns_others
 from http_service_client.core.machines.caching.flights import Flights
 from http_service_client.errors import Failure
+from http_service_client.events import CacheResult
 from http_service_client.testing import ScriptedTransport, VirtualClock, late
 from kit.caches import URL, cached_for, used
 from kit.fakes import failure, short
@@ -62,6 +63,7 @@ def test_equal_requests_share_one_exchange() -> None:
     assert len(network.transport.sent) == 1
     assert sorted(used(response).is_collapsed for response in responses) == [False] + [True] * 199
     assert used(responses[1]).cache_status == "http-service-client; fwd=miss; ttl=59; collapsed"
+    assert {(used(each).result, used(each).reason) for each in responses[1:]} == {(CacheResult.HIT, "")}
 
 
 def test_a_call_inside_of_the_same_call_does_not_wait_for_it(front_end: FrontEnd) -> None:
