@@ -20,7 +20,8 @@ from http_service_client.drivers.simulator import Simulator
 from http_service_client.events import HedgeDenied, HedgeFinished, HedgeStarted
 from http_service_client.http.messages import HttpRequest
 from http_service_client.testing import ScriptedTransport, late
-from kit.strategies import WORLDS, _JumpingLoop, _LoopClock
+from kit.jumping_loop import JumpingLoop
+from kit.strategies import WORLDS, _LoopClock
 from kit.virtual_threads import VirtualThreads
 
 __all__ = ["OK", "URL", "WORLDS", "Get", "Played", "play"]
@@ -159,7 +160,7 @@ class _Threads(_Stage):
 
 class _Asyncio(_Stage):
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._loop = _JumpingLoop()
+        self._loop = JumpingLoop()
         self.clock = _LoopClock(self._loop)
 
     def play(self, played: Played, calls: Sequence[Get]) -> None:
