@@ -1,4 +1,4 @@
-"""The time and the waits of blocking connections, the connections of a pool, and the server of an HTTP/2 connection."""
+"""What tests of connections and of exchanges share: time and waits, the connections of a pool, and servers of HTTP/2."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from kit.wired_pools import Wire
 
 if TYPE_CHECKING:
     from kit.http2_frames import FrameServer
+    from kit.http2_network import Http2Network
 
 
 @pytest.fixture
@@ -62,3 +63,13 @@ def server() -> FrameServer:
     from kit.http2_frames import FrameServer  # it needs an extra
 
     return FrameServer()
+
+
+@pytest.fixture
+def network(monkeypatch: pytest.MonkeyPatch) -> Iterator[Http2Network]:
+    """Servers of HTTP/2 in memory, and one side that calls them."""
+    from kit.http2_network import Http2Network  # it needs an extra
+
+    network = Http2Network(monkeypatch)
+    yield network
+    network.close()

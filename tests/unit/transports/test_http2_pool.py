@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,13 +17,6 @@ from http_service_client.errors import ConnectError, ConnectionLostError, Connec
 from http_service_client.transports.idle import IdleConnections
 from kit.http2_frames import FrameServer, data, go_away, head, reset, settings
 from kit.http2_network import Http2Network
-
-
-@pytest.fixture
-def network(monkeypatch: pytest.MonkeyPatch) -> Iterator[Http2Network]:
-    network = Http2Network(monkeypatch)
-    yield network
-    network.close()
 
 
 def is_open(server: FrameServer) -> bool:
