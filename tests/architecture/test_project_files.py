@@ -51,6 +51,19 @@ def test_no_comment_stands_behind_code_that_the_formatter_wrapped() -> None:
     assert not found
 
 
+def test_no_test_module_has_more_than_500_lines() -> None:
+    """A reader finds a test by the names of modules, so each module has one subject that its name and docstring say."""
+    lengths = {
+        path.relative_to(ROOT).as_posix(): len(path.read_text("utf-8").splitlines())
+        for path in sorted((ROOT / "tests").rglob("test_*.py"))
+    }
+    too_long = [f"{module} has {lines} lines" for module, lines in lengths.items() if lines > 500]
+    assert not too_long, (
+        f"{'; '.join(too_long)}, and at most 500 are allowed. Split it by subject into modules whose names say what "
+        "they are about. Move the fixtures that both need to a conftest.py beside them, other helpers to tests/kit."
+    )
+
+
 @pytest.mark.parametrize("form", FORMS, ids=lambda path: path.stem)
 def test_a_form_has_what_the_forge_requires(form: Path) -> None:
     """An invalid form is not shown: names and descriptions, ids that differ, a label for each field."""
