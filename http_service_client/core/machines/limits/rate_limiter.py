@@ -30,7 +30,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from enum import Enum, auto
+from enum import Enum
 from typing import Any, NamedTuple
 
 from ....http.fields.rate_limits import ReportedQuota
@@ -66,9 +66,9 @@ class RateLimitSnapshot(NamedTuple):
 
 
 class _Stage(Enum):
-    WAITING = auto()  # in the queue
-    GRANTED = auto()  # has its token
-    RELEASED = auto()  # neither, permanently
+    WAITING = "waiting"  # in the queue
+    GRANTED = "granted"  # has its token
+    RELEASED = "released"  # neither, permanently
 
 
 _WAITING, _GRANTED, _RELEASED = _Stage  # enum attribute access is slow (50 ns)

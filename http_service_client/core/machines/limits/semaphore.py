@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from enum import Enum, auto
+from enum import Enum
 from typing import Any, Protocol
 
 from ...checks import check_count
@@ -41,9 +41,9 @@ __all__ = [
 
 
 class Stage(Enum):
-    WAITING = auto()  # in the queue
-    GRANTED = auto()  # holds a permit
-    RELEASED = auto()  # neither, permanently
+    WAITING = "waiting"  # in the queue
+    GRANTED = "granted"  # holds a permit
+    RELEASED = "released"  # neither, permanently
 
 
 _MISSING = object()
