@@ -7,6 +7,7 @@ import math
 import os
 import pickle
 import threading
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -42,6 +43,30 @@ def test_a_provider_may_be_plain_or_async(front_end: FrontEnd) -> None:
         client = harness(front_end, service, auth=BearerToken(provider))
         assert [client.request().status_code for _ in range(2)] == [200, 200]
     assert len(asked) == 2
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["plain", "async"])
+def test_a_provider_sees_nothing_of_the_caller(front_end: FrontEnd, is_async: bool) -> None:
+    """The token is that of all callers: by chance, one of them is the first."""
+    user: ContextVar[str] = ContextVar("user")
+    seen: list[str] = []
+
+    def provide() -> str:
+        seen.append(user.get("nobody"))
+        return "t1"
+
+    async def provide_async() -> str:
+        return provide()
+
+    service = Service()
+    service.accepted.add("Bearer t1")
+    client = harness(front_end, service, auth=BearerToken(provide_async if is_async else provide))
+    setting = user.set("alice")
+    try:
+        assert client.request().status_code == 200
+    finally:
+        user.reset(setting)
+    assert seen == ["nobody"]
 
 
 class Vault:

@@ -80,6 +80,18 @@ def test_an_origin_has_one_state() -> None:
     assert [origin for origin, _ in registry.items()] == ["b", "a"]
 
 
+def test_twenty_thousand_origins_are_remembered() -> None:
+    """A crawler may call as many; from then on, each new one has the room of another."""
+    lock = LockWithQueue()
+    state = OriginState(None, None, FairSemaphore(1, lock=lock))
+    registry = OriginRegistry(lambda origin: state, lock, FakeClock().monotonic)
+    for origin in named("host", 20_000):
+        registry.get(origin)
+    assert len(registry.items()) == 20_000
+    registry.get("another")
+    assert len(registry.items()) == 20_000
+
+
 def test_two_concurrent_requests_for_an_origin_get_one_state() -> None:
     """Two states would mean two circuits and two connection limits for one origin."""
     lock = LockWithQueue()

@@ -112,6 +112,15 @@ def test_a_permit_of_one_partition_goes_to_a_waiter_of_another() -> None:
     assert (other.is_granted, bulkhead.in_use) == (True, 1)
 
 
+@pytest.mark.parametrize(
+    ("share", "room"),
+    [(0.3, 3), (0.1 * 3, 3), (0.25, 3), (0.3 + 0.05e-9, 3), (0.3 + 0.15e-9, 4), (1.0, 10), (0.01, 1)],
+)
+def test_a_partition_has_its_share_of_the_queue(share: float, room: int) -> None:
+    """Rounded up; a rounding error of a billionth is no place more."""
+    assert bulkhead_of(1, max_waiting=10, partitions={"a": share}).partitions["a"].most_waiting == room
+
+
 def test_calls_of_a_partition_that_is_no_more_belong_to_the_rest() -> None:
     """It keeps none of them, and leads those that come for it to the rest."""
     bulkhead = bulkhead_of(1, max_waiting=4, partitions={"a": 0.5})
