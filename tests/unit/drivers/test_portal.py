@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import subprocess
+import sys
+import textwrap
 import threading
 import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from contextvars import ContextVar, copy_context
 from typing import Any
 
 import pytest
@@ -269,6 +273,48 @@ def test_a_signal_handler_may_start_the_portal_that_is_being_started(monkeypatch
     assert portal._thread is handlers
     portal.stop()
     wait_until(lambda: not handlers.is_alive())
+
+
+SETTING: ContextVar[str] = ContextVar("setting", default="unset")
+
+
+@pytest.mark.parametrize("kind", [Portal, _WirePortal])
+def test_what_user_code_sets_in_context_variables_is_set_for_its_caller(kind: type[Portal]) -> None:
+    """As if the caller had awaited it. No user code runs on the loop of our exchanges, so nothing is carried over there."""
+    portal = kind()
+
+    async def change() -> str:
+        before = SETTING.get()
+        SETTING.set("changed")
+        return before
+
+    def call() -> tuple[str, str]:
+        SETTING.set("of the caller")
+        return portal.run(change()), SETTING.get()
+
+    try:
+        found = copy_context().run(call)
+    finally:
+        portal.stop()
+    assert found == ("of the caller", "changed" if kind is Portal else "of the caller")
+
+
+def test_a_process_that_ends_closes_its_loops() -> None:
+    """Else the interpreter warns of them, in the last lines of the program's output."""
+    source = """
+        import asyncio
+        from http_service_client.drivers.portal import PORTAL, WIRE
+        for portal in (PORTAL, WIRE):
+            portal.run(asyncio.sleep(0))
+        print("end")
+    """
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-c", textwrap.dedent(source)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout.split(), done.stderr) == (0, ["end"], "")
 
 
 def test_what_is_posted_is_called_on_the_loop() -> None:

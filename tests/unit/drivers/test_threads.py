@@ -42,14 +42,22 @@ def test_the_caller_does_no_work_that_a_thread_can_do() -> None:
 
 
 def test_a_thread_ends_with_its_last_work() -> None:
-    """A fork may follow, before which a process should have no threads."""
-    threads, work = DaemonThreads(1), Held()
+    """A fork may follow, before which a process should have no threads: it waits for more only if it was told to."""
+    waits: list[object] = []
+
+    class Watched(DaemonThreads):
+        def _is_woken(self, wake: Any) -> bool:
+            waits.append(wake)
+            return super()._is_woken(wake)
+
+    threads, work = Watched(1), Held()
     in_time(lambda: threads.start(work))
     assert work.began.wait(5)
     (life,) = threads._workers.values()
     work.may_end.set()
     wait_until(lambda: life() is None)
     assert not threads._workers
+    assert waits == []
 
 
 def test_work_beyond_the_limit_waits_for_a_free_thread() -> None:
