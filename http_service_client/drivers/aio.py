@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import sys
 from asyncio import get_running_loop
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -54,7 +53,8 @@ WORKERS = DaemonThreads(32, idle=1.0)
 """The threads of `Work`. They stay for the next block of a download, which follows at once."""
 _DISPENSABLE = DaemonThreads(32, idle=1.0)  # of `Work` that a call can do without
 
-_COUNTS_CANCELLATIONS = sys.version_info >= (3, 11)  # a task tells one cancellation from two
+# Since Python 3.11, a task tells one cancellation from two.
+_COUNTS_CANCELLATIONS = hasattr(asyncio.Task, "uncancel")
 
 _NEEDS_ASYNCIO = (
     "the *_async methods of a client need asyncio, and this is a task of trio; make the call in a thread: "

@@ -2774,6 +2774,33 @@ EQUIVALENTS = [
         "second = int(at if seconds <= _FURTHEST else now + _FURTHEST)",
         "both are the same instant then",
     ),
+    *(
+        Equivalent(
+            file,
+            kind,
+            "async def run(self, plan: Plan[T], is_call: bool = True, effect: Effect[Any] | None = None) -> T:",
+            "async def run(self, plan: Plan[T], is_call: bool = False, effect: Effect[Any] | None = None) -> T:",
+            "only the driver of asyncio counts its calls; the other ones take the argument and do not look at it",
+        )
+        for file, kind in (
+            ("drivers/on_trio.py", "TrioDriver"),
+            ("drivers/simulated_functions.py", "EffectAwaiter"),
+        )
+    ),
+    Equivalent(
+        "drivers/interruption.py",
+        "",
+        'INTERRUPTION: ContextVar[Interruption | None] = ContextVar("http_service_client.interruption", default=None)',
+        'INTERRUPTION: ContextVar[Interruption | None] = ContextVar("http_service_client.interruptionXX", default=None)',
+        "only the beginning of a variable's name is looked at: whether it is one of ours",
+    ),
+    Equivalent(
+        "drivers/loggers.py",
+        "",
+        '_IS_MUTED: ContextVar[bool] = ContextVar("http_service_client.is_muted", default=False)',
+        '_IS_MUTED: ContextVar[bool] = ContextVar("http_service_client.is_mutedXX", default=False)',
+        "only the beginning of a variable's name is looked at: whether it is one of ours",
+    ),
     Equivalent(
         "drivers/locks.py",
         "acquire_within",
