@@ -387,7 +387,7 @@ async def bounded(
         del task  # it holds the error, whose traceback holds this frame
 
 
-async def _bounded_by(alarm: Awaitable[None], awaitable: Awaitable[Any], *, keeps_late: bool = False) -> Any:
+async def _bounded_by(alarm: Awaitable[None], awaitable: Awaitable[Any], *, keeps_late: bool) -> Any:
     """The same, with another clock: until the alarm ends."""
     task, waking = asyncio.ensure_future(awaitable), asyncio.ensure_future(alarm)
     try:

@@ -89,7 +89,7 @@ def cut_after(
     known: TimerWheels,
     alarm: Callable[[float], Awaitable[None]] | None = None,
     *,
-    keeps_late: bool = True,
+    keeps_late: bool,
 ) -> Generator[Any, Any, Any]:
     """The coroutine's result, or `TIMED_OUT` when it was cancelled after so many seconds. It runs in the present task.
 

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from http_service_client import HttpServiceClient
+from http_service_client.core.effects import TIMED_OUT
 from http_service_client.drivers import portal as portal_module
 from http_service_client.drivers.portal import Portal, _WirePortal
 from kit.fakes import URL, Harness
@@ -273,6 +274,21 @@ def test_a_signal_handler_may_start_the_portal_that_is_being_started(monkeypatch
     assert portal._thread is handlers
     portal.stop()
     wait_until(lambda: not handlers.is_alive())
+
+
+def test_what_goes_on_after_its_time_is_over_has_no_result() -> None:
+    """Its caller was told that there was no time left for it."""
+    portal = Portal()
+
+    async def stubborn() -> str:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        return "late"
+
+    try:
+        assert portal.run(stubborn(), 0.01) is TIMED_OUT
+    finally:
+        portal.stop()
 
 
 SETTING: ContextVar[str] = ContextVar("setting", default="unset")
