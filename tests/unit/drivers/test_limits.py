@@ -77,5 +77,7 @@ def test_the_main_thread_sees_a_signal_within_this_time(
     system: str, seconds: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On Windows more often, where Ctrl-C never ends a wait; elsewhere it does, but for those that have not quite begun."""
-    monkeypatch.setattr(os, "name", system)
-    assert runpy.run_path(str(locks.__file__))["_SLICE"] == seconds
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(os, "name", system)
+        found = runpy.run_path(str(locks.__file__))
+    assert found["_SLICE"] == seconds
