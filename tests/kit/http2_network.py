@@ -71,7 +71,7 @@ class Http2Network:
     """A transport, and the servers of all its connections, in their order.
 
     connecting: seconds that it takes.   refuses: what it raises.   closes: a server closes a connection at once.
-    made: called when a connection was made.
+    closed_sockets: when each was closed for which no connection could be made.   made: called when a connection was made.
     protocol: by ALPN.   settings: the servers' own.
     http1: the requests that went over HTTP/1.1, and their timeouts.
     """
@@ -82,6 +82,7 @@ class Http2Network:
         self.servers: list[FrameServer] = []
         self.connecting = 0.0
         self.refuses: Exception | None = None
+        self.closed_sockets: list[float] = []
         self.closes = False
         self.made: Callable[[], object] | None = None
         self.protocol = "h2"
@@ -107,7 +108,7 @@ class Http2Network:
         return []
 
     async def _connect(self, *arguments: Any) -> Any:
-        return SimpleNamespace(close=lambda: None, fileno=lambda: -1)
+        return SimpleNamespace(close=lambda: self.closed_sockets.append(self.now), fileno=lambda: -1)
 
     @property
     def server(self) -> FrameServer:

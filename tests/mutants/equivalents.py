@@ -3064,4 +3064,25 @@ EQUIVALENTS = [
         "pass",
         "what awaits this coroutine is closed next, whether this one raises or returns (PEP 380)",
     ),
+    Equivalent(
+        "transports/over_h2/pool.py",
+        "Http2Pool._existing",
+        "await asyncio.sleep(0)",
+        "await asyncio.sleep(-1)",
+        "a sleep of less than nothing is one step of the loop, too",
+    ),
+    Equivalent(
+        "transports/over_h2/pool.py",
+        "Http2Pool._connect",
+        'server_hostname=url.host.rstrip("."),',
+        'server_hostname=url.host.rstrip(".XX"),',
+        "a host of a URL has no capitals",
+    ),
+    Equivalent(
+        "transports/over_h2/pool.py",
+        "Http2Pool.close",
+        "await asyncio.sleep(0)",
+        "await asyncio.sleep(-1)",
+        "a sleep of less than nothing is one step of the loop, too",
+    ),
 ]

@@ -264,7 +264,7 @@ def _close_when_idle_for_long(
         left = max(most, _UNUSED)  # not again and again where the limit is very short
     else:
         left = connection.idle_since + most - time.monotonic()
-        if left <= 0:
-            connection.close()
-            return
-    loop.call_later(left, _close_when_idle_for_long, loop, reference)
+    if left > 0:
+        loop.call_later(left, _close_when_idle_for_long, loop, reference)
+    else:
+        connection.close()

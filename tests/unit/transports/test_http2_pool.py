@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -207,6 +208,100 @@ def test_a_connection_whose_calls_have_left_is_idle_after_a_second(
     assert network.now - made < closes_after
 
 
+def test_the_minute_is_not_cut_short_by_an_earlier_one(network: Http2Network) -> None:
+    """The timer was set for the use before."""
+    answer(network, 1)
+    network.run(asyncio.sleep(0.92))
+    answer(network, 3, within=0.03)
+    network.run(asyncio.sleep(60.5 - network.now))
+    assert is_open(network.server)
+    network.run(asyncio.sleep(1.0))
+    assert not is_open(network.server)
+
+
+@pytest.mark.parametrize("keeps", [60.0, 0.01])
+def test_a_connection_has_one_timer(monkeypatch: pytest.MonkeyPatch, keeps: float) -> None:
+    """Which is not set again and again while it is used, nor after its end."""
+    network = Http2Network(monkeypatch, keep_alive_timeout=keeps)
+    timers: list[float] = []
+    call_later = network.loop.call_later
+
+    def counted(delay: float, *arguments: Any, **options: Any) -> Any:
+        timers.append(delay)
+        return call_later(delay, *arguments, **options)
+
+    network.at(100.0, lambda: network.server.says(head(1, ends=True)))
+    monkeypatch.setattr(network.loop, "call_later", counted)
+    assert network.send().status_code == 200
+    assert len(timers) <= (3 if keeps == 60.0 else 101)
+    network.server.connection.close()
+    timers.clear()
+    network.run(asyncio.sleep(200.0))
+    assert len(timers) <= 1  # the sleep's
+    network.close()
+
+
+def test_an_unused_connection_that_has_ended_is_not_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would be counted."""
+    idle = IdleConnections(5)
+    network = Http2Network(monkeypatch, idle=idle)
+
+    async def run() -> None:
+        task = asyncio.ensure_future(network.exchange())
+        network.made = lambda: network.loop.call_soon(task.cancel)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        network.server.connection.connection_lost(None)
+        await asyncio.sleep(2.0)
+
+    network.run(run())
+    assert len(idle) == 0
+    network.close()
+
+
+def test_a_silent_server_is_asked_before_the_next_call(network: Http2Network) -> None:
+    """By a PING: after a failover, nothing says that a connection is dead."""
+
+    answer(network, 1)
+    network.server.sent()
+
+    async def run() -> list[str]:
+        await asyncio.sleep(1.0)
+        tasks = [asyncio.ensure_future(network.exchange())]
+        await asyncio.sleep(1.5)
+        tasks.append(asyncio.ensure_future(network.exchange()))
+        await asyncio.sleep(0.1)
+        sent = network.server.sent()
+        network.server.says(head(3, ends=True), head(5, ends=True))
+        await asyncio.gather(*tasks)
+        return sent
+
+    assert network.run(run()) == ["HEADERS 3 end", "PING 0", "HEADERS 5 end"]
+
+
+# Sessions of TLS.
+
+
+def test_the_session_of_a_connection_is_kept(network: Http2Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once: when it becomes idle, or ends before that. Not that of a handshake that failed."""
+    sessions: list[Mock] = []
+    monkeypatch.setattr(
+        "http_service_client.transports.over_h2.pool.resumption_for",
+        lambda context, peer: sessions.append(Mock(peer=peer)) or sessions[-1],
+    )
+    answer(network, 1)
+    assert sessions[0].peer == ("a.test", 443, None, None)
+    answer(network, 3)
+    network.server.connection.close()
+    network.at(1.0, lambda: network.server.connection.connection_lost(None))
+    assert network.send().error_type is ConnectionLostError
+    network.refuses = ConnectionResetError(104, "Connection reset by peer")
+    assert network.send().error_type is ConnectError
+    assert [len(each.keep.mock_calls) for each in sessions] == [1, 1, 0]
+    assert [len(each.failed.mock_calls) for each in sessions] == [0, 0, 1]
+    assert len(network.closed_sockets) == 1
+
+
 # Connecting.
 
 
@@ -260,7 +355,7 @@ def test_a_server_that_closes_each_new_connection_fails_the_call(
     assert len(network.servers) == 1
 
 
-@pytest.mark.parametrize(("after", "asks"), [(599.0, 1), (601.0, 2)])
+@pytest.mark.parametrize(("after", "asks"), [(599.0, 1), (600.0, 2), (601.0, 2)])
 def test_a_server_without_http2_is_remembered(network: Http2Network, after: float, asks: int) -> None:
     """For ten minutes: its calls go over HTTP/1.1. The connection is closed unused."""
     network.protocol = "http/1.1"
@@ -328,6 +423,65 @@ def test_closing_ends_what_is_open_and_what_is_being_made(network: Http2Network)
 
     network.run(run())
     assert [is_open(server) for server in network.servers] == [False]
+
+
+def test_a_connection_that_is_drained_closes_after_its_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once where it has none. It is not counted as idle."""
+    idle = IdleConnections(5)
+    network = Http2Network(monkeypatch, idle=idle)
+    drain = network.transport._http2.drain
+
+    async def run() -> None:
+        task = asyncio.ensure_future(network.exchange())
+        await asyncio.sleep(1.0)
+        drain()
+        assert is_open(network.server)
+        network.server.says(head(1, ends=True))
+        assert (await task).status_code == 200
+
+    network.run(run())
+    assert not is_open(network.server)
+    assert len(idle) == 0
+    network.close()
+
+
+def test_an_idle_connection_that_is_drained_closes_at_once(network: Http2Network) -> None:
+    answer(network, 1)
+    network.transport._http2.drain()
+    assert not is_open(network.server)
+
+
+def test_a_pool_keeps_nothing_of_a_connection_that_has_ended(network: Http2Network) -> None:
+    """Nor of its origin."""
+    network.settings = {SettingCodes.MAX_CONCURRENT_STREAMS: 1}
+
+    async def run() -> Any:
+        tasks = [asyncio.ensure_future(network.exchange()) for _ in range(2)]
+        await asyncio.sleep(1.0)
+        for server in network.servers:
+            server.says(head(1, ends=True))
+        await asyncio.gather(*tasks)
+        return await network.transport._http2.sessions.get()
+
+    pool = network.run(run())
+    first, second = (server.connection for server in network.servers)
+    first.close()
+    assert pool._connections == {"https://a.test": [second]}
+    second.close()
+    assert pool._connections == {}
+
+
+def test_the_sockets_of_a_loop_that_has_ended_are_closed_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It can run nothing any more."""
+    idle = IdleConnections(5)
+    network = Http2Network(monkeypatch, idle=idle)
+    answer(network, 1)
+    pool = network.run(network.transport._http2.sessions.get())
+    sock = network.server.wire._sock = Mock()  # type: ignore[attr-defined]  # as asyncio's has it
+    pool.abandon()
+    sock.close.assert_called_once_with()
+    assert (len(idle), pool._connections, pool.closed) == (0, {}, True)
+    network.close()
 
 
 def test_a_stream_that_is_lost_leaves_the_connection(network: Http2Network) -> None:
