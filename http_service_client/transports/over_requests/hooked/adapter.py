@@ -48,7 +48,6 @@ def prepare(request: HttpRequest, body: WireBody) -> requests.PreparedRequest:
     prepared.method = request.method
     prepared.url = request.url
     prepared.headers = CaseInsensitiveDict(request.headers.pairs())
-    prepared.hooks = {"response": []}
     prepared._cookies = requests.cookies.RequestsCookieJar()  # type: ignore[attr-defined]  # mocks read it
     prepared.body = body  # type: ignore[assignment]  # an iterator is accepted too
     if body is None:
@@ -58,6 +57,10 @@ def prepare(request: HttpRequest, body: WireBody) -> requests.PreparedRequest:
         # Text, as requests has it: matchers of mocks expect that.
         prepared.body = body.decode("ascii")
     return prepared
+
+
+def _url_of(request: requests.PreparedRequest) -> Url:
+    return split_url(request.url or "")
 
 
 class CarriedTimeouts(Urllib3Timeout):
@@ -99,7 +102,7 @@ class PooledAdapter(HTTPAdapter):
 
     def send(self, request: requests.PreparedRequest, *arguments: Any, **options: Any) -> requests.Response:
         """The response, up to the end of its head. Calls requests' own `send` only if something is hooked in there."""
-        url = split_url(request.url or "")
+        url = _url_of(request)
         if is_adapter_replaced() or is_recorded(url.scheme):
             return super().send(request, *arguments, **options)
         proxies = options["proxies"]
@@ -128,7 +131,7 @@ class PooledAdapter(HTTPAdapter):
         self, request: requests.PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
     ) -> Any:
         """The pool for a request. The TLS context is the client's, not the request's."""
-        url = split_url(request.url or "")
+        url = _url_of(request)
         if is_recorded(url.scheme):
             return RecordedPool(super().get_connection_with_tls_context(request, verify, proxies, cert))
         return self._pool_for(url, proxies)
@@ -141,7 +144,7 @@ class PooledAdapter(HTTPAdapter):
         self, request: requests.PreparedRequest, verify: Any, cert: Any = None
     ) -> Any:
         """The destination of one of urllib3's own pools, and its TLS context."""
-        url = split_url(request.url or "")
+        url = _url_of(request)
         tls = {}
         if url.scheme == "https":
             tls = {"ssl_context": self._transport_settings.tls.context_for((url.host, url.port))}
@@ -152,7 +155,7 @@ class PooledAdapter(HTTPAdapter):
 
     def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
         """The request target."""
-        url = split_url(request.url or "")
+        url = _url_of(request)
         return target_of(request.url or "", url, proxies.get(url.scheme) if proxies else None)
 
 

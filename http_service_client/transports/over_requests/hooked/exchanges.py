@@ -39,7 +39,6 @@ class RequestsExchanges:
     def __init__(self, settings: TransportSettings, pools: Pools) -> None:
         ADAPTER.warn()
         self._session = PlainSession()
-        self._session.adapters.clear()
         adapter = PooledAdapter(settings, pools)
         for scheme in ("https://", "http://", "http+unix://"):
             self._session.mount(scheme, adapter)
@@ -102,7 +101,7 @@ class RequestsResponse:
         self.fields = _mocked_fields(getattr(raw, "headers", None) or headers)
         self._first = self._read_mock()
         if not self._first:  # there was none, or it has been read
-            self._first = response.content or b""
+            self._first = response.content
             if self._first:
                 self.fields = [field for field in self.fields if field[0].lower() != "content-encoding"]
 
@@ -164,10 +163,7 @@ class RequestsResponse:
 
 def _mocked_fields(headers: Any) -> list[tuple[str, str]]:
     """The fields of a urllib3 response made by a mock. If http.client parsed them, they were read as latin-1."""
-    pairs: Iterable[tuple[str, str]] = (
-        headers.iteritems() if hasattr(headers, "iteritems") else headers.items()
-    )
-    return [(name, value if value.isascii() else _text(value)) for name, value in pairs]
+    return [(name, value if value.isascii() else _text(value)) for name, value in headers.items()]
 
 
 def _text(value: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 
 from ....errors import DecodingError, ResponseTooLargeError
 from ....http.content_codings.decoder import Decoder
@@ -50,12 +51,10 @@ class Urllib3StyleResponse:
         it has the response.
         """
         decoder = Decoder(self.own.content_coding if decode_content else None, self._limit)
-        try:
+        with suppress(DecodingError, ResponseTooLargeError):
             while piece := self.read():
                 if decoded := decoder.feed(piece):
                     yield decoded
-        except (DecodingError, ResponseTooLargeError):
-            return
 
     def next_piece(self) -> bytes:
         """The next piece for the exchange: first what a hook has read; b"" at the end."""
