@@ -1622,7 +1622,7 @@ EQUIVALENTS = [
         "transports/over_requests/hooked/adapter.py",
         "_url_of",
         'return split_url(request.url or "")',
-        'return split_url(request.url )',
+        "return split_url(request.url )",
         "a prepared request has both; the `or` is for the type checker",
     ),
     Equivalent(
@@ -1636,7 +1636,7 @@ EQUIVALENTS = [
         "transports/over_requests/hooked/adapter.py",
         "PooledAdapter.send",
         'request.method or "",',
-        'request.method ,',
+        "request.method ,",
         "a prepared request has both; the `or` is for the type checker",
     ),
     Equivalent(
@@ -1650,7 +1650,7 @@ EQUIVALENTS = [
         "transports/over_requests/hooked/adapter.py",
         "PooledAdapter.request_url",
         'return target_of(request.url or "", url, proxies.get(url.scheme) if proxies else None)',
-        'return target_of(request.url , url, proxies.get(url.scheme) if proxies else None)',
+        "return target_of(request.url , url, proxies.get(url.scheme) if proxies else None)",
         "a prepared request has both; the `or` is for the type checker",
     ),
     Equivalent(
