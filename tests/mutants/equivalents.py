@@ -3120,4 +3120,25 @@ EQUIVALENTS = [
         "await asyncio.sleep(-1)",
         "a sleep of less than nothing is one step of the loop, too",
     ),
+    Equivalent(
+        "core/refusals.py",
+        "",
+        "def to(text: str, values: Sequence[float] = (0.0,), **fields: Any) -> Change:",
+        "def to(text: str, values: Sequence[float] = (1.0,), **fields: Any) -> Change:",
+        "a change without a choice of numbers is tried once, and neither its text nor its fields have a place for one",
+    ),
+    Equivalent(
+        "core/machines/limits/load_shedding.py",
+        "",
+        "_MULTIPLIERS = tuple(tenths / 10 for tenths in range(12, 1001))",
+        "_MULTIPLIERS = tuple(tenths / 10 for tenths in range(11, 1001))",
+        "1.1 is the least multiplier there is, so where a call was shed it would not have helped",
+    ),
+    Equivalent(
+        "core/nesting.py",
+        "Scope",
+        "may_pause: ClassVar[bool] = False",
+        "may_pause: ClassVar[bool] = True",
+        "of a scope that cannot pause, `has_ended` says what was asked before; it only saves the call",
+    ),
 ]

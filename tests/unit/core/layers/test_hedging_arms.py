@@ -16,6 +16,7 @@ from http_service_client import (
     HttpResponse,
     HttpServiceClient,
 )
+from http_service_client.auth import OAuth2ClientCredentials
 from http_service_client.drivers import blocking
 from http_service_client.http.messages import HttpRequest
 from http_service_client.testing import ScriptedTransport, VirtualClock, late
@@ -327,3 +328,17 @@ def test_where_no_thread_can_start_a_call_is_made_all_the_same(monkeypatch: pyte
     client.get(URL)
     refuse_threads(monkeypatch)
     assert client.get(URL).status_code == 200
+
+
+def test_a_token_is_not_fetched_twice(in_asyncio: AsyncioFrontEnd) -> None:
+    """However long its service takes: hedges are for the calls themselves."""
+    token = HttpResponse(200, content=b'{"access_token": "t1", "token_type": "Bearer", "expires_in": 3600}')
+    clock = VirtualClock()
+    transport = ScriptedTransport([late(9.0, token), *[HttpResponse(200)] * 3], clock=clock)
+    auth = OAuth2ClientCredentials(
+        token_url="https://id.example.com/token", client_id="me", client_secret="secret"
+    )
+    config = HttpClientConfig(hedging={"delay": 1.0}, auth=auth)
+    client = HttpServiceClient(config, transport=transport, clock=clock)
+    assert in_asyncio.request(client, "GET", URL, idempotent=True).status_code == 200
+    assert [request.method for request in transport.requests] == ["POST", "GET"]
