@@ -19,8 +19,9 @@ import pytest
 from http_service_client import HttpServiceClient
 from http_service_client.core.effects import TIMED_OUT
 from http_service_client.drivers import portal as portal_module
-from http_service_client.drivers.portal import Portal, _WirePortal
+from http_service_client.drivers.portal import PORTAL, WIRE, Portal, _WirePortal
 from kit.fakes import URL, Harness
+from kit.forks import in_a_child, needs_fork
 from kit.front_ends import BlockingFrontEnd
 from kit.threads import in_time, wait_until
 
@@ -315,13 +316,26 @@ def test_what_user_code_sets_in_context_variables_is_set_for_its_caller(kind: ty
     assert found == ("of the caller", "changed" if kind is Portal else "of the caller")
 
 
-def test_a_process_that_ends_closes_its_loops() -> None:
-    """Else the interpreter warns of them, in the last lines of the program's output."""
+def test_a_process_that_ends_ends_what_its_loops_run() -> None:
+    """A task that was left there cleans up, and no loop is left unclosed, of which the interpreter may warn."""
     source = """
         import asyncio
         from http_service_client.drivers.portal import PORTAL, WIRE
-        for portal in (PORTAL, WIRE):
-            portal.run(asyncio.sleep(0))
+
+        tasks = []
+
+        async def wait(name):
+            try:
+                await asyncio.sleep(60)
+            finally:
+                print(name)
+
+        async def begin(name):
+            tasks.append(asyncio.ensure_future(wait(name)))
+            await asyncio.sleep(0)
+
+        PORTAL.run(begin("user code"))
+        WIRE.run(begin("an exchange"))
         print("end")
     """
     done = subprocess.run(
@@ -330,7 +344,25 @@ def test_a_process_that_ends_closes_its_loops() -> None:
         text=True,
         timeout=60,
     )
-    assert (done.returncode, done.stdout.split(), done.stderr) == (0, ["end"], "")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == ["end", "an exchange", "user code"]
+
+
+@needs_fork
+@pytest.mark.parametrize("portal", [PORTAL, WIRE], ids=["user code", "exchanges"])
+def test_a_forked_child_has_a_thread_of_its_own(portal: Portal) -> None:
+    """That of the parent does not exist there: what waits for it would wait without end."""
+
+    async def thread() -> threading.Thread:
+        return threading.current_thread()
+
+    parents = portal.run(thread())
+
+    def work() -> None:
+        assert portal.run(thread()) is not parents
+
+    assert in_a_child(work) == 0
+    assert portal.run(thread()) is parents
 
 
 def test_what_is_posted_is_called_on_the_loop() -> None:
