@@ -1661,6 +1661,13 @@ EQUIVALENTS = [
         "without a coding, any bytes have it; the data need not be looked at",
     ),
     Equivalent(
+        "transports/over_requests/hooked/urllib3_style.py",
+        "Urllib3StyleResponse",
+        "def read(self, amount: int | None = None, decode_content: bool = False) -> bytes:",
+        "def read(self, amount: int | None = None, decode_content: bool = True) -> bytes:",
+        "it is there for those that pass it, and never read",
+    ),
+    Equivalent(
         "transports/over_requests/hook_detection.py",
         "is_hooked",
         "if sessions is None or adapters is None:",

@@ -245,7 +245,9 @@ def test_every_url_of_ours_has_an_adapter(pools: Pools) -> None:
     """Unix sockets, too. requests' own, which connect by themselves, are left for none."""
     session = through(pools)._session
     for url in ("https://a.test/", "http://a.test/", "http+unix://%2Frun%2Fa.sock/x"):
-        assert isinstance(session.get_adapter(url), module.PooledAdapter)
+        adapter: Any = session.get_adapter(url)
+        assert isinstance(adapter, module.PooledAdapter)
+        assert (adapter.max_retries.total, adapter.max_retries.read) == (0, False)  # retries are the core's
     with pytest.raises(requests.exceptions.InvalidSchema):
         session.get_adapter("ftp://a.test/")
 

@@ -322,6 +322,16 @@ def test_the_names_that_resolved_last_are_remembered(system: System, monkeypatch
     assert list(resolver._RESOLVED) == ["a.test", "c.test"]
 
 
+def test_a_thousand_names_are_remembered(system: System) -> None:
+    """The one that resolved least recently makes room."""
+    resolver._RESOLVED.update(dict.fromkeys(map(str, range(1023))))
+    system.resolve("a.test")
+    assert len(resolver._RESOLVED) == 1024
+    system.resolve("b.test")
+    assert len(resolver._RESOLVED) == 1024
+    assert "0" not in resolver._RESOLVED
+
+
 @pytest.mark.parametrize("error", [StopIteration, RuntimeError])
 def test_names_that_another_thread_forgets_meanwhile_are_its_business(
     system: System, error: type[Exception], monkeypatch: pytest.MonkeyPatch

@@ -257,6 +257,7 @@ def test_a_context_verifies_certificate_and_name(made: list[Context], verify: bo
     assert context.verify_mode is (ssl.CERT_REQUIRED if verify else ssl.CERT_NONE)
     assert context.hostname_checks_common_name is not ssl.HAS_NEVER_CHECK_COMMON_NAME
     assert resumption_for(context, "peer") is not None
+    assert make().verify_mode is ssl.CERT_REQUIRED
 
 
 FILES = ["ca.pem", "client.pem", "client.key"]
