@@ -183,12 +183,23 @@ def guarded() -> tuple[BulkheadPolicy, AdaptiveLimitPolicy, Callable[[], object]
 
 
 def test_a_guarded_function_that_is_interrupted_anywhere_leaves_no_permit_behind() -> None:
-    """Nor does the permit that was the current one count as one that inner calls may use."""
+    """Not even while the exception is handled, when its traceback still holds the call."""
     bulkhead, limit, function = guarded()
     function()
+    held = (0, 0)
+
+    def call_and_look() -> None:
+        nonlocal held
+        try:
+            function()
+        except KeyboardInterrupt:
+            held = bulkhead.snapshot().in_use, limit.snapshot().in_use
+            raise
+
     points = 0
-    for place, error in interrupted_at_each_point(function, lambda: None):
+    for place, error in interrupted_at_each_point(call_and_look, lambda: None):
         assert isinstance(error, KeyboardInterrupt), place
+        assert held == (0, 0), place
         assert (bulkhead.snapshot().in_use, limit.snapshot().in_use) == (0, 0), place
         points += 1
     assert points > 30

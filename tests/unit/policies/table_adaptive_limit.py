@@ -42,6 +42,7 @@ def two_by_two(gives: Any) -> list[Op]:
 
 
 BUSY = "<HttpResponse [503]>"
+REFUSED = "ConnectionRefusedError"
 ROWS = [
     Row(
         "a call waits for a permit",
@@ -122,6 +123,12 @@ ROWS = [
         lambda clock: [limit(clock, 2, max_waiting=20)],
         [*two_by_two(HttpResponse(503)), *[Op(at=10.0, takes=1.0)] * 3],
         f"{' '.join(f'{BUSY}@{number} {BUSY}@{number}' for number in range(1, 6))} ok@11 ok@12 ok@13",
+    ),
+    Row(
+        "so do connections that are refused",
+        lambda clock: [limit(clock, 2, max_waiting=20)],
+        [*two_by_two(ConnectionRefusedError), *[Op(at=10.0, takes=1.0)] * 3],
+        f"{' '.join(f'{REFUSED}@{number} {REFUSED}@{number}' for number in range(1, 6))} ok@11 ok@12 ok@13",
     ),
     Row(
         "errors of the function's own change nothing",

@@ -22,7 +22,7 @@ from http_service_client import (
 from http_service_client.core.machines.limits.adaptive_limit import AdaptiveLimit
 from http_service_client.core.machines.limits.overload import Evidence
 from http_service_client.errors import CallRefusedError, SentState
-from http_service_client.testing import ScriptedTransport
+from http_service_client.testing import ScriptedTransport, VirtualClock
 from kit.fakes import FakeClock
 from kit.forks import in_a_child, needs_fork
 from kit.front_ends import FrontEnd, run_task
@@ -107,6 +107,20 @@ def test_a_call_inside_a_call_goes_on_with_its_permit(front_end: FrontEnd) -> No
     inner = policy.apply(lambda: "inner")
     assert front_end.run(policy.apply(front_end.function(lambda: inner()))) == "inner"
     assert policy.snapshot().in_use == 0
+
+
+def test_a_call_inside_a_call_is_no_latency_of_its_own() -> None:
+    """It is part of that of the call around it: ten late ones inside count as the one that is late."""
+    clock = VirtualClock()
+    policy = AdaptiveLimitPolicy(initial_limit=2, slow_call_duration=0.5, clock=clock)
+    inner = policy.apply(lambda: clock.sleep(1.0))
+
+    def outer() -> None:
+        for _ in range(20):
+            inner()
+
+    policy.call(outer)
+    assert policy.limit == 2
 
 
 def test_a_copy_has_the_settings_and_a_limit_of_its_own() -> None:

@@ -42,6 +42,21 @@ def test_the_error_says_why() -> None:
     assert error.median == pytest.approx(1.8, rel=0.1)
 
 
+@pytest.mark.parametrize(
+    ("name", "key"), [("report", "report"), ("", "of the pipeline")], ids=["named", "unnamed"]
+)
+def test_a_refusal_has_the_name_of_its_policy(name: str, key: str) -> None:
+    """Or that of the pipeline, where the policy has none."""
+    clock = VirtualClock()
+    pipeline = ResiliencePipeline(known(clock, name=name), name="of the pipeline", clock=clock)
+    with (
+        deadline(0.9, clock=clock.monotonic),
+        pytest.raises(DeadlineTooShortError, match=f"^p50 of {key} is ") as raised,
+    ):
+        pipeline.call(clock.sleep, 1.8)
+    assert raised.value.key == key
+
+
 def test_a_copy_has_the_settings_and_knows_nothing() -> None:
     """So has a pickle; what the original knows stays there."""
     clock = VirtualClock()

@@ -147,3 +147,16 @@ def test_about_as_much_is_sent_as_is_accepted_times_the_multiplier() -> None:
                 pass
             clock.now += 1 / 200
     assert 35 <= sum(sent[30:]) / 30 <= 45
+
+
+def test_without_a_source_of_randomness_the_system_s_is_used() -> None:
+    """So much is shed as its share says, if not just which calls."""
+    policy = shedding(random=None)
+    overload(policy, 99)
+    shed = 0
+    for _ in range(200):
+        try:
+            policy.call(dict)
+        except LoadShedError:
+            shed += 1
+    assert 0 < shed < 200

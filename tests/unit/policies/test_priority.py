@@ -254,3 +254,38 @@ def test_an_abandoned_generator_is_freed_at_once() -> None:
     finally:
         gc.enable()
     assert current_priority() is NORMAL
+
+
+def test_a_task_that_outlives_the_block_does_not_keep_what_its_generator_had() -> None:
+    """It keeps the level alone, and not the frame that the block was in."""
+
+    class Thing:
+        pass
+
+    contexts: list[contextvars.Context] = []
+
+    def pages() -> Iterator[Any]:
+        thing = Thing()
+        with priority("low"):
+            contexts.append(contextvars.copy_context())  # as a task does
+            yield weakref.ref(thing)
+
+    gc.disable()
+    try:
+        thing, *_ = pages()
+        assert thing() is None
+    finally:
+        gc.enable()
+    assert contexts[0].run(current_priority) is LOW
+
+
+def test_leaving_a_block_that_was_not_entered_changes_nothing() -> None:
+    """As where the clean-up of a program runs twice."""
+    block = priority("low")
+    block.__exit__()
+    with block:
+        pass
+    with priority("high"):
+        block.__exit__()
+        assert current_priority() is HIGH
+    assert AMBIENT_PRIORITY.get() is None
