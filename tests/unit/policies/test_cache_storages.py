@@ -197,6 +197,16 @@ def test_memory_is_accounted() -> None:
     assert (store.size, store._by_key) == (0, {})
 
 
+def test_memory_may_be_used_to_the_last_byte() -> None:
+    """The bound is the most that is kept, and not one more than that."""
+    size = stored(size=1000).size
+    one, two = MemoryStorage(size), MemoryStorage(2 * size)
+    one.set("a", "p", stored(size=1000))
+    for key in "ab":
+        two.set(key, "p", stored(size=1000))
+    assert (one.size, two.size) == (size, 2 * size)
+
+
 def test_small_pairs_are_accounted() -> None:
     """Each header and each name in Vary takes more memory than its text."""
     pairs = tuple((f"n{number}", "") for number in range(1000))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from itertools import combinations
 from typing import Any
@@ -38,8 +39,8 @@ def warnings_of(*policies: Any) -> list[str]:
     """What a pipeline of these policies, the outermost first, is warned of."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        ResiliencePipeline(*policies)
-    assert {each.filename for each in caught} <= {__file__}
+        _, line = ResiliencePipeline(*policies), sys._getframe().f_lineno
+    assert {(each.filename, each.lineno) for each in caught} <= {(__file__, line)}
     return [str(each.message) for each in caught]
 
 
@@ -88,3 +89,12 @@ def test_a_timeout_inside_one_that_is_not_longer_never_expires(
     assert all(
         f"TimeoutPolicy({inner:g}) inside TimeoutPolicy({outer:g}) never expires" in each for each in found
     )
+
+
+def test_each_pair_of_timeouts_is_compared() -> None:
+    """The one that comes after a shorter one, too."""
+    found = warnings_of(TimeoutPolicy(2.0), TimeoutPolicy(1.0), TimeoutPolicy(3.0))
+    assert [each.partition(" never")[0] for each in found] == [
+        "TimeoutPolicy(3) inside TimeoutPolicy(2)",
+        "TimeoutPolicy(3) inside TimeoutPolicy(1)",
+    ]

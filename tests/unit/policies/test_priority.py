@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import contextvars
 import gc
@@ -16,6 +17,7 @@ import pytest
 from http_service_client import ConfigurationError, Priority, priority
 from http_service_client.core.priority import AMBIENT_PRIORITY, current_priority
 from kit.front_ends import run_task
+from kit.threads import wait_until
 
 LOW, NORMAL, HIGH = Priority.LOW, Priority.NORMAL, Priority.HIGH
 
@@ -195,6 +197,34 @@ def test_the_generator_of_a_context_manager_marks_the_block_that_uses_it() -> No
         assert current_priority() is LOW
     assert current_priority() is NORMAL
     assert run_task(main()) == [LOW, NORMAL]
+
+
+def test_a_block_may_be_in_the_outermost_code_of_a_thread() -> None:
+    """It is no generator, so that nothing outside of it could run in between."""
+    levels: list[Priority] = []
+
+    def work() -> None:
+        with priority("low"):
+            levels.append(current_priority())
+
+    _thread.start_new_thread(work, ())
+    wait_until(lambda: levels)
+    assert levels == [LOW]
+
+
+def test_a_context_manager_with_a_block_may_be_the_outermost_code_of_a_thread() -> None:
+    """Nothing stands outside that could iterate over it."""
+    levels: list[Priority] = []
+
+    @contextmanager
+    def marked() -> Iterator[None]:
+        with priority("low"):
+            levels.append(current_priority())
+            yield
+
+    _thread.start_new_thread(marked().__enter__, ())
+    wait_until(lambda: levels)
+    assert levels == [LOW]
 
 
 def test_a_block_that_ends_out_of_order_leaves_the_other_in_force() -> None:
