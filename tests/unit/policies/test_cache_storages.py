@@ -195,6 +195,9 @@ def test_memory_is_accounted() -> None:
     for key in "012":
         store.delete(key)
     assert (store.size, store._by_key) == (0, {})
+    store.set("0", "0", stored())
+    store.clear()
+    assert (store.size, store._by_key) == (0, {})
 
 
 def test_memory_may_be_used_to_the_last_byte() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from http_service_client import ConfigurationError, DeadlineExceededError, deadline
 from http_service_client.core.deadline import AMBIENT_DEADLINE, earliest
+from http_service_client.testing import VirtualClock
 from kit.fakes import URL, FakeClock, Harness
 from kit.front_ends import AsyncioFrontEnd, FrontEnd, run_task
 
@@ -155,6 +156,42 @@ def test_an_invalid_duration_is_rejected(seconds: Any) -> None:
     with pytest.raises(ConfigurationError, match="deadline must be") as caught:
         deadline(seconds)
     assert str(caught.value).endswith("; for no limit, leave the block out") is (seconds is None)
+
+
+def test_the_error_of_a_duration_does_not_offer_none() -> None:
+    """A block without a limit is no block."""
+    with pytest.raises(ConfigurationError) as caught:
+        deadline(-1)
+    assert "None" not in str(caught.value)
+
+
+@pytest.mark.parametrize("clock", [5, "monotonic", VirtualClock()], ids=["number", "text", "clock"])
+def test_the_clock_is_a_function(clock: Any) -> None:
+    """The error comes when the deadline is made, before its block."""
+    with pytest.raises(ConfigurationError, match=r"^clock must be a function, not "):
+        deadline(1.0, clock=clock)
+
+
+def test_a_deadline_is_no_decorator() -> None:
+    """Neither with a duration nor without, and the error says where to write it."""
+    message = r"^deadline limits a block, not a function; write `with deadline\(2\.0\):` inside the function$"
+    with pytest.raises(TypeError, match=message):
+        deadline(print)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=message):
+        deadline(2.0)(print)  # type: ignore[operator]
+
+
+def test_leaving_a_block_that_is_not_in_use_changes_nothing() -> None:
+    """As where the clean-up of a program runs twice."""
+    bound = deadline(2.0)
+    bound.__exit__()
+    with bound:
+        bound.remaining()
+    with deadline(9.0) as other:
+        bound.__exit__()
+        assert AMBIENT_DEADLINE.get() is not None
+        other.remaining()
+    assert AMBIENT_DEADLINE.get() is None
 
 
 def test_after_the_deadline_a_call_sends_nothing(front_end: FrontEnd) -> None:

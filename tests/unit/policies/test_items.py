@@ -7,6 +7,7 @@ import gc
 import inspect
 import itertools
 import threading
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from types import AsyncGeneratorType, GeneratorType
 from typing import Any
@@ -360,3 +361,64 @@ def test_closing_a_generator_is_no_step(front_end: FrontEnd) -> None:
         run_task(main())
     seen = breaker.snapshot()
     assert (seen.successes, seen.failures, seen.abandoned) == (1, 0, 0)
+
+
+def test_an_async_generator_is_closed_before_it_begins_again() -> None:
+    """Two runs at a time could have the same connection."""
+    log: list[str] = []
+    runs = iter(["busy", "done"])
+
+    async def source() -> AsyncIterator[str]:
+        log.append("begins")
+        try:
+            yield next(runs)
+        finally:
+            log.append("ends")
+
+    async def main() -> list[str]:
+        conditions = [RetryCondition.on_result(lambda item: item == "busy")]
+        return [item async for item in retrying(3, retry_conditions=conditions).apply(source)()]
+
+    assert run_task(main()) == ["done"]
+    assert log == ["begins", "ends"] * 2
+
+
+def test_an_error_that_was_thrown_into_a_generator_is_freed_at_once(front_end: FrontEnd) -> None:
+    """Its traceback holds the frames that it passed, and those do not hold it in turn."""
+
+    def source() -> Iterator[int]:
+        yield 1
+
+    async def source_async() -> AsyncIterator[int]:
+        yield 1
+
+    def thrown() -> weakref.ref[PaymentError]:
+        error = PaymentError("no")
+        steps: Any = retrying(1).apply(source)()
+        next(steps)
+        try:
+            steps.throw(error)
+        except PaymentError as raised:
+            return weakref.ref(raised)
+        finally:
+            del error
+        raise AssertionError
+
+    async def thrown_async() -> weakref.ref[PaymentError]:
+        error = PaymentError("no")
+        steps: Any = retrying(1).apply(source_async)()
+        await steps.__anext__()
+        try:
+            await steps.athrow(error)
+        except PaymentError as raised:
+            return weakref.ref(raised)
+        finally:
+            del error
+        raise AssertionError
+
+    gc.disable()
+    try:
+        freed = thrown() if front_end.name == "blocking" else run_task(thrown_async())
+        assert freed() is None
+    finally:
+        gc.enable()

@@ -126,3 +126,37 @@ def test_a_client_that_is_gone_gets_no_changes() -> None:
     del owner
     policy.reset()
     assert [change.new for change in received] == [CircuitBreakerState.OPEN]
+
+
+def test_each_client_of_a_policy_gets_its_changes_once() -> None:
+    """One more client takes none away from those before, and one that asks twice does not get them twice."""
+    policy = CircuitBreakerPolicy(failure_threshold=1)
+    owners = [threading.Event() for _ in range(3)]
+    received: list[list[Any]] = [[], [], []]
+    for _ in range(2):
+        for owner, changes in zip(owners, received, strict=True):
+            policy.listeners.subscribe(owner, changes.append)
+    policy.isolate()
+    assert [len(changes) for changes in received] == [1, 1, 1]
+
+
+def by_type(outcome: object) -> bool:
+    return isinstance(outcome, KeyError)
+
+
+def by_size(outcome: object) -> bool:
+    return outcome == "large"
+
+
+def test_policies_with_the_same_judge_are_equal() -> None:
+    """With another one, or none, they are not; and a policy that was changed in another respect keeps its own."""
+    policy = CircuitBreakerPolicy(3, is_failure=by_type)
+    assert policy == CircuitBreakerPolicy(3, is_failure=by_type)
+    assert policy not in (CircuitBreakerPolicy(3, is_failure=by_size), CircuitBreakerPolicy(3))
+    assert CircuitBreakerPolicy(3) != policy
+    judge = policy.settings.is_failure
+    assert judge not in (by_type, None)
+    assert len({judge, CircuitBreakerPolicy(3, is_failure=by_type).settings.is_failure}) == 1
+    policy.reconfigure(failure_threshold=4)
+    policy.reconfigure(is_failure=judge)
+    assert policy == CircuitBreakerPolicy(4, is_failure=by_type)

@@ -13,9 +13,12 @@ from http_service_client import (
     CircuitBreakerState,
     CircuitOpenError,
     HttpResponse,
+    RateLimitExceededError,
+    RateLimitPolicy,
+    ResiliencePipeline,
     StateChange,
 )
-from http_service_client.events import Event, ProxyRetried
+from http_service_client.events import Event, LimitRefused, ProxyRetried, why_not
 from http_service_client.policies.logs import IS_LOGGED, log_change, log_chaos, log_event
 from http_service_client.testing import ScriptedTransport, VirtualClock
 from kit.front_ends import FrontEnd
@@ -94,6 +97,22 @@ def test_a_record_has_the_fields_of_its_event(front_end: FrontEnd, caplog: pytes
     change = next(each for each in caplog.records if each.levelno == logging.WARNING)
     assert (vars(change)["http_event"], vars(change)["http_new"]) == ("circuit_state_changed", "open")
     assert json.dumps(fields)
+
+
+def test_the_record_of_a_refusal_says_why(front_end: FrontEnd, caplog: pytest.LogCaptureFixture) -> None:
+    """In words, in place of the numbers of the decision; other records have neither."""
+    events: list[Any] = []
+    pipeline = ResiliencePipeline(RateLimitPolicy(0.001, max_wait=0), on_event=events.append)
+    guarded = pipeline.apply(front_end.function(dict))
+    with caplog.at_level(logging.DEBUG, "http_service_client"):
+        front_end.run(guarded)
+        with pytest.raises(RateLimitExceededError):
+            front_end.run(guarded)
+    records = {vars(each)["http_event"]: vars(each) for each in caplog.records}
+    (refused,) = (event for event in events if isinstance(event, LimitRefused))
+    assert records["limit_refused"]["http_why"] == why_not(refused)
+    assert [name for name, record in records.items() if "http_why" in record] == ["limit_refused"]
+    assert not any("http_decision" in record for record in records.values())
 
 
 def test_no_secret_is_logged(front_end: FrontEnd, caplog: pytest.LogCaptureFixture) -> None:

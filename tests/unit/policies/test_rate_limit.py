@@ -166,6 +166,13 @@ def test_fewer_keys_may_be_kept_from_now_on() -> None:
     assert len(policy._limiters) == 3
 
 
+def test_a_limit_that_loses_its_key_has_the_new_rate() -> None:
+    """Both change in one step."""
+    policy = RateLimitPolicy(1, per=1000, key=lambda number: number)
+    policy.reconfigure(key=None, rate=5, per=1)
+    assert policy.snapshot().rate == 5
+
+
 def test_the_limits_of_keys_that_were_taken_away_are_forgotten() -> None:
     """Also when the key comes back."""
     policy = RateLimitPolicy(1, per=1000, max_wait=0, key=lambda number: number)
