@@ -45,6 +45,13 @@ ROWS = [
         "HedgeStarted HedgeFinished HedgeFinished",
     ),
     Row(
+        "both have the arguments",
+        lambda clock: [hedging(clock)],
+        [Op(takes=(9.0, 0.5), gives=("first", "hedge"), args=("x",))],
+        "hedge@1.5",
+        "HedgeStarted HedgeFinished HedgeFinished",
+    ),
+    Row(
         "the hedge loses",
         lambda clock: [hedging(clock)],
         [Op(takes=(1.5, 9.0), gives=("first", "hedge"))],

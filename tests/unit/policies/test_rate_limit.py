@@ -27,12 +27,13 @@ from http_service_client import (
     RetryPolicy,
     deadline,
 )
-from http_service_client.policies import RateLimitSettings
+from http_service_client.policies import RateLimitSettings, rate_limit
 from http_service_client.testing import VirtualClock
 from kit.fakes import Harness
 from kit.forks import in_a_child, needs_fork
 from kit.front_ends import FrontEnd
 from kit.guarded import Failing
+from kit.reentry import interrupt_each_line
 from kit.threads import run_threads, wait_until
 
 
@@ -164,6 +165,33 @@ def test_fewer_keys_may_be_kept_from_now_on() -> None:
     clock.advance(100.0)
     policy.reconfigure(max_keys=3)
     assert len(policy._limiters) == 3
+
+
+def test_what_a_response_says_is_left_is_kept_to(front_end: FrontEnd) -> None:
+    """It is returned as it is, and no call is begun until the service has calls left."""
+    policy = RateLimitPolicy(follow_headers=True, max_wait=0)
+    response = HttpResponse(200, headers={"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "30"})
+    guarded = policy.apply(front_end.function(lambda: response))
+    assert front_end.run(guarded) is response
+    with pytest.raises(RateLimitExceededError):
+        front_end.run(guarded)
+
+
+def test_a_call_may_come_at_any_point_while_the_key_is_taken_away() -> None:
+    """As in another thread: it has a limit of its own, or the new one."""
+    policies: list[RateLimitPolicy] = []
+
+    def work() -> None:
+        policies.clear()
+        policy = RateLimitPolicy(1000, burst=1000, key=lambda number: number)
+        policies.append(policy)
+        policy.reconfigure(key=None)
+
+    def action() -> None:
+        for policy in policies:
+            assert policy.call(str, 1) == "1"
+
+    assert interrupt_each_line(work, action, [rate_limit]) > 5
 
 
 def test_a_limit_that_loses_its_key_has_the_new_rate() -> None:
