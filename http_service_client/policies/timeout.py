@@ -122,7 +122,7 @@ class TimeoutPolicy(StatefulStrategy[TimeoutSettings]):
         try:
             if not (yield from Begin(branch)):
                 raise CallRefusedError(
-                    f"no thread is free for {_named(operation)}: abandoned functions still hold theirs; "
+                    f"no thread is free for {self._named(operation)}: abandoned functions still hold theirs; "
                     "give them timeouts of their own",
                     key=self.name or operation.key,
                 )
@@ -139,11 +139,20 @@ class TimeoutPolicy(StatefulStrategy[TimeoutSettings]):
         self._record(operation, outcome, seconds)
         left = "; it runs on in its thread, and its result will be dropped" if outcome == "abandoned" else ""
         return OperationTimeoutError(
-            f"{_named(operation)} took longer than {seconds:g} s{left}",
+            f"{self._named(operation)} took longer than {seconds:g} s{left}",
             key=self.name or operation.key,
             timeout=seconds,
             sent_state=state,
         )
+
+    def _named(self, operation: Operation) -> str:
+        """What took too long, with the name by which the error's `key` has it."""
+        if is_step(operation.args):
+            what = "a step of a generator"
+        else:
+            what = str(getattr(operation.guarded.function, "__qualname__", None) or "the guarded code")
+        key = self.name or operation.key
+        return f"{what} ({key})" if key else what
 
     def _record(self, operation: Operation, outcome: str, seconds: float) -> None:
         operation.record(
@@ -158,11 +167,3 @@ def _ended_by_deadlines(error: BaseException, operation: Operation) -> Any:
     return (
         each for each in errors_behind(error, operation.handled) if isinstance(each, DeadlineExceededError)
     )
-
-
-def _named(operation: Operation) -> str:
-    function = operation.guarded.function
-    if is_step(operation.args):
-        return f"a step of a generator ({operation.key})" if operation.key else "a step of a generator"
-    name = getattr(function, "__qualname__", None) or "the guarded code"
-    return f"{name} ({operation.key})" if operation.key else str(name)

@@ -34,7 +34,7 @@ from http_service_client.core.deadline import AMBIENT_DEADLINE
 from http_service_client.drivers import functions
 from http_service_client.events import Event, OperationTimedOut
 from http_service_client.testing import ScriptedTransport, VirtualClock, late
-from kit.front_ends import FrontEnd
+from kit.front_ends import FrontEnd, run_task
 from kit.timeouts import TIGHT, hang
 
 
@@ -340,3 +340,14 @@ def test_a_request_in_the_error_is_that_of_the_call_inside(front_end: FrontEnd) 
             policy.call(client.get, "https://api.example.com/")
     cause: Any = caught.value.__cause__
     assert isinstance(cause.request, HttpRequest)
+
+
+@pytest.mark.parametrize(("name", "key"), [("own", "own"), ("", "of the pipeline")], ids=["named", "unnamed"])
+def test_the_error_has_the_name_of_its_policy(name: str, key: str) -> None:
+    """Or that of the pipeline, where the policy has none."""
+    pipeline = ResiliencePipeline(TimeoutPolicy(0.001, name=name), name="of the pipeline")
+    with pytest.raises(
+        OperationTimeoutError, match=rf"^sleep \({key}\) took longer than 0\.001 s$"
+    ) as raised:
+        run_task(pipeline.call_async(asyncio.sleep, 60.0))
+    assert raised.value.key == key
