@@ -36,6 +36,15 @@ def test_a_forked_child_has_the_tokens_and_not_the_queue() -> None:
     assert harness.passed(2) == 1
 
 
+def test_a_turn_shows_its_stage() -> None:
+    """In the text for a debugger."""
+    harness = Harness(rate=1)
+    turns = [harness.join() for _ in range(3)]
+    turns[2].release()
+    stages = [repr(turn).partition(" of <RateLimiter")[0] for turn in turns]
+    assert stages == ["<Turn granted", "<Turn waiting", "<Turn released"]
+
+
 def test_a_forked_child_has_saved_nothing() -> None:
     """The call that was late is the parent's."""
     harness = Harness(rate=10)
