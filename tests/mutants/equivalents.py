@@ -3148,4 +3148,25 @@ EQUIVALENTS = [
         "may_pause: ClassVar[bool] = True",
         "of a scope that cannot pause, `has_ended` says what was asked before; it only saves the call",
     ),
+    Equivalent(
+        "transports/over_aiohttp/connection.py",
+        "Connection._read_in_pieces",
+        'self.begin("GET")',
+        'self.begin("GETXX")',
+        "any method that is neither HEAD nor CONNECT does",
+    ),
+    Equivalent(
+        "transports/over_aiohttp/connection.py",
+        "Connection._receive_end",
+        "return",
+        "pass",
+        "a second end finds nobody who waits; it only saves the work",
+    ),
+    Equivalent(
+        "transports/over_aiohttp/pool.py",
+        "Pool.close",
+        "await asyncio.sleep(0)",
+        "await asyncio.sleep(-1)",
+        "a sleep of less than nothing is one of nothing",
+    ),
 ]

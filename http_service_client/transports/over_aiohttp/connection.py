@@ -83,7 +83,7 @@ class Connection(asyncio.Protocol):
         self._max_size = max_size  # bytes of a body
         self._on_lost = on_lost
         self._pid = os.getpid()
-        self._tls: DeferringObject | None = None
+        self._tls: DeferringObject | None  # set with `transport`
         self._is_readable: Callable[[], object] | None = None  # polls the socket; made when first needed
         self._reads_long = False
         # Of a response that is read in pieces.
@@ -96,12 +96,12 @@ class Connection(asyncio.Protocol):
         # Of a response for `request_whole`.
         self._whole: asyncio.Future[Any] | None = None
         self._head: FastHead | None = None  # once it has arrived
-        self._raw_head = b""  # of a response that does not come in one piece
+        self._raw_head: bytes  # of a response that does not come in one piece
         # What has arrived of its body then. No list: as objects of their own, tiny pieces would take fifty times their size,
         # and all of them twice their size while they are joined.
         self._body: BytesIO | None = None
-        self._left = 0  # bytes of it still to come
-        self._ends_at: float | None = None  # the loop's time by which the response must be complete
+        self._left: int  # bytes of it still to come
+        self._ends_at: float | None  # the loop's time by which the response must be complete
         self._looks_at = math.inf  # the loop's time when `_alarm` fires
         self._alarm: asyncio.TimerHandle | None = None
 
@@ -120,7 +120,7 @@ class Connection(asyncio.Protocol):
             self._look_at(ends_at)
         self.write(request)
         if self.is_lost or self._unread:  # lost as soon as it was made, or the server has spoken first
-            self._read_in_pieces()
+            self._read_in_pieces(whole)
         return whole
 
     def write(self, data: bytes | memoryview) -> None:
@@ -306,7 +306,6 @@ class Connection(asyncio.Protocol):
         self._receive_end()
         if self._alarm is not None:
             self._alarm.cancel()
-            self._alarm = None
         self._on_lost(self)
         if self.transport is not None:
             self.transport.close()  # Python 3.10 would warn about an unclosed TLS transport
@@ -316,7 +315,7 @@ class Connection(asyncio.Protocol):
             return
         self.is_lost = self.must_close = True
         if self._whole is not None:
-            self._read_in_pieces()
+            self._read_in_pieces(self._whole)
         if self.error is None:
             self.parser.feed(b"")
         self.wake()
@@ -328,7 +327,7 @@ class Connection(asyncio.Protocol):
         if head is None:
             head = read_fast_head(data, self._settings)
             if head is None or head.length is None or not self._may_read_whole(head, head.length):
-                self._read_in_pieces(data)
+                self._read_in_pieces(whole, data)
                 return
             if head.keep_alive is not None:
                 self.lifetime.announce(head.keep_alive)
@@ -365,17 +364,16 @@ class Connection(asyncio.Protocol):
             return False
         return not head.is_encoded or length <= _DECODED_AT_ONCE
 
-    def _read_in_pieces(self, data: bytes = b"") -> None:
-        """Go on in this way.   data: has just arrived."""
-        whole, head, body = self._whole, self._head, self._body
+    def _read_in_pieces(self, whole: asyncio.Future[Any], data: bytes = b"") -> None:
+        """Go on in this way.   whole: what `request_whole` returned.   data: has just arrived."""
+        body = self._body
         self._whole = self._head = self._body = None
         self.begin("GET")
-        if head is not None and body is not None:
+        if body is not None:
             self.data_received(self._raw_head + body.getvalue())
-            self._raw_head = b""
         if data:
             self.data_received(data)
-        if whole is not None and not whole.done():  # done: after a timeout nobody reads the response
+        if not whole.done():  # done: after a timeout nobody reads the response
             whole.set_result(None)
 
     def _look_at(self, instant: float) -> None:
