@@ -218,3 +218,19 @@ def test_an_error_of_the_callers_body_is_raised(network: Http2Network, is_async:
         network.send("POST", data=asynchronous() if is_async else plain())
     assert caught.value is fault
     assert network.server.sent()[-1] == "RST_STREAM 1 CANCEL"
+
+
+def test_an_asynchronous_body_is_never_ahead_of_what_was_sent(network: Http2Network) -> None:
+    """Its next chunk is asked for once the one before was accepted."""
+    asked: list[float] = []
+
+    async def body() -> AsyncIterator[bytes]:
+        for size in (WINDOW, 10, 10):
+            asked.append(network.now)
+            yield b"x" * size
+
+    network.at(1.0, window(0, 99), window(1, 5))
+    network.at(2.0, window(1, 99))
+    network.at(3.0, head(1, ends=True))
+    assert about(network.send("POST", data=body())) == (200, b"")
+    assert asked == [0.0, 0.0, 2.0]
