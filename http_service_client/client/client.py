@@ -81,7 +81,7 @@ class HttpServiceClient(Events):
     config: see `HttpClientConfig`; None for the defaults.
     base_url: prefix of relative URLs, such as ``https://api.example.com/v1``; None for that of the configuration.
     transport: replaces the network, sync and async, such as a `testing.ScriptedTransport`; None for
-        connections of the client's own.
+        connections of the client's own. It ends each exchange within the timeout that it is passed, as nothing else does.
     metrics: an `HttpMetrics` to feed, or a `MetricsCollector`; None for one of its own.
     on_event: called with each event of each call, and each `StateChange` of a circuit.
     on_exchange: called after each exchange on the wire, such as a redirect or a retry, with the request as it was

@@ -53,6 +53,12 @@ _RAISED_FOR_A_STATUS: Names = frozenset(
 )
 
 
+# Python's is in the chain of any library's error; a fingerprint is compared by aiohttp itself.
+_UNVERIFIED: Names = frozenset(
+    {("ssl", "SSLCertVerificationError"), ("aiohttp", "ServerFingerprintMismatch")}
+)
+
+
 def _names_of(kind: type) -> Names:
     return frozenset((str(base.__module__).partition(".")[0], base.__name__) for base in kind.__mro__)
 
@@ -121,8 +127,8 @@ def is_transient(error: BaseException) -> bool:
 
 
 def is_unverified(error_type: type) -> bool:
-    """Whether it says that a server's certificate could not be verified, in any library: they all chain Python's."""
-    return ("ssl", "SSLCertVerificationError") in _names(error_type)
+    """Whether it says that a server's certificate is not the expected one."""
+    return bool(_names(error_type) & _UNVERIFIED)
 
 
 def _is_malformed(error: BaseException) -> bool:

@@ -122,9 +122,10 @@ def test_an_exchange_that_broke_may_succeed_next_time(library: str, name: str) -
 
 
 def test_a_certificate_that_was_not_verified() -> None:
-    """In any library: they chain Python's error."""
+    """In any library: they chain Python's error, and aiohttp has one more for a fingerprint. Another attempt would fail, too."""
     assert is_unverified(ssl.SSLCertVerificationError)
     assert is_unverified(type("Theirs", (ssl.SSLCertVerificationError,), {}))
+    assert is_unverified(type(error("aiohttp", "ServerFingerprintMismatch")))
     assert not is_unverified(ssl.SSLError)
 
 
