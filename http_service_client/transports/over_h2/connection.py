@@ -289,7 +289,8 @@ class Http2Connection(asyncio.Protocol):
             self._end(error)
         except H2Error as error:
             self._flush()  # h2 says GOAWAY
-            self._end(NotHttpError(detail=f"it breaks the rules of HTTP/2: {error}"))
+            fault = str(error).partition(": <memory at")[0]  # hpack shows the object that it reads from
+            self._end(NotHttpError(detail=f"it breaks the rules of HTTP/2: {fault}"))
         else:
             self._flush()
             if self._is_full and self.transport.get_write_buffer_size() > _BACKLOG:

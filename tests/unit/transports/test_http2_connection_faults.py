@@ -249,6 +249,11 @@ def test_a_rule_that_is_about_one_stream_ends_that_one(server: FrameServer) -> N
         (bytes([0, 0, 1, 0, 8, 0, 0, 0, 1, 5]), "Received frame with invalid padding.", "PROTOCOL_ERROR"),
         (window(0, 2**31 - 1), "May not increment flow control window past 2147483647", "FLOW_CONTROL_ERROR"),
         (bytes([0, 0, 4, 7, 0]) + bytes(8), "Frame data missing or invalid", "FRAME_SIZE_ERROR"),
+        (
+            bytes([0, 0, 9, 1, 4, 0, 0, 0, 1]) + b"\xff" * 8 + b"\x7f",
+            "Error decoding header block: Variable integer representation is too long",
+            "PROTOCOL_ERROR",
+        ),
     ],
     ids=[
         "data before a head",
@@ -257,6 +262,7 @@ def test_a_rule_that_is_about_one_stream_ends_that_one(server: FrameServer) -> N
         "padding",
         "window too large",
         "GOAWAY too short",
+        "number too long",
     ],
 )
 def test_frames_that_break_the_protocol_end_the_connection(
