@@ -398,11 +398,11 @@ def test_a_pool_whose_loop_is_closed_closes_the_sockets_itself(
     assert {id(each) for each in closed} == {id(each.transport) for each in connections}
     assert len(closed) == 2
     assert all(each.transport.calls == [] for each in connections)
-    assert (len(settings.idle), pool.acquire(*KEY)) == (0, None)
     references = [weakref.ref(each) for each in connections]
     del connections
     gc.collect()
     assert [reference() for reference in references] == [None, None]
+    assert (len(settings.idle), pool.acquire(*KEY)) == (0, None)
 
 
 # The making of a connection.
