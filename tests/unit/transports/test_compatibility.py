@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from http_service_client.transports import compatibility
+from http_service_client.transports.over_aiohttp.hooked import compatibility as of_aiohttp
 
 
 class _Base:
@@ -159,3 +160,42 @@ def test_a_warning_that_is_an_error_is_raised_once() -> None:
         with pytest.raises(RuntimeWarning):
             notice.warn()
         notice.warn()
+
+
+@pytest.mark.parametrize(
+    ("sees", "keeps", "makes", "changed", "effect"),
+    [
+        (
+            False, False, True, "TCPConnector.connect",
+            "each request has a new connection; SOCKS proxies, calls under an egress policy are refused",
+        ),
+        (True, False, True, "Connection.add_callback", "each request has a new connection"),
+        (
+            True, True, False, "TCPConnector(socket_factory=...)",
+            "SOCKS proxies, Unix sockets, and options of sockets are refused",
+        ),
+        (
+            False, False, False, "TCPConnector.connect, TCPConnector(socket_factory=...)",
+            "each request has a new connection; SOCKS proxies, Unix sockets, and options of sockets, calls under an "
+            "egress policy are refused",
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_gone_of_aiohttp_is_named_with_what_follows(
+    sees: bool, keeps: bool, makes: bool, changed: str, effect: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For exchanges that a library has hooked into."""
+    for name, value in (("SEES_CONNECTIONS", sees), ("KEEPS_ALIVE", keeps), ("MAKES_SOCKETS", makes)):
+        monkeypatch.setattr(of_aiohttp, name, value)
+    notice = compatibility.SeamNotice("aiohttp", "9.8", of_aiohttp._gone(), of_aiohttp._effect())
+    with pytest.warns(RuntimeWarning) as caught:
+        notice.warn()
+    assert [str(each.message) for each in caught] == [
+        f"aiohttp 9.8 is not as this version of http-service-client expects it ({changed}): in asyncio calls that "
+        f"another library has hooked into, {effect}; upgrade http-service-client, or install an older aiohttp"
+    ]
+
+
+def test_nothing_is_gone_of_the_aiohttp_that_is_installed() -> None:
+    """So nobody is warned."""
+    assert list(of_aiohttp._gone()) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import math
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
@@ -13,7 +14,12 @@ import pytest
 from http_service_client import Timeout
 from http_service_client.transports.failures import Phase
 from http_service_client.transports.over_aiohttp.hooked import timer as module
-from http_service_client.transports.over_aiohttp.hooked.timer import ExchangeTimer, Upload
+from http_service_client.transports.over_aiohttp.hooked.timer import (
+    EXCHANGE,
+    ExchangeTimer,
+    Upload,
+    leave_exchange,
+)
 
 
 class Loop:
@@ -225,13 +231,25 @@ def test_a_write_buffer_must_keep_shrinking(loop: Loop, monkeypatch: pytest.Monk
     """It is looked at four times in the limit; what stays as it is for all of it is a stall."""
     sizes = [900, 800, 800, 800, 800, 800]
     monkeypatch.setattr(module, "write_buffer_size", lambda transport: sizes.pop(0))
-    with pytest.raises(TimeoutError, match="write"), timer(write=4.0) as exchange:
+    with pytest.raises(TimeoutError, match=r"^write$"), timer(write=4.0) as exchange:
         exchange.connected(SimpleNamespace(transport=None))
         for second in range(1, 6):
             assert [at for at, _, _ in loop.due] == [100.0 + second]
             assert loop.task.cancels == 0  # type: ignore[attr-defined]
             loop.advance(1.0)
         assert (loop.task.cancels, exchange.phase) == (1, Phase.SEND)  # type: ignore[attr-defined]
+        assert loop.due == []
+        raise asyncio.CancelledError
+
+
+def test_it_is_the_write_buffer_of_the_connection_in_use(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of its transport."""
+    monkeypatch.setattr(module, "write_buffer_size", lambda transport: transport.size)
+    with pytest.raises(TimeoutError, match=r"^write$"), timer(write=4.0) as exchange:
+        exchange.connected(SimpleNamespace(transport=Transport(900)))
+        for _ in range(4):
+            loop.advance(1.0)
+        assert loop.task.cancels == 1  # type: ignore[attr-defined]
         raise asyncio.CancelledError
 
 
@@ -286,13 +304,31 @@ def test_an_upload_waits_for_a_closing_connection_for_a_few_steps_of_the_loop(
     closing = SimpleNamespace(is_closing=lambda: True, get_extra_info=lambda name: None)
     exchange = timer()
     upload = exchange.upload(chunks_of(b"a"))
-    exchange.connected(SimpleNamespace(transport=closing))
-    step, steps = upload.__anext__(), 0
+    connection = SimpleNamespace(transport=closing)
+    exchange.connected(connection)
+    assert steps_of(upload.__anext__()) == (10, b"a")
+    reported = SimpleNamespace(is_closing=iter_of(True, True, False), get_extra_info=lambda name: None)
+    for connection.transport, steps in ((reported, 2), (None, 0)):
+        other = timer()
+        upload = other.upload(chunks_of(b"a"))
+        other.connected(connection)
+        assert steps_of(upload.__anext__()) == (steps, b"a")
+
+
+def iter_of(*values: bool) -> Any:
+    """A function that returns these in turn, and then the last one."""
+    left = list(values)
+    return lambda: left.pop(0) if len(left) > 1 else left[0]
+
+
+def steps_of(coroutine: Any) -> tuple[int, bytes]:
+    """The steps of the loop that a coroutine waits for, and its result."""
+    steps = 0
     with pytest.raises(StopIteration) as ended:
         while steps < 100:
-            step.send(None)  # type: ignore[attr-defined]
+            coroutine.send(None)
             steps += 1
-    assert bytes(ended.value.value) == b"a"
+    return steps, bytes(ended.value.value)
 
 
 def test_an_error_of_the_source_is_kept(loop: Loop) -> None:
@@ -309,6 +345,106 @@ def test_an_error_of_the_source_is_kept(loop: Loop) -> None:
     with pytest.raises(ZeroDivisionError) as raised:
         upload.__anext__().send(None)
     assert exchange.source_error is raised.value
+
+
+@pytest.mark.parametrize(
+    ("error", "cancels", "is_of_the_source"),
+    [
+        (asyncio.CancelledError, 1, False),
+        (asyncio.CancelledError, 0, True),
+        (asyncio.CancelledError, None, False),
+        (ZeroDivisionError, 1, True),
+        (ZeroDivisionError, 0, True),
+        (ZeroDivisionError, None, True),
+    ],
+)
+def test_a_cancellation_of_the_task_is_no_error_of_the_source(
+    loop: Loop, error: type[BaseException], cancels: int | None, is_of_the_source: bool
+) -> None:
+    """aiohttp may have cancelled it. Python 3.10 cannot tell it from one that the source raised itself."""
+
+    async def broken() -> AsyncIterator[bytes]:
+        raise error
+        yield b""
+
+    exchange = timer()
+    upload = exchange.upload(broken())
+    if cancels is None:
+        module.asyncio.current_task = lambda: None  # type: ignore[assignment]
+    else:
+        loop.task.cancels = cancels  # type: ignore[attr-defined]
+    with pytest.raises(error) as raised:
+        upload.__anext__().send(None)
+    assert exchange.source_error is (raised.value if is_of_the_source else None)
+
+
+@pytest.mark.parametrize(("late", "is_cut"), [(4.5, False), (5.0, True), (5.5, True)])
+def test_a_source_that_takes_its_time_is_cut_at_its_next_piece(loop: Loop, late: float, is_cut: bool) -> None:
+    """It has held up the loop, and with it the timer."""
+
+    async def slow() -> AsyncIterator[bytes]:
+        loop.now += late
+        yield b"a"
+
+    exchange = timer(total=5.0)
+    upload = exchange.upload(slow())
+    if not is_cut:
+        assert bytes(driven(upload.__anext__())) == b"a"
+    else:
+        with pytest.raises(TimeoutError):
+            upload.__anext__().send(None)
+    assert (exchange.timed_out, loop.task.cancels) == (is_cut, int(is_cut))  # type: ignore[attr-defined]
+    assert exchange.source_error is None
+
+
+def test_a_task_that_counts_no_cancellations_is_cut_as_well(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That of Python 3.10."""
+    cancels: list[None] = []
+    task = SimpleNamespace(cancel=lambda: cancels.append(None))
+    monkeypatch.setattr(module.asyncio, "current_task", lambda: task)
+    with pytest.raises(TimeoutError, match=r"^total$"), timer(total=5.0):
+        loop.advance(5.0)
+        assert len(cancels) == 1
+        raise asyncio.CancelledError
+
+
+def test_what_an_exchange_knows_before_it_begins(loop: Loop) -> None:
+    """The connector may ask for it at any time."""
+    exchange = timer()
+    assert (exchange.way, exchange.host, exchange.method) == (("", None), "", "GET")
+    assert exchange.socket_path is exchange.ready_socket is exchange.source_error is None
+    assert exchange.connection is exchange.connection_error is None
+    assert exchange.needs_socket is exchange.is_answered is False
+
+
+def test_the_error_of_a_connection_is_that_of_the_exchange(loop: Loop) -> None:
+    """Of the connection in use."""
+    exchange, error = timer(), ConnectionResetError()
+    exchange.connected(SimpleNamespace(fatal_error=error))
+    assert exchange.connection_error is error
+
+
+def test_an_exchange_is_left_in_the_context_in_which_it_began(loop: Loop) -> None:
+    """From another one, where its coroutine is closed, there is nothing to leave."""
+    exchange = timer()
+
+    def check() -> None:
+        token = EXCHANGE.set(exchange)
+        contextvars.copy_context().run(leave_exchange, token)
+        assert EXCHANGE.get() is exchange
+        leave_exchange(token)
+        assert EXCHANGE.get() is None
+
+    contextvars.Context().run(check)
+
+
+def test_bodies_are_iterated_over_as_they_are(loop: Loop) -> None:
+    """By `async for`."""
+    exchange = timer()
+    for body in (exchange.upload(chunks_of(b"a")), exchange.pieces(chunks_of(b"a"), 1.0)):
+        assert body.__aiter__() is body
 
 
 def test_each_piece_of_a_body_has_its_limit(loop: Loop) -> None:
