@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import inspect
 import subprocess
 import sys
 import textwrap
@@ -13,6 +14,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from contextvars import ContextVar, copy_context
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -381,3 +383,18 @@ def test_what_is_posted_is_called_on_the_loop() -> None:
     portal._loop = loop  # as for a call that has just looked
     portal.post(note, "late")
     assert called == [("first", "http_service_client portal")]
+
+
+@pytest.mark.parametrize("kind", ["coroutine", "another awaitable"])
+def test_what_finds_no_loop_is_not_left_unawaited(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """Python would warn of a coroutine. Any other awaitable is no concern of the portal's. The error is as it is."""
+    refused = RuntimeError("no room for a loop")
+    monkeypatch.setattr(portal_module, "_check_room", Mock(side_effect=refused))
+    coroutine = nothing()
+    awaitable: Any = coroutine if kind == "coroutine" else object()
+    with pytest.raises(RuntimeError) as caught:
+        Portal().run(awaitable)
+    assert caught.value is refused
+    is_closed = inspect.getcoroutinestate(coroutine) == inspect.CORO_CLOSED
+    coroutine.close()
+    assert is_closed is (kind == "coroutine")

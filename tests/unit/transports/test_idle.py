@@ -28,6 +28,11 @@ def test_the_least_recently_used_is_closed_first() -> None:
     assert closed == ["b", "a"]
 
 
+def test_a_hundred_are_kept_unless_another_limit_is_set() -> None:
+    names = [str(number) for number in range(101)]
+    assert kept(IdleConnections(), [], *names) == names[1:]
+
+
 def test_none_is_kept_where_none_may_be() -> None:
     """A limit of 0 switches keep-alive off."""
     assert kept(IdleConnections(0), [], "a", "b") == []

@@ -60,6 +60,8 @@ def test_a_body_that_a_hook_has_read_is_kept() -> None:
         (requests.exceptions.ConnectTimeout("slow"), Phase.CONNECT, TimeoutError, "slow"),
         (requests.exceptions.ProxyError("no"), Phase.PROXY, ConnectionError, "no"),
         (urllib3.exceptions.PoolError(None, "full"), Phase.RECEIVE, ConnectionError, "None: full"),  # type: ignore[arg-type]
+        (requests.ConnectionError(urllib3.exceptions.ReadTimeoutError(None, "/", "slow")), Phase.RECEIVE, TimeoutError, "None: slow"),  # type: ignore[arg-type]
+        (requests.exceptions.ProxyError(urllib3.exceptions.ConnectTimeoutError("slow")), Phase.PROXY, TimeoutError, "slow"),
         (requests.ConnectionError(ConnectionRefusedError(111, "refused")), Phase.RECEIVE, ConnectionRefusedError, "[Errno 111] refused"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,

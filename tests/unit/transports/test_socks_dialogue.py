@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from itertools import cycle
 from typing import Any
 
@@ -35,6 +35,7 @@ class Proxy:
         self.script = list(script)
         self.replied = b""
         self.timeouts: list[float | None] = []
+        self.is_closed = False
         self._pieces = cycle(pieces)
         self._ends = ends
 
@@ -53,6 +54,9 @@ class Proxy:
         piece, self.replied = self.replied[:size], self.replied[size:]
         return piece
 
+    def close(self) -> None:
+        self.is_closed = True
+
 
 def socks() -> SocksProxy:
     found = read_proxy("socks5h://proxy.test:1080")
@@ -64,8 +68,10 @@ def open_blocking(sock: Any) -> None:
     open_by_socks(sock, socks(), "api.test", 443, lambda: 2.5)
 
 
-def open_async(sock: Any) -> None:
-    async def run() -> None:
+def run_over(sock: Any, work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    """What the coroutine returns, on a loop that uses this socket by its own methods."""
+
+    async def run() -> Any:
         loop: Any = asyncio.get_running_loop()
 
         async def send(given: Any, data: bytes) -> None:
@@ -75,9 +81,13 @@ def open_async(sock: Any) -> None:
             return given.recv(size)  # type: ignore[no-any-return]
 
         loop.sock_sendall, loop.sock_recv = send, receive
-        await socks5._open_async(sock, socks(), "api.test", 443)
+        return await work()
 
-    run_task(run())
+    return run_task(run())
+
+
+def open_async(sock: Any) -> None:
+    run_over(sock, lambda: socks5._open_async(sock, socks(), "api.test", 443))
 
 
 OPEN = pytest.mark.parametrize("open_by", [open_blocking, open_async], ids=["blocking", "asyncio"])
@@ -108,6 +118,35 @@ def test_a_refusal_has_the_words_of_its_code(open_by: Callable[[Any], None]) -> 
     with pytest.raises(ProxyRefusedError) as caught:
         open_by(Proxy((GREETING, ACCEPTED), (CONNECT, REFUSED)))
     assert str(caught.value) == "it does not allow the connection"
+
+
+@pytest.mark.parametrize("reply", [MADE, REFUSED], ids=["made", "refused"])
+def test_a_socket_of_a_loop_has_its_dialogue_behind_it(monkeypatch: pytest.MonkeyPatch, reply: bytes) -> None:
+    """It leads to the proxy, and is closed where that refuses the host."""
+    sock, asked = Proxy((GREETING, ACCEPTED), (CONNECT, reply)), list[tuple[Any, ...]]()
+
+    async def resolve(host: str, port: int) -> list[Any]:
+        asked.append((host, port))
+        return ["an address"]
+
+    async def connect(*arguments: Any) -> Any:
+        asked.append(arguments)
+        return sock
+
+    monkeypatch.setattr(socks5, "resolve_async", resolve)
+    monkeypatch.setattr(socks5, "connect_to_any_async", connect)
+    settings: Any = object()
+
+    def work() -> Coroutine[Any, Any, Any]:
+        return socks5.connect_by_socks_async(socks(), "api.test", 443, 2.5, settings)
+
+    if reply == MADE:
+        assert run_over(sock, work) is sock
+    else:
+        with pytest.raises(ProxyRefusedError):
+            run_over(sock, work)
+    assert (sock.script, sock.is_closed) == ([], reply == REFUSED)
+    assert asked == [("proxy.test", 1080), (["an address"], 2.5, settings)]
 
 
 def test_each_step_of_a_thread_has_what_is_left_of_the_time() -> None:
