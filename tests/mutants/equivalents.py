@@ -2959,6 +2959,29 @@ EQUIVALENTS = [
         "if size >= self._limit:",
         "at the limit there is no surplus to close; this saves the look",
     ),
+    *(
+        Equivalent(
+            "transports/injected.py",
+            "",
+            row,
+            row.replace("False", "True"),
+            "only a timeout asks whether the time has run out",
+        )
+        for row in (
+            "False,",
+            "ConnectError: (Phase.CONNECT, _of_system(ConnectionRefusedError, errno.ECONNREFUSED), False),",
+            'TlsError: (Phase.CONNECT, lambda: ssl.SSLError(1, "handshake failure"), False),',
+            "ConnectionLostError: (Phase.RECEIVE, _of_system(ConnectionResetError, errno.ECONNRESET), False),",
+            "ProtocolError: (Phase.RECEIVE, lambda: CutShortError(0), False),",
+        )
+    ),
+    Equivalent(
+        "transports/over_h2/transport.py",
+        "BlockingHttp2Transport._exchange",
+        "return failure_of(Phase.CONNECT, innermost(error), request, timeout, False)",
+        "return failure_of(Phase.CONNECT, innermost(error), request, timeout, True)",
+        "only a timeout asks whether the time has run out, and the start of a loop raises none",
+    ),
     Equivalent(
         "transports/injected.py",
         "InjectedFaults.cut_short",

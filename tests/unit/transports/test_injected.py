@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
+import socket
+import ssl
 from typing import Any
 
 import pytest
@@ -163,6 +167,29 @@ def test_each_error_has_the_words_of_the_wire(kind: Any, state: SentState, messa
     failure = INJECTED_FAULTS.failure(kind, REQUEST, TIMEOUT)
     assert (failure.error_type, failure.sent_state) == (kind, state)
     assert failure.message.startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("kind", "cause"),
+    [
+        (ConnectError, ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))),
+        (NameResolutionError, socket.gaierror(socket.EAI_NONAME, "Name or service not known")),
+        (ConnectTimeoutError, TimeoutError()),
+        (TlsError, ssl.SSLError(ssl.SSL_ERROR_SSL, "handshake failure")),
+        (
+            TlsVerificationError,
+            ssl.SSLCertVerificationError(ssl.SSL_ERROR_SSL, "certificate verify failed"),
+        ),
+        (ConnectionLostError, ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))),
+        (ReadTimeoutError, TimeoutError()),
+        (WriteTimeoutError, TimeoutError()),
+        (AttemptTimeoutError, TimeoutError()),
+    ],
+)
+def test_each_error_has_the_cause_of_the_wire(kind: Any, cause: OSError) -> None:
+    """With its number: code that looks at that gets what the system would say."""
+    found: Any = INJECTED_FAULTS.failure(kind, REQUEST, TIMEOUT).cause
+    assert (type(found), found.errno, found.strerror) == (type(cause), cause.errno, cause.strerror)
 
 
 def test_what_is_cut_short_says_after_how_much() -> None:
