@@ -18,6 +18,7 @@ from http_service_client.transports.over_aiohttp.asyncio_transports import (
     check_peer,
     close_socket,
     end_task,
+    forget_half_made,
     idle_closer,
     keep_last_bytes,
     last_bytes,
@@ -84,6 +85,30 @@ def test_a_socket_is_closed_without_its_loop(is_secure: bool) -> None:
     close_socket(transport)
     close_socket(over_tls(None))
     close_socket(None)
+
+
+@pytest.mark.parametrize("is_secure", [False, True])
+@pytest.mark.parametrize("is_closing", [False, True])
+def test_half_a_transport_is_taken_from_its_loop(is_secure: bool, is_closing: bool) -> None:
+    """It would refuse the next socket with the same number. One that is closing is whole, and ends by itself."""
+    with socket.socket() as sock, socket.socket() as other:
+        half = plain(_sock=sock, is_closing=lambda: is_closing)
+        above = over_tls(half, _closed=False)
+        half.get_protocol = lambda: SimpleNamespace(_app_transport=above) if is_secure else SimpleNamespace()
+        loop: Any = SimpleNamespace(_transports={sock.fileno(): half, other.fileno(): None})
+        number = sock.fileno()
+        forget_half_made(loop, sock)
+        assert (number in loop._transports) is is_closing
+        assert other.fileno() in loop._transports
+        assert (sock.fileno() == number) is is_closing
+        assert above._closed is (is_secure and not is_closing)
+
+
+@pytest.mark.parametrize("loop", [SimpleNamespace(_transports={}), SimpleNamespace()], ids=["none", "uvloop"])
+def test_a_socket_without_a_transport_is_left_alone(loop: Any) -> None:
+    with socket.socket() as sock:
+        forget_half_made(loop, sock)
+        assert sock.fileno() >= 0
 
 
 def with_socket(sock: Any) -> Any:

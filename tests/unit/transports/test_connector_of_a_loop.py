@@ -273,6 +273,13 @@ def test_a_proxy_opens_a_tunnel_by_any_success(network: Network, status: str, re
     assert network.sock.close.called
 
 
+@pytest.mark.parametrize("framing", ["Content-Length: x", "Content-Length: 7", "Transfer-Encoding: chunked"])
+def test_what_frames_a_body_means_nothing_where_a_tunnel_is_opened(network: Network, framing: str) -> None:
+    """RFC 9110, 9.3.6: what follows belongs to the tunnel."""
+    network.response = f"HTTP/1.1 200 OK\r\n{framing}\r\n\r\n".encode()
+    assert network.connect("https://a.test/", HTTP).transport is network.wires[1]
+
+
 def test_a_proxy_that_is_lost_opens_no_tunnel(network: Network) -> None:
     network.response, network.error = b"", ConnectionResetError("lost")
     with pytest.raises(ConnectionResetError, match="lost"):
@@ -290,6 +297,7 @@ def test_tls_within_tls_is_refused_before_anything_is_done(
         "asyncio supports TLS within TLS from Python 3.11 on; use an http:// proxy for https:// URLs"
     )
     assert network.steps == [("context", *A)]
+    network.connect("http://a.test/", "https://proxy.test")  # one TLS alone
 
 
 def test_a_unix_socket_is_the_whole_way(network: Network) -> None:

@@ -9,6 +9,7 @@ from io import BytesIO
 import pytest
 
 from http_service_client.http.content_codings.decoder import Decoder
+from http_service_client.transports.over_aiohttp import decoding
 from http_service_client.transports.over_aiohttp.decoding import decode_into
 
 
@@ -40,6 +41,41 @@ def test_other_tasks_run_while_a_long_body_is_decoded(data: bytes, content: byte
 
     assert asyncio.run(decoding()) == content
     assert turns >= 2
+
+
+@pytest.mark.parametrize(("seconds", "pieces_between"), [(0.0, 0), (0.004, 3), (0.006, 2), (0.011, 1)])
+def test_a_pause_comes_after_a_hundredth_of_a_second(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, pieces_between: int
+) -> None:
+    """Whatever was decoded in it."""
+    now = 100.0
+
+    def clock() -> float:
+        nonlocal now
+        now += seconds
+        return now
+
+    monkeypatch.setattr(decoding, "monotonic", clock)
+    data, body, pauses = gzip.compress(bytes(2_000_000), mtime=0), BytesIO(), 0
+    pieces = len(list(Decoder("gzip", None).pieces(data)))
+    work = decode_into(body, Decoder("gzip", None), data)
+    with pytest.raises(StopIteration):
+        while True:
+            work.send(None)
+            pauses += 1
+    assert pieces > 6
+    assert pauses == (pieces // pieces_between if pieces_between else 0)
+    assert body.getvalue() == bytes(2_000_000)
+
+
+def test_a_body_without_a_coding_is_taken_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind what was there."""
+    monkeypatch.setattr(decoding, "monotonic", None)
+    body = BytesIO()
+    for data in (b"ab", b"c"):
+        with pytest.raises(StopIteration):
+            decode_into(body, Decoder(None, None), data).send(None)
+    assert body.getvalue() == b"abc"
 
 
 def test_a_timeout_ends_the_decoding() -> None:
