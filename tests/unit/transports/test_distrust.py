@@ -91,7 +91,7 @@ def test_those_that_were_idle_beside_it_are_closed_through_aiohttp(
         used = Idle(1.5)
         used.is_idle, used.way = False, KEY
         connector._WatchingConnector__open = [*idle, used]
-        connector.distrust(SimpleNamespace(**{"way": KEY, "busy_since": 2.5, **failed}))
+        connector.distrust(SimpleNamespace(**{"way": KEY, "busy_since": 2.0, **failed}))
         assert not used.is_closed
         connector._WatchingConnector__open = []
         await connector.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import ssl
 from socket import gaierror
 from types import SimpleNamespace
@@ -14,11 +15,13 @@ from aiohttp.http_exceptions import BadStatusLine
 
 from http_service_client.http.http1.errors import CutShortError, NotHttpError
 from http_service_client.transports.failures import Phase, PhaseError, ProxyRefusedError, UnsendableError
+from http_service_client.transports.over_aiohttp.hooked.connector import send_once
 from http_service_client.transports.over_aiohttp.hooked.errors import (
     ERRORS,
     NotRepeatedError,
     translate_error,
 )
+from kit.front_ends import run_task
 
 KEY: Any = SimpleNamespace(ssl=False, host="a.test", port=80, is_ssl=False)
 INFO: Any = SimpleNamespace(real_url="http://a.test/", headers={}, method="GET", url="http://a.test/")
@@ -135,3 +138,31 @@ def test_a_timeout_is_not_the_end_of_the_connection() -> None:
     """The connection was closed for it."""
     phase, found = translate_error(Phase.RECEIVE, asyncio.TimeoutError("late"), OF_THE_CONNECTION)
     assert (phase, type(found), str(found)) == (Phase.RECEIVE, TimeoutError, "late")
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (aiohttp.ClientOSError(errno.ECONNRESET, "x"), NotRepeatedError),
+        (aiohttp.ServerDisconnectedError(), NotRepeatedError),
+        (
+            aiohttp.ClientConnectorError(SimpleNamespace(ssl=False, host="h", port=1), OSError(111, "x")),  # type: ignore[arg-type]
+            aiohttp.ClientConnectorError,
+        ),
+        (aiohttp.ClientPayloadError(), aiohttp.ClientPayloadError),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_aiohttp_repeats_no_request(error: Exception, expected: type[Exception]) -> None:
+    """Only the errors after which it would are replaced; a response passes."""
+
+    async def handler(request: Any) -> Any:
+        raise error
+
+    async def responds(request: Any) -> Any:
+        return request
+
+    with pytest.raises(expected) as raised:
+        run_task(send_once(None, handler))
+    assert type(raised.value) is expected
+    assert run_task(send_once("response", responds)) == "response"

@@ -16,8 +16,7 @@ from http_service_client.http.http1.framing import ParserSettings
 from http_service_client.transports.idle import IdleConnections
 from http_service_client.transports.lifetime import Lifetime
 from http_service_client.transports.over_aiohttp.hooked import connector
-from http_service_client.transports.over_aiohttp.hooked.connector import WatchingProtocol, send_once
-from http_service_client.transports.over_aiohttp.hooked.errors import NotRepeatedError
+from http_service_client.transports.over_aiohttp.hooked.connector import WatchingProtocol
 from kit.front_ends import run_task
 
 
@@ -58,7 +57,7 @@ class Transport:
     def __init__(self) -> None:
         self.closing = self.is_aborted = self.is_closed = False
         self.buffered = 0
-        self.socket: Any = SimpleNamespace(fileno=lambda: 5)
+        self.socket: Any = SimpleNamespace(fileno=lambda: 0)
 
     def is_closing(self) -> bool:
         return self.closing
@@ -118,6 +117,8 @@ def exchanged(setup: Setup, response: bytes = WHOLE) -> None:
     setup.made.begin("GET")
     if response:
         setup.made.data_received(response)
+    content: Any = Content()
+    setup.made.content = content
     setup.made.end()
 
 
@@ -205,6 +206,7 @@ def test_a_connection_is_kept_after_a_whole_exchange(
         assert (setup.made.served, setup.made.is_idle, setup.made.content) == (1, True, None)
         setup.made.begin("GET")
         assert (len(setup.idle), setup.made.is_idle) == (0, False)
+        assert setup.made.busy_since >= setup.made.idle_since
 
     on_a_loop(test)
 
@@ -292,15 +294,18 @@ def test_a_fault_ends_the_body_for_its_reader() -> None:
         setup = Setup()
         setup.made.begin("GET")
         setup.made.data_received(CHUNKS)
+        assert len(setup.inner.calls) == 1  # the end is not written before it has come
         setup.made.content = content = Content()
         setup.made.data_received(b"zz\r\n")
         assert isinstance(content.error, aiohttp.ClientPayloadError)
         assert setup.made.fatal_error is not None
         assert setup.made.fatal_error.__traceback__ is None
         assert setup.transport.is_aborted
-        before = list(setup.inner.calls)
+        before, fault = list(setup.inner.calls), setup.made.fatal_error
         setup.made.data_received(b"1\r\na\r\n")
         assert setup.inner.calls == before
+        setup.made.connection_lost(ConnectionResetError())
+        assert setup.made.fatal_error is fault
 
     on_a_loop(test)
 
@@ -422,38 +427,54 @@ def test_what_the_transport_says_goes_to_aiohttp() -> None:
     on_a_loop(test)
 
 
-@pytest.mark.parametrize(
-    ("error", "expected"),
-    [
-        (aiohttp.ClientOSError(errno.ECONNRESET, "x"), NotRepeatedError),
-        (aiohttp.ServerDisconnectedError(), NotRepeatedError),
-        (
-            aiohttp.ClientConnectorError(SimpleNamespace(ssl=False, host="h", port=1), OSError(111, "x")),  # type: ignore[arg-type]
-            aiohttp.ClientConnectorError,
-        ),
-        (aiohttp.ClientPayloadError(), aiohttp.ClientPayloadError),
-    ],
-    ids=lambda value: type(value).__name__,
-)
-def test_aiohttp_repeats_no_request(error: Exception, expected: type[Exception]) -> None:
-    """Only the errors after which it would are replaced; a response passes."""
-
-    async def handler(request: Any) -> Any:
-        raise error
-
-    async def responds(request: Any) -> Any:
-        return request
-
-    with pytest.raises(expected) as raised:
-        run_task(send_once(None, handler))
-    assert type(raised.value) is expected
-    assert run_task(send_once("response", responds)) == "response"
-
-
 def test_a_new_connection_was_never_idle() -> None:
     """So its failure says nothing about connections that were."""
 
     def check() -> None:
-        assert Setup().made.idle_since == 0.0
+        made = Setup().made
+        assert (made.idle_since, made.is_idle, made.way) == (0.0, False, ("", None))
+
+    on_a_loop(check)
+
+
+@pytest.mark.parametrize("buffered", [0, 1])
+def test_an_error_after_the_end_of_the_response_says_nothing(buffered: int) -> None:
+    """The server had sent all. What is left of an upload is given up, for it may never be read."""
+
+    def check() -> None:
+        setup = Setup()
+        setup.made.begin("GET")
+        setup.made.data_received(b"HTTP/1.1 200 OK\r\n\r\nab")
+        setup.transport.buffered = buffered
+        setup.made.eof_received()
+        assert setup.transport.is_aborted is bool(buffered)
+        setup.made.connection_lost(ConnectionResetError())
+        assert setup.made.fatal_error is None
+        assert setup.inner.calls[-1] == ("lost", None)
+
+    on_a_loop(check)
+
+
+@pytest.mark.parametrize(
+    ("error", "is_idle", "is_read"),
+    [(ConnectionResetError(), False, True), (ConnectionResetError(), True, False), (None, False, False)],
+)
+def test_what_arrived_before_an_error_is_read(
+    error: Exception | None, is_idle: bool, is_read: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that refuses an upload responds, and closes at once."""
+    monkeypatch.setattr(connector, "last_bytes", lambda transport: WHOLE)
+
+    def check() -> None:
+        setup = Setup()
+        if is_idle:
+            exchanged(setup)
+        else:
+            setup.made.begin("GET")
+        before = len(setup.inner.calls)
+        setup.made.connection_lost(error)
+        assert (b"ab" in setup.inner.calls[before:]) is is_read
+        assert not setup.transport.is_aborted
+        assert len(setup.idle) == 0
 
     on_a_loop(check)
