@@ -370,7 +370,7 @@ def test_a_cancellation_of_the_task_is_no_error_of_the_source(
     exchange = timer()
     upload = exchange.upload(broken())
     if cancels is None:
-        module.asyncio.current_task = lambda: None  # type: ignore[assignment]
+        module.asyncio.current_task = lambda: None  # type: ignore[attr-defined]
     else:
         loop.task.cancels = cancels  # type: ignore[attr-defined]
     with pytest.raises(error) as raised:

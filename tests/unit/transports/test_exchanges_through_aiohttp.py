@@ -28,6 +28,7 @@ from http_service_client.errors import Failure
 from http_service_client.http.messages import HttpRequest
 from http_service_client.http.proxies.settings import ProxySettings
 from http_service_client.transports.base import TransportSettings
+from http_service_client.transports.failures import Phase
 from http_service_client.transports.over_aiohttp.hooked import exchanges as module
 from http_service_client.transports.over_aiohttp.hooked.exchanges import AiohttpExchanges, yarl_url
 from http_service_client.transports.over_aiohttp.hooked.timer import EXCHANGE, ExchangeTimer
@@ -285,7 +286,7 @@ def test_connections_beside_one_without_a_response_are_distrusted(
     connection = Connection()
 
     def respond(exchange: ExchangeTimer) -> Any:
-        exchange.phase = module.Phase.RECEIVE
+        exchange.phase = Phase.RECEIVE
         if is_connected:
             exchange.connected(connection)
         if is_answered:
@@ -364,6 +365,94 @@ def test_a_redirect_that_may_have_no_end_is_not_read(
     outcome = Setup(monkeypatch, answering(response, Connection())).send(request)
     assert outcome.content == (b"ab" if is_read else b"")
     assert response.closed == 1
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError(104, "x"), aiohttp.ClientPayloadError("x")])
+def test_the_content_of_a_redirect_may_be_lost(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is followed all the same; so is one whose content cannot be decoded."""
+
+    async def fail() -> AsyncIterator[bytes]:
+        raise error
+        yield b""
+
+    request = HttpRequest("GET", HTTP)
+    request.follows_redirects = True
+    fields = (("Location", "/y"), ("Content-Encoding", "gzip"), ("Content-Length", "7"))
+    for response in (Response(status=302, fields=fields), Response(b"no gzip", status=302, fields=fields)):
+        if not response.pieces:
+            response.content.iter_any = fail
+        outcome = Setup(monkeypatch, answering(response, Connection())).send(request)
+        assert (outcome.status_code, outcome.content) == (302, b"")
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_lost"), [((("Content-Length", "2"),), False), ((), True)], ids=["framed", "to the end"]
+)
+@pytest.mark.parametrize("coding", [(), (("Content-Encoding", "gzip"),)])
+def test_a_lost_connection_is_no_end_of_a_body(
+    fields: Any, is_lost: bool, coding: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """aiohttp takes a reset for the end of one that has no framing, also of one that cannot be decoded."""
+    response = Response(b"ab", fields=fields + coding)
+    connection = Connection(ConnectionResetError(104, "x"))
+    outcome = Setup(monkeypatch, answering(response, connection)).send(HttpRequest("GET", HTTP))
+    if is_lost:
+        assert outcome.error_type is ConnectionLostError
+    elif coding:
+        assert outcome.error_type is DecodingError
+    else:
+        assert outcome.content == b"ab"
+
+
+@pytest.mark.parametrize(("reason", "expected"), [(None, ""), ("Because", "Because"), ("\u00fc", "\u00fc")])
+def test_a_mock_s_response_has_its_fields_by_name(
+    reason: Any, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has no connection, and may have neither a reason nor the coding that it announces."""
+    response: Any = Response(fields=(("Content-Encoding", "gzip"), ("X-A", "1")))
+    response.raw_headers, response.reason = None, reason
+
+    async def read() -> bytes:
+        return b"decoded"
+
+    response.read = read
+    outcome = Setup(monkeypatch, lambda _: response).send(
+        HttpRequest("GET", HTTP, headers={"Connection": "close"})
+    )
+    assert (outcome.content, outcome.reason_phrase) == (b"decoded", expected)
+    assert outcome.headers.multi_items() == [("X-A", "1")]
+
+
+def test_an_exchange_knows_its_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connector asks for it."""
+    seen: list[Any] = []
+
+    def respond(exchange: ExchangeTimer) -> Any:
+        seen.extend([exchange.host, exchange.socket_path, exchange.method, exchange.way, exchange.phase])
+        return Response()
+
+    Setup(monkeypatch, respond, uds="/run/a.sock").send(HttpRequest("PUT", HTTPS))
+    assert seen == ["a.test", "/run/a.sock", "PUT", ("https://a.test", None), Phase.RECEIVE]
+
+
+@pytest.mark.parametrize(("is_closed", "source_error"), [(False, None), (True, None), (False, KeyError())])
+def test_an_error_that_is_a_bug_is_raised(
+    is_closed: bool, source_error: Exception | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unless the session is closed at this very moment. What the source of the body raised is raised as it is."""
+    stumble = RuntimeError("x") if source_error is None else ValueError("x")
+
+    def respond(exchange: ExchangeTimer) -> Any:
+        exchange.source_error, setup.session.closed = source_error, is_closed
+        return stumble
+
+    setup = Setup(monkeypatch, respond)
+    if is_closed:
+        assert setup.send(HttpRequest("GET", HTTP)).error_type is ClientClosedError
+        return
+    with pytest.raises(Exception) as caught:  # which one it is, is the law
+        setup.send(HttpRequest("GET", HTTP))
+    assert caught.value is (source_error or stumble)
 
 
 def test_a_closed_client_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
