@@ -112,7 +112,8 @@ def setup(
     certificates, server = Certificates(tmp_path_factory.mktemp("certificates")), Server()
     tls = certificates.server_context() if request.param == "tls" else None
     options: dict[str, Any] = {
-        "connection_pool": certificates.pool(),
+        # No connection serves two scripts: a server that has sent its pieces takes a moment to close it.
+        "connection_pool": certificates.pool(max_idle_connections=0),
         "max_response_size": LIMIT,
         "enable_retry_policy": False,
         "enable_circuit_breaker": False,
