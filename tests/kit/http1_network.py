@@ -10,7 +10,7 @@ A connection is made at once, and without a handshake.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -25,7 +25,7 @@ from http_service_client.transports.base import TransportSettings
 from http_service_client.transports.network.tls import TlsSettings
 from http_service_client.transports.over_aiohttp.connection import Connection
 from http_service_client.transports.over_aiohttp.transport import AiohttpTransport
-from kit.jumping_loop import JumpingLoop
+from kit.jumping_loop import InVirtualTime, JumpingLoop
 
 __all__ = ["OK", "URL", "Http1Network", "Wire", "about", "told"]
 
@@ -98,7 +98,7 @@ class Wire:
         self.connection.connection_lost(error)
 
 
-class Http1Network:
+class Http1Network(InVirtualTime):
     """A transport, and the wires of all its connections, in their order.
 
     connecting: seconds that it takes.   resists: seconds that it goes on for when it is cancelled.
@@ -148,26 +148,8 @@ class Http1Network:
         """The latest one."""
         return self.wires[-1]
 
-    @property
-    def now(self) -> float:
-        """Seconds since the beginning."""
-        return self.loop.time()
-
-    def at(self, seconds: float, *acts: bytes | Callable[[], object]) -> None:
-        """After so many seconds from now, bytes of the latest server arrive, or something else happens."""
-
-        def act() -> None:
-            for each in acts:
-                if isinstance(each, bytes):
-                    self.wire.says(each)
-                else:
-                    each()
-
-        self.loop.call_later(seconds, act)
-
-    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
-        """What the coroutine returns."""
-        return self.loop.run_until_complete(work)
+    def says(self, data: bytes) -> None:
+        self.wire.says(data)
 
     def exchange(
         self,

@@ -10,7 +10,7 @@ The first stream of a connection is 1, the next one 3, and so on. A connection i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -24,7 +24,7 @@ from http_service_client.transports.base import TransportSettings
 from http_service_client.transports.network.tls import TlsSettings
 from http_service_client.transports.over_h2.transport import AsyncHttp2Transport
 from kit.http2_frames import FrameServer, settings
-from kit.jumping_loop import JumpingLoop
+from kit.jumping_loop import InVirtualTime, JumpingLoop
 
 __all__ = ["URL", "Http2Network"]
 
@@ -67,7 +67,7 @@ class _Loop(JumpingLoop):
         return server.wire, server.connection
 
 
-class Http2Network:
+class Http2Network(InVirtualTime):
     """A transport, and the servers of all its connections, in their order.
 
     connecting: seconds that it takes.   refuses: what it raises.   closes: a server closes a connection at once.
@@ -115,26 +115,8 @@ class Http2Network:
         """The latest one."""
         return self.servers[-1]
 
-    @property
-    def now(self) -> float:
-        """Seconds since the beginning."""
-        return self.loop.time()
-
-    def at(self, seconds: float, *acts: bytes | Callable[[], object]) -> None:
-        """After so many seconds from now, frames of the latest server arrive, or something else happens."""
-
-        def act() -> None:
-            for each in acts:
-                if isinstance(each, bytes):
-                    self.server.says(each)
-                else:
-                    each()
-
-        self.loop.call_later(seconds, act)
-
-    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
-        """What the coroutine returns."""
-        return self.loop.run_until_complete(work)
+    def says(self, data: bytes) -> None:
+        self.server.says(data)
 
     def send(self, method: str = "GET", timeout: Timeout | None = None, **request: Any) -> Any:
         """The outcome of an exchange whose response is read whole."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import math
 import selectors
+from collections.abc import Callable, Coroutine
 from typing import Any
 
-__all__ = ["JumpingLoop"]
+__all__ = ["InVirtualTime", "JumpingLoop"]
 
 
 class _Jumping(selectors.SelectSelector):
@@ -44,3 +45,34 @@ class JumpingLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self._jumping.now
+
+
+class InVirtualTime:
+    """What happens on a loop, and when.   loop: which the subclass makes."""
+
+    loop: JumpingLoop
+
+    @property
+    def now(self) -> float:
+        """Seconds since the beginning."""
+        return self.loop.time()
+
+    def says(self, data: bytes) -> None:
+        """Bytes of the latest server arrive."""
+        raise NotImplementedError
+
+    def at(self, seconds: float, *acts: bytes | Callable[[], object]) -> None:
+        """After so many seconds from now, bytes of the latest server arrive, or something else happens."""
+
+        def act() -> None:
+            for each in acts:
+                if isinstance(each, bytes):
+                    self.says(each)
+                else:
+                    each()
+
+        self.loop.call_later(seconds, act)
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """What the coroutine returns."""
+        return self.loop.run_until_complete(work)
