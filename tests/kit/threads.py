@@ -6,27 +6,35 @@ import _thread
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import copy_context
 from typing import Any
 
 import pytest
 
-__all__ = ["Held", "in_time", "refuse_threads", "run_threads", "wait_until"]
+__all__ = ["Held", "frequent_switches", "in_time", "refuse_threads", "run_threads", "wait_until"]
+
+
+@contextmanager
+def frequent_switches() -> Iterator[None]:
+    """Threads switch every few microseconds, so that races become likely."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(5e-6)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 def run_threads(work: Callable[[int], object], count: int = 16) -> None:
     """Call `work` with the numbers from 0, each on its own thread, and wait until all have ended."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(5e-6)
-    try:
+    with frequent_switches():
         threads = [threading.Thread(target=work, args=(number,)) for number in range(count)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join(timeout=30)
-    finally:
-        sys.setswitchinterval(before)
     assert not any(thread.is_alive() for thread in threads)
 
 

@@ -90,21 +90,28 @@ def test_tasks_are_bounded() -> None:
     run_task(run())
 
 
+class Stuck(MemoryStorage):
+    """A storage on a thread, which finds nothing, and that only once the gate is open."""
+
+    blocks = True
+
+    def __init__(self, gate: threading.Event) -> None:
+        super().__init__()
+        self.gate = gate
+
+    def get(self, key: str, partition: str) -> list[Any]:
+        self.gate.wait(10)
+        return []
+
+
 def test_a_storage_that_hangs_leaves_threads_for_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each use of it keeps a thread after its time is over; a provider of tokens has others."""
     monkeypatch.setattr("http_service_client.core.cache_access._PATIENCE", 0.05)
     gate = threading.Event()
 
-    class Hangs(MemoryStorage):
-        blocks = True
-
-        def get(self, key: str, partition: str) -> list[Any]:
-            gate.wait(10)
-            return []
-
     async def run() -> HttpResponse:
         service = Service()
-        cached = HttpServiceClient(cache=Cache(storage=Hangs()), transport=service)
+        cached = HttpServiceClient(cache=Cache(storage=Stuck(gate)), transport=service)
         await asyncio.gather(*(cached.get_async(url) for url in URLS))
         return await service.client.get_async(OTHER, auth=BearerToken(lambda: "token"), total_timeout=5)
 
@@ -118,16 +125,9 @@ def test_a_storage_has_a_second() -> None:
     """A call does not wait longer for it: then the service is asked."""
     gate = threading.Event()
 
-    class Hangs(MemoryStorage):
-        blocks = True
-
-        def get(self, key: str, partition: str) -> list[Any]:
-            gate.wait(10)
-            return []
-
     async def run() -> HttpResponse:
         transport = ScriptedTransport([cached_for(60, "x")])
-        return await HttpServiceClient(cache=Cache(storage=Hangs()), transport=transport).get_async(URL)
+        return await HttpServiceClient(cache=Cache(storage=Stuck(gate)), transport=transport).get_async(URL)
 
     loop = JumpingLoop()
     try:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from http_service_client.core.machines.latency import LatencySketch
 from kit.fakes import LockWithQueue
 from kit.sketches import share_within
+from kit.threads import run_threads
 
 LATENCIES = st.floats(0.001, 200.0)
 
@@ -253,22 +254,13 @@ def test_news_are_seen_at_once_while_there_are_few() -> None:
 def test_no_thread_loses_the_count_of_another() -> None:
     """Four threads record while windows take turns and others read: all that was recorded is there."""
     sketch = LatencySketch(clock=lambda: 0.0, lock=threading.RLock())
-    interval = sys.getswitchinterval()
 
-    def record() -> None:
+    def record(_: int) -> None:
         for number in range(5000):
             sketch.record(0.1, is_cut=number % 2 == 0)
             if number % 500 == 0:
                 sketch.quantile(0.5)
 
-    sys.setswitchinterval(1e-6)
-    try:
-        threads = [threading.Thread(target=record) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    finally:
-        sys.setswitchinterval(interval)
+    run_threads(record, 4)
     assert sketch.count == 20_000
     assert repr(sketch) == "<LatencySketch of 20000 attempts>"

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from http_service_client.core.machines.circuit_breaker.breaker import CircuitBreaker, Permit
 from http_service_client.core.machines.circuit_breaker.states import (
@@ -16,6 +14,7 @@ from http_service_client.core.machines.circuit_breaker.states import (
     StateChange,
 )
 from kit.circuits import Circuit, opened
+from kit.threads import frequent_switches
 
 CLOSED, OPEN, HALF_OPEN = CircuitBreakerState
 
@@ -75,17 +74,6 @@ def test_a_caller_is_admitted_if_the_circuit_closes_while_it_waits_for_the_lock(
     assert not circuit.permit().is_trial
     circuit.succeed()
     assert circuit.state is CLOSED
-
-
-@contextmanager
-def frequent_switches() -> Iterator[None]:
-    """Threads switch every few microseconds, so that races become likely."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(5e-6)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(before)
 
 
 def in_threads(count: int, work: Callable[[int], None]) -> None:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -15,17 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from http_service_client.core.machines.limits.semaphore import FairSemaphore, Waiter
 from kit.fakes import LockWithQueue
 from kit.semaphores import semaphore_of
-
-
-@contextmanager
-def frequent_switches() -> Iterator[None]:
-    """Threads switch every few microseconds, so that races become likely."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(5e-6)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(before)
+from kit.threads import frequent_switches
 
 
 def run_all(threads: list[threading.Thread]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import sys
 import threading
 import tracemalloc
 from typing import Any
@@ -17,6 +16,7 @@ from http_service_client.core.machines.circuit_breaker.breaker import CircuitBre
 from http_service_client.core.machines.circuit_breaker.states import CircuitBreakerSettings
 from http_service_client.core.machines.retry.budget import RetryBudget, RetryBudgetSettings, Withdrawal
 from http_service_client.errors import ConfigurationError
+from kit.threads import run_threads
 
 
 class Budget(RetryBudget):
@@ -341,16 +341,7 @@ def test_sixteen_threads_share_one_budget() -> None:
                 else:
                     kept[number] += 1
 
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(5e-6)
-    try:
-        threads = [threading.Thread(target=work, args=(number,)) for number in range(16)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    finally:
-        sys.setswitchinterval(before)
+    run_threads(work)
     assert sum(kept) + budget.balance == 16_000
 
 
