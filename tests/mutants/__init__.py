@@ -3,6 +3,7 @@
     tox -e mutants                                           # 10 minutes, all areas in turn
     tox -e mutants -- --quick --area http --sample 50        # the likely tests only
     tox -e mutants -- --area core/machines --sample 50       # 50 mutants of one room
+    tox -e mutants -- --swap --area core/deadline.py         # every mutant of the functions of a file, ten a second
     tox -e mutants -- --only core/deadline.py:42             # every mutant of a line
     tox -e mutants -- --seed 7 --list                        # the mutants of a seed, without a run
 
@@ -17,6 +18,9 @@ all other tests that execute the changed lines try the survivors. That needs a r
 takes some minutes; it is kept in `.mutants` until the package or a helper of the tests changes. `--quick` leaves the
 second round out. A round takes up to `--patience` for a survivor.
 
+`--swap` judges nine mutants of ten, those of functions, much faster, by the tests of the folders that mirror theirs or
+of `--tests`: each mutant is swapped into a fork of one session of pytest. So all mutants of a room can be tried.
+
     points.py        where a file can be mutated
     equivalents.py   mutants that behave as the original does
     sampling.py      which mutants to try, in which order
@@ -24,6 +28,7 @@ second round out. A round takes up to `--patience` for a survivor.
     likely.py        which tests are likely to notice a mutant, by names and imports
     records.py       which tests can notice a mutant, by what they execute
     judging.py       the outcome for one mutant
+    swapping.py      mutants of functions, swapped in forks of one session of pytest
     process.py       runs of pytest, each in a process of its own
     server.py        forks these processes
     plugin.py        in such a process: selects tests, records what they execute

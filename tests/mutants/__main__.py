@@ -22,6 +22,7 @@ from .project import Project
 from .records import Record, load, record, runs_for
 from .report import areas_below, diff, line, survivor, table
 from .sampling import drawn, named, stale
+from .swapping import swapped
 from .workers import Workers
 
 CHECKOUT = Project(Path(__file__).resolve().parents[2], "http_service_client")
@@ -35,6 +36,8 @@ def main(
     """Try mutants and report; 1 if too few of them were noticed in an area, else 0."""
     parser = _parser()
     chosen = parser.parse_args(arguments)
+    if chosen.swap and sys.version_info < (3, 12):
+        parser.error("--swap needs Python 3.12 or later")
     for entry in stale(project, equivalents):
         print(f"equivalents.py: no such mutant any more: {entry.file} {entry.function}: {entry.before}")
     if chosen.only:
@@ -51,13 +54,17 @@ def main(
             print(f"{mutant}  {mutant.operator}  {mutant.before}  →  {mutant.after}")
         return 0
 
-    project.forget_old_records()
     patience = math.inf if chosen.only else chosen.patience
-    with project.copies(chosen.jobs) as folders, Workers(project.package, folders) as workers:
-        trial = Trial(project, workers, chosen.tests, patience, time.monotonic() + chosen.minutes * 60)
-        verdicts = trial.by_likely_tests(mutants)
-        if not chosen.quick:
-            verdicts = trial.by_all_tests(verdicts)
+    ends_at = time.monotonic() + chosen.minutes * 60
+    if chosen.swap:
+        verdicts = by_swapping(mutants, project, chosen, patience, ends_at)
+    else:
+        project.forget_old_records()
+        with project.copies(chosen.jobs) as folders, Workers(project.package, folders) as workers:
+            trial = Trial(project, workers, chosen.tests, patience, ends_at)
+            verdicts = trial.by_likely_tests(mutants)
+            if not chosen.quick:
+                verdicts = trial.by_all_tests(verdicts)
     for verdict in sorted(verdicts, key=lambda verdict: (verdict.mutant.file, verdict.mutant.line)):
         if verdict.outcome in (Outcome.SURVIVED, Outcome.HUNG):
             print(f"\n{survivor(verdict, project)}", end="")
@@ -89,11 +96,34 @@ def _parser() -> argparse.ArgumentParser:
         help="seconds of tests until a mutant has survived (60)",
     )
     add("--least", metavar="SHARE", type=float, default=0.98, help="to be noticed in every area (0.98)")
-    add("--only", metavar="FILE:LINE[:N]", **many, help="replay these mutants, with all tests; repeatable")
+    add("--only", metavar="FILE[:LINE[:N]]", **many, help="replay these mutants, with all tests; repeatable")
     add("--quick", action="store_true", help="only the likely tests, or those of --tests; some more survive")
     add("--tests", metavar="PATH", **many, help="a folder or module of tests to judge by; repeatable (all)")
+    add("--swap", action="store_true", help="only mutants of functions, some ten a second: see `swapping`")
     add("--list", action="store_true", help="show the mutants, and try none")
     return parser
+
+
+def by_swapping(
+    mutants: Sequence[Mutant], project: Project, chosen: argparse.Namespace, patience: float, ends_at: float
+) -> list[Verdict]:
+    """Those of functions, by the tests that were chosen, or those of the folders that mirror theirs."""
+    mutants = [mutant for mutant in mutants if not mutant.at_import]
+    likely = Likely(project)
+    verdicts = swapped(
+        project,
+        mutants,
+        chosen.tests or sorted({likely.folder_of(mutant.file) for mutant in mutants}),
+        jobs=chosen.jobs,
+        patience=patience,
+        ends_at=ends_at,
+        report=lambda verdict: print(line(verdict), flush=True),
+    )
+    judged = {verdict.mutant for verdict in verdicts}
+    left = [str(mutant) for mutant in mutants if mutant not in judged]
+    if left:
+        print("not swapped; try them without --swap:", *left)
+    return verdicts
 
 
 class Trial:

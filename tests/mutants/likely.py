@@ -40,7 +40,7 @@ class Likely:
     def tests_of(self, file: str) -> list[str]:
         """The modules of tests, the likeliest first. Those that it does not have may notice a mutant, too."""
         name = _dotted(self._package, file)
-        folder = self._folder_of(file)
+        folder = self.folder_of(file)
         named = list(self._named_after(file))
         found = [
             *(module for module in named if _parent(module) == folder),
@@ -65,7 +65,7 @@ class Likely:
             module for module in self._modules if _is_named(PurePosixPath(module).stem, f"test_{stem}")
         )
 
-    def _folder_of(self, file: str) -> str:
+    def folder_of(self, file: str) -> str:
         """The folder of unit tests that mirrors the file's, or the nearest above it that there is."""
         folder = PurePosixPath("tests/unit", file).parent
         folders = {_parent(module) for module in self._modules}

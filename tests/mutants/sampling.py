@@ -38,10 +38,10 @@ def drawn(
 
 
 def named(project: Project, name: str) -> list[Mutant]:
-    """The mutants of FILE:LINE or FILE:LINE:N. Raises LookupError if there are none."""
+    """The mutants of FILE, FILE:LINE or FILE:LINE:N. Raises LookupError if there are none."""
     file = name.partition(":")[0]
     mutants = mutants_of(file, project.sources.get(file, b""))
-    found = [mutant for mutant in mutants if name in (str(mutant), f"{mutant.file}:{mutant.line}")]
+    found = [mutant for mutant in mutants if name in (str(mutant), f"{file}:{mutant.line}", file)]
     if not found:
         raise LookupError(f"no mutant {name!r}; paths begin below {project.package}, and --list shows all")
     return found

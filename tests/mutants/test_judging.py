@@ -38,6 +38,31 @@ def test_a_loop():
         pass
 """
 
+SHAPES = """
+class Shape:
+    def __init__(self, sides):
+        self.sides = sides
+
+class Triangle(Shape):
+    def __init__(self):
+        super().__init__(3)
+
+def is_square(shape):
+    return shape.sides == 4
+
+def is_round(shape):
+    return not shape.sides
+"""
+TESTS_OF_SHAPES = """
+import toy.shapes as shapes
+
+def test_a_triangle_is_no_square():
+    assert not shapes.is_square(shapes.Triangle())
+
+def test_that_fails_anyhow():
+    assert shapes.is_square(shapes.Shape(5))
+"""
+
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
@@ -329,3 +354,35 @@ raise SystemExit(main([*names, *{options}], Project(Path({str(project.root)!r}),
     assert "  tox -e mutants -- --only rules.py:1:1" in lines
     assert any(line.endswith("no test executes it") for line in lines)
     assert (project.root / "toy/rules.py").read_text() == SOURCE
+
+
+@posix_only
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="lines are recorded by sys.monitoring")
+def test_mutants_of_functions_are_swapped(project: Project) -> None:
+    """By the tests that execute their lines; one that fails anyhow is not used."""
+    (project.root / "toy/shapes.py").write_text(SHAPES)
+    (project.root / "tests/test_shapes.py").write_text(TESTS_OF_SHAPES)
+    program = f"""
+from pathlib import Path
+from mutants.__main__ import main
+from mutants.project import Project
+names = ["--only", "shapes.py", "--only", "rules.py:9"]
+raise SystemExit(main(["--swap", "--tests", "tests", *names], Project(Path({str(project.root)!r}), "toy")))
+"""
+    tests = Path(__file__).resolve().parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tests, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    outcomes = {line.split()[3]: line.split()[0] for line in lines if " s  " in line and ":" in line}
+    assert {name: outcome for name, outcome in outcomes.items() if name.startswith("shapes.py:4")} == {
+        "shapes.py:4:1": "noticed"
+    }
+    assert {outcome for name, outcome in outcomes.items() if name.startswith("rules.py:9")} == {"noticed"}
+    assert outcomes["shapes.py:11:2"] == "noticed"  # sides != 4
+    assert outcomes["shapes.py:14:1"] == "SURVIVED"
+    assert any(line.endswith("no test executes it") for line in lines)
+    # Without `super` it has no closure over its class.
+    assert "not swapped; try them without --swap: shapes.py:8:1" in lines
+    assert "not used, since it fails without a mutant: tests/test_shapes.py::test_that_fails_anyhow" in lines
