@@ -51,19 +51,17 @@ def curl_command(
     def parts() -> Iterator[str]:
         yield "curl"
         method = request.method
-        has_body = bool(arguments.json or arguments.data or arguments.form or arguments.file)
+        # curl repeats a method that is named after each redirect, whatever its status.
         if method == "HEAD":
             yield "--head"
-        elif method != ("POST" if has_body else "GET"):
+        elif method != ("POST" if _sends_body(method, arguments) else "GET"):
             yield f"--request {method}"
         yield from _connection(arguments, config, secrets, shows_secrets)
         is_digest = arguments.digest
         for name, value in request.headers.multi_items():
             key = name.lower()
             if key == "accept-encoding":
-                if arguments.header and any(
-                    text.lower().startswith("accept-encoding:") for text in arguments.header
-                ):
+                if any(text.lower().startswith("accept-encoding:") for text in arguments.header):
                     yield f"--header {header(name, value)}"
                 elif value != "identity":
                     yield "--compressed"
@@ -130,6 +128,12 @@ def _connection(
 def _login(secrets: list[str]) -> str:
     secrets.append("CREDENTIALS")
     return '--user "$CREDENTIALS"'
+
+
+def _sends_body(method: str, arguments: Namespace) -> bool:
+    """Whether `_body` has an option by which curl sends one."""
+    given = (arguments.json, arguments.data, arguments.form or None, arguments.file or None)
+    return method not in _WITHOUT_BODY or any(each is not None for each in given)
 
 
 def _body(request: HttpRequest, arguments: Namespace) -> Iterator[str]:

@@ -34,6 +34,7 @@ def curl_of(*arguments: str) -> str:
         ["get", "-p", f"q={HOSTILE}"],
         ["get", "-H", "User-Agent:", "-H", "Accept:", "-H", "X-A: it's $HOME"],
         ["get", "-H", "Accept-Encoding: identity"],
+        ["get", "-d", ""],
         ["get", "-u", "ann:pw'$HOME", "--show-secrets"],
         ["head"],
         ["delete"],
@@ -97,6 +98,62 @@ def _seen(request: Received) -> tuple[object, ...]:
     if request.body == b"":
         own |= {"content-length"}  # curl sends no length of 0 for a DELETE
     return request.method, request.target, request.body, {k: v for k, v in headers.items() if k not in own}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [
+        (["get"], "--compressed"),
+        (["get", "-H", "X-A: */*"], "--compressed --header 'X-A: */*'"),
+        (["get", "-H", "X-A: Basic b"], "--compressed --header 'X-A: Basic b'"),
+        (["get", "-H", "Accept: text/csv", "-H", "X-A: b"], "--compressed --header 'Accept: text/csv' --header 'X-A: b'"),
+        (["get", "-H", "X-A: b", "-H", "Accept-Encoding: br"], "--header 'X-A: b' --header 'Accept-Encoding: br'"),
+        (["get", "--config", "plain.json"], ""),
+        (["head"], "--head --compressed"),
+        (["delete"], "--request DELETE --compressed"),
+        (["post"], "--compressed --data-raw '' --header Content-Type:"),
+        (["post", "-d", ""], "--compressed --header Content-Type: --data-raw ''"),
+        (["post", "-d", "a"], "--compressed --header Content-Type: --data-raw a"),
+        (["get", "-d", ""], "--request GET --compressed --header Content-Type: --data-raw ''"),
+        (["query", "-j", "[]"], "--request QUERY --compressed --header 'Content-Type: application/json' --data-raw '[]'"),
+        (["post", "-f", "a=b"], "--compressed --header 'Content-Type: application/x-www-form-urlencoded' --data-raw a=b"),
+        (["post", "-F", "f=a"], """--compressed --form 'f=@"a";type=application/octet-stream'"""),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)  # fmt: skip
+def test_what_curl_does_by_itself_is_not_said(
+    arguments: list[str], command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as a POST with a body: a method that is named would be repeated after a redirect, whatever its status."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a").touch()
+    (tmp_path / "plain.json").write_text('{"connection_pool": {"enable_compression": false}}')
+    verb, *options = arguments
+    made = curl_of(verb, "https://h.example/x", "-H", "User-Agent: a", "--no-follow", *options)
+    words = made.replace(" \\\n  ", " ").replace("--header 'User-Agent: a' ", "")
+    assert " ".join(words.split()) == " ".join(f"curl {command} https://h.example/x".split())
+
+
+@pytest.mark.parametrize(
+    ("header", "shown"),
+    [
+        ("Authorization: Bearer abc", '"Authorization: Bearer $AUTHORIZATION"'),
+        ("Authorization: abc", '"Authorization: $AUTHORIZATION"'),
+        ("X-Api-Key: abc def", '"X-Api-Key: $X_API_KEY"'),
+    ],
+)
+def test_no_word_of_a_secret_is_printed(header: str, shown: str) -> None:
+    """But for the scheme of credentials, which are in two words then."""
+    done = run_piped("get", "https://api.example.com/x", "-H", header, "--curl")
+    assert f"--header {shown}" in done.output.decode()
+    assert "abc" not in done.output.decode()
+
+
+def test_a_wrong_url_is_a_wrong_argument_for_curl_too() -> None:
+    """No command is printed."""
+    done = run_piped("get", "http://a b/", "--curl")
+    assert (done.code, done.output) == (2, b"")
+    assert done.errors.startswith("error: the host 'a b'")
 
 
 def test_secrets_become_variables(server: LoopbackServer) -> None:
