@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace, output: TextIO, errors: TextIO) -> int:
     """Make the request; the exit code. Raises ConfigurationError for wrong arguments."""
     check(arguments)
     # -v shows the head on standard error: on a terminal it would be there twice.
-    has_head = arguments.body or arguments.as_json or (arguments.verbose and errors.isatty())
+    has_head = arguments.body or (arguments.verbose and errors.isatty())
     shows_head = True if arguments.include else False if has_head else None
     printer = Printer(
         output,

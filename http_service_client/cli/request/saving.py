@@ -40,8 +40,8 @@ def file_name(url: str) -> str:
     return name
 
 
-def save(pieces: Iterable[bytes], path: str, progress: Callable[[int, int | None], object]) -> int:
-    """Write the pieces to a file, which appears complete or not at all; the number of bytes. Raises OSError."""
+def save(pieces: Iterable[bytes], path: str, progress: Callable[[int, int | None], object]) -> None:
+    """Write the pieces to a file, which appears complete or not at all. Raises OSError."""
     path = os.path.realpath(path)  # the target of a link is replaced, not the link
     folder, name = os.path.split(path)
     temporary = os.path.join(folder, f".{name}.{os.urandom(4).hex()}")
@@ -57,7 +57,6 @@ def save(pieces: Iterable[bytes], path: str, progress: Callable[[int, int | None
         with suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
-    return size
 
 
 class Bar:
@@ -109,7 +108,7 @@ def size_text(size: int) -> str:
     >>> size_text(999), size_text(1_230_000)
     ('999 B', '1.2 MB')
     """
-    number, unit = float(size), "B"
+    number = float(size)
     for unit in ("B", "kB", "MB", "GB", "TB"):
         if number < 1000 or unit == "TB":
             break

@@ -116,6 +116,6 @@ def _formatted(text: str) -> Iterator[str]:
         elif token == ":":
             yield ": "
         elif token[0] == '"':
-            yield safe(json.dumps(json.loads(token, strict=False), ensure_ascii=False))
+            yield safe(json.dumps(json.loads(token), ensure_ascii=False))
         else:
             yield safe(token)
