@@ -14,6 +14,7 @@ from http_service_client.cli import COMMANDS, build_parser
 from kit.command_line import COMMAND, environment, run_in_terminal, run_piped
 
 ROOT = Path(__file__).resolve().parents[3]
+REQUESTS = ("get", "head", "post", "put", "patch", "delete", "options", "query")
 
 
 def test_help_lists_every_command() -> None:
@@ -79,10 +80,26 @@ def test_a_word_too_many_is_reported_with_what_may_be_meant(words: list[str], me
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_help(name: str) -> None:
-    """What it does, and each of its arguments, in ASCII."""
+    """Its usage, what it does, and each of its arguments, in ASCII."""
     done = run_piped(name, "--help")
     assert (done.code, done.errors) == (0, "")
-    assert f" {name} " in done.output.decode("ascii").splitlines()[0]
+    usage, description, arguments, *_ = done.output.decode("ascii").split("\n\n")
+    assert f" {name} " in usage.splitlines()[0]
+    assert description.endswith(".")
+    assert arguments.startswith(("positional arguments:\n  ", "options:\n  ", "With --rate", "It sends"))
+
+
+@pytest.mark.parametrize("name", [*REQUESTS, "load", "doctor"])
+def test_a_command_for_a_url_has_a_short_usage_and_examples(name: str) -> None:
+    """Its many options are below; the examples can be copied."""
+    lines = run_piped(name, "--help").output.decode().splitlines()
+    program = "python -m http_service_client"
+    assert lines[0] == f"usage: {program} {name} URL [options]"
+    examples = lines[lines.index("examples:") + 1 :]
+    typed = examples[: examples.index("")]
+    assert all(line.startswith(f"  {program} ") for line in typed)
+    assert {line.split()[3] for line in typed} <= ({*REQUESTS} if name in REQUESTS else {name})
+    assert any(line.startswith("exit codes:") for line in lines)
 
 
 def test_a_command_knows_its_own_arguments_alone() -> None:

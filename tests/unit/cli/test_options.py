@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import re
 
 import pytest
 
+from http_service_client import HttpClientConfig
 from http_service_client.cli import COMMANDS, build_parser
+from http_service_client.policies.retry import RetryPolicy
+from kit.command_line import run_piped
 
 REQUESTS = ("get", "head", "post", "put", "patch", "delete", "options", "query")
 
@@ -114,12 +118,16 @@ OPTIONS: dict[tuple[str, ...], list[str]] = {
 }
 
 
-def rows_of(command: str) -> list[str]:
+def actions_of(command: str) -> list[argparse.Action]:
     """What this command takes, besides `--help`."""
     (commands,) = (
         action for action in build_parser(command)._actions if isinstance(action, argparse._SubParsersAction)
     )
-    return [_row(action) for action in commands.choices[command]._actions if action.dest != "help"]
+    return [action for action in commands.choices[command]._actions if action.dest != "help"]
+
+
+def rows_of(command: str) -> list[str]:
+    return [_row(action) for action in actions_of(command)]
 
 
 def _row(action: argparse.Action) -> str:
@@ -139,3 +147,46 @@ def test_a_command_takes_what_the_table_says(command: str) -> None:
     """No more, and no less."""
     expected = [row for commands, rows in OPTIONS.items() for row in rows if command in commands]
     assert sorted(rows_of(command)) == sorted(expected)
+
+
+# Defaults that are none of the parser, so that a configuration file can have others.
+CLIENT = HttpClientConfig()
+OF_THE_CLIENT = {
+    "timeout": CLIENT.timeout.total,
+    "connect_timeout": CLIENT.timeout.connect,
+    "deadline": "none",
+    "retries": RetryPolicy().max_attempts - 1,
+    "max_redirects": CLIENT.allowed_redirect_count,
+    "method": "GET",
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_names_the_default_that_holds(command: str) -> None:
+    """That of the option, or of the client."""
+    for action in actions_of(command):
+        if (named := re.search(r"default: (\w+)(?:\)|$)", action.help or "")) is not None:
+            default = OF_THE_CLIENT.get(action.dest, action.default)
+            assert named[1] == (f"{default:g}" if isinstance(default, float) else str(default))
+
+
+@pytest.mark.parametrize(
+    ("commands", "headings"),
+    [
+        (REQUESTS, "request, body, response, what is shown, credentials, time and retries, connection, configuration"),
+        (["load"], "how much, the result, request, body, credentials, time and retries, connection, configuration"),
+        (["doctor"], "credentials, time and retries, connection, configuration"),
+    ],
+    ids=["requests", "load", "doctor"],
+)  # fmt: skip
+def test_many_options_have_headings(commands: list[str], headings: str) -> None:
+    """After the arguments that need none."""
+    for command in commands:
+        lines = run_piped(command, "--help").output.decode().splitlines()
+        found = [line[:-1] for line in lines if re.fullmatch(r"[a-z][a-z ]+:", line)]
+        own = [
+            each
+            for each in found
+            if each not in ("positional arguments", "options", "examples", "exit codes")
+        ]
+        assert ", ".join(own) == headings
