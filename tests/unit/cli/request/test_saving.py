@@ -6,15 +6,16 @@ import errno
 import hashlib
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from http_service_client.cli.request.saving import Bar, file_name, size_text
+from http_service_client.cli.request.saving import Bar, file_name, save, size_text
 from http_service_client.errors import ConfigurationError
 from http_service_client.testing import LoopbackServer, answer, hang_up, respond
 from http_service_client.testing.actions import Action, Received
-from kit.command_line import run_in_terminal, run_piped
+from kit.command_line import run_in_terminal, run_piped, without_styles
 
 BODY = bytes(range(256)) * 1000
 VERSION = {"ETag": '"1"', "Content-Type": "application/octet-stream"}
@@ -59,7 +60,9 @@ def test_download_is_named_by_the_url_that_was_typed(
     server.script(
         "/.bashrc", respond(body=b"id", headers={"Content-Disposition": 'attachment; filename=".profile"'})
     )
-    arguments = ["get", f"{server.url}/May%202026.csv?v=1", "--download", *front_end_flag]
+    checksum = f"sha256:{hashlib.sha256(b'id').hexdigest()}"
+    options = ["--download", "--checksum", checksum, *front_end_flag]
+    arguments = ["get", f"{server.url}/May%202026.csv?v=1", *options]
     assert run_piped(*arguments) == (0, b"", "")
     assert os.listdir(folder) == ["May 2026.csv"]
     refused = run_piped(*arguments)
@@ -75,6 +78,7 @@ def test_download_is_named_by_the_url_that_was_typed(
         ("https://a.example.com/..%2F..%2Fetc%2Fpasswd", "_.._etc_passwd"),
         ("https://a.example.com/%1b%5b2J", "__2J"),
         ("https://a.example.com/.bashrc", "bashrc"),
+        ("https://a.example.com/XMAX", "XMAX"),
         ("https://a.example.com/", None),
         ("https://a.example.com", None),
         ("https://a.example.com/..", None),
@@ -119,6 +123,26 @@ def test_the_next_command_goes_on_where_one_failed(
     server.script("/y", broken(100_000))
     assert run_piped("get", f"{server.url}/y", "-o", "b.bin", "--retries", "0", "--no-resume").code == 6
     assert os.listdir(folder) == ["a.bin"]
+
+
+@pytest.mark.parametrize(
+    ("verb", "options", "size"), [("get", [], 0), ("get", ["--no-resume"], 100), ("post", [], 100)]
+)
+def test_nobody_is_told_to_go_on_where_nothing_was_kept(
+    verb: str,
+    options: list[str],
+    size: int,
+    server: LoopbackServer,
+    folder: Path,
+    front_end_flag: list[str],
+) -> None:
+    """Nothing arrived, or the next command would start anew."""
+    server.script("/x", broken(size))
+    arguments = [verb, f"{server.url}/x", "-o", "a.bin", "--retries", "0", *options]
+    done = run_piped(*arguments, *front_end_flag)
+    assert done.code == 6
+    assert "goes on" not in done.errors
+    assert os.listdir(folder) == []
 
 
 def test_a_file_with_a_wrong_checksum_is_not_gone_on_with(
@@ -167,7 +191,27 @@ def test_an_error_is_not_saved(
         done = run_piped(verb, f"{server.url}/x", "-o", "a", "--retries", "0", *front_end_flag)
         assert (done.code, done.output) == (code, b"")
         assert f"answered {status}" in done.errors
+        assert ("no such report" in done.errors) is (status > 400)
     assert os.listdir(folder) == []
+
+
+def test_a_response_without_a_body_is_not_saved(server: LoopbackServer, front_end_flag: list[str]) -> None:
+    """Its status is named."""
+    server.script("/x", respond(204))
+    done = run_piped("post", f"{server.url}/x", "-o", "a", *front_end_flag)
+    assert done == (6, b"", "error: POST answered 204 No Content: there is nothing to save")
+
+
+@pytest.mark.parametrize("verb", ["get", "post"])
+def test_a_saved_response_is_explained_and_checked_too(
+    verb: str, server: LoopbackServer, front_end_flag: list[str]
+) -> None:
+    """As one that is shown."""
+    server.script("/x", respond(body=b"tea"))
+    options = ["-o", "a", "--explain", "--check-status", *front_end_flag]
+    done = run_piped(verb, f"{server.url}/x", *options)
+    assert done.code == 0
+    assert done.errors.endswith("  done: 200 after 1 attempt, answered")
 
 
 def test_the_response_of_a_post_is_saved(
@@ -216,6 +260,29 @@ def test_a_full_disk_is_one_line(
     for verb in ("get", "post"):
         done = run_piped(verb, f"{server.url}/x", "-o", "a", *front_end_flag)
         assert done == (6, b"", "error: [Errno 28] No space left on device: 'a'")
+        coloured = run_piped(verb, f"{server.url}/x", "-o", "a", "--color", "always", *front_end_flag)
+        assert without_styles(coloured.errors) == done.errors
+
+
+def test_a_file_that_was_not_completed_leaves_nothing(folder: Path) -> None:
+    """The one that was there before stays as it was, and what had arrived is deleted."""
+
+    def interrupted() -> Iterator[bytes]:
+        yield b"new"
+        raise KeyboardInterrupt
+
+    (folder / "a").write_bytes(b"old")
+    with pytest.raises(KeyboardInterrupt):
+        save(interrupted(), "a", lambda *_: None)
+    assert os.listdir(folder) == ["a"]
+    assert (folder / "a").read_bytes() == b"old"
+
+
+def test_a_body_without_a_known_length_is_counted_as_it_is_saved(folder: Path) -> None:
+    """Piece by piece."""
+    seen: list[tuple[int, int | None]] = []
+    save([b"ab", b"", b"cde"], "a", lambda done, total: seen.append((done, total)))
+    assert seen == [(2, None), (2, None), (5, None)]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there are no pseudo-terminals")
@@ -228,18 +295,36 @@ def test_a_terminal_sees_the_end(server: LoopbackServer, folder: Path, front_end
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there are no pseudo-terminals")
+@pytest.mark.parametrize("is_there", [True, False])
+def test_what_has_not_changed_is_not_saved(
+    is_there: bool, server: LoopbackServer, folder: Path, front_end_flag: list[str]
+) -> None:
+    """Nor is anything said to be: a 304 leaves the file that is there, if one is."""
+    if is_there:
+        (folder / "a.bin").write_bytes(b"old")
+    server.script("/x", respond(304))
+    arguments = ["get", f"{server.url}/x", "-o", "a.bin", "-H", 'If-None-Match: "1"', *front_end_flag]
+    assert run_in_terminal(*arguments, NO_COLOR="1") == (0, "\r\x1b[K")
+    assert [path.read_bytes() for path in folder.iterdir()] == [b"old"] * is_there
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no pseudo-terminals")
 def test_a_terminal_sees_how_a_file_is_sent(
     server: LoopbackServer, folder: Path, front_end_flag: list[str]
 ) -> None:
-    """A bar, which is gone when the response is shown."""
+    """A bar, which is gone when the response is shown. A text is sent without one."""
     (folder / "a.bin").write_bytes(BODY * 20)
     server.script("/x", respond(body=b"tea"))
-    arguments = ["put", f"{server.url}/x", "-d", "@a.bin", "-b", *front_end_flag]
-    code, shown = run_in_terminal(*arguments, NO_COLOR="1")
-    assert code == 0
-    assert re.search(r"\r\x1b\[Ksending  100 %  #+  5.1 MB of 5.1 MB", shown)
-    assert shown.endswith("\r\x1b[Ktea\n")
-    assert run_piped(*arguments) == (0, b"tea", "")
+    for body in (["-d", "@a.bin"], ["-F", "f=a.bin"]):
+        arguments = ["put", f"{server.url}/x", *body, "-b", *front_end_flag]
+        code, shown = run_in_terminal(*arguments, NO_COLOR="1")
+        assert code == 0
+        assert re.search(r"\r\x1b\[Ksending  100 %  #+  5.1 MB of 5.1 MB", shown)
+        assert shown.endswith("\r\x1b[Ktea\n")
+        assert run_piped(*arguments) == (0, b"tea", "")
+    for options in (["-d", "tea"], []):
+        arguments = ["put", f"{server.url}/x", *options, "-b", *front_end_flag]
+        assert run_in_terminal(*arguments, NO_COLOR="1") == (0, "tea\n")
 
 
 class TestBar:
@@ -247,18 +332,21 @@ class TestBar:
 
     @pytest.fixture
     def drawn(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-        """What was written."""
+        """What is seen: a terminal shows a line without an end only when it is flushed."""
         monkeypatch.setattr(os, "get_terminal_size", lambda *_: os.terminal_size((80, 24)))
         return []
 
     @staticmethod
     def bar(drawn: list[str], times: list[float]) -> Bar:
         class Stream:
+            written = ""
+
             def write(self, text: str) -> None:
-                drawn.append(text.removeprefix("\r\x1b[K"))
+                self.written += text
 
             def flush(self) -> None:
-                """Nothing to do."""
+                drawn.append(self.written.removeprefix("\r\x1b[K"))
+                self.written = ""
 
             def fileno(self) -> int:
                 return 1
@@ -268,23 +356,35 @@ class TestBar:
 
     def test_it_shows_the_share_and_the_time_left(self, drawn: list[str]) -> None:
         """What an earlier download left counts as done, and not for the speed."""
-        bar = self.bar(drawn, [0.0, 0.0, 1.0, 2.0])
+        bar = self.bar(drawn, [100.0, 100.0, 102.0, 104.0])
         bar(1_000_000, 4_000_000)
         bar(2_000_000, 4_000_000)
         bar(4_000_000, 4_000_000)
         bar.close()
         assert drawn == [
-            "a.bin   50 %  ##########..........  2.0 MB of 4.0 MB  2 s left",
+            "a.bin   50 %  ##########..........  2.0 MB of 4.0 MB  4 s left",
             "a.bin  100 %  ####################  4.0 MB of 4.0 MB  0 s left",
             "",
         ]
 
     def test_a_length_that_nobody_knows_shows_the_bytes(self, drawn: list[str]) -> None:
         """At most ten times a second."""
-        bar = self.bar(drawn, [0.0, 0.05, 0.2])
-        bar(500, None)
+        bar = self.bar(drawn, [100.0, 100.05, 100.125, 100.1875, 100.25])
+        for done in (500, 1500, 2500, 3500):
+            bar(done, None)
+        assert drawn == ["a.bin  1.5 kB", "a.bin  3.5 kB"]
+
+    def test_a_tenth_of_a_second_is_long_enough_for_the_next_drawing(self, drawn: list[str]) -> None:
+        """Exactly that."""
+        bar = self.bar(drawn, [0.0, 0.1])
         bar(1500, None)
         assert drawn == ["a.bin  1.5 kB"]
+
+    def test_no_time_is_left_of_a_file_that_was_there_already(self, drawn: list[str]) -> None:
+        """Nothing has been received, so nothing is said about the speed."""
+        bar = self.bar(drawn, [0.0, 0.0])
+        bar(2000, 2000)
+        assert drawn == ["a.bin  100 %  ####################  2.0 kB of 2.0 kB"]
 
     @pytest.mark.parametrize(
         ("size", "text"),
