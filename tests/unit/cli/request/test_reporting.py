@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 import trustme
 
+from http_service_client import ConnectError
+from http_service_client.cli.request import result as results
 from http_service_client.testing import LoopbackServer, reset, respond, stall
-from kit.command_line import run_piped
+from kit.command_line import needs_rich, run_piped
 
 QUICK = '{"retry_policy_config": {"initial_delay": 0.001, "max_delay": 0.001}}'
 TIME = re.compile(r"\d+\.\d{3} s")
@@ -89,9 +91,29 @@ def test_a_failure_is_an_object_too(server: LoopbackServer, front_end_flag: list
     """With the state of the request, from which a script decides whether to repeat it."""
     server.script("/x", reset())
     result = as_json("post", f"{server.url}/x", "-d", "tea", *front_end_flag, code=6)
-    assert (result["status"], result["error"]["type"]) == (None, "ConnectionLostError")
+    assert (result["status"], result["url"], result["headers"]) == (None, None, {})
+    assert set(result["error"]) == {"type", "message"}
+    assert result["error"]["type"] == "ConnectionLostError"
+    assert result["error"]["message"].startswith("the connection ")
     assert (result["sent_state"], result["attempts"]) == ("maybe_processed", 1)
     assert result["timeline"][1]["reason"].startswith("the server may have acted on the request")
+
+
+def test_the_state_is_the_worst_of_all_attempts(
+    server: LoopbackServer, quick: list[str], front_end_flag: list[str]
+) -> None:
+    """A success may be the second one."""
+    server.script("/x", reset(), respond(429))
+    arguments = ["post", f"{server.url}/x", "--idempotent", "--retries", "1", *quick, *front_end_flag]
+    result = as_json(*arguments)
+    assert (result["status"], result["attempts"], result["sent_state"]) == (429, 2, "maybe_processed")
+
+
+def test_a_failure_without_a_story_has_an_empty_one() -> None:
+    """Before the first attempt, nothing has happened."""
+    result = json.loads(results.as_json(ConnectError("no"), shows_secrets=False))
+    figures = {name: result[name] for name in ("attempts", "elapsed", "timeline")}
+    assert figures == {"attempts": 0, "elapsed": 0.0, "timeline": []}
 
 
 def test_explain_prints_the_story(
@@ -121,7 +143,9 @@ def test_explain_prints_the_story(
 
 
 def test_why_says_what_would_have_helped(server: LoopbackServer, front_end_flag: list[str]) -> None:
-    """In the story, and as a field of the event in the JSON object."""
+    """In the story, which a success has too, and as a field of the event in the JSON object."""
+    server.script("/y", respond())
+    assert "done: 200 after 1 attempt" in run_piped("get", f"{server.url}/y", "--why", *front_end_flag).errors
     server.script("/x", reset(), reset())
     done = run_piped("post", f"{server.url}/x", "-d", "tea", "--why", *front_end_flag)
     assert "would have been retried with idempotent=True (or an Idempotency-Key)" in done.errors
@@ -161,6 +185,38 @@ def test_verbose_shows_each_exchange(
     assert "> X-Api-Key: abc\n" in shown
 
 
+def test_verbose_shows_why_no_response_came(
+    server: LoopbackServer, quick: list[str], front_end_flag: list[str]
+) -> None:
+    """In place of its head."""
+    server.script("/x", reset(), respond())
+    done = run_piped("get", f"{server.url}/x", "-v", *quick, *front_end_flag)
+    lines = [line for line in done.errors.splitlines() if line.startswith("< ")]
+    assert lines[0].startswith("< ConnectionLostError: the connection ")
+    assert lines[1:] == ["< HTTP/1.1 200 OK", "< Content-Length: 0"]
+
+
+@needs_rich
+def test_what_is_said_has_colours(
+    server: LoopbackServer, quick: list[str], front_end_flag: list[str]
+) -> None:
+    """Of a terminal, or where they are asked for."""
+    server.script("/x", reset(), respond(503))
+    arguments = ["get", f"{server.url}/x", "-v", "--check-status", "--retries", "1", "--color", "always"]
+    lines = run_piped(*arguments, *quick, *front_end_flag).errors.splitlines()
+    painted = [line[: line.index("m") + 8] for line in lines if line.startswith("\x1b[")]
+    assert painted == [
+        "\x1b[1m> GET h",
+        "\x1b[31m< Conne",
+        "\x1b[2m* retry",
+        "\x1b[1m> GET h",
+        "\x1b[1m< HTTP/",
+        "\x1b[2m* not r",
+        "\x1b[31merror: ",
+    ]
+    assert all(line.endswith("\x1b[0m") for line in lines if line.startswith("\x1b["))
+
+
 class TestErrors:
     """One line each, with what to do, and an exit code that says whether the request may be repeated."""
 
@@ -182,6 +238,18 @@ class TestErrors:
         assert run_piped("post", f"{server.url}/x", *front_end_flag) == (0, b"later", "")
         done = run_piped("post", f"{server.url}/x", "--check-status", *front_end_flag)
         assert done == (4, b"later", f"error: POST {server.url}/x answered 429 Too Many Requests")
+
+    def test_a_refused_redirect_is_no_wrong_argument(
+        self, server: LoopbackServer, tmp_path: Path, front_end_flag: list[str]
+    ) -> None:
+        """The server chose it, and may have processed a POST before. A URL that was typed and is refused is one."""
+        config = tmp_path / "egress.json"
+        config.write_text('{"egress_policy": {"allow_loopback": true, "denied_hosts": ["no.example"]}}')
+        server.script("/x", respond(302, headers={"Location": "http://no.example/"}))
+        options = ["--config", str(config), *front_end_flag]
+        assert run_piped("get", f"{server.url}/x", *options).code == 1
+        assert run_piped("post", f"{server.url}/x", *options).code == 6
+        assert run_piped("get", "http://no.example/", *options).code == 2
 
     def test_a_lost_post_may_have_been_processed(
         self, server: LoopbackServer, front_end_flag: list[str]
@@ -246,3 +314,14 @@ class TestErrors:
             insecure = run_piped("get", url, "--insecure", *front_end_flag)
             assert (insecure.code, insecure.output) == (0, b"tea")
             assert re.fullmatch("warning: .*certificates are not verified.*", insecure.errors)
+
+
+@needs_rich
+@pytest.mark.filterwarnings("default:ssl_verify=False:RuntimeWarning")
+def test_warnings_and_errors_have_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Yellow for what is worth a thought, red for what failed."""
+    monkeypatch.setattr("http_service_client.transports.network.tls._warned", False)  # once a process
+    arguments = ["get", "https://127.0.0.1:1", "-k", "--retries", "0", "--color", "always"]
+    warning, error = run_piped(*arguments).errors.splitlines()
+    assert warning.startswith("\x1b[33mwarning: ")
+    assert error.startswith("\x1b[31merror: could not connect")

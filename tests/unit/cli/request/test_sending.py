@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from http_service_client.cli import build_parser
 from http_service_client.cli.request_options import full_url
 from http_service_client.testing import LoopbackServer, hang_up, respond
 from kit.command_line import run_piped
@@ -244,3 +245,36 @@ def test_wrong_arguments_end_with_2(
     assert (done.code, done.output) == (2, b"")
     assert part in done.errors
     assert len(re.sub(r"^usage: .*\n", "", done.errors).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("get u --download --as-json", "--as-json and --stream print the body, and --output and --download save it"),
+        ("get u --download --stream", "--as-json and --stream print the body, and --output and --download save it"),
+        ("get u -o a --stream", "--as-json and --stream print the body, and --output and --download save it"),
+        ("head u -o a", "head brings no body to save; leave --output and --download out"),
+        ("head u --download", "head brings no body to save; leave --output and --download out"),
+        ("get u --checksum sha256:00", "--checksum is about a file that get saves; add --output FILE"),
+        ("post u -o a --checksum sha256:00", "--checksum is about a file that get saves; add --output FILE"),
+        ("get u --parallel 2", "--parallel is about a file that get saves; add --output FILE"),
+        ("put u --download --parallel 2", "--parallel is about a file that get saves; add --output FILE"),
+    ],
+)  # fmt: skip
+def test_options_that_contradict_each_other_are_named(arguments: str, message: str) -> None:
+    """Before anything is sent or opened."""
+    assert run_piped(*arguments.split()) == (2, b"", f"error: {message}")
+
+
+@pytest.mark.parametrize("text", ["1", "16"])
+def test_a_file_has_from_one_to_sixteen_parts(text: str) -> None:
+    """Both included."""
+    assert build_parser("get").parse_args(["get", "u", "--parallel", text]).parallel == int(text)
+
+
+@pytest.mark.parametrize("text", ["0", "17", "-1", "1.5", "x"])
+def test_another_number_of_parts_is_refused(text: str) -> None:
+    """More connections of one user at a time would be an attack."""
+    done = run_piped("get", "u", f"--parallel={text}")
+    assert done.code == 2
+    assert done.errors.endswith(f"must be a whole number from 1 to 16, not {text!r}")

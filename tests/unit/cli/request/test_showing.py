@@ -44,6 +44,12 @@ def test_the_head_is_shown_where_it_is_wanted(server: LoopbackServer, front_end_
     assert shown.splitlines()[1:4] == ["Set-Cookie: sid=1", "Set-Cookie: b=2", "Location: /?token=abc"]
 
 
+def test_the_body_alone_of_a_head_is_nothing(server: LoopbackServer, front_end_flag: list[str]) -> None:
+    """`head` shows the head because it brings nothing else; --body says otherwise."""
+    server.script("/x", respond(body=b"tea"))
+    assert run_piped("head", f"{server.url}/x", "-b", *front_end_flag) == (0, b"", "")
+
+
 @on_posix
 @needs_rich
 def test_a_terminal_gets_head_and_body_in_colour(server: LoopbackServer, front_end_flag: list[str]) -> None:
@@ -83,6 +89,18 @@ def test_every_verb_shows_its_response_on_a_terminal(
 
 
 @needs_rich
+@pytest.mark.parametrize(
+    ("status", "style"), [(200, "32"), (302, "36"), (404, "33"), (499, "33"), (503, "31"), (599, "31"), (999, "1")]
+)  # fmt: skip
+def test_a_status_has_the_colour_of_its_class(status: int, style: str, server: LoopbackServer) -> None:
+    """Or is bold, where it is of none."""
+    server.script("/x", respond(status))
+    options = ["--retries", "0", "-i", "--color", "always"]
+    shown = run_piped("get", f"{server.url}/x", *options).output
+    assert shown.startswith(f"\x1b[{style}mHTTP/1.1 {status}".encode())
+
+
+@needs_rich
 def test_colours_can_be_asked_for_in_a_pipe(server: LoopbackServer) -> None:
     """For a pager, say. The body stays as it is."""
     server.script("/x", respond(body=b"tea"))
@@ -92,15 +110,16 @@ def test_colours_can_be_asked_for_in_a_pipe(server: LoopbackServer) -> None:
 
 
 @on_posix
+@pytest.mark.parametrize("options", [[], ["-v"]], ids=["", "verbose"])
 @pytest.mark.parametrize("content_type", ["text/plain", "application/json", "text/html", "text/event-stream"])
 def test_a_hostile_server_does_nothing_to_a_terminal(
-    content_type: str, server: LoopbackServer, front_end_flag: list[str]
+    content_type: str, options: list[str], server: LoopbackServer, front_end_flag: list[str]
 ) -> None:
     """Neither its head nor its body: its control characters are shown as escapes."""
     body = '"\x1b]0;owned\x07\x9b2J\u202e\r"'.encode()
     head = f"HTTP/1.1 200 O\x1b[2JK\r\nX-A: a\x9b31mb\u202e\r\nContent-Type: {content_type}\r\n".encode()
     server.script("/x", raw(head + b"Content-Length: %d\r\n\r\n%s" % (len(body), body)))
-    _, shown = run_in_terminal("get", f"{server.url}/x", "-v", *front_end_flag)
+    _, shown = run_in_terminal("get", f"{server.url}/x", *options, *front_end_flag)
     assert {each for each in without_styles(shown) if not each.isprintable()} == {"\n"}
     assert "\\u001b]0;owned\\u0007\\u009b2J\\u202e" in shown
 
@@ -138,6 +157,8 @@ def test_text_ends_with_a_line_feed_on_a_terminal(server: LoopbackServer, front_
     """So that the prompt of the shell is on a line of its own. What is not JSON is text, whatever its type says."""
     server.script("/x", respond(body=b"tea", headers=JSON))
     assert run_in_terminal("get", f"{server.url}/x", "-b", *front_end_flag) == (0, "tea\n")
+    server.script("/x", respond(body=b"gr\xc3", headers={"Content-Type": "text/plain; charset=utf-8"}))
+    assert run_in_terminal("get", f"{server.url}/x", "-b", *front_end_flag) == (0, "gr\ufffd\n")
     server.script("/y", respond(204))
     assert run_in_terminal("delete", f"{server.url}/y", "-b", *front_end_flag) == (0, "")
 
@@ -163,6 +184,23 @@ def test_events_are_shown_as_they_come(
     server.script("/x", OneByOne())
     arguments = ["get", f"{server.url}/x", *options, *front_end_flag]
     assert run_piped(*arguments, on_output=lambda _: was_seen.set()) == (0, b"first\nsecond\n", "")
+
+
+def test_the_head_is_shown_before_the_body_comes(server: LoopbackServer, front_end_flag: list[str]) -> None:
+    """By --stream: the server waits until it was seen."""
+    was_seen = threading.Event()
+
+    class HeadFirst(Action):
+        def play(self, exchange: Exchange) -> bool:
+            exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n")
+            if was_seen.wait(5):
+                exchange.send(b"tea")
+            return False
+
+    server.script("/x", HeadFirst())
+    arguments = ["get", f"{server.url}/x", "--stream", "-i", "--retries", "0", *front_end_flag]
+    done = run_piped(*arguments, on_output=lambda _: was_seen.set())
+    assert done == (0, b"HTTP/1.1 200 OK\nContent-Length: 3\n\ntea", "")
 
 
 def test_a_body_that_breaks_off_is_an_error_after_what_came(

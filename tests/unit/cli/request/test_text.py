@@ -93,6 +93,7 @@ def test_formatted_json_is_the_same_json(value: object, is_ascii: bool) -> None:
     [
         ("[]", "[]"),
         ('{ "a" : { } }', '{\n  "a": {}\n}'),
+        ('{"a": [[1]], "b": 2}', '{\n  "a": [\n    [\n      1\n    ]\n  ],\n  "b": 2\n}'),
         ("[1e400, 1.10, 12345678901234567890]", "[\n  1e400,\n  1.10,\n  12345678901234567890\n]"),
         ('{"a": 1, "a": 2}', '{\n  "a": 1,\n  "a": 2\n}'),
         (r'["{[:,]}\"", "\u00fc\u001b"]', '[\n  "{[:,]}\\"",\n  "ü\\u001b"\n]'),
@@ -115,6 +116,8 @@ def test_tokens_stay_as_they_were_sent(text: str, shown: str | None) -> None:
         ("text/plain; charset=latin-1", b"gr\xfcn", False),
         ("text/plain", b"gr\xfcn", True),
         ("", b"a\0b", True),
+        ("", b"a" * 4095 + b"\xff", True),
+        ("", b"a" * 4096 + b"\xff", False),
         ("", "ü".encode("utf-16"), False),
         ("image/png", b"abc", True),
         ("image/svg+xml", b"<svg/>", False),

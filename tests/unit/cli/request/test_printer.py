@@ -1,0 +1,81 @@
+"""A response that is written piece by piece: on a terminal, and to a pipe."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+
+import pytest
+
+from http_service_client import HttpResponse
+from http_service_client.cli.request.prefetch import Prefetch
+from http_service_client.cli.request.printer import Printer
+
+
+class Tty(io.StringIO):
+    """A terminal.   seen: what was flushed."""
+
+    seen = ""
+
+    def isatty(self) -> bool:
+        return True
+
+    def flush(self) -> None:
+        self.seen = self.getvalue()
+
+
+def show(output: Tty, pieces: Iterator[bytes]) -> None:
+    Printer(output, io.StringIO()).body(HttpResponse(200), Prefetch(0), pieces)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "shown"),
+    [
+        ([], ""),
+        ([b"tea"], "tea\n"),
+        ([b"tea\n"], "tea\n"),
+        ([b"a\nb"], "a\nb\n"),
+        ([b"\nab"], "\nab\n"),
+        ([b"a", b"b\n"], "ab\n"),
+        ([b"gr\xc3", b"\xbcn"], "grün\n"),
+        ([b"a", b"\xc3", b"\xbc"], "aü\n"),
+        ([b"a\n", b"\xc3"], "a\n\ufffd\n"),
+        ([b"a\r", b"\nb\r"], "a\nb\n"),
+    ],
+    ids=repr,
+)
+def test_the_pieces_are_the_text_and_a_line_end(pieces: list[bytes], shown: str) -> None:
+    """A character may be split between them, or be cut off; a text that ends with a line feed gets no other."""
+    output = Tty()
+    show(output, iter(pieces))
+    assert output.getvalue() == shown
+
+
+def test_each_piece_is_seen_before_the_next_one_comes() -> None:
+    """It may take long."""
+    output = Tty()
+
+    def pieces() -> Iterator[bytes]:
+        yield b"one"
+        assert output.seen == "one"
+        yield b"two"
+        assert output.seen == "onetwo"
+
+    show(output, pieces())
+
+
+def test_a_pipe_gets_the_head_first_and_each_piece_at_once() -> None:
+    """Nothing waits in a buffer: the reader may wait for it."""
+    raw = io.BytesIO()
+    output = io.TextIOWrapper(io.BufferedWriter(raw), "utf-8", newline="\n")  # type: ignore[type-var]  # a BytesIO
+
+    def pieces() -> Iterator[bytes]:
+        yield b"one"
+        assert raw.getvalue() == b"HTTP/1.1 200\n\none"
+        yield b"two"
+        assert raw.getvalue() == b"HTTP/1.1 200\n\nonetwo"
+
+    printer = Printer(output, io.StringIO())
+    printer.head(HttpResponse(200), is_wanted=True)
+    printer.body(HttpResponse(200), Prefetch(0), pieces())
+    assert raw.getvalue() == b"HTTP/1.1 200\n\nonetwo"
