@@ -15,7 +15,14 @@ from ..core.outcomes import sent_state_of
 from ..core.plan_timeout import within
 from ..core.timeouts import TIMER_SLACK
 from ..drivers.clocks import Clock, SystemClock
-from ..errors import CallRefusedError, DeadlineExceededError, OperationTimeoutError, SentState, errors_behind
+from ..errors import (
+    CallRefusedError,
+    ConfigurationError,
+    DeadlineExceededError,
+    OperationTimeoutError,
+    SentState,
+    errors_behind,
+)
 from ..events import OperationTimedOut
 from .items import is_step
 from .strategy import StatefulStrategy
@@ -117,6 +124,11 @@ class TimeoutPolicy(StatefulStrategy[TimeoutSettings]):
         return result
 
     def _in_thread(self, proceed: Proceed, operation: Operation, seconds: float) -> Plan[Any]:
+        if operation.guarded.function is None:
+            raise ConfigurationError(
+                "TimeoutPolicy cannot run a block in another thread; put the code into a function and use apply, "
+                "or leave out in_thread"
+            )
         own = operation.twin()
         branch: Branch[Any] = Branch(lambda: proceed(own))
         try:

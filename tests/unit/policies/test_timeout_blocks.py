@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from typing import Any
 
 import pytest
 
 from http_service_client import (
+    ConfigurationError,
     DeadlineExceededError,
     OperationTimeoutError,
     ResiliencePipeline,
@@ -35,6 +36,47 @@ def test_a_block_in_a_generator_is_not_around_the_code_that_iterates() -> None:
         for inside in items():
             assert inside is not None
             assert remaining(time.monotonic, AMBIENT_DEADLINE.get()) is None
+
+
+def test_an_async_block_in_a_generator_is_not_around_it_either() -> None:
+    """As a plain one."""
+    policy = TimeoutPolicy(30.0)
+
+    async def items() -> AsyncIterator[float | None]:
+        async with policy:
+            yield remaining(time.monotonic, AMBIENT_DEADLINE.get())
+
+    async def main() -> None:
+        async for inside in items():
+            assert inside is not None
+            assert remaining(time.monotonic, AMBIENT_DEADLINE.get()) is None
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("around", [lambda policy: policy, ResiliencePipeline], ids=["alone", "pipeline"])
+def test_no_block_runs_in_another_thread(around: Callable[[Any], Any]) -> None:
+    """`in_thread` is for functions: the error says what to write. An async block is bounded without a thread."""
+    policy = around(TimeoutPolicy(30.0, in_thread=True))
+    words = "cannot run a block in another thread; put the code into a function and use apply, or leave out"
+    with pytest.raises(ConfigurationError, match=words), policy:
+        raise AssertionError("entered")
+    with pytest.raises(ConfigurationError, match=words):
+        for _ in policy.attempts():
+            raise AssertionError("entered")
+
+    left: list[float | None] = []
+
+    async def main() -> None:
+        async with policy:
+            left.append(remaining(time.monotonic, AMBIENT_DEADLINE.get()))
+        async for attempt in policy.attempts():
+            async with attempt:
+                left.append(remaining(time.monotonic, AMBIENT_DEADLINE.get()))
+
+    asyncio.run(main())
+    assert len(left) == 2
+    assert None not in left
 
 
 def test_each_step_of_a_generator_has_the_whole_time() -> None:
