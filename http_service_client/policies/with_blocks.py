@@ -56,11 +56,11 @@ class EnteredBlocks(Generic[B]):
         if not self._open:
             raise RuntimeError(f"{policy!r} was not entered")
         entered = _ENTERED.get()
-        if entered and entered[-1][0] is self and entered[-1][1] in self._open:  # nearly always
+        if entered and entered[-1][1] in self._open:  # nearly always
             block: B = entered[-1][1]
             _ENTERED.set(entered[:-1])
         else:
-            own = [block for of, block in entered if of is self and block in self._open]
+            own = [block for _, block in entered if block in self._open]
             block = (own or [*self._open])[-1]
             _ENTERED.set(tuple([each for each in entered if each[1] is not block]))
         del self._open[block]

@@ -91,7 +91,9 @@ def test_a_result_may_be_judged(front_end: FrontEnd) -> None:
     answers = iter(["no", "no", "yes"])
 
     def body(attempt: Any) -> None:
-        attempt.result = next(answers)
+        assert attempt.result is None
+        attempt.result = answer = next(answers)
+        assert attempt.result == answer
 
     assert loop(front_end, ResiliencePipeline(retry), body) == [1, 2, 3]
 
@@ -248,13 +250,20 @@ def test_a_loop_without_its_block_is_said_to_be_wrong() -> None:
 def test_the_wrong_kind_of_block_is_said_to_be_wrong() -> None:
     """With what to write."""
 
-    async def main() -> None:
+    async def plain_in_async() -> None:
         async for attempt in ResiliencePipeline(retrying(3)).attempts():
             with attempt:
                 pass
 
-    with pytest.raises(TypeError, match="async with attempt"):
-        run_task(main())
+    async def async_in_plain() -> None:
+        for attempt in ResiliencePipeline(retrying(3)).attempts():
+            async with attempt:
+                pass
+
+    with pytest.raises(TypeError, match="write `async with attempt:`"):
+        run_task(plain_in_async())
+    with pytest.raises(TypeError, match="write `with attempt:`"):
+        run_task(async_in_plain())
 
 
 def test_a_cancelled_block_ends_the_loop() -> None:

@@ -7,23 +7,18 @@ import contextvars
 import gc
 import itertools
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
 
 import pytest
 
 from http_service_client import (
-    BulkheadPolicy,
     CircuitBreakerPolicy,
     CircuitBreakerState,
     CircuitOpenError,
-    ResiliencePipeline,
-    TimeoutPolicy,
 )
 from http_service_client.policies.circuit_breaker import CircuitBreakerScope
-from http_service_client.policies.with_blocks import _ENTERED, EnteredBlocks
 from kit.fakes import URL, FakeClock, Harness
 from kit.front_ends import BlockingFrontEnd, FrontEnd, run_task
 from kit.guarded import PaymentError, breaking, retrying
@@ -113,72 +108,6 @@ def test_exiting_a_block_that_was_not_entered_is_an_error() -> None:
         pass
     with pytest.raises(RuntimeError, match="not entered"):
         policy.__exit__(None, None, None)
-
-
-def test_a_context_leaves_its_own_blocks_the_innermost_first() -> None:
-    """Not one that another context entered meanwhile. A context without a block of its own leaves the last open one."""
-    blocks: EnteredBlocks[str] = EnteredBlocks()
-    other, empty = contextvars.Context(), contextvars.Context()
-    for block in ("outer", "middle", "inner"):
-        blocks.enter(block)
-    other.run(blocks.enter, "other")
-    assert [blocks.leave(None), blocks.leave(None), blocks.leave(None)] == ["inner", "middle", "outer"]
-    blocks.enter("last")
-    assert [empty.run(blocks.leave, None), other.run(blocks.leave, None)] == ["last", "other"]
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda: BulkheadPolicy(1),
-        CircuitBreakerPolicy,
-        lambda: ResiliencePipeline(CircuitBreakerPolicy(), TimeoutPolicy(9.0)),
-        lambda: TimeoutPolicy(9.0),
-    ],
-    ids=["bulkhead", "circuit breaker", "pipeline", "timeout"],
-)
-def test_a_policy_made_for_one_block_leaves_nothing_behind(
-    make: Callable[[], Any], front_end: FrontEnd
-) -> None:
-    """Not even a context variable: a context never forgets one that was set in it."""
-
-    def use() -> None:
-        with make():
-            pass
-
-    async def use_async() -> None:
-        async with make():
-            pass
-
-    async def variables_of_a_task() -> int:
-        for _ in range(100):
-            await use_async()
-        return len(contextvars.copy_context())
-
-    def variables_of_a_thread() -> int:
-        for _ in range(100):
-            use()
-        return len(contextvars.copy_context())
-
-    function = variables_of_a_thread if front_end.name == "blocking" else variables_of_a_task
-    first = contextvars.Context().run(front_end.run, function)
-    assert first < 20
-
-
-def test_the_blocks_of_tasks_that_start_each_other_are_forgotten() -> None:
-    """Each is started inside a block that ends before its own."""
-    policies = [TimeoutPolicy(9.0) for _ in range(50)]
-    counts: list[int] = []
-
-    async def work(number: int) -> None:
-        async with policies[number]:
-            counts.append(len(_ENTERED.get()))
-            following = asyncio.create_task(work(number + 1)) if number + 1 < len(policies) else None
-        if following is not None:
-            await following
-
-    run_task(work(0))
-    assert (len(counts), max(counts)) == (50, 1)
 
 
 def test_many_threads_may_share_policies() -> None:
