@@ -170,8 +170,8 @@ class SqliteStorage:
 
 
 def _close_all(idle: deque[sqlite3.Connection]) -> None:
-    while idle:
-        with _USES, suppress(IndexError):
+    for _ in range(len(idle)):
+        with _USES, suppress(IndexError):  # another thread has taken it
             idle.pop().close()
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from http_service_client import Cache, HttpResponse
 from http_service_client.events import CacheFailed, CacheUsed
+from http_service_client.policies import StoredResponse
 from http_service_client.testing import ScriptedTransport, VirtualClock
 from kit.front_ends import FrontEnd
 
@@ -19,6 +20,12 @@ def cached_for(lifetime: int, body: str = "", *more: str, **headers: str) -> Htt
     """A response that is fresh for so many seconds."""
     directives = ", ".join((f"max-age={lifetime}", *more))
     return HttpResponse(200, content=body, headers={"Cache-Control": directives, **headers})
+
+
+def stored(text: str = "x", *, variant: str = "", size: int = 0) -> StoredResponse:
+    """A stored response."""
+    content = text.encode().ljust(size, b".")
+    return StoredResponse(200, "OK", (("A", text),), content, 1.0, 2.0, (("v", variant),))
 
 
 class Cached:

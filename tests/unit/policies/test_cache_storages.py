@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import gc
-import os
-import sqlite3
-import stat
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +11,8 @@ import pytest
 
 from http_service_client import Cache, ConfigurationError, HttpResponse, MemoryStorage, SqliteStorage
 from http_service_client.policies import StoredResponse
-from kit.caches import URL, Cached, cached_for, failed
-from kit.forks import in_a_child, needs_fork
+from kit.caches import URL, Cached, cached_for, failed, stored
 from kit.front_ends import FrontEnd
-
-
-def stored(text: str = "x", *, variant: str = "", size: int = 0) -> StoredResponse:
-    """A stored response."""
-    content = text.encode().ljust(size, b".")
-    return StoredResponse(200, "OK", (("A", text),), content, 1.0, 2.0, (("v", variant),))
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -123,46 +111,6 @@ def test_the_least_recently_used_make_room(
     assert (store.get("large", "p"), len(store.get("0", "p"))) == ([], 1)
 
 
-@pytest.mark.parametrize(
-    ("most", "trimmed"),
-    [
-        (lambda size: 16 * size, [1, 17, 33]),
-        (lambda size: 16 * size - 1, [*range(1, 35)]),
-    ],
-)
-def test_a_file_of_small_responses_is_not_trimmed_each_time(
-    most: Callable[[int], int], trimmed: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Every 16th suffices for one that takes a sixteenth of the room at most; the first of a process may find it full."""
-    found: list[int] = []
-    monkeypatch.setattr(SqliteStorage, "_trim", lambda store, database: found.append(store._stored))
-    response = stored(size=1000)
-    store = SqliteStorage(tmp_path / "cache.db", max_bytes=most(len(response.to_bytes())))
-    for number in range(34):
-        store.set(str(number), "p", response)
-    assert found == trimmed
-
-
-def test_a_hit_is_noted_once_a_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hits that follow each other write nothing; a clock that steps back is no reason to stop noting them."""
-    now = [1000.0]
-    monkeypatch.setattr("http_service_client.policies.sqlite_storage.time.time", lambda: now[0])
-    path = tmp_path / "cache.db"
-    store = SqliteStorage(path)
-    store.set("url", "p", stored())
-    for instant, noted in (
-        (1000.0, 1000.0),
-        (1059.9, 1000.0),
-        (1060.0, 1060.0),
-        (1100.0, 1060.0),
-        (500.0, 500.0),
-    ):
-        now[0] = instant
-        assert store.get("url", "p") == [stored()]
-        with closing(sqlite3.connect(path)) as database:
-            assert database.execute("SELECT used_at FROM responses").fetchall() == [(noted,)]
-
-
 def test_a_look_up_in_memory_costs_the_same_for_any_number_of_users() -> None:
     """It compares a partition with its own responses, not with those of all others who use the URL."""
 
@@ -214,172 +162,6 @@ def test_small_pairs_are_accounted() -> None:
     """Each header and each name in Vary takes more memory than its text."""
     pairs = tuple((f"n{number}", "") for number in range(1000))
     assert min(stored()._replace(**{name: pairs}).size for name in ("headers", "vary")) > 100_000
-
-
-class TestAFile:
-    def test_it_outlives_the_process(self, tmp_path: Path) -> None:
-        """Another storage of the same path has the responses."""
-        SqliteStorage(tmp_path / "cache.db").set("url", "p", stored())
-        assert SqliteStorage(tmp_path / "cache.db").get("url", "p") == [stored()]
-
-    @pytest.mark.parametrize("opened", range(12))
-    def test_many_may_open_a_new_file_at_once(self, tmp_path: Path, opened: int) -> None:
-        """Each finds nothing or all of its tables, and never those of another one by half."""
-        store, together, errors = SqliteStorage(tmp_path / "cache.db", timeout=20), threading.Barrier(8), []
-
-        def work(name: str) -> None:
-            together.wait()
-            try:
-                store.set(name, "p", stored(name))
-            except sqlite3.Error as error:
-                errors.append(error)
-
-        threads = [threading.Thread(target=work, args=(name,)) for name in "abcdefgh"]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        found = [store.get(name, "p") for name in "abcdefgh"]
-        store.close()
-        assert (errors, found) == ([], [[stored(name)] for name in "abcdefgh"])
-
-    @pytest.mark.skipif(os.name == "nt", reason="Windows has other permissions")
-    def test_only_its_owner_reads_it(self, tmp_path: Path) -> None:
-        """Its bodies may be private."""
-        SqliteStorage(tmp_path / "cache.db").set("url", "p", stored())
-        modes = {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
-        assert modes == {0o600}
-
-    @needs_fork
-    def test_a_fork_waits_for_what_other_threads_do(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """SQLite's own locks, held by another thread, would stay locked in the child for ever."""
-        storage = SqliteStorage(tmp_path / "cache.db")
-        has_begun, may_end, has_ended = threading.Event(), threading.Event(), threading.Event()
-
-        def slow(database: object, key: str, partition: str) -> list[StoredResponse]:
-            has_begun.set()
-            may_end.wait(0.1)
-            has_ended.set()
-            return []
-
-        def child() -> None:
-            assert has_ended.is_set()
-            storage.delete("key")
-
-        with monkeypatch.context() as patch:
-            patch.setattr(storage, "_get", slow)
-            thread = threading.Thread(target=storage.get, args=("key", ""))
-            thread.start()
-            assert has_begun.wait(5)
-            assert in_a_child(child) == 0
-            thread.join(5)
-        assert storage.get("key", "") == []
-
-    @needs_fork
-    def test_a_child_that_a_signal_handler_forks_goes_on(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """In the middle of a use by its own thread, for which a fork cannot wait."""
-        storage = SqliteStorage(tmp_path / "cache.db")
-        parent, codes = os.getpid(), []
-
-        def forking(database: object, key: str, partition: str) -> list[StoredResponse]:
-            codes.append(in_a_child(lambda: storage.delete("key")))
-            return []
-
-        monkeypatch.setattr("http_service_client.drivers.forks._PATIENCE", 0.01)
-        monkeypatch.setattr(storage, "_get", forking)
-        assert storage.get("key", "") == []
-        assert (os.getpid(), codes) == (parent, [0])
-
-    @needs_fork
-    def test_a_forked_child_opens_its_own(self, tmp_path: Path) -> None:
-        """Parent and child go on with the same file."""
-        store = SqliteStorage(tmp_path / "cache.db")
-        store.set("url", "p", stored())
-        assert in_a_child(lambda: store.set("child", "p", stored("child"))) == 0
-        assert (store.get("url", "p"), store.get("child", "p")) == ([stored()], [stored("child")])
-
-    def test_a_file_says_which_tables_it_has(self, tmp_path: Path) -> None:
-        """By a number that a later release may change with them, and never without."""
-        SqliteStorage(tmp_path / "cache.db").set("url", "p", stored())
-        database = sqlite3.connect(tmp_path / "cache.db")
-        assert database.execute("PRAGMA user_version").fetchone() == (1,)
-        columns = [row[1] for row in database.execute("PRAGMA table_info(responses)")]
-        assert columns == ["key", "partition", "variant", "size", "used_at", "data"]
-        database.close()
-
-    def test_a_storage_that_is_dropped_closes_its_connections(self, tmp_path: Path) -> None:
-        """Nobody has to close it."""
-        path = tmp_path / "cache.db"
-        SqliteStorage(path).set("url", "p", stored())
-        gc.collect()
-        assert not Path(f"{path}-wal").exists()  # SQLite removes it with the last connection
-
-    def test_a_damaged_response_is_dropped(self, tmp_path: Path) -> None:
-        """It is not there any more; the others are."""
-        store = SqliteStorage(tmp_path / "cache.db")
-        store.set("url", "p", stored("a"))
-        store.set("url", "p", stored("b", variant="b"))
-        with closing(sqlite3.connect(tmp_path / "cache.db", isolation_level=None)) as database:
-            database.execute(
-                "UPDATE responses SET data = substr(data, 1, 40) WHERE variant = ?", (stored("a").variant,)
-            )
-        assert [store.get("url", "p") for _ in range(2)] == [[stored("b", variant="b")]] * 2
-
-    @pytest.mark.parametrize("kind", ["garbage", "database", "folder"])
-    def test_what_is_no_cache_never_fails_a_call(
-        self, front_end: FrontEnd, tmp_path: Path, kind: str
-    ) -> None:
-        """The call goes without, with an event, and the file stays as it is."""
-        path = tmp_path / "cache.db"
-        if kind == "garbage":
-            path.write_bytes(b"no database" * 100)
-        elif kind == "database":
-            with closing(sqlite3.connect(path, isolation_level=None)) as database:
-                database.execute("CREATE TABLE mine (x)")
-        else:
-            path.mkdir()
-        before = path.read_bytes() if path.is_file() else b""
-        cached = Cached(front_end, cached_for(60, "x"), cache=Cache(storage=SqliteStorage(path)))
-        response = cached.get()
-        assert response.text == "x"
-        assert [event.operation for event in failed(response)] == ["get", "set"]
-        assert (path.read_bytes() if path.is_file() else b"") == before
-
-    def test_a_locked_file_never_fails_a_call(self, front_end: FrontEnd, tmp_path: Path) -> None:
-        """What cannot be deleted now is not used before it is."""
-        path = tmp_path / "cache.db"
-        store = SqliteStorage(path, timeout=0.0)
-        cached = Cached(
-            front_end,
-            cached_for(60, "old"),
-            HttpResponse(204),
-            cached_for(60, "new"),
-            cache=Cache(storage=store),
-        )
-        cached.get()
-        other = sqlite3.connect(path, isolation_level=None)
-        other.execute("BEGIN IMMEDIATE")
-        assert [event.operation for event in failed(cached.request("POST"))] == ["delete"]
-        assert cached.get().text == "new"
-        other.execute("ROLLBACK")
-        other.close()
-        assert [cached.get().text, cached.get().from_cache] == ["new", True]
-
-    def test_a_folder_must_exist(self, tmp_path: Path) -> None:
-        """The error names it."""
-        with pytest.raises(ConfigurationError, match="nowhere"):
-            SqliteStorage(tmp_path / "nowhere/cache.db")
-
-    @pytest.mark.parametrize("wrong", [{"path": 1}, {"max_bytes": 0}, {"timeout": -1}])
-    def test_a_wrong_setting_is_an_error(self, tmp_path: Path, wrong: dict[str, Any]) -> None:
-        """It names the setting."""
-        settings = {"path": tmp_path / "cache.db", **wrong}
-        with pytest.raises(ConfigurationError, match=rf"\b{next(iter(wrong))}\b"):
-            SqliteStorage(settings.pop("path"), **settings)
 
 
 class AsyncStorage(MemoryStorage):
