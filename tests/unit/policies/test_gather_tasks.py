@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from http_service_client import ConfigurationError, gather
-from kit.front_ends import run_task
+from kit.jumping_loop import run_jumping
 
 
 async def value_of(value: Any) -> Any:
@@ -54,7 +54,7 @@ def test_awaitables_of_every_kind_are_taken() -> None:
         task = asyncio.ensure_future(value_of("task"))
         return await gather([value_of("coroutine"), task, future, Awaitable(), lambda: value_of("function")])
 
-    assert run_task(main()) == ["coroutine", "task", "future", "object", "function"]
+    assert run_jumping(main()) == ["coroutine", "task", "future", "object", "function"]
 
 
 def test_at_most_so_many_run_at_a_time() -> None:
@@ -69,7 +69,7 @@ def test_at_most_so_many_run_at_a_time() -> None:
         await asyncio.sleep(0)
         now -= 1
 
-    run_task(gather([work for _ in range(50)], at_once=7))
+    run_jumping(gather([work for _ in range(50)], at_once=7))
     assert most == 7
 
 
@@ -83,7 +83,7 @@ async def numbers(count: int, made: list[int] | None = None) -> AsyncIterator[An
 
 def test_an_async_iterable_is_read_while_others_run() -> None:
     """Such as the pages of a listing; results are in its order."""
-    assert run_task(gather(numbers(30), at_once=4)) == list(range(30))
+    assert run_jumping(gather(numbers(30), at_once=4)) == list(range(30))
 
 
 def test_a_failure_does_not_wait_for_the_next_item() -> None:
@@ -98,7 +98,7 @@ def test_a_failure_does_not_wait_for_the_next_item() -> None:
             is_closed.append(True)
 
     with pytest.raises(ValueError, match="no"):
-        run_task(gather(endless()))
+        run_jumping(gather(endless()))
     assert is_closed == [True]
 
 
@@ -135,7 +135,7 @@ def test_an_iterable_that_stands_at_its_yield_is_closed() -> None:
                 await gather(each, at_once=1)
         assert closed == ["plain", "async"]
 
-    run_task(main())
+    run_jumping(main())
 
 
 @pytest.mark.parametrize("has_next", [True, False], ids=["an item", "an error"])
@@ -154,7 +154,7 @@ def test_what_comes_in_the_instant_of_a_failure_is_dropped(has_next: bool) -> No
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         with pytest.raises(ValueError, match="no"):
-            run_task(gather(source()))
+            run_jumping(gather(source()))
         gc.collect()
     assert [str(warning.message) for warning in caught] == []
 
@@ -169,7 +169,7 @@ def test_an_exception_of_an_async_iterable_is_raised() -> None:
         raise LookupError("no more")
 
     with pytest.raises(LookupError):
-        run_task(gather(broken(), return_exceptions=True))
+        run_jumping(gather(broken(), return_exceptions=True))
     assert (waiting.started, waiting.cancelled) == (1, 1)
 
 
@@ -177,7 +177,7 @@ def test_the_others_are_cancelled_and_awaited() -> None:
     """When the exception arrives, nothing of it runs any more."""
     waiting = Waiting()
     with pytest.raises(ValueError, match="no"):
-        run_task(gather([waiting, fail_soon, waiting]))
+        run_jumping(gather([waiting, fail_soon, waiting]))
     assert (waiting.started, waiting.cancelled) == (2, 2)
 
 
@@ -197,7 +197,7 @@ def test_cancellation_goes_inside_and_is_awaited(times: int) -> None:
             await task
         assert waiting.cancelled == 3
 
-    run_task(main())
+    run_jumping(main())
     assert waiting.started == 3
 
 
@@ -219,7 +219,7 @@ def test_a_cancellation_during_the_clean_up_is_raised() -> None:
 
     calls: list[asyncio.Future[Any]] = []
     ended: list[bool] = []
-    run_task(main())
+    run_jumping(main())
     assert ended == [True]
 
 
@@ -228,7 +228,7 @@ def test_a_task_and_its_error_do_not_hold_each_other() -> None:
     gc.collect()
     gc.disable()
     try:
-        run_task(_check_that_all_is_freed())
+        run_jumping(_check_that_all_is_freed())
     finally:
         gc.enable()
 
@@ -281,7 +281,7 @@ def test_a_call_that_is_cancelled_on_its_own_counts_as_failed() -> None:
         with pytest.raises(asyncio.CancelledError):
             await gather([cancelled])
 
-    run_task(main())
+    run_jumping(main())
 
 
 @pytest.mark.parametrize("ending", ["failure", "cancelled", "settings", "closed"])
@@ -308,7 +308,7 @@ def test_coroutines_that_never_start_are_closed(ending: str) -> None:
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        run_task(main())
+        run_jumping(main())
         gc.collect()
     assert [str(warning.message) for warning in caught] == []
 
@@ -322,16 +322,16 @@ def test_a_closed_gather_cancels_what_runs() -> None:
         coroutine.send(None)
         await asyncio.sleep(0)
         coroutine.close()
-        while not waiting.cancelled:
-            await asyncio.sleep(0)
+        await asyncio.sleep(1)
+        assert waiting.cancelled == 1
 
-    run_task(main())
+    run_jumping(main())
 
 
 def test_a_plain_function_is_refused() -> None:
     """The message names the function for threads."""
     with pytest.raises(TypeError, match="gather_in_threads"):
-        run_task(gather([lambda: 5]))  # type: ignore[list-item,return-value]  # that is the point
+        run_jumping(gather([lambda: 5]))  # type: ignore[list-item,return-value]  # that is the point
 
 
 def test_a_single_coroutine_is_refused() -> None:
@@ -341,4 +341,4 @@ def test_a_single_coroutine_is_refused() -> None:
         with pytest.raises(TypeError, match=r"write gather\(\[\.\.\.\]\)"):
             await gather(value_of(1))  # type: ignore[call-overload]  # that is the point
 
-    run_task(main())
+    run_jumping(main())
