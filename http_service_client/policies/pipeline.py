@@ -85,7 +85,7 @@ class ResiliencePipeline(Strategy):
     ) -> None:
         if not isinstance(name, str):
             raise ConfigurationError(f"name must be a str, not {name!r}")
-        if on_event is not None and hasattr(on_event, "collect"):
+        if hasattr(on_event, "collect"):
             raise ConfigurationError(f"on_event must be a function, not {on_event!r}; pass its collect")
         if on_event is not None:
             check_function("on_event", on_event)

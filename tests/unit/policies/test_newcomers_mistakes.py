@@ -63,6 +63,37 @@ def test_what_is_no_policy_in_a_pipeline_has_a_remedy(given: Any, words: str) ->
         ResiliencePipeline(given)
 
 
+class Shown:
+    """What is no policy, with a `repr` of this length."""
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+
+    def __repr__(self) -> str:
+        return "x" * self.length
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        (5, "5"),
+        (dict, "dict; write @pipeline.apply above the function"),
+        (Shown(100), "x" * 100),
+        (Shown(101), "x" * 99 + "…"),
+    ],
+)
+def test_what_is_no_policy_is_shown_at_a_length_that_can_be_read(given: Any, shown: str) -> None:
+    """With the remedy after it, if one is known."""
+    with pytest.raises(ConfigurationError, match=rf"such as RetryPolicy\(\), not {re.escape(shown)}$"):
+        ResiliencePipeline(given)
+
+
+def test_a_listener_that_cannot_be_called_is_refused() -> None:
+    """When the pipeline is made, and not at the first event."""
+    with pytest.raises(ConfigurationError, match=r"^on_event must be a function, not 5$"):
+        ResiliencePipeline(RetryPolicy(), on_event=5)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [

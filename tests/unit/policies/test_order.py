@@ -62,6 +62,16 @@ def test_the_usual_order_is_quiet_and_its_reverse_is_not(outer: str, inner: str)
     assert len(warnings_of(*reversed(policies))) == (0 if either else 1)
 
 
+def test_policies_that_are_exchanged_are_looked_at_too() -> None:
+    """The warning names the line of the change."""
+    pipeline = ResiliencePipeline(RetryPolicy())
+    with pytest.warns(
+        UserWarning, match="RetryPolicy inside CircuitBreakerPolicy is an unusual order"
+    ) as caught:
+        _, line = pipeline.reconfigure(CircuitBreakerPolicy(), RetryPolicy()), sys._getframe().f_lineno
+    assert [(each.filename, each.lineno) for each in caught] == [(__file__, line)]
+
+
 def test_two_retry_policies_multiply_their_attempts() -> None:
     """One of them is to be left out."""
     (warning,) = warnings_of(RetryPolicy(), RetryPolicy())

@@ -304,11 +304,17 @@ def test_a_registry_finds_pipelines_by_name() -> None:
     assert registry["payments"] is payments
     assert list(registry) == ["payments"]
     assert "rates" not in registry
-    with pytest.raises(KeyError, match="'payments'"):
+    with pytest.raises(KeyError, match="known: 'payments'"):
         registry["payment"]
     with pytest.raises(ConfigurationError, match="there is a pipeline of this name"):
         registry.add(ResiliencePipeline(retrying(), name="payments"))
     with pytest.raises(ConfigurationError, match="needs a name"):
         registry.add(ResiliencePipeline(retrying()))
+    registry.add(ResiliencePipeline(retrying(), name="rates"))
+    with pytest.raises(KeyError, match="known: 'payments', 'rates'"):
+        registry["payment"]
     assert registry.pop("payments") is payments
+    registry.pop("rates")
     assert len(registry) == 0
+    with pytest.raises(KeyError, match="known: there are none yet"):
+        registry["payments"]

@@ -9,9 +9,16 @@ from typing import Any
 
 import pytest
 
-from http_service_client import BulkheadPolicy, CircuitBreakerPolicy, ResiliencePipeline, RetryPolicy
+from http_service_client import (
+    BulkheadPolicy,
+    CircuitBreakerPolicy,
+    CircuitOpenError,
+    ResiliencePipeline,
+    RetryPolicy,
+)
 from http_service_client.core.effects import Plan
 from http_service_client.core.operation import Operation, Proceed
+from http_service_client.events import Event, OperationFinished
 from http_service_client.policies import Strategy, strategy
 from http_service_client.testing import VirtualClock
 
@@ -61,6 +68,48 @@ def test_a_deep_copy_or_pickle_has_policies_of_its_own(duplicate: Any) -> None:
         assert (twin.name, twin.call(int)) == ("p", 0)
     assert twin.strategies == pipeline.strategies
     assert not any(one is other for one, other in zip(twin.strategies, pipeline.strategies, strict=True))
+    pipeline.strategies[1].isolate()
+    assert twin.call(int) == 0
+    twin.strategies[1].isolate()
+    with pytest.raises(CircuitOpenError):
+        twin.call(int)
+
+
+SEEN: list[Event] = []
+
+
+def note(event: Event) -> None:
+    SEEN.append(event)
+
+
+@pytest.mark.parametrize(
+    "duplicate", [copy.copy, copy.deepcopy, lambda each: pickle.loads(pickle.dumps(each))]
+)
+def test_a_copy_has_the_name_and_the_listener(duplicate: Any) -> None:
+    """Its calls are told to it as those of the original are."""
+    twin = duplicate(ResiliencePipeline(RetryPolicy(), name="payments", on_event=note))
+    SEEN.clear()
+    twin.call(int)
+    assert [(type(event), event.key) for event in SEEN] == [(OperationFinished, "payments")]
+
+
+class Delegating(Strategy):
+    """A user's own: what it guards runs under a pipeline."""
+
+    def __init__(self, pipeline: ResiliencePipeline) -> None:
+        self.pipeline = pipeline
+
+    def guard(self, proceed: Proceed, operation: Operation) -> Plan[Any]:
+        return (yield from self.pipeline.guard(proceed, operation))
+
+
+def test_a_policy_of_a_user_s_own_may_run_the_plan_of_a_pipeline() -> None:
+    """Of whatever policies that has at the time."""
+    inner = ResiliencePipeline(Marking("first"))
+    policy = Delegating(inner)
+    assert policy.call(int) == "first"
+    inner.reconfigure(Marking("second"))
+    assert policy.call(int) == "second"
 
 
 def test_a_deep_copy_keeps_the_clock() -> None:

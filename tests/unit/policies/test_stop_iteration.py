@@ -46,6 +46,16 @@ def test_a_block_raises_what_it_raised(new_policy: Callable[[], Strategy]) -> No
         raise error
     assert caught.value is error
     assert error.__cause__ is error.__context__ is None
+    error = StopIteration(4)
+
+    async def block() -> None:
+        async with new_policy():
+            raise error
+
+    # A coroutine cannot raise it: Python makes it the cause of an error of its own.
+    with pytest.raises(RuntimeError, match="coroutine raised StopIteration") as caught_async:
+        run_task(block())
+    assert caught_async.value.__cause__ is error
 
 
 def test_the_block_of_a_loop_is_repeated_and_raises_it() -> None:
