@@ -293,6 +293,35 @@ def test_a_failure_that_says_nothing_of_the_function_is_not_kept() -> None:
     assert policy.call(function) == "done"
 
 
+def test_an_error_that_is_not_kept_takes_no_place() -> None:
+    """Of the results that are."""
+    policy = ResultCachePolicy(60.0, max_entries=1)
+    calls: list[str] = []
+
+    def find(name: str) -> str:
+        calls.append(name)
+        if name == "missing":
+            raise LookupError
+        return name
+
+    for name in ("a", "missing", "a"):
+        with contextlib.suppress(LookupError):
+            policy.call(find, name)
+    assert (calls, policy.snapshot().entries) == (["a", "missing"], 1)
+
+
+def test_an_event_says_how_old_a_result_is_and_how_long_it_is_fresh(front_end: FrontEnd) -> None:
+    """In seconds of the policy's clock."""
+    clock, events = VirtualClock(), list[Any]()
+    pipeline = ResiliencePipeline(ResultCachePolicy(60.0), clock=clock, on_event=events.append)
+    guarded = pipeline.apply(front_end.function(int))
+    front_end.run(guarded)
+    clock.advance(10.0)
+    front_end.run(guarded)
+    used = [event for event in events if isinstance(event, CacheUsed)]
+    assert [(event.age, event.ttl) for event in used] == [(None, None), (10.0, 50.0)]
+
+
 def test_nothing_holds_what_was_forgotten() -> None:
     """Neither a flight nor an event keeps a result."""
 

@@ -12,8 +12,16 @@ from typing import Any
 
 import pytest
 
-from http_service_client import OperationTimeoutError, ResiliencePipeline, ResultCachePolicy, TimeoutPolicy
+from http_service_client import (
+    DeadlineExceededError,
+    OperationTimeoutError,
+    ResiliencePipeline,
+    ResultCachePolicy,
+    TimeoutPolicy,
+    deadline,
+)
 from http_service_client.events import CacheUsed
+from http_service_client.testing import VirtualClock
 from kit.forks import in_a_child, needs_fork
 from kit.front_ends import run_task
 from kit.threads import wait_until
@@ -215,11 +223,111 @@ def test_nobody_waits_for_a_call_that_a_timeout_has_left_behind() -> None:
     while not calls:  # on a busy machine its thread may not begin in time
         with pytest.raises(OperationTimeoutError):
             find()
-    timeout.reconfigure(seconds=20.0)
+    timeout.reconfigure(seconds=5.0)
     assert find() == "in time"
     go.set()
     wait_until(lambda: policy.snapshot().misses == 2)
     assert (find(), len(calls)) == ("in time", 2)
+
+
+def test_a_function_that_may_be_left_behind_holds_no_results_of_its_calls() -> None:
+    """It may run for hours, and make many of them."""
+    policy = ResultCachePolicy(60.0)
+
+    class Result:
+        pass
+
+    def work() -> Result | None:
+        known = weakref.ref(policy.call(Result))
+        policy.clear()
+        gc.collect()
+        return known()
+
+    assert TimeoutPolicy(20.0, in_thread=True).call(work) is None
+
+
+def test_a_wait_that_a_deadline_ends_leaves_nothing_behind() -> None:
+    """What was waited for may wait for the one that gave up."""
+    policy, calls = ResultCachePolicy(60.0), list[str]()
+    gave_up = asyncio.Event()
+
+    @policy.apply
+    async def impatient() -> str:
+        calls.append("impatient")
+        with (
+            pytest.raises(DeadlineExceededError, match=r"the wait for an equal call of .*slow"),
+            deadline(0.01),
+        ):
+            await slow()
+        gave_up.set()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        return "result"
+
+    @policy.apply
+    async def slow() -> str:
+        calls.append("slow")
+        await gave_up.wait()
+        return await impatient()
+
+    async def main() -> list[str]:
+        return await asyncio.gather(slow(), impatient())
+
+    assert run_task(main()) == ["result", "result"]
+    assert calls == ["slow", "impatient"]
+
+
+def test_a_caller_that_gave_up_does_not_disturb_the_call() -> None:
+    """Its loop may be closed when the result comes."""
+    policy = ResultCachePolicy(60.0)
+    begun, go, results = threading.Event(), threading.Event(), list[str]()
+
+    def find() -> str:
+        begun.set()
+        assert go.wait(20)
+        return "result"
+
+    async def wait() -> None:
+        with pytest.raises(DeadlineExceededError), deadline(0.01):
+            await policy.call_async(find)  # type: ignore[arg-type]  # it is not called
+
+    thread = threading.Thread(target=lambda: results.append(policy.call(find)))
+    thread.start()
+    assert begun.wait(20)
+    run_task(wait())
+    go.set()
+    thread.join(20)
+    assert results == ["result"]
+
+
+def test_an_old_result_in_place_of_a_wait_is_told() -> None:
+    """The event says why, and how old it is."""
+    clock, events = VirtualClock(), list[Any]()
+    policy = ResultCachePolicy(5.0, stale_on_error=60.0)
+    pipeline = ResiliencePipeline(policy, clock=clock, on_event=events.append)
+    outcomes, may_end = ["old", "new"], asyncio.Event()
+
+    @pipeline.apply
+    async def find() -> str:
+        outcome = outcomes.pop(0)
+        if outcome == "new":
+            await may_end.wait()
+        return outcome
+
+    async def main() -> tuple[str, str]:
+        await find()
+        clock.advance(6.0)
+        leader = asyncio.ensure_future(find())
+        await asyncio.sleep(0)
+        with deadline(0.01, clock=clock.monotonic):
+            early = await find()
+        may_end.set()
+        return early, await leader
+
+    assert run_task(main()) == ("old", "new")
+    (told,) = [event for event in events if isinstance(event, CacheUsed) and event.result.value == "stale"]
+    assert (told.age, told.ttl, told.reason) == (6.0, -1.0, "the deadline has passed")
+    assert policy.snapshot().stale == 1
 
 
 def test_a_result_that_another_call_has_just_brought_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
