@@ -68,7 +68,8 @@ def error_response(error: BaseException) -> ErrorResponse | None:
     if status is None:
         return None
     headers = {"Content-Type": "application/problem+json"}
-    if status == 503 and (seconds := _pause(error)) is not None:
+    seconds = _pause(error) if status == 503 else None
+    if seconds is not None and math.isfinite(seconds):  # one of a test may be infinite
         headers["Retry-After"] = str(max(1, math.ceil(seconds)))
     if _is_given_up(failed):
         headers["x-should-retry"] = "false"

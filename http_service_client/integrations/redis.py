@@ -13,8 +13,17 @@ from ..http.caching.stored import StoredResponse
 __all__ = ["RedisStorage"]
 
 # A hash for each URL and partition, with a response in each field; and for each URL the set of its partitions. The
-# braces keep the keys of a URL on one node of a cluster. The deletion is one step: a response that another process
-# stores meanwhile is deleted, or stored after it, and never lost to the next deletion.
+# braces keep the keys of a URL on one node of a cluster. Redis may evict the set before the hashes, and then no deletion
+# would find them; so a partition that is not in the set counts as empty. Each is one step, since other processes store and
+# delete meanwhile.
+_STORE = """
+if redis.call('SADD', KEYS[1], ARGV[1]) == 1 then
+    redis.call('DEL', KEYS[2])
+end
+redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])
+redis.call('EXPIRE', KEYS[2], ARGV[4])
+redis.call('EXPIRE', KEYS[1], ARGV[4])
+"""
 _DELETE = """
 for _, partition in ipairs(redis.call('SMEMBERS', KEYS[1])) do
     redis.call('DEL', KEYS[1] .. ':' .. partition)
@@ -85,12 +94,17 @@ class RedisStorage:
             )
         self._prefix = prefix
         self._ttl = int(ttl)
+        self._store = self._redis.register_script(_STORE)
         self._delete = self._redis.register_script(_DELETE)
 
     def get(self, key: str, partition: str) -> Sequence[StoredResponse]:
         """The responses of a URL's digest for one partition."""
-        found = []
-        for data in self._redis.hvals(f"{self._name(key)}:{partition}"):
+        name, found = self._name(key), []
+        with self._redis.pipeline(transaction=False) as pipe:
+            pipe.sismember(name, partition)
+            pipe.hvals(f"{name}:{partition}")
+            is_listed, values = pipe.execute()
+        for data in values if is_listed else ():
             try:
                 found.append(StoredResponse.from_bytes(data))
             except ValueError:  # of another version: the next response replaces it
@@ -100,12 +114,8 @@ class RedisStorage:
     def set(self, key: str, partition: str, response: StoredResponse) -> None:
         """Keep a response."""
         name = self._name(key)
-        with self._redis.pipeline(transaction=True) as pipe:
-            pipe.sadd(name, partition)
-            pipe.hset(f"{name}:{partition}", response.variant, response.to_bytes())
-            pipe.expire(f"{name}:{partition}", self._ttl)
-            pipe.expire(name, self._ttl)  # last: it must outlive what it lists
-            pipe.execute()
+        values = [partition, response.variant, response.to_bytes(), self._ttl]
+        self._store(keys=[name, f"{name}:{partition}"], args=values)
 
     def delete(self, key: str, partition: str | None = None) -> None:
         """Forget the responses of a URL, of one partition or of all."""

@@ -99,6 +99,18 @@ def test_a_deleted_url_leaves_nothing_behind(storage: RedisStorage) -> None:
     assert list(storage._redis.scan_iter()) == []
 
 
+def test_what_a_deletion_would_not_find_is_not_used(storage: RedisStorage) -> None:
+    """Redis may evict the list of a URL's partitions, and keep the responses in it."""
+    storage.set("url", "ann", stored("old"))
+    storage.set("url", "ann", stored("old", "de"))
+    storage.set("url", "bob", stored("old"))
+    storage._redis.delete(storage._name("url"))
+    storage.delete("url")
+    assert storage.get("url", "ann") == []
+    storage.set("url", "ann", stored("new"))
+    assert (storage.get("url", "ann"), storage.get("url", "bob")) == ([stored("new")], [])
+
+
 def test_everything_expires(storage: RedisStorage) -> None:
     """The list of a URL's partitions not before the responses in it."""
     storage.set("url", "ann", stored())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import json
 from typing import Any
 
@@ -131,7 +132,10 @@ def test_retries_for_a_token_are_not_repeated_above(front_end: FrontEnd) -> None
     assert headers_of(Harness(front_end, 503), auth=login)["x-should-retry"] == "false"
 
 
-@pytest.mark.parametrize(("seconds", "header"), [(2.1, "3"), (0.0, "1"), (30.0, "30"), (None, None)])
+@pytest.mark.parametrize(
+    ("seconds", "header"),
+    [(2.1, "3"), (0.0, "1"), (30.0, "30"), (None, None), (math.inf, None), (math.nan, None)],
+)
 @pytest.mark.parametrize("kind", [CircuitOpenError, ThrottledError])
 def test_retry_after_is_in_whole_seconds_and_never_too_early(
     kind: Any, seconds: float | None, header: str | None
