@@ -227,10 +227,9 @@ def _read_retry_policy(policy: Reader, found: Importing, *, is_hedged: bool = Fa
     found.set(RETRY + "lost_connections", lost)
     retries = policy.count("num_retries")
     found.set(RETRY + "max_attempts", 1 + (1 if retries is None else retries))
-    if not is_hedged:
-        found.set("base_timeout", policy.seconds("per_try_timeout", parse_protobuf) or None)
-    elif (delay := policy.seconds("per_try_timeout", parse_protobuf)) is not None:
-        found.set("hedging.delay", delay or None)
+    # "0s" is no limit, after which no hedge begins.
+    limit = policy.seconds("per_try_timeout", parse_protobuf) or None
+    found.set("hedging.delay" if is_hedged else "base_timeout", limit)
     backoff = policy.child("retry_back_off")
     base = 0.025 if backoff is None else backoff.seconds("base_interval", parse_protobuf) or 0.025
     most = None if backoff is None else backoff.seconds("max_interval", parse_protobuf)
@@ -254,17 +253,19 @@ def _read_retry_policy(policy: Reader, found: Importing, *, is_hedged: bool = Fa
 
 
 def _is_retry_after(header: object) -> bool:
-    return isinstance(header, dict) and str(header.get("name", "")).lower() == "retry-after"
+    return isinstance(header, dict) and str(header.get("name")).lower() == "retry-after"
 
 
 def _read_cluster(cluster: Reader, found: Importing) -> None:
     found.set("connection_timeout", cluster.seconds("connect_timeout", parse_protobuf) or None)
     breakers = cluster.child("circuit_breakers")
     thresholds = [] if breakers is None else breakers.children("thresholds")
-    for number, threshold in enumerate(thresholds):
-        if number or str(threshold.get("priority") or "DEFAULT") != "DEFAULT":
-            threshold.leave("only the first, of the default priority, is read")
+    is_read = False
+    for threshold in thresholds:
+        if is_read or str(threshold.get("priority") or "DEFAULT") != "DEFAULT":
+            threshold.leave("only the first of the default priority is read")
             continue
+        is_read = True
         found.set("max_connections_per_host", threshold.count("max_connections"))
         requests, pending = threshold.count("max_requests"), threshold.count("max_pending_requests")
         if requests is not None:
@@ -278,7 +279,6 @@ def _read_cluster(cluster: Reader, found: Importing) -> None:
             share = None if percent is None else percent.number("value")
             found.set(BUDGET + "ratio", _rounded((20.0 if share is None else share) / 100))
             budget.note("min_retry_concurrency", "the least is a rate here: min_per_second")
-            budget.count("min_retry_concurrency")
     detection = cluster.child("outlier_detection")
     if detection is None:
         found.set("enable_circuit_breaker", False)
@@ -307,7 +307,7 @@ def _snake_case(key: str) -> str:
     >>> _snake_case("numRetries"), _snake_case("consecutive5xx"), _snake_case("consecutive_5xx")
     ('num_retries', 'consecutive_5xx', 'consecutive_5xx')
     """
-    text = re.sub(r"(?<=[a-z0-9])([A-Z])", lambda found: "_" + found[1].lower(), key)
+    text = re.sub(r"(?<=[a-z0-9])[A-Z]", lambda found: "_" + found[0].lower(), key)
     return re.sub(r"(?<=[a-z])(5xx)", r"_\1", text)
 
 
