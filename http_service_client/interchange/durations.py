@@ -99,10 +99,11 @@ def parse_time_span(text: object) -> float:
     if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) <= 8:
         return float(text) * 86400
     found = _TIME_SPAN.fullmatch(text) if isinstance(text, str) else None
-    if found is None or int(found[2]) > 23 or int(found[3]) > 59 or float(found[4] or 0) >= 60:
-        raise ValueError("a TimeSpan such as '00:00:02.5'")
-    days, hours, minutes = (int(part or 0) for part in found.groups()[:3])
-    return days * 86400 + hours * 3600 + minutes * 60 + float(found[4] or 0)
+    if found is not None:
+        days, hours, minutes, seconds = (float(part or 0) for part in found.groups())
+        if hours < 24 and minutes < 60 and seconds < 60:
+            return days * 86400 + hours * 3600 + minutes * 60 + seconds
+    raise ValueError("a TimeSpan such as '00:00:02.5'")
 
 
 def _decimal(number: float, digits: int) -> str:

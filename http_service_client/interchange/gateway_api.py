@@ -42,7 +42,10 @@ def to_gateway_api(settings: Exporting) -> Export:
     """The specs by kind: `HTTPRoute` with one rule, and `XBackendTrafficPolicy`."""
     rule: dict[str, Any] = {}
     timeouts: dict[str, str] = {}
-    total, limit = (_in_milliseconds(settings, name) for name in ("total_timeout", "base_timeout"))
+    total, limit = (
+        None if settings.get(name) is None else _in_milliseconds(settings, name)
+        for name in ("total_timeout", "base_timeout")
+    )
     if total is not None:
         timeouts["request"] = gateway_text(total)
     if limit is not None and total is not None and limit > total:
@@ -55,19 +58,16 @@ def to_gateway_api(settings: Exporting) -> Export:
     document: dict[str, Any] = {_ROUTE: {"rules": [rule]}}
     if settings.get("enable_retry_policy", True):
         rule["retry"] = _retry(settings)
-        constraint = _constraint(settings)
-        if constraint:
-            document[_POLICY] = {"retryConstraint": constraint}
+        if settings.get(BUDGET + "ratio") is not None:
+            document[_POLICY] = {"retryConstraint": _constraint(settings)}
     else:
         settings.say("enable_retry_policy")
     return settings.finish(document, _WHY_NOT)
 
 
-def _in_milliseconds(settings: Exporting, name: str) -> float | None:
+def _in_milliseconds(settings: Exporting, name: str) -> float:
     """A duration as it can be said; "0s" would be no limit."""
     seconds = settings.get(name)
-    if seconds is None:
-        return settings.say(name)  # type: ignore[no-any-return]  # None
     whole = max(0.001, round(seconds, 3))
     if whole != seconds:
         settings.note(name, "durations are whole milliseconds", seconds)
@@ -76,7 +76,7 @@ def _in_milliseconds(settings: Exporting, name: str) -> float | None:
 
 def _retry(settings: Exporting) -> dict[str, Any]:
     statuses = settings.get(RETRY + "statuses")
-    sayable = [status for status in statuses if 400 <= status <= 599]
+    sayable = [status for status in statuses if status >= 400]
     for status in statuses:
         if status not in sayable:
             settings.note(f"{RETRY}statuses[{status}]", "codes are from 400 to 599", status)
@@ -88,19 +88,17 @@ def _retry(settings: Exporting) -> dict[str, Any]:
     if sayable:
         retry["codes"] = sayable
     if settings.get(RETRY + "initial_delay"):
-        retry["backoff"] = gateway_text(_in_milliseconds(settings, RETRY + "initial_delay") or 0.0)
+        retry["backoff"] = gateway_text(_in_milliseconds(settings, RETRY + "initial_delay"))
     return retry
 
 
 def _constraint(settings: Exporting) -> dict[str, Any]:
     ratio = settings.get(BUDGET + "ratio")
-    if ratio is None:
-        return {}
     percent = min(100, round(ratio * 100))
     if percent / 100 != ratio:
         settings.note(BUDGET + "ratio", "it is a whole percentage, at most 100", ratio)
     settings.say(BUDGET + "ratio", percent / 100)
-    interval = _in_milliseconds(settings, BUDGET + "window") or 1.0
+    interval = _in_milliseconds(settings, BUDGET + "window")
     constraint: dict[str, Any] = {"budget": {"percent": percent, "interval": gateway_text(interval)}}
     least = settings.get(BUDGET + "min_per_second")
     rate = Fraction(least).limit_denominator(3600)

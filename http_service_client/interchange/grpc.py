@@ -65,9 +65,8 @@ def to_grpc(settings: Exporting) -> Export:
     method: dict[str, Any] = {"name": [{}]}
     if (total := settings.say("total_timeout")) is not None:
         method["timeout"] = protobuf_text(total)
-    if (size := settings.get("max_response_size")) is not None:
+    if settings.get("max_response_size") is not None:
         method["maxResponseMessageBytes"] = settings.say("max_response_size")
-        del size
     document: dict[str, Any] = {"methodConfig": [method]}
     if not settings.get("enable_retry_policy", True):
         settings.say("enable_retry_policy")
@@ -138,13 +137,12 @@ def _hedging_policy(settings: Exporting) -> dict[str, Any]:
 
 def _throttling(settings: Exporting) -> dict[str, Any] | None:
     """The quota as tokens for failures."""
-    earned, cost = settings.get(BUDGET + "earned"), settings.get(BUDGET + "cost")
-    if earned is None or cost != 1:
+    if settings.get(BUDGET + "cost") != 1:  # or it is a share of the calls, which has none
         return None
-    capacity = settings.get(BUDGET + "capacity")
+    earned, capacity = settings.get(BUDGET + "earned"), settings.get(BUDGET + "capacity")
     tokens = round(2 * (4.0 if capacity is None else capacity))
     ratio = round(earned, 3)
-    if not 1 <= tokens <= _MOST_TOKENS or ratio <= 0:
+    if tokens > _MOST_TOKENS or ratio <= 0:
         return None
     if capacity is None or tokens != 2 * capacity:
         settings.note(
@@ -170,7 +168,6 @@ def from_grpc_service_config(document: object, *, service: str = "", method: str
     entry = _fitting(entries, service, method)
     for other in entries:
         if other is not entry:
-            other.get("name")
             for name in ("timeout", "retryPolicy", "hedgingPolicy", "waitForReady"):
                 other.note(name, "it is for other methods")
     if entry is not None:
@@ -231,7 +228,8 @@ def _read_method(entry: Reader, found: Importing) -> None:
     found.set(RETRY + "jitter", "full")
     statuses = set()
     for code in policy.items("retryableStatusCodes"):
-        name = _NUMBERS[code] if type(code) is int and 0 <= code < len(_NUMBERS) else str(code).upper()
+        is_number = type(code) is int and code in range(len(_NUMBERS))
+        name = _NUMBERS[code] if is_number else str(code).upper()
         if name in _STATUSES:
             statuses.add(_STATUSES[name])
         else:
@@ -242,7 +240,7 @@ def _read_method(entry: Reader, found: Importing) -> None:
 
 def _read_hedging(policy: Reader, found: Importing) -> None:
     attempts = policy.count("maxAttempts")
-    found.set("hedging.max_hedges", max(1, min(attempts or 2, _MOST_ATTEMPTS) - 1))
+    found.set("hedging.max_hedges", 1 if attempts is None else max(1, min(attempts, _MOST_ATTEMPTS) - 1))
     delay = policy.seconds("hedgingDelay", parse_protobuf)
     if not delay:
         policy.note("hedgingDelay", "requests do not go out together here: it is taken for a millisecond")

@@ -195,25 +195,28 @@ def from_polly(document: object) -> Import:
     hedging = reader.child("hedging")
     if hedging is None:
         endpoint, timeout = reader, "attempttimeout"
-        _read_retry(reader.child("retry") or Reader({}, "Retry", str.lower), found)
+        _read_retry(_section(reader, "retry"), found)
     else:
-        endpoint, timeout = reader.child("endpoint") or Reader({}, "Endpoint", str.lower), "timeout"
+        endpoint, timeout = _section(reader, "endpoint"), "timeout"
         found.set("enable_retry_policy", False)
         _read_hedging(hedging, found)
     _read_timeout(reader, "totalrequesttimeout", found, "total_timeout", 30.0)
     _read_timeout(endpoint, timeout, found, "base_timeout", 10.0)
-    _read_circuit_breaker(endpoint.child("circuitbreaker") or Reader({}, "CircuitBreaker", str.lower), found)
+    _read_circuit_breaker(_section(endpoint, "circuitbreaker"), found)
     if (limiter := endpoint.child("ratelimiter")) is not None:
         _read_limiter(limiter, found)
     return found.finish(whole.all_notes())
 
 
+def _section(reader: Reader, name: str) -> Reader:
+    """A section in it; one that is left out has nothing but defaults."""
+    return reader.child(name) or Reader({}, name, str.lower)
+
+
 def _read_timeout(reader: Reader, section: str, found: Importing, name: str, default: float) -> None:
-    options = reader.child(section)
-    seconds = None
-    if options is not None:
-        seconds = options.seconds("timeout", parse_time_span)
-        options.get("name")
+    options = _section(reader, section)
+    seconds = options.seconds("timeout", parse_time_span)
+    options.get("name")
     found.set(name, default if seconds is None else seconds)
 
 
@@ -234,7 +237,7 @@ def _read_retry(retry: Reader, found: Importing) -> None:
     most = retry.seconds("maxdelay", parse_time_span)
     uses_jitter = retry.flag("usejitter")
     jitter = "none" if uses_jitter is False else "full"
-    kind = (retry.text("backofftype") or "Exponential").lower()
+    kind = str(retry.text("backofftype")).lower()
     if kind == "constant":
         found.set(RETRY + "backoff_strategy", ConstantBackoff(delay, jitter))
     elif kind == "linear":
@@ -243,7 +246,7 @@ def _read_retry(retry: Reader, found: Importing) -> None:
             strategy = LinearBackoff(delay, increment=delay, max_delay=most, jitter=jitter)
         found.set(RETRY + "backoff_strategy", strategy)
     else:
-        if kind != "exponential":
+        if kind != "exponential":  # a note, if there is one
             retry.note("backofftype", "it is taken for Exponential")
         found.set(RETRY + "initial_delay", delay)
         found.set(RETRY + "max_delay", most)
@@ -257,7 +260,7 @@ def _read_retry(retry: Reader, found: Importing) -> None:
 
 
 def _read_limiter(limiter: Reader, found: Importing) -> None:
-    options = limiter.child("defaultratelimiteroptions") or Reader({}, "", str.lower)
+    options = _section(limiter, "defaultratelimiteroptions")
     permits, waiting = options.count("permitlimit"), options.count("queuelimit")
     found.set("bulkhead.max_concurrent", 1000 if permits is None else permits)
     found.set("bulkhead.max_waiting", 0 if waiting is None else waiting)

@@ -128,15 +128,6 @@ class Reader:
             raise self._wrong(name, "a list of whole numbers", value)
         return list(value)
 
-    def texts(self, name: str) -> list[str]:
-        """A list of texts."""
-        value = self.get(name)
-        if value is None:
-            return []
-        if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) for item in value):
-            raise self._wrong(name, "a list of texts", value)
-        return list(value)
-
     def note(self, name: str, why: str) -> None:
         """What was read has no exact equal."""
         if name in self:

@@ -16,7 +16,7 @@ from typing import Any
 from ..client.config.client_config import HttpClientConfig
 from ..core.machines.circuit_breaker.states import CircuitBreakerSettings
 from ..core.machines.retry.backoff import ExponentialBackoff
-from ..core.machines.retry.conditions import DEFAULT_CONDITIONS, RETRYABLE_STATUSES, RetryCondition
+from ..core.machines.retry.conditions import DEFAULT_CONDITIONS, RetryCondition
 from ..errors import ConfigurationError, ConnectError, ConnectTimeoutError
 from ..http.urls import redact_url
 from ..policies.retry import RetryPolicy
@@ -73,7 +73,7 @@ def settings_of(config: HttpClientConfig) -> dict[str, Any]:
     if config.hedging is not None:
         found |= _of_record("hedging", config.hedging, ("max_hedges",))
     if config.bulkhead is not None:
-        found |= _of_record("bulkhead", config.bulkhead, ("max_concurrent", "max_waiting"))
+        found |= _of_record("bulkhead", config.bulkhead, ("max_waiting",))
     for item in fields(config):
         value = getattr(config, item.name)
         default = {} if item.default is MISSING else item.default
@@ -91,7 +91,7 @@ _OF_POOL = frozenset({"max_connections", "max_connections_per_host", "connection
 
 
 def _of_record(name: str, record: Any, always: tuple[str, ...]) -> dict[str, Any]:
-    """The fields of a record that are not at their defaults, and some in any case."""
+    """The fields of a record that have no default or are not at it, and some in any case."""
     return {
         f"{name}.{item.name}": getattr(record, item.name)
         for item in fields(record)
@@ -121,9 +121,9 @@ def _of_retry(policy: RetryPolicy) -> dict[str, Any]:
     statuses: set[int] = set()
     lost, others = "none", []
     for condition in policy.retry_conditions or ():
-        if condition == _ALL_LOST or (condition == _UNSENT and lost == "none"):
-            lost = "all" if condition == _ALL_LOST else "unsent"
-        elif condition == RetryCondition.on_status_codes(condition.statuses) and condition.statuses:
+        if condition in (_ALL_LOST, _UNSENT):
+            lost = "all" if condition == _ALL_LOST or lost == "all" else "unsent"
+        elif condition == RetryCondition.on_status_codes(condition.statuses):
             statuses |= condition.statuses
         else:
             others.append(condition)
@@ -139,9 +139,9 @@ def _of_retry(policy: RetryPolicy) -> dict[str, Any]:
 
 def _of_circuit(settings: CircuitBreakerSettings) -> dict[str, Any]:
     """Those by which it opens and closes, and others that are not at their defaults."""
-    hidden = {"failure_threshold"} if settings.failure_threshold is None else set()
+    hidden: set[str] = set()
     if settings.failure_rate is None and settings.slow_call_rate is None:
-        hidden |= {"window", "minimum_calls", "failure_rate"}
+        hidden |= {"window", "minimum_calls"}
     if settings.recovery_multiplier == 1:
         hidden |= {"recovery_multiplier", "max_recovery_timeout"}
     if settings.trial_count == settings.success_threshold:
@@ -224,20 +224,17 @@ class Importing:
         conditions: dict[str, Any] = {}
         for name, value in self.found.items():
             group, _, own = name.rpartition(".")
-            if own in ("statuses", "lost_connections") and group + "." == RETRY:
+            if name in (RETRY + "statuses", RETRY + "lost_connections"):
                 conditions[own] = value
             elif group:
                 settings.setdefault(group, {})[own] = value
             else:
                 settings[name] = value
         if conditions:
-            lost = conditions.get("lost_connections", "none")
-            chosen = tuple(conditions.get("statuses", ()))
-            listed = {"all": [_ALL_LOST], "unsent": [_UNSENT], "none": []}[lost]
-            if chosen:
-                listed.append(RetryCondition.on_status_codes(chosen))
-            if lost != "all" or RETRYABLE_STATUSES.symmetric_difference(chosen):
-                settings.setdefault(RETRY[:-1], {})["retry_conditions"] = listed
+            listed = {"all": [_ALL_LOST], "unsent": [_UNSENT], "none": []}[conditions["lost_connections"]]
+            if conditions["statuses"]:
+                listed.append(RetryCondition.on_status_codes(conditions["statuses"]))
+            settings.setdefault(RETRY[:-1], {})["retry_conditions"] = listed
         try:
             config = HttpClientConfig(**settings)
         except ConfigurationError as error:

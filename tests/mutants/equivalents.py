@@ -1155,18 +1155,52 @@ EQUIVALENTS = [
         '[quote(unquote_to_bytes(part), safe="-_.~XX") for part in (name, value)] for name, _, value in pairs',
         "a letter is never escaped",
     ),
+    *(
+        Equivalent(
+            "interchange/durations.py",
+            "gateway_text",
+            "if left % 1000 and left < 100_000:",
+            f"if left % 1000 and left {after}:",
+            "100,000 ms are whole seconds",
+        )
+        for after in ("<= 100_000", "< 100001")
+    ),
+    Equivalent(
+        "interchange/durations.py",
+        "parse_gateway",
+        "return round(sum(int(count) * _SECONDS[unit] for count, unit in _PART.findall(text)), 3)",
+        "return round(sum(int(count) * _SECONDS[unit] for count, unit in _PART.findall(text)), 4)",
+        "every part is a whole number of milliseconds",
+    ),
+    *(
+        Equivalent(
+            "interchange/durations.py",
+            "_decimal",
+            'return text.rstrip("0").rstrip(".")',
+            f'return text.rstrip("{zero}").rstrip("{dot}")',
+            "there are no letters in a decimal number",
+        )
+        for zero, dot in (("0XX", "."), ("0", ".XX"))
+    ),
+    Equivalent(
+        "interchange/grpc.py",
+        "_fitting",
+        "return entries[0]",
+        "return entries[-1]",
+        "there is only one",
+    ),
+    Equivalent(
+        "interchange/settings.py",
+        "_of_retry",
+        "for condition in policy.retry_conditions or ():",
+        "for condition in policy.retry_conditions :",
+        "a policy always has a tuple, once it is made",
+    ),
     Equivalent(
         "interchange/grpc.py",
         "",
         '*("OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS"),',
         '*("OKXX", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS"),',
-        "no status belongs to it, so that it is noted by its number in any case",
-    ),
-    Equivalent(
-        "interchange/grpc.py",
-        "_read_method",
-        "name = _NUMBERS[code] if type(code) is int and 0 <= code < len(_NUMBERS) else str(code).upper()",
-        "name = _NUMBERS[code] if type(code) is int and 1 <= code < len(_NUMBERS) else str(code).upper()",
         "no status belongs to it, so that it is noted by its number in any case",
     ),
     Equivalent(
