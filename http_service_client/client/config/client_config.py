@@ -602,7 +602,7 @@ def _works(value: object, method: str) -> bool:
 
 
 def _check_interceptors(name: str, value: object) -> None:
-    what = name.split("_", 1)[0]
+    what = name.partition("_")[0]
     method = f"intercept_{what}"
     if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
         remedy = "; write it in a list" if _works(value, method) else ""

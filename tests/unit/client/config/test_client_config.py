@@ -88,9 +88,10 @@ def test_the_signature_shows_the_defaults_of_the_pool() -> None:
 def test_a_default_reads_as_the_pool_s_value_and_stays_a_default() -> None:
     """A field shows the value in use. If it was not set, another pool replaces it, also after a copy."""
     config = HttpClientConfig(
-        connection_pool=ConnectionPoolConfig(max_connections=7, request_timeout=None, connection_timeout=2)
+        connection_pool=ConnectionPoolConfig(max_connections=7, request_timeout=None, connection_timeout=2.5)
     )
-    assert (config.base_timeout, config.connection_timeout, config.max_connections) == (None, 2, 7)
+    assert (config.base_timeout, config.connection_timeout, config.max_connections) == (None, 2.5, 7)
+    assert isinstance(config.max_connections, int)
     assert "base_timeout" not in repr(config)
     for twin in (pickle.loads(pickle.dumps(config)), copy.deepcopy(config), dataclasses.replace(config)):
         changed = dataclasses.replace(twin, connection_pool=ConnectionPoolConfig(max_connections=9))

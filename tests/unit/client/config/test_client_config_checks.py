@@ -332,6 +332,15 @@ def test_the_error_of_a_wrong_proxy_hides_its_secret(proxy: Any) -> None:
     assert "s3cret" not in str(raised.value)
 
 
+@pytest.mark.parametrize("coding", ["br", "GZIP", "gzipped", "", None])
+def test_a_coding_that_requests_cannot_have_is_not_to_be_installed(coding: Any) -> None:
+    """The error names those that they can have."""
+    with pytest.raises(
+        ConfigurationError, match=f"^request_coding must be 'gzip' or 'zstd', not {coding!r}$"
+    ):
+        HttpClientConfig(request_coding=coding)
+
+
 def test_a_coding_without_its_library_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """When the configuration is made, not at the first long body."""
     monkeypatch.setattr(
@@ -344,11 +353,29 @@ def test_a_coding_without_its_library_is_an_error(monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_longest_password_of_openssl_is_accepted() -> None:
-    """1,024 bytes, counted in UTF-8."""
-    for password in ("x" * 1024, "é" * 512):
+    """1,024 bytes, counted in UTF-8; and the shortest one."""
+    for password in ("x" * 1024, "é" * 512, "x"):
         ConnectionPoolConfig(ssl_cert_file="cert.pem", ssl_key_password=password)
-    with pytest.raises(ConfigurationError, match="ssl_key_password must"):
-        ConnectionPoolConfig(ssl_cert_file="cert.pem", ssl_key_password="é" * 513)
+
+
+@pytest.mark.parametrize(
+    ("password", "shown"),
+    [("", "0 bytes"), ("é" * 512 + "x", "1025 bytes"), (b"hush", "bytes"), (5, "int")],
+)
+def test_another_password_than_openssl_takes_is_an_error_that_does_not_show_it(
+    password: Any, shown: str
+) -> None:
+    """Its length, or its type, does not give it away."""
+    with pytest.raises(
+        ConfigurationError, match=f"^ssl_key_password must be text of 1 to 1024 bytes, or None, not {shown}$"
+    ):
+        ConnectionPoolConfig(ssl_cert_file="cert.pem", ssl_key_password=password)
+
+
+def test_the_path_of_a_bundle_belongs_into_another_setting() -> None:
+    """Other clients take it in the place of the switch."""
+    with pytest.raises(ConfigurationError, match=r"'company\.pem'; set ssl_ca_file to a bundle's path$"):
+        ConnectionPoolConfig(ssl_verify="company.pem")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -381,6 +408,11 @@ def test_a_fault_in_the_mapping_of_a_policy_names_no_setting_twice(setting: str)
         assert not str(caught.value).startswith(f"{setting}: {setting}")
 
 
+class OfRequests:
+    def intercept_request(self, request: Any, context: Any) -> Any:
+        return request
+
+
 class OfResponses:
     def intercept_response(self, response: Any, context: Any) -> Any:
         return response
@@ -392,6 +424,7 @@ class OfResponses:
         ("request_interceptors", [print], r"; write def intercept_request\(self, request, context\)$"),
         ("response_interceptors", [print], r"; write def intercept_response\(self, response, context\)$"),
         ("request_interceptors", [OfResponses()], "; list it in response_interceptors$"),
+        ("response_interceptors", [OfRequests()], "; list it in request_interceptors$"),
     ],
 )
 def test_what_is_no_interceptor_is_told_how_to_be_one(field: str, value: Any, remedy: str) -> None:

@@ -82,6 +82,27 @@ def test_a_copied_configuration_is_equal(how: Callable[[Any], Any], settings: di
     assert config != "config"
 
 
+class Equal:
+    """Something of a user's own that is equal to what it likes."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, HttpClientConfig)
+
+    def __hash__(self) -> int:
+        return 1
+
+
+def test_something_else_decides_whether_it_equals_a_configuration() -> None:
+    """As with any value; a subclass with the same settings is something else, too."""
+
+    class Ours(HttpClientConfig):
+        pass
+
+    assert (HttpClientConfig() == Equal()) is True
+    assert (HttpClientConfig() == 5) is False
+    assert (HttpClientConfig() == Ours()) is False
+
+
 def vars_of(config: HttpClientConfig) -> dict[str, Any]:
     return {item.name: getattr(config, item.name) for item in dataclasses.fields(config)}
 

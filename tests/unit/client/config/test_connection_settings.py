@@ -98,6 +98,27 @@ def test_what_sockets_take(options: Any, source: Any, expected: SocketSettings) 
     assert transport_settings(HttpClientConfig(connection_pool=pool)).sockets == expected
 
 
+def test_the_lists_of_a_pool_do_not_change() -> None:
+    """They are copied, so that it is a value: equal by its fields, and the key of a mapping."""
+    option, hosts = [6, 9, 1], ["api.example.com"]
+    options = [option]
+    pool = ConnectionPoolConfig(socket_options=options, ssl_cert_file="cert.pem", ssl_cert_hosts=hosts)  # type: ignore[arg-type]
+    same = ConnectionPoolConfig(
+        socket_options=((6, 9, 1),), ssl_cert_file="cert.pem", ssl_cert_hosts=("api.example.com",)
+    )
+    option[2] = 0
+    options.clear()
+    hosts.clear()
+    assert pool == same
+    assert hash(pool) == hash(same)
+
+
+def test_no_connection_need_be_kept_and_every_body_may_be_compressed() -> None:
+    """Zero is a number of idle connections, of redirects and of bytes."""
+    pool = ConnectionPoolConfig(max_idle_connections=0, compression_threshold=0)
+    assert HttpClientConfig(connection_pool=pool, allowed_redirect_count=0).pool == pool
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
