@@ -110,8 +110,8 @@ class CallSpans:
     """What OpenTelemetry sees of one call.   context: with the call's span."""
 
     __slots__ = (
-        *("_cancelled_by", "_clock", "_entered", "_has_http_spans", "_is_recording", "_sent", "_shown_url"),
-        *("_span", "_target", "_tracing", "_url", "context", "has_ended", "listener"),
+        *("_cancelled_by", "_clock", "_entered", "_has_http_spans", "_is_recording", "_method", "_sent"),
+        *("_shown_url", "_span", "_target", "_tracing", "_url", "context", "has_ended", "listener"),
     )
 
     def __init__(self, tracing: Tracing, call: Call, context: Context, has_http_spans: bool) -> None:
@@ -123,7 +123,8 @@ class CallSpans:
         self._cancelled_by: str | None = None
         self.has_ended = False
         request = call.request
-        self._url = url = request.url
+        self._method, self._url = request.method, request.url  # interceptors may change them in place
+        url = self._url
         self._shown_url = shown = redact_url(url)
         self._target = target = tracing.targets.of(request.method, url, call.url_template)
         attributes = {**target.attributes, "url.full": shown, _CALL_ID: call.call_id}
@@ -194,7 +195,7 @@ class CallSpans:
         if event.status_code is not None:
             return status_attributes(event.status_code)
         error = event.error
-        if error is None or error in _CANCELLATIONS or error == self._cancelled_by:
+        if error in _CANCELLATIONS or error == self._cancelled_by:
             return {}
         return {"error.type": error}
 
@@ -219,10 +220,10 @@ class _Exchange:
     def __init__(self, of: CallSpans, request: HttpRequest, call: HttpContext, is_own: bool) -> None:
         self._of, self._request = of, request
         tracing, url = of._tracing, request.url
-        if url is of._url and is_own and request.method == call.request.method:
+        if url is of._url and request.method == of._method:
             target, shown = of._target, of._shown_url
         else:
-            template = call.url_template if is_own and _path(url) == _path(call.request.url) else None
+            template = call.url_template if _path(url) == _path(of._url) else None
             target, shown = tracing.targets.of(request.method, url, template), redact_url(url)
         attributes = {**target.attributes, "url.full": shown}
         if is_own:

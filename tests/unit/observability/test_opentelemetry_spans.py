@@ -97,6 +97,42 @@ def test_a_template_of_a_path(front_end: FrontEnd, collected: Collected) -> None
     assert [attributes["url.template"] for attributes, _ in calls] == ["/orders/{order_id}"]
 
 
+def test_a_template_is_of_the_path_alone(front_end: FrontEnd, collected: Collected) -> None:
+    """A redirect to another query keeps it. Another path has none, whatever its query."""
+    hops = [(307, {"Location": f"{ORIGIN}/{target}"}) for target in ("orders/7?page=2", "elsewhere?page=2")]
+    harness = Harness(front_end, *hops, 200, telemetry=collected.telemetry)
+    harness.request(url=f"{ORIGIN}/orders/{{order_id}}", path_params={"order_id": 7})
+    names = [span.name for span in collected.spans if span.kind is trace.SpanKind.CLIENT]
+    assert names == ["GET /orders/{order_id}"] * 2 + ["GET"]
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"method": "HEAD"}, "HEAD /orders/{order_id}"),
+        ({"url": f"{ORIGIN}/orders/7?page=2"}, "GET /orders/{order_id}"),
+        ({"url": f"{ORIGIN}/customers/7"}, "GET"),
+    ],
+    ids=["method", "query", "path"],
+)
+def test_an_exchange_is_named_by_what_is_sent(
+    front_end: FrontEnd, collected: Collected, change: dict[str, str], name: str
+) -> None:
+    """An interceptor may have changed the request."""
+
+    class Interceptor:
+        def intercept_request(self, request: HttpRequest, context: Any) -> HttpRequest:
+            for attribute, value in change.items():
+                setattr(request, attribute, value)
+            return request
+
+    harness = Harness(front_end, 200, telemetry=collected.telemetry, request_interceptors=[Interceptor()])
+    harness.request(url=f"{ORIGIN}/orders/{{order_id}}", path_params={"order_id": 7})
+    assert [span.name for span in collected.spans] == ["GET /orders/{order_id}", name]
+    sent = collected.metrics()["http.client.request.duration"]
+    assert [attributes["http.request.method"] for attributes, _ in sent] == [change.get("method", "GET")]
+
+
 def test_a_refusal(front_end: FrontEnd, collected: Collected) -> None:
     """A refused call has no exchange; the call that opened the circuit shows that it did."""
     harness = Harness(
@@ -139,6 +175,52 @@ def test_a_cancelled_call_is_no_error(collected: Collected) -> None:
         f"INTERNAL GET url.full={URL} attempts=1 sent_state=abandoned",
         f"  CLIENT GET url.full={URL}",
     ]
+
+
+def test_a_call_that_is_cancelled_between_exchanges_is_no_error(
+    front_end: FrontEnd, collected: Collected
+) -> None:
+    """No exchange tells by what."""
+
+    class Interceptor:
+        def intercept_request(self, request: HttpRequest, context: Any) -> HttpRequest:
+            raise kind
+
+    kind = KeyboardInterrupt if front_end.name == "blocking" else asyncio.CancelledError
+    Harness(front_end, 200, telemetry=collected.telemetry, request_interceptors=[Interceptor()]).error(kind)
+    assert collected.tree() == [f"INTERNAL GET url.full={URL} attempts=1 sent_state=abandoned"]
+
+
+def test_an_error_of_a_transport_is_that_of_its_exchange(front_end: FrontEnd, collected: Collected) -> None:
+    """By the name of its class, whatever it is."""
+    Harness(front_end, ValueError("a bug"), telemetry=collected.telemetry).error(ValueError)
+    assert collected.tree() == [
+        f"INTERNAL GET ERROR url.full={URL} error.type=ValueError attempts=1 sent_state=abandoned",
+        f"  CLIENT GET ERROR url.full={URL} error.type=ValueError",
+    ]
+
+
+@pytest.mark.parametrize(("status", "error"), [(399, ""), (400, " error.type=400")])
+def test_a_status_of_400_or_more_is_an_error(
+    front_end: FrontEnd, collected: Collected, status: int, error: str
+) -> None:
+    """Of the exchange and of the call, as the conventions say for clients."""
+    Harness(front_end, status, telemetry=collected.telemetry).request()
+    mark = " ERROR" if error else ""
+    assert collected.tree() == [
+        f"INTERNAL GET{mark} url.full={URL} http.response.status_code={status}{error}"
+        " attempts=1 sent_state=answered",
+        f"  CLIENT GET{mark} url.full={URL} http.response.status_code={status}{error}",
+    ]
+
+
+@pytest.mark.parametrize(("version", "shown"), [("HTTP/1.1", "1.1"), ("HTTP/2", "2")])
+def test_an_exchange_shows_its_version_of_http(
+    front_end: FrontEnd, collected: Collected, version: str, shown: str
+) -> None:
+    """As the conventions write it."""
+    Harness(front_end, HttpResponse(200, http_version=version), telemetry=collected.telemetry).request()
+    assert (collected.spans[1].attributes or {})["network.protocol.version"] == shown
 
 
 def test_an_interrupted_call_is_no_error(collected: Collected) -> None:
