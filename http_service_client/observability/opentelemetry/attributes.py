@@ -58,9 +58,6 @@ class KnownMethods:
         listed = _METHODS if given is None else (name.strip() for name in given.split(","))
         self._names = frozenset(listed)
 
-    def __contains__(self, method: str) -> bool:
-        return method in self._names
-
     def shown(self, method: str) -> str:
         """The value of http.request.method."""
         return method if method in self._names else "_OTHER"
