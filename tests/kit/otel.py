@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader, Metric
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -74,15 +74,21 @@ class Collected:
 
     def metrics(self) -> dict[str, list[tuple[dict[str, Any], Any]]]:
         """For each metric its points: the attributes, and the value, or (count, sum) of a histogram."""
+        return {
+            metric.name: [(dict(point.attributes or {}), _value(point)) for point in metric.data.data_points]
+            for metric in self._exported()
+        }
+
+    def units(self) -> dict[str, str | None]:
+        """The unit of each metric."""
+        return {metric.name: metric.unit for metric in self._exported()}
+
+    def _exported(self) -> list[Metric]:
         data = self._metrics.get_metrics_data()
-        found: dict[str, list[tuple[dict[str, Any], Any]]] = {}
-        for resource in data.resource_metrics if data else ():
-            for scope in resource.scope_metrics:
-                for metric in scope.metrics:
-                    found[metric.name] = [
-                        (dict(point.attributes or {}), _value(point)) for point in metric.data.data_points
-                    ]
-        return found
+        scopes = (
+            [scope for resource in data.resource_metrics for scope in resource.scope_metrics] if data else []
+        )
+        return [metric for scope in scopes for metric in scope.metrics]
 
 
 def _pairs(attributes: Any) -> str:

@@ -140,6 +140,52 @@ class TestHeaders:
         )
         assert harness.request().status_code == 200
 
+    def test_a_propagator_that_cannot_name_its_headers_is_logged(
+        self, front_end: FrontEnd, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Also where nothing is traced, so that it would write none."""
+
+        class Broken(TraceContextTextMapPropagator):
+            @property
+            def fields(self) -> set[str]:
+                raise ValueError("no fields")
+
+        telemetry = OpenTelemetry(tracer_provider=trace.NoOpTracerProvider(), propagator=Broken())
+        harness = Harness(
+            front_end, 200, telemetry=telemetry, request_signers=[lambda request, context: None]
+        )
+        assert harness.request().status_code == 200
+        assert "no fields" in caplog.text
+
+    def test_a_signature_does_not_have_an_old_value_of_a_propagator_of_ones_own(
+        self, front_end: FrontEnd
+    ) -> None:
+        """Its headers count, and those of the process's do not."""
+        own: Any = SimpleNamespace(fields={"uber-trace-id"}, inject=lambda carrier, context: None)
+        signed: list[list[bool]] = []
+        harness = Harness(
+            front_end,
+            200,
+            telemetry=Collected(propagator=own).telemetry,
+            request_signers=[
+                lambda request, context: signed.append(
+                    [name in request.headers for name in ("uber-trace-id", PARENT)]
+                )
+            ],
+        )
+        harness.request(headers={"uber-trace-id": OLD, PARENT: OLD})
+        assert signed == [[False, True]]
+
+    def test_a_unix_socket_is_no_named_host(
+        self, front_end: FrontEnd, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """It has no host that a list could name."""
+        collected = Collected(hosts=["api.example.com", "*.example.com"])
+        harness = Harness(front_end, 200, telemetry=collected.telemetry)
+        harness.request(url="http+unix://%2Frun%2Fapi.sock/")
+        assert sent_ids(harness) == [None]
+        assert "failed" not in caplog.text
+
 
 class TestLeaving:
     def test_tasks_do_not_meet(self, collected: Collected) -> None:

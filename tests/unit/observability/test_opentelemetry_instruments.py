@@ -219,6 +219,11 @@ def test_the_size_of_a_response_is_that_on_the_wire(
     )
 
 
+def test_a_response_may_not_know_its_request() -> None:
+    """One of a transport of the user's."""
+    assert response_size(HttpResponse(200, headers=LONG)) == 70
+
+
 @pytest.mark.parametrize("method", ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"])  # fmt: skip
 def test_the_methods_of_the_conventions_are_shown_by_name(method: str) -> None:
     """Any other would be a series of its own, for whatever anybody invents. The environment may list others."""
@@ -262,3 +267,21 @@ def test_a_target_that_is_one_too_many_is_not_kept() -> None:
     assert extra.server == {"server.address": "extra.test", "server.port": 443}
     assert targets.of("GET", "https://extra.test/", None) is not extra
     assert len(targets.active()) == 1000
+    known = targets.of("GET", "https://7.test/", None)
+    known.active.append(None)
+    assert targets.active()[7] == (known.common, 2)
+
+
+def test_a_target_is_kept_until_there_are_too_many() -> None:
+    """A call holds its own over its waits, when it has no exchange under way."""
+    targets = Targets(KnownMethods({}))
+    first = targets.of("GET", URL, None)
+    for number in range(999):
+        targets.of("GET", f"https://{number}.test/", None)
+    assert targets.of("GET", URL, None) is first
+
+
+def test_the_target_of_a_unix_socket_is_its_path() -> None:
+    """As the conventions have it. There is no port."""
+    target = Targets(KnownMethods({})).of("GET", "http+unix://%2Frun%2Fapi.sock/v1", None)
+    assert target.server == {"server.address": "/run/api.sock"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextvars import Context, copy_context
 from typing import Any
 from weakref import WeakSet
 
@@ -14,7 +15,14 @@ pytest.importorskip("opentelemetry.sdk", reason="OpenTelemetry's SDK is not inst
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
-from http_service_client import Cache, CircuitOpenError, HttpRequest, HttpResponse, HttpServiceClient
+from http_service_client import (
+    Cache,
+    CircuitBreakerPolicy,
+    CircuitOpenError,
+    HttpRequest,
+    HttpResponse,
+    HttpServiceClient,
+)
 from http_service_client.observability import OpenTelemetry
 from http_service_client.testing import LoopbackServer, ScriptedTransport, VirtualClock, late, respond
 from kit.fakes import READ_TIMEOUT, URL, Harness
@@ -57,7 +65,9 @@ def test_a_call_with_a_retry(front_end: FrontEnd, collected: Collected) -> None:
     }
 
 
-def test_failures_refusals_and_circuits(front_end: FrontEnd, collected: Collected) -> None:
+def test_failures_refusals_and_circuits(
+    front_end: FrontEnd, collected: Collected, caplog: pytest.LogCaptureFixture
+) -> None:
     """By the class of the error; a refusal is no exchange."""
     harness = Harness(
         front_end,
@@ -68,6 +78,7 @@ def test_failures_refusals_and_circuits(front_end: FrontEnd, collected: Collecte
     )
     harness.error(Exception, "POST", data=b"four", name="charge")
     harness.error(CircuitOpenError)
+    assert "failed" not in caplog.text
     found = collected.metrics()
     post = {**SERVER, "http.request.method": "POST", "error.type": "ReadTimeoutError"}
     assert found["http.client.request.duration"] == [(post, (1, 0.0))]
@@ -89,6 +100,42 @@ def test_failures_refusals_and_circuits(front_end: FrontEnd, collected: Collecte
             1,
         )
     ]
+
+
+def test_a_change_of_a_circuit_is_counted_once_for_all_clients_that_share_it(
+    front_end: FrontEnd, collected: Collected
+) -> None:
+    """Each of them tells the telemetry."""
+    harness = Harness(front_end, 200, telemetry=collected.telemetry)
+    other = Harness(front_end, 200, telemetry=collected.telemetry)
+    policy = CircuitBreakerPolicy(name="shared")
+    for each in (harness, other):
+        each.request(circuit_breaker=policy)
+    policy.isolate()
+    assert [value for _, value in collected.metrics()["http_service_client.circuit.changes"]] == [1]
+
+
+def test_a_circuit_may_change_outside_of_any_call(
+    front_end: FrontEnd, collected: Collected, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An operator isolates it; or it changes in code that a call has started, and that outlives it."""
+    contexts: list[Context] = []
+
+    def answer(request: object) -> HttpResponse:
+        contexts.append(copy_context())
+        return HttpResponse(200)
+
+    client = front_end.client(transport=ScriptedTransport(answer), telemetry=collected.telemetry)
+    front_end.request(client, "GET", URL)
+    circuit = client.get_circuit_breaker("https://api.example.com")
+    assert circuit is not None
+    circuit.isolate()
+    contexts[0].run(circuit.reset)
+    assert [
+        (attributes["http_service_client.state"], value)
+        for attributes, value in collected.metrics()["http_service_client.circuit.changes"]
+    ] == [("open", 1), ("closed", 1)]
+    assert {record.name for record in caplog.records} == {"http_service_client.circuit"}
 
 
 def test_buckets_are_those_of_the_conventions(front_end: FrontEnd, collected: Collected) -> None:
@@ -173,6 +220,8 @@ def test_servers_that_are_at_rest_are_forgotten(collected: Collected) -> None:
         targets.of("GET", f"https://{number}.test/", None)
     assert len(targets._known) <= 1000
     assert targets.of("GET", "https://busy.test/", None) is busy
+    newest = targets.of("GET", "https://newest.test/", None)
+    assert targets.of("GET", "https://newest.test/", None) is newest
 
 
 def test_connections(front_end: FrontEnd, collected: Collected) -> None:
@@ -183,6 +232,7 @@ def test_connections(front_end: FrontEnd, collected: Collected) -> None:
         here = {"server.address": "127.0.0.1", "server.port": server.port}
         assert name not in collected.metrics()
         with front_end.stream(client, "GET", server.url + "/") as response:
+            assert collected.units()[name] == "{connection}"
             assert collected.metrics()[name] == [({**here, "http.connection.state": "active"}, 1)]
             response.read()
         assert collected.metrics()[name] == [({"http.connection.state": "idle"}, 1)]

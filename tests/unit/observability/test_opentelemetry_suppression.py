@@ -14,6 +14,7 @@ pytest.importorskip("opentelemetry.sdk", reason="OpenTelemetry's SDK is not inst
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import _SUPPRESS_HTTP_INSTRUMENTATION_KEY, _SUPPRESS_INSTRUMENTATION_KEY
+from opentelemetry.metrics import NoOpMeter
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 
 from http_service_client import ConfigurationError, HttpRequest, HttpResponse
@@ -115,6 +116,32 @@ def test_the_private_names_of_the_api_exist() -> None:
         assert hasattr(otel_context, name)
 
 
+class _FailingMeter(NoOpMeter):
+    """One instrument of it raises."""
+
+    def __init__(self, failing: str) -> None:
+        super().__init__("failing")
+        self._failing = failing
+
+    def create_counter(self, name: str, *arguments: Any, **options: Any) -> Any:
+        counter = super().create_counter(name, *arguments, **options)
+        return self if name == self._failing else counter
+
+    def create_histogram(self, name: str, *arguments: Any, **options: Any) -> Any:
+        histogram = super().create_histogram(name, *arguments, **options)
+        return self if name == self._failing else histogram
+
+    def add(self, *_: object) -> None:
+        raise ValueError(self._failing)
+
+    record = add
+
+
+def _errors(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """The loggers of the errors."""
+    return [record.name for record in caplog.records if record.levelno >= logging.ERROR]
+
+
 class TestFailures:
     def test_telemetry_that_fails_fails_no_call(
         self, front_end: FrontEnd, caplog: pytest.LogCaptureFixture
@@ -130,9 +157,7 @@ class TestFailures:
         harness = Harness(front_end, 503, 200, telemetry=OpenTelemetry(tracer_provider=provider))
         for _ in range(3):
             assert harness.request().status_code == 200
-        assert [record.name for record in caplog.records if record.levelno >= logging.ERROR] == [
-            "http_service_client.hooks"
-        ]
+        assert _errors(caplog) == ["http_service_client.hooks"]
         assert harness.names().count("call_finished") == 3
 
     def test_failures_at_the_end_of_a_span(
@@ -149,7 +174,48 @@ class TestFailures:
         harness = Harness(front_end, 503, 200, telemetry=OpenTelemetry(tracer_provider=provider))
         assert harness.request().status_code == 200
         assert harness.names()[-1] == "call_finished"
-        assert len([record for record in caplog.records if record.levelno >= logging.ERROR]) == 1
+        assert _errors(caplog) == ["http_service_client.hooks"]
+
+    def test_an_exchange_whose_span_cannot_begin_is_made(
+        self, front_end: FrontEnd, collected: Collected, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """The call around it has its span all the same."""
+
+        class Failing(SpanProcessor):
+            def on_start(self, span: Any, parent_context: object = None) -> None:
+                if span.kind is trace.SpanKind.CLIENT:
+                    raise ValueError("start")
+
+        collected.tracer_provider.add_span_processor(Failing())
+        harness = Harness(front_end, 503, 200, telemetry=collected.telemetry)
+        assert harness.request().status_code == 200
+        assert len(span_ids(collected, "INTERNAL")) == 1
+        assert _errors(caplog) == ["http_service_client.hooks"]
+
+    @pytest.mark.parametrize(
+        "failing",
+        [
+            "http.client.request.duration",
+            "http_service_client.call.duration",
+            "http_service_client.retries",
+            "http_service_client.circuit.changes",
+        ],
+    )
+    def test_an_instrument_that_fails_fails_no_call(
+        self, front_end: FrontEnd, caplog: pytest.LogCaptureFixture, failing: str
+    ) -> None:
+        """Whichever it is, its first failure is logged."""
+        meters: Any = SimpleNamespace(get_meter=lambda *_: _FailingMeter(failing))
+        harness = Harness(
+            front_end,
+            503,
+            200,
+            telemetry=OpenTelemetry(meter_provider=meters),
+            circuit_breaker_config={"failure_threshold": 1, "recovery_timeout": 0.1},
+        )
+        assert harness.request().status_code == 200
+        assert harness.names()[-1] == "call_finished"
+        assert _errors(caplog) == ["http_service_client.hooks"]
 
     def test_a_propagator_that_fails_fails_no_call(
         self, front_end: FrontEnd, collected: Collected, caplog: pytest.LogCaptureFixture
@@ -166,11 +232,10 @@ class TestFailures:
         telemetry = OpenTelemetry(tracer_provider=collected.tracer_provider, propagator=propagator)
         harness = Harness(front_end, 503, 200, telemetry=telemetry)
         assert harness.request().status_code == 200
-        assert len(span_ids(collected)) == 2
+        statuses = [(span.attributes or {})["http.response.status_code"] for span in collected.spans]
+        assert statuses == [200, 503, 200]
         assert sent_ids(harness) == [None, None]
-        assert [record.name for record in caplog.records if record.levelno >= logging.ERROR] == [
-            "http_service_client.hooks"
-        ]
+        assert _errors(caplog) == ["http_service_client.hooks"]
 
     def test_a_slow_processor_takes_no_time_of_the_attempt(self, front_end: FrontEnd) -> None:
         """Its time is not the server's: an attempt has all of its timeout for the exchange."""
