@@ -151,7 +151,7 @@ class PartedFile(PartFile):
             self.received = spans[0][1]
             self._read_for_checksum()
             self._file.seek(self.received)
-        self._kept = [(start, end) for start, end in spans[1:] if self.received <= start]
+        self._kept = [(start, end) for start, end in spans if self.received <= start]
 
     def _write_record(self, record: dict[str, Any]) -> None:
         self._record_of_version = record

@@ -72,7 +72,7 @@ def open_resumable(target: Path) -> tuple[FileIO, Path]:
     Raises InvalidRequestError while another download writes to it.
     """
     path = target.with_name(f"{_stem(target)}.resume")
-    flags = os.O_RDWR | os.O_CREAT | _NO_LINK | getattr(os, "O_BINARY", 0)
+    flags = os.O_RDWR | os.O_CREAT | _NO_LINK
     while True:
         file = _open_raw(os.open(path, flags, 0o666), "r+b")
         try:

@@ -141,10 +141,10 @@ def test_a_download_that_was_never_split_is_continued(tmp_path: Path) -> None:
         assert file.received == 2
 
 
-def test_the_rest_of_a_download_may_arrive_in_order(tmp_path: Path) -> None:
+@pytest.mark.parametrize("checksum", [None, f"sha256:{hashlib.sha256(b'abcdefgh').hexdigest()}"])
+def test_the_rest_of_a_download_may_arrive_in_order(tmp_path: Path, checksum: str | None) -> None:
     """As a server sends it that gives no parts any more. Its checksum is that of the whole file."""
     interrupted(tmp_path / "file", (1, b"eX"))
-    checksum = f"sha256:{hashlib.sha256(b'abcdefgh').hexdigest()}"
     with PartedFile(tmp_path / "file", checksum, resumes=True) as file:
         assert file.restore(URL) == VERSION
         file.write([b"cde", b"fgh"])

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from http_service_client import InvalidRequestError
-from http_service_client.client.downloads.part_file_names import open_new, open_resumable, unlock
+from http_service_client.client.downloads import part_file_names
+from http_service_client.client.downloads.part_file_names import open_new, open_resumable, unlock, write_own
 
 pytestmark = pytest.mark.skipif(
     os.name == "nt", reason="files cannot be locked here, so that names are random"
@@ -37,11 +38,43 @@ def test_a_part_is_beside_its_target_under_a_hidden_name(tmp_path: Path, opened:
         assert len(path.name) < 64
 
 
+def test_a_part_to_resume_has_the_same_name_in_each_release(tmp_path: Path, opened: ExitStack) -> None:
+    """One that an older release left is continued by a newer one."""
+    file, path = open_resumable(tmp_path / "report.csv")
+    opened.enter_context(file)
+    assert path.name == ".report.csv.f6bcd0c3.resume"
+
+
+@pytest.mark.parametrize(
+    "create",
+    [
+        lambda path: open_new(path)[0].close(),
+        lambda path: open_resumable(path)[0].close(),
+        lambda path: write_own(path, "text"),
+    ],
+    ids=["new", "to resume", "record"],
+)
+def test_each_file_has_the_mode_of_any_new_file(tmp_path: Path, create: Callable[[Path], None]) -> None:
+    """As the user's umask says."""
+    before = os.umask(0)
+    try:
+        create(tmp_path / "file")
+        (created,) = tmp_path.iterdir()
+        (tmp_path / "usual").touch()
+        assert oct(created.stat().st_mode) == oct((tmp_path / "usual").stat().st_mode)
+        os.umask(0o77)
+        created.unlink()
+        create(tmp_path / "file")
+        assert oct(created.stat().st_mode & 0o777) == "0o600"
+    finally:
+        os.umask(before)
+
+
 @pytest.mark.parametrize("opens", [open_new, open_resumable])
 def test_a_fake_file_system_sees_each_part(
     opens: Callable[[Path], Any], tmp_path: Path, opened: ExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It replaces `open`, as pyfakefs does."""
+    """It replaces `open`, as pyfakefs does. Nothing else is created, also where files cannot be locked (Windows)."""
     seen = []
 
     def fake(file: Any, *args: Any, **options: Any) -> Any:
@@ -53,6 +86,10 @@ def test_a_fake_file_system_sees_each_part(
     file, _ = opens(tmp_path / "report.csv")
     opened.enter_context(file)
     assert seen == [file]
+    monkeypatch.setattr(part_file_names, "fcntl", None)
+    file, _ = opens(tmp_path / "other.csv")
+    opened.enter_context(file)
+    assert seen[1:] == [file]
 
 
 def test_targets_that_begin_alike_have_parts_of_their_own(tmp_path: Path, opened: ExitStack) -> None:
@@ -88,9 +125,10 @@ def test_downloads_to_one_target_leave_each_other_s_parts_alone(tmp_path: Path, 
     assert len({*names}) == 18
     assert [Path(name).read_bytes() for name in names] == [b"%d" % number for number in range(18)]
     assert all(len(name.rpartition(".part")[0].rpartition(".")[2]) == 8 for name in names[16:])
+    assert all(name.endswith(".part") for name in names)
 
 
-@pytest.mark.parametrize("kind", ["symlink", "hard link", "folder"])
+@pytest.mark.parametrize("kind", ["symlink", "hard link", "folder", "pipe"])
 def test_what_is_no_part_is_neither_removed_nor_written_to(
     tmp_path: Path, opened: ExitStack, kind: str
 ) -> None:
@@ -104,6 +142,8 @@ def test_what_is_no_part_is_neither_removed_nor_written_to(
         path.symlink_to(precious)
     elif kind == "hard link":
         os.link(precious, path)
+    elif kind == "pipe":
+        os.mkfifo(path)
     else:
         path.mkdir()
     file, other = open_new(tmp_path / "target")
@@ -135,3 +175,84 @@ def test_what_is_no_part_is_not_resumed(tmp_path: Path) -> None:
     path.symlink_to(tmp_path / "second name")
     with pytest.raises(OSError):
         open_resumable(tmp_path / "target")
+
+
+def before_the_lock(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
+    """Lets another process act once, between the opening of a file and its lock."""
+    lock = part_file_names._try_lock
+
+    def act_and_lock(descriptor: int) -> bool | None:
+        monkeypatch.undo()
+        act()
+        return lock(descriptor)
+
+    monkeypatch.setattr(part_file_names, "_try_lock", act_and_lock)
+
+
+@pytest.mark.parametrize("is_removed", [True, False])
+def test_a_part_that_was_taken_for_an_orphan_before_its_lock_is_left(
+    tmp_path: Path, opened: ExitStack, monkeypatch: pytest.MonkeyPatch, is_removed: bool
+) -> None:
+    """Another process has removed it, or is about to: the download has the next name."""
+    file, first = open_new(tmp_path / "target")
+    file.close()
+    first.unlink()
+
+    def take() -> None:
+        other = opened.enter_context(first.open("r+b", buffering=0))
+        assert part_file_names._try_lock(other.fileno())
+        if is_removed:
+            first.unlink()
+            unlock(other)
+
+    before_the_lock(monkeypatch, take)
+    file, path = open_new(tmp_path / "target")
+    opened.enter_context(file)
+    assert path.name == first.name.replace(".0.part", ".1.part")
+    assert path.exists()
+
+
+def test_a_part_that_is_complete_before_its_lock_is_no_orphan(
+    tmp_path: Path, opened: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its download has moved it away, and the name is the next one's."""
+    file, path = open_new(tmp_path / "target")
+    file.close()
+
+    def complete_and_begin() -> None:
+        path.rename(tmp_path / "target")
+        path.write_bytes(b"of the next one")
+
+    before_the_lock(monkeypatch, complete_and_begin)
+    file, _ = open_new(tmp_path / "target")
+    opened.enter_context(file)
+    assert path.read_bytes() == b"of the next one"
+
+
+def test_a_part_to_resume_that_is_complete_before_its_lock_is_not_continued(
+    tmp_path: Path, opened: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its download has moved it to the target, which stays as it is."""
+    file, path = open_resumable(tmp_path / "target")
+    file.write(b"all")
+    file.close()
+    before_the_lock(monkeypatch, lambda: path.rename(tmp_path / "target"))
+    file, again = open_resumable(tmp_path / "target")
+    opened.enter_context(file).write(b"new")
+    assert (again, again.read_bytes()) == (path, b"new")
+    assert (tmp_path / "target").read_bytes() == b"all"
+
+
+@pytest.mark.skipif(
+    not os.path.isdir("/proc/self/fd"), reason="the system does not tell which files are open"
+)
+def test_a_look_for_orphans_leaves_no_file_open(tmp_path: Path) -> None:
+    """Neither an orphan nor a file that somebody else has put there."""
+    (orphan, path), before = open_new(tmp_path / "target"), len(os.listdir("/proc/self/fd"))
+    orphan.close()
+    file, path = open_new(tmp_path / "target")
+    with file:
+        assert len(os.listdir("/proc/self/fd")) == before
+    os.link(path, tmp_path / "second name")
+    with open_new(tmp_path / "target")[0]:
+        assert len(os.listdir("/proc/self/fd")) == before

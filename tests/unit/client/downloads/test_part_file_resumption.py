@@ -203,6 +203,24 @@ def test_without_locks_no_download_takes_another_one_s_part_for_an_orphan(
     assert len(list(tmp_path.iterdir())) == 1
 
 
+@pytest.mark.parametrize("resumes", [True, False])
+def test_a_system_without_locks_has_downloads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resumes: bool
+) -> None:
+    """As Windows: complete ones, and such as end early."""
+    monkeypatch.setattr(part_file_names, "fcntl", None)
+    with PartFile(tmp_path / "file", None, resumes) as part:
+        part.remember("https://a.test/", VERSION)
+        part.write([b"ab"])
+    assert any(tmp_path.iterdir()) is resumes
+    with PartFile(tmp_path / "file", None, resumes) as part:
+        assert part.restore("https://a.test/") == (VERSION if resumes else None)
+        part.write([b"cd"])
+        assert part.commit() is None
+    assert (tmp_path / "file").read_bytes() == (b"abcd" if resumes else b"cd")
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 def test_a_part_that_its_download_has_just_removed_is_in_nobody_s_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -311,6 +329,9 @@ def test_where_no_file_is_recognised_again_each_is_believed(
         part.write([b"abc"])
         assert part.commit() is None
     assert path.read_bytes() == b"abc"
+    with PartFile(path, None) as part:
+        part.write([b"ab"])
+        part._part.unlink()  # somebody else does: it is gone, as it was to be
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="files have no owner that can be compared")
