@@ -70,7 +70,6 @@ class Streamed(HttpResponse[None]):
         super().__init__(
             response.status_code,
             headers=response.headers,
-            content=b"" if self._body is not None else response.content,
             reason_phrase=response.reason_phrase,
             url=response.url,
             request=response.request,
@@ -84,8 +83,7 @@ class Streamed(HttpResponse[None]):
         self._call = call
         self._is_taken = self._is_finished = False
         self.partial_content = b""
-        if self._body is not None:
-            self._content: bytes | None = None
+        self._content: bytes | None = response.content if self._body is None else None
         self.attempts = call.attempt
         self.timeline = Timeline(call.events)
 
@@ -176,22 +174,22 @@ class Streamed(HttpResponse[None]):
         return self._content
 
     def _open_body(self) -> CallBody:
-        if self._body is None or self._is_finished:
+        body = self._body
+        assert body is not None  # else the content was here from the start
+        if self._is_finished:
             raise StreamError("the stream was closed before its body ended; read it inside the with block")
-        if self._opened_by != os.getpid() and isinstance(self._body, OpenBody):
+        if self._opened_by != os.getpid() and isinstance(body, OpenBody):
             raise StreamError("the stream was opened before a fork; its bytes belong to the parent process")
-        return self._body
+        return body
 
-    def _raise_if_failed(self, piece: bytes | Failure) -> bytes:
-        """The piece. A failure ends the call: here, and nowhere else."""
-        if isinstance(piece, bytes):
-            return piece
+    def _raise(self, failure: Failure) -> NoReturn:
+        """End the call with a failure: here, and nowhere else."""
         if self._is_finished:  # by another thread or task: the failure is of our own making
             raise StreamError("the stream was closed while it was being read")
         self._is_finished = True
         self._call.discard_body()
-        self._call.merge_sent_state(piece.sent_state)
-        error = self._call.finish(piece)
+        self._call.merge_sent_state(failure.sent_state)
+        error = self._call.finish(failure)
         assert isinstance(error, HttpClientError)
         error.response = self
         self.timeline = error.timeline
@@ -214,7 +212,7 @@ class Streamed(HttpResponse[None]):
         limit = None if options is None else options.max_read
         if limit is not None and body.tell() + len(piece) > limit:
             message = too_large(limit, "raise it, or read the body in pieces")
-            self._raise_if_failed(Failure(ResponseTooLargeError, message, SentState.ANSWERED))
+            self._raise(Failure(ResponseTooLargeError, message, SentState.ANSWERED))
         body.write(piece)
 
     def _text_decoder(self, encoding: str | None) -> TextDecoder:

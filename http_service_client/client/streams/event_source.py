@@ -76,6 +76,8 @@ class Listening:
     last_event_id: for the next connection, or "".   is_over: nothing follows.   has_failed: because of an error.
     """
 
+    _opened_at: float  # when the last connection was opened
+
     def __init__(
         self,
         build: Callable[..., Call],
@@ -131,7 +133,6 @@ class Listening:
         self._now, self._wall_clock = clock.monotonic, clock.wall
         self._seconds = total_timeout
         self._ends_at: float | None = None
-        self._opened_at = 0.0
         self._delay = reconnect_delay
         self._most = max_reconnects
         self._fruitless = 0  # connections in a row that brought nothing
@@ -219,8 +220,7 @@ class Listening:
         """The connection was a good one."""
         self._fruitless, self._delays = 0, self._new_delays()
         if self._budget is not None and self._withdrawal is not None:
-            self._budget.record_success(self._withdrawal)
-            self._withdrawal = None
+            self._budget.record_success(self._withdrawal)  # a second time does nothing
 
     def _continue_after(self, event_id: str) -> None:
         if event_id != self.last_event_id and _UNSENDABLE(event_id) is None:
@@ -281,11 +281,12 @@ class _Source:
     response: that of the connection that is open, or was open last; None before the first.
     """
 
+    _decoder: Any  # of the connection that is open, or was open last
+
     def __init__(self, listening: Listening, open_stream: Callable[[Any], Any]) -> None:
         self._listening = listening
         self._open_stream = open_stream
         self._events: Any = None  # of the open connection
-        self._decoder: Any = None
         self._waits = Waits()
         self.response: Any = None
 

@@ -73,13 +73,12 @@ class AsyncBodyFile:
 
         size: -1 or None for all that is left, at most `max_response_size` bytes. Raises as `iter_bytes`.
         """
-        if size is None:
-            size = -1
         body = io.BytesIO()
-        while (left := size - body.tell()) and await self._fill():
-            if size < 0:
+        if size is None or size < 0:
+            while await self._fill():
                 self._response._keep(body, self._take(None))
-            else:
+        else:
+            while (left := size - body.tell()) and await self._fill():
                 body.write(self._take(left))
         return body.getvalue()
 

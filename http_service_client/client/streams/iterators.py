@@ -145,7 +145,7 @@ class _Decoded(Generic[T]):
         """Nothing is ready: raise what ends the iteration, if it has ended."""
         if self._failure is not None:
             failure, self._failure = self._failure, None
-            self._response._raise_if_failed(failure)
+            self._response._raise(failure)
         if self._has_ended:
             raise stop
 

@@ -87,7 +87,7 @@ class StreamedResponse(Streamed):
             raise
         finally:
             self._turn.release()
-        return piece if type(piece) is bytes else self._raise_if_failed(piece)
+        return piece if isinstance(piece, bytes) else self._raise(piece)
 
     def iter_text(self, *, encoding: str | None = None) -> Iterator[str]:
         """The text, piece by piece as it arrives; the pieces together are what `text` would be.
@@ -232,7 +232,7 @@ class AsyncStreamedResponse(Streamed):
             raise
         finally:
             self._is_reading = False
-        return piece if type(piece) is bytes else self._raise_if_failed(piece)
+        return piece if isinstance(piece, bytes) else self._raise(piece)
 
     def iter_text(self, *, encoding: str | None = None) -> AsyncIterator[str]:
         """As `StreamedResponse.iter_text`, for `async for`."""

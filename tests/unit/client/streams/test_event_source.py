@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,115 +14,19 @@ from http_service_client import (
     DeadlineExceededError,
     DecodingError,
     Headers,
-    HttpClientConfig,
     HttpResponse,
     HttpServiceClient,
     HttpStatusError,
     InvalidRequestError,
     ResponseValidationError,
-    ServerSentEvent,
     StreamError,
     TlsVerificationError,
     deadline,
 )
-from http_service_client.core.open_body import OpenResponse
-from http_service_client.errors import Failure, SentState
+from http_service_client.errors import SentState
+from kit.event_feeds import URL, EventServer, Feed
 from kit.fakes import READ_TIMEOUT, REFUSED, RESET, FakeClock, failure
 from kit.front_ends import BlockingFrontEnd, FrontEnd, run_task
-from kit.streaming import ScriptedSource
-
-URL = "https://api.example.com/feed"
-TYPE = {"Content-Type": "text/event-stream; charset=utf-8"}
-NO_CONTENT = HttpResponse(204)
-
-
-class Lasting(ScriptedSource):
-    """Its end comes after so many seconds."""
-
-    def __init__(self, script: Any, clock: FakeClock, lasts: float) -> None:
-        super().__init__(script)
-        self._clock = clock
-        self._lasts = lasts
-
-    def read(self, timeout: Any) -> bytes | Failure:
-        piece = super().read(timeout)
-        if not piece:
-            self._clock.now += self._lasts
-        return piece
-
-
-class Server:
-    """A network that serves one connection after the other: bodies as tuples of pieces and failures, or responses.
-
-    A tuple may begin with its status, 200 by default, and then with its headers, `TYPE` by default.
-    """
-
-    def __init__(self, clock: FakeClock, *connections: Any, lasts: float = 0.0) -> None:
-        self._clock = clock
-        self._connections = [*connections, NO_CONTENT]
-        self._lasts = lasts  # seconds of each connection
-        self.requests: list[Any] = []
-        self.sources: list[ScriptedSource] = []
-        self.on_request: Callable[[], None] = lambda: None  # called before each answer
-
-    def send(self, request: Any, timeout: Any) -> Any:
-        self.requests.append(request)
-        self.on_request()
-        answer = self._connections.pop(0)
-        if isinstance(answer, (Failure, HttpResponse)):
-            if isinstance(answer, HttpResponse):
-                answer.url, answer.request = request.url, request
-            return answer
-        status, headers, script = 200, TYPE, answer
-        if isinstance(script[0], int):
-            status, script = script[0], script[1:]
-        if isinstance(script[0], dict):
-            headers, script = script[0], script[1:]
-        source = Lasting(script, self._clock, self._lasts)
-        self.sources.append(source)
-        return OpenResponse(status, source=source, headers=headers, url=request.url, request=request)
-
-    async def send_async(self, request: Any, timeout: Any) -> Any:
-        return self.send(request, timeout)
-
-    open_response = send
-    open_response_async = send_async
-
-    @property
-    def ids(self) -> list[str | None]:
-        return [request.headers.get("Last-Event-ID") for request in self.requests]
-
-
-class Feed:
-    """An event source over a `Server`, read to its end, and not closed: an end releases the connection, too.
-
-    source: the source.   events: those that came.   error: what ended it, or None.
-    """
-
-    def __init__(self, front_end: FrontEnd, *connections: Any, lasts: float = 0.0, **options: Any) -> None:
-        self.clock = FakeClock()
-        self.server = Server(self.clock, *connections, lasts=lasts)
-        self.events: list[ServerSentEvent] = []
-        self.error: BaseException | None = None
-        self.client = HttpServiceClient(
-            HttpClientConfig(
-                enable_circuit_breaker=options.pop("breaker", False),
-                circuit_breaker_config={"failure_threshold": 5, "recovery_timeout": 60.0},
-            ),
-            transport=self.server,
-            clock=self.clock,
-            random=lambda: 0.5,
-        )
-        try:
-            self.source = front_end.events(self.client, URL, **options)
-            for event in self.source:
-                self.events.append(event)  # they are kept when it raises
-        except Exception as error:
-            self.error = error
-
-    @property
-    def data(self) -> list[str]:
-        return [event.data for event in self.events]
 
 
 def test_events_go_on_after_the_connection_ends(front_end: FrontEnd) -> None:
@@ -373,7 +276,7 @@ def test_wrong_arguments_are_refused_at_once(name: str, wrong: Any) -> None:
 def test_a_source_says_where_it_stands() -> None:
     """Not connected, open or over; and which event was the last."""
     clock = FakeClock()
-    server = Server(clock, (b"id: 3\ndata: a\n\ndata: b\n\n",))
+    server = EventServer(clock, (b"id: 3\ndata: a\n\ndata: b\n\n",))
     client = HttpServiceClient(transport=server, clock=clock)
     with client.events(URL) as events:
         assert repr(events) == "<EventSource GET https://api.example.com/feed not connected>"
@@ -417,7 +320,7 @@ def test_an_error_ends_a_source(front_end: FrontEnd, connections: list[Any], opt
 def test_a_source_goes_on_after_an_interruption(front_end: FrontEnd) -> None:
     """It took the connection, so the next step opens another at once, after the last event."""
     clock = FakeClock()
-    server = Server(clock, (b"id: 1\ndata: a\n\n", KeyboardInterrupt()), (b"data: b\n\n",))
+    server = EventServer(clock, (b"id: 1\ndata: a\n\n", KeyboardInterrupt()), (b"data: b\n\n",))
     events = front_end.events(front_end.client(transport=server, clock=clock), URL)
     assert next(events).data == "a"
     with pytest.raises(KeyboardInterrupt):
@@ -433,7 +336,7 @@ def test_a_source_goes_on_after_an_interruption(front_end: FrontEnd) -> None:
 def test_a_source_that_is_closed_while_it_connects_ends(front_end: FrontEnd, connection: Any) -> None:
     """It keeps no connection, gives no event and raises no error."""
     clock = FakeClock()
-    server = Server(clock, (b"data: before\n\n",), connection, (b"data: after\n\n",))
+    server = EventServer(clock, (b"data: before\n\n",), connection, (b"data: after\n\n",))
     source = front_end.events(front_end.client(transport=server, clock=clock), URL)
     assert next(source).data == "before"
     server.on_request = source.close  # as another thread does it
@@ -477,7 +380,7 @@ def test_async_for_over_a_blocking_source_says_what_to_write() -> None:
 def test_a_view_s_total_timeout_bounds_its_sources() -> None:
     """As that of the configuration; a call's own comes first."""
     clock = FakeClock()
-    server = Server(clock, *[(b"data: a\n\n",)] * 9)
+    server = EventServer(clock, *[(b"data: a\n\n",)] * 9)
     client = HttpServiceClient(transport=server, clock=clock, random=lambda: 0.5)
     view = client.with_options(total_timeout=5.0)
     with pytest.raises(DeadlineExceededError):

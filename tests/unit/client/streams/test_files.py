@@ -127,6 +127,17 @@ def test_closing_the_file_leaves_the_response_open() -> None:
     assert transport.sources[0].is_closed
 
 
+def test_a_raw_file_that_was_closed_is_not_read() -> None:
+    """As any other; its bytes are still those of the response."""
+    with stream(b"abc") as response:
+        file = response.as_file().detach()
+        assert file.read(1) == b"a"
+        file.close()
+        for read in (lambda: file.read(1), file.readall):
+            with pytest.raises(ValueError, match="closed file"):
+                read()
+
+
 def test_a_read_without_a_size_has_the_limit_of_read() -> None:
     """What it returns is in memory. A read with a size is the caller's own."""
     with stream(*[b"x" * 10] * 10, max_response_size=None) as response:
@@ -138,11 +149,14 @@ def test_a_read_without_a_size_has_the_limit_of_read() -> None:
         assert sum(len(piece) for piece in iter(lambda: file.read(100_000), b"")) == 11 * 1024 * 1024
 
 
-def test_in_asyncio_the_methods_of_the_file_are_awaited() -> None:
-    """`read`, `readline`, and `async for` over its lines, mixed at will."""
+@pytest.mark.parametrize("size", [1, 4, 100])
+def test_in_asyncio_the_methods_of_the_file_are_awaited(size: int) -> None:
+    """`read`, `readline`, and `async for` over its lines, mixed at will, however the bytes arrive."""
 
     async def read() -> list[Any]:
-        client = HttpServiceClient(transport=StreamingTransport(*pieces(b"one\ntwo\nthree\nfour\nfive", 4)))
+        client = HttpServiceClient(
+            transport=StreamingTransport(*pieces(b"one\ntwo\nthree\nfour\nfive", size))
+        )
         async with client.stream_async("GET", URL) as response:
             file = response.as_file()
             parts: list[Any] = [await file.read(2), await file.readline(), await file.read(0)]
@@ -159,6 +173,17 @@ def test_in_asyncio_the_methods_of_the_file_are_awaited() -> None:
             ]
 
     assert asyncio.run(read()) == [b"on", b"e\n", b"", b"two\n", b"three\n", b"four\nf", b"ive", b"", b""]
+
+
+def test_in_asyncio_the_lines_of_the_file_end_with_the_body() -> None:
+    """The last one may be without a line end."""
+
+    async def read() -> list[bytes]:
+        client = HttpServiceClient(transport=StreamingTransport(b"one\ntwo\nthr", b"ee"))
+        async with client.stream_async("GET", URL) as response:
+            return [line async for line in response.as_file()]
+
+    assert asyncio.run(read()) == [b"one\n", b"two\n", b"three"]
 
 
 def test_in_asyncio_what_is_kept_has_a_limit_too() -> None:

@@ -7,8 +7,15 @@ from typing import Any
 
 import pytest
 
-from http_service_client import ConfigurationError, HttpResponse, ServerSentEvent, StreamError
+from http_service_client import (
+    ConfigurationError,
+    ConnectionLostError,
+    HttpResponse,
+    ServerSentEvent,
+    StreamError,
+)
 from http_service_client.testing import ScriptedTransport
+from kit.fakes import RESET
 from kit.front_ends import FrontEnd
 from kit.streaming import StreamingTransport
 
@@ -97,6 +104,16 @@ def test_a_piece_has_a_whole_number_of_bytes(front_end: FrontEnd, transport: Any
         ):
             response.iter_bytes(size)
         assert list(response.iter_bytes(len(BODY))) == [BODY]
+
+
+def test_a_piece_of_a_size_comes_as_soon_as_it_is_whole(front_end: FrontEnd) -> None:
+    """Its reader does not wait for what follows it."""
+    client = front_end.client(transport=StreamingTransport(b"abc", b"def", RESET))
+    with front_end.stream(client, "GET", URL) as response:
+        pieces = iter(response.iter_bytes(3))
+        assert [next(pieces), next(pieces)] == [b"abc", b"def"]
+        with pytest.raises(ConnectionLostError):
+            next(pieces)
 
 
 def test_an_iterator_that_has_ended_stays_at_its_end(front_end: FrontEnd, transport: Any) -> None:

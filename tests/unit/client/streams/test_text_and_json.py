@@ -7,6 +7,7 @@ import csv
 import gzip
 import math
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 import pytest
@@ -78,7 +79,7 @@ def test_a_length_is_a_number_of_characters(front_end: FrontEnd, length: Any) ->
         assert response.read() == b"abc"
 
 
-@pytest.mark.parametrize("encoding", ["klingon", "zlib", "", 8, b"utf-8"])
+@pytest.mark.parametrize("encoding", ["klingon", "zlib", "", 8, b"utf-8", PurePath("utf-8")])
 def test_an_encoding_that_is_not_a_charset_is_refused(front_end: FrontEnd, encoding: Any) -> None:
     """Before the body is claimed."""
     with stream(front_end, b"abc") as response:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from http_service_client import HttpResponse, HttpServiceClient
+from http_service_client.client.streams import base
 from http_service_client.core.effects import Acquire
 from http_service_client.core.machines.limits.semaphore import FairSemaphore
 from http_service_client.drivers.blocking import wait_for_grant
@@ -302,6 +303,53 @@ def test_a_forked_child_leaves_the_streams_of_its_parent_alone(monkeypatch: pyte
         free(held)
     assert not dropper.transport.sources[0].is_closed
     assert dropper.ended == []
+
+
+def test_a_stream_that_is_left_when_the_interpreter_ends_is_let_be(
+    dropper: Dropper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its modules may be gone by then, and the system closes the connection."""
+    held: list[Any] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        if dropper.front_end == "blocking":
+            held.append(dropper.client.stream("GET", URL).__enter__())
+        else:
+            held.append(asyncio.run(dropper.client.stream_async("GET", URL).__aenter__()))
+        monkeypatch.setattr("sys.is_finalizing", lambda: True)
+        free(held)
+    assert dropper.ended == []
+
+
+def test_a_stream_that_was_interrupted_while_it_opened_is_freed_in_silence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """There is nothing of it to release yet."""
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(base, "call_site", interrupt)
+    dropper = Dropper("blocking")
+    with pytest.raises(KeyboardInterrupt):
+        dropper.client.stream("GET", URL).__enter__()
+    gc.collect()
+    assert dropper.in_use() == [0, 0]
+
+
+def test_a_stream_that_is_freed_before_it_is_closed_ends_once(dropper: Dropper) -> None:
+    """The collector frees a cycle in any order: a generator's `with` block may close the stream after that."""
+
+    def free_and_close(response: Any) -> None:
+        with pytest.warns(ResourceWarning, match="never closed"):
+            response.__del__()
+        response.close()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        dropper.run(free_and_close)
+    assert len(dropper.ended) == 1
+    assert [source.is_closed for source in dropper.transport.sources] == [True]
 
 
 def test_a_stream_is_released_even_if_no_thread_starts(monkeypatch: pytest.MonkeyPatch) -> None:
