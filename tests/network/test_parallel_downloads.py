@@ -251,8 +251,9 @@ def test_parts_with_the_status_of_a_whole_file_are_parts(
 def test_a_file_that_changes_meanwhile_comes_as_one_stream(
     front_end: FrontEnd, client: HttpServiceClient, server: LoopbackServer, path: Path
 ) -> None:
-    """No byte of the old version is left."""
-    new = bytes(reversed(CONTENT))
+    """No byte of the old version is left, nor counted as progress."""
+    new = bytes(reversed(CONTENT)) + b"more"
+    reports: list[tuple[int, int | None]] = []
 
     def changing(received: Received) -> Action:
         action = file(received)
@@ -261,9 +262,14 @@ def test_a_file_that_changes_meanwhile_comes_as_one_stream(
         return action
 
     file = File()
-    response = fetch(front_end, client, server, changing, path)
+    response = fetch(
+        front_end, client, server, changing, path, progress=lambda *report: reports.append(report)
+    )
     assert path.read_bytes() == new
     assert response.headers["ETag"] == '"v2"'
+    of_the_new = [received for received, total in reports if total == len(new)]
+    assert of_the_new == sorted(of_the_new)
+    assert (of_the_new[0] <= len(new) // 2, of_the_new[-1]) == (True, len(new))
 
 
 @pytest.mark.parametrize("kind", ["another length", "another tag", "outside", "304", "416"])
@@ -378,9 +384,9 @@ def test_a_redirect_is_followed_by_each_part(
 @pytest.mark.parametrize(
     ("options", "kind", "message"),
     [
-        ({"parts": 0}, ConfigurationError, "parts"),
-        ({"parts": 2.5}, ConfigurationError, "parts"),
-        ({"resume": 1}, ConfigurationError, "resume"),
+        ({"parts": 0}, ConfigurationError, "^parts must"),
+        ({"parts": 2.5}, ConfigurationError, "^parts must"),
+        ({"resume": 1}, ConfigurationError, "^resume must"),
         ({"data": map(bytes, [])}, InvalidRequestError, "download_parallel sends its body several times"),
         ({"total_timeout": 0}, ConfigurationError, "total_timeout"),
         ({"checksum": "sha256"}, InvalidRequestError, "checksum"),

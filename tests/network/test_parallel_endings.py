@@ -106,6 +106,29 @@ def test_a_part_whose_head_comes_late_is_not_read(
     assert time.monotonic() - began < 30
 
 
+def test_a_part_that_waits_for_its_retry_ends_with_the_others(
+    front_end: FrontEnd, client: HttpServiceClient, server: LoopbackServer, path: Path
+) -> None:
+    """Its wait is not that of the caller, who has the error of another part."""
+    waiting = threading.Semaphore(0)
+
+    def part(start: int, end: int) -> Action | None:
+        if end == len(CONTENT):
+            for _ in range(3):
+                waiting.acquire(timeout=10)
+            return respond(404, delay=0.2)
+        if start:
+            waiting.release()
+            return respond(503, headers={"Retry-After": "60"})
+        return None
+
+    began = time.monotonic()
+    with pytest.raises(HttpStatusError) as caught:
+        fetch(front_end, client, server, File(part=part), path, timeout=90)
+    assert caught.value.status_code == 404
+    assert time.monotonic() - began < 40
+
+
 def test_a_part_that_is_given_up_ends_the_download(
     front_end: FrontEnd, client: HttpServiceClient, server: LoopbackServer, path: Path
 ) -> None:

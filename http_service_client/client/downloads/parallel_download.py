@@ -73,7 +73,7 @@ class ParallelDownload:
             self._options["progress"] = self._report
         self._reporting = threading.RLock()  # parts end at the same time; reports come one by one
         self._first = Download(file, _FIRST)
-        self._calls: set[Call] = set()
+        self._calls: set[Call] = set()  # of threads; a task is cancelled
 
     @contextmanager
     def limits(self) -> Iterator[None]:
@@ -105,11 +105,7 @@ class ParallelDownload:
 
     async def run_async(self, driver: AsyncioDriver, saver: Download) -> HttpResponse:
         call, plan = self._begin(saver, self._options)
-        self._calls.add(call)
-        try:
-            return _end(call, await driver.run(plan), saver)
-        finally:
-            self._calls.discard(call)
+        return _end(call, await driver.run(plan), saver)
 
     def stop(self, driver: BlockingDriver) -> None:
         """End the calls of other threads: their waits, their bodies, and what they write."""
@@ -127,7 +123,7 @@ class ParallelDownload:
     def _report(self, received: int, total: int | None) -> object:
         assert self._progress is not None
         with self._reporting:
-            if self._first.split is not None and self._file.is_split:
+            if self._first.split is not None:
                 received, total = self._file.arrived, self._first.split.total
             return self._progress(received, total)
 

@@ -77,7 +77,8 @@ class _Chunks:
 
     def _take_buffered(self) -> bytes:
         piece, self._buffered = self._buffered, b""
-        return piece or b""
+        assert piece is not None  # it is not called otherwise
+        return piece
 
 
 class ChunkIterator(_Chunks):
