@@ -23,15 +23,18 @@ Without the last one, a chaos is left out: what it injects says nothing about th
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from contextvars import Context
 from dataclasses import dataclass, replace
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from ..client.config.client_config import HttpClientConfig
 from ..core.call import Call
 from ..core.checks import check_duration
 from ..core.machines.chaos_settings import ChaosSettings
+from ..core.machines.circuit_breaker.states import CircuitBreakerSettings
 from ..core.machines.circuit_breaker.windows import ROUNDING
 from ..errors import ConfigurationError, SentState
 from ..events import (
@@ -46,7 +49,6 @@ from ..events import (
     StopReason,
     Timeline,
 )
-from ..policies.retry import RetryPolicy
 from .faults import Errors, Fault, Outage, Slowdown
 from .fleet import Fleet
 from .service import Service
@@ -57,6 +59,8 @@ __all__ = ["Finding", "check"]
 _LONG, _SHORT = 600.0, 60.0  # seconds in which a dead service must be noticed, at a low and at a high rate
 _ENOUGH_CALLS = 5000  # for a high one
 _SICK = 0.05  # of the requests of a service that is nearly well
+_NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
+_OF_TIME = ("timeout", "total_timeout", "retry_policy")  # of a route, as keywords of its calls
 
 
 @dataclass(frozen=True)
@@ -113,8 +117,8 @@ def _findings(config: HttpClientConfig, rate: float, caller_timeout: float | Non
     config = replace(config, rate_limit=None)  # its waits are none of the settings' below
     found = _about_time(config, caller_timeout) + _about_routes(config, caller_timeout)
     config = replace(config, routes={})
-    if config.resolved.circuit_breaker is not None:
-        found += _about_circuits(config, rate)
+    if (breaker := config.resolved.circuit_breaker) is not None:
+        found += _about_circuits(config, breaker, rate)
     found += [
         *_about_hosts(config),
         *_about_deadlines(config, rate),
@@ -128,18 +132,16 @@ def _about_rate_limits(config: HttpClientConfig, rate: float) -> list[Finding]:
     settings = config.resolved.rate_limit
     if settings is None or settings.per_second is None:
         return []
-    fleet, witness = _fleet(replace(config, enable_circuit_breaker=False), None, 0.0, 1.0)
-    for _ in range(min(settings.burst, _ENOUGH_CALLS) + 1):
-        fleet.call()
-    fleet.run()
+    alone = replace(config, enable_circuit_breaker=False)
+    witness = _calls_at_once(alone, None, min(settings.burst, _ENOUGH_CALLS) + 1)
     found = []
     if rate > settings.per_second:
         message = (
             f"rate_limit lets {settings.per_second:g} calls a second pass, and {rate:g} are made, so that the others "
             "queue up until they are refused; raise its rate, or make fewer calls"
         )
-        found.append(Finding("rate-over-limit", message, witness.last or Timeline()))
-    if settings.max_wait != 0 and witness.limited is not None:
+        found.append(Finding("rate-over-limit", message, witness.last))
+    if settings.max_wait != 0 and witness.limited:
         message = (
             f"one call more than burst={settings.burst} at once would wait {1 / settings.per_second:g} s for rate_limit, longer "
             f"than max_wait={settings.max_wait} and total_timeout={config.total_timeout} permit; raise them, or set max_wait=0 "
@@ -153,25 +155,11 @@ def _about_routes(config: HttpClientConfig, caller_timeout: float | None) -> lis
     """What holds for the calls of a route, whose times or attempts are not those of the client."""
     found = []
     for route, options in config.routes.items():
-        own: dict[str, Any] = {}
-        timeout, total = (
-            options.get("timeout", config.base_timeout),
-            options.get("total_timeout", config.total_timeout),
-        )
-        retry = options.get("retry_policy")
-        if isinstance(timeout, float | int) and not isinstance(timeout, bool):
-            own["base_timeout"] = timeout
-        if isinstance(retry, RetryPolicy):
-            own["retry_policy_config"] = retry
-        elif "retry_policy" in options and retry is not True:
-            own["enable_retry_policy"] = False
-        if own or "total_timeout" in options:
-            alone = replace(config, routes={}, total_timeout=total)
-            pool = replace(config.pool, request_timeout=own.pop("base_timeout", config.pool.request_timeout))
-            alone = replace(alone, connection_pool=pool, base_timeout=pool.request_timeout, **own)
+        own = {name: options[name] for name in _OF_TIME if name in options}
+        if own:
             found += [
                 replace(each, message=f"routes[{route!r}]: {each.message}")
-                for each in _about_time(alone, caller_timeout)
+                for each in _about_time(config, caller_timeout, own)
             ]
     return found
 
@@ -184,52 +172,62 @@ def _about_chaos(config: HttpClientConfig) -> list[Finding]:
     all_at_once = replace(settings, begins_after=0.0, ends_after=None, origins=None, routes=None)
     disturbed = replace(config, chaos=all_at_once, total_timeout=None, fallback=None)
     share = settings.error_rate + settings.status_rate + settings.truncation_rate
-    if share > 1 - ROUNDING and settings.max_calls is None:
-        call = _one_call(disturbed, None)
-        if call is not None:
-            where = "the calls in its scope" if settings.origins or settings.routes else "all calls"
-            message = (
-                f"{where} fail by chaos, whose error_rate, status_rate and truncation_rate add up to 1; lower them, or set "
-                "max_calls"
-            )
-            found.append(Finding("chaos-fails-all", message, call))
+    if 1 - share < ROUNDING and settings.max_calls is None:
+        where = "the calls in its scope" if settings.origins or settings.routes else "all calls"
+        message = (
+            f"{where} fail by chaos, whose error_rate, status_rate and truncation_rate add up to 1; lower them, or set "
+            "max_calls"
+        )
+        found.append(Finding("chaos-fails-all", message, _one_call(disturbed, None)))
     limit = config.resolved.timeout.total
     least = settings.latency[0] if isinstance(settings.latency, tuple) else 0.0
     if limit is not None and least >= limit:
-        call = _one_call(replace(disturbed, chaos=ChaosSettings(latency=least, latency_rate=1.0)), None)
-        if call is not None:
-            message = (
-                f"each call that chaos delays fails, since latency={least:g} is not below base_timeout={limit:g}; lower the "
-                "latency, or inject AttemptTimeoutError, which takes no time"
-            )
-            found.append(Finding("chaos-latency-over-timeout", message, call))
+        delayed = replace(disturbed, chaos=ChaosSettings(latency=least, latency_rate=1.0))
+        message = (
+            f"each call that chaos delays fails, since latency={least:g} is not below base_timeout={limit:g}; lower the "
+            "latency, or inject AttemptTimeoutError, which takes no time"
+        )
+        found.append(Finding("chaos-latency-over-timeout", message, _one_call(delayed, None)))
     if settings.origins is None and settings.max_calls is None and settings.ends_after is None:
         message = "chaos goes on for ever and everywhere; set origins, max_calls or ends_after, or call disable() when it is over"
         found.append(Finding("chaos-without-bound", message, Timeline()))
     return found
 
 
-def _about_time(config: HttpClientConfig, caller_timeout: float | None) -> list[Finding]:
+def _about_time(
+    config: HttpClientConfig, caller_timeout: float | None, own: Mapping[str, Any] = _NO_OPTIONS
+) -> list[Finding]:
+    """own: what the calls of a route set themselves."""
     found = []
-    limit, total = config.resolved.timeout.total, config.total_timeout
-    most = 1 if config.resolved.retry is None else config.resolved.retry.max_attempts
+    # The attempt timeout may be that of the circuit breaker, which would hide what is looked for.
+    options, name = (
+        {"timeout": config.resolved.timeout, **own},
+        "timeout" if "timeout" in own else "base_timeout",
+    )
     alone = replace(
         config, enable_circuit_breaker=False, enable_retry_budget=False, enable_throttle_gate=False
     )
-    silent = _one_call(alone, Outage(how="silent"))
-    if silent is None:
-        message = "nothing ends a call to a service that falls silent; set base_timeout or total_timeout"
-        return [Finding("call-without-end", message, Timeline())]
+    witness = _calls_at_once(alone, Outage(how="silent"), 1, options=options)
+    silent, call = witness.last, witness.call
+    if call is None:
+        message = f"nothing ends a call to a service that falls silent; set {name} or total_timeout"
+        return [Finding("call-without-end", message, silent)]
+    limit, retry, total = (
+        call.options.timeout.total,
+        call.options.retry,
+        options.get("total_timeout", config.total_timeout),
+    )
+    most = 1 if retry is None else retry.max_attempts
     ends = [event.sent_state for event in silent if isinstance(event, AttemptFinished)]
     made = len(ends) - ends.count(SentState.ABANDONED)  # by the deadline
     if total is not None and made < most:
         message = (
             f"a silent service gets {made} of {most} attempts in full: the call ends after total_timeout={total:g}; "
-            f"lower base_timeout={limit if limit is None else f'{limit:g}'} or max_attempts={most}"
+            f"lower {name}={limit if limit is None else f'{limit:g}'} or max_attempts={most}"
         )
         found.append(Finding("attempts-over-total" if made else "attempt-over-total", message, silent))
-    refusing = _one_call(alone, Outage(how="refused"))
-    if refusing is not None and any(map(_is_late, refusing)):
+    refusing = _one_call(alone, Outage(how="refused"), options=options)
+    if any(map(_is_late, refusing)):
         message = (
             f"the longest waits alone leave no time for all {most} attempts within total_timeout={total:g}; "
             f"shorten the backoff, or lower max_attempts={most}"
@@ -243,8 +241,8 @@ def _about_time(config: HttpClientConfig, caller_timeout: float | None) -> list[
             )
             found.append(Finding("call-over-caller", message, silent))
         asked = math.ceil(caller_timeout)
-        busy = _one_call(alone, Outage(how=429, retry_after=asked))
-        if busy is not None and busy[-1].at > caller_timeout:
+        busy = _one_call(alone, Outage(how=429, retry_after=asked), options=options)
+        if busy[-1].at > caller_timeout:
             message = (
                 f"a call waits {asked} s if its service asks for that, and its caller waits {caller_timeout:g} s; "
                 f"set total_timeout below {caller_timeout:g}"
@@ -257,58 +255,56 @@ def _is_late(event: Event) -> bool:
     return isinstance(event, RetryStopped) and event.reason is StopReason.DEADLINE
 
 
-def _about_circuits(config: HttpClientConfig, rate: float) -> list[Finding]:
+def _about_circuits(config: HttpClientConfig, settings: CircuitBreakerSettings, rate: float) -> list[Finding]:
     found = []
     seconds = min(_LONG, max(_SHORT, _ENOUGH_CALLS / rate))
     dead = _many_calls(config, Outage(how="refused"), rate, seconds)
-    if dead.last is not None and not dead.openings:
+    if dead.last and not dead.openings:
         message = (
             f"at {rate:g} calls a second no circuit opens within {seconds:g} s, though every call fails; "
             "let fewer failures open it in circuit_breaker_config"
         )
         found.append(Finding("circuit-never-opens", message, dead.last))
     sick = _many_calls(config, Errors(rate=_SICK), rate, seconds)
-    if sick.openings and sick.refused is not None:
+    if sick.refused:
         message = (
             f"at {rate:g} calls a second a circuit opens after {sick.opened_at:.3g} s, though {1 - _SICK:.0%} of the requests "
             "succeed; let more failures open it in circuit_breaker_config"
         )
         found.append(Finding("circuit-opens-without-need", message, sick.refused))
-    limit, settings = config.resolved.timeout.total, config.resolved.circuit_breaker
-    lease = math.inf if settings is None else settings.trial_lease
+    limit, lease = config.resolved.timeout.total, settings.trial_lease
     if limit is None or lease <= limit:
         slow = 1.5 * lease if limit is None else (lease + limit) / 2
         trial = _one_call(replace(config, total_timeout=None), Slowdown(factor=slow))
-        if trial is not None:
-            message = (
-                f"a trial that takes longer than trial_lease={lease:g} is not used, however it ends; raise it above the "
-                f"attempt timeout of {'no limit' if limit is None else f'{limit:g} s'}"
-            )
-            found.append(Finding("lease-below-timeout", message, trial))
-    slow_from = None if settings is None or settings.slow_call_rate is None else settings.slow_call_duration
+        message = (
+            f"a trial that takes longer than trial_lease={lease:g} is not used, however it ends; raise it above the "
+            f"attempt timeout of {'no limit' if limit is None else f'{limit:g} s'}"
+        )
+        found.append(Finding("lease-below-timeout", message, trial))
+    slow_from = settings.slow_call_duration
     if slow_from is not None and limit is not None and slow_from > limit:
         call = _one_call(config, Slowdown(factor=slow_from))
-        if call is not None:
-            message = (
-                f"no attempt takes as long as slow_call_duration={slow_from:g}, since it is given up after base_timeout={limit:g}, so "
-                "that slow_call_rate counts nothing; set the duration below the timeout"
-            )
-            found.append(Finding("slow-call-over-timeout", message, call))
+        message = (
+            f"no attempt takes as long as slow_call_duration={slow_from:g}, since it is given up after base_timeout={limit:g}, so "
+            "that slow_call_rate counts nothing; set the duration below the timeout"
+        )
+        found.append(Finding("slow-call-over-timeout", message, call))
     return found
 
 
 def _about_hosts(config: HttpClientConfig) -> list[Finding]:
-    urls = [config.base_url or "base_url", *config.resolved.alternate_urls]
-    if len(urls) == 1:
+    alternates = len(config.resolved.alternate_urls)
+    if not alternates:
         return []
+    count = 1 + alternates
     alone = replace(config, enable_circuit_breaker=False, enable_retry_budget=False, total_timeout=None)
-    down = _one_call(alone, Outage(how="refused"), len(urls) - 1)
-    hosts = set() if down is None else {event.key for event in down if isinstance(event, AttemptFinished)}
-    if down is None or len(hosts) == len(urls):
+    down = _one_call(alone, Outage(how="refused"), alternates)
+    hosts = {event.key for event in down if isinstance(event, AttemptFinished)}
+    if len(hosts) == count:
         return []
     message = (
-        f"a call whose attempts fail asks {len(hosts)} of {len(urls)} base URLs; set max_attempts of its retry policy to "
-        f"{len(urls)} or more"
+        f"a call whose attempts fail asks {len(hosts)} of {count} base URLs; set max_attempts of its retry policy to "
+        f"{count} or more"
     )
     return [Finding("hosts-out-of-reach", message, down)]
 
@@ -320,7 +316,7 @@ def _about_deadlines(config: HttpClientConfig, rate: float) -> list[Finding]:
     checked = replace(config, total_timeout=1.0, enable_circuit_breaker=False)
     seconds = min(_LONG, max(_SHORT, _ENOUGH_CALLS / rate))
     slow = _many_calls(checked, Slowdown(factor=60.0), rate, seconds)
-    if slow.last is None or slow.refusals:
+    if not slow.last or slow.refusals:
         return []
     message = (
         f"at {rate:g} calls a second the deadline check never knows min_samples={settings.min_samples} attempts, since what is older "
@@ -335,11 +331,8 @@ def _about_bulkheads(config: HttpClientConfig) -> list[Finding]:
         return []
     name = min(("max_connections_per_host", "max_connections"), key=lambda each: getattr(pool, each))
     slots: int = getattr(pool, name)
-    fleet, witness = _fleet(config, Slowdown(factor=2.0), 0.0, 1.0)
-    for _ in range(min(settings.max_concurrent, slots + 1)):
-        fleet.call()
-    fleet.run()
-    if witness.last is None or not any(isinstance(event, ConnectionAwaited) for event in witness.last):
+    witness = _calls_at_once(config, Slowdown(factor=2.0), min(settings.max_concurrent, slots + 1))
+    if not any(isinstance(event, ConnectionAwaited) for event in witness.last):
         return []
     message = (
         f"the bulkhead admits max_concurrent={settings.max_concurrent} calls of an origin, of which {slots} have a connection and "
@@ -355,11 +348,9 @@ def _about_adaptive_limits(config: HttpClientConfig) -> list[Finding]:
     name = min(("max_connections_per_host", "max_connections"), key=lambda each: getattr(pool, each))
     slots: int = getattr(pool, name)
     largest = replace(settings, initial_limit=settings.max_limit)
-    fleet, witness = _fleet(replace(config, adaptive_limit=largest), Slowdown(factor=2.0), 0.0, 1.0)
-    for _ in range(min(settings.max_limit, slots + 1)):
-        fleet.call()
-    fleet.run()
-    if witness.last is None or not any(isinstance(event, ConnectionAwaited) for event in witness.last):
+    config = replace(config, adaptive_limit=largest)
+    witness = _calls_at_once(config, Slowdown(factor=2.0), min(settings.max_limit, slots + 1))
+    if not any(isinstance(event, ConnectionAwaited) for event in witness.last):
         return []
     message = (
         f"the adaptive limit may become max_limit={settings.max_limit}, and there are {slots} connections, so that these are the "
@@ -373,7 +364,7 @@ def _about_hedges(config: HttpClientConfig) -> list[Finding]:
     if settings is None or settings.delay is None:
         return []
     silent = _one_call(config, Outage(how="silent"))
-    if silent is None or any(isinstance(event, (HedgeStarted, HedgeDenied)) for event in silent):
+    if not silent or any(isinstance(event, (HedgeStarted, HedgeDenied)) for event in silent):
         return []
     limit, total = config.resolved.timeout.total, config.total_timeout
     name = "total_timeout" if limit is None or (total is not None and total < limit) else "base_timeout"
@@ -385,13 +376,12 @@ def _about_hedges(config: HttpClientConfig) -> list[Finding]:
 
 
 class _Witness(Tally):
-    """Keeps the timelines of the last call, and of the first ones that a circuit and a limit refused."""
+    """Keeps the last call that ended, and the timelines of the first ones that a circuit and a limit refused."""
 
     def __init__(self) -> None:
         super().__init__(1.0, trigger=0.0, relief=math.inf)
-        self.last: Timeline | None = None
-        self.refused: Timeline | None = None
-        self.limited: Timeline | None = None
+        self.call: Call | None = None
+        self.last = self.refused = self.limited = Timeline()
 
     def count_call(
         self, now: float, began_at: float, outcome: Any, call: Call | None, exchanges: int
@@ -400,15 +390,20 @@ class _Witness(Tally):
         super().count_call(now, began_at, outcome, call, exchanges)
         assert call is not None
         call.finish(outcome)
-        self.last = Timeline(call.events)
-        if self.refused is None and any(isinstance(event, CircuitRefused) for event in self.last):
+        self.call, self.last = call, Timeline(call.events)
+        if not self.refused and any(isinstance(event, CircuitRefused) for event in self.last):
             self.refused = self.last
-        if self.limited is None and any(isinstance(event, LimitRefused) for event in self.last):
+        if not self.limited and any(isinstance(event, LimitRefused) for event in self.last):
             self.limited = self.last
 
 
 def _fleet(
-    config: HttpClientConfig, fault: Fault | None, rate: float, seconds: float, alternates: int = 0
+    config: HttpClientConfig,
+    fault: Fault | None,
+    rate: float,
+    seconds: float,
+    alternates: int = 0,
+    options: Mapping[str, Any] = _NO_OPTIONS,
 ) -> tuple[Fleet, _Witness]:
     # A second of work, so that a factor of a slowdown is seconds.
     service = Service(
@@ -428,7 +423,7 @@ def _fleet(
         alternates=[service] * alternates,
     )
     fleet.jitter = _longest
-    fleet.of_clients(config, {})
+    fleet.of_clients(config, options)
     return fleet, witness
 
 
@@ -437,15 +432,33 @@ def _longest() -> float:
     return 1 - 1e-9
 
 
-def _one_call(config: HttpClientConfig, fault: Fault | None, alternates: int = 0) -> Timeline | None:
-    """The timeline of a call to a service with this fault or none, its waits as long as they may be; None if it never ends.
+def _one_call(
+    config: HttpClientConfig,
+    fault: Fault | None,
+    alternates: int = 0,
+    *,
+    options: Mapping[str, Any] = _NO_OPTIONS,
+) -> Timeline:
+    """The timeline of a call to a service with this fault or none, its waits as long as they may be; empty if it never ends.
 
-    alternates: how many other base URLs there are, of services with the same fault.
+    alternates: how many other base URLs there are, of services with the same fault.   options: of the call.
     """
-    fleet, witness = _fleet(config, fault, 0.0, 1.0, alternates)
-    fleet.call()
+    return _calls_at_once(config, fault, 1, alternates, options=options).last
+
+
+def _calls_at_once(
+    config: HttpClientConfig,
+    fault: Fault | None,
+    count: int,
+    alternates: int = 0,
+    *,
+    options: Mapping[str, Any] = _NO_OPTIONS,
+) -> _Witness:
+    fleet, witness = _fleet(config, fault, 0.0, 1.0, alternates, options)
+    for _ in range(count):
+        fleet.call()
     fleet.run()
-    return witness.last
+    return witness
 
 
 def _many_calls(config: HttpClientConfig, fault: Fault, rate: float, seconds: float) -> _Witness:
