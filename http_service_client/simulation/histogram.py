@@ -28,13 +28,12 @@ class Histogram:
 
     def add(self, seconds: float) -> None:
         """Count one value, 0 or more."""
-        index = math.ceil(math.log(seconds) * _SCALE) if seconds > _LEAST else _SHORTEST
+        index = math.ceil(math.log(seconds) * _SCALE) if seconds >= _LEAST else _SHORTEST
         bins = self._bins
         bins[index] = bins.get(index, 0) + 1
         self.count += 1
         self.total += seconds
-        if seconds > self.most:
-            self.most = seconds
+        self.most = max(self.most, seconds)
 
     @classmethod
     def merged(cls, parts: Iterable[Histogram]) -> Histogram:

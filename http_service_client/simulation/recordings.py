@@ -56,8 +56,8 @@ class RecordedAttempt(NamedTuple):
     began_at: float
     duration: float
     outcome: HttpResponse | Failure | None
-    is_timeout: bool
-    why_not: str
+    is_timeout: bool = False
+    why_not: str | None = None
 
 
 class RecordedCall(NamedTuple):
@@ -104,7 +104,7 @@ def _event(event: Any) -> Event:
         return event
     if not isinstance(event, Mapping):
         raise TypeError(f"{event!r:.100}, which is no event")
-    kind = _KINDS.get(event.get("name", ""))
+    kind = _KINDS.get(str(event.get("name")))
     if kind is None:
         hint = did_you_mean(event.get("name"), _KINDS)
         raise ValueError(f"an event of the unknown kind {event.get('name')!r}{f'; {hint}' if hint else ''}")
@@ -126,7 +126,7 @@ def _attempt(
     began_at = event.at - event.duration
     if event.answered_by is not None:
         why_not = f"attempt {event.attempt} was answered by {event.answered_by}, which does not run here"
-        return RecordedAttempt(began_at, event.duration, None, False, why_not)
+        return RecordedAttempt(began_at, event.duration, None, why_not=why_not)
     if event.error is None:
         assert event.status_code is not None
         headers = []
@@ -138,16 +138,16 @@ def _attempt(
         if stop is StopReason.PUSHBACK:
             headers.append(("x-should-retry", "false"))
         response = HttpResponse(event.status_code, headers=headers, reason_phrase=event.message)
-        return RecordedAttempt(began_at, event.duration, response, False, "")
+        return RecordedAttempt(began_at, event.duration, response)
     error_type = getattr(errors, event.error, None)
     if not (isinstance(error_type, type) and issubclass(error_type, HttpClientError)):
         why_not = f"attempt {event.attempt} ended with {event.error}, an error of code that does not run here"
-        return RecordedAttempt(began_at, event.duration, None, False, why_not)
+        return RecordedAttempt(began_at, event.duration, None, why_not=why_not)
     if issubclass(error_type, errors.PoolTimeoutError):
         why_not = "how many connections were in use is not in a timeline"
-        return RecordedAttempt(began_at, event.duration, None, False, why_not)
+        return RecordedAttempt(began_at, event.duration, None, why_not=why_not)
     failure = Failure(error_type, event.message, event.sent_state)
-    return RecordedAttempt(began_at, event.duration, failure, issubclass(error_type, RequestTimeoutError), "")
+    return RecordedAttempt(began_at, event.duration, failure, issubclass(error_type, RequestTimeoutError))
 
 
 def _may_repeat(timeline: Timeline) -> bool | None:

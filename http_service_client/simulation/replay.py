@@ -145,7 +145,7 @@ def _replay(
     config = replace(without_user_code(config), hedging=None)  # nobody knows what a hedge would have got
     simulator = _Replayer()
     clock = SimulatedClock(simulator.clock)
-    first = min(started_at or [0.0], default=0.0)
+    first = min(started_at or [0.0])
     shared = None if started_at is None else _origins(config, clock, random)
     for position, record in enumerate(records):
         origins = shared or _origins(config, clock, random)
@@ -283,7 +283,7 @@ class _Replayed:
         events = self.call.events if self.unknown is None else self.call.events[:-1]
         stops = [event.reason for event in events if isinstance(event, RetryStopped)]
         why, verdict = self.unknown, _UNKNOWN
-        if why is None and StopReason.NOT_SAFE in stops and self.record.may_repeat is None:
+        if StopReason.NOT_SAFE in stops and self.record.may_repeat is None:
             why = f"whether this {self.record.end.method} may be sent twice is not in the timeline"
         if why is None:
             end = events[-1]

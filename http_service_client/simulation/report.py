@@ -183,9 +183,9 @@ def _time_to_normal(
 
     Judged in windows of ten seconds. Of many calls in one, one more may fail: single failures are no trend.
     """
-    if math.isinf(relief) or before is None:
+    if before is None:
         return None
-    after = [moment for moment in moments if relief <= moment.at < seconds]
+    after = [moment for moment in moments if relief <= moment.at]
     normal_at: float | None = None
     for moment in reversed(after):
         if moment.at + _WINDOW > seconds:
@@ -193,7 +193,7 @@ def _time_to_normal(
         window = [each for each in after if moment.at <= each.at < moment.at + _WINDOW]
         succeeded = sum(each.succeeded for each in window)
         ended = succeeded + sum(each.failed for each in window)
-        if ended and succeeded + (ended >= _MANY) < _NORMAL * before * ended:
+        if succeeded + (ended >= _MANY) < _NORMAL * before * ended:
             break
         if ended:
             normal_at = moment.at

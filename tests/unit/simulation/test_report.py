@@ -174,3 +174,11 @@ def test_a_histogram_has_quantiles_to_a_hundredth() -> None:
         assert whole.quantile(share) == pytest.approx(values[position], rel=0.011)
     assert whole.quantile(0.001) == 0.0
     assert (Histogram().quantile(0.5), Histogram().mean) == (None, None)
+
+
+@pytest.mark.parametrize(("seconds", "value"), [(1e-6, 1e-6), (9e-7, 0.0)])
+def test_a_histogram_tells_microseconds_apart(seconds: float, value: float) -> None:
+    """What is shorter counts as nothing."""
+    histogram = Histogram()
+    histogram.add(seconds)
+    assert histogram.quantile(0.5) == pytest.approx(value, rel=0.011)

@@ -172,6 +172,18 @@ def test_there_is_no_verdict_soon_after_the_fault(seconds: float, is_metastable:
     assert series(*[GOOD] * 3, *[BAD] * 9, seconds=seconds).is_metastable is is_metastable
 
 
+@pytest.mark.parametrize(
+    ("shares", "seconds"),
+    [
+        ([*[GOOD] * 3, *[BAD] * 8, (1000, 0)], 110.0),  # what ended after the time
+        ([*[GOOD] * 3, *[BAD] * 4, (950, 50), BAD], 85.0),  # what ended soon after the fault
+    ],
+)
+def test_the_verdict_is_that_of_the_end(shares: list[tuple[int, int]], seconds: float) -> None:
+    """Of the last fifth of the time, without the first 30 s after the fault, and without what came later."""
+    assert series(*shares, seconds=seconds).is_metastable is True
+
+
 @pytest.mark.parametrize(("seconds", "normal"), [(100.0, 0.0), (109.9, 0.0), (110.0, None)])
 def test_a_window_ends_before_the_time_is_over(seconds: float, normal: float | None) -> None:
     """One that goes beyond it is too short to say, and calls that ended later do not count."""
@@ -238,6 +250,26 @@ no retry: that was the last attempt  7
 def test_the_text_of_a_report_has_a_line_for_each_figure() -> None:
     """The values are aligned."""
     assert str(Report(**FIGURES)) == TEXT.strip()
+
+
+def test_the_text_of_a_report_says_how_often_a_fallback_stood_in() -> None:
+    """If one did."""
+    lines = str(Report(**FIGURES, fallbacks=5)).splitlines()
+    assert [line for line in lines if "fallback" in line] == ["stood in by a fallback               5"]
+
+
+def test_the_99th_percentile_leaves_out_the_worst_call_of_two_hundred() -> None:
+    """And the median half of them: of a moment, and of the report."""
+    counted = tally()
+    for number in range(200):
+        counted.count_call(9.0, 9.0 - (0.1 if number < 101 else 1.0 if number < 199 else 8.0), OK, None, 1)
+    (moment,) = counted.moments()
+    report = make_report(counted, SERVICE, 120.0, 120.0)
+    for p50, p99 in ((moment.p50, moment.p99), (report.p50_call, report.p99_call)):
+        assert (p50, p99) == (pytest.approx(0.1, rel=0.02), pytest.approx(1.0, rel=0.02))
+    assert report.worst_call == 8.0
+    assert report.mean_call == pytest.approx((101 * 0.1 + 98 * 1.0 + 8.0) / 200)
+    assert (report.work, report.wasted_work) == (0.0, 0.0)
 
 
 def test_figures_without_a_value_are_dashes() -> None:
