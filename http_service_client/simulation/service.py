@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import heapq
 import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -189,9 +190,8 @@ class LiveService:
     def _timed_out(self, phase: Phase, limit: float | None, timeout: Timeout) -> Exchange:
         """The client gives up: at the limit of this phase, or of the exchange as a whole if that is earlier."""
         seconds = _shortest(limit, timeout.total)
-        if seconds is None:
-            return Exchange(math.inf, self._failure(phase, TimeoutError, timeout, False))
-        return Exchange(seconds, self._failure(phase, TimeoutError, timeout, seconds == timeout.total))
+        failure = self._failure(phase, TimeoutError, timeout, seconds == timeout.total)
+        return Exchange(math.inf if seconds is None else seconds, failure)
 
 
 _USUAL = Treatment()  # of a request that meets no fault
@@ -199,7 +199,10 @@ _ERRORS = {
     "refused": (Phase.CONNECT, ConnectionRefusedError),
     "reset": (Phase.RECEIVE, ConnectionResetError),
 }
-_ERRNO = {ConnectionRefusedError: errno.ECONNREFUSED, ConnectionResetError: errno.ECONNRESET}
+_ERRNO: dict[type[OSError], int] = {
+    ConnectionRefusedError: errno.ECONNREFUSED,
+    ConnectionResetError: errno.ECONNRESET,
+}
 
 
 class _Responses:
@@ -225,7 +228,7 @@ class _Failures:
         self._request = request
 
     def __call__(self, phase: Phase, kind: type[OSError], timeout: Timeout, timed_out: bool) -> Failure:
-        error = kind(_ERRNO[kind], "") if kind in _ERRNO else kind()
+        error = kind(number, os.strerror(number)) if (number := _ERRNO.get(kind)) else kind()
         return failure_of(phase, error, self._request, timeout, timed_out)
 
 

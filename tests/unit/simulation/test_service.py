@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import math
+import os
 from dataclasses import replace
 from itertools import pairwise
 from random import Random
@@ -24,6 +26,7 @@ from http_service_client.simulation import (
     Service,
     Slowdown,
 )
+from http_service_client.simulation.faults import Treatment
 from http_service_client.simulation.service import Exchange, LiveService
 from kit.fakes import URL
 
@@ -94,8 +97,10 @@ def test_the_outcome_of_a_failed_exchange_is_that_of_a_transport() -> None:
     assert (refused.sent_state, lost.sent_state) == (SentState.NEVER_SENT, SentState.MAYBE_PROCESSED)
     assert isinstance(refused.cause, ConnectionRefusedError)
     assert isinstance(lost.cause, ConnectionResetError)
-    assert refused.cause.errno is not None
-    assert lost.cause.errno is not None
+    assert (refused.cause.errno, lost.cause.errno) == (errno.ECONNREFUSED, errno.ECONNRESET)
+    for cause in (refused.cause, lost.cause):
+        assert cause.errno is not None
+        assert cause.strerror == os.strerror(cause.errno)
 
 
 def test_the_response_names_its_request_and_its_status() -> None:
@@ -125,6 +130,46 @@ def test_a_queue_has_room_again_when_a_request_leaves_it() -> None:
     # The worker takes the second one at 1.125; a request that is sent at 1.0 arrives at that instant.
     assert brief(service.exchange(0.984375, Timeout()))[1] == 503
     assert brief(service.exchange(1.0, Timeout()))[:2] == (0.125 + 1.0 + 1.0 + 0.125, 200)
+
+
+def test_each_request_that_leaves_the_queue_makes_room_for_one() -> None:
+    """Of two that wait, the first leaves it at 1.125, the second at 2.125."""
+    service = live(workers=1, queue=2)
+    assert [brief(service.exchange(0.0, Timeout()))[1] for _ in range(4)] == [200, 200, 200, 503]
+    assert [brief(service.exchange(1.0, Timeout()))[1] for _ in range(2)] == [200, 503]
+    assert [brief(service.exchange(2.0, Timeout()))[1] for _ in range(2)] == [200, 503]
+
+
+def test_a_request_that_comes_as_a_worker_becomes_free_needs_no_seat() -> None:
+    """It does not wait."""
+    service = live(workers=1, queue=0)
+    assert brief(service.exchange(0.0, Timeout()))[1] == 200
+    assert [brief(service.exchange(at, Timeout()))[:2] for at in (0.984375, 1.0)] == [
+        (0.25, 503),
+        (1.25, 200),
+    ]
+
+
+class Answers(Fault):
+    """A fault of a user: another status after the usual work."""
+
+    seconds = None
+
+    def __init__(self, status: int) -> None:
+        self.start = 0.0
+        self._status = status
+
+    def begin(self, random: Random) -> Any:
+        def effect(now: float, treatment: Treatment) -> None:
+            treatment.status = self._status
+
+        return effect
+
+
+@pytest.mark.parametrize(("status", "has_acted"), [(204, True), (399, True), (400, False)])
+def test_a_service_has_acted_if_its_status_is_below_400(status: int, has_acted: bool) -> None:
+    """Whoever set it."""
+    assert brief(live(Answers(status)).exchange(0.0, Timeout())) == (1.25, status, 1.0, False, has_acted)
 
 
 @pytest.mark.parametrize(
