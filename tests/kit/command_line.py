@@ -75,19 +75,20 @@ def run_piped(
     stdin: bytes = b"",
     on_output: Callable[[bytes], object] | None = None,
     has_terminal: bool = False,
+    encoding: str = "utf-8",
     **variables: str,
 ) -> Piped:
     """Run a command whose streams are no terminals.
 
     on_output: called with what reaches standard output, as it does.   has_terminal: standard input is one.
-    variables: of the environment.
+    encoding: of standard output.   variables: of the environment.
     """
     output, errors = _Watched(), io.BytesIO()
     output.on_output = on_output
     with (
         patch.dict(os.environ, environment(**variables), clear=True),
         patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin))),
-        patch.object(sys, "stdout", io.TextIOWrapper(output, "utf-8", write_through=True)),
+        patch.object(sys, "stdout", io.TextIOWrapper(output, encoding, write_through=True)),
         patch.object(sys, "stderr", io.TextIOWrapper(errors, "utf-8", write_through=True)),
     ):
         if has_terminal:

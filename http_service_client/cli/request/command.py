@@ -19,6 +19,7 @@ from ...errors import (
     InvalidRequestError,
     SentState,
 )
+from ...http.auth.digest import Digest
 from ...http.messages import HttpResponse
 from ...http.urls import redact_url
 from .. import client_options, request_options
@@ -193,10 +194,15 @@ class _Request:
                 request = client._call_builder.build(self._method, self._url, **self._keywords).request
             except InvalidRequestError as error:
                 raise ConfigurationError(str(error)) from None
+        auth = self._keywords.get("auth")
         command = curl_command(
-            request, self._arguments, self._config, shows_secrets=self._arguments.show_secrets
+            request,
+            self._arguments,
+            self._config,
+            digest=auth if isinstance(auth, Digest) else None,
+            shows_secrets=self._arguments.show_secrets,
         )
-        print(command.text, file=self._printer.output)
+        self._printer.write(os.fsencode(f"{command.text}\n"))  # the bytes that the shell gave, in any locale
         if command.secrets:
             variables = ", ".join(sorted(set(command.secrets)))
             login = " (CREDENTIALS is USER:PASSWORD)" if "CREDENTIALS" in command.secrets else ""

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from ...client.config.client_config import HttpClientConfig
+from ...http.auth.digest import Digest
 from ...http.messages import HttpRequest
 from ...http.urls import redact_url
 from ..request_options import split_file
@@ -35,9 +36,14 @@ class CurlCommand(NamedTuple):
 
 
 def curl_command(
-    request: HttpRequest, arguments: Namespace, config: HttpClientConfig, *, shows_secrets: bool
+    request: HttpRequest,
+    arguments: Namespace,
+    config: HttpClientConfig,
+    *,
+    digest: Digest | None,
+    shows_secrets: bool,
 ) -> CurlCommand:
-    """The command.   request: as it would be sent.   arguments: of our own command."""
+    """The command.   request: as it would be sent.   arguments: of our own command.   digest: its login."""
     secrets: list[str] = []
 
     def header(name: str, value: str) -> str:
@@ -56,8 +62,11 @@ def curl_command(
             yield "--head"
         elif method != ("POST" if _sends_body(method, arguments) else "GET"):
             yield f"--request {method}"
-        yield from _connection(arguments, config, secrets, shows_secrets)
-        is_digest = arguments.digest
+        yield from _connection(arguments, config, shows_secrets)
+        if digest is not None:
+            yield "--digest"
+            login = shlex.quote(f"{digest.username}:{digest.password}")
+            yield f"--user {login}" if shows_secrets else _login(secrets)
         for name, value in request.headers.multi_items():
             key = name.lower()
             if key == "accept-encoding":
@@ -67,7 +76,7 @@ def curl_command(
                     yield "--compressed"
             elif key == "authorization" and value.startswith("Basic ") and not shows_secrets:
                 yield _login(secrets)  # a user can type it, unlike its base64 form
-            elif not (key == "accept" and value == "*/*") and not (key == "authorization" and is_digest):
+            elif not (key == "accept" and value == "*/*"):
                 yield f"--header {header(name, value)}"
         # Headers that curl would add.
         for name in ("User-Agent", "Accept"):
@@ -84,9 +93,7 @@ def curl_command(
     return CurlCommand(text, secrets, has_hidden)
 
 
-def _connection(
-    arguments: Namespace, config: HttpClientConfig, secrets: list[str], shows_secrets: bool
-) -> Iterator[str]:
+def _connection(arguments: Namespace, config: HttpClientConfig, shows_secrets: bool) -> Iterator[str]:
     """Where it goes, and how."""
     redirects = config.allowed_redirect_count if arguments.follow else 0
     if redirects:
@@ -113,16 +120,10 @@ def _connection(
     ):
         if is_set:
             yield f"--{option}"
-    if "timeout" in arguments and isinstance(arguments.timeout, float):
+    if isinstance(arguments.timeout, float):
         yield f"--max-time {arguments.timeout:g}"
     if isinstance(arguments.connect_timeout, float):
         yield f"--connect-timeout {arguments.connect_timeout:g}"
-    if arguments.digest:
-        yield "--digest"
-        if shows_secrets:
-            yield f"--user {shlex.quote(arguments.auth)}"
-        else:
-            yield _login(secrets)
 
 
 def _login(secrets: list[str]) -> str:

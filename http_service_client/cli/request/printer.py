@@ -13,7 +13,7 @@ Secrets of heads are ``***`` unless --show-secrets; a body is shown as it is.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import BinaryIO, TextIO
+from typing import TextIO
 
 from ...errors import Failure
 from ...events import AttemptFinished, CallFinished
@@ -93,10 +93,8 @@ class Printer:
     def body(self, response: HttpResponse, prefetch: Prefetch, rest: Iterable[bytes]) -> None:
         """The body: what has been read ahead, and the rest as it comes."""
         if not self.is_terminal:
-            binary = _binary(self.output)
             for piece in prefetch.all(rest):
-                binary.write(piece)
-                binary.flush()
+                self.write(piece)
             return
         content_type = response.headers.get("Content-Type", "")
         text = _text(content_type, prefetch.content) if prefetch.is_complete else None
@@ -105,6 +103,12 @@ class Printer:
         else:
             line_end = "\n" if text and not text.endswith("\n") else ""
             self._put(self._paint.highlighted(text, content_type) + line_end)
+
+    def write(self, data: bytes) -> None:
+        """Bytes of the standard output as they are, at once."""
+        self.output.flush()
+        self.output.buffer.write(data)
+        self.output.buffer.flush()
 
     def _pieces(self, content_type: str, pieces: Iterable[bytes]) -> None:
         """Text on a terminal, piece by piece."""
@@ -151,9 +155,3 @@ def _text(content_type: str, content: bytes) -> str | None:
 
 def _status_line(response: HttpResponse) -> str:
     return f"{response.http_version} {response.status_code} {response.reason_phrase}".rstrip()
-
-
-def _binary(stream: TextIO) -> BinaryIO:
-    stream.flush()
-    binary: BinaryIO = stream.buffer
-    return binary

@@ -117,6 +117,11 @@ def _seen(request: Received) -> tuple[object, ...]:
         (["get", "-d", ""], "--request GET --compressed --header Content-Type: --data-raw ''"),
         (["query", "-j", "[]"], "--request QUERY --compressed --header 'Content-Type: application/json' --data-raw '[]'"),
         (["post", "-f", "a=b"], "--compressed --header 'Content-Type: application/x-www-form-urlencoded' --data-raw a=b"),
+        (["get", "-f", "a=b"], "--request GET --compressed --header 'Content-Type: application/x-www-form-urlencoded' --data-raw a=b"),
+        (["get", "-F", "f=a"], """--request GET --compressed --form 'f=@"a";type=application/octet-stream'"""),
+        (["post", "-d", "-"], "--compressed --header Content-Type: --data-binary @-"),
+        (["post", "-d", "@-"], "--compressed --header Content-Type: --data-binary @-"),
+        (["post", "-d", "@a"], "--compressed --header Content-Type: --data-binary @a"),
         (["post", "-F", "f=a"], """--compressed --form 'f=@"a";type=application/octet-stream'"""),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -134,6 +139,26 @@ def test_what_curl_does_by_itself_is_not_said(
     assert " ".join(words.split()) == " ".join(f"curl {command} https://h.example/x".split())
 
 
+@pytest.mark.skipif(os.name == "nt", reason="its arguments are texts")
+@pytest.mark.parametrize("given", [b"a\xff", "ü".encode()])
+def test_a_text_is_printed_as_the_bytes_that_the_shell_gave(given: bytes) -> None:
+    """Whatever they are, and whatever the locale of the output is."""
+    done = run_piped("post", "https://h.example/x", "-d", os.fsdecode(given), "--curl", encoding="ascii")
+    assert done.code == 0
+    assert b"--data-raw '" + given + b"'" in done.output
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no file has such a name")
+def test_a_quote_and_a_backslash_of_a_file_are_escaped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For the shell, and for curl, which reads its own quotes."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'a"\\').touch()
+    words = curl_of("post", "https://h.example/x", "-F", 'f=a"\\;text/csv').split(" \\\n  ")
+    assert """--form 'f=@"a\\"\\\\";type=text/csv'""" in words
+
+
 @pytest.mark.parametrize(
     ("header", "shown"),
     [
@@ -145,7 +170,7 @@ def test_what_curl_does_by_itself_is_not_said(
 def test_no_word_of_a_secret_is_printed(header: str, shown: str) -> None:
     """But for the scheme of credentials, which are in two words then."""
     done = run_piped("get", "https://api.example.com/x", "-H", header, "--curl")
-    assert f"--header {shown}" in done.output.decode()
+    assert f"--header {shown}" in done.output.decode().split(" \\\n  ")
     assert "abc" not in done.output.decode()
 
 
@@ -180,11 +205,59 @@ def test_a_login_is_a_variable_that_a_user_can_set() -> None:
     """USER:PASSWORD, not its base64 form, for Basic as for Digest."""
     for options in ((), ("--digest",)):
         done = run_piped("get", "https://api.example.com/x", "-u", "ann:pw", "--curl", *options)
-        assert '--user "$CREDENTIALS"' in done.output.decode()
+        assert '--user "$CREDENTIALS"' in done.output.decode().split(" \\\n  ")
         assert "uthorization" not in done.output.decode()
         assert done.errors == (
             "set CREDENTIALS in your shell (CREDENTIALS is USER:PASSWORD), or print secrets by --show-secrets"
         )
+
+
+def test_a_login_of_a_file_is_shown_as_it_is_meant(tmp_path: Path) -> None:
+    """Not by the name of the file, which is none of curl's."""
+    (tmp_path / "login").write_text("ann:it's\n")
+    arguments = ["get", "https://api.example.com/x", "-u", f"@{tmp_path}/login", "--digest", "--show-secrets"]
+    assert """ --digest \\\n  --user 'ann:it'"'"'s' """ in curl_of(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("options", "shown"),
+    [
+        (["--unix-socket", "/run/a b"], "--unix-socket '/run/a b'"),
+        (["-o", "a b"], "--output 'a b'"),
+        (["--download"], "--remote-name"),
+        (["--proxy", "none"], "--noproxy '*'"),
+        (["--proxy", "http://ann:pw@p.example:1", "--show-secrets"], "--proxy http://ann:pw@p.example:1"),
+        (["--netrc"], "--netrc"),
+        (["--connect-timeout", "2m"], "--connect-timeout 120"),
+        (["--timeout", "none", "--connect-timeout", "none"], ""),
+        (["--timeout", "250ms"], "--max-time 0.25"),
+        (["-k"], "--insecure"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_an_option_has_the_name_that_curl_gives_it(options: list[str], shown: str) -> None:
+    """And is left out where it has none."""
+    arguments = ["get", "http://h.example/x", "-H", "User-Agent:", "--no-follow", *options]
+    words = f"curl {shown} --compressed --header User-Agent: http://h.example/x\n"
+    assert curl_of(*arguments) == " ".join(words.split()) + "\n"
+
+
+def test_http2_is_an_option_of_curl_too() -> None:
+    """Of the same name."""
+    pytest.importorskip("h2", reason="the extra http2 is not installed")
+    assert " --http2 " in curl_of("get", "https://h.example/x", "--http2").replace("\n", "")
+
+
+@pytest.mark.parametrize(("size", "is_long"), [(0, False), (1, True)])
+def test_a_command_of_more_than_a_hundred_characters_has_lines(size: int, is_long: bool) -> None:
+    """One for each option, so that it can be read."""
+    start = "curl --compressed --header User-Agent: "
+    url = "http://h.example/".ljust(100 - len(start) + size, "x")
+    command = curl_of("get", url, "-H", "User-Agent:", "--no-follow")
+    expected = f"{start}{url}\n"
+    assert command == (
+        expected.replace(" --", " \\\n  --").replace(" http", " \\\n  http") if is_long else expected
+    )
 
 
 def test_connection_settings_are_options_of_curl(tmp_path: Path) -> None:
