@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -177,13 +178,27 @@ def test_events_are_shown_as_they_come(
         def play(self, exchange: Exchange) -> bool:
             head = f"HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nContent-Length: 13\r\n\r\n"
             exchange.send(head.encode() + b"first\n")
-            assert was_seen.wait(10)
-            exchange.send(b"second\n")
-            return True
+            if was_seen.wait(5):
+                exchange.send(b"second\n")
+            return False
 
     server.script("/x", OneByOne())
-    arguments = ["get", f"{server.url}/x", *options, *front_end_flag]
+    arguments = ["get", f"{server.url}/x", "--retries", "0", *options, *front_end_flag]
     assert run_piped(*arguments, on_output=lambda _: was_seen.set()) == (0, b"first\nsecond\n", "")
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "text/event-stream"])
+def test_nothing_of_a_failed_attempt_is_shown(
+    content_type: str, server: LoopbackServer, front_end_flag: list[str], tmp_path: Path
+) -> None:
+    """Neither in place of the response that came in the end, which may be long, nor before it."""
+    (tmp_path / "quick.json").write_text('{"retry_policy_config": {"initial_delay": 0.001}}')
+    body = b"data: tea\n\n" * 200_000
+    server.script(
+        "/x", respond(503, body=b"busy"), respond(body=body, headers={"Content-Type": content_type})
+    )
+    arguments = ["get", f"{server.url}/x", "--config", str(tmp_path / "quick.json"), *front_end_flag]
+    assert run_piped(*arguments) == (0, body, "")
 
 
 def test_the_head_is_shown_before_the_body_comes(server: LoopbackServer, front_end_flag: list[str]) -> None:
