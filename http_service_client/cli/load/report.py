@@ -167,18 +167,14 @@ class Result:
     def warnings(self) -> Iterator[str]:
         """What the figures do not show, or show wrongly, and what to do about it."""
         load, tally = self.schedule.load, self.tally
-        if self.is_interrupted and self.aborted:
+        if self.aborted:
             yield f"interrupted; {_count(self.aborted, 'call')} in flight left no trace in the figures"
         if self.never_started:
             yield (
                 f"{_count(self.never_started, 'call')} due in time never began, since all {load.concurrency} workers were "
                 "busy: the percentiles are better than what users would see; raise --concurrency, or lower --rate"
             )
-        elif (
-            tally.queued.count
-            and tally.queued.count > tally.begun * _LATE_SHARE
-            and (tally.queued.most > LATE)
-        ):
+        elif tally.queued.count > tally.begun * _LATE_SHARE and tally.queued.most > LATE:
             yield (
                 f"{_count(tally.queued.count, 'call')} waited for a free worker, up to {duration(tally.queued.most)}, which "
                 "the latency includes; with a higher --concurrency they would wait at the service"

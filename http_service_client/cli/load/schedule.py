@@ -95,7 +95,7 @@ class Schedule:
                 return None
             at = now if load.rate is None else self.began_at + self._taken / load.rate
             is_counted = at >= self.counted_from
-            if at >= self.ends_at or (is_counted and self._counted == load.requests):
+            if at >= self.ends_at or self._counted == load.requests:
                 return None
             self._taken += 1
             self._counted += is_counted
@@ -107,13 +107,10 @@ class Schedule:
         if load.rate is None or self.began_at == math.inf:
             return 0
         until = min(now, self.ends_at, math.inf if self.stopped_at is None else self.stopped_at)
-        count = max(0, self._due_before(until) - self._due_before(self.counted_from))
+        count = max(0, self._due_before(until, load.rate) - self._due_before(self.counted_from, load.rate))
         return count if load.requests is None else min(count, load.requests)
 
-    def _due_before(self, instant: float) -> int:
-        """How many calls are due before an instant, by the very sums of `take`."""
-        rate = self.load.rate or 0.0
-        count = max(0, math.ceil((instant - self.began_at) * rate))
-        while count and self.began_at + (count - 1) / rate >= instant:  # a rounding error
-            count -= 1
-        return count
+    def _due_before(self, instant: float, rate: float) -> int:
+        """How many calls are due before an instant, by the very sums of `take`: a product may be rounded up to one more."""
+        count = math.ceil((instant - self.began_at) * rate)
+        return count - (self.began_at + (count - 1) / rate >= instant)

@@ -49,10 +49,11 @@ def bar(stream: io.StringIO, **settings: float | None) -> Bar:
     ("settings", "now", "first"),
     [
         ({"warm_up": 2.0, "duration": 8.0}, 100.5, "[------------------------] warm-up, another 2 s"),
+        ({"warm_up": 2.0, "duration": 8.0}, 102.0, "[------------------------] 0 s of 8 s"),
         ({"warm_up": 2.0, "duration": 8.0}, 104.0, "[######------------------] 2 s of 8 s"),
         (
             {"duration": 8.0},
-            109.0,
+            108.0,
             "[########################] waiting for 1 in flight; Ctrl-C to leave them",
         ),
         ({"duration": None, "requests": 4}, 104.0, "[############------------] 4 s"),
@@ -74,6 +75,17 @@ def test_it_shows_what_became_of_the_calls(pictures: list[list[str]]) -> None:
         "2 calls, 0/s, 1 in flight; p50 99.6 ms p99 99.6 ms",
         "200 ×1  \x1b[31m503 ×1\x1b[0m",
     ]
+
+
+def test_half_of_the_calls_and_nearly_all_of_them_are_quicker(pictures: list[list[str]]) -> None:
+    """By p50 and p99, which a single slow call does not move. There is no rate at the very start."""
+    schedule, tally = Schedule(Load()), Tally()
+    schedule.begin(100.0)
+    for seconds in (*[0.1] * 150, *[1.0] * 49, 10.0):
+        tally.begin(Start(100.0, True), 100.0, was_free=True)
+        tally.end(Start(100.0, True), 100.0, 100.0 + seconds, HttpResponse(200))
+    Bar(Tty(), schedule, tally).draw(100.0)
+    assert pictures[0][1] == "200 calls, 0/s, 0 in flight; p50 99.6 ms p99 990 ms"
 
 
 def test_nothing_is_drawn_where_nobody_watches(pictures: list[list[str]]) -> None:

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from http_service_client import ConnectError, HttpResponse, SentState, Timeline
-from http_service_client.cli.load.report import Result
+from http_service_client.cli.load.report import Result, duration
 from http_service_client.cli.load.schedule import Load, Schedule, Start
 from http_service_client.cli.load.tally import Tally
 from http_service_client.cli.load.workers import Request
 from http_service_client.events import AttemptFinished, RedirectFollowed
+from kit.command_line import needs_rich, without_styles
 
 URL = "http://user:secret@h/?token=s3"
 
@@ -114,19 +115,47 @@ def test_the_json_has_all_figures() -> None:
     ]
 
 
+def test_failures_are_a_share_of_the_calls() -> None:
+    """Each kind with its first message."""
+    calls = [(0.1, response(200, attempts=2))] * 2 + [(0.1, response(503)), (0.1, ConnectError("no one"))]
+    made = result(tally_of(*calls), Load(rate=10.0))
+    assert made.failure_share == 0.5
+    figures = made.as_json()
+    names = ("loop", "rate", "calls", "succeeded", "failed", "attempts", "attempts_per_call")
+    assert [figures[name] for name in names] == ["open", 10.0, 4, 2, 2, 5, 1.25]
+    assert [(each["outcome"], each["failed"], each["example"]) for each in figures["outcomes"]] == [
+        ("200", False, None), ("503", True, None), ("ConnectError", True, "no one"),
+    ]  # fmt: skip
+
+
+def test_redirects_are_mentioned_where_there_are_some() -> None:
+    """They are requests that a call costs, beside its retries."""
+    lines = list(result(tally_of((0.1, response(200, hops=1)))).lines(io.StringIO()))
+    assert "attempts     1 for 1 call: 0 retries, 1 redirect; 1.00 attempts a call" in lines
+
+
 def test_a_load_without_calls_has_no_figures() -> None:
     """And all of its calls count as failed."""
     empty = result(Tally(), elapsed=0.0)
     assert empty.failure_share == 1.0
     assert empty.as_json()["attempts_per_call"] is None
+    assert empty.as_json()["calls_per_second"] == 0.0
     assert "all            0    0.0 %       -" in "\n".join(empty.lines(io.StringIO()))
 
 
-def overslept(late: int, of: int) -> Tally:
+def overslept(late: int, of: int, by: float = 0.5) -> Tally:
     made = Tally()
     for number in range(of):
-        made.begin(Start(1.0, True), 1.5 if number < late else 1.0, was_free=True)
-        made.end(Start(1.0, True), 1.0, 1.6, response(200))
+        made.begin(Start(0.0, True), by if number < late else 0.0, was_free=True)
+        made.end(Start(0.0, True), 0.0, 0.6, response(200))
+    return made
+
+
+def queued(waiting: int, of: int, by: float = 0.5) -> Tally:
+    made = Tally()
+    for number in range(of):
+        made.begin(Start(0.0, True), by, was_free=number >= waiting)
+        made.end(Start(0.0, True), by, by, response(200))
     return made
 
 
@@ -135,14 +164,17 @@ def overslept(late: int, of: int) -> Tally:
     [
         ({"tally": overslept(2, 100)}, "this program began 2 calls more than 10 ms late, up to 500 ms, though a worker was free: it is the bottleneck"),
         ({"tally": overslept(1, 100)}, None),
+        ({"tally": overslept(2, 100, by=0.01)}, None),
         ({"cpu_share": 0.9}, "this program used 90% of a CPU core"),
-        ({"cpu_share": 0.8}, None),
+        ({"cpu_share": 0.85}, None),
         ({"cpu_share": 1.2, "elapsed": 0.1}, None),
+        ({"cpu_share": 1.2, "elapsed": 0.5}, "this program used 120% of a CPU core"),
         ({"never_started": 3}, "3 calls due in time never began, since all 10 workers were busy: the percentiles are better than what users would see"),
         ({"tally": tally_of((0.1, response(200)), waited=0.9)}, "1 call waited for a free worker, up to 900 ms"),
         ({"tally": tally_of((0.1, response(200)), waited=0.001)}, None),
         ({"tally": tally_of((0.1, response(200)), waited=0.0099)}, None),
         ({"tally": tally_of((0.1, response(200)), waited=0.0101)}, "1 call waited for a free worker, up to 10.1 ms"),
+        ({"tally": queued(2, 100, by=0.01)}, None),
         ({"connections": 9}, "the configuration allows 9 connections, fewer than --concurrency 10"),
         ({"connections": 10}, None),
     ],
@@ -154,7 +186,58 @@ def test_what_the_figures_hide_is_said(changes: dict[str, Any], warning: str | N
     assert len(warnings) == (warning is not None)
     if warning is not None:
         assert warnings[0].startswith(warning)
-        assert list(made.lines(io.StringIO()))[-1] == f"warning: {warnings[0]}"
+        assert list(made.lines(io.StringIO()))[-2:] == ["", f"warning: {warnings[0]}"]
+
+
+@pytest.mark.parametrize(("waiting", "is_said"), [(1, False), (2, True)])
+def test_waits_are_said_of_more_than_one_call_in_a_hundred(waiting: int, is_said: bool) -> None:
+    """A few that waited change no percentile that is shown."""
+    found = list(result(queued(waiting, 100)).warnings())
+    assert any("waited for a free worker" in warning for warning in found) is is_said
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "-"),
+        (0.000999, "999 µs"),
+        (0.001, "1.00 ms"),
+        (0.0015, "1.50 ms"),
+        (0.9994, "999 ms"),
+        (1.0, "1.00 s"),
+        (9.99, "9.99 s"),
+        (9.995, "10.0 s"),
+        (99.95, "100 s"),
+    ],
+)
+def test_three_digits_of_a_duration_count(seconds: float | None, text: str) -> None:
+    """In the unit that fits."""
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(999, "999 B"), (1000, "1.0 kB"), (999_949, "999.9 kB"), (10**6, "1.0 MB"), (10**9, "1.0 GB")],
+)
+def test_bodies_have_a_size_in_the_unit_that_fits(size: int, text: str) -> None:
+    """Decimal ones."""
+    tally = tally_of((0.1, response(200)))
+    tally.received = size
+    lines = list(result(tally, elapsed=1.0).lines(io.StringIO()))
+    assert any(f"{text} of bodies, {text}/s" in line for line in lines)
+
+
+@needs_rich
+def test_a_row_of_failures_is_red_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And no other one."""
+    for name, value in {"TERM": "xterm", "NO_COLOR": "", "WT_SESSION": "1"}.items():
+        monkeypatch.setenv(name, value)
+    tally = tally_of((0.1, response(200)), (0.1, response(503)))
+    stream = io.StringIO()
+    monkeypatch.setattr(stream, "isatty", lambda: True)
+    drawn = list(result(tally, Load(rate=10.0)).lines(stream))[4:8]
+    assert [without_styles(line).split()[0] for line in drawn] == ["200", "503", "all", "without"]
+    assert ["\x1b[31m" in line for line in drawn] == [False, True, False, False]
 
 
 def test_calls_that_an_interruption_leaves_are_counted() -> None:

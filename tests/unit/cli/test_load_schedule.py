@@ -37,14 +37,28 @@ def test_a_worker_that_is_free_after_the_end_begins_nothing() -> None:
     assert due.due(105.0) == 4
 
 
-@pytest.mark.parametrize("rate", [7.0, 30.0, 100.0, 333.0])
-def test_as_many_are_due_as_are_handed_out(rate: float) -> None:
+@pytest.mark.parametrize(
+    ("begins", "duration", "warm_up"), [(1234.5678, 0.3, 0.1), (100.0, 0.7, 0.0), (100.0, 0.3, 0.7)]
+)
+@pytest.mark.parametrize("rate", [7.0, 10.0, 30.0, 100.0, 333.0])
+def test_as_many_are_due_as_are_handed_out(
+    rate: float, begins: float, duration: float, warm_up: float
+) -> None:
     """Whatever the sums of floats are rounded to."""
-    due = schedule(1234.5678, rate=rate, duration=0.3, warm_up=0.1)
-    taken = []
-    while (start := due.take(1234.6)) is not None:
-        taken.append(start)
-    assert due.due(2000.0) == sum(start.is_counted for start in taken)
+    due = schedule(begins, rate=rate, duration=duration, warm_up=warm_up)
+    taken = [due.take(begins) for _ in range(400)]
+    assert taken[-1] is None
+    assert due.due(2000.0) == sum(start is not None and start.is_counted for start in taken)
+
+
+def test_nothing_is_due_before_the_load_begins() -> None:
+    """Nor in a closed loop, nor before a load that was stopped begins after all."""
+    assert Schedule(Load(rate=5.0)).due(100.0) == 0
+    assert Schedule(Load()).due(100.0) == 0
+    late = Schedule(Load(rate=5.0))
+    late.stop(99.0)
+    late.begin(100.0)
+    assert late.due(101.0) == 0
 
 
 def test_calls_of_the_warm_up_are_not_counted() -> None:
@@ -54,6 +68,7 @@ def test_calls_of_the_warm_up_are_not_counted() -> None:
     assert taken == [
         Start(100.0, False), Start(100.5, False), Start(101.0, True), Start(101.5, True), None,
     ]  # fmt: skip
+    assert due.due(100.1) == 0
     assert due.due(100.9) == 0
     assert due.due(101.2) == 1
     assert due.due(200.0) == 2
