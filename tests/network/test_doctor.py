@@ -82,6 +82,38 @@ def test_redirects_are_followed_and_counted(server: LoopbackServer, examine: Exa
     assert len(server.requests) == 5
 
 
+@pytest.mark.parametrize("status", [201, 300, 304])
+def test_what_no_client_follows_is_no_redirect(status: int, server: LoopbackServer, examine: Examine) -> None:
+    """A location alone makes none, nor does a status alone."""
+    server.script("/a", respond(status, headers={"Location": "/b"}))
+    server.script("/b", respond(302))
+    for path in ("a", "b"):
+        found = examine(f"{server.url}/{path}", "--idle", "0")
+        assert found["redirects"]["details"]["hops"] == []
+        assert found["all"]["requests"] == {"HEAD": 1, "GET": 2}
+
+
+def test_a_request_counts_unless_it_never_left(server: LoopbackServer, examine: Examine) -> None:
+    """Whatever became of it: the service may have seen it."""
+    server.script("*", reset())
+    assert examine(server.url, "--idle", "0")["all"]["requests"] == {"HEAD": 1, "GET": 2}
+
+
+def test_the_bytes_of_a_body_are_counted(server: LoopbackServer, examine: Examine) -> None:
+    """All of them, or those that came before it broke off."""
+    server.script("/whole", respond(body=b"x" * 5000))
+    server.script("/broken", raw(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\ntea"))
+    for path, size, is_whole, words in (
+        ("whole", 5000, True, ", 5,000 bytes"),
+        ("broken", 3, False, ", at least 3 bytes, and then "),
+    ):
+        found = examine(f"{server.url}/{path}", "--idle", "0")
+        for check in ("GET, blocking", "GET, asyncio"):
+            seen = found[check]["details"]
+            assert (seen["bytes_read"], seen["is_whole"]) == (size, is_whole)
+            assert words in found[check]["message"]
+
+
 def test_a_header_goes_along_with_each_request(server: LoopbackServer, examine: Examine) -> None:
     """Such as the key of an API; it is shown nowhere."""
     found = examine(server.url, "--idle", "0", "-H", "X-Api-Key: s3cret")
@@ -364,6 +396,7 @@ def test_a_port_without_a_server_fails(examine: Examine) -> None:
         bound.bind(("127.0.0.1", 0))
         found = examine(f"http://127.0.0.1:{bound.getsockname()[1]}/")
     assert (found["code"], found["connect"]["level"], found["GET, blocking"]["level"]) == (1, "fail", "fail")
+    assert found["GET, blocking"]["advice"] is None
     assert "127.0.0.1 refused the connection" in found["connect"]["message"]
     assert "keep-alive" not in found
     assert found["all"]["requests"]["GET"] == 0

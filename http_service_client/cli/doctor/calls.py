@@ -14,6 +14,7 @@ from ...http.fields.meshes import ATTEMPT_COUNT, proxy_attempts, proxy_headers
 from ...http.headers import Headers
 from ...http.messages import HttpRequest
 from ...http.printable import printable
+from ...http.redirects import leads_on
 from ...http.urls import origin_of, redact_url
 from .findings import Finding, fail, ok, skip, warn
 from .network import milliseconds
@@ -31,27 +32,30 @@ class Reply:
 
     hops: status and target of each redirect.  size: bytes of the body that were read.  is_whole: that was all of it.
     error: of the call, or of the reading of its body.
+    status: None where no head came; then phrase, headers, version and seconds are not set.
     """
+
+    phrase: str
+    headers: Headers
+    version: str | None
+    seconds: float
 
     def __init__(self, front_end: str) -> None:
         self.front_end = front_end
         self.hops: list[tuple[int, str]] = []
         self.status: int | None = None
-        self.phrase = ""
-        self.headers = Headers()
-        self.version: str | None = None
-        self.seconds = 0.0
         self.size = 0
         self.is_whole = False
         self.error: HttpClientError | None = None
         self.requests = 0
 
-    def observe(self, request: HttpRequest, outcome: object, _: object) -> None:
+    def observe(self, request: HttpRequest, outcome: HttpResponse | Failure, _: object) -> None:
         """For the client's `on_exchange`."""
-        self.requests += not (isinstance(outcome, Failure) and outcome.sent_state is SentState.NEVER_SENT)
-        location = outcome.headers.get("Location") if isinstance(outcome, HttpResponse) else None
-        if isinstance(outcome, HttpResponse) and 300 <= outcome.status_code < 400 and location is not None:
-            self.hops.append((outcome.status_code, location))
+        self.requests += outcome.sent_state is not SentState.NEVER_SENT
+        if isinstance(outcome, HttpResponse):
+            location = outcome.headers.get("Location") or ""
+            if leads_on(request, outcome.status_code, location):
+                self.hops.append((outcome.status_code, location))
 
     def take_head(self, response: Any, began_at: float) -> None:
         """Note the head of the response."""
@@ -69,7 +73,7 @@ class Reply:
         check = f"GET, {self.front_end}"
         if self.status is None:
             return fail(check, printable(str(self.error)), "", error=type(self.error).__name__)
-        size = f"{self.size:,} bytes" if self.is_whole else f"more than {self.size:,} bytes"
+        size = f"{self.size:,} bytes" if self.is_whole else f"at least {self.size:,} bytes"
         version = ", by HTTP/2" if self.version == "HTTP/2" else ""
         words = f"{self.status} {self.phrase}".rstrip()
         message = f"{words} in {milliseconds(self.seconds)}{version}, {size}"

@@ -21,7 +21,7 @@ from http_service_client.cli.doctor import network
 from http_service_client.cli.doctor.calls import Reply, examine_response
 from http_service_client.cli.doctor.certificates import read_certificate
 from http_service_client.cli.doctor.connection import Head, examine_clock
-from http_service_client.cli.doctor.findings import Finding, Level
+from http_service_client.cli.doctor.findings import Finding, Level, ok, skip, warn
 from http_service_client.cli.doctor.network import Address, examine_addresses, examine_names
 from http_service_client.http.headers import Headers
 from http_service_client.transports.network.sockets import SocketSettings
@@ -51,6 +51,15 @@ class Names:
 
 NONE = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 AGAIN = socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+
+def test_a_finding_without_advice_has_none_as_data() -> None:
+    """As one that was skipped."""
+    for found, level in ((ok("dns", "fine", seconds=1.0), "ok"), (skip("dns", "fine", seconds=1.0), "skip")):
+        assert found.as_json() == {
+            "check": "dns", "level": level, "message": "fine", "advice": None, "details": {"seconds": 1.0},
+        }  # fmt: skip
+    assert warn("dns", "slow", "ask").as_json()["advice"] == "ask"
 
 
 @pytest.mark.parametrize(
@@ -297,7 +306,7 @@ def test_a_body_that_breaks_off_is_a_fault() -> None:
     seen.error, seen.is_whole = ConnectError("broken\x1b[2J"), False
     found = seen.finding()
     assert (found.level, found.message) == (
-        Level.FAIL, "200 OK in 12 ms, more than 70 bytes, and then broken [2J",
+        Level.FAIL, "200 OK in 12 ms, at least 70 bytes, and then broken [2J",
     )  # fmt: skip
 
 

@@ -1,0 +1,176 @@
+"""What the doctor says about a GET: its status, its time, its size, and what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from http_service_client import ConnectError
+from http_service_client.cli.doctor.calls import Reply, examine_response
+from http_service_client.cli.doctor.findings import Finding, Level
+from http_service_client.http.headers import Headers
+from http_service_client.http.printable import printable
+
+
+def reply(status: int = 200, *, headers: list[tuple[str, str]] | None = None, **changes: Any) -> Reply:
+    made = Reply("blocking")
+    made.status, made.phrase, made.headers = status, "OK", Headers(headers or [])
+    made.version, made.seconds, made.size, made.is_whole = "HTTP/1.1", 0.0123, 5000, True
+    for name, value in changes.items():
+        setattr(made, name, value)
+    return made
+
+
+def checks(url: str, seen: Reply) -> dict[str, Finding]:
+    return {found.check: found for found in examine_response(url, seen, accepts_codings=True)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({}, "200 OK in 12 ms, 5,000 bytes"),
+        ({"phrase": ""}, "200 in 12 ms, 5,000 bytes"),
+        ({"seconds": 0.00456}, "200 OK in 4.6 ms, 5,000 bytes"),
+        ({"seconds": 0.01}, "200 OK in 10 ms, 5,000 bytes"),
+        ({"version": "HTTP/2"}, "200 OK in 12 ms, by HTTP/2, 5,000 bytes"),
+        ({"is_whole": False, "size": 70_000}, "200 OK in 12 ms, at least 70,000 bytes"),
+    ],
+)
+def test_a_call_is_told_in_a_line(changes: dict[str, Any], message: str) -> None:
+    """Its status, how long it took to the head, and how much came."""
+    found = reply(**changes).finding()
+    assert (found.check, found.message) == ("GET, blocking", message)
+    assert found.details["is_http2"] is (changes.get("version") == "HTTP/2")
+    assert found.details["error"] is None
+
+
+@pytest.mark.parametrize(
+    ("status", "level", "advice"),
+    [
+        (399, Level.OK, ""),
+        (400, Level.WARN, "is it the right URL for a GET?"),
+        (401, Level.WARN, "give the credentials of the service: --auth, --bearer or --header"),
+        (402, Level.WARN, "is it the right URL for a GET?"),
+        (403, Level.WARN, "give the credentials of the service: --auth, --bearer or --header"),
+        (429, Level.WARN, "the service asks for fewer calls"),
+        (499, Level.WARN, "is it the right URL for a GET?"),
+        (500, Level.FAIL, "the service fails: look at its log"),
+        (599, Level.FAIL, "the service fails: look at its log"),
+    ],
+)
+def test_a_status_has_its_advice(status: int, level: Level, advice: str) -> None:
+    """None for a success."""
+    found = reply(status).finding()
+    assert (found.level, found.advice, found.details["status"]) == (level, advice, status)
+
+
+def test_a_call_that_failed_says_why() -> None:
+    """Before the head, and after it; an error's text does nothing to a terminal."""
+    seen = Reply("asyncio")
+    seen.error = ConnectError("no\x1b[2J one")
+    found = seen.finding()
+    assert (found.check, found.level, found.message, found.advice) == (
+        "GET, asyncio", Level.FAIL, "no [2J one", "",
+    )  # fmt: skip
+    assert found.details == {"error": "ConnectError"}
+    assert list(examine_response("https://h/", seen, accepts_codings=True)) == []
+    broken = reply(error=ConnectError("gone"), is_whole=False, size=3).finding()
+    assert broken.message == "200 OK in 12 ms, at least 3 bytes, and then gone"
+    assert broken.advice == "the headers arrive, and the body does not: look at the service"
+    assert broken.details["error"] == "ConnectError"
+
+
+def test_so_many_bytes_are_enough() -> None:
+    """64 KiB of a body: it may have no end."""
+    seen = Reply("blocking")
+    assert [seen.take(b"x" * size) for size in (65535, 1, 1)] == [False, True, True]
+    assert seen.size == 65537
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "coding", "level", "message"),
+    [
+        ("text/plain", 1399, None, Level.OK, "none; there is little to gain"),
+        ("text/plain", 1400, None, Level.WARN, "1,400 bytes of text/plain came uncompressed"),
+        ("Text/HTML", 5000, None, Level.WARN, "5,000 bytes of text/html came uncompressed"),
+        ("application/problem+json", 5000, None, Level.WARN, "5,000 bytes of application/problem+json came uncompressed"),
+        ("image/svg+xml", 5000, None, Level.WARN, "5,000 bytes of image/svg+xml came uncompressed"),
+        ("application/javascript", 5000, None, Level.WARN, "5,000 bytes of application/javascript came uncompressed"),
+        ("image/png", 5000, None, Level.OK, "none; there is little to gain"),
+        ("a/text/b", 5000, None, Level.OK, "none; there is little to gain"),
+        (None, 5000, None, Level.OK, "none; there is little to gain"),
+        ("text/plain", 5000, "gzip", Level.OK, "the response is compressed: gzip"),
+        ("text/plain", 5000, "g\x1bzip", Level.OK, "the response is compressed: g zip"),
+        ("text/" + "x" * 80, 5000, None, Level.WARN, f"5,000 bytes of {printable('text/' + 'x' * 80, 60)} came uncompressed"),
+    ],
+)  # fmt: skip
+def test_text_of_more_than_a_packet_gains_by_compression(
+    kind: str | None, size: int, coding: str | None, level: Level, message: str
+) -> None:
+    """Other media types are compressed by themselves."""
+    headers = [("Content-Type", kind)] if kind is not None else []
+    headers += [("Content-Encoding", coding)] if coding is not None else []
+    found = checks("https://h/", reply(headers=headers, size=size))["compression"]
+    assert (found.level, found.message) == (level, message)
+    assert found.details == {"coding": coding}
+    assert bool(found.advice) is (level is Level.WARN)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_limit"),
+    [
+        ("Retry-After", True), ("RateLimit", True), ("RateLimit-Policy", True), ("ratelimit-limit", True),
+        ("X-RateLimit-Limit", True), ("x-rate-limit-reset", True), ("X-RateLimits", False), ("X-Request-Id", False),
+        ("X-Retry-After", False),
+    ],
+)  # fmt: skip
+def test_limits_are_known_by_the_names_of_their_headers(name: str, is_limit: bool) -> None:
+    """In upper or lower case."""
+    found = checks("https://h/", reply(headers=[(name, "5")]))["rate limit"]
+    assert found.level is Level.OK
+    assert found.details == {"headers": {name: "5"} if is_limit else {}}
+    assert found.message == (f"{name}: 5" if is_limit else "the response names none")
+    assert bool(found.advice) is is_limit
+
+
+def test_several_limits_are_in_one_line() -> None:
+    """With what a refusal asks for among them. A value that has no end is cut off."""
+    headers = [("Retry-After", "30"), ("X-RateLimit-Limit", "5"), ("RateLimit", "x" * 200)]
+    found = checks("https://h/", reply(429, headers=headers))["rate limit"]
+    assert found.level is Level.WARN
+    assert found.message == f"Retry-After: 30, X-RateLimit-Limit: 5, RateLimit: {printable('x' * 200, 100)}"
+    assert found.advice == "the client waits as long as Retry-After asks; call less often"
+
+
+def test_encryption_is_said_with_what_browsers_are_told() -> None:
+    """Which no client obeys; what a server writes there is cut off and does nothing to a terminal."""
+    plain = checks("http://h/", reply())["encryption"]
+    assert (plain.level, plain.message, plain.advice) == (
+        Level.WARN, "the URL is http://: anyone on the way can read and change it", "use https://",
+    )  # fmt: skip
+    none = checks("https://h/", reply())["encryption"]
+    assert none.message == "https; no Strict-Transport-Security, which matters to browsers only"
+    assert (none.level, none.details) == (Level.OK, {"hsts": None})
+    value = "max-age=1\x1b" + "x" * 200
+    found = checks("https://h/", reply(headers=[("Strict-Transport-Security", value)]))["encryption"]
+    assert found.message == f"https; Strict-Transport-Security: {printable(value, 100)}"
+    assert found.details == {"hsts": value}
+
+
+def test_a_mesh_is_named_by_its_headers() -> None:
+    """With the attempts that it says it made."""
+    headers = [("server", "istio-envoy"), ("x-envoy-attempt-count", "2")]
+    found = checks("https://h/", reply(headers=headers))["service mesh"]
+    assert (found.level, found.details["attempts"]) == (Level.WARN, 2)
+    assert set(found.details["headers"]) == {"server", "x-envoy-attempt-count"}
+    once = checks("https://h/", reply(headers=[*headers[:1], ("x-envoy-attempt-count", "1")]))["service mesh"]
+    assert (once.level, once.details["attempts"]) == (Level.OK, 1)
+    assert once.message == "server: istio-envoy, x-envoy-attempt-count: 1"
+
+
+def test_a_location_that_is_no_url_is_another_origin() -> None:
+    """Nothing is raised for it."""
+    found = checks("https://h/", reply(hops=[(302, "https://[bad/")]))["redirects"]
+    assert found.level is Level.WARN
+    assert found.advice.startswith("credentials are not sent along")

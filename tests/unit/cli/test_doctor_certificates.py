@@ -1,0 +1,133 @@
+"""Certificates that no library makes: older forms, odd names, and what is cut off."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+import pytest
+
+from http_service_client.cli.doctor.certificates import Certificate, read_certificate
+
+UTC = timezone.utc
+COMMON_NAME, ORGANISATION, COUNTRY = b"\x55\x04\x03", b"\x55\x04\x0a", b"\x55\x04\x06"
+ALTERNATIVE_NAMES, KEY_USAGE = b"\x55\x1d\x11", b"\x55\x1d\x0f"
+UTF8, BMP, UTC_TIME, GENERAL_TIME = 0x0C, 0x1E, 0x17, 0x18
+SINCE, UNTIL = (UTC_TIME, b"260101000000Z"), (UTC_TIME, b"270102030405Z")
+
+
+def element(tag: int, *contents: bytes) -> bytes:
+    """An element of DER."""
+    body = b"".join(contents)
+    if len(body) < 0x80:
+        return bytes([tag, len(body)]) + body
+    size = len(body).to_bytes((len(body).bit_length() + 7) // 8, "big")
+    return bytes([tag, 0x80 | len(size)]) + size + body
+
+
+def sequence(*contents: bytes) -> bytes:
+    return element(0x30, *contents)
+
+
+def name(*pairs: tuple[bytes, int, bytes]) -> bytes:
+    """A name of these attributes: kind, form and text."""
+    return sequence(
+        *(element(0x31, sequence(element(6, kind), element(tag, text))) for kind, tag, text in pairs)
+    )
+
+
+def extension(kind: bytes, *contents: bytes, is_critical: bool = False) -> bytes:
+    critical = [element(1, b"\xff")] if is_critical else []
+    return sequence(element(6, kind), *critical, element(4, sequence(*contents)))
+
+
+OWN, AUTHORITY = name((COMMON_NAME, UTF8, b"h.example")), name((COMMON_NAME, UTF8, b"Authority"))
+
+
+def certificate(
+    *extensions: bytes,
+    subject: bytes = OWN,
+    issuer: bytes = AUTHORITY,
+    times: tuple[tuple[int, bytes], tuple[int, bytes]] = (SINCE, UNTIL),
+    has_version: bool = True,
+) -> bytes:
+    """An unsigned one."""
+    algorithm = sequence(element(6, b"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0b"))
+    fields = [
+        *([element(0xA0, element(2, b"\x02"))] if has_version else []),
+        element(2, b"\x01"),
+        algorithm,
+        issuer,
+        sequence(*(element(tag, text) for tag, text in times)),
+        subject,
+        sequence(algorithm, element(3, b"\0" * 300)),
+        *([element(0xA3, sequence(*extensions))] if extensions else []),
+    ]
+    return sequence(sequence(*fields), algorithm, element(3, b"\0" * 80))
+
+
+def read(der: bytes) -> Certificate:
+    found = read_certificate(der)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("subject", "shown"),
+    [
+        (OWN, "h.example"),
+        (name((COMMON_NAME, UTF8, "grün".encode())), "grün"),
+        (name((COMMON_NAME, BMP, "grün".encode("utf-16-be"))), "grün"),
+        (name((COMMON_NAME, UTF8, b"a\xffb")), "a\ufffdb"),
+        (name((COUNTRY, UTF8, b"DE"), (ORGANISATION, UTF8, b"Shop"), (COMMON_NAME, UTF8, b"h")), "h"),
+        (name((COUNTRY, UTF8, b"DE"), (ORGANISATION, UTF8, b"Shop")), "Shop"),
+        (name((COUNTRY, UTF8, b"DE")), "(no name)"),
+        (name(), "(no name)"),
+    ],
+)
+def test_a_subject_is_shown_by_its_name_or_its_organisation(subject: bytes, shown: str) -> None:
+    """In any of the forms of a text that are in use."""
+    assert read(certificate(subject=subject)).subject == shown
+
+
+@pytest.mark.parametrize(
+    ("time", "instant"),
+    [
+        ((UTC_TIME, b"270102030405Z"), datetime(2027, 1, 2, 3, 4, 5, tzinfo=UTC)),
+        ((UTC_TIME, b"491231235959Z"), datetime(2049, 12, 31, 23, 59, 59, tzinfo=UTC)),
+        ((UTC_TIME, b"500101000000Z"), datetime(1950, 1, 1, tzinfo=UTC)),
+        ((GENERAL_TIME, b"20500101000000Z"), datetime(2050, 1, 1, tzinfo=UTC)),
+    ],
+)
+def test_years_have_two_digits_or_four(time: tuple[int, bytes], instant: datetime) -> None:
+    """Of two, 50 to 99 are of the last century."""
+    found = read(certificate(times=(time, time)))
+    assert (found.valid_from, found.valid_until) == (instant, instant)
+
+
+def test_hosts_are_names_and_addresses() -> None:
+    """Other kinds of names, and other extensions, critical ones too, are passed over."""
+    usage = extension(KEY_USAGE, b"\x03\x02\x05\xa0", is_critical=True)
+    names = [
+        element(0x82, b"h.example"), element(0x86, b"https://h.example"), element(0x87, bytes([192, 0, 2, 1])),
+        element(0x87, bytes(15) + b"\x01"), element(0x82, b"gr\xfcn.example"),
+    ]  # fmt: skip
+    hosts = ("h.example", "192.0.2.1", "::1", "gr\ufffdn.example")
+    for is_critical in (True, False):
+        made = certificate(usage, extension(ALTERNATIVE_NAMES, *names, is_critical=is_critical), usage)
+        assert read(made).hosts == hosts
+
+
+@pytest.mark.parametrize("has_version", [True, False])
+def test_an_old_certificate_has_no_extensions(has_version: bool) -> None:
+    """Nor a version, which is the first one then."""
+    found = read(certificate(has_version=has_version))
+    assert (found.subject, found.issuer, found.hosts) == ("h.example", "Authority", ())
+    assert not found.is_self_signed
+    assert read(certificate(issuer=OWN, has_version=has_version)).is_self_signed
+
+
+def test_nothing_that_is_cut_off_is_a_certificate() -> None:
+    """Wherever that happened."""
+    whole = certificate(extension(ALTERNATIVE_NAMES, element(0x82, b"h.example")))
+    assert read_certificate(whole) is not None
+    assert [size for size in range(len(whole)) if read_certificate(whole[:size]) is not None] == []
