@@ -5,6 +5,7 @@ It speaks to the socket itself, since a client's pool would hide the instant at 
 
 from __future__ import annotations
 
+import re
 import ssl
 import time
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from .findings import Finding, fail, ok, skip, warn
 
 __all__ = ["Head", "examine_clock", "examine_keep_alive", "send_head"]
 
+_STATUS_LINE = re.compile(r"(HTTP/1\.[01]) ([1-9][0-9]{2})(?: |$)").match
 _MOST = 65536  # bytes of a head, and of a body that should not be there
 _NOTABLE, _HARMFUL = 2.0, 300.0  # seconds of skew; signatures and tokens allow five minutes
 _MARGIN = 1.0  # seconds between our end of an idle connection and the server's that make a race unlikely
@@ -85,15 +87,15 @@ def send_head(sock: socket, url: Url, fields: list[tuple[str, str]], within: flo
 
 def _parse(head: bytes, sent_at: float, arrived_at: float) -> Head:
     first, *lines = head.decode("latin-1").split("\r\n")
-    version, _, rest = first.partition(" ")
-    if version not in ("HTTP/1.0", "HTTP/1.1") or not rest[:3].isdecimal():
+    found = _STATUS_LINE(first)
+    if found is None:
         raise ValueError("the response is not HTTP/1.1")
     pairs = [
         (name.strip(), value.strip())
         for name, colon, value in (line.partition(":") for line in lines)
         if colon
     ]
-    return Head(version, int(rest[:3]), Headers(pairs), sent_at, arrived_at)
+    return Head(found[1], int(found[2]), Headers(pairs), sent_at, arrived_at)
 
 
 def examine_clock(head: Head) -> Finding:

@@ -156,9 +156,10 @@ def examine_addresses(
             one.error = error
 
     _each([lambda one=one: try_one(one) for one in tried], within + 1.0)  # type: ignore[misc]  # a default argument
-    good = sorted((one for one in tried if one.seconds is not None), key=lambda one: one.seconds or 0.0)
+    good = [(one.seconds, one.address) for one in tried if one.seconds is not None]
+    good.sort(key=lambda one: one[0])
     unreached = [one for one in tried if one.seconds is None]
-    parts = [f"{one.address.text} in {milliseconds(one.seconds or 0.0)}" for one in good]
+    parts = [f"{address.text} in {milliseconds(seconds)}" for seconds, address in good]
     parts += [f"{one.address.text} {_why(one.error)}" for one in unreached]
     if len(addresses) > _MOST_ADDRESSES:
         parts.append(f"{len(addresses) - _MOST_ADDRESSES} more, not tried")
@@ -190,7 +191,7 @@ def examine_addresses(
         yield warn("connect", message, advice, **details)
     else:
         yield ok("connect", message, **details)
-    yield from (one.address for one in good)
+    yield from (address for _, address in good)
 
 
 def _is_without_route(one: Connected) -> bool:
