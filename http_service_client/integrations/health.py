@@ -16,7 +16,6 @@ counts as available as soon as a trial is due.
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from logging import DEBUG, ERROR
@@ -93,7 +92,7 @@ class HealthReport:
         if path is not None and (not isinstance(path, str) or not path.startswith("/")):
             raise ConfigurationError(f"path must begin with a slash, such as '/health', not {path!r}")
         self._path = None if path is None else path.rstrip("/")
-        self._last = 503, b"", -math.inf
+        self._last: tuple[int, bytes, float] | None = None  # status, body, and when it expires
 
     def respond(self, method: str = "GET", *paths: str) -> HealthResponse:
         """The response to a request, for a framework that wants neither ASGI nor WSGI. It raises nothing.
@@ -115,14 +114,14 @@ class HealthReport:
 
     def _recent_report(self) -> tuple[int, bytes]:
         """The status and the body. What took long to make, that of a client of 20,000 origins, is used again for a while."""
-        status, body, expires_at = self._last
-        began = time.monotonic()
-        if began >= expires_at:
+        last, began = self._last, time.monotonic()
+        if last is None or began >= last[2]:
             status, content = self._report()
             body, now = json.dumps(content).encode(), time.monotonic()
             took = now - began
-            self._last = status, body, now + (min(_REST * took, _LONGEST_REST) if took > _LONG else 0.0)
-        return status, body
+            rest = min(_REST * took, _LONGEST_REST) if took > _LONG else 0.0
+            self._last = last = status, body, now + rest
+        return last[:2]
 
     def _report(self) -> tuple[int, dict[str, Any]]:
         clients, summaries = {}, {}
@@ -195,14 +194,12 @@ class HealthReport:
             "errors": of_origins(summary["errors"]),
             "origins": _first(summary["origins"], self._max_origins, problems),
             "circuit_breaker_states": _first(summary["circuit_breaker_states"], self._max_origins, problems),
-            "origins_left_out": max(len(names) - len(shown), len(summary["origins"]) - self._max_origins, 0),
+            "origins_left_out": max(len(names) - len(shown), len(summary["origins"]) - self._max_origins),
         }
 
 
 def _first(values: Mapping[str, Any], count: int, before: Iterable[str] = ()) -> dict[str, Any]:
     """So many of the values, those named `before` first."""
-    if len(values) <= count:
-        return dict(values)
     names = dict.fromkeys([*(name for name in before if name in values), *values])
     return {name: values[name] for name in list(names)[:count]}
 

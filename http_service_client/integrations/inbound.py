@@ -123,7 +123,7 @@ class InboundRequest:
         if self._deadline is not None:
             self._deadline.has_ended = True
             self._deadline.forget()
-        if self._scope is not None and not self._scope.has_ended:
+        if self._scope is not None:
             self._scope.leave()
 
     def leave(self) -> None:

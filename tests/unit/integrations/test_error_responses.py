@@ -181,6 +181,12 @@ def test_retries_that_are_used_up_are_not_repeated_above(front_end: FrontEnd, ou
     assert headers_of(Harness(front_end, outcome))["x-should-retry"] == "false"
 
 
+def test_one_retry_is_a_level_that_retries(front_end: FrontEnd) -> None:
+    """Two attempts, of which the second was the last."""
+    made = headers_of(Harness(front_end, 500), retry_policy=RetryPolicy(2))
+    assert made["x-should-retry"] == "false"
+
+
 def test_a_service_that_forbids_retries_is_heard_at_the_top(front_end: FrontEnd) -> None:
     """Its word goes up the chain."""
     assert headers_of(Harness(front_end, (503, {"x-should-retry": "false"})))["x-should-retry"] == "false"

@@ -42,6 +42,7 @@ def from_asgi(endpoint: Any, method: str = "GET", path: str = "/health", mounted
     scope = {"type": "http", "method": method, "path": mounted_at + path, "root_path": mounted_at}
     asyncio.run(endpoint(scope, None, send))
     start, body = messages
+    assert (start["type"], body["type"]) == ("http.response.start", "http.response.body")
     headers = {name.decode(): value.decode() for name, value in start["headers"]}
     return Answer(start["status"], headers, body["body"])
 
@@ -328,16 +329,19 @@ def test_a_report_that_takes_long_is_used_again_for_a_while(
         ({1: lambda: None}, {}, "the names of clients must be text"),
         (asyncio.sleep, {}, "must be a plain function"),
         (len, {"requires": ORIGIN}, "requires must be a list of origins"),
+        (len, {"requires": 5}, "requires must be a list of origins"),
         (len, {"requires": ["stock"]}, "requires must have origins"),
         (len, {"requires": [None]}, "requires must have origins"),
         (len, {"is_ready": 503}, "is_ready must be a function"),
         (len, {"is_ready": len, "requires": [ORIGIN]}, "requires and is_ready are two rules"),
-        (len, {"window": 0}, "window must be"),
+        (len, {"window": 0}, "window must be .*, not 0$"),
+        (len, {"window": None}, "window must be a positive"),
         (len, {"window": 601}, "window must be"),
         (len, {"details": 1}, "details must be True or False"),
         (len, {"show_keys": None}, "show_keys must be True or False"),
         (len, {"max_origins": 0}, "max_origins must be a whole number"),
         (len, {"path": "health"}, "path must begin with a slash"),
+        (len, {"path": 5}, "path must begin with a slash"),
     ],
 )
 def test_wrong_settings_are_errors(kind: Kind, given: Any, settings: dict[str, Any], message: str) -> None:

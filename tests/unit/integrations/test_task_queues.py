@@ -128,6 +128,24 @@ def test_throttling_may_have_waits_of_its_own() -> None:
     """As in a client."""
     policy = RetryPolicy(5, ConstantBackoff(1.0), throttled_backoff=ConstantBackoff(50.0, jitter="none"))
     assert retry_delay(status_error(429), 1, policy=policy) == 50.0
+    assert retry_delay(error_of(ThrottledError, SentState.NEVER_SENT), 1, policy=policy) == 50.0
+    lost = retry_delay(error_of(ConnectError, SentState.NEVER_SENT), 1, policy=policy)
+    assert lost is not None
+    assert lost <= 1.0
+
+
+def test_a_wait_may_be_short() -> None:
+    """Where the service asks for none."""
+    policy = RetryPolicy(5, ConstantBackoff(0.1, jitter="none"))
+    assert retry_delay(SAFE[0], 1, policy=policy) == 0.1
+
+
+def test_a_service_that_says_no_is_heard() -> None:
+    """Though a policy would vouch for the status, and a 409 under a key may pass."""
+    conflict = RetryCondition.on_status_codes([409], even_if_unsafe=True)
+    policy = RetryPolicy(5, ConstantBackoff(2.0, jitter="none"), retry_conditions=[conflict])
+    assert retry_delay(status_error(409, KEYED), 2, policy=policy) == 2.0
+    assert retry_delay(status_error(409, KEYED, x_should_retry="false"), 2, policy=policy) is None
 
 
 def test_a_policy_that_vouches_for_a_status_repeats_it() -> None:
