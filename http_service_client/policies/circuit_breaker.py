@@ -15,7 +15,7 @@ from functools import partial
 from types import CoroutineType, FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
-from ..core.checks import check_function, suggests_keywords
+from ..core.checks import suggests_keywords
 from ..core.effects import Plan
 from ..core.layers.circuit_breaker import refused
 from ..core.machines.circuit_breaker.breaker import CircuitBreaker, Permit
@@ -161,7 +161,6 @@ class CircuitBreakerPolicy(Strategy):
         if not isinstance(name, str):
             raise ConfigurationError(f"name must be a str, not {name!r}")
         check_seconds(clock)
-        check_function("clock", clock)
         settings = CircuitBreakerSettings(
             failure_threshold=failure_threshold,
             recovery_timeout=recovery_timeout,  # type: ignore[arg-type]  # None: it follows from others

@@ -220,11 +220,12 @@ class _LoopScope(RetryScope):
     @property
     def has_ended(self) -> bool:
         """Or is paused."""
-        return self._token is None or (self._is_paused is not None and self._is_paused())
+        is_paused = self._is_paused  # read first: another thread may leave it meanwhile
+        return self._token is None or is_paused()  # type: ignore[misc]  # until the end there is one
 
     def leave(self) -> None:
-        self._is_paused = None  # it holds a frame
         RetryScope.leave(self)
+        self._is_paused = None  # it holds a frame
 
 
 def with_retries(policy: RetryPolicy, function: Callable[..., Any]) -> Callable[..., Any]:

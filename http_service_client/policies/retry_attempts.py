@@ -13,7 +13,7 @@ from ..core.deadline import AMBIENT_DEADLINE, remaining
 from ..core.machines.other_libraries import requested_delay_of
 from ..core.machines.retry.backoff import Waits
 from ..core.machines.retry.decision import NoRetry, Situation, is_in_progress, next_wait
-from ..core.machines.retry.quota import AnyBudget, AnyWithdrawal, BudgetSettings, new_budget
+from ..core.machines.retry.quota import AnyBudget, AnyWithdrawal, BudgetSettings, QuotaWithdrawal, new_budget
 from ..core.machines.retry.settings import RetrySettings
 from ..core.nesting import EndedCall, RetryScope
 from ..core.operation import Operation
@@ -90,9 +90,11 @@ class Attempts:
 
     __slots__ = (
         *("_settings", "_random", "_clock", "_function_budget", "_scope", "_handled", "_operation"),
-        *("_began_at", "_charged", "_kept", "_made", "_paid", "_state", "_waits", "_withdrawal"),
+        *("_began_at", "_kept", "_made", "_paid", "_state", "_waits", "_withdrawal"),
         "is_refused",
     )
+
+    _paid: AnyWithdrawal | None  # for the attempt under way; unset during the first
 
     def __init__(
         self,
@@ -115,8 +117,6 @@ class Attempts:
         self._waits: Waits | None = None
         self._kept: tuple[BaseException | None, Any] | None = None
         self._state = SentState.NEVER_SENT  # the worst over the attempts before
-        self._charged: AnyBudget | None = None
-        self._paid: AnyWithdrawal | None = None
         self._withdrawal: AnyWithdrawal | None = None
         budget.record_failure()
         self.is_refused = False
@@ -150,8 +150,8 @@ class Attempts:
 
     def succeeded(self) -> None:
         """A repetition succeeded."""
-        if self._charged is not None and self._paid is not None:
-            self._charged.record_success(self._paid)
+        if isinstance(self._paid, QuotaWithdrawal):  # in a share of all calls, they stay paid
+            self._paid.refund()
 
     def outcome_before(self) -> Any:
         """The result of the attempt before the refusal; or raises its error."""
@@ -224,7 +224,6 @@ class Attempts:
             self._withdrawal = budget.try_withdraw(
                 is_throttled=is_throttled, retries=settings.max_attempts - 1
             )
-            self._charged = budget
             if self._withdrawal is None:
                 wait = StopReason.BUDGET
         if isinstance(wait, StopReason):

@@ -14,6 +14,7 @@ from http_service_client import (
     AdaptiveLimitPolicy,
     BulkheadPolicy,
     CircuitBreakerPolicy,
+    CircuitOpenError,
     ConstantBackoff,
     DeadlineCheckPolicy,
     FallbackPolicy,
@@ -28,7 +29,7 @@ from http_service_client import (
 from http_service_client.policies import Strategy
 from kit.front_ends import run_task
 
-RETRY = RetryPolicy(max_attempts=2, backoff_strategy=ConstantBackoff(0.0))
+RETRY = RetryPolicy(max_attempts=2, backoff_strategy=ConstantBackoff(0.0), budget=None)
 POLICIES: dict[str, Callable[[], Strategy]] = {
     "adaptive limit": AdaptiveLimitPolicy,
     "bulkhead": lambda: BulkheadPolicy(max_concurrent=1),
@@ -149,6 +150,28 @@ def test_of_a_loop(is_plain: bool) -> None:
                 fail()
 
     assert left_by(plain, None if is_plain else asynchronous) == 0
+
+
+@pytest.mark.parametrize(
+    "around", [lambda policy: policy, ResiliencePipeline], ids=["alone", "in a pipeline"]
+)
+@pytest.mark.parametrize("is_plain", [True, False])
+def test_of_an_attempt_that_a_refusal_followed(is_plain: bool, around: Callable[[Any], Any]) -> None:
+    """Nor through the policy that raises it in place of the refusal."""
+    calls: list[int] = []
+
+    def fail_once() -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            fail()
+        raise CircuitOpenError("refused")
+
+    async def fail_once_async() -> None:
+        fail_once()
+
+    policy = around(RETRY)
+    assert left_by(policy.apply(fail_once), None if is_plain else policy.apply(fail_once_async)) == 0
+    assert len(calls) == 2
 
 
 @pytest.mark.parametrize("is_plain", [True, False])

@@ -225,6 +225,9 @@ def test_an_operation_of_too_many_keys_is_not_repeated(
     assert harness.sends == 6
     stops = [event.reason for event in harness.events if isinstance(event, RetryStopped)]
     assert stops == [StopReason.EXHAUSTED, StopReason.NOT_SAFE]
+    decisions = [event.decision for event in harness.events if isinstance(event, RetryStopped)]
+    assert decisions[-1] is not None
+    assert decisions[-1].changes() == ()  # no setting would have helped
 
 
 def test_an_operation_of_as_many_keys_as_are_kept_is_repeated(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import pickle
 import sys
+import threading
 from typing import Any
 
 import pytest
@@ -21,7 +22,9 @@ from http_service_client import (
     RetryPolicy,
     RetryQuotaSettings,
     SentState,
+    deadline,
 )
+from http_service_client.core.machines.retry.quota import RetryQuota
 from http_service_client.core.nesting import EndedCall, current_scope
 from http_service_client.events import RetryScheduled, RetryStopped, StopReason
 from http_service_client.policies.retry_attempts import FunctionBudget
@@ -125,6 +128,42 @@ def test_without_a_limit_nothing_is_missing(front_end: FrontEnd) -> None:
     assert stop.decision is not None
     assert (stop.reason, stop.budget_left, stop.decision.shortfall) == (StopReason.EXHAUSTED, None, 0.0)
     assert stop.decision.is_worth_it
+    assert stop.decision.changes()  # something would have helped
+
+
+def test_attempts_that_are_used_up_are_the_reason_whatever_is_left_of_the_budget(front_end: FrontEnd) -> None:
+    """With more tokens, there would be no retry either."""
+    events: list[Any] = []
+    quota = RetryQuotaSettings(capacity=1.0, throttled_cost=1.0, earned=0.0)
+    pipeline = ResiliencePipeline(policy_of(2, budget=quota), on_event=events.append)
+    with pytest.raises(ConnectionError):
+        front_end.run(pipeline.apply(front_end.function(Failing(9, ConnectionError()))))
+    (stop,) = [event for event in events if isinstance(event, RetryStopped)]
+    assert (stop.reason, stop.budget_left) == (StopReason.EXHAUSTED, 0)
+
+
+def test_what_a_budget_lacks_is_told_of_one_with_room_for_the_policy_s_retries(front_end: FrontEnd) -> None:
+    """It would have grown, had the deadline allowed a retry: it is not the tokens that were missing."""
+    events: list[Any] = []
+    clock = FakeClock()
+    quota = RetryQuota(RetryQuotaSettings(earned=0.0), clock=clock.monotonic, lock=threading.Lock())
+    for _ in range(4):
+        assert quota.try_withdraw()
+    call = EndedCall(
+        RESET, SentState.MAYBE_PROCESSED, ORIGIN, "c1", None, HttpRequest("GET", URL), quota, events.append
+    )
+
+    def failing() -> None:
+        scope = current_scope()
+        assert scope is not None
+        scope.record(call)
+        raise PaymentError
+
+    policy = RetryPolicy(6, ConstantBackoff(5.0, jitter="none"), clock=clock)
+    with pytest.raises(PaymentError), deadline(1.0, clock=clock.monotonic):
+        front_end.run(policy.apply(front_end.function(failing)))
+    (stop,) = events
+    assert (stop.reason, stop.decision.shortfall) == (StopReason.DEADLINE, 0.0)
 
 
 def test_the_events_of_retries_say_when_they_happened(front_end: FrontEnd) -> None:

@@ -7,9 +7,10 @@ import contextvars
 import gc
 import itertools
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ from http_service_client import (
     CircuitBreakerPolicy,
     CircuitBreakerState,
     CircuitOpenError,
+    ResiliencePipeline,
 )
 from http_service_client.policies.circuit_breaker import CircuitBreakerScope
 from kit.fakes import URL, FakeClock, Harness
@@ -242,6 +244,11 @@ def test_the_outer_of_two_nested_blocks_decides() -> None:
     assert (policy.snapshot().successes, policy.snapshot().failures) == (0, 1)
 
 
+AROUND = pytest.mark.parametrize(
+    "around", [lambda policy: policy, ResiliencePipeline], ids=["alone", "in a pipeline"]
+)
+
+
 def test_a_finished_block_is_freed() -> None:
     """A thread that enters many blocks in turn does not keep the finished ones."""
     policy = breaking(99)
@@ -258,12 +265,16 @@ def test_a_finished_block_is_freed() -> None:
 
 
 @pytest.mark.parametrize("is_managed", [False, True], ids=["iterated", "context manager"])
-def test_a_block_around_a_yield_holds_for_a_context_manager_alone(is_managed: bool) -> None:
+@AROUND
+def test_a_block_around_a_yield_holds_for_a_context_manager_alone(
+    is_managed: bool, around: Callable[[Any], Any]
+) -> None:
     """Code that iterates over a generator is not in its block: its own failures count, and need a permit."""
     policy = breaking(99)
+    guard = around(policy)
 
     def generator() -> Iterator[None]:
-        with policy:
+        with guard:
             yield
 
     @policy.apply
@@ -284,12 +295,16 @@ def test_a_block_around_a_yield_holds_for_a_context_manager_alone(is_managed: bo
 
 
 @pytest.mark.parametrize("is_managed", [False, True], ids=["iterated", "context manager"])
-def test_an_async_block_around_a_yield_holds_for_a_context_manager_alone(is_managed: bool) -> None:
+@AROUND
+def test_an_async_block_around_a_yield_holds_for_a_context_manager_alone(
+    is_managed: bool, around: Callable[[Any], Any]
+) -> None:
     """As a plain one does."""
     policy = breaking(99)
+    guard = around(policy)
 
     async def generator() -> AsyncIterator[None]:
-        async with policy:
+        async with guard:
             yield
 
     @policy.apply

@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import gc
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ import pytest
 from http_service_client import BulkheadPolicy, CircuitBreakerPolicy, ResiliencePipeline, TimeoutPolicy
 from http_service_client.policies.with_blocks import _ENTERED, EnteredBlocks
 from kit.front_ends import FrontEnd, run_task
+from kit.guarded import PaymentError, breaking, retrying
 
 
 def test_a_context_leaves_its_own_blocks_the_innermost_first() -> None:
@@ -124,3 +125,88 @@ def test_the_blocks_of_tasks_that_start_each_other_are_forgotten() -> None:
 
     run_task(work(0))
     assert (len(counts), max(counts)) == (50, 1)
+
+
+class Kept:
+    """A local variable."""
+
+
+def in_a_block(local: Kept, may_end: asyncio.Event) -> Iterator[asyncio.Task[Any]]:
+    with breaking(9):
+        yield asyncio.create_task(may_end.wait())
+
+
+def in_a_loop(local: Kept, may_end: asyncio.Event) -> Iterator[asyncio.Task[Any]]:
+    for attempt in retrying(3).attempts():
+        with attempt:
+            yield asyncio.create_task(may_end.wait())
+
+
+def in_a_handler(local: Kept, may_end: asyncio.Event) -> Iterator[asyncio.Task[Any]]:
+    def fail(local: Kept) -> None:
+        raise PaymentError
+
+    try:
+        fail(local)
+    except PaymentError:
+        policy = breaking(9)
+        policy.__enter__()
+        task = asyncio.create_task(may_end.wait())
+        policy.__exit__(None, None, None)
+    yield task
+
+
+@pytest.mark.parametrize("function", [in_a_block, in_a_loop, in_a_handler])
+def test_a_task_that_outlives_a_block_keeps_nothing_of_where_it_was(function: Callable[..., Any]) -> None:
+    """Neither the frame of the block, nor the exception that was being handled there."""
+
+    async def main() -> None:
+        may_end, local = asyncio.Event(), Kept()
+        known = weakref.ref(local)
+        steps = function(local, may_end)
+        del local
+        (task,) = steps
+        del steps
+        assert known() is None
+        may_end.set()
+        await task
+
+    gc.collect()
+    gc.disable()
+    try:
+        run_task(main())
+    finally:
+        gc.enable()
+
+
+def test_what_a_task_began_in_a_loop_that_has_ended_is_repeated() -> None:
+    """The loop repeats nothing any more, and leaves that to the function's own policy."""
+    calls: list[int] = []
+
+    @retrying(3).apply
+    async def failing() -> None:
+        calls.append(1)
+        raise PaymentError
+
+    async def main() -> None:
+        may_go_on = asyncio.Event()
+
+        async def work() -> None:
+            await may_go_on.wait()
+            await failing()
+
+        def steps() -> Iterator[asyncio.Task[Any]]:
+            for attempt in retrying(3).attempts():
+                with attempt:
+                    yield asyncio.create_task(breaking(9).call_async(work))
+
+        tasks = []
+        for task in steps():
+            tasks.append(task)
+            await asyncio.sleep(0)
+        may_go_on.set()
+        with pytest.raises(PaymentError):
+            await tasks[0]
+
+    run_task(main())
+    assert len(calls) == 3
