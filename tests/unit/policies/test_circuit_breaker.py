@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 from unittest.mock import Mock
 
@@ -17,6 +18,7 @@ from http_service_client import (
     ConfigurationError,
     HttpResponse,
     HttpStatusError,
+    ResiliencePipeline,
     deadline,
 )
 from http_service_client.errors import (
@@ -104,18 +106,24 @@ def test_an_error_is_a_failure_a_success_or_no_evidence(
     assert (snapshot.successes, snapshot.failures, snapshot.abandoned) == counts
 
 
+AROUND = pytest.mark.parametrize(
+    "around", [lambda policy: policy, ResiliencePipeline], ids=["alone", "in a pipeline"]
+)
+
+
 @pytest.mark.parametrize(
     ("status", "is_failure"),
     [(200, False), (402, False), (404, False), (408, True), (429, False), (500, True), (503, True)],
 )
+@AROUND
 def test_the_status_of_the_call_inside_decides_about_an_error(
-    front_end: FrontEnd, status: int, is_failure: bool
+    front_end: FrontEnd, around: Callable[[Any], Any], status: int, is_failure: bool
 ) -> None:
     """An error raised because of a 402 is no failure of the service; one because of a 503 is."""
     policy = breaking()
     harness = Harness(front_end, status, enable_retry_policy=False)
     with pytest.raises(PaymentError):
-        front_end.run(policy.apply(raising_on(status, harness, front_end)))
+        front_end.run(around(policy).apply(raising_on(status, harness, front_end)))
     assert policy.state is (OPEN if is_failure else CLOSED)
 
 
@@ -261,16 +269,45 @@ def test_call_runs_a_function_once_under_a_policy(front_end: FrontEnd, make: Any
         assert policy.snapshot().successes == 1
 
 
-def test_the_timeout_of_a_policy_bounds_the_calls_inside(front_end: FrontEnd) -> None:
+@pytest.mark.parametrize("is_piped", [False, True], ids=["alone", "in a pipeline"])
+def test_the_timeout_of_a_policy_bounds_the_calls_inside(front_end: FrontEnd, is_piped: bool) -> None:
     """It acts as a deadline: the smallest of nested ones applies, and it ends with the function."""
     harness = Harness(front_end)
-    policy = CircuitBreakerPolicy(timeout=2.0, clock=FakeClock().monotonic)
+    clock = FakeClock()
+    policy: Any = CircuitBreakerPolicy(timeout=2.0, clock=clock.monotonic)
+    if is_piped:
+        policy = ResiliencePipeline(policy, clock=clock)
     front_end.run(policy.apply(harness.calling()))
     front_end.run(policy.apply(harness.calling(timeout=1.0)))
     front_end.run(harness.calling())
     with deadline(0.5, clock=FakeClock().monotonic):
         front_end.run(policy.apply(harness.calling()))
     assert [timeout.total for timeout in harness.transport.timeouts] == [2.0, 1.0, 30.0, 0.5]
+
+
+@AROUND
+@pytest.mark.parametrize("settings", [{}, {"max_rejected": 0.5}], ids=["free pass", "permits"])
+def test_a_call_inside_of_one_under_the_same_circuit_counts_with_that(
+    front_end: FrontEnd, around: Callable[[Any], Any], settings: dict[str, Any]
+) -> None:
+    """Once, by what the outer one comes to."""
+    policy = breaking(99, **settings)
+    inner = around(policy).apply(lambda: "inner")
+
+    def outer() -> None:
+        for _ in range(3):
+            inner()
+
+    front_end.run(around(policy).apply(front_end.function(outer)))
+    snapshot = policy.snapshot()
+    assert (snapshot.successes, snapshot.failures, snapshot.abandoned) == (1, 0, 0)
+
+
+def test_a_circuit_around_a_retry_leaves_the_attempts_to_it(front_end: FrontEnd) -> None:
+    """It is no policy that repeats anything itself."""
+    policy, failing = breaking(99), Failing(2)
+    function = policy.apply(retrying(3).apply(front_end.function(failing)))
+    assert (front_end.run(function), failing.calls) == ("done", 3)
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,19 @@ def test_a_copy_of_a_policy_in_use_guards_by_itself(how: Callable[[Any], Any], k
 
 
 @HOW
+@pytest.mark.parametrize("kind", MAKERS)
+def test_a_policy_may_be_copied_inside_of_its_own_block(how: Callable[[Any], Any], kind: str) -> None:
+    """The copy has no block that is open."""
+    policy = MAKERS[kind]()
+    with contextlib.suppress(ConfigurationError), policy:  # not all of them guard blocks
+        twin = how(policy)
+        with pytest.raises(RuntimeError, match="was not entered"):
+            twin.__exit__(None, None, None)
+        with twin:
+            pass
+
+
+@HOW
 def test_a_copied_circuit_does_not_notify_the_clients_of_the_other(how: Callable[[Any], Any]) -> None:
     """They are of this process, and have their calls guarded by that one."""
     changes: list[StateChange] = []

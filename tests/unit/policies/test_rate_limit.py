@@ -20,19 +20,22 @@ from http_service_client import (
     ConstantBackoff,
     HttpResponse,
     HttpStatusError,
+    OperationTimeoutError,
     RateLimitExceededError,
     RateLimitPolicy,
     ResiliencePipeline,
     RetryCondition,
     RetryPolicy,
+    TimeoutPolicy,
     deadline,
 )
+from http_service_client.events import RetryScheduled
 from http_service_client.policies import RateLimitSettings, rate_limit
 from http_service_client.testing import VirtualClock
 from kit.fakes import Harness
 from kit.forks import in_a_child, needs_fork
 from kit.front_ends import FrontEnd
-from kit.guarded import Failing
+from kit.guarded import Failing, PaymentError, retrying
 from kit.reentry import interrupt_each_line
 from kit.threads import run_threads, wait_until
 
@@ -430,6 +433,26 @@ def test_a_call_whose_retry_is_cancelled_in_a_wait_has_used_its_token() -> None:
         assert int(limit.snapshot().tokens) == 1
 
     asyncio.run(main())
+
+
+def test_a_token_is_spent_on_an_attempt_that_got_a_permit_at_once(front_end: FrontEnd) -> None:
+    """Whatever the attempt before waited for. That one called nothing, and its token is given back."""
+    limit = RateLimitPolicy(0.001, burst=3)
+    bulkhead = BulkheadPolicy(1)
+    permit = bulkhead._bulkhead.permit()
+    assert permit.try_acquire()
+    retry = retrying(2, OperationTimeoutError)
+    pipeline = ResiliencePipeline(
+        retry,
+        limit,
+        TimeoutPolicy(0.02),
+        bulkhead,
+        on_event=lambda event: permit.release() if isinstance(event, RetryScheduled) else None,
+    )
+    failing = Failing(1)
+    with pytest.raises(PaymentError):
+        front_end.run(pipeline.apply(front_end.function(failing)))
+    assert (failing.calls, int(limit.snapshot().tokens)) == (1, 2)
 
 
 def test_a_token_is_spent_on_a_function_that_was_called(front_end: FrontEnd) -> None:
