@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
@@ -213,7 +214,32 @@ def retried_in_a_pipeline() -> Callable[[], object]:
     return ResiliencePipeline(RetryPolicy(3, budget=None), TimeoutPolicy(60.0)).apply(lambda: 1)
 
 
-@pytest.mark.parametrize("make", [retried, retried_in_a_pipeline])
+def stepped(function: Callable[[], Coroutine[Any, Any, object]]) -> Callable[[], None]:
+    """An async function that waits for nothing, without a loop, which has a handler of its own."""
+
+    def step() -> None:
+        with suppress(StopIteration):
+            function().send(None)
+
+    return step
+
+
+async def one() -> int:
+    return 1
+
+
+def retried_async() -> Callable[[], object]:
+    return stepped(RetryPolicy(3, ConstantBackoff(0.0), budget=None).apply(one))
+
+
+# For the point between the call of an async function and its first step.
+NEVER_AWAITED = pytest.mark.filterwarnings(
+    "ignore:coroutine:RuntimeWarning", "ignore:.*coroutine object:pytest.PytestUnraisableExceptionWarning"
+)
+
+
+@NEVER_AWAITED
+@pytest.mark.parametrize("make", [retried, retried_in_a_pipeline, retried_async])
 @pytest.mark.parametrize("handler", [raise_keyboard_interrupt, end_softly, time_out])
 def test_a_function_that_is_interrupted_anywhere_leaves_no_scope_and_no_deadline_behind(
     make: Callable[[], Callable[[], object]], handler: Callable[[int, FrameType], object]
@@ -245,9 +271,20 @@ def test_a_circuit_that_is_interrupted_anywhere_has_no_later_calls_inside(
 ) -> None:
     """Later calls of the thread would need no permit, and count nothing."""
     breaker = CircuitBreakerPolicy(timeout=timeout)
-    function: Callable[[], object] = breaker.apply(lambda: 1)
-    if around is not None:
-        function = around.apply(function)
+    check_circuit(breaker.apply(lambda: 1) if around is None else around.apply(breaker.apply(lambda: 1)))
+
+
+@NEVER_AWAITED
+@pytest.mark.parametrize("timeout", [None, 60.0])
+def test_so_has_one_in_a_pipeline_and_one_of_an_async_function(timeout: float | None) -> None:
+    """As one alone."""
+    breaker = CircuitBreakerPolicy(timeout=timeout)
+    check_circuit(ResiliencePipeline(breaker).apply(lambda: 1))
+    check_circuit(stepped(breaker.apply(one)))
+
+
+def check_circuit(function: Callable[[], object]) -> None:
+    """Interrupt the guarded function at each point."""
     function()
 
     def check() -> None:
