@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -14,28 +14,34 @@ from http_service_client.policies.gather_in_threads import run_in_threads
 from kit.threads import Held, in_time, refuse_threads
 
 
+def gathered(functions: Iterable[Callable[[], Any]], **options: Any) -> list[Any]:
+    """The results, if it does not hang."""
+    results: list[Any] = in_time(lambda: gather_in_threads(functions, **options))
+    return results
+
+
 def test_it_returns_when_the_last_function_has() -> None:
     """Each ends in its own way."""
 
     def fail() -> None:
         raise LookupError
 
-    assert in_time(lambda: gather_in_threads([])) == []
-    assert in_time(lambda: gather_in_threads([list] * 3)) == [[], [], []]
+    assert gathered([]) == []
+    assert gathered([list] * 3) == [[], [], []]
     with pytest.raises(LookupError):
-        in_time(lambda: gather_in_threads([list, fail]))
+        gathered([list, fail])
 
 
 def test_a_wait_for_a_function_goes_on_after_each_slice(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is cut only so that a signal can interrupt it."""
     monkeypatch.setattr("http_service_client.policies.gather_in_threads._SLICE", 0.001)
-    assert gather_in_threads([lambda: threading.Event().wait(0.02)]) == [False]
+    assert gathered([lambda: threading.Event().wait(0.02)]) == [False]
 
 
 def test_functions_run_side_by_side() -> None:
     """As many as `at_once` says: each waits for all others."""
     barrier = threading.Barrier(5)
-    gather_in_threads([lambda: barrier.wait(10)] * 10, at_once=5)
+    gathered([lambda: barrier.wait(10)] * 10, at_once=5)
 
 
 def test_no_more_than_allowed_run_at_a_time() -> None:
@@ -48,7 +54,7 @@ def test_no_more_than_allowed_run_at_a_time() -> None:
         gate.release()
         return is_free
 
-    assert all(gather_in_threads([work] * 50, at_once=5))
+    assert all(gathered([work] * 50, at_once=5))
 
 
 def test_functions_that_run_are_awaited_before_the_exception_is_raised() -> None:
@@ -61,7 +67,7 @@ def test_functions_that_run_are_awaited_before_the_exception_is_raised() -> None
         raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):
-        gather_in_threads([held, fail])
+        gathered([held, fail])
     assert held.has_ended.is_set()
 
 
@@ -80,7 +86,7 @@ def test_an_interrupt_does_not_wait_for_the_threads() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        gather_in_threads(source())
+        gathered(source())
     assert not held.has_ended.is_set()
     assert [thread.daemon for thread in threads] == [True]
     held.may_end.set()
@@ -95,7 +101,7 @@ def test_an_exit_in_a_thread_is_the_callers(return_exceptions: bool) -> None:
         raise SystemExit(3)
 
     with pytest.raises(SystemExit):
-        gather_in_threads([leave], return_exceptions=return_exceptions)
+        gathered([leave], return_exceptions=return_exceptions)
 
 
 def test_where_no_thread_can_start_the_caller_does_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,10 +128,10 @@ def test_async_functions_and_coroutines_are_refused() -> None:
         await asyncio.sleep(0)
 
     with pytest.raises(TypeError, match=r"await gather\(\.\.\.\)"):
-        gather_in_threads([call])
+        gathered([call])
     coroutine: Any = call()
     with pytest.raises(TypeError, match=r"await gather\(\.\.\.\)"):
-        gather_in_threads([coroutine])
+        gathered([coroutine])
     coroutine.close()
 
 
@@ -146,7 +152,7 @@ def test_those_that_run_are_told_of_the_first_error_once(last: Any, kind: type[E
     """Whether it is one of a function or of the iterable, so that they end."""
     told: list[str] = []
     with pytest.raises(kind):
-        run_in_threads(numbers_and_then(last), 2, on_error=lambda: told.append("end"))
+        in_time(lambda: run_in_threads(numbers_and_then(last), 2, on_error=lambda: told.append("end")))
     assert told == ["end"]
 
 
