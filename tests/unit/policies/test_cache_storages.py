@@ -200,8 +200,14 @@ class TestTheSettings:
     )
     def test_a_wrong_one_is_an_error(self, settings: dict[str, Any], message: str) -> None:
         """It names the setting."""
-        with pytest.raises(ConfigurationError, match=message):
+        with pytest.raises(ConfigurationError, match=rf"^{message}(?!\w)"):
             Cache(**settings)
+
+    @pytest.mark.parametrize("wrong", [0, -1, 1.5, "1", True])
+    def test_so_is_that_of_a_memory(self, wrong: Any) -> None:
+        """As that of a file is."""
+        with pytest.raises(ConfigurationError, match=r"^max_bytes must be .* not "):
+            MemoryStorage(wrong)
 
     @pytest.mark.parametrize(
         ("keyword", "remedy"),

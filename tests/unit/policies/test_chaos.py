@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import logging
 import pickle
@@ -102,6 +103,13 @@ def test_a_wrong_change_changes_nothing() -> None:
     with pytest.raises(TypeError, match="no argument 'rate'"):
         policy.reconfigure(rate=1)
     assert policy.settings == ChaosSettings(errors=[ConnectError], error_rate=1)
+
+
+@pytest.mark.parametrize("wrong", [5, asyncio.sleep])
+def test_chance_is_a_plain_function(wrong: Any) -> None:
+    """The error names the argument."""
+    with pytest.raises(ConfigurationError, match=r"^random must be a (plain )?function, not "):
+        failing(random=wrong)
 
 
 def test_a_seed_repeats_the_faults() -> None:

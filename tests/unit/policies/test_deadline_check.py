@@ -16,6 +16,7 @@ from http_service_client import (
     ResiliencePipeline,
     deadline,
 )
+from http_service_client.core.machines.deadline_check import DeadlineCheck
 from http_service_client.testing import VirtualClock
 
 
@@ -55,6 +56,15 @@ def test_a_refusal_has_the_name_of_its_policy(name: str, key: str) -> None:
     ):
         pipeline.call(clock.sleep, 1.8)
     assert raised.value.key == key
+
+
+def test_time_that_just_suffices_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the last moment of what is needed."""
+    clock = VirtualClock()
+    policy = known(clock)
+    with deadline(0.9, clock=clock.monotonic) as limit:
+        monkeypatch.setattr(DeadlineCheck, "time_needed", lambda check: limit.remaining())
+        assert policy.call(lambda: 5) == 5
 
 
 def test_a_copy_has_the_settings_and_knows_nothing() -> None:
