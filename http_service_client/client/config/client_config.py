@@ -311,13 +311,11 @@ class HttpClientConfig:
     def __post_init__(self) -> None:
         set_here = {name: getattr(self, name) for name in SHARED if _is_set(getattr(self, name))}
         for name, value in set_here.items():
-            if name.endswith("timeout"):
+            if name.endswith("timeout"):  # the pool checks the counts
                 # None means "the default" here; "no limit" can only be set in the pool.
                 remedy = f"for no limit, set {SHARED[name]}=None in connection_pool"
                 check_duration(name, value, no_limit=remedy)
                 warn_of_milliseconds(name, value)
-            else:
-                check_count(name, value)
         for name in (
             "enable_circuit_breaker", "enable_retry_policy", "enable_throttle_gate", "enable_retry_budget", "auto_idempotency_key",
             "quote_idempotency_key", "enable_request_compression", "enable_response_decompression", "trust_env_proxy_settings",

@@ -91,7 +91,7 @@ def _of_client(values: dict[Any, Any], client: str | None, source: str) -> Setti
         return _FileSettings(_marked(values), source)
     if client is None and _DEFAULT not in clients:
         raise ConfigurationError(f"{source}: choose one of its clients by client=: {', '.join(clients)}")
-    chain: list[str] = []
+    chain, left = list[str](), dict(clients)
     name: object = _DEFAULT if client is None else client
     while name is not None:
         if not isinstance(name, str) or name not in clients:
@@ -103,7 +103,7 @@ def _of_client(values: dict[Any, Any], client: str | None, source: str) -> Setti
                 f"{source}: clients.{chain[-1]}.inherits={name!r} is circular: {' -> '.join([*chain, name])}"
             )
         chain.append(name)
-        name = clients[name].get("inherits")
+        name = left.pop(name).get("inherits")
     settings = _FileSettings({}, source)
     for name in reversed(chain):
         own = {key: value for key, value in clients[name].items() if key != "inherits"}

@@ -97,52 +97,47 @@ class Settings:
                 self.report(here, f": there is no such setting; {table.remedy(key)}")
                 continue
             try:
-                value = plain(self.expanded(value), self.secrets)
+                # The values in a table are looked at one by one, by its own `_make`.
+                if key not in table.tables or not isinstance(value, Mapping):
+                    value = plain(self.expanded(value), self.secrets)
             except ValueError as error:
                 self.report(here, f": {error}")
                 dropped.add(key)
                 continue
             if value is None and not takes_none(annotations[key]):
                 continue  # nothing is written there, as in an empty key of YAML
-            if key in table.tables and isinstance(value, str):
-                value = read_value(key, value, annotations[key])  # it may be JSON
+            value = read_value(key, value, annotations[key])  # that of a table may be JSON
             if key in table.tables and isinstance(value, (str, list)):
                 self.report(here, f" must be a table of settings, not {type(value).__name__}")
-                dropped.add(key)
                 continue
             if key in table.tables and isinstance(value, Mapping):
                 value = self._make(table.tables[key], value, here)
                 if value is None:
-                    dropped.add(key)
                     continue
-            read[key] = read_value(key, value, annotations[key])
+            read[key] = value
         return self._checked(table, read, path, dropped)
 
     def _checked(self, table: Table, values: dict[str, Any], path: Path, dropped: set[str]) -> Any:
-        """What the table makes of its values; None, and a note of each fault, if that is impossible.
+        """What the table makes of its values, and a note of each fault; None if it can be made of none.
 
         The check of a table raises its first error. Without the setting that this one is about, the check raises the
         next one. What it says of a setting that is missing for this reason alone is no fault.
         """
-        is_faulty = bool(dropped)
-        while True:
-            try:
-                made = table.make(values)
-            except (ConfigurationError, TypeError) as error:
-                message, is_faulty = str(error).removeprefix(f"{path[-1]}: " if path else ""), True
-                table_name, colon, rest = message.partition(": ")
-                if colon and table_name.isidentifier() and table_name not in values:
-                    message = rest  # it is of a table within one of another name, such as `shadow`
-                words = re.findall(r"\w+", message)
-                culprit = next((word for word in words[:1] if word in values), None)
-                if dropped.isdisjoint(words):
-                    self._report_error(path, culprit, message)
-                if culprit is None:
-                    return None
-                del values[culprit]
-                dropped.add(culprit)
-            else:
-                return None if is_faulty else made
+        try:
+            return table.make(values)
+        except (ConfigurationError, TypeError) as error:
+            message = str(error)
+        table_name, _, rest = message.partition(": ")
+        if table_name.isidentifier() and table_name not in values:
+            message = rest  # the name is that of the table
+        words = re.findall(r"\w+", message)
+        culprit = words[0] if words[0] in values else None
+        if dropped.isdisjoint(words):
+            self._report_error(path, culprit, message)
+        if culprit is None:
+            return None
+        others = {name: value for name, value in values.items() if name != culprit}
+        return self._checked(table, others, path, {*dropped, culprit})
 
     def _report_error(self, path: Path, culprit: str | None, message: str) -> None:
         """Note what a check says, which begins with the name of a field, or with that of the table."""
@@ -159,8 +154,9 @@ class Settings:
 
     def _label(self, path: Path) -> str:
         """The name of a setting in its source; of a table, that of a setting in it if it has none itself."""
+        # A table's own label comes before those of the settings in it.
         within = (label for known, label in self.labels.items() if path and known[: len(path)] == path)
-        return self.labels.get(path) or next(within, ".".join(path))
+        return next(within, ".".join(path))
 
     def _hidden(self, message: str) -> str:
         for secret in sorted(self.secrets, key=len, reverse=True):

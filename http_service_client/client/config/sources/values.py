@@ -43,9 +43,8 @@ _IS_SECONDS = re.compile(
 
 @lru_cache
 def annotations_of(taker: Any) -> dict[str, Any]:
-    """The types of the keywords that a class takes."""
-    hints = get_type_hints(taker if is_dataclass(taker) else taker.__init__)
-    return {name: hint for name, hint in hints.items() if name != "return"}
+    """The types of the keywords that a class takes, and maybe of others."""
+    return get_type_hints(taker if is_dataclass(taker) else taker.__init__)
 
 
 def takes_none(annotation: Any) -> bool:
@@ -59,10 +58,10 @@ def read_value(name: str, value: Any, annotation: Any) -> Any:
     if isinstance(value, str):
         value = _read_text(value, _kinds(members), _IS_SECONDS(name) is not None)
     if isinstance(value, list):
-        items = [
-            get_args(kind)[0] for kind in members if _kind(kind) is list and get_origin(kind) is not tuple
-        ]
-        return [read_value(name, item, items[0]) for item in value] if items else value
+        for kind in members:
+            if _kind(kind) is list and get_origin(kind) is not tuple:
+                (item_kind,) = get_args(kind)
+                return [read_value(name, item, item_kind) for item in value]
     return value
 
 
@@ -125,7 +124,7 @@ _SEQUENCES = (Sequence, Iterable, list, tuple)
 
 
 def _kind(annotation: Any) -> Any:
-    """What text may be read as, of this type: a number, say; `object` for what text cannot express."""
+    """What text may be read as, of this type: a number, say; None for what text cannot express."""
     origin = get_origin(annotation) or annotation
     if origin in (bool, int, float, NoneType):
         return origin
@@ -135,4 +134,4 @@ def _kind(annotation: Any) -> Any:
         return list
     if origin is Mapping or is_dataclass(annotation):
         return dict
-    return object
+    return None

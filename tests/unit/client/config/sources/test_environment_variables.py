@@ -71,12 +71,14 @@ def test_a_variable_that_is_empty_counts_as_not_set() -> None:
 
 
 def test_a_table_may_be_json_and_its_keys_come_first() -> None:
-    """Whichever comes first in the environment."""
+    """Whichever comes first in the environment, and in whichever case."""
     variables = {
         "P_CONNECTION_POOL__POOL_TIMEOUT": "2s",
         "P_CONNECTION_POOL": '{"pool_timeout": 1, "ssl_verify": false}',
     }
-    for given in (variables, dict(reversed(variables.items()))):
+    mixed = {"P_connection_pool": variables["P_CONNECTION_POOL"], **variables}
+    del mixed["P_CONNECTION_POOL"]
+    for given in (variables, dict(reversed(variables.items())), mixed):
         pool = HttpClientConfig.from_env("P_", given).connection_pool
         assert pool == ConnectionPoolConfig(pool_timeout=2.0, ssl_verify=False)
 
@@ -94,6 +96,8 @@ def test_what_kubernetes_sets_for_its_services_is_left_alone() -> None:
         "P_PORT_80_TCP_ADDR": "10.0.0.1",
     }
     assert HttpClientConfig.from_env("P_", variables) == HttpClientConfig()
+    both = {**variables, "P_AUTH": "token", "P_TOTAL_TIMEOUT": "3"}
+    assert HttpClientConfig.from_env("P_", both) == HttpClientConfig(auth="token", total_timeout=3.0)
 
 
 @pytest.mark.parametrize(
@@ -116,6 +120,11 @@ def test_what_kubernetes_sets_for_its_services_is_left_alone() -> None:
             "P_RETRY_POLICY_CONFIG__MAX_ATEMPTS",
             "5",
             "P_RETRY_POLICY_CONFIG__MAX_ATEMPTS: there is no such setting; did you mean 'max_attempts'?",
+        ),
+        (
+            "P_RETRY_POLICY_CONFIG_FOO",
+            "5",
+            "P_RETRY_POLICY_CONFIG_FOO: there is no such setting; did you mean 'retry_policy_config'?",
         ),
         ("P_X__Y", "5", "P_X__Y: there is no such setting; known are: base_timeout"),
         (
@@ -149,6 +158,20 @@ def test_a_wrong_variable_is_named(name: str, text: str, message: str) -> None:
     assert "\n" not in found
     if name != "P_PROXY":  # a mistake, not a secret
         assert "s3cret" not in found
+
+
+def test_a_fault_of_a_table_names_a_variable_of_it() -> None:
+    """Its own, or else the first one that leads into it; no other one."""
+    found = fault_of(P_AUTH="t", P_RETRY_BUDGET_CONFIG__RATIO="1", P_RETRY_BUDGET_CONFIG__COST="2")
+    assert found.startswith("P_RETRY_BUDGET_CONFIG__COST mixes 'ratio'")
+    found = fault_of(P_RETRY_BUDGET_CONFIG='{"ratio": 1}', P_RETRY_BUDGET_CONFIG__COST="2")
+    assert found.startswith("P_RETRY_BUDGET_CONFIG mixes 'ratio'")
+
+
+def test_a_fault_of_no_setting_names_no_other_variable() -> None:
+    """Whichever came before."""
+    found = fault_of(P_AUTH="t", P_BASE_TIMEOUT__X="5")
+    assert found == "P_BASE_TIMEOUT__X: base_timeout is not a table of settings; write P_BASE_TIMEOUT"
 
 
 def test_all_wrong_variables_are_named_at_once() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from http_service_client import ConfigurationError, HttpClientConfig
+from http_service_client.client.config.sources.files import client_names
 from http_service_client.policies import CircuitBreakerSettings
 
 SETTINGS = {
@@ -289,6 +290,14 @@ def test_a_client_that_cannot_be_found_is_an_error(
     assert fault_of(written(tmp_path, text), client) == message
 
 
+@pytest.mark.parametrize(
+    ("text", "names"), [(CLIENTS, ["default", "payments", "refunds"]), ("base_timeout = 3", []), ("", [])]
+)
+def test_a_file_says_which_clients_it_has(tmp_path: Path, text: str, names: list[str]) -> None:
+    """In its order; none if it has the settings of one without a name."""
+    assert client_names(written(tmp_path, text)) == names
+
+
 def test_a_fault_is_reported_in_the_table_where_it_is_written(tmp_path: Path) -> None:
     """That of the client that is inherited from."""
     text = """
@@ -340,6 +349,17 @@ def test_a_variable_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest
     ]
 
 
+def test_what_needs_a_variable_that_is_missing_is_no_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The key has a certificate, whose path is not known yet."""
+    monkeypatch.delenv("NOT_SET", raising=False)
+    text = "[connection_pool]\nssl_cert_file = '${NOT_SET}'\nssl_key_file = 'key.pem'"
+    assert fault_of(written(tmp_path, text)) == (
+        "connection_pool.ssl_cert_file: the environment variable NOT_SET is not set; set it"
+    )
+
+
 @pytest.mark.parametrize("field", ["base_timeout", "max_connections", "netrc", "request_coding", "base_url"])
 def test_the_value_of_a_reference_is_not_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, field: str
@@ -353,6 +373,32 @@ def test_the_value_of_a_reference_is_not_shown(
         assert "***" in found
         assert "s***" not in found
         assert "***X" not in found
+
+
+@pytest.mark.parametrize(
+    ("secrets", "shown"),
+    [
+        ({"ONE": "abcd", "OTHER": "abcd1234"}, "https:/***/***"),  # the longer one first
+        ({"ONE": "abcd", "OTHER": "abc"}, "https:/***/abc"),  # too short: other words would be hidden, too
+    ],
+)
+def test_a_secret_in_a_text_is_hidden_from_four_characters_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, secrets: dict[str, str], shown: str
+) -> None:
+    """As a whole, also where another one is a part of it."""
+    for name, text in secrets.items():
+        monkeypatch.setenv(name, text)
+    found = fault_of(written(tmp_path, "base_url = 'https:/${ONE}/${OTHER}'"))
+    assert f"base_url '{shown}' is not absolute" in found
+
+
+def test_a_variable_replaces_a_table_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If it is none itself."""
+    text = "proxy = {http = 'http://file:1', no = 'a.test'}\nhedging = {delay = 1.0}"
+    monkeypatch.setenv("SHOP_PROXY", "http://env:2")
+    monkeypatch.setenv("SHOP_HEDGING", "none")
+    config = HttpClientConfig.from_file(written(tmp_path, text), env_prefix="SHOP_")
+    assert (config.proxy, config.hedging) == ("http://env:2", None)
 
 
 def test_variables_come_before_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
