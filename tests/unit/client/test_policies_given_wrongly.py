@@ -62,6 +62,8 @@ BY_ROUTE = "set it in HttpClientConfig; with state_key=by_route each route has o
         ("response_interceptors", Traced(), "a list of interceptor classes or objects, not Traced()"),
         ("request_signers", HmacSignature("k"), "; write it in a list"),
         ("request_signers", 5, "a list of signers, not 5"),
+        ("request_signers", print, "not <built-in function print>; write it in a list"),
+        ("bulkhead", 5, "not 5; write BulkheadPolicy(max_concurrent=5)"),
     ],
 )  # fmt: skip
 def test_a_setting_that_is_no_policy_names_the_value_and_the_remedy(

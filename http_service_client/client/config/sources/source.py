@@ -109,10 +109,12 @@ class Settings:
             value = read_value(key, value, annotations[key])  # that of a table may be JSON
             if key in table.tables and isinstance(value, (str, list)):
                 self.report(here, f" must be a table of settings, not {type(value).__name__}")
+                dropped.add(key)
                 continue
             if key in table.tables and isinstance(value, Mapping):
                 value = self._make(table.tables[key], value, here)
                 if value is None:
+                    dropped.add(key)
                     continue
             read[key] = value
         return self._checked(table, read, path, dropped)

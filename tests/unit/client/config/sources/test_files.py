@@ -337,6 +337,13 @@ def test_references_are_read_as_the_type_of_the_field(
     assert config.egress_policy.allowed_ports == (443, 8443)
 
 
+def test_a_reference_may_stand_for_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its variable has JSON. A reference within that is plain text."""
+    monkeypatch.setenv("FALLBACK", '{"value": "${NOT_SET}", "last_good": "60s"}')
+    config = HttpClientConfig.from_file(written(tmp_path, "fallback = '${FALLBACK}'"))
+    assert config == HttpClientConfig(fallback={"value": "${NOT_SET}", "last_good": 60.0})
+
+
 def test_a_variable_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty one is missing, too: a secret that was not filled in."""
     monkeypatch.delenv("NOT_SET", raising=False)

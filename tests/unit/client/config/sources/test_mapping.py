@@ -17,6 +17,7 @@ from http_service_client import (
     ConnectionPoolConfig,
     EgressPolicy,
     ExponentialBackoff,
+    FallbackPolicy,
     HttpClientConfig,
     HttpServiceClient,
     RetryBudgetSettings,
@@ -280,6 +281,13 @@ def test_all_faults_are_reported_at_once() -> None:
         ),
         ({"base_url": "/v1"}, "base_url '/v1' is not absolute; write it as https://host/path"),
         ({"auth": {"user": "a"}}, "auth must be a (user, password) pair"),
+        ({"routes": {"GET /a": {}}}, "routes.GET /a: it sets nothing; set one of: timeout,"),
+        (
+            {"routes": {"GET /a": {"fallback": "x"}}},
+            "routes.GET /a.fallback must be a table of settings, not str",
+        ),
+        ({"routes": {"GET /a": {"fallback": {}}}}, "routes.GET /a.fallback: a fallback needs value=,"),
+        ({"fallback": {}}, "fallback: a fallback needs value=, function= or last_good=, such as"),
         ({"propagation": ["a"]}, "propagation must be a table of settings, not list"),
         ({"propagation": '{"deadline": "a b"}'}, "propagation.deadline must be the name of a header"),
         ({1: 2}, "1: there is no such setting; known are: base_timeout,"),
@@ -297,15 +305,29 @@ def test_a_single_fault_is_one_line(settings: Any, message: str) -> None:
     assert "\n" not in found
 
 
+def test_the_fault_of_a_table_is_what_its_policy_says() -> None:
+    """Behind its name."""
+    with pytest.raises(ConfigurationError) as caught:
+        FallbackPolicy()
+    assert faults_of({"fallback": {}}) == f"fallback: {caught.value}"
+
+
 def test_the_settings_after_a_faulty_table_are_looked_at() -> None:
     """Whatever is wrong with it."""
-    found = faults_of({"connection_pool": "x", "hedging": {"delay": -1}, "base_timeout": -1})
+    found = faults_of({"connection_pool": "x", "hedging": {"delay": -1}, "total_timeout": -1})
     lines = [line.strip() for line in found.splitlines()]
     assert [re.match(r"[\w.]+", line)[0] for line in lines[1:]] == [
         "connection_pool",
         "hedging.delay",
-        "base_timeout",
+        "total_timeout",
     ]
+
+
+def test_what_is_right_in_a_faulty_table_is_checked_against_other_settings() -> None:
+    """Both faults are reported at once."""
+    found = faults_of({"base_timeout": 3, "connection_pool": {"request_timeout": 4, "pool_timeout": -1}})
+    assert "connection_pool.pool_timeout must be a positive" in found
+    assert "base_timeout=3 conflicts with connection_pool.request_timeout=4" in found
 
 
 def test_a_fault_that_follows_from_another_one_is_not_reported() -> None:
