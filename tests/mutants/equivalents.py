@@ -201,6 +201,30 @@ EQUIVALENTS = [
         "one piece is written in a call of its own, as none would be",
     ),
     Equivalent(
+        "client/config/sources/source.py",
+        "Settings.make",
+        'raise ConfigurationError(f"{self.source}: {faults[0]}" if self.source else faults[0])',
+        'raise ConfigurationError(f"{self.source}: {faults[0]}" if self.source else faults[-1])',
+        "there is only one",
+    ),
+    Equivalent(
+        "client/config/client_config.py",
+        "HttpClientConfig.__post_init__",
+        "if circuit is not None and isinstance(circuit, policies.CircuitBreakerPolicy):",
+        "if isinstance(circuit, policies.CircuitBreakerPolicy):",
+        "None is no policy; a module that may not be needed is imported for this answer",
+    ),
+    *(
+        Equivalent(
+            "client/config/client_config.py",
+            "_check_request_coding",
+            before,
+            after,
+            "gzip passes the other checks, too; a module is imported for them",
+        )
+        for before, after in (('if value == "gzip":', 'if value == "gzipXX":'), ("return", "pass"))
+    ),
+    Equivalent(
         "client/config/resolved.py",
         "_arguments",
         'kind = "HedgingPolicy" if takers[0] is machines.HedgingSettings else takers[0].__name__',

@@ -134,7 +134,7 @@ def test_a_default_header_that_no_request_can_have_is_refused_at_once(headers: A
 )
 def test_a_policy_or_a_preset_in_the_place_of_a_configuration_has_a_remedy(config: Any, words: str) -> None:
     """A client takes a configuration first."""
-    with pytest.raises(ConfigurationError, match=re.escape(words)):
+    with pytest.raises(ConfigurationError, match=f"{re.escape(words)}$"):
         HttpServiceClient(config)
 
 

@@ -108,6 +108,21 @@ def test_no_limit_is_set_in_the_pool(top: str) -> None:
         HttpClientConfig(**{top: 0})
 
 
+@pytest.mark.parametrize(
+    ("whole", "of_the_circuit", "used"),
+    [(None, 2.0, 2.0), (3.0, 2.0, 2.0), (1.0, 2.0, 1.0), (1.0, None, 1.0), (None, None, None)],
+)
+def test_an_attempt_ends_by_the_first_of_its_two_limits(
+    whole: float | None, of_the_circuit: float | None, used: float | None
+) -> None:
+    """That of connections and that of the circuit; a circuit that is switched off has none."""
+    pool = ConnectionPoolConfig(request_timeout=whole)
+    config = HttpClientConfig(connection_pool=pool, circuit_breaker_config={"timeout": of_the_circuit})
+    assert config.timeout == Timeout(total=used, connect=5.0)
+    off = dataclasses.replace(config, enable_circuit_breaker=False)
+    assert off.timeout == Timeout(total=whole, connect=5.0)
+
+
 def full_config() -> HttpClientConfig:
     """Every field of the first documented configuration, to the letter."""
     connection_config = ConnectionPoolConfig(

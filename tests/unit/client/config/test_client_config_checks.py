@@ -30,6 +30,7 @@ from http_service_client import (
     RetryPolicy,
     Timeout,
 )
+from http_service_client.auth import HmacSignature
 from http_service_client.core.machines.deadline_check import DeadlineCheckSettings
 from kit.fakes import short
 
@@ -299,6 +300,16 @@ def test_a_mapping_for_the_pool_is_an_error_that_names_its_class() -> None:
         HttpClientConfig(connection_pool={"max_connections": 5})  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("value", [5, "context", []])
+def test_a_context_is_one_of_python_s_or_a_function_that_makes_one(value: Any) -> None:
+    """The error names both."""
+    with pytest.raises(ConfigurationError) as raised:
+        ConnectionPoolConfig(ssl_context=value)
+    assert str(raised.value) == (
+        f"ssl_context must be an ssl.SSLContext, or a function that makes one, not {value!r}"
+    )
+
+
 def test_a_key_file_needs_a_certificate() -> None:
     """The error names both fields."""
     with pytest.raises(ConfigurationError, match=r"ssl_key_file 'key.pem' needs ssl_cert_file; set both"):
@@ -433,3 +444,15 @@ def test_what_is_no_interceptor_is_told_how_to_be_one(field: str, value: Any, re
         ConfigurationError, match=f"which has no method intercept_{field.split('_')[0]}{remedy}"
     ):
         HttpClientConfig(**{field: value})
+
+
+@pytest.mark.parametrize(("wrong", "shown"), [(5, "5"), (Timeout, "Timeout"), ("sign", "'sign'")])
+def test_each_signer_signs_or_is_a_function(wrong: Any, shown: str) -> None:
+    """A class without the method is none, though it can be called; the ones before it are right."""
+    HttpClientConfig(request_signers=[HmacSignature("k"), print])
+    for signers in ([wrong], [HmacSignature("k"), wrong], [print, wrong]):
+        with pytest.raises(
+            ConfigurationError,
+            match=f"^request_signers has {shown}, which has no method sign_request; pass such an object, or a function$",
+        ):
+            HttpClientConfig(request_signers=signers)

@@ -202,6 +202,16 @@ def test_a_retry_policy_is_shown_as_one() -> None:
         assert type(config.retry) is RetryPolicy
 
 
+def test_a_retry_policy_that_was_given_is_the_one_that_is_used() -> None:
+    """One of a user's own class keeps what that class adds."""
+
+    class Ours(RetryPolicy):
+        pass
+
+    for policy in (Ours(max_attempts=3), RetryPolicy(max_attempts=3)):
+        assert HttpClientConfig(retry_policy_config=policy).retry is policy
+
+
 def test_propagation_and_chaos_are_shown_as_what_they_stand_for() -> None:
     """And not as the mappings that were given."""
     config = HttpClientConfig(
