@@ -287,6 +287,30 @@ def test_the_error_of_an_alternate_url_does_not_name_base_url(url: str, message:
         HttpClientConfig(alternate_urls=[url])
 
 
+@pytest.mark.parametrize(
+    ("base", "others", "is_right"),
+    [
+        ("http://a.test", [], True),
+        ("http://a.test", ["http://b.test", "https://c.test"], True),
+        ("https://a.test", ["https://b.test"], True),
+        ("https://a.test", ["https://b.test", "http://c.test"], False),
+        (None, ["https://b.test", "http://c.test"], False),
+        (None, ["http://b.test", "https://c.test"], True),
+    ],
+)
+def test_what_is_encrypted_at_first_is_encrypted_at_each_host(
+    base: str | None, others: list[str], is_right: bool
+) -> None:
+    """The failure of a host leads to no call in the clear."""
+    if is_right:
+        assert HttpClientConfig(base_url=base, alternate_urls=others).resolved.alternate_urls == tuple(others)
+    else:
+        with pytest.raises(
+            ConfigurationError, match=r"^alternate_urls has http://c\.test, .* not encrypted, "
+        ):
+            HttpClientConfig(base_url=base, alternate_urls=others)
+
+
 @pytest.mark.parametrize("part", ["circuit_breaker", "retry_policy", "retry_budget"])
 def test_a_flag_in_place_of_settings_is_an_error_that_names_the_switch(part: str) -> None:
     """A part is switched off by a field of its own, so that its settings stay."""
