@@ -1,0 +1,116 @@
+"""A call imports no module of the package on its own thread: a signal handler may interrupt it there.
+
+See `drivers.imports`. What a client needs is imported when it is made, what a call needs on another thread.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAM = """
+import asyncio, sys, threading
+from http_service_client import FallbackPolicy, HedgingPolicy, HttpClientConfig, HttpResponse, HttpServiceClient
+
+class Watch:
+    found = []
+
+    def find_spec(self, name, path=None, target=None):
+        if name.startswith("http_service_client.") and threading.current_thread() is threading.main_thread():
+            self.found.append(name)
+
+class Network:
+    def send(self, request, timeout):
+        if "feed" not in request.url:
+            return HttpResponse(200, content=b"[]", headers={"Set-Cookie": "a=1; Domain=example.com"})
+        return HttpResponse(200, content=b"data: a\\n\\n", headers={"Content-Type": "text/event-stream"})
+
+    async def send_async(self, request, timeout):
+        return self.send(request, timeout)
+
+async def done(steps):
+    async for step in steps: break
+
+async def entered(block):
+    async with block as thing: return await anext(aiter(thing)) if hasattr(thing, "__anext__") else await thing.read()
+
+class Flow:
+    requires_response_body = False
+    def auth_flow(self, request):
+        yield request
+
+URL = "https://api.example.com/"
+given = GIVEN
+client = HttpServiceClient(transport=Network(), config=HttpClientConfig(**given.pop("of the client", {})))
+sys.meta_path.insert(0, Watch())
+CALL
+print(*Watch.found)
+"""
+
+
+def imported(folder: Path, call: str, given: str = "{}") -> list[str]:
+    """The modules of the package that a call imports in a fresh process, on its own thread.
+
+    given: its keywords, with those of its client under a key of their own.
+    """
+    program = PROGRAM.replace("GIVEN", given).replace("CALL", call)
+    ran = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        text=True,
+        timeout=60,
+    )
+    assert ran.stderr == ""
+    return ran.stdout.split()
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    "call",
+    [
+        "client.get(URL)",
+        "client.stream('GET', URL).__enter__().read()",
+        "next(client.events(URL + 'feed'))",
+        "next(iter(client.paginate(URL)))",
+        "client.download(URL, 'file')",
+        "client.download_parallel(URL, 'file')",
+        "asyncio.run(client.get_async(URL))",
+        "asyncio.run(entered(client.stream_async('GET', URL)))",
+        "asyncio.run(entered(client.events_async(URL + 'feed')))",
+        "asyncio.run(done(client.paginate_async(URL)))",
+        "asyncio.run(client.download_async(URL, 'file'))",
+        "asyncio.run(client.download_parallel_async(URL, 'file'))",
+    ],
+)
+def test_a_first_call_imports_nothing_itself(tmp_path: Path, call: str) -> None:
+    """Of each kind, in both front ends."""
+    assert imported(tmp_path, call) == []
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    "given",
+    [
+        "{'path_params': {'id': 1}}",
+        "{'auth': 'token'}",
+        "{'auth': ('user', 'password')}",
+        "{'auth': Flow()}",
+        "{'fallback': FallbackPolicy(value=None, unsafe_methods=True)}",
+        "{'hedging': HedgingPolicy()}",
+        "{'of the client': {'auth': Flow()}}",
+        "{'of the client': {'fallback': FallbackPolicy(value=None, unsafe_methods=True)}}",
+        "{'of the client': {'hedging': HedgingPolicy()}}",
+        "{'of the client': {'cookies': True}}",
+        "{'of the client': {'auto_idempotency_key': True}}",
+    ],
+)
+def test_a_setting_imports_nothing_in_a_call(tmp_path: Path, given: str) -> None:
+    """Whether it is the call's own or its client's."""
+    url = "URL + '{id}'" if "path_params" in given else "URL"
+    assert imported(tmp_path, f"client.post({url}, **given)", given) == []
