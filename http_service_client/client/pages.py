@@ -103,8 +103,7 @@ class Pages:
         self._left = max_pages
         self._seconds: Any = options.get("total_timeout")
         if "total_timeout" in options:
-            check_duration("total_timeout", self._seconds)
-            self.options["total_timeout"] = None  # of a single page; `time_limit` is for all
+            check_duration("total_timeout", self._seconds)  # of a page, too, which has less by `time_limit`
         self._clock = clock
         self._origins = {
             origin_of(self._url),

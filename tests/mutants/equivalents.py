@@ -693,6 +693,44 @@ EQUIVALENTS = [
         "if seconds > -1 and self._ending.wait(seconds):",
         "without seconds it looks whether the server ends, as the next use of the socket does",
     ),
+    *(
+        Equivalent(
+            "client/streams/event_source.py",
+            f"Listening.{method}",
+            "return 0.0",
+            "return 1.0",
+            "the waits of a source that is closed end at once",
+        )
+        for method in ("failed", "ended")
+    ),
+    Equivalent(
+        "client/streams/event_source.py",
+        "Listening._begin_afresh",
+        "if self._budget is not None and self._withdrawal is not None:",
+        "if self._withdrawal is not None:",
+        "a withdrawal is of a budget",
+    ),
+    Equivalent(
+        "client/streams/event_source.py",
+        "Listening._continue_after",
+        "if event_id != self.last_event_id and _UNSENDABLE(event_id) is None:",
+        "if _UNSENDABLE(event_id) is None:",
+        "the same id is assigned again; the comparison saves a search in each event",
+    ),
+    Equivalent(
+        "client/streams/iterators.py",
+        "_Chunker.__init__",
+        "self.completed: list[bytes] = []",
+        "pass",
+        "it is read after an error of `feed`, and this one raises none",
+    ),
+    Equivalent(
+        "client/downloads/parallel_download.py",
+        "ParallelDownload.run",
+        "self._calls.discard(call)",
+        "pass",
+        "a call that has ended has no body; it would take memory until the download ends",
+    ),
     Equivalent(
         "client/streams/iterators.py",
         "DecodedIterator.__next__",
@@ -706,13 +744,6 @@ EQUIVALENTS = [
         "idle = None if self._idle is None or self._ready else self._idle()",
         "idle = None if self._idle is None else self._idle()",
         "a limit that nobody waits for is not read",
-    ),
-    Equivalent(
-        "client/streams/files.py",
-        "AsyncBodyFile._take",
-        "if most is not None and start + most < end:",
-        "if most is not None and start + most <= end:",
-        "of two equal ends either may be taken",
     ),
     Equivalent(
         "auth/hmac_signature.py",
@@ -1240,20 +1271,6 @@ EQUIVALENTS = [
         "def seek(self, offset: int, whence: int = 0) -> NoReturn:",
         "def seek(self, offset: int, whence: int = -1) -> NoReturn:",
         "it raises whatever it is given",
-    ),
-    Equivalent(
-        "client/streams/files.py",
-        "AsyncBodyFile.read",
-        "if size < 0:",
-        "if size <= 0:",
-        "without a size of bytes that are left the loop is not entered",
-    ),
-    Equivalent(
-        "client/streams/files.py",
-        "AsyncBodyFile.read",
-        "if size < 0:",
-        "if size < 1:",
-        "without a size of bytes that are left the loop is not entered",
     ),
     Equivalent(
         "integrations/adapter_base.py",

@@ -62,7 +62,7 @@ def test_events_go_on_over_broken_and_silent_connections(front_end: FrontEnd, se
 
 ENDINGS = {
     "reads": raw(HEAD + chunk(b"data: a\n\n"), b"", every=60),
-    "waits": raw(HEAD + chunk(b"retry: 200000\ndata: a\n\n"), b"0\r\n\r\n"),
+    "waits": raw(HEAD + chunk(b"retry: 35000\ndata: a\n\n"), b"0\r\n\r\n"),
     "connects": reset(HEAD + chunk(b"retry: 1\ndata: a\n\n")),
 }
 

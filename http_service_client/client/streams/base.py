@@ -128,9 +128,7 @@ class Streamed(HttpResponse[None]):
 
     def close(self) -> None:
         """Release the connection. What was not read is lost. A second call does nothing."""
-        if self._is_finished:
-            self._call.discard_body()
-        else:
+        if not self._is_finished:
             self._is_finished = True  # first: the reader in another thread asks why its connection is gone
             self._call.finish(self)
 
@@ -187,7 +185,6 @@ class Streamed(HttpResponse[None]):
         if self._is_finished:  # by another thread or task: the failure is of our own making
             raise StreamError("the stream was closed while it was being read")
         self._is_finished = True
-        self._call.discard_body()
         self._call.merge_sent_state(failure.sent_state)
         error = self._call.finish(failure)
         assert isinstance(error, HttpClientError)
@@ -200,7 +197,6 @@ class Streamed(HttpResponse[None]):
 
     def _abort(self, error: BaseException) -> None:
         """End the call: it was cancelled, or interrupted, during a read."""
-        self._call.discard_body()
         if not self._is_finished:
             self._is_finished = True
             self._call.abort(error)

@@ -107,10 +107,8 @@ class AsyncBodyFile:
     def _take(self, most: int | None) -> bytes:
         """The bytes that were not taken, at most so many."""
         start, end = self._at, len(self._piece)
-        if most is not None and start + most < end:
-            end = start + most
-        self._at = end
-        return self._piece[start:end]
+        self._at = end if most is None else min(start + most, end)
+        return self._piece[start : self._at]
 
     if not TYPE_CHECKING:  # a type checker finds the mistake on its own
 

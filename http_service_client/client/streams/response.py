@@ -195,8 +195,8 @@ class AsyncStreamedResponse(Streamed):
     def _end_later(self) -> None:
         try:
             self._loop.call_soon_threadsafe(self._call.end, self.status_code, None)
-        except RuntimeError:  # the loop is closed, and its connections with it
-            self._call.current.body = None
+        except RuntimeError:
+            pass  # the loop is closed, and its connections with it
 
     def close(self) -> None:
         """As `StreamedResponse.close`, from any task or thread. From another thread, the loop does it soon."""

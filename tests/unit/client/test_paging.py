@@ -376,6 +376,14 @@ def test_each_page_is_a_call_with_retries(front_end: FrontEnd) -> None:
     assert [page.attempts for page in front_end.paginate(client, URL)] == [1, 2]
 
 
+def test_a_listing_that_has_ended_stays_at_its_end(front_end: FrontEnd) -> None:
+    """A further step is no error."""
+    client = front_end.client(transport=ScriptedTransport(linked("?page=2")))
+    pages = front_end.paginate(client, URL)
+    assert len(list(pages)) == 2
+    assert next(pages, None) is None
+
+
 def test_pages_that_are_read_the_other_way_say_how() -> None:
     """As the body of a stream does. So does an attribute of a response, which the pages have one by one."""
     client = HttpServiceClient(transport=ScriptedTransport([HttpResponse(200)]))

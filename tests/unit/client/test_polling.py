@@ -134,6 +134,15 @@ def test_any_other_status_is_the_result(front_end: FrontEnd, status: int) -> Non
     assert response.url == ("https://api.example.com/reports/7" if status == 303 else JOB)
 
 
+@pytest.mark.parametrize("locations", [["https://elsewhere.test/7"], ["/7", "/8"], ["https://[/"]])
+def test_a_location_of_the_result_is_the_caller_s(front_end: FrontEnd, locations: list[str]) -> None:
+    """Nobody looks there, so it may lead anywhere."""
+    result = HttpResponse(201, headers=[("Location", location) for location in locations])
+    service = Service(front_end, accepted(), result)
+    assert service.poll() is not None
+    assert service.looks == [("GET", JOB)]
+
+
 def test_a_later_location_replaces_the_first(front_end: FrontEnd) -> None:
     """The operation moved on; relative to the URL that said so."""
     service = Service(front_end, accepted(), accepted(location="8?part=2"), HttpResponse(200))
@@ -350,6 +359,15 @@ def test_a_response_made_by_hand_can_be_followed(front_end: FrontEnd) -> None:
     stored = HttpResponse(202, url=URL, headers={"Location": "/jobs/7"})
     assert front_end.poll(service.client, stored).text == "done"
     assert [request.url for request in service.transport.requests] == [JOB]
+
+
+def test_of_a_response_made_by_hand_its_own_origin_is_trusted(front_end: FrontEnd) -> None:
+    """And not those that its history names: nobody knows whether they had the credentials."""
+    service = Service(front_end, HttpResponse(200))
+    history = [HttpResponse(307, url=f"{STRANGER}/reports")]
+    by_hand = HttpResponse(202, headers={"Location": f"{STRANGER}/7"}, url=URL, history=history)
+    with pytest.raises(PollingError, match="at another origin"):
+        front_end.poll(service.client, by_hand)
 
 
 def test_a_closed_client_does_not_look(front_end: FrontEnd) -> None:

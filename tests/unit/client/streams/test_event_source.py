@@ -203,6 +203,13 @@ def test_reconnections_may_be_limited(front_end: FrontEnd, ending: Any, error: t
         assert str(feed.error) == f"3 connections in a row to {URL} brought no event"
 
 
+def test_the_first_connections_may_bring_nothing_as_well(front_end: FrontEnd) -> None:
+    """They are counted as later ones, and waited for as long."""
+    feed = Feed(front_end, *[(b":\n\n",)] * 5, max_reconnects=2, reconnect_delay=0.0)
+    assert str(feed.error) == f"3 connections in a row to {URL} brought no event"
+    assert feed.clock.sleeps == [0.5, 1.0]
+
+
 def test_a_deadline_bounds_all_connections(front_end: FrontEnd) -> None:
     """A wait that would cross it is not begun."""
     feed = Feed(front_end, *[(b"data: a\n\n",)] * 9, total_timeout=8.0)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from typing import Any
 
 import pytest
 
 from http_service_client import HttpResponse, HttpServiceClient, HttpStatusError
+from http_service_client.core.machines.limits.semaphore import Waiter
 from kit.event_feeds import URL, EventServer, Feed
 from kit.fakes import REFUSED, RESET, FakeClock
 from kit.front_ends import BlockingFrontEnd, FrontEnd, run_task
@@ -46,14 +48,35 @@ def test_a_source_without_a_retry_budget_pays_nothing(front_end: FrontEnd) -> No
     assert feed.clock.sleeps == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
 
 
-@pytest.mark.parametrize(("connections", "left"), [(1, 2), (41, 6)])
+@pytest.mark.parametrize(("connections", "left"), [(1, 1), (41, 9)])
 def test_a_connection_that_cost_no_retry_counts_once(
     front_end: FrontEnd, connections: int, left: int
 ) -> None:
-    """As a call that succeeds, ten of which earn a retry; its events earn nothing on top of that."""
-    good = [(b"data: b\n\n",)] * connections
-    feed = Feed(front_end, (b"data: a\n\n",), *[REFUSED] * 3, *good, reconnect_delay=0.0)
-    assert feed.client._call_builder.origins.get("https://api.example.com").budget.balance == left
+    """As a call that succeeds, five of which earn a retry; its events earn nothing on top of that."""
+    clock = FakeClock()
+    server = EventServer(clock, *[(b"data: a\n\n",)] * connections)
+    client = front_end.client(transport=server, clock=clock, random=lambda: 0.0)
+    budget = client._call_builder.origins.get("https://api.example.com").budget
+    while budget.balance > 1:
+        budget.try_withdraw()
+    assert len(list(front_end.events(client, URL, reconnect_delay=0.0))) == connections
+    assert budget.balance == left
+
+
+def waiters() -> int:
+    """How many waits there are, of whatever kind."""
+    gc.collect()
+    return sum(type(thing) is Waiter for thing in gc.get_objects())
+
+
+def test_a_source_keeps_nothing_of_its_waits(front_end: FrontEnd) -> None:
+    """It may reconnect for months."""
+    clock = FakeClock()
+    server = EventServer(clock, *[(b"data: a\n\n",)] * 9)
+    events = front_end.events(front_end.client(transport=server, clock=clock), URL)
+    before = waiters()
+    assert len(list(events)) == 9
+    assert waiters() == before
 
 
 @pytest.mark.parametrize(
@@ -123,7 +146,7 @@ def test_a_source_that_was_never_read_may_be_closed(front_end: FrontEnd) -> None
     """It has no response, and sends nothing."""
     server = EventServer(FakeClock(), (b"data: a\n\n",))
     events = front_end.events(front_end.client(transport=server), URL)
-    assert events.response is None
+    assert (events.response, events.last_event_id) == (None, "")
     events.close()
     assert list(events) == []
     assert server.requests == []

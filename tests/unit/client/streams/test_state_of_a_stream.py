@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from http_service_client import HttpResponse, StreamError
+from http_service_client import HttpResponse, ResponseTooLargeError, StreamError
 from http_service_client.events import AttemptFinished
 from http_service_client.testing import ScriptedTransport
 from kit.event_feeds import EventServer
@@ -84,6 +84,26 @@ def test_a_forked_child_reads_what_is_in_memory_alone(
         else:
             with pytest.raises(StreamError, match="before a fork; its bytes belong to the parent"):
                 list(response.iter_bytes())
+
+
+def test_a_body_in_memory_has_the_limit_of_any_other(front_end: FrontEnd) -> None:
+    """That of the call."""
+    client = front_end.client(transport=ScriptedTransport([HttpResponse(200, content=b"in memory")]))
+    for most in (8, 9):
+        with front_end.stream(client, "GET", URL, max_response_size=most) as response:
+            if most == 8:
+                with pytest.raises(ResponseTooLargeError):
+                    list(response.iter_bytes())
+            else:
+                assert list(response.iter_bytes()) == [b"in memory"]
+
+
+def test_an_error_has_the_data_of_its_type(front_end: FrontEnd) -> None:
+    """As that of any other call, and its content without a read."""
+    answer = HttpResponse(404, headers={"Content-Type": "application/json"}, content=b'{"code": 7}')
+    client = front_end.client(transport=ScriptedTransport([answer]))
+    with front_end.stream(client, "GET", URL, error_type=dict[str, int]) as response:
+        assert (response.data, response.content) == ({"code": 7}, b'{"code": 7}')
 
 
 def test_a_deep_copy_is_a_response_with_what_was_read(front_end: FrontEnd) -> None:
