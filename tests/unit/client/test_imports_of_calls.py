@@ -5,7 +5,6 @@ See `drivers.imports`. What a client needs is imported when it is made, what a c
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -57,12 +56,12 @@ def imported(folder: Path, call: str, given: str = "{}") -> list[str]:
 
     given: its keywords, with those of its client under a key of their own.
     """
-    program = PROGRAM.replace("GIVEN", given).replace("CALL", call)
+    program = (
+        PROGRAM.replace("GIVEN", given).replace("CALL", call).replace("FILE", repr(str(folder / "file")))
+    )
     ran = subprocess.run(
         [sys.executable, "-c", program],
         capture_output=True,
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         text=True,
         timeout=60,
     )
@@ -78,14 +77,14 @@ def imported(folder: Path, call: str, given: str = "{}") -> list[str]:
         "client.stream('GET', URL).__enter__().read()",
         "next(client.events(URL + 'feed'))",
         "next(iter(client.paginate(URL)))",
-        "client.download(URL, 'file')",
-        "client.download_parallel(URL, 'file')",
+        "client.download(URL, FILE)",
+        "client.download_parallel(URL, FILE)",
         "asyncio.run(client.get_async(URL))",
         "asyncio.run(entered(client.stream_async('GET', URL)))",
         "asyncio.run(entered(client.events_async(URL + 'feed')))",
         "asyncio.run(done(client.paginate_async(URL)))",
-        "asyncio.run(client.download_async(URL, 'file'))",
-        "asyncio.run(client.download_parallel_async(URL, 'file'))",
+        "asyncio.run(client.download_async(URL, FILE))",
+        "asyncio.run(client.download_parallel_async(URL, FILE))",
     ],
 )
 def test_a_first_call_imports_nothing_itself(tmp_path: Path, call: str) -> None:
