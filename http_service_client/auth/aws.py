@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from ..core.checks import check_flag, check_no_line_break
-from ..core.signals import raise_if_of_signal_handler
 from ..drivers.locks import ForkSafeLock
 from ..drivers.threads import DaemonThreads
 from ..errors import ConfigurationError, InvalidRequestError, TokenError
@@ -191,7 +190,7 @@ class _Botocore:
         return None if needs_refresh is not None and needs_refresh() else found.get_frozen_credentials()
 
     def load(self) -> Any:
-        """Find the credentials, or renew them. It may wait for files and for the network."""
+        """Find the credentials, or renew them, in a thread of our own. It may wait for files and for the network."""
         try:
             with self._lock:
                 if self._credentials is None:
@@ -199,7 +198,6 @@ class _Botocore:
             if self._credentials is not None:
                 return self._credentials.get_frozen_credentials()
         except Exception as error:
-            raise_if_of_signal_handler()
             message = f"there are no credentials from botocore: {type(error).__name__}"
             raise TokenError(message, source="botocore") from error
         raise TokenError(

@@ -79,7 +79,7 @@ class _OAuth2(TokenAuth):
         except InvalidRequestError as error:
             raise ConfigurationError(f"token_url: {error}") from None
         secret = self.client_secret
-        is_key = secret is not None and not isinstance(secret, str) and callable(self.client_auth)
+        is_key = not isinstance(secret, str) and callable(self.client_auth)
         if secret is not None and not is_key and (not isinstance(secret, str) or not secret):
             raise ConfigurationError("client_secret must be text that is not empty, or None")
         if secret is not None and self.client_auth == "none":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import datetime
+import hashlib
 import io
 import pickle
 import sys
@@ -183,6 +184,19 @@ def test_a_stream_is_refused_or_goes_unsigned(front_end: FrontEnd) -> None:
         assert is_signed(request, body, S3["secret_key"])
 
 
+@pytest.mark.parametrize("unsigned", [False, True])
+@pytest.mark.parametrize("name", ["X-Amz-Content-SHA256", "x-amz-content-sha256"])
+def test_a_hash_that_the_caller_gives_is_replaced(front_end: FrontEnd, name: str, unsigned: bool) -> None:
+    """By that of the body, however it is written, and not sent beside it."""
+    signer = AwsSigV4("s3", "eu-central-1", unsigned_payload=unsigned, **S3)
+    harness = Harness(front_end, request_signers=[signer])
+    harness.request("PUT", data=b"one", headers={name: "of another body"})
+    request, body = last(harness)
+    expected = "UNSIGNED-PAYLOAD" if unsigned else hashlib.sha256(b"one").hexdigest()
+    assert [value for key, value in request.headers.items() if key.lower() == name.lower()] == [expected]
+    assert is_signed(request, body, S3["secret_key"])
+
+
 class Credentials:
     """As those of botocore: expired until they are asked for."""
 
@@ -271,6 +285,8 @@ def test_no_credentials_fail_the_call(
         ({"region": None}, "region must be text"),
         ({"access_key": "a"}, "access_key and secret_key must be set together"),
         ({"access_key": "", "secret_key": ""}, "access_key and secret_key must be .* text that is not empty"),
+        ({**S3, "access_key": 5}, "access_key and secret_key must be .* text"),
+        ({**S3, "secret_key": b"k"}, "access_key and secret_key must be .* text"),
         ({**S3, "secret_key": ""}, "access_key and secret_key must be set together"),
         ({**S3, "session_token": 5}, "session_token must be text, not int"),
         ({"session_token": "a"}, "session_token belongs to"),

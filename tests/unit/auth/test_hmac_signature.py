@@ -321,6 +321,7 @@ def test_a_body_that_was_decoded_is_refused() -> None:
         ({"payload": "{timestamp}"}, "the receiver could not check it"),
         ({"headers": {"X-A": "{timestamp}"}}, r"headers must have \{signature\}"),
         ({"headers": {"X A": "{signature}"}}, "headers must map .*, not {'X A': '{signature}'}"),
+        ({"headers": {"X-A": "{signature}", "X B": "t"}}, "headers must map .*, not {'X-A'"),
         ({"headers": "X-A"}, "headers must map .*, such as .*, not 'X-A'"),
         ({"headers": {"X-A": "{body}"}}, r"headers\['X-A'\] has \{body\}"),
         ({"headers": {"X-A": 5}}, "must be a template, not int"),

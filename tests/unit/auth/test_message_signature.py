@@ -211,6 +211,7 @@ def test_what_cannot_be_signed_is_not_sent(front_end: FrontEnd) -> None:
         ({"key_id": 5}, "key_id must be ASCII text"),
         ({"label": "Sig 1"}, "label must be .* such as 'sig1', not 'Sig 1'"),
         ({"label": ""}, "label must be"),
+        ({"label": 5}, "label must be .*, not 5"),
         ({"tag": 5}, "tag must be ASCII text, or None, not 5"),
         ({"tag": "ü"}, "tag must be ASCII text, or None, not 'ü'"),
         ({"nonce": "n0nce"}, "nonce must be True or False"),
