@@ -21,6 +21,7 @@ from http_service_client import (
     RetryCondition,
     RetryPolicy,
 )
+from http_service_client.auth import MessageSignature
 from http_service_client.observability import OpenTelemetry, PrometheusCollector, StructlogHandler
 from http_service_client.testing import ScriptedTransport, VirtualClock
 from kit.front_ends import FrontEnd
@@ -105,6 +106,21 @@ def test_a_response_is_decoded_in_vain(front_end: FrontEnd) -> None:
     with pytest.raises(TimeoutError) as caught:
         response.json()
     assert caught.value is LIMIT
+
+
+def test_the_time_limit_comes_while_a_request_is_signed(
+    front_end: FrontEnd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is no reason why it cannot be."""
+    signatures = pytest.importorskip("http_message_signatures.signatures", reason="an extra")
+    monkeypatch.setattr(signatures.HTTPMessageSigner, "sign", strike)
+    transport = ScriptedTransport([HttpResponse(200)])
+    signer = MessageSignature(b"secret", key_id="own")
+    client = front_end.client(transport=transport, request_signers=[signer])
+    with pytest.raises(TimeoutError) as caught:
+        front_end.request(client, "GET", URL)
+    assert caught.value is LIMIT
+    assert transport.requests == []
 
 
 class Emitting(logging.Handler):
