@@ -146,7 +146,6 @@ def _drawn(stream: TextIO, columns: Sequence[Column], rows: Iterable[Sequence[Ce
     console = Console(
         file=stream,
         width=max(shutil.get_terminal_size().columns, sum(column.width or _LEAST_TEXT for column in columns)),
-        force_terminal=True,
         color_system="standard" if wants_colour(stream) else None,
         no_color=False,  # rich 13 takes an empty NO_COLOR for a set one
         legacy_windows=False,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
+import sys
 from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
 
+import http_service_client
 from http_service_client import cli
 from http_service_client.cli import COMMANDS, build_parser
 from kit.command_line import COMMAND, environment, run_in_terminal, run_piped
@@ -162,3 +165,61 @@ def test_output_that_goes_nowhere_causes_no_traceback(redirection: str, code: in
     )
     expected = b"error: [Errno 28] No space left on device\n" if code else b""
     assert (done.returncode, done.stdout, done.stderr) == (code, b"", expected)
+
+
+def test_the_script_reads_what_was_typed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without its own name."""
+    monkeypatch.setattr("sys.argv", ["/usr/bin/http-service-client", "completion", "bash"])
+    assert cli.main() == 0
+    assert capsys.readouterr().out.startswith("# Completion of http-service-client for bash.")
+
+
+def test_streams_that_are_not_there_take_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after `>&-` and `2>&-` of a shell."""
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    assert cli.main(["simulate", "--list"]) == 0
+    monkeypatch.setattr(sys, "stderr", None)
+    assert cli.main(["nope"]) == 2
+
+
+def test_warnings_of_the_library_are_not_written_across_the_output(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python would, where a program sets up no logging: to standard error, by its last resort."""
+    logger = logging.getLogger("http_service_client")
+    monkeypatch.setattr(logger, "handlers", [])
+    assert run_piped("completion", "bash").code == 0
+    assert [type(each) for each in logger.handlers] == [logging.NullHandler]
+
+
+@pytest.mark.parametrize(
+    ("end", "code", "said"),
+    [
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (BrokenPipeError(), 141, ""),
+        (OSError(28, "No space left on device"), 1, "error: [Errno 28] No space left on device"),
+    ],
+    ids=["ctrl-c", "reader gone", "full disk"],
+)
+def test_a_command_ends_with_a_line_whatever_ends_it(
+    end: BaseException, code: int, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And with no traceback. Who left the pipe is told nothing."""
+
+    def run(*_: object) -> int:
+        raise end
+
+    monkeypatch.setattr("http_service_client.cli.monitoring.run", run)
+    assert run_piped("alerts") == (code, b"", said)
+
+
+def test_the_program_has_a_version_and_a_usage() -> None:
+    """It takes a command first."""
+    version = f"http_service_client {http_service_client.__version__}\n"
+    assert run_piped("--version") == (0, version.encode(), "")
+    usage = "usage: python -m http_service_client COMMAND [arguments]"
+    assert run_piped("--help").output.decode().splitlines()[0] == usage
+    done = run_piped("--")
+    assert (done.code, done.errors.splitlines()[0]) == (2, usage)
+    assert done.errors.endswith("error: the following arguments are required: COMMAND")

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from http_service_client.cli.console import Cell, Column, Paint, table, write_text
@@ -68,6 +68,7 @@ def cells(*texts: str, style: str = "") -> list[Cell]:
         ("application/yaml", "a: 1", "\x1b[94ma\x1b[0m: 1"),
         ("text/css", "a{}", "\x1b[94ma\x1b[0m{}"),
         ("text/javascript", "var a", "\x1b[94mvar\x1b[0m a"),
+        ("application/json", "[?]", "[?]"),
         ("text/plain", "[bold]a[/bold]", "[bold]a[/bold]"),
         ("text/x-python", "def a", "def a"),
         ("", "{}", "{}"),
@@ -97,6 +98,7 @@ def test_a_text_has_a_style_or_none(text: str, style: str, painted: str) -> None
 
 
 @needs_rich
+@example("\n{}\n", "application/json")
 @given(st.text(), st.sampled_from(["application/json", "text/xml", "text/html", "text/css", "text/javascript", "text/yaml"]))  # fmt: skip
 def test_highlighting_changes_no_character(text: str, content_type: str) -> None:
     """Not even a line feed at the start or the end."""
@@ -106,9 +108,10 @@ def test_highlighting_changes_no_character(text: str, content_type: str) -> None
 @needs_rich
 def test_a_text_that_takes_long_to_highlight_is_shown_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its rest is plain: a text can be made to take minutes."""
-    clock = iter([0.0, 0.1, 0.2, 0.6])
+    clock = iter([0.0, 0.1, 0.2, 0.5, 0.6])
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
-    assert Paint(True).highlighted("[1,2,3]", "application/json") == "[\x1b[94m1\x1b[0m,2,3]"
+    painted = "[\x1b[94m1\x1b[0m,\x1b[94m2\x1b[0m,3]"
+    assert Paint(True).highlighted("[1,2,3]", "application/json") == painted
 
 
 @needs_rich
@@ -124,11 +127,13 @@ def test_a_table_is_drawn_on_a_terminal() -> None:
 @needs_rich
 def test_wide_characters_count_as_two_columns() -> None:
     """So that the columns below them stay in line, and a text wraps at the edge of the window."""
-    drawn = table(Tty(), FINDING, [cells("日本", "a", "茶" * 40), cells("ok", "b", "[red]x[/red] :tea:")])
+    rows = [cells("日本", "a", "茶" * 40), cells("ok", "b", "[red]x[/red] :tea:"), cells("ok", "c", "y" * 54)]
+    drawn = table(Tty(), FINDING, rows)
     assert drawn == [
         "日本  a         " + "茶" * 27,
         " " * 16 + "茶" * 13,
         "ok    b         [red]x[/red] :tea:",
+        "ok    c         " + "y" * 54,
     ]
 
 
@@ -156,9 +161,35 @@ def test_a_table_without_rich_is_plain(stream: io.StringIO, without_rich: None) 
     ]
     lines = table(stream, FINDING, [cells("warn", "dns", "slow " * 16)])
     assert lines[0].startswith("warn  dns       slow slow")
+    assert len(lines[0]) == (70 if stream.isatty() else 80)
     assert lines[1] == " " * 16 + "slow " * (len(lines[1].split()) - 1) + "slow"
     assert Paint(True)("a", "red") == "a"
     assert Paint(True).highlighted("{}", "application/json") == "{}"
+
+
+@pytest.mark.parametrize(("size", "count"), [(64, 1), (65, 2)])
+def test_a_line_of_a_pipe_has_80_columns(size: int, count: int) -> None:
+    """Whatever the window is that started it."""
+    text = "x" * 30 + " " + "y" * (size - 31)
+    assert len(table(io.StringIO(), FINDING, [cells("warn", "dns", text)])) == count
+
+
+def test_a_text_keeps_forty_columns_in_a_narrow_window(
+    without_rich: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The terminal wraps its lines. An empty one is a line, too."""
+    monkeypatch.setenv("COLUMNS", "30")
+    text = "x" * 19 + " " + "y" * 20
+    assert table(Tty(), FINDING, [cells("warn", "dns", text)]) == [f"warn  dns       {text}"]
+    assert table(Tty(), FINDING, [cells("warn", "dns", "")]) == ["warn  dns"]
+
+
+def test_one_title_is_enough_for_a_line_of_titles() -> None:
+    """The other columns have none there."""
+    columns = (Column(width=6), Column(title="calls", width=9, is_number=True))
+    expected = ["          calls", "200           7"]
+    assert table(io.StringIO(), columns, [cells("200", "7")]) == expected
+    assert [without_styles(line) for line in table(Tty(), columns, [cells("200", "7")])] == expected
 
 
 def test_a_pipe_is_plain_with_rich_too() -> None:
@@ -217,3 +248,6 @@ def test_a_character_that_a_stream_has_not_becomes_an_escape() -> None:
     stream = io.TextIOWrapper(raw, encoding="ascii", write_through=True)
     write_text(stream, "9 µs\n")
     assert raw.getvalue().rstrip(b"\r\n") == b"9 \\xb5s"
+    text = io.StringIO()  # which has no encoding
+    write_text(text, "9 µs\n")
+    assert text.getvalue() == "9 µs\n"
