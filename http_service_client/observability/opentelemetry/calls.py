@@ -89,8 +89,8 @@ def begin_call(tracing: Tracing, call: Call, parent: CallTelemetry | None) -> Ca
 def _is_of_instrumentation(context: Context, call: Call) -> bool:
     """Whether an instrumentation around an adapter has made a CLIENT span: not all of them set the mark."""
     span = context.get(_SPAN)
-    if type(call.request) is HttpRequest or getattr(span, "kind", None) is not _CLIENT:
-        return False  # of no other library, or in no such span
+    if type(call.request) is HttpRequest:
+        return False  # of no other library
     scope = getattr(span, "instrumentation_scope", None)
     return getattr(scope, "name", None) in _INSTRUMENTATIONS
 
@@ -111,7 +111,7 @@ class CallSpans:
 
     __slots__ = (
         *("_cancelled_by", "_clock", "_entered", "_has_http_spans", "_is_recording", "_method", "_sent"),
-        *("_shown_url", "_span", "_target", "_tracing", "_url", "context", "has_ended", "listener"),
+        *("_shown_url", "_span", "_target", "_tracing", "_url", "context", "listener"),
     )
 
     def __init__(self, tracing: Tracing, call: Call, context: Context, has_http_spans: bool) -> None:
@@ -121,7 +121,6 @@ class CallSpans:
         self._entered: Token[Context] | None = None
         self._sent = 0
         self._cancelled_by: str | None = None
-        self.has_ended = False
         request = call.request
         self._method, self._url = request.method, request.url  # interceptors may change them in place
         url = self._url
@@ -150,12 +149,12 @@ class CallSpans:
 
     def record(self, event: Event) -> None:
         kind = type(event)
-        if kind is CallFinished and not self.has_ended:
+        if kind is CallFinished:
             self._finish(event)  # type: ignore[arg-type]
             return
         # The span of an exchange shows an attempt already, unless it was answered without one.
         is_shown = kind is AttemptFinished and event.answered_by is None  # type: ignore[union-attr]
-        if not is_shown and not self.has_ended:
+        if not is_shown:
             try:
                 if self._is_recording:
                     self._span.add_event(f"{OURS}.{event.name}", event_attributes(event))
@@ -174,7 +173,6 @@ class CallSpans:
         finally:
             if entered is not None:
                 _detach(entered)
-            self.has_ended = True
             span = self._span
             try:
                 found = self._outcome(event)

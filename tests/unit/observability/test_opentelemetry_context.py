@@ -287,6 +287,20 @@ class TestLeaving:
         assert sorted(span.name for span in collected.spans) == ["GET", "GET", "closing"]
         assert [span.status.status_code.name for span in collected.spans] == ["UNSET"] * 3
 
+    def test_leaving_follows_where_entering_was_interrupted(self, collected: Collected) -> None:
+        """By Ctrl-C, say. There is no context to leave then."""
+        call: Any = SimpleNamespace(
+            request=HttpRequest("GET", URL),
+            listener=None,
+            clock=VirtualClock().monotonic,
+            call_id="1",
+            call_name=None,
+            url_template=None,
+        )
+        spans = collected.telemetry.begin(call, None)
+        assert spans is not None
+        spans.leave()
+
     def test_a_stream_that_is_closed_in_another_thread(
         self, front_end: FrontEnd, collected: Collected
     ) -> None:
