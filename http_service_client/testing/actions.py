@@ -116,8 +116,8 @@ class _Respond(Action):
     def play(self, exchange: Exchange) -> bool:
         exchange.wait(self.delay)
         method = exchange.received.method
-        bodiless = method == "HEAD" or self.status in (204, 304) or 100 <= self.status <= 199
-        head, body = self._head(), b"" if bodiless else self._framed_body()
+        is_without_body = method == "HEAD" or self._has_no_body()
+        head, body = self._head(), b"" if is_without_body else self._framed_body()
         if self.drip_every is None:
             exchange.send(head + body)
         else:
@@ -131,7 +131,7 @@ class _Respond(Action):
         given = {name.lower() for name, _ in self.headers}
         pairs = list(self.headers)
         # Framing that the script sets is left as it is: a wrong length is one of the things to test with.
-        is_framed = self.status in (204, 304) or self.status < 200 or given & _FRAMING
+        is_framed = self._has_no_body() or given & _FRAMING
         if not is_framed and self.chunked:
             pairs.append(("Transfer-Encoding", "chunked"))
         elif not is_framed:
@@ -140,6 +140,9 @@ class _Respond(Action):
             pairs.append(("Connection", "close"))
         lines = [f"HTTP/1.1 {self.status} {self.reason}", *(f"{name}: {value}" for name, value in pairs)]
         return "\r\n".join([*lines, "", ""]).encode()
+
+    def _has_no_body(self) -> bool:
+        return self.status in (204, 304) or self.status < 200
 
     def _framed_body(self) -> bytes:
         if not self.chunked:

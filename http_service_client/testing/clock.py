@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import heapq
 import threading
+from itertools import count
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..core.deadline import follow
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 __all__ = ["VirtualClock"]
 
 _PATIENCE = 100  # rounds of the loop to wait for a busy task
+
+# A task that sleeps: when it is due, the number of its sleep, and what it waits for. Of those that are due together, the one
+# that began first is the first to wake.
+_Sleeper = tuple[float, int, "asyncio.Future[None]"]
 
 
 class VirtualClock:
@@ -46,7 +51,7 @@ class VirtualClock:
         self._lock = threading.RLock()
         self._waits: list[float] = []
         self._sleepers: dict[asyncio.AbstractEventLoop, list[_Sleeper]] = {}
-        self._sleep_count = 0
+        self._numbers = count()
         follow(self)
 
     def monotonic(self) -> float:
@@ -91,8 +96,7 @@ class VirtualClock:
             sleepers = self._sleepers.setdefault(loop, [])
             if not sleepers:
                 loop.call_soon(self._jump_when_idle, loop, _PATIENCE)
-            self._sleep_count += 1
-            heapq.heappush(sleepers, _Sleeper(self._now + max(0.0, seconds), self._sleep_count, future))
+            heapq.heappush(sleepers, (self._now + max(0.0, seconds), next(self._numbers), future))
         await future
 
     def advance(self, seconds: float) -> None:
@@ -133,10 +137,10 @@ class VirtualClock:
             return
         with self._lock:
             sleepers = self._sleepers.get(loop, [])
-            while sleepers and sleepers[0].is_gone():
+            while sleepers and sleepers[0][2].done():
                 heapq.heappop(sleepers)
             if sleepers:
-                self._now = max(self._now, sleepers[0].due_at)
+                self._now = max(self._now, sleepers[0][0])
             self._wake_due(loop)
             if sleepers:
                 loop.call_soon(self._jump_when_idle, loop, _PATIENCE)
@@ -146,26 +150,7 @@ class VirtualClock:
     def _wake_due(self, loop: asyncio.AbstractEventLoop) -> None:
         with self._lock:
             sleepers = self._sleepers.get(loop, [])
-            while sleepers and sleepers[0].due_at <= self._now:
-                heapq.heappop(sleepers).wake()
-
-
-class _Sleeper:
-    """One sleeping task. Ordered by the time when it is due, then by the order of the sleeps."""
-
-    __slots__ = ("_future", "_key", "due_at")
-
-    def __init__(self, due_at: float, number: int, future: asyncio.Future[None]) -> None:
-        self.due_at = due_at
-        self._key = (due_at, number)
-        self._future = future
-
-    def __lt__(self, other: _Sleeper) -> bool:
-        return self._key < other._key
-
-    def is_gone(self) -> bool:
-        return self._future.done()
-
-    def wake(self) -> None:
-        if not self._future.done():
-            self._future.set_result(None)
+            while sleepers and sleepers[0][0] <= self._now:
+                _, _, future = heapq.heappop(sleepers)
+                if not future.done():
+                    future.set_result(None)

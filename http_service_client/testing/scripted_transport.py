@@ -106,9 +106,9 @@ class ScriptedTransport:
         latency, outcome = self._next(request, timeout)
         try:
             body = request.outgoing_body
-            content = body.content
+            content = b"" if _is_never_sent(outcome) else body.content
             if content is None:
-                content = b"" if _is_never_sent(outcome) else b"".join(body.chunks())
+                content = b"".join(body.chunks())
         except HttpClientError as error:
             return source_failed(error)
         self._note(request, content, timeout, outcome)
@@ -123,11 +123,10 @@ class ScriptedTransport:
         latency, outcome = self._next(request, timeout)
         try:
             body = request.outgoing_body
-            content = body.content
+            # Read only when it is sent, as by a socket: a body that was consumed may not be retried.
+            content = b"" if _is_never_sent(outcome) else body.content
             if content is None:
-                # Read only when it is sent, as by a socket: a body that was consumed may not be retried.
-                chunks = [] if _is_never_sent(outcome) else [c async for c in body.async_chunks()]
-                content = b"".join(chunks)
+                content = b"".join([chunk async for chunk in body.async_chunks()])
         except HttpClientError as error:
             return source_failed(error)
         self._note(request, content, timeout, outcome)
@@ -181,8 +180,6 @@ class ScriptedTransport:
         raise LookupError(f"nothing is scripted for {request.method} {origin}{path}, only for {known}")
 
     def _note(self, request: HttpRequest, content: bytes, timeout: Timeout, outcome: Outcome) -> None:
-        if content and _is_never_sent(outcome):
-            content = b""
         self._sent.append(Sent(request.copy(), content, timeout, outcome))
 
 
@@ -208,10 +205,12 @@ def _check_key(key: object) -> None:
     """Raise TypeError for a key that would match no request."""
     words: list[str] = []
     if isinstance(key, str):
-        if (key == "*" or key.startswith("/") or "://" in key) and "?" not in key:
-            return
         words = key.partition("?")[0].split()  # "GET /orders" is written for other libraries
-    remedy = f"; write {'/' + words[-1].lstrip('/')!r}" if words and "://" not in words[-1] else ""
+        if words == [key] and (key == "*" or key.startswith("/") or "://" in key):
+            return
+    remedy = ""
+    if words:
+        remedy = f"; write {words[-1] if '://' in words[-1] else '/' + words[-1].lstrip('/')!r}"
     raise TypeError(
         f'a key of a script must be a path that begins with "/", a URL, both without a query, or "*", not {key!r}{remedy}'
     )

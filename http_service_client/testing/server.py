@@ -112,7 +112,7 @@ class LoopbackServer:
         with self._changed:
             self._check_open()
             if self._acceptor is None:
-                self._socket.listen(128)
+                self._socket.listen()
                 self._acceptor = _Acceptor(self._socket, self._serve)
 
     # What it received.
@@ -252,7 +252,7 @@ class _Acceptor:
             selector.register(self._woken, selectors.EVENT_READ)
             self._listener.setblocking(False)
             while True:
-                if any(key.fileobj is self._woken for key, _ in selector.select()):
+                if self._woken in [key.fileobj for key, _ in selector.select()]:
                     return
                 try:
                     accepted, _ = self._listener.accept()

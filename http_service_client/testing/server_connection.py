@@ -29,6 +29,7 @@ class Connection:
     """
 
     received: Received
+    _consumed: bytes  # every byte of the request that is being read
 
     def __init__(
         self,
@@ -42,16 +43,14 @@ class Connection:
         self._next_action = next_action
         self._note = note
         self._buffer = b""
-        self._consumed = b""  # every byte of the request that is being read
         self._ending = threading.Event()
         # Guards the descriptor: another thread calls `end`, which must not use a number that the system has
         # given to another file in the meantime.
         self._lock = threading.Lock()
-        self._is_closed = False
 
     def run(self, tls: ssl.SSLContext | None) -> None:
         """Serve until the connection ends. Raises ExchangeOver or OSError when it ends mid-request."""
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
         if tls is not None:
             with self._lock:
                 secured = tls.wrap_socket(self._socket, server_side=True, do_handshake_on_connect=False)
@@ -144,7 +143,7 @@ class Connection:
         raise ExchangeOver
 
     def reset(self) -> None:
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", True, 0))
         self.close()
 
     # Ending.
@@ -153,17 +152,15 @@ class Connection:
         """Called from another thread: end the connection, and wake the thread that serves it."""
         self._ending.set()
         with self._lock:
-            if not self._is_closed:
-                try:
-                    # Not SSLSocket's own method, which drops the TLS state that the other thread is using.
-                    socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
-                except OSError:  # the client has disconnected already
-                    pass
+            try:
+                # Not SSLSocket's own method, which drops the TLS state that the other thread is using.
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+            except OSError:  # the client has disconnected already, or the socket is closed
+                pass
 
     def close(self) -> None:
         """Close the socket."""
         with self._lock:
-            self._is_closed = True
             self._socket.close()
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import itertools
+import pickle
 import time
 from typing import Any
 
@@ -43,16 +45,34 @@ def test_a_blocking_sleep_advances_the_time() -> None:
     assert (clock.monotonic(), clock.wall() - wall, clock.waits) == (8.5, 3.5, [2.5])
 
 
+def test_both_clocks_begin_where_they_are_told_to() -> None:
+    """Each on its own."""
+    clock = VirtualClock(start=5.0, wall=100.0)
+    assert (clock.monotonic(), clock.wall()) == (5.0, 100.0)
+
+
+def test_a_copy_of_a_clock_is_in_the_same_time() -> None:
+    """Of a configuration that holds one, say. A pickle would be in another process, whose time it would not be."""
+    clock = VirtualClock()
+    assert copy.copy(clock) is clock
+    assert copy.deepcopy([clock]) == [clock]
+    with pytest.raises(TypeError, match="its time is of this process"):
+        pickle.dumps(clock)
+
+
 def test_setting_the_wall_clock_leaves_monotonic_time_alone() -> None:
     """As when an administrator sets the clock back. Monotonic time cannot be moved back at all."""
     clock = VirtualClock()
+    clock.advance(4.0)
     clock.set_wall(100.0)
     clock.advance(1.0)
-    assert (clock.wall(), clock.monotonic()) == (101.0, 1.0)
+    assert (clock.wall(), clock.monotonic()) == (101.0, 5.0)
     with pytest.raises(ValueError, match="does not go back"):
         clock.advance(-1.0)
     with pytest.raises(TypeError, match=r"^seconds must be a number, not '5'$"):
         clock.advance("5")  # type: ignore[arg-type]  # the mistake
+    with pytest.raises(TypeError, match=r"^seconds must be a number, not True$"):
+        clock.advance(True)
 
 
 @pytest.mark.asyncio
@@ -110,6 +130,7 @@ async def test_the_waits_of_calls_take_no_real_time() -> None:
     outcomes = await asyncio.gather(*(client.get_async(url) for url in urls), return_exceptions=True)
     assert {type(outcome) for outcome in outcomes} == {ConnectError}
     assert clock.monotonic() == 1.5
+    assert sorted(clock.waits) == [0.5] * 100 + [1.0] * 100
     assert time.monotonic() - started < 2.0
 
 
@@ -124,6 +145,45 @@ def test_a_thread_may_advance_the_time_of_a_loop() -> None:
         return clock.monotonic()
 
     assert asyncio.run(main()) == pytest.approx(11.0, abs=1.01)  # either the sleep or the thread was first
+
+
+def test_whoever_is_due_wakes_at_once_when_the_time_is_advanced() -> None:
+    """And not only when nothing else is to be done. A loop that was closed meanwhile has nobody to wake."""
+    clock = VirtualClock()
+    closed = asyncio.new_event_loop()
+    sleeping = closed.create_task(clock.sleep_async(1.0))
+    closed.run_until_complete(asyncio.sleep(0))
+    sleeping.cancel()
+    closed.run_until_complete(asyncio.gather(sleeping, return_exceptions=True))
+    closed.close()
+
+    async def main() -> list[bool]:
+        due, later = (asyncio.create_task(clock.sleep_async(seconds)) for seconds in (10.0, 11.0))
+        await asyncio.sleep(0)
+        clock.advance(10.0)
+        for _ in range(3):
+            await asyncio.sleep(0)
+        found = [due.done(), later.done()]
+        later.cancel()
+        return found
+
+    assert asyncio.run(main()) == [True, False]
+
+
+@pytest.mark.parametrize(("rounds", "overtaken"), [(90, False), (10_000, True)])
+def test_the_time_waits_for_a_busy_task_for_a_hundred_rounds(rounds: int, overtaken: bool) -> None:
+    """One that is busy for ever does not keep the others from waking."""
+    clock = VirtualClock()
+
+    async def main() -> bool:
+        sleeping = asyncio.create_task(clock.sleep_async(1.0))
+        for _ in range(rounds):
+            await asyncio.sleep(0)
+        is_overtaken = sleeping.done()
+        await sleeping
+        return is_overtaken
+
+    assert asyncio.run(main()) == overtaken
 
 
 @pytest.mark.parametrize("settings", [{"start": "0"}, {"wall": None}])

@@ -16,6 +16,9 @@ import pytest
 
 from http_service_client import (
     AttemptTimeoutError,
+    ConnectError,
+    ConnectionLostError,
+    HttpClientError,
     HttpRequest,
     HttpResponse,
     HttpServiceClient,
@@ -50,6 +53,66 @@ def test_a_script_is_played_in_order_and_recorded() -> None:
     assert [request.url for request in transport.requests] == [URL, URL]
 
 
+def test_a_body_is_read_when_it_is_sent_and_not_before(front_end: FrontEnd) -> None:
+    """In pieces, as by a socket. One that was not read yet may be sent again."""
+    clock = VirtualClock()
+    transport = ScriptedTransport([ConnectionRefusedError(), HttpResponse(200)], clock=clock)
+    client = front_end.client(transport=transport, clock=clock)
+    front_end.request(client, "PUT", URL, data=iter([b"one", b"two"]))
+    assert [sent.content for sent in transport.sent] == [b"", b"onetwo"]
+    assert [request.method for request in transport.requests] == ["PUT"]
+
+
+def test_a_late_outcome_advances_the_clock(front_end: FrontEnd) -> None:
+    """By its latency, which is no wait of the client's."""
+    clock = VirtualClock()
+    transport = ScriptedTransport(late(1.5, HttpResponse(200)), clock=clock)
+    front_end.request(front_end.client(transport=transport, clock=clock), "GET", URL)
+    assert (clock.monotonic(), clock.waits) == (1.5, [])
+
+
+GONE = Failure(ConnectionLostError, "gone", SentState.MAYBE_PROCESSED)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "error", "state"),
+    [
+        (ConnectionRefusedError(), ConnectError, SentState.NEVER_SENT),
+        (ConnectionResetError(), ConnectionLostError, SentState.MAYBE_PROCESSED),
+        (TimeoutError(), ReadTimeoutError, SentState.MAYBE_PROCESSED),
+        (GONE, ConnectionLostError, SentState.MAYBE_PROCESSED),
+    ],
+    ids=lambda value: value.__name__ if isinstance(value, type) else type(value).__name__,
+)
+def test_an_error_of_a_socket_fails_as_on_a_network(
+    front_end: FrontEnd, outcome: OSError | Failure, error: type[HttpClientError], state: SentState
+) -> None:
+    """While connecting or later, by its kind. A failure stands for itself."""
+    client = front_end.client(transport=ScriptedTransport(outcome), enable_retry_policy=False)
+    with pytest.raises(error) as raised:
+        front_end.request(client, "GET", URL)
+    assert (type(raised.value), raised.value.sent_state) == (error, state)
+
+
+@pytest.mark.parametrize(
+    ("response", "method", "content", "phrase"),
+    [
+        (HttpResponse(200, content=b"abc"), "GET", b"abc", "OK"),
+        (HttpResponse(200, content=b"abc"), "HEAD", b"", "OK"),
+        (HttpResponse(200, reason_phrase="Fine"), "GET", b"", "Fine"),
+        (HttpResponse(299), "GET", b"", ""),
+    ],
+    ids=["plain", "head", "phrase", "no phrase"],
+)
+def test_a_response_is_as_a_server_would_send_it(
+    front_end: FrontEnd, response: HttpResponse, method: str, content: bytes, phrase: str
+) -> None:
+    """HEAD has no body. A phrase that is not scripted is the usual one, if there is one."""
+    client = front_end.client(transport=ScriptedTransport(response))
+    found = front_end.request(client, method, URL)
+    assert (found.content, found.reason_phrase) == (content, phrase)
+
+
 def test_a_body_of_something_else_fails_the_call(front_end: FrontEnd) -> None:
     """As on a network: it was being sent, so the server may have processed what it got."""
     pieces: Any = iter([b"one", 2])
@@ -67,7 +130,8 @@ def test_a_script_may_be_for_each_url() -> None:
     assert client.get(URL).status_code == 201
     assert client.get("https://other.example.com/charges").status_code == 202
     with pytest.raises(
-        LookupError, match=r"nothing is scripted for GET https://other.*, only for 'https://api"
+        LookupError,
+        match=r"for GET https://other\S+/else, only for 'https://api\.example\.com/charges', '/charges'$",
     ):
         client.get("https://other.example.com/else")
     assert scripted({**script, "*": HttpResponse(203)})[0].get("https://a.example/b").status_code == 203
@@ -96,7 +160,8 @@ def test_a_script_of_something_else_is_refused_at_once(script: Any, message: str
         ("orders", "; write '/orders'"),
         ("GET /orders", "; write '/orders'"),
         ("/orders?page=1", "; write '/orders'"),
-        ("https://api.example.com/orders?page=1", ""),
+        ("https://api.example.com/orders?page=1", "; write 'https://api.example.com/orders'"),
+        ("GET https://api.example.com/orders", "; write 'https://api.example.com/orders'"),
         ("", ""),
         (404, ""),
     ],

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import queue
 import socket
+import struct
 import sys
 import threading
 import time
@@ -15,6 +17,7 @@ from http_service_client import HttpResponse
 from http_service_client import testing as kit
 from http_service_client.testing import LoopbackServer
 from http_service_client.testing import server as server_module
+from kit.threads import wait_until
 
 
 @pytest.fixture
@@ -37,7 +40,7 @@ GET = b"GET /a?b=c HTTP/1.1\r\nHost: x\r\nX-Two: 1\r\nx-two: 2\r\n\r\n"
 
 def test_a_request_is_recorded_as_it_was_received(server: LoopbackServer) -> None:
     """Names in their case, repeats in their order, the body without chunk framing, and the raw bytes."""
-    chunked = b"POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n4;x=y\r\n two\r\n0\r\nT: 1\r\n\r\n"
+    chunked = b"POST /a HTTP/1.1\r\nTransfer-Encoding: Chunked\r\n\r\n3\r\none\r\n4;x=y\r\n two\r\n0\r\nT: 1\r\n\r\n"
     say(server, GET, chunked)
     first, second = server.requests
     assert (first.method, first.target, first.path, first.body) == ("GET", "/a?b=c", "/a", b"")
@@ -113,6 +116,49 @@ def test_an_error_of_a_dynamic_answer_is_raised_by_the_server() -> None:
         say(server, GET)
 
 
+def test_the_first_error_of_an_answer_is_raised() -> None:
+    """Others may follow from it. One of the block itself goes before them: it may be why."""
+    errors: list[Exception] = []
+
+    def mistaken(request: kit.Received) -> Any:
+        errors.append(ValueError(len(errors)))
+        raise errors[-1]
+
+    with pytest.raises(ValueError, match=r"^0$"), LoopbackServer() as server:
+        server.script("/a", kit.answer(mistaken))
+        say(server, GET)
+        say(server, GET)
+    assert len(errors) == 2
+    with pytest.raises(KeyError), LoopbackServer() as server:
+        server.script("/a", kit.answer(mistaken))
+        say(server, GET)
+        raise KeyError
+
+
+def test_a_client_that_resets_the_connection_is_no_error_of_the_server() -> None:
+    """Its action ends; that is all."""
+    with LoopbackServer() as server:
+        server.script("/a", kit.drip("x" * 1000, 0.001))
+        connection = socket.create_connection((server.host, server.port))
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.sendall(GET)
+        assert connection.recv(1)
+        connection.close()
+        assert server.wait_for(lambda: server.open_connections == 0)
+
+
+def test_a_reset_is_none_of_the_ends_that_a_client_may_expect(server: LoopbackServer) -> None:
+    """After some bytes of the response, or at once."""
+    server.script("/a", kit.reset(), kit.reset(b"HTTP/1.1 2"))
+    for expected in (b"", b"HTTP/1.1 2"):
+        with socket.create_connection((server.host, server.port), timeout=5) as connection:
+            connection.sendall(GET)
+            if expected:
+                assert connection.recv(100) == expected
+            with pytest.raises(ConnectionResetError):
+                connection.recv(100)
+
+
 def test_a_response_has_one_body() -> None:
     """Of two, one would be dropped in silence."""
     with pytest.raises(TypeError, match="pass body or json, not both"):
@@ -121,9 +167,10 @@ def test_a_response_has_one_body() -> None:
 
 def test_a_refusing_server_keeps_its_port(server: LoopbackServer) -> None:
     """`refuse` closes open connections and refuses new ones; `accept` accepts on the same port again."""
-    idle = socket.create_connection((server.host, server.port))
+    idle = socket.create_connection((server.host, server.port), timeout=5)
     assert server.wait_for(lambda: server.open_connections == 1)
     server.refuse()
+    server.refuse()  # does nothing
     assert idle.recv(1) == b""
     idle.close()
     assert server.open_connections == 0
@@ -132,6 +179,99 @@ def test_a_refusing_server_keeps_its_port(server: LoopbackServer) -> None:
     server.accept()
     assert say(server, GET).startswith(b"HTTP/1.1 404 ")
     assert server.connection_count == 2
+
+
+def test_a_connection_that_comes_as_the_server_begins_to_refuse_is_closed(server: LoopbackServer) -> None:
+    """Its thread has accepted it, and finds that it should not have."""
+    ours, theirs = socket.socketpair()
+    server.refuse()
+    server._serve(theirs)
+    ours.settimeout(5)
+    assert ours.recv(1) == b""
+    ours.close()
+    assert (server.connection_count, server.open_connections) == (0, 0)
+
+
+def test_a_client_that_is_gone_before_it_is_accepted_holds_nothing_up() -> None:
+    """The system has told of it, and then has nothing to accept."""
+
+    class Forgetful(socket.socket):
+        tries = 0
+
+        def accept(self) -> Any:
+            self.tries += 1
+            if self.tries == 1:
+                super().accept()[0].close()
+            return super().accept()
+
+    listener = Forgetful()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
+    accepted: queue.Queue[socket.socket] = queue.Queue()
+    acceptor = server_module._Acceptor(listener, accepted.put)
+    socket.create_connection(listener.getsockname()).close()
+    wait_until(lambda: listener.tries == 1)
+    socket.create_connection(listener.getsockname()).close()
+    with accepted.get(timeout=5) as connection:
+        assert connection.getblocking()
+    acceptor.stop()
+
+
+def test_each_server_has_a_port_of_its_own(server: LoopbackServer) -> None:
+    """And a URL by which it is reached."""
+    with LoopbackServer() as other:
+        assert server.port != other.port
+    assert server.url == f"http://127.0.0.1:{server.port}"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems allow one socket for each port")
+def test_a_port_that_is_taken_is_an_error(server: LoopbackServer) -> None:
+    """The server that has it would get the connections."""
+    with pytest.raises(OSError, match="in use"):
+        server_module._bound(server.port)
+
+
+def test_a_system_may_allow_one_socket_for_each_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then the server works without the second one."""
+    bound = server_module._bound
+
+    def once(port: int) -> socket.socket:
+        if port:
+            raise OSError("in use")
+        return bound(port)
+
+    monkeypatch.setattr(server_module, "_bound", once)
+    with LoopbackServer() as server:
+        assert say(server, GET).startswith(b"HTTP/1.1 404 ")
+
+
+@pytest.mark.parametrize("is_refusing", [False, True])
+def test_a_closed_server_leaves_its_port(is_refusing: bool) -> None:
+    """To any other program."""
+    with LoopbackServer() as server:
+        if is_refusing:
+            server.refuse()
+    with socket.socket() as other:
+        other.bind((server.host, server.port))
+
+
+def test_a_server_that_nobody_closes_does_not_keep_the_program_alive(server: LoopbackServer) -> None:
+    """None of its threads does."""
+    with socket.create_connection((server.host, server.port)):
+        assert server.wait_for(lambda: server.open_connections == 1)
+        threads = [each for each in threading.enumerate() if each.name.startswith("LoopbackServer")]
+        assert [each.daemon for each in threads] == [True, True]
+
+
+def test_what_is_waited_for_is_noticed_when_it_happens(server: LoopbackServer) -> None:
+    """A connection, a request, and the end of a connection; not only when the time is over."""
+    began = time.monotonic()
+    with socket.create_connection((server.host, server.port)) as connection:
+        assert server.wait_for(lambda: server.open_connections == 1, 6.0)
+        connection.sendall(GET)
+        assert server.wait_for(lambda: len(server.requests) == 1, 6.0)
+    assert server.wait_for(lambda: server.open_connections == 0, 6.0)
+    assert time.monotonic() - began < 5.0
 
 
 def test_threads_that_have_ended_are_forgotten(server: LoopbackServer) -> None:
@@ -220,6 +360,8 @@ def test_actions_are_values() -> None:
         server.script("/", 503)  # type: ignore[arg-type]  # that is the test
     with LoopbackServer() as server, pytest.raises(TypeError, match=r"begins with .*; write '/orders'$"):
         server.script("orders", kit.respond())  # no request has this path, so it would never be played
+    with LoopbackServer() as server, pytest.raises(TypeError, match=r"begins with .*, not 5$"):
+        server.script(5, kit.respond())  # type: ignore[arg-type]  # the mistake
     with LoopbackServer() as server, pytest.raises(TypeError, match="at least one"):
         server.script("/")
 
