@@ -15,6 +15,7 @@ _MOST_KEYS = 3  # of each origin
 _MOST_ERRORS = 3
 _FEW = 0.01  # of the calls that fail
 _MUCH = 1.2  # exchanges for each call
+_MANY = 0.2  # retries for each call
 _FAILURES = frozenset(map(str, FAILURE_STATUSES))
 _OF_THE_CALLER = frozenset({"CancelledError", "GeneratorExit", "KeyboardInterrupt", "SystemExit"})
 _OVERFLOW = "other origins (more than the metrics hold)"
@@ -187,7 +188,7 @@ def _problems_of_calls(calls: float, load: Mapping[str, Any], errors: Mapping[st
     )
     if failed > _FEW * calls:
         yield f"{count_text(failed, 'call')} failed; the errors are {_listed(errors)}; see error.explain() of one"
-    if load.get("amplification", 0.0) > _MUCH and load.get("retries", 0) >= (_MUCH - 1) * calls:
+    if calls and load["amplification"] > _MUCH and load["retries"] >= _MANY * calls:
         yield "retries add much to the load of the service; see why attempts fail, and simulate the same rate"
 
 

@@ -40,7 +40,7 @@ class HealthSummary(dict[str, Any]):
         total = self.get("total_requests", 0)
         summary = calls_text(total, self.get("total_errors", 0)) if total else "no calls yet"
         window = self.get("window")
-        if total and window is not None and window["total_requests"] < total:
+        if window is not None and window["total_requests"] < total:
             calls = window["total_requests"]
             found = calls_text(calls, window["total_errors"]) if calls else "none"
             summary += f"; in the last {window['seconds']:.0f} s {found}"
@@ -172,13 +172,11 @@ def health_of(state: OriginState) -> dict[str, Any]:
 def _refuses(circuit: Mapping[str, Any] | None) -> bool:
     if circuit is None or circuit["is_metrics_only"]:
         return False
-    return bool(circuit["is_isolated"] or (circuit["state"] == "open" and circuit["retry_after"] != 0))
+    return bool(circuit["state"] == "open" and circuit["retry_after"] != 0)  # one that is isolated is open
 
 
 def _merged(name: str, found: list[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
     """One state of several.   found: the names of states, and these."""
-    if len(found) == 1 and found[0][0] == name:
-        return dict(found[0][1])
     states = [state for _, state in found]
     circuits = [state["circuit"] for state in states if state["circuit"] is not None]
     circuit = None

@@ -335,7 +335,7 @@ def test_no_problem_is_passed_over(state: str, is_isolated: bool, is_metrics_onl
                 "connections_in_use": 1,
                 **({} if attempts is None else {"proxy_attempts": attempts}),
             }
-            assert is_calm(values) is not bool(list(_problems(values)))
+            assert is_calm(values) == (not list(_problems(values)))
 
 
 def test_a_closed_client_says_so(front_end: FrontEnd) -> None:
