@@ -256,7 +256,7 @@ class HttpMetrics:
         known = self._declared.get(name)
         if known is not None:
             for label, _ in labels:
-                if label not in known and (metric is None or not metric.has_label(label)):
+                if label not in known and not metric.has_label(label):
                     remedy = did_you_mean(label, known) or f"it has {', '.join(sorted(known))}"
                     raise ConfigurationError(f"{name} has no label {label!r}; {remedy}")
         return metric

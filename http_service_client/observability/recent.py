@@ -144,8 +144,8 @@ class Tally:
             self.errors[what] = self.errors.get(what, 0) + count
         for bucket, count in other.buckets.items():
             self.buckets[bucket] += count
-        if other.slowest >= self.slowest:
-            self.slowest, self.slowest_call = other.slowest, other.slowest_call or self.slowest_call
+        if other.slowest > self.slowest:
+            self.slowest, self.slowest_call = other.slowest, other.slowest_call
 
 
 class Recent(NamedTuple):

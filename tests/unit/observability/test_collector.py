@@ -233,6 +233,64 @@ class TestTheCollector:
             ]
             assert found == [(labels, times)]
 
+    @pytest.mark.parametrize("event", [each for each, _, _ in EVENTS], ids=lambda each: type(each).__name__)
+    def test_counts_many_events_as_one_by_one(self, event: Any) -> None:
+        """Only in less time. A key is not counted by, for there may be one for each tenant."""
+        others = [event._replace(at=1.0)]
+        if "key" in event._fields and type(event) is not OperationFinished:
+            others.append(event._replace(key=f"{event.key} (alice)"))
+        single, all_at_once = MetricsCollector(), MetricsCollector()
+        for each in (event, *others):
+            single.collect(each)
+        all_at_once.collect_all([event, *others])
+        assert all_at_once.metrics.snapshot() == single.metrics.snapshot()
+        assert all_at_once.summary() == single.summary()
+        assert "alice" not in repr(single.metrics.snapshot())
+
+    def test_every_label_can_be_asked_for_before_there_is_a_series(self) -> None:
+        """A dashboard reads zeros at the start. What is no label of a metric is an error."""
+        metrics = MetricsCollector().metrics
+        named = {"name": "charge", "url_template": "/"}
+        for _, name, labels in EVENTS:
+            assert metrics.total(name, labels) == 0
+        for name in ("http_requests_total", "http_errors_total"):
+            assert metrics.total(name, {"status_code": "200", "error": "", **named}) == 0
+        assert metrics.mean("http_request_duration_seconds", {"service": "", "method": "", **named}) == 0
+        assert metrics.mean("http_operation_duration_seconds", {"service": ""}) == 0
+        for wrong in ({"outcome": "200"}, {"method": "GET"}, {"name": "charge"}):
+            with pytest.raises(ConfigurationError, match="has no label"):
+                metrics.total("http_attempts_total", wrong)
+            with pytest.raises(ConfigurationError, match="has no label"):
+                metrics.mean("http_operation_duration_seconds", wrong)
+
+    def test_measures_how_long_an_operation_took(self) -> None:
+        """By the name of its pipeline. A success is no error, and has none as its label."""
+        collector = MetricsCollector()
+        for seconds, error in ((0.25, None), (0.75, "OSError")):
+            collector.collect(OperationFinished(seconds, "orders", 1, error))
+        metrics = collector.metrics
+        assert metrics.mean("http_operation_duration_seconds", {"service": "orders"}) == 0.5
+        assert [metrics.total("http_operations_total", {"error": error}) for error in ("", "OSError")] == [
+            1, 1,
+        ]  # fmt: skip
+
+    def test_services_beyond_the_bound_are_one(self) -> None:
+        """Without a name, also in what is told of each service."""
+        collector = MetricsCollector(HttpMetrics(max_series=1))
+        for number in range(3):
+            event = call(503, key=f"https://{number}.test")
+            collector.collect_all([event, attempt(503)._replace(key=event.key)])
+        assert collector.errors() == {"https://0.test": {"503": 1}, "": {"other": 2}}
+        assert {
+            name: (each["calls"], each["exchanges"]) for name, each in collector.amplification().items()
+        } == {"https://0.test": (1, 1), "": (2, 2)}
+
+    def test_a_service_without_calls_costs_nothing(self) -> None:
+        """Such as one whose calls a process has forgotten when it was forked."""
+        collector = MetricsCollector()
+        collector.metrics.add("http_requests_total", {"service": "https://a.test"}, 0)
+        assert collector.amplification()["https://a.test"]["amplification"] == 0.0
+
     @pytest.mark.parametrize("status", [200, 204, 301, 399])
     def test_counts_no_error_for_a_success_or_redirect(self, status: int) -> None:
         """Errors start at 400."""
@@ -307,6 +365,10 @@ class TestTheCollector:
         metrics = HttpMetrics()
         metrics.set("http_requests_total", 3)
         with pytest.raises(ConfigurationError, match="http_requests_total is a gauge, not a counter"):
+            MetricsCollector(metrics)
+        metrics = HttpMetrics()
+        metrics.add("http_operation_duration_seconds")
+        with pytest.raises(ConfigurationError, match="seconds is a counter, not a histogram"):
             MetricsCollector(metrics)
         with pytest.raises(ConfigurationError, match="metrics must be an HttpMetrics"):
             MetricsCollector({})  # type: ignore[arg-type]  # what the test is about
@@ -414,65 +476,3 @@ def test_a_client_counts_its_calls(front_end: FrontEnd) -> None:
     assert metrics.total("http_attempts_total") == 4
     assert metrics.total("http_attempts_total", {"status_code": 503}) == 1
     assert metrics.total("http_circuit_state_changes_total", {"state": "open"}) == 1
-
-
-@pytest.mark.parametrize("read", ["total", "value", "mean"])
-def test_a_misspelt_metric_is_an_error(read: str) -> None:
-    """It would always read as 0. A name like none of the client's may be a metric that is still to come."""
-    metrics = MetricsCollector().metrics
-    with pytest.raises(
-        ConfigurationError, match="no metric 'http_request_total'; did you mean 'http_requests"
-    ):
-        getattr(metrics, read)("http_request_total")
-    assert getattr(metrics, read)("logins_total") == 0
-    assert HttpMetrics().total("http_request_total") == 0
-
-
-@pytest.mark.parametrize(
-    ("read", "name", "here"),
-    [
-        ("total", "http_client_calls_total", "http_requests_total"),
-        ("total", "http_client_call_errors_total", "http_errors_total"),
-        ("total", "http_client_retries_total", "http_retries_total"),
-        ("mean", "http_client_call_duration_seconds", "http_request_duration_seconds"),
-    ],
-)
-def test_a_name_of_prometheus_is_an_error_that_names_the_metric(read: str, name: str, here: str) -> None:
-    """It would always read as 0, unless the application has a metric of that name."""
-    metrics = MetricsCollector().metrics
-    with pytest.raises(ConfigurationError, match=f"^{name} is a name of Prometheus; .* called '{here}'$"):
-        getattr(metrics, read)(name)
-    metrics.add("http_client_calls_total", {}, 3)
-    assert metrics.total("http_client_calls_total") == 3
-    assert HttpMetrics().total("http_client_retries_total") == 0
-
-
-@pytest.mark.parametrize(
-    ("name", "label", "remedy"),
-    [
-        ("http_requests_total", "servce", "did you mean 'service'"),
-        ("http_errors_total", "status", "did you mean 'status_code'"),
-        ("http_request_duration_seconds", "tenant", "it has method, name, service"),
-    ],
-)
-def test_a_misspelt_label_is_an_error(name: str, label: str, remedy: str) -> None:
-    """No series of the client's own metric would ever have it."""
-    metrics = MetricsCollector().metrics
-    read = metrics.mean if name.endswith("seconds") else metrics.total
-    with pytest.raises(ConfigurationError, match=f"{name} has no label '{label}'; {remedy}"):
-        read(name, {label: "x"})
-
-
-def test_a_label_that_somebody_added_can_be_read() -> None:
-    """Others may feed the client's metrics, with labels of their own."""
-    metrics = MetricsCollector().metrics
-    metrics.add("http_requests_total", {"region": "eu"})
-    assert metrics.total("http_requests_total", {"region": "eu"}) == 1
-    assert metrics.total("http_requests_total", {"region": "us", "service": "x"}) == 0
-
-
-def test_a_metric_with_a_similar_name_can_be_read() -> None:
-    """Once it exists."""
-    metrics = MetricsCollector().metrics
-    metrics.add("http_request_total")
-    assert metrics.total("http_request_total") == 1

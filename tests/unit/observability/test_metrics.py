@@ -70,6 +70,13 @@ class TestCounters:
             metrics.add("calls", amount=amount)
         assert metrics.snapshot().counters == ()
 
+    @pytest.mark.parametrize("amount", [0, 0.25, 1])
+    def test_increase_by_any_amount(self, amount: float) -> None:
+        """By nothing, too: the series exists then."""
+        metrics = HttpMetrics()
+        metrics.add("calls", amount=amount)
+        assert metrics.snapshot().counters == (Sample("calls", (), amount),)
+
     def test_lose_nothing_between_threads(self) -> None:
         """16 threads with 2,000 counts each, on new and known series."""
         metrics = HttpMetrics()
@@ -152,6 +159,11 @@ class TestGauges:
         assert metrics.value("nothing") == 0
         assert metrics.snapshot().gauges[0] == Sample("connections", (("host", "a"),), 3)
 
+    def test_accept_only_numbers(self) -> None:
+        """The error names what it is about."""
+        with pytest.raises(ConfigurationError, match=r"^value must be a finite number, not '5'$"):
+            HttpMetrics().set("connections", "5")  # type: ignore[arg-type]  # the mistake
+
 
 class TestNames:
     """Names and labels that could not be exported are errors at once."""
@@ -209,11 +221,18 @@ class TestNames:
         with pytest.raises(ConfigurationError, match="max_series must be"):
             HttpMetrics(max_series=max_series)
 
-    @pytest.mark.parametrize("buckets", [[], [1, 1], [2, 1], [math.nan], [math.inf], ["1"], "12", 1])
+    @pytest.mark.parametrize("buckets", [[], [1, 1], [2, 1], [1, 3, 2], [math.nan], [math.inf], ["1"], 1])
     def test_buckets_are_increasing_numbers(self, buckets: Any) -> None:
         """Finite ones: the infinite bound is added."""
         with pytest.raises(ConfigurationError, match="bucket"):
             HttpMetrics(buckets=buckets)
+
+    def test_a_text_is_no_list_of_buckets(self) -> None:
+        """Its characters are not what is wrong."""
+        with pytest.raises(
+            ConfigurationError, match=r"^buckets must be a list of increasing numbers, not '12'$"
+        ):
+            HttpMetrics(buckets="12")  # type: ignore[arg-type]  # the mistake
 
 
 class TestMemory:

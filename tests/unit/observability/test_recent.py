@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 import timeit
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from http_service_client import SentState
+from http_service_client.drivers.locks import ForkSafeLock
 from http_service_client.events import (
     AttemptFinished,
     AuthContinued,
@@ -146,14 +148,15 @@ def test_names_are_kept_apart_and_keys_are_not(bench: Bench) -> None:
 def test_errors_are_counted_by_what_they_are(bench: Bench) -> None:
     """A call that was refused took no time, which would make a service that is down look fast."""
     bench.count(
-        *(call(0.2, 503), call(0.2, 404), call(0.2, 503), call(3.0, None, "AttemptTimeoutError")),
+        *(call(0.2, 503), call(0.2, 400), call(0.2, 503), call(3.0, None, "AttemptTimeoutError")),
+        *(call(0.2, 399), call(0.2, 304)),
         *(call(0.0, None, "CircuitOpenError"), call(0.0, None, "ThrottledError")),
     )
     (tally,) = bench.recent.recall(60.0).window.values()
     assert tally.errors == {
-        "503": 2, "404": 1, "AttemptTimeoutError": 1, "CircuitOpenError": 1, "ThrottledError": 1,
+        "503": 2, "400": 1, "AttemptTimeoutError": 1, "CircuitOpenError": 1, "ThrottledError": 1,
     }  # fmt: skip
-    assert (tally.calls, tally.refused, tally.measured) == (6, 2, 4)
+    assert (tally.calls, tally.refused, tally.measured) == (8, 2, 6)
 
 
 def test_the_slowest_call_is_kept_as_it_was(bench: Bench) -> None:
@@ -163,6 +166,37 @@ def test_the_slowest_call_is_kept_as_it_was(bench: Bench) -> None:
     bench.count(call(0.7, call_id="later"))
     (tally,) = bench.recent.recall(60.0).window.values()
     assert (tally.slowest, tally.slowest_call, tally.percentile(1.0)) == (1.234567, "slow", 1.234567)
+
+
+def test_of_calls_that_took_as_long_one_of_the_newest_slot_is_named(bench: Bench) -> None:
+    """Its log is easier to find."""
+    for name in ("first", "second"):
+        bench.count(call(0.5, call_id=name), call(0.5, call_id=f"after the {name}"))
+        bench.clock.now += 10.0
+    (tally,) = bench.recent.recall(60.0).window.values()
+    assert (tally.slowest, tally.slowest_call) == (0.5, "second")
+
+
+def test_the_shortest_and_the_longest_durations_have_a_percentile(bench: Bench) -> None:
+    """Half of the shortest bound, and the slowest call."""
+    bench.count(*(call(0.00001, name="short") for _ in range(9)), call(1.0, name="short"))
+    bench.count(*(call(number * 100_000.0, name="long") for number in range(1, 11)))
+    window = bench.recent.recall(60.0).window
+    assert window[A, "short"].percentile(0.5) == pytest.approx(0.00005)
+    assert window[A, "long"].percentile(0.5) == 1_000_000.0
+
+
+def test_whoever_counts_the_same_events_shares_a_lock() -> None:
+    """With two, a thread that counts and one that reads could wait for each other."""
+    lock = ForkSafeLock()
+    shared = RecentCalls(FakeClock().monotonic, lock)
+    thread = threading.Thread(target=shared.collect, args=(call(), 1000.0))
+    with lock:
+        thread.start()
+        thread.join(0.05)
+        assert thread.is_alive()
+    thread.join(5)
+    assert not thread.is_alive()
 
 
 @given(
@@ -243,6 +277,18 @@ def test_a_busy_slot_makes_the_window_shorter_and_says_so(
         bench.clock.now += 1.0
     assert bench.seconds() == pytest.approx(bench.calls() / 2)
     assert 10.0 <= bench.seconds() <= 20.0
+
+
+def test_as_many_tallies_are_kept_as_may_be(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only one that is too many costs the oldest slot."""
+    monkeypatch.setattr(module, "_MOST", 4)
+    for slot in range(2):
+        bench.count(*(call(name=f"{slot}-{number}") for number in range(2)))
+        bench.clock.now += 10.0
+    assert (bench.calls(), bench.seconds()) == (4, 20.0)
+    bench.clock.now -= 1.0
+    bench.count(call(name="one too many"))
+    assert (bench.calls(), bench.seconds()) == (3, 9.0)
 
 
 @needs_fork
