@@ -132,7 +132,7 @@ class _Source:
         collector = getattr(client, "_collector", client)
         self._collector = collector if isinstance(collector, MetricsCollector) else None
         metrics = client if self._collector is None else self._collector.metrics
-        if isinstance(client, type) or not isinstance(metrics, HttpMetrics):
+        if not isinstance(metrics, HttpMetrics):
             raise ConfigurationError(
                 "PrometheusCollector takes an HttpServiceClient, its HttpMetrics or MetricsCollector, or a mapping of names "
                 f"to such, not {client!r}; of an adapter, pass adapter.client"
@@ -188,7 +188,7 @@ class _Families:
         for name, values, value in readings(load):
             labels = dict(zip(_GAUGES[name].labels, values, strict=True))
             if labels.get("service") == OTHER_SERVICES:
-                labels["service"], labels["overflow"] = "", "true"
+                labels["overflow"] = "true"
             self._add(self._families[name], "", {**client, **labels}, value)
 
     def _family(self, name: str, make: Callable[[str, str], Any]) -> Any:

@@ -198,3 +198,16 @@ def test_without_opentelemetry_the_extra_is_named(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "opentelemetry", None)
     with pytest.raises(ConfigurationError, match=r"pip install 'http-service-client\[opentelemetry\]'"):
         PrometheusCollector(MetricsCollector(), exemplars=span_exemplar)
+
+
+def test_calls_that_were_made_before_have_no_exemplar(front_end: FrontEnd) -> None:
+    """It would be of whatever runs when their count is read."""
+    harness = Harness(front_end, 503, enable_retry_policy=False)
+    found = []
+    harness.request()
+    PrometheusCollector(harness.client, exemplars=lambda: {"trace_id": "of a later call"})
+    for _ in range(2):
+        (durations,) = harness.client.metrics.snapshot().histograms
+        found.append(len(durations.exemplars))
+        harness.request()
+    assert found == [0, 1]

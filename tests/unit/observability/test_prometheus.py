@@ -10,7 +10,13 @@ from typing import Any
 
 import pytest
 
-from http_service_client import CircuitOpenError, ConfigurationError, HttpMetrics, MetricsCollector
+from http_service_client import (
+    CircuitOpenError,
+    ConfigurationError,
+    HttpMetrics,
+    HttpServiceClient,
+    MetricsCollector,
+)
 from http_service_client.observability import PrometheusCollector
 from kit.fakes import ORIGIN, URL, Harness
 from kit.front_ends import FrontEnd
@@ -155,7 +161,7 @@ def test_gauges_say_what_the_client_does_at_the_scrape(front_end: FrontEnd) -> N
 
 def test_the_keys_of_a_service_are_added_up(front_end: FrontEnd) -> None:
     """Tenants would be too many series. Of the quotas the least is shown: it is the one that runs dry."""
-    harness = Harness(front_end, 200, 503, 200)
+    harness = Harness(front_end, 200, 503, 503, 404)
     registry = registry_of(PrometheusCollector(harness.client))
     harness.request(key="tenant-a")
     harness.request(key="tenant-b")
@@ -172,8 +178,25 @@ def test_the_keys_of_a_service_are_added_up(front_end: FrontEnd) -> None:
         "open": 0,
         "isolated": 1,
     }
-    balances = [state.budget.balance for _, state in harness.client._call_builder.origins.items()]
-    assert found[f"http_client_retries_left{{service={ORIGIN}}}"] == min(balances)
+    budgets = [state.budget for _, state in harness.client._call_builder.origins.items()]
+    balances = [budget.balance for budget in budgets if budget is not None]
+    assert found[f"http_client_retries_left{{service={ORIGIN}}}"] == min(balances) < max(balances)
+
+
+def test_calls_that_wait_for_a_connection_are_counted_wherever_they_wait(front_end: FrontEnd) -> None:
+    """One waits for a slot of its key; another has one, and waits for one of the client's."""
+    harness = Harness(front_end, 200, max_connections=3, max_connections_per_host=2)
+    registry = registry_of(PrometheusCollector(harness.client))
+    harness.request(key="tenant-a")
+    harness.request(key="tenant-b")
+    (_, first), (_, second) = harness.client._call_builder.origins.items()
+    for slots in (first.connections, first.connections, second.connections):
+        assert slots.try_acquire()
+    first.connections.acquire_later()
+    second.queue(harness.client._backends._limits()[0].acquire_later())
+    found = gauges(registry)
+    assert found[f"http_client_connections_in_use{{service={ORIGIN}}}"] == 3
+    assert found[f"http_client_calls_waiting_for_connection{{service={ORIGIN}}}"] == 2
 
 
 def test_permits_of_a_bulkhead_are_shown_where_there_is_one(front_end: FrontEnd) -> None:
@@ -212,12 +235,14 @@ def test_a_rate_limit_is_shown_where_there_is_one(front_end: FrontEnd) -> None:
     registry = registry_of(PrometheusCollector(harness.client))
     harness.request(key="tenant-a")
     harness.request()
-    limiter = harness.state.rate_limiter
-    limiter.acquire_later()
-    limiter._change_rate_locked(3.0)
+    limiters = [state.rate_limiter for _, state in harness.client._call_builder.origins.items()]
+    for limiter in limiters:
+        assert limiter is not None
+        limiter.acquire_later()
+    harness.state.rate_limiter._change_rate_locked(3.0)
     found = gauges(registry)
     assert found[f"http_client_rate_limit_per_second{{service={ORIGIN}}}"] == 3
-    assert found[f"http_client_calls_waiting_for_rate_limit{{service={ORIGIN}}}"] == 1
+    assert found[f"http_client_calls_waiting_for_rate_limit{{service={ORIGIN}}}"] == 2
 
 
 PERMITS = ("http_client_permits_in_use", "http_client_permits_limit", "http_client_calls_waiting_for_permit")
@@ -409,6 +434,8 @@ def test_scrapes_are_consistent_while_calls_run(front_end: FrontEnd) -> None:
         (({"bil\nling": MetricsCollector()},), "the name of a client must be text"),
         (({},), "needs a client, and the mapping has none"),
         ((HttpMetrics,), "takes an HttpServiceClient"),
+        ((HttpServiceClient,), "takes an HttpServiceClient"),
+        ((MetricsCollector,), "takes an HttpServiceClient"),
     ],
 )
 def test_what_is_no_client_is_refused(arguments: Any, message: str) -> None:

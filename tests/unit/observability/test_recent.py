@@ -279,6 +279,46 @@ def test_a_busy_slot_makes_the_window_shorter_and_says_so(
     assert 10.0 <= bench.seconds() <= 20.0
 
 
+def test_an_exchange_is_counted_in_the_slot_in_which_it_came(bench: Bench) -> None:
+    """A slot ends after ten seconds, also if no call has ended since."""
+    bench.count(call())
+    bench.clock.now += 10.0
+    bench.count(HedgeStarted(0.1, 1, A, 1, 0.1))
+    bench.clock.now += 65.0
+    (tally,) = bench.recent.recall(60.0).window.values()
+    assert (tally.calls, tally.hedges) == (0, 1)
+
+
+def test_a_call_is_usual_for_thirteen_minutes_and_not_longer(bench: Bench) -> None:
+    """From the end of its slot on, whether another one has begun or not."""
+    bench.count(call())
+    bench.clock.now += 10.0
+    bench.count(call())
+    found = []
+    for seconds in (779.0, 1.0, 9.0, 1.0):
+        bench.clock.now += seconds
+        found.append(bench.usual())
+    assert found == [2, 1, 1, 0]
+
+
+def test_slots_that_are_too_old_are_dropped(bench: Bench) -> None:
+    """A client that lasts keeps no more of them: as many as are looked at, and the newest one."""
+    for _ in range(1000):
+        bench.count(call())
+        bench.clock.now += 10.0
+    assert repr(bench.recent) == "<RecentCalls in 79 slots>"
+
+
+def test_names_beyond_the_bound_of_a_slot_share_a_tally(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first ones have their own."""
+    monkeypatch.setattr(module, "_MOST_OF_A_SLOT", 3)
+    bench.count(*(call(name=str(number)) for number in range(5)))
+    found = {key: tally.calls for key, tally in bench.recent.recall(60.0).window.items()}
+    assert found == {(A, "0"): 1, (A, "1"): 1, (A, "2"): 1, "": 2}
+
+
 def test_as_many_tallies_are_kept_as_may_be(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only one that is too many costs the oldest slot."""
     monkeypatch.setattr(module, "_MOST", 4)
