@@ -67,11 +67,27 @@ def test_an_error_keeps_its_traceback(structlog: Any, log: logging.Logger) -> No
         raise ValueError("wrong")
     except ValueError:
         log.exception("it failed")
-    log.log(logging.CRITICAL + 5, "beyond")
-    log.log(5, "below")
-    (failed, beyond) = capture.entries[:2]
+    (failed,) = capture.entries
     assert (failed["log_level"], failed["exc_info"][0]) == ("error", ValueError)
-    assert beyond["log_level"] == "critical"
+
+
+@pytest.mark.parametrize(
+    ("level", "name"),
+    [
+        *((1, "debug"), (9, "debug"), (10, "debug"), (19, "debug"), (20, "info"), (29, "info")),
+        *((30, "warning"), (39, "warning"), (40, "error"), (49, "error"), (50, "critical"), (99, "critical")),
+    ],
+)
+def test_a_level_is_the_one_of_structlog_below_it(
+    structlog: Any, log: logging.Logger, level: int, name: str
+) -> None:
+    """An application may have levels of its own. Below all is the lowest."""
+    capture = structlog.testing.LogCapture()
+    structlog.configure(processors=[capture])
+    log.setLevel(1)
+    log.addHandler(StructlogHandler())
+    log.log(level, "it happened")
+    assert [entry["log_level"] for entry in capture.entries] == [name]
 
 
 def test_a_processor_that_fails_is_reported_as_logging_reports_it(
