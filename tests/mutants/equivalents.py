@@ -1758,13 +1758,6 @@ EQUIVALENTS = [
         "the quick look finds nothing else than the thorough one",
     ),
     Equivalent(
-        "observability/health.py",
-        "_merged",
-        "if len(found) == 1 and found[0][0] == name:",
-        "if len(found) == 1 and found[0][-1] == name:",
-        "of one state, the long way makes the same",
-    ),
-    Equivalent(
         "core/layers/bulkhead.py",
         "",
         '_PERMIT: ContextVar[BulkheadPermit | None] = ContextVar("http_service_client.bulkhead", default=None)',
