@@ -66,7 +66,7 @@ class OpenTelemetry:
             from .calls import begin_call, note_change
             from .tracing import Tracing
         except ModuleNotFoundError as error:
-            if (error.name or "").partition(".")[0] != "opentelemetry":
+            if str(error.name).partition(".")[0] != "opentelemetry":
                 raise
             raise ConfigurationError(
                 "OpenTelemetry needs opentelemetry-api: pip install 'http-service-client[opentelemetry]'"

@@ -26,6 +26,8 @@ from kit.otel import OLD, PARENT, Collected, sent_ids, span_ids
 
 pytestmark = pytest.mark.usefixtures("nothing_logged_or_left")
 
+PACKAGE = "http_service_client.observability.opentelemetry"
+
 
 class TestSuppression:
     def test_what_an_exporter_sends_is_not_seen(self, front_end: FrontEnd, collected: Collected) -> None:
@@ -256,6 +258,23 @@ class TestFailures:
         )
         assert harness.request().status_code == 200
         assert [timeout.total for timeout in harness.transport.timeouts] == [30.0] * 3
+
+    @pytest.mark.parametrize("missing", ["opentelemetry", "opentelemetry.context"])
+    def test_without_the_api_the_extra_is_named(self, missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The remedy is a command to type."""
+        for module in ("calls", "instruments", "tracing"):
+            monkeypatch.delitem(sys.modules, f"{PACKAGE}.{module}", raising=False)
+        monkeypatch.setitem(sys.modules, missing, None)  # type: ignore[arg-type]
+        with pytest.raises(ConfigurationError, match=r"pip install 'http-service-client\[opentelemetry\]'"):
+            OpenTelemetry()
+
+    def test_another_module_that_is_missing_is_not_taken_for_the_api(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """To install the extra would not help."""
+        monkeypatch.setitem(sys.modules, f"{PACKAGE}.calls", None)  # type: ignore[arg-type]
+        with pytest.raises(ModuleNotFoundError, match="calls"):
+            OpenTelemetry()
 
     @pytest.mark.parametrize(
         ("settings", "message"),
