@@ -45,18 +45,28 @@ def test_mending_twice_is_mending_once() -> None:
     assert core.ClientResponse is mended
 
 
+class Working(aiohttp.ClientResponse):
+    """As of a release of aioresponses that gives it what it needs."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, stream_writer=SimpleNamespace(output_size=0), **options)
+
+
 @pytest.mark.usefixtures("unmended")
 def test_a_release_that_needs_no_mending_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """And `mend_aioresponses` returns False, so that its caller can remove the call."""
-
-    class Working(aiohttp.ClientResponse):
-        def __init__(self, *arguments: Any, **options: Any) -> None:
-            super().__init__(*arguments, stream_writer=SimpleNamespace(output_size=0), **options)
-
     monkeypatch.setattr(core, "ClientResponse", Working)
     monkeypatch.setattr(core, "stream_reader_factory", mocks._endless_stream)
     assert mend_aioresponses() is False
     assert core.ClientResponse is Working
+
+
+@pytest.mark.usefixtures("unmended")
+def test_a_release_that_answers_with_short_bodies_alone_is_mended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long body asks a parser that does not exist to pause."""
+    monkeypatch.setattr(core, "ClientResponse", Working)
+    assert mend_aioresponses() is True
+    assert core.stream_reader_factory is mocks._endless_stream
 
 
 @pytest.mark.parametrize("size", [0, 100_000, 1_000_000])
