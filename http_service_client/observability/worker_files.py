@@ -68,7 +68,7 @@ def is_multiprocess() -> bool:
             f"{_DIRECTORY} was set after prometheus_client had been imported, which reads it once; "
             "set it where the server is started"
         )
-    if is_on and directory is not None and not os.path.isdir(directory):
+    if directory is not None and not os.path.isdir(directory):
         raise ConfigurationError(
             f"{_DIRECTORY} is {directory!r}, which is no directory; make it, empty, before the server starts"
         )

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from http_service_client import HttpMetrics, MetricsCollector
+from http_service_client import ConfigurationError, HttpMetrics, MetricsCollector
 from http_service_client.observability.prometheus_metrics import COUNTS
+from http_service_client.observability.worker_files import is_multiprocess
 from network.test_processes import CHECKOUT, needs_fork
 
 prometheus_client = pytest.importorskip("prometheus_client")
@@ -265,6 +266,32 @@ except ConfigurationError as error:
 def test_a_mode_that_is_set_too_late_is_refused(tmp_path: Path) -> None:
     """The library decides once; a scrape would be empty, and nobody would see why."""
     assert "was set after prometheus_client had been imported" in run(TOO_LATE, None, str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("is_on", "folder", "refusal"),
+    [
+        (False, None, None),
+        (True, ".", None),
+        (True, None, None),  # its older name is in use
+        (False, ".", "was set after prometheus_client had been imported"),
+        (True, "missing", "is '.*missing', which is no directory"),
+    ],
+)
+def test_files_are_written_where_prometheus_client_has_decided_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, is_on: bool, folder: str | None, refusal: str | None
+) -> None:
+    """When it was imported. What it could not know then, and where it could not write, is an error."""
+    values = prometheus_client.values
+    monkeypatch.setattr(values, "ValueClass", object() if is_on else values.MutexValue)
+    monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)
+    if folder is not None:
+        monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path / folder))
+    if refusal is None:
+        assert is_multiprocess() == is_on
+    else:
+        with pytest.raises(ConfigurationError, match=refusal):
+            is_multiprocess()
 
 
 def test_a_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
