@@ -299,10 +299,11 @@ class _Request(AdaptedRequest[requests.Response]):
 class _WatchedBody:
     """A body that is not in memory, a file or an iterable. Notes what its source raises."""
 
+    _items: Iterator[Any]  # since it is iterated
+
     def __init__(self, body: Any) -> None:
         self._body = body
         self._error: BaseException | None = None
-        self._items: Iterator[Any] = iter(())
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._body, name)

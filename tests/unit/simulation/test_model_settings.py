@@ -132,6 +132,10 @@ def test_settings_that_contradict_each_other_are_errors() -> None:
         ConfigurationError, match=r"^faults must be .*, not Outage\(.*\); write it in a list$"
     ):
         Service(faults=Outage())  # type: ignore[arg-type]
+    with pytest.raises(
+        ConfigurationError, match=r"^latency must be a positive, finite number of seconds, not 0$"
+    ):
+        Service(latency=0)
     with pytest.raises(ConfigurationError, match=r"^faults must be .*, not 5$"):
         Service(faults=5)  # type: ignore[arg-type]
 
@@ -172,3 +176,18 @@ def test_a_share_of_nothing_is_never_met(fault: Fault) -> None:
     assert [getattr(treatment, name) for name in Treatment.__slots__] == [
         getattr(usual, name) for name in Treatment.__slots__
     ]
+
+
+class Never(Random):
+    """Has no number to draw."""
+
+    def random(self) -> float:
+        raise AssertionError("a number was drawn")
+
+
+@pytest.mark.parametrize("fault", [Outage(), Slowdown(factor=2)], ids=repr)
+def test_what_is_certain_draws_no_number(fault: Fault) -> None:
+    """So that beside an outage of all, other faults meet the same requests as without it."""
+    treatment = Treatment()
+    fault.begin(Never())(1.0, treatment)
+    assert (treatment.how, treatment.factor) != (None, 1.0)

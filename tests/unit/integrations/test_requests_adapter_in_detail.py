@@ -1,0 +1,252 @@
+"""`ResilientAdapter`: what it makes of the requests, the bodies and the responses of a session, and of another adapter."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from typing import Any
+
+import pytest
+import requests
+from requests.adapters import BaseAdapter
+from requests.auth import HTTPDigestAuth
+from urllib3 import HTTPHeaderDict
+
+from http_service_client import (
+    ConfigurationError,
+    ConstantBackoff,
+    HttpClientConfig,
+    HttpRequest,
+    HttpResponse,
+    RetryCondition,
+    RetryPolicy,
+)
+from http_service_client.integrations import ResilientAdapter, explain
+
+AT_ONCE = HttpClientConfig(retry_policy_config=RetryPolicy(3, ConstantBackoff(0.0, jitter="none")))
+
+
+class Scripted(BaseAdapter):
+    """Another adapter, beneath ours: it has a response for each attempt."""
+
+    def __init__(self, *statuses: int) -> None:
+        super().__init__()
+        self.bodies = [io.BytesIO(b"body") for _ in statuses]
+        self._script = iter(zip(statuses, self.bodies, strict=True))
+        self.has_closed = False
+        self.sent: list[requests.PreparedRequest] = []
+
+    def send(self, request: requests.PreparedRequest, *arguments: Any, **options: Any) -> requests.Response:
+        response = requests.Response()
+        response.status_code, response.raw = next(self._script)
+        response.request, response.url = request, str(request.url)
+        if response.status_code == 401:
+            response.headers["WWW-Authenticate"] = 'Digest realm="r", nonce="n", qop="auth"'
+        self.sent.append(request)
+        return response
+
+    def close(self) -> None:
+        self.has_closed = True
+
+
+@pytest.mark.parametrize("statuses", [(200,), (503, 200), (503, 503, 200), (503, 503, 503)])
+def test_requests_gets_back_the_connections_of_all_responses_but_the_last(statuses: tuple[int, ...]) -> None:
+    """Which its caller reads, or closes."""
+    adapter = Scripted(*statuses)
+    with requests.Session() as session:
+        session.mount("http://", ResilientAdapter(AT_ONCE, adapter=adapter))
+        response = session.get("http://a.test/", stream=True)
+        assert response.status_code == statuses[-1]
+        assert [body.closed for body in adapter.bodies] == [True] * (len(statuses) - 1) + [False]
+        response.close()
+    assert adapter.bodies[-1].closed
+    assert adapter.has_closed
+
+
+def session_with(adapter: ResilientAdapter) -> requests.Session:
+    session = requests.Session()
+    session.trust_env = False
+    session.mount("http://", adapter)
+    return session
+
+
+def test_the_second_request_of_digest_authentication_is_a_call_too() -> None:
+    """requests sends it by the adapter that it finds at the response."""
+    inner = Scripted(503, 401, 503, 200)
+    with session_with(ResilientAdapter(AT_ONCE, adapter=inner)) as session:
+        response = session.get("http://a.test/", auth=HTTPDigestAuth("u", "p"))
+    assert response.status_code == 200
+    assert [request.headers.get("Authorization") is not None for request in inner.sent] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+    assert explain(response).count("attempt 2: 200") == 1
+
+
+def test_the_request_of_a_caller_remains_as_it_is() -> None:
+    """A header that is added for a call is that of a copy."""
+    inner = Scripted(503, 200)
+    config = HttpClientConfig(retry_policy_config=AT_ONCE.retry_policy_config, auto_idempotency_key=True)
+    with session_with(ResilientAdapter(config, adapter=inner)) as session:
+        prepared = session.prepare_request(requests.Request("POST", "http://a.test/", data=b"x"))
+        assert session.send(prepared).status_code == 200
+    assert "Idempotency-Key" not in prepared.headers
+    keys = {request.headers["Idempotency-Key"] for request in inner.sent}
+    assert (len(inner.sent), len(keys)) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("data", "content"),
+    [(None, b""), ("text", b"text"), (b"bytes", b"bytes"), (io.BytesIO(b"file"), None)],
+    ids=repr,
+)
+def test_whoever_judges_a_request_sees_its_body(data: Any, content: bytes | None) -> None:
+    """If it is in memory."""
+    seen: list[Any] = []
+
+    def idempotent(request: HttpRequest) -> None:
+        seen.append(request.body.content)
+
+    with session_with(ResilientAdapter(AT_ONCE, adapter=Scripted(200), idempotent=idempotent)) as session:
+        session.post("http://a.test/", data=data)
+    assert seen == [content]
+
+
+def test_a_file_that_fails_when_it_is_rewound_is_not_sent() -> None:
+    """Its error is the caller's to see."""
+
+    class Fails(io.BytesIO):
+        count = 0
+
+        def seek(self, *arguments: Any) -> int:
+            self.count += 1
+            if self.count > 1:
+                raise TimeoutError("the disk is gone")
+            return super().seek(*arguments)
+
+    inner = Scripted(200, 200, 200)
+    file = Fails(b"x")
+    prepared = requests.Request("POST", "http://a.test/").prepare()
+    prepared.body = file  # as by `data`, of which requests itself would look for the length
+    with (
+        session_with(ResilientAdapter(AT_ONCE, adapter=inner)) as session,
+        pytest.raises(TimeoutError) as caught,
+    ):
+        session.send(prepared)
+    assert str(caught.value) == "the disk is gone"
+    assert inner.sent == []
+
+
+def test_an_adapter_that_was_pickled_names_itself() -> None:
+    """Where a setting of its client would do nothing."""
+    adapter = pickle.loads(pickle.dumps(ResilientAdapter(AT_ONCE)))
+    with pytest.raises(
+        ConfigurationError, match=r"^max_connections does nothing in ResilientAdapter: requests decides"
+    ):
+        adapter.client.reconfigure(HttpClientConfig(max_connections=5))
+
+
+def test_retries_of_urllib3_are_errors_by_name() -> None:
+    """Those of the adapter, and of one beneath it."""
+    with pytest.raises(ConfigurationError, match=r"^max_retries must be 0, not 3"):
+        ResilientAdapter(AT_ONCE).max_retries = 3  # type: ignore[assignment]
+    with pytest.raises(ConfigurationError, match=r"^adapter\.max_retries must be 0, not Retry"):
+        ResilientAdapter(AT_ONCE, adapter=requests.adapters.HTTPAdapter(max_retries=3))
+
+
+class Broken(io.BytesIO):
+    """A body whose connection is lost while it is read."""
+
+    def read(self, *arguments: Any) -> bytes:
+        raise ConnectionResetError
+
+
+def test_a_response_that_cannot_be_read_gives_its_connection_back() -> None:
+    """The attempt has failed, and another one is made."""
+    inner = Scripted(200, 200)
+    inner.bodies[0] = Broken(b"body")
+    inner._script = iter(zip((200, 200), inner.bodies, strict=True))
+    with session_with(ResilientAdapter(AT_ONCE, adapter=inner)) as session:
+        assert session.get("http://a.test/").content == b"body"
+    assert inner.bodies[0].closed
+
+
+@pytest.mark.parametrize(
+    "body", [bytearray(b"x"), memoryview(b"x"), io.StringIO("x")], ids=lambda each: type(each).__name__
+)
+def test_a_body_whose_type_urllib3_looks_at_is_passed_on_as_it_is(body: Any) -> None:
+    """It is no iterable of pieces to it."""
+    inner = Scripted(200)
+    prepared = requests.Request("POST", "http://a.test/").prepare()
+    prepared.body = body
+    with session_with(ResilientAdapter(AT_ONCE, adapter=inner)) as session:
+        session.send(prepared)
+    assert inner.sent[0].body is body
+
+
+def pieces() -> Any:
+    yield b"x"
+
+
+def test_a_response_has_the_request_that_was_given() -> None:
+    """Though a copy was sent, whose body is watched."""
+    inner = Scripted(200)
+    with session_with(ResilientAdapter(AT_ONCE, adapter=inner)) as session:
+        prepared = session.prepare_request(requests.Request("POST", "http://a.test/", data=pieces()))
+        assert session.send(prepared).request is prepared
+    assert inner.sent[0] is not prepared
+
+
+def test_an_error_has_the_request_that_was_given() -> None:
+    """As its response would."""
+
+    class Down(Scripted):
+        def send(self, request: requests.PreparedRequest, *arguments: Any, **options: Any) -> Any:
+            raise requests.ConnectionError("it is down", request=request)
+
+    with session_with(ResilientAdapter(AT_ONCE, adapter=Down())) as session:
+        prepared = session.prepare_request(requests.Request("POST", "http://a.test/", data=pieces()))
+        with pytest.raises(requests.ConnectionError) as caught:
+            session.send(prepared)
+    assert caught.value.request is prepared
+
+
+class Raw(io.BytesIO):
+    """As urllib3's, with the headers as they came."""
+
+    def __init__(self, headers: HTTPHeaderDict) -> None:
+        super().__init__(b"body")
+        self.headers = headers
+
+
+@pytest.mark.parametrize(
+    ("has_raw", "stream", "expected"),
+    [
+        (True, True, ([("X-Tag", "a"), ("X-Tag", "b")], b"")),
+        (True, False, ([("X-Tag", "a"), ("X-Tag", "b")], b"body")),
+        (False, True, ([("X-Tag", "a, b")], b"")),
+    ],
+)
+def test_whoever_judges_a_response_sees_what_came(has_raw: bool, stream: bool, expected: Any) -> None:
+    """Its headers one by one, if they are known so; its body, if it is read; a reason, if it has one."""
+    seen: list[Any] = []
+
+    def judges(response: HttpResponse) -> bool:
+        seen.append((response.headers.multi_items(), response.content, response.reason_phrase))
+        return False
+
+    class Tagged(Scripted):
+        def send(self, *arguments: Any, **options: Any) -> requests.Response:
+            response = super().send(*arguments, **options)
+            response.headers["X-Tag"] = "a, b"
+            if has_raw:
+                response.raw = Raw(HTTPHeaderDict([("X-Tag", "a"), ("X-Tag", "b")]))
+            return response
+
+    policy = RetryPolicy(3, retry_conditions=[RetryCondition.on_result(judges)])
+    config = HttpClientConfig(retry_policy_config=policy)
+    with session_with(ResilientAdapter(config, adapter=Tagged(503))) as session:
+        session.get("http://a.test/", stream=stream)
+    assert seen[0] == (*expected, "")
