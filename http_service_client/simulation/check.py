@@ -132,8 +132,7 @@ def _about_rate_limits(config: HttpClientConfig, rate: float) -> list[Finding]:
     settings = config.resolved.rate_limit
     if settings is None or settings.per_second is None:
         return []
-    alone = replace(config, enable_circuit_breaker=False)
-    witness = _calls_at_once(alone, None, min(settings.burst, _ENOUGH_CALLS) + 1)
+    witness = _calls_at_once(config, None, min(settings.burst, _ENOUGH_CALLS) + 1)
     found = []
     if rate > settings.per_second:
         message = (
@@ -220,7 +219,7 @@ def _about_time(
     most = 1 if retry is None else retry.max_attempts
     ends = [event.sent_state for event in silent if isinstance(event, AttemptFinished)]
     made = len(ends) - ends.count(SentState.ABANDONED)  # by the deadline
-    if total is not None and made < most:
+    if SentState.ABANDONED in ends or any(map(_is_late, silent)):
         message = (
             f"a silent service gets {made} of {most} attempts in full: the call ends after total_timeout={total:g}; "
             f"lower {name}={limit if limit is None else f'{limit:g}'} or max_attempts={most}"
@@ -376,7 +375,7 @@ def _about_hedges(config: HttpClientConfig) -> list[Finding]:
 
 
 class _Witness(Tally):
-    """Keeps the last call that ended, and the timelines of the first ones that a circuit and a limit refused."""
+    """Keeps the last call that ended, and the timelines of the last ones that a circuit and a limit refused."""
 
     def __init__(self) -> None:
         super().__init__(1.0, trigger=0.0, relief=math.inf)
@@ -391,9 +390,9 @@ class _Witness(Tally):
         assert call is not None
         call.finish(outcome)
         self.call, self.last = call, Timeline(call.events)
-        if not self.refused and any(isinstance(event, CircuitRefused) for event in self.last):
+        if any(isinstance(event, CircuitRefused) for event in self.last):
             self.refused = self.last
-        if not self.limited and any(isinstance(event, LimitRefused) for event in self.last):
+        if any(isinstance(event, LimitRefused) for event in self.last):
             self.limited = self.last
 
 

@@ -100,7 +100,7 @@ def test_the_request_of_a_caller_remains_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("data", "content"),
     [(None, b""), ("text", b"text"), (b"bytes", b"bytes"), (io.BytesIO(b"file"), None)],
-    ids=repr,
+    ids=["none", "text", "bytes", "file"],
 )
 def test_whoever_judges_a_request_sees_its_body(data: Any, content: bytes | None) -> None:
     """If it is in memory."""

@@ -11,6 +11,7 @@ from http_service_client import (
     ConstantBackoff,
     HttpClientConfig,
     RetryBudgetSettings,
+    RetryCondition,
     RetryPolicy,
     Timeout,
 )
@@ -73,6 +74,30 @@ def test_the_messages_of_times_name_the_settings() -> None:
     assert endless.message.endswith("lower base_timeout=None or max_attempts=3")
 
 
+@pytest.mark.parametrize("total_timeout", [None, 60.0])
+def test_attempts_that_the_policy_does_not_repeat_are_not_missed(total_timeout: float | None) -> None:
+    """A call that ends after the first one, since its failure is none to retry, is not cut short by a deadline."""
+    policy = RetryPolicy(3, retry_conditions=[RetryCondition.on_status_codes([503])])
+    assert (
+        found(base_timeout=5.0, total_timeout=total_timeout, retry_policy_config=policy, **NO_BREAKER) == {}
+    )
+
+
+def test_a_call_is_looked_at_alone() -> None:
+    """One that waits for another, as under a bulkhead of one, would take longer."""
+    one: dict[str, Any] = {"bulkhead": {"max_concurrent": 1, "max_wait": 100.0}}
+    assert found(caller_timeout=31.0, **one, **ONCE) == {}
+    finding = found(circuit_breaker_config={"trial_lease": 20.0}, **one)["lease-below-timeout"]
+    assert end_of(finding)[0] == pytest.approx(25.0)
+
+
+def test_chaos_without_a_delay_delays_nothing() -> None:
+    """However short the timeout."""
+    assert (
+        found(chaos={"statuses": [503], "status_rate": 0.1, "max_calls": 5}, base_timeout=0.5, **ONCE) == {}
+    )
+
+
 def test_neither_budgets_nor_gates_hide_how_long_a_call_may_take() -> None:
     """They may let all attempts be made at another time."""
     settings: dict[str, Any] = {
@@ -100,13 +125,14 @@ def test_nothing_is_said_of_circuits_without_calls() -> None:
         assert found(1e-7, circuit_breaker_config=settings) == {}
 
 
-def test_a_circuit_that_opens_too_easily_is_shown_by_a_call_that_it_refuses() -> None:
-    """The message has the time until it opened: with a failure in twenty requests, a few seconds."""
-    finding = found(circuit_breaker_config={"failure_threshold": 1})["circuit-opens-without-need"]
+@pytest.mark.parametrize("rate", [5, 100])
+def test_a_circuit_that_opens_too_easily_is_shown_by_a_call_that_it_refuses(rate: float) -> None:
+    """The message has the time until it opened: that of some twenty requests, of which one fails."""
+    finding = found(rate, circuit_breaker_config={"failure_threshold": 1})["circuit-opens-without-need"]
     start, after, rest = finding.message.partition(" after ")
-    assert start + after == "at 5 calls a second a circuit opens after "
+    assert start + after == f"at {rate} calls a second a circuit opens after "
     seconds, _, rest = rest.partition(" s, ")
-    assert 0.2 < float(seconds) < 40
+    assert 1 < rate * float(seconds) < 200
     assert rest == ("though 95% of the requests succeed; let more failures open it in circuit_breaker_config")
     assert end_of(finding)[2] == "CircuitOpenError"
 

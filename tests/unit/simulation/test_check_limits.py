@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from http_service_client import ConnectionPoolConfig, HttpClientConfig
-from http_service_client.events import CallFinished, ConnectionAwaited, LimitRefused, LimitWaited
+from http_service_client.events import ConnectionAwaited, LimitRefused, LimitWaited
 from http_service_client.simulation import Finding, check
 
 pytestmark = pytest.mark.once
@@ -63,17 +63,6 @@ def test_a_finding_of_a_rate_limit_shows_what_becomes_of_a_call() -> None:
         "total_timeout=None permit; raise them, or set max_wait=0 if no call should wait"
     )
     assert any(isinstance(event, LimitRefused) for event in refused.timeline)
-
-
-def test_a_circuit_is_not_in_the_way_of_a_rate_limit() -> None:
-    """One that opens for slow calls would refuse the call that is looked at."""
-    breaker = {"slow_call_rate": 0.1, "slow_call_duration": 0.01, "minimum_calls": 1}
-    over = found(
-        2, rate_limit={"rate": 1, "max_wait": 5}, enable_circuit_breaker=True, circuit_breaker_config=breaker
-    )["rate-over-limit"]
-    end = over.timeline[-1]
-    assert isinstance(end, CallFinished)
-    assert end.status_code == 200
 
 
 @pytest.mark.parametrize(
