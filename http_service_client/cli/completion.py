@@ -26,7 +26,7 @@ fish:  http-service-client completion fish | source                        in ~/
 def declare(parser: argparse.ArgumentParser) -> None:
     """Add the argument."""
     parser.description, parser.epilog = _DESCRIPTION, _HOW
-    parser.add_argument("shell", choices=sorted(_SCRIPTS))
+    parser.add_argument("shell", choices=sorted(_SCRIPTS), help="that will read it")
 
 
 def run(arguments: argparse.Namespace, output: TextIO, errors: TextIO) -> int:
@@ -86,7 +86,7 @@ def _values(action: argparse.Action) -> tuple[str, list[str]]:
 
 def _plain(text: str | None) -> str:
     """Help in one line that no shell finds anything in."""
-    return "".join(each for each in (text or "").replace("%%", "%") if each not in "'\"`$\\[]:").strip()
+    return "".join(each for each in (text or "") if each not in "'\"`$\\[]:").strip()
 
 
 def _alike(commands: list[_Command]) -> Iterator[list[_Command]]:

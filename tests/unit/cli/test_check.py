@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,9 @@ def test_the_exit_code_says_whether_something_was_found(
     output, errors = capsys.readouterr()
     assert errors == ""
     assert [part for part in parts if part not in output] == []
+    *findings, last = output.split("\n\n")
+    assert all(re.match(r"[a-z-]+: ", finding) for finding in findings)
+    assert last == f"{tmp_path / 'a.toml'}: {parts[-1]}\n"
 
 
 def test_the_caller_s_patience_is_an_option(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

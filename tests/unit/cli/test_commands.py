@@ -25,8 +25,12 @@ def test_help_lists_every_command() -> None:
     done = run_piped("--help")
     assert done.code == 0
     lines = done.output.decode().splitlines()
-    for name, command in COMMANDS.items():
-        assert f"  {name:<12}{command.help}" in lines
+    at = lines.index("commands:")
+    assert lines[at + 1 :] == [
+        *(f"  {name:<12}{command.help}" for name, command in COMMANDS.items()),
+        "",
+        "COMMAND --help shows the arguments of a command.",
+    ]
     assert max(map(len, lines)) <= 80
 
 

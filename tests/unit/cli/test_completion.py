@@ -66,6 +66,7 @@ def folder(tmp_path: Path) -> Path:
         ("http-service-client get --header o", []),
         ("http-service-client get o", []),
         ("http-service-client check o", ["order.json"]),
+        ("http-service-client check --rate o", []),
         ("http-service-client completion z", ["zsh"]),
         ("http-service-client demo --sabo", []),
     ],
@@ -142,3 +143,62 @@ def test_an_unknown_shell_is_a_wrong_argument() -> None:
     done = run_piped("completion", "csh")
     assert done.code == 2
     assert "choose from" in done.errors
+
+
+REQUESTS = ["get", "head", "post", "put", "patch", "delete", "options", "query"]
+GROUPS = [
+    REQUESTS, ["demo"], ["simulate"], ["load"], ["doctor"], ["check"], ["dashboard", "alerts"], ["completion"],
+]  # fmt: skip
+
+
+def plain(text: str) -> str:
+    """Help without what a shell would read in it."""
+    return re.sub("[':]", "", text)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_commands_with_the_same_arguments_are_one_case(shell: str) -> None:
+    """No other ones are."""
+    labels = re.findall(r"^    ([a-z|]+)\)$", script(shell), re.MULTILINE)
+    assert labels == ["|".join(group) for group in GROUPS]
+
+
+def test_zsh_has_a_line_for_each_name() -> None:
+    """With its help, but for what a shell would read in it."""
+    lines = script("zsh").splitlines()
+    for name, command in COMMANDS.items():
+        assert f"    '{name}:{plain(command.help)}'" in lines
+    save = "save the body; the file appears complete or not at all"
+    for name in ("-o", "--output"):
+        assert f"      '*{name}[{save}]:file:_http_service_client_files' \\" in lines
+    assert "      '*--stream[show the body as it comes; events always are]' \\" in lines
+    assert "      '*--color[(default auto)]:value:(auto always never)' \\" in lines
+    kinds = [line.strip() for line in lines if line.endswith(" ;;")]
+    assert kinds == [
+        {"check": "'*:file:_files' ;;", "completion": "'*:value:(bash fish zsh)' ;;"}.get(
+            group[0], "'*: : ' ;;"
+        )
+        for group in GROUPS
+    ]
+
+
+def test_fish_has_a_line_for_each_command_and_option() -> None:
+    """With what its value is, and its help."""
+    text = script("fish")
+    lines = text.splitlines()
+    start = "complete -c http-service-client"
+    assert lines[:2] == ["# Completion of http-service-client for fish.", f"{start} -f"]
+    for name, command in COMMANDS.items():
+        assert f"{start} -n __fish_use_subcommand -a {name} -d '{plain(command.help)}'" in lines
+    seen = f"{start} -n '__fish_seen_subcommand_from {' '.join(REQUESTS)}'"
+    assert f"{seen} -s o -l output -r -F -d 'save the body; the file appears complete or not at all'" in lines
+    assert f"{seen} -l stream -d 'show the body as it comes; events always are'" in lines
+    assert f"{seen} -l color -x -a 'auto always never' -d '(default auto)'" in lines
+    assert f"{seen} -l idempotency-key -x -d 'the Idempotency-Key; auto makes one'" in lines
+    positional = [line.removeprefix(start) for line in lines[2:] if " -d " not in line]
+    assert positional == [
+        " -n '__fish_seen_subcommand_from check' -F",
+        " -n '__fish_seen_subcommand_from completion' -a 'bash fish zsh'",
+    ]
+    assert text.endswith("\n")
+    assert "" not in lines

@@ -16,6 +16,7 @@ def test_the_dashboard_is_printed_as_a_file_to_import(capsys: pytest.CaptureFixt
     assert main(["dashboard"]) == 0
     printed = capsys.readouterr()
     assert json.loads(printed.out) == dashboard()
+    assert printed.out.startswith('{\n  "')
     assert printed.err == ""
 
 

@@ -165,6 +165,7 @@ OF_THE_CLIENT = {
 def test_the_help_names_the_default_that_holds(command: str) -> None:
     """That of the option, or of the client."""
     for action in actions_of(command):
+        assert action.help
         if (named := re.search(r"default: (\w+)(?:\)|$)", action.help or "")) is not None:
             default = OF_THE_CLIENT.get(action.dest, action.default)
             assert named[1] == (f"{default:g}" if isinstance(default, float) else str(default))
