@@ -134,6 +134,8 @@ class Settings:
             message = rest  # the name is that of the table
         words = re.findall(r"\w+", message)
         culprit = words[0] if words[0] in values else None
+        if culprit is not None:
+            words = re.findall(r"\w+", message.partition(";")[0])  # its remedy may name any setting
         if dropped.isdisjoint(words):
             self._report_error(path, culprit, message)
         if culprit is None:

@@ -323,6 +323,13 @@ def test_the_settings_after_a_faulty_table_are_looked_at() -> None:
     ]
 
 
+def test_a_remedy_may_name_a_setting_that_is_faulty_itself() -> None:
+    """The fault is another one: a limit of less than nothing, wherever "no limit" is written."""
+    found = faults_of({"connection_pool": "x", "base_timeout": -1})
+    assert "connection_pool must be a table of settings, not str" in found
+    assert "base_timeout must be a positive, finite number of seconds, not -1" in found
+
+
 def test_what_is_right_in_a_faulty_table_is_checked_against_other_settings() -> None:
     """Both faults are reported at once."""
     found = faults_of({"base_timeout": 3, "connection_pool": {"request_timeout": 4, "pool_timeout": -1}})
