@@ -12,8 +12,10 @@ from http_service_client import (
     CircuitBreakerPolicy,
     ConfigurationError,
     ConnectionPoolConfig,
+    ExponentialBackoff,
     HttpClientConfig,
     HttpServiceClient,
+    RateLimitPolicy,
     RetryPolicy,
     TimeoutPolicy,
     presets,
@@ -105,8 +107,47 @@ def test_a_pipeline_repeats_what_is_worth_it(front_end: FrontEnd, name: Any) -> 
     assert presets.pipeline(name).strategies[1] is not pipeline.strategies[1]
 
 
-@pytest.mark.parametrize("name", ["llm", "gentel", 5])
+REMEDIES = {
+    "llm": r"llm\(\) is for clients alone, since it is about streams",
+    "gentel": "did you mean 'gentle'[?]",
+    5: "write one of these as text",
+}
+
+
+@pytest.mark.parametrize("name", REMEDIES)
 def test_an_unknown_preset_names_the_known_ones(name: Any) -> None:
     """And the one that may be meant."""
-    with pytest.raises(ConfigurationError, match="preset must be one of 'standard', 'gentle'"):
+    remedy = REMEDIES[name]
+    with pytest.raises(
+        ConfigurationError, match=rf"^preset must be one of 'standard', 'gentle'.*; {remedy}$"
+    ):
         presets.pipeline(name)
+
+
+def test_one_exception_class_is_no_list_of_them() -> None:
+    """The error says how to write it."""
+    words = r"^retry_on must be a list of exception classes, not OSError; write \[OSError\] for one$"
+    with pytest.raises(ConfigurationError, match=words):
+        presets.pipeline("gentle", retry_on=OSError)  # type: ignore[arg-type]  # that is the point
+
+
+def test_a_model_may_take_minutes_and_limit_the_rate() -> None:
+    """What a client of one relies on: each reason of the preset's is a number of its configuration."""
+    config = presets.llm()
+    assert config.base_timeout == 600.0  # a long completion
+    assert config.auto_idempotency_key
+    assert (config.max_connections_per_host, config.max_connections) == (200, 400)
+    assert config.max_response_size == 64 * 2**20  # images in JSON
+    assert config.retry is not None
+    assert config.retry.max_attempts == 5
+    assert config.retry.backoff_strategy == ExponentialBackoff(initial_delay=1.0, max_delay=30.0)
+    assert config.resolved.circuit_breaker is not None
+    assert config.resolved.circuit_breaker.trial_lease == 660.0  # above that of any attempt
+    assert config.rate_limit == RateLimitPolicy(follow_headers=True, adaptive="aimd", max_wait=120.0).settings
+
+
+def test_hedges_of_calls_that_must_succeed_are_few() -> None:
+    """A tenth of the calls at most."""
+    hedging = presets.aggressive().resolved.hedging
+    assert hedging is not None
+    assert (hedging.quantile, hedging.max_share) == (0.95, 0.1)
