@@ -606,7 +606,7 @@ class CacheUsed(NamedTuple):
         if self.result is CacheResult.HIT:
             return f"from the cache, {age}, fresh for another {ttl:.0f} s{by}"
         # One that is fresh, but not for as long as the request asks for, may stand in for an error, too.
-        state = f"fresh for another {ttl:.0f} s" if ttl > 0 else f"stale for {-ttl:.0f} s"
+        state = f"fresh for another {ttl:.0f} s" if ttl > 0 else f"stale for {abs(ttl):.0f} s"
         return f"from the cache, {age}, {state}: {self.reason}{by}"
 
 
