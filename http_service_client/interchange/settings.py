@@ -73,7 +73,7 @@ def settings_of(config: HttpClientConfig) -> dict[str, Any]:
     if config.hedging is not None:
         found |= _of_record("hedging", config.hedging, ("max_hedges",))
     if config.bulkhead is not None:
-        found |= _of_record("bulkhead", config.bulkhead, ("max_waiting",))
+        found |= _of_record("bulkhead", config.bulkhead)
     for item in fields(config):
         value = getattr(config, item.name)
         default = {} if item.default is MISSING else item.default
@@ -90,7 +90,7 @@ def settings_of(config: HttpClientConfig) -> dict[str, Any]:
 _OF_POOL = frozenset({"max_connections", "max_connections_per_host", "connection_timeout", "request_timeout"})
 
 
-def _of_record(name: str, record: Any, always: tuple[str, ...]) -> dict[str, Any]:
+def _of_record(name: str, record: Any, always: tuple[str, ...] = ()) -> dict[str, Any]:
     """The fields of a record that have no default or are not at it, and some in any case."""
     return {
         f"{name}.{item.name}": getattr(record, item.name)
