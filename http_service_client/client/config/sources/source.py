@@ -133,7 +133,8 @@ class Settings:
         if table_name.isidentifier() and table_name not in values:
             message = rest  # the name is that of the table
         words = re.findall(r"\w+", message)
-        culprit = words[0] if words[0] in values else None
+        first = next(iter(words), None)
+        culprit = first if first in values else None
         if culprit is not None:
             words = re.findall(r"\w+", message.partition(";")[0])  # its remedy may name any setting
         if dropped.isdisjoint(words):

@@ -88,6 +88,19 @@ def test_a_setting_that_a_subclass_requires_may_be_missing() -> None:
         Ours.from_mapping({"base_timeout": 1.0})
 
 
+@pytest.mark.parametrize("words", ["", "…", "ours is not right"])
+def test_a_check_of_a_subclass_may_say_anything(words: str) -> None:
+    """Its words are the fault, whether they name a setting or not."""
+
+    class Ours(HttpClientConfig):
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            raise ConfigurationError(words)
+
+    with pytest.raises(ConfigurationError, match=f"^{words}$"):
+        Ours.from_mapping({"base_timeout": 1.0})
+
+
 @pytest.mark.parametrize(
     ("field", "text", "value"),
     [
