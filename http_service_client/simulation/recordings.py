@@ -133,8 +133,8 @@ def _attempt(
         if retry is not None and retry.retry_after is not None:
             # In milliseconds, since the other header has whole seconds only.
             headers.append(("retry-after-ms", f"{retry.retry_after * 1000:.3f}"))
-        elif event.status_code == 503 and event.sent_state is SentState.REFUSED:
-            headers.append(("Retry-After", "0"))  # it had one, or the request would count as answered
+        elif event.sent_state is SentState.REFUSED:
+            headers.append(("Retry-After", "0"))  # a 503 had one, or the request would count as answered
         if stop is StopReason.PUSHBACK:
             headers.append(("x-should-retry", "false"))
         response = HttpResponse(event.status_code, headers=headers, reason_phrase=event.message)

@@ -248,7 +248,7 @@ class _Replayed:
             return False
         if hedging.delay is not None and duration <= hedging.delay:
             return False
-        if isinstance(outcome, Failure) or outcome.status_code in (429, *FAILURE_STATUSES):
+        if isinstance(outcome, Failure) or outcome.status_code in FAILURE_STATUSES:
             self.unknown = f"nobody knows whether a hedge would have saved attempt {number}"
             return True
         self.assumptions.append(f"no hedge ends attempt {number} sooner")
@@ -259,7 +259,7 @@ class _Replayed:
     ) -> tuple[float, Outcome] | None:
         """The recorded outcome, cut to the limits of the new attempt."""
         is_connecting = isinstance(outcome, Failure) and issubclass(outcome.error_type, ConnectTimeoutError)
-        own = timeout.connect if is_connecting else timeout.read if attempt.is_timeout else None
+        own = timeout.connect if is_connecting else None  # a configuration has no other limit of a part
         limit = min((each for each in (own, timeout.total) if each is not None), default=math.inf)
         if attempt.is_timeout and limit > attempt.duration + TIMER_SLACK:
             given = "for ever" if limit == math.inf else f"{limit:g} s"

@@ -184,6 +184,12 @@ def test_calls_begin_at_their_instants_in_whatever_order_they_are_given() -> Non
     assert [call.verdict for call in calls] == ["same", "different", "same", "same"]
 
 
+def test_instants_may_be_those_of_the_system_s_clock() -> None:
+    """Seconds since 1970, of which a float has no more than microseconds: the first is where the replay begins."""
+    (call,) = replay([record(ONCE, late(0.1, OK))], ONCE, started_at=[1_790_000_000.3]).calls
+    assert call.replayed[-1].at == 0.1
+
+
 def test_only_calls_with_the_same_key_share_a_circuit() -> None:
     """As in reality; a record of a function has none."""
     timelines = [record(ONCE, REFUSED, url=f"https://{host}.test/") for host in "aab"]

@@ -11,7 +11,7 @@ import pytest
 from http_service_client import ConnectError, HttpResponse, SentState, StateChange
 from http_service_client.core.machines.circuit_breaker.states import CircuitBreakerState
 from http_service_client.errors import Failure
-from http_service_client.events import AttemptFinished, RetryStopped, StopReason
+from http_service_client.events import AttemptFinished, FallbackSource, FallbackUsed, RetryStopped, StopReason
 from http_service_client.simulation import Outage, Service
 from http_service_client.simulation.report import Report, in_seconds, make_report
 from http_service_client.simulation.tally import Moment, Tally
@@ -104,6 +104,19 @@ def test_the_first_success_after_the_faults_is_remembered() -> None:
     counted.count_call(50.0, 49.0, OK, None, 1)
     counted.count_call(51.0, 50.0, OK, None, 1)
     assert counted.recovered_at == 50.0
+
+
+def test_a_success_that_a_fallback_stands_in_for_is_no_recovery() -> None:
+    """A call that has a fallback and does not need it is one."""
+    counted = tally()
+    options = SimpleNamespace(fallback=object())
+    used = FallbackUsed(0.0, 1, "", FallbackSource.VALUE, "status 503")
+    stood_in: Any = SimpleNamespace(options=options, events=[used, *stopped().events])
+    not_used: Any = SimpleNamespace(options=options, events=stopped().events)
+    counted.count_call(51.0, 50.0, OK, stood_in, 1)
+    assert (counted.fallbacks, counted.recovered_at) == (1, math.inf)
+    counted.count_call(52.0, 50.0, OK, not_used, 1)
+    assert (counted.fallbacks, counted.recovered_at) == (1, 52.0)
 
 
 def test_circuits_are_counted_while_they_are_not_closed() -> None:
