@@ -98,6 +98,7 @@ class AdaptedRequest(ForeignRequest, Generic[Response]):
 
     errors: ClassVar[tuple[type[Exception], ...]]
     raises: ClassVar[tuple[tuple[type[HttpClientError], type[Exception]], ...]]
+    aborts: Aborts  # in asyncio
 
     def __init__(
         self,
@@ -115,7 +116,6 @@ class AdaptedRequest(ForeignRequest, Generic[Response]):
         self.error: Exception | None = None
         self.source_error: BaseException | None = None
         self._known = headers.copy()  # those that the library's request has
-        self.aborts: Aborts | None = None
         self._latest: Outcome | None = None  # what `response` or `error` is to the layers
 
     # What a subclass defines.
@@ -149,7 +149,7 @@ class AdaptedRequest(ForeignRequest, Generic[Response]):
 
     async def _drain_async(self, response: Response) -> None:
         """As `_drain`. It is cancelled when its time is over, and the response is closed then."""
-        self._close(response)
+        raise NotImplementedError
 
     @abstractmethod
     def _set_header(self, name: str, value: str | None) -> None:
@@ -210,7 +210,7 @@ class AdaptedRequest(ForeignRequest, Generic[Response]):
         response: Any = None
         failed: Exception | None = None
         try:
-            if self.aborts is not None and self.aborts.are_over:  # while the last response was drained
+            if self.aborts.are_over:  # while the last response was drained
                 return already_closed()
             response = await bounded(self._send_async(timeout), timeout.total, self.aborts)
         except self.errors as error:
@@ -434,7 +434,9 @@ class ForeignCalls:
         """As `run`, in an asyncio task."""
         builder = self.client._call_builder
         driver = builder.backends.foreign_asyncio()
-        request.aborts = builder.backends.foreign_aborts
+        aborts = builder.backends.foreign_aborts
+        assert aborts is not None  # since it has a driver
+        request.aborts = aborts
         call = self._call(builder, request)
         try:
             outcome = await driver.run(builder.foreign_calls(request, call))

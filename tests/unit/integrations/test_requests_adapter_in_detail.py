@@ -235,6 +235,8 @@ def test_whoever_judges_a_response_sees_what_came(has_raw: bool, stream: bool, e
 
     def judges(response: HttpResponse) -> bool:
         seen.append((response.headers.multi_items(), response.content, response.reason_phrase))
+        assert response.elapsed is not None
+        assert 0 <= response.elapsed < 60
         return False
 
     class Tagged(Scripted):
@@ -250,3 +252,73 @@ def test_whoever_judges_a_response_sees_what_came(has_raw: bool, stream: bool, e
     with session_with(ResilientAdapter(config, adapter=Tagged(503))) as session:
         session.get("http://a.test/", stream=stream)
     assert seen[0] == (*expected, "")
+
+
+class Failing(Scripted):
+    """It fails by an error of its library, after it has read the body or before."""
+
+    def __init__(self, error: Exception, *, reads: bool = False) -> None:
+        super().__init__()
+        self._error, self._reads = error, reads
+
+    def send(self, request: requests.PreparedRequest, *arguments: Any, **options: Any) -> Any:
+        self.sent.append(request)
+        if self._reads:
+            try:
+                list(request.body)  # type: ignore[arg-type]
+            except OSError as error:
+                raise self._error from error
+        raise self._error
+
+
+@pytest.mark.parametrize(
+    ("error", "attempts"),
+    [
+        (requests.ConnectTimeout("no connection"), 3),
+        (requests.ReadTimeout("no response"), 1),
+        (requests.exceptions.ProxyError("no tunnel"), 3),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_body_that_is_read_once_is_sent_again_if_nothing_of_it_was_read(
+    error: Exception, attempts: int
+) -> None:
+    """As while no connection was made: the library has not looked at it then."""
+    for data, count in ((pieces(), attempts), (b"in memory", 3)):
+        inner = Failing(error)
+        with session_with(ResilientAdapter(AT_ONCE, adapter=inner)) as session, pytest.raises(type(error)):
+            session.put("http://a.test/", data=data)
+        assert len(inner.sent) == count
+
+
+def test_the_error_of_a_body_s_source_is_raised_as_the_library_has_it() -> None:
+    """And nothing is sent again."""
+
+    def broken() -> Any:
+        yield b"x"
+        raise OSError("the disk is gone")
+
+    inner = Failing(requests.ConnectionError("while sending"), reads=True)
+    with (
+        session_with(ResilientAdapter(AT_ONCE, adapter=inner)) as session,
+        pytest.raises(requests.ConnectionError) as caught,
+    ):
+        session.put("http://a.test/", data=broken())
+    assert str(caught.value) == "while sending"
+    assert str(caught.value.__cause__) == "the disk is gone"
+    assert len(inner.sent) == 1
+
+
+def test_a_call_that_is_interrupted_gives_its_connection_back() -> None:
+    """Between two attempts, nobody else has the response."""
+
+    def interrupts(response: HttpResponse) -> bool:
+        raise KeyboardInterrupt
+
+    policy = RetryPolicy(3, retry_conditions=[RetryCondition.on_result(interrupts)])
+    inner = Scripted(503, 200)
+    adapter = ResilientAdapter(HttpClientConfig(retry_policy_config=policy), adapter=inner)
+    with session_with(adapter) as session:
+        with pytest.raises(KeyboardInterrupt):
+            session.get("http://a.test/", stream=True)
+        assert [body.closed for body in inner.bodies] == [True, False]
