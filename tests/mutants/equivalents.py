@@ -379,6 +379,27 @@ EQUIVALENTS = [
         "the host is in lower case by then, and has no X",
     ),
     Equivalent(
+        "simulation/check.py",
+        "_about_time",
+        "if silent[-1].at > caller_timeout:",
+        "if silent[-2].at > caller_timeout:",
+        "a call ends at the instant of what comes before its end",
+    ),
+    Equivalent(
+        "simulation/check.py",
+        "_about_time",
+        "if busy[-1].at > caller_timeout:",
+        "if busy[-2].at > caller_timeout:",
+        "a call ends at the instant of what comes before its end",
+    ),
+    Equivalent(
+        "simulation/check.py",
+        "_about_chaos",
+        "if 1 - share < ROUNDING and settings.max_calls is None:",
+        "if 1 - share <= ROUNDING and settings.max_calls is None:",
+        "never equal: one less a float near it is a multiple of 2**-53, which the bound is not",
+    ),
+    Equivalent(
         "simulation/replay.py",
         "_replay",
         "first = min(started_at or [0.0])",

@@ -70,6 +70,8 @@ def test_the_messages_of_times_name_the_settings() -> None:
         "a call waits 10 s if its service asks for that, and its caller waits 9.5 s; set total_timeout below 9.5"
     )
     assert end_of(waited)[1] == 429
+    single = found(base_timeout=30.0, total_timeout=20.0, **ONCE)["attempt-over-total"]
+    assert single.message.startswith("a silent service gets 0 of 1 attempts in full: ")
     endless = found(connection_pool=ENDLESS, total_timeout=90.0, **NO_BREAKER)["attempt-over-total"]
     assert endless.message.endswith("lower base_timeout=None or max_attempts=3")
 
@@ -98,7 +100,7 @@ def test_chaos_without_a_delay_delays_nothing() -> None:
     )
 
 
-def test_neither_budgets_nor_gates_hide_how_long_a_call_may_take() -> None:
+def test_neither_budgets_nor_circuits_hide_how_long_a_call_may_take() -> None:
     """They may let all attempts be made at another time."""
     settings: dict[str, Any] = {
         "base_timeout": 8.0,
@@ -106,6 +108,10 @@ def test_neither_budgets_nor_gates_hide_how_long_a_call_may_take() -> None:
         "retry_budget_config": RetryBudgetSettings(ratio=0.01, min_per_second=0.0),
     }
     assert "attempts-over-total" in found(**settings)
+    opens_at_once = {"failure_threshold": 1, "recovery_timeout": 60.0}
+    assert "attempts-over-total" in found(
+        base_timeout=8.0, total_timeout=20.0, circuit_breaker_config=opens_at_once
+    )
 
 
 @pytest.mark.parametrize(("rate", "seconds"), [(0.5, 600), (20, 250), (100, 60)])
