@@ -3904,4 +3904,11 @@ EQUIVALENTS = [
         'return "".join(each for each in (text or "XX") if each not in "\'\\"`$\\\\[]:").strip()',
         "each command and option has a help",
     ),
+    Equivalent(
+        "cli/request/command.py",
+        "_Request._failed",
+        "if error.timeline and (self._arguments.explain or self._arguments.why):",
+        "if (self._arguments.explain or self._arguments.why):",
+        "an error of a call has the story of the call",
+    ),
 ]

@@ -145,6 +145,17 @@ def test_nobody_is_told_to_go_on_where_nothing_was_kept(
     assert os.listdir(folder) == []
 
 
+def test_a_long_response_of_a_post_that_breaks_off_is_not_kept(
+    server: LoopbackServer, folder: Path, front_end_flag: list[str]
+) -> None:
+    """Nor is anybody told to go on with it: it cannot be requested in parts."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n"
+    server.script("/x", hang_up(head + b"x" * 2_000_000))
+    done = run_piped("post", f"{server.url}/x", "-o", "a.bin", *front_end_flag)
+    assert (done.code, "goes on" in done.errors) == (6, False)
+    assert os.listdir(folder) == []
+
+
 def test_a_file_with_a_wrong_checksum_is_not_gone_on_with(
     server: LoopbackServer, folder: Path, front_end_flag: list[str]
 ) -> None:

@@ -201,6 +201,14 @@ def test_nothing_of_a_failed_attempt_is_shown(
     assert run_piped(*arguments) == (0, body, "")
 
 
+def test_the_body_of_an_error_is_whole_whatever_its_type(
+    server: LoopbackServer, front_end_flag: list[str]
+) -> None:
+    """It has been read, also where it would be shown as it comes."""
+    server.script("/x", respond(404, body=b"data: no\n\n", headers={"Content-Type": "text/event-stream"}))
+    assert run_piped("get", f"{server.url}/x", *front_end_flag) == (0, b"data: no\n\n", "")
+
+
 def test_the_head_is_shown_before_the_body_comes(server: LoopbackServer, front_end_flag: list[str]) -> None:
     """By --stream: the server waits until it was seen."""
     was_seen = threading.Event()
