@@ -277,7 +277,7 @@ class _Request(AdaptedRequest[requests.Response]):
         return HttpResponse(
             response.status_code,
             headers=[(str(name), str(value)) for name, value in fields.items()],
-            content=b"" if self._options["stream"] else response.content,
+            content=b"" if self._options["stream"] else response.content or b"",  # None: one without `raw`
             reason_phrase=response.reason or "",
             url=self.url,
             request=self,
