@@ -1463,6 +1463,61 @@ EQUIVALENTS = [
     ),
     *(
         Equivalent(
+            "policies/strategy.py",
+            "Strategy._blocks",
+            'return made.get("_blocks") or made.setdefault("_blocks", EnteredBlocks())',
+            after,
+            "what is there already stays; to look first is only quicker",
+        )
+        for after in (
+            'return made.setdefault("_blocks", EnteredBlocks())',
+            'return made.get("_blocksXX") or made.setdefault("_blocks", EnteredBlocks())',
+        )
+    ),
+    Equivalent(
+        "policies/with_blocks.py",
+        "EnteredBlocks.leave",
+        "if entered and entered[-1][1] in self._open:",
+        "if entered and entered[-1][0] in self._open:",
+        "the other way comes to the same block; this one is only quicker",
+    ),
+    Equivalent(
+        "policies/circuit_breaker.py",
+        "with_breaker_async.guarded",
+        "if type(result) is CoroutineType or UNFINISHED[type(result)] is AWAITABLE:",
+        "if UNFINISHED[type(result)] is AWAITABLE:",
+        "the table knows coroutines, too; the first question is only quicker",
+    ),
+    Equivalent(
+        "policies/sqlite_storage.py",
+        "SqliteStorage._open",
+        'database.execute("PRAGMA synchronous = OFF")',
+        'database.execute("PRAGMA synchronous = OFFXX")',
+        "SQLite takes it for NORMAL, which takes longer, and differs after a crash of the machine alone",
+    ),
+    Equivalent(
+        "policies/sqlite_storage.py",
+        "_version_of",
+        'version: int = database.execute("PRAGMA user_version").fetchone()[0]',
+        'version: int = database.execute("PRAGMA user_version").fetchone()[-1]',
+        "the row has one value",
+    ),
+    Equivalent(
+        "policies/sqlite_storage.py",
+        "_make_tables",
+        'if version or database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:',
+        'if version or database.execute("SELECT count(*) FROM sqlite_master").fetchone()[-1]:',
+        "the row has one value",
+    ),
+    Equivalent(
+        "auth/hmac_signature.py",
+        "HmacSignature._found",
+        'value = headers.get(name, "")[:10_000]',
+        'value = headers.get(name, "XX")[:10_000]',
+        "neither has a signature, nor digits of a timestamp",
+    ),
+    *(
+        Equivalent(
             "policies/gather_in_threads.py",
             "",
             '_SLICE = 0.25 if os.name == "nt" else 1.0',
