@@ -435,6 +435,19 @@ def test_a_call_whose_retry_is_cancelled_in_a_wait_has_used_its_token() -> None:
     asyncio.run(main())
 
 
+def test_keys_that_are_at_rest_make_room_first() -> None:
+    """One that has spent its tokens would have all of them again."""
+    clock = VirtualClock()
+    policy = RateLimitPolicy(1, burst=10, max_wait=0, key=lambda key: key, max_keys=2, clock=clock)
+    for _ in range(10):
+        policy.call(nothing, "spent")
+    clock.advance(1.0)
+    policy.call(nothing, "at rest")
+    clock.advance(2.0)
+    policy.call(nothing, "new")
+    assert policy.snapshot("spent").tokens == pytest.approx(3.0)
+
+
 def test_a_token_is_spent_on_an_attempt_that_got_a_permit_at_once(front_end: FrontEnd) -> None:
     """Whatever the attempt before waited for. That one called nothing, and its token is given back."""
     limit = RateLimitPolicy(0.001, burst=3)
