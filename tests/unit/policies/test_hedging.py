@@ -6,6 +6,7 @@ import asyncio
 import copy
 import pickle
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -19,6 +20,7 @@ from http_service_client import (
     SentState,
     TimeoutPolicy,
 )
+from http_service_client.drivers import blocking
 from http_service_client.events import Event, HedgeFinished, OperationFinished
 from kit.forks import in_a_child, needs_fork
 from kit.front_ends import run_task
@@ -39,6 +41,15 @@ def test_a_block_is_refused() -> None:
     """It cannot run twice."""
     with pytest.raises((ConfigurationError, TypeError)), ResiliencePipeline(HedgingPolicy(delay=1.0)):
         raise AssertionError("it must not run")
+
+
+def test_a_function_without_a_free_thread_is_called_on_that_of_its_caller(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without a hedge."""
+    monkeypatch.setattr(blocking, "_BRANCHES", SimpleNamespace(is_full=True))
+    thread = HedgingPolicy(delay=60.0, in_threads=True).call(threading.get_ident)
+    assert thread == threading.get_ident()
 
 
 def test_a_plain_function_in_threads_runs_to_its_end_when_it_has_lost() -> None:

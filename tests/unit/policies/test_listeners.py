@@ -12,7 +12,9 @@ from http_service_client import (
     CircuitBreakerPolicy,
     CircuitBreakerState,
     FallbackPolicy,
+    ResiliencePipeline,
     RetryCondition,
+    RetryPolicy,
 )
 from http_service_client.events import RetryScheduled
 from kit.fakes import FakeClock, Harness
@@ -61,6 +63,16 @@ def test_a_slow_listener_does_not_delay_the_next_attempt(front_end: FrontEnd) ->
     started = harness.clock.now
     assert harness.request(total_timeout=0.5).status_code == 200
     assert harness.clock.now - started == pytest.approx(0.4)
+
+
+def test_a_listener_that_hands_its_work_to_an_async_function_is_told_of(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Nobody would await what it returns."""
+    pipeline = ResiliencePipeline(RetryPolicy(), on_event=lambda event: Awaitable())
+    with caplog.at_level(logging.ERROR):
+        assert pipeline.call(lambda: 5) == 5
+    assert "a listener failed on OperationFinished" in caplog.text
 
 
 class Awaitable:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,12 +12,14 @@ import pytest
 from http_service_client import (
     BulkheadFullError,
     BulkheadPolicy,
+    CallRefusedError,
     ConstantBackoff,
     OperationTimeoutError,
     ResiliencePipeline,
     RetryPolicy,
     TimeoutPolicy,
 )
+from http_service_client.drivers import blocking
 from http_service_client.events import Event, OperationFinished, OperationTimedOut
 from http_service_client.observability.collector import MetricsCollector
 from http_service_client.testing import VirtualClock
@@ -60,6 +63,18 @@ def test_a_thread_is_left_behind_and_its_client_calls_are_ended() -> None:
     assert ended.wait(20)
     assert seen == [("of the caller", False)]
     assert [event[4] for event in events if isinstance(event, OperationTimedOut)] == ["abandoned"]
+
+
+@pytest.mark.parametrize(("name", "key"), [("own", "own"), ("", "of the pipeline")])
+def test_a_call_without_a_free_thread_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, key: str
+) -> None:
+    """Another one would hang as those do that hold them. The error names the policy, or the pipeline."""
+    monkeypatch.setattr(blocking, "_BRANCHES", SimpleNamespace(is_full=True))
+    policy = TimeoutPolicy(20.0, in_thread=True, name=name)
+    with pytest.raises(CallRefusedError, match=rf"^no thread is free for int \({key}\): ") as refused:
+        ResiliencePipeline(policy, name="of the pipeline").call(int)
+    assert refused.value.key == key
 
 
 def test_a_function_left_behind_keeps_the_permit_of_a_bulkhead_inside() -> None:
