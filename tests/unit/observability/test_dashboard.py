@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,33 @@ def test_an_expression_asks_for_what_is_exposed(title: str) -> None:
         assert set(filter(None, listed.replace(" ", "").split(","))) <= labels
 
 
+@pytest.mark.parametrize("title", EXPRESSIONS)
+def test_brackets_of_an_expression_are_closed(title: str) -> None:
+    """In pairs, and nothing is written right behind one. Where promtool is installed, it says so as well."""
+    plain = re.sub(r'"[^"]*"', "", EXPRESSIONS[title])
+    assert not re.search(r"[)}\]]\w", plain)
+    rest, before = plain, ""
+    while rest != before:
+        before, rest = rest, re.sub(r"\([^(){}\[\]]*\)|\{[^(){}\[\]]*\}|\[[^(){}\[\]]*\]", "", rest)
+    assert not set(rest) & set("(){}[]")
+
+
+def test_rows_are_filled_from_the_left_and_have_their_titles() -> None:
+    """A panel begins a new line when it does not fit into the last one, and not before."""
+    panels = dashboard()["panels"]
+    assert [each["title"] for each in panels if each["type"] == "row"] == [row.title for row in PANELS]
+    for before, panel in pairwise(panels):
+        place, last = panel["gridPos"], before["gridPos"]
+        if panel["type"] == "row":
+            continue
+        if place["y"] == last["y"]:
+            assert place["x"] == last["x"] + last["w"]
+        else:
+            assert (place["x"], place["y"]) == (0, last["y"] + last["h"])
+            assert last["w"] == 24 or last["x"] + last["w"] + place["w"] > 24
+        assert place["h"] == (4 if panel["type"] == "stat" else 8)
+
+
 def test_every_metric_is_on_the_dashboard() -> None:
     """A metric without a panel would go unseen. Errors and retries are drawn as parts of calls and attempts."""
     text = json.dumps(dashboard())
@@ -122,7 +150,14 @@ def test_the_dashboard_is_one_that_grafana_imports() -> None:
 
 
 PICTURES = {panel.title: (row, panel) for row in PANELS for panel in row.panels}
-DRAWN = {panel["title"]: panel for panel in dashboard()["panels"] if panel["type"] != "row"}
+
+
+def drawn(title: str) -> dict[str, Any]:
+    """The panel of the model."""
+    (found,) = [each for each in dashboard()["panels"] if each["type"] != "row" and each["title"] == title]
+    return found
+
+
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 LINES = {
     "legend": {"displayMode": "list", "placement": "bottom"},
@@ -134,7 +169,7 @@ NUMBER = {"reduceOptions": {"calcs": ["lastNotNull"]}, "textMode": "value_and_na
 @pytest.mark.parametrize("title", PICTURES)
 def test_a_panel_is_drawn_in_words_that_grafana_knows(title: str) -> None:
     """A misspelt one is no error there: the panel is empty, or has another look."""
-    (_, panel), model = PICTURES[title], DRAWN[title]
+    (_, panel), model = PICTURES[title], drawn(title)
     line = {"fillOpacity": 20 if panel.stacked else 0, "lineWidth": 1, "showPoints": "never"}
     if panel.stacked:
         line["stacking"] = {"mode": "normal", "group": "A"}
@@ -183,7 +218,7 @@ def test_a_row_has_numbers_or_pictures(row: Any) -> None:
     """Six numbers beside each other, or two pictures; the ones are half as high as the others."""
     kinds = {(panel.is_stat, panel.width) for panel in row.panels}
     assert kinds in ({(True, 4)}, {(False, 12)})
-    heights = {DRAWN[panel.title]["gridPos"]["h"] for panel in row.panels}
+    heights = {drawn(panel.title)["gridPos"]["h"] for panel in row.panels}
     assert heights == ({4} if row.panels[0].is_stat else {8})
 
 
