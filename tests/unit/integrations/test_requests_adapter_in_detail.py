@@ -14,6 +14,7 @@ from urllib3 import HTTPHeaderDict
 
 from http_service_client import (
     ConfigurationError,
+    ConnectionPoolConfig,
     ConstantBackoff,
     HttpClientConfig,
     HttpRequest,
@@ -323,3 +324,23 @@ def test_a_call_that_is_interrupted_gives_its_connection_back() -> None:
         with pytest.raises(KeyboardInterrupt):
             session.get("http://a.test/", stream=True)
         assert [body.closed for body in inner.bodies] == [True, False]
+
+
+@pytest.mark.parametrize("limit", [10.0, None])
+def test_to_discard_the_response_before_it_takes_of_an_attempt_s_time(limit: float | None) -> None:
+    """The first attempt has all of it."""
+    given: list[Any] = []
+
+    class Timed(Scripted):
+        def send(self, *arguments: Any, **options: Any) -> requests.Response:
+            given.append(options["timeout"].total)
+            return super().send(*arguments, **options)
+
+    pool = ConnectionPoolConfig(request_timeout=limit)
+    config = HttpClientConfig(connection_pool=pool, retry_policy_config=AT_ONCE.retry_policy_config)
+    with session_with(ResilientAdapter(config, adapter=Timed(503, 503, 200))) as session:
+        session.get("http://a.test/", stream=True).close()
+    first, *others = given
+    assert first == limit
+    for other in others:
+        assert other is None if limit is None else 5.0 < other < limit

@@ -187,6 +187,9 @@ def test_an_error_of_the_user_s_code_ends_the_simulation() -> None:
         ({"options": {"hedging": HedgingPolicy()}}, "set it in the configuration"),
         ({"options": {"progress": print}}, "set it in the configuration"),
         ({"options": 5}, "options must be a mapping"),
+        ({"alternates": 5}, "alternates must be a list of services, not 5"),
+        ({"alternates": [Service(), 5]}, "alternates must be a list of services"),
+        ({"seed": True}, "seed must be a whole number, not True"),
         (
             {"config": lambda environment: None, "options": {"timeout": 1}},
             "pass them on in the guarded function",
