@@ -91,9 +91,7 @@ def type_adapter(response_type: Any) -> Any:
     """The adapter for a type, cached if the type is hashable."""
     try:
         return _cached_adapter(response_type)
-    except TypeError as error:
-        if "unhashable" not in str(error):
-            raise
+    except TypeError:  # it cannot be hashed; or it is wrong, and says so again
         return _new_adapter(response_type)
 
 

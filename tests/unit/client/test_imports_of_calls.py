@@ -13,7 +13,8 @@ import pytest
 
 PROGRAM = """
 import asyncio, sys, threading
-from http_service_client import FallbackPolicy, HedgingPolicy, HttpClientConfig, HttpResponse, HttpServiceClient
+import http_service_client as package
+from http_service_client import HttpClientConfig, HttpResponse, HttpServiceClient
 
 class Watch:
     found = []
@@ -45,8 +46,13 @@ class Flow:
 URL = "https://api.example.com/"
 given = GIVEN
 client = HttpServiceClient(transport=Network(), config=HttpClientConfig(**given.pop("of the client", {})))
+over_a_network = HttpServiceClient(config=HttpClientConfig(enable_retry_policy=False))
+refused = "http://127.0.0.1:9/"
 sys.meta_path.insert(0, Watch())
-CALL
+try:
+    CALL
+except package.ConnectError:
+    pass
 print(*Watch.found)
 """
 
@@ -79,7 +85,9 @@ def imported(folder: Path, call: str, given: str = "{}") -> list[str]:
         "next(iter(client.paginate(URL)))",
         "client.download(URL, FILE)",
         "client.download_parallel(URL, FILE)",
+        "over_a_network.get(refused)",
         "asyncio.run(client.get_async(URL))",
+        "asyncio.run(over_a_network.get_async(refused))",
         "asyncio.run(entered(client.stream_async('GET', URL)))",
         "asyncio.run(entered(client.events_async(URL + 'feed')))",
         "asyncio.run(done(client.paginate_async(URL)))",
@@ -100,11 +108,11 @@ def test_a_first_call_imports_nothing_itself(tmp_path: Path, call: str) -> None:
         "{'auth': 'token'}",
         "{'auth': ('user', 'password')}",
         "{'auth': Flow()}",
-        "{'fallback': FallbackPolicy(value=None, unsafe_methods=True)}",
-        "{'hedging': HedgingPolicy()}",
+        "{'fallback': package.FallbackPolicy(value=None, unsafe_methods=True)}",
+        "{'hedging': package.HedgingPolicy()}",
         "{'of the client': {'auth': Flow()}}",
-        "{'of the client': {'fallback': FallbackPolicy(value=None, unsafe_methods=True)}}",
-        "{'of the client': {'hedging': HedgingPolicy()}}",
+        "{'of the client': {'fallback': package.FallbackPolicy(value=None, unsafe_methods=True)}}",
+        "{'of the client': {'hedging': package.HedgingPolicy()}}",
         "{'of the client': {'cookies': True}}",
         "{'of the client': {'auto_idempotency_key': True}}",
     ],

@@ -78,6 +78,30 @@ def test_a_label_stands_before_the_bar(
     assert "report.bin: 2.00kB" in drawn
 
 
+def test_each_attempt_starts_the_bar_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its own total and its own time; a report of the same bytes is of the same attempt."""
+    tqdm = pytest.importorskip("tqdm").tqdm
+    bar = ProgressBar("report")
+    bar(8, 10)
+    (drawn,) = tqdm._instances
+    began = drawn.start_t
+    monkeypatch.setattr(drawn, "_time", lambda: began + 100.0)
+    bar(8, 10)
+    assert (drawn.n, drawn.total, drawn.start_t) == (8, 10, began)
+    bar(2, 9)
+    assert (drawn.n, drawn.total, drawn.start_t) == (2, 9, began + 100.0)
+    bar.close()
+
+
+def test_units_are_binary(capsys: pytest.CaptureFixture[str]) -> None:
+    """As those of files are in most places."""
+    pytest.importorskip("tqdm")
+    bar = ProgressBar("report")
+    bar(9 * 1024**4, 9 * 1024**4)
+    bar.close()
+    assert "9.00T/9.00T" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("ends", ["completed", "failed"])
 def test_bars_at_a_time_have_a_line_each(
     front_end: FrontEnd, tmp_path: Path, ends: str, capsys: pytest.CaptureFixture[str]

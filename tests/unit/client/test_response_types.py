@@ -143,6 +143,17 @@ def test_a_type_with_a_part_that_cannot_be_hashed_is_a_type(front_end: FrontEnd)
     assert answering(front_end, b"[7]").request(response_type=marked).data == [7]
 
 
+def test_the_error_of_a_type_that_pydantic_does_not_know_is_one_line(front_end: FrontEnd) -> None:
+    """Pydantic's own goes on with what to write in a model."""
+
+    class Plain:
+        pass
+
+    with pytest.raises(ConfigurationError, match="cannot be validated: ") as caught:
+        answering(front_end, b"{}").request(response_type=Plain)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_type_needs_pydantic(front_end: FrontEnd, monkeypatch: pytest.MonkeyPatch) -> None:
     """Which is an extra. Nothing is sent without it."""
     monkeypatch.setitem(sys.modules, "pydantic", None)
