@@ -128,6 +128,7 @@ def test_an_error_of_the_function_is_an_error_of_the_call(front_end: FrontEnd) -
     ("given", "words"),
     [
         (7, "state_key must be a function"),
+        ("by_cookie:X-Tenant", "state_key must be a function, 'by_route' or 'by_header:X-Tenant'"),
         ("by_tenant", "'by_route' or 'by_header:X-Tenant'"),
         ("by_header:", "'by_route' or 'by_header:X-Tenant'"),
         (awaited, "plain function"),

@@ -149,6 +149,28 @@ def test_a_view_may_have_a_base_url(front_end: FrontEnd) -> None:
     assert "base_url" in str(harness.error(Exception, url="/orders"))
 
 
+def test_a_view_with_a_base_url_leaves_the_client_s_alternates(front_end: FrontEnd) -> None:
+    """They are copies of what is at the client's."""
+    harness = Harness(
+        front_end, 503, base_url="https://a.example.com", alternate_urls=["https://b.example.com"]
+    )
+    view = harness.client.with_options(base_url="https://other.example.com")
+    call(harness, view, url="/orders")
+    assert {request.url for request in harness.transport.sent} == {"https://other.example.com/orders"}
+    call(harness, harness.client, url="/orders")
+    assert "https://b.example.com/orders" in {request.url for request in harness.transport.sent}
+
+
+def test_a_view_with_other_cookies_has_the_cache_of_its_client(front_end: FrontEnd) -> None:
+    """What is not named stays as it is."""
+    harness = Harness(front_end, (200, {"Cache-Control": "max-age=60"}))
+    client = HttpServiceClient(transport=harness.transport, clock=harness.clock, cache=Cache())
+    view = client.with_options(cookies=True)
+    for _ in range(2):
+        assert call(harness, view).status_code == 200
+    assert len(harness.transport.sent) == 1
+
+
 def test_a_view_may_have_a_circuit_of_its_own(front_end: FrontEnd) -> None:
     """It is listed by the client, and each change is reported once, however many views use it."""
     harness = Harness(front_end, 500)
