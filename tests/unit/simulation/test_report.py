@@ -182,3 +182,11 @@ def test_a_histogram_tells_microseconds_apart(seconds: float, value: float) -> N
     histogram = Histogram()
     histogram.add(seconds)
     assert histogram.quantile(0.5) == pytest.approx(value, rel=0.011)
+
+
+@pytest.mark.parametrize(("timeout", "wasted"), [(2.0, 0.0), (0.5, 1.0)])
+def test_the_work_of_a_report_is_that_of_the_service(timeout: float, wasted: float) -> None:
+    """It works for a second on each request, in vain if nobody waits for it."""
+    report = simulate(NO_CLIENT, Service(latency=1.0), rate=5, seconds=20, options={"timeout": timeout})
+    assert report.work == report.exchanges == report.calls > 0
+    assert report.wasted_work == wasted * report.work
