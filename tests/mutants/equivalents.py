@@ -4001,4 +4001,18 @@ EQUIVALENTS = [
         "if (self._arguments.explain or self._arguments.why):",
         "an error of a call has the story of the call",
     ),
+    Equivalent(
+        "cli/request_options.py",
+        "_body",
+        'return _Typed(_content("--data", arguments.data), None)',
+        'return _Typed(_content("--dataXX", arguments.data), None)',
+        "a file is opened before, and what is left names none",
+    ),
+    Equivalent(
+        "cli/doctor/calls.py",
+        "_compression",
+        'kind = (reply.headers.get("Content-Type") or "").lower()',
+        'kind = (reply.headers.get("Content-Type") or "XX").lower()',
+        "neither default is a text",
+    ),
 ]

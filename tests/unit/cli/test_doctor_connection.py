@@ -52,7 +52,7 @@ def wire(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def make(*events: tuple[float, bytes | Exception]) -> Any:
         made = Wire(events)
-        clock = SimpleNamespace(monotonic=lambda: made.now, time=lambda: NOW + made.now)
+        clock = SimpleNamespace(monotonic=lambda: 100.0 + made.now, time=lambda: NOW + made.now)
         monkeypatch.setattr(connection, "time", clock)
         return made
 
@@ -202,7 +202,8 @@ def test_clocks_that_differ_by_two_seconds_are_worth_a_thought(date: str, level:
 
 
 def test_a_date_of_a_cache_says_nothing() -> None:
-    """Unless it has just been stored."""
+    """Unless it has just been stored. Nor does one that is not there."""
+    assert (examine_clock(head_of()).check, examine_clock(head_of()).level) == ("clock", Level.SKIP)
     date = ["Fri, 15 Jan 2027 08:00:00 GMT"]
     for age, level in (("1", Level.SKIP), (" 0 ", Level.OK)):
         found = examine_clock(head_of(Date=date, Age=[age]))
@@ -233,6 +234,7 @@ def test_a_body_after_a_head_is_no_end_of_a_wait(wire: Any) -> None:
     """A little of it is passed over; of too much, nothing can be said."""
     found = kept(wire((1.0, b"x" * 65536), (2.0, b"")), 6.0)
     assert (found.level, found.details["seconds"]) == (Level.WARN, 3.0)
+    assert kept(wire((5.5, b"x"), (0.25, b"")), 6.0).details["seconds"] == 5.75
     found = kept(wire((1.0, b"x" * 65536), (1.0, b"x"), (2.0, b"")), 6.0)
     assert (found.level, found.message) == (Level.SKIP, "the server sends a body in response to HEAD")
     assert found.details == {"announced": None, "ours": 4.0}

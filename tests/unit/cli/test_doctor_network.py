@@ -24,7 +24,7 @@ Outcome = float | OSError | Callable[[], object]
 class Clock(threading.local):
     """Each thread has its own time, which its calls of the system take."""
 
-    now = 0.0
+    now = 100.0
 
     def __call__(self) -> float:
         return self.now
@@ -62,7 +62,7 @@ def names(monkeypatch: pytest.MonkeyPatch, clock: Clock, v4: Outcome, v6: Outcom
 
 @pytest.mark.parametrize(
     ("v4", "v6", "level"),
-    [(0.25, 0.499, Level.OK), (0.25, 0.5, Level.WARN), (0.5, 0.25, Level.WARN), (0.0, 0.0, Level.OK)],
+    [(0.25, 0.484375, Level.OK), (0.25, 0.5, Level.WARN), (0.5, 0.25, Level.WARN), (0.0, 0.0, Level.OK)],
 )
 def test_a_slow_look_up_is_a_warning(
     v4: float, v6: float, level: Level, clock: Clock, monkeypatch: pytest.MonkeyPatch
@@ -159,6 +159,8 @@ def test_an_address_is_itself(address: Address) -> None:
     """With its port, as a socket takes it."""
     found = list(examine_names(address.text, 443, 5.0))
     assert found[1:] == [address]
+    assert isinstance(found[0], Finding)
+    assert found[0].check == "dns"
 
 
 def addresses(
@@ -174,6 +176,7 @@ def addresses(
     monkeypatch.setattr(network, "connect", connected)
     found, *good = examine_addresses(tried, 0.05, SocketSettings())
     assert isinstance(found, Finding)
+    assert found.check == "connect"
     return found, [address.text.rpartition(".")[2] for address in good if isinstance(address, Address)]
 
 

@@ -184,6 +184,8 @@ def test_a_certificate_is_data_too() -> None:
             "valid_until": "2027-01-03T00:00:00+00:00", "days_left": 2.0, "hosts": ["a.example", "b.example"],
         }
     ]  # fmt: skip
+    late = examine(Server(NewSock(chain=[until("491231")])))["certificate"]
+    assert late.details["chain"][0]["days_left"] == 8400.0
     soon = certificate(times=((UTC_TIME, b"260101000000Z"), (UTC_TIME, b"270101080000Z")))
     assert examine(Server(NewSock(chain=[soon])))["certificate"].details["chain"][0]["days_left"] == 0.33
 
@@ -268,6 +270,7 @@ SUBJECT = "H.example, issued by Authority"
         (9, EARLY, f"{SUBJECT}: not valid before 2027-02-01 00:00 UTC", "check the clock"),
         (9, NOTHING, "A certificate that cannot be read: odd", "look the message up"),
         (62, HOSTS, "It is not for h.example, but for a.example, b.example", "call the service by one"),
+        (62, [*HOSTS, until("290101", "c1")], "It is not for h.example, but for a.example, b.example", "call the service by one"),
         (64, HOSTS, "It is not for h.example, but for a.example, b.example", "call the service by one"),
         (62, ALONE, "It is not for h.example, but for h.example, issued by Authority", "call the service by one"),
         (62, NOTHING, "It is not for h.example, but for a certificate that cannot be read", "call the service by one"),
