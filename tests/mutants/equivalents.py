@@ -4015,4 +4015,18 @@ EQUIVALENTS = [
         'kind = (reply.headers.get("Content-Type") or "XX").lower()',
         "neither default is a text",
     ),
+    Equivalent(
+        "observability/dashboard.py",
+        "_panel",
+        '"refId": "ABCDEFGHIJ"[position],',
+        '"refId": "ABCDEFGHIJXX"[position],',
+        "no panel has more than ten queries",
+    ),
+    Equivalent(
+        "testing/actions.py",
+        "hang_up",
+        'return _Raw((after,) if _bytes("after", after) else (), 0.0, True)',
+        'return _Raw((after,) if _bytes("after", after) else (), 1.0, True)',
+        "there is one piece at most, and nothing is waited for before the first one",
+    ),
 ]
