@@ -255,6 +255,7 @@ class HttpMetrics:
             raise ConfigurationError(f"there is no metric {name!r}; did you mean {near[0]!r}?")
         known = self._declared.get(name)
         if known is not None:
+            assert metric is not None  # what is declared is there
             for label, _ in labels:
                 if label not in known and not metric.has_label(label):
                     remedy = did_you_mean(label, known) or f"it has {', '.join(sorted(known))}"
