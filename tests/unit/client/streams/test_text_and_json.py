@@ -126,6 +126,15 @@ def test_a_line_that_is_not_json_is_named(front_end: FrontEnd) -> None:
         assert list(values) == [2]
 
 
+def test_a_line_that_is_nested_too_deeply_is_named(front_end: FrontEnd) -> None:
+    """As any other that is not JSON for us."""
+    with stream(front_end, b"1\n" + b"[" * 200_000 + b"\n") as response:
+        values = iter(response.iter_json())
+        assert next(values) == 1
+        with pytest.raises(ResponseValidationError, match="line 2"):
+            next(values)
+
+
 def test_nan_is_accepted_unless_strict(front_end: FrontEnd) -> None:
     """As by `json()`."""
     with stream(front_end, b"NaN\n1") as response:
