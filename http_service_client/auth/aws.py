@@ -102,8 +102,8 @@ class AwsSigV4:
             and name.lower() != _HASH.lower()
         }
         is_s3 = self.service in _S3
-        if hashed == _UNSIGNED:
-            headers[_HASH] = _UNSIGNED
+        if hashed == _UNSIGNED or _HASH in request.headers:  # AWS takes it for the body's, whoever set it
+            headers[_HASH] = hashed
         parts = urlsplit(request.url)
         path = parts.path
         if is_s3:  # signed as S3 would write it, not as it is written

@@ -29,6 +29,8 @@ def is_signed(request: HttpRequest, body: bytes, secret_key: str) -> bool:
         )
     )
     names = fields["SignedHeaders"].split(";")
+    if not {name.lower() for name in request.headers if name.lower().startswith("x-amz-")} <= {*names}:
+        return False
     hashed = request.headers.get("X-Amz-Content-SHA256", hashlib.sha256(body).hexdigest())
     if hashed not in (hashlib.sha256(body).hexdigest(), "UNSIGNED-PAYLOAD"):
         return False

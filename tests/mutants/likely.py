@@ -19,7 +19,7 @@ from pathlib import PurePosixPath
 
 from .project import Project
 
-__all__ = ["Likely"]
+__all__ = ["Likely", "dotted", "imported"]
 
 
 class Likely:
@@ -32,14 +32,14 @@ class Likely:
         }
         self._importers: dict[str, list[str]] = {}
         for file, source in project.sources.items():
-            for name in imported(source, _dotted(project.package, file), is_package=_is_init(file)):
+            for name in imported(source, dotted(project.package, file), is_package=_is_init(file)):
                 self._importers.setdefault(name, []).append(file)
         self._definitions = {file: _defined(source) for file, source in project.sources.items()}
         self._package = project.package
 
     def tests_of(self, file: str) -> list[str]:
         """The modules of tests, the likeliest first. Those that it does not have may notice a mutant, too."""
-        name = _dotted(self._package, file)
+        name = dotted(self._package, file)
         folder = self.folder_of(file)
         named = list(self._named_after(file))
         found = [
@@ -105,7 +105,8 @@ def _is_init(file: str) -> bool:
     return PurePosixPath(file).name == "__init__.py"
 
 
-def _dotted(package: str, file: str) -> str:
+def dotted(package: str, file: str) -> str:
+    """The name of the module in this file of the package."""
     path = PurePosixPath(package, file)
     return ".".join((path.parent if _is_init(file) else path.with_suffix("")).parts)
 

@@ -12,6 +12,7 @@ Python that a test starts executes is not seen, so a survivor may be noticed the
 from __future__ import annotations
 
 import gc
+import importlib
 import json
 import os
 import shutil
@@ -29,6 +30,7 @@ from types import CodeType, FunctionType
 import pytest
 
 from .judging import Outcome, Verdict
+from .likely import dotted
 from .points import Mutant, is_sound
 from .project import Project
 
@@ -134,6 +136,9 @@ class _Session:
             for file, codes in self._codes.items()
             for scope, code in codes.items()
         }
+        for file in self._codes:
+            with suppress(ImportError):  # needs what is not installed
+                importlib.import_module(dotted(self._top.name, file))  # or a test would, in a child
         found = defaultdict(list)
         gc.unfreeze()  # what `conftest` froze is not listed
         for each in gc.get_objects():

@@ -54,12 +54,12 @@ def is_round(shape):
     return not shape.sides
 """
 TESTS_OF_SHAPES = """
-import toy.shapes as shapes
-
 def test_a_triangle_is_no_square():
+    import toy.shapes as shapes
     assert not shapes.is_square(shapes.Triangle())
 
 def test_that_fails_anyhow():
+    import toy.shapes as shapes
     assert shapes.is_square(shapes.Shape(5))
 """
 

@@ -149,6 +149,16 @@ def test_what_is_signed_is_what_is_sent(front_end: FrontEnd, service: str, optio
     assert not is_signed(request, body, S3["secret_key"])
 
 
+@pytest.mark.parametrize("service", ["s3", "execute-api"])
+def test_a_hash_of_the_caller_is_replaced_and_signed(front_end: FrontEnd, service: str) -> None:
+    """AWS takes it for that of the body, and refuses a header of its own that is not signed."""
+    harness = Harness(front_end, request_signers=[AwsSigV4(service, "eu-central-1", **S3)])
+    harness.request("PUT", data=b"x", headers={"x-amz-content-sha256": "that of another body"})
+    request, body = last(harness)
+    assert request.headers["X-Amz-Content-SHA256"] == hashlib.sha256(b"x").hexdigest()
+    assert is_signed(request, body, S3["secret_key"])
+
+
 def test_a_plus_in_a_query_is_a_space() -> None:
     """As AWS reads it, and signs it by its escape."""
     plus, escaped = (

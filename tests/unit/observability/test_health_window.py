@@ -158,6 +158,25 @@ def test_calls_that_take_longer_than_usual_are_named(front_end: FrontEnd) -> Non
     )
 
 
+def test_the_calls_that_are_slowed_down_most_stand_first(front_end: FrontEnd) -> None:
+    """Whatever their names, and whichever were made first."""
+    harness = Harness(front_end)
+    for name in ("a", "b", "c"):
+        take(harness, *[0.1] * 40, name=name)
+    harness.clock.now += 120.0
+    for name, seconds in (("a", 0.5), ("b", 2.0), ("c", 1.0)):
+        take(harness, *[seconds] * 10, name=name)
+    assert [slow["name"] for slow in window_of(harness)["slow"]] == ["b", "c", "a"]
+
+
+def test_origins_with_most_calls_stand_first(front_end: FrontEnd) -> None:
+    """Whichever was called first."""
+    harness = Harness(front_end)
+    for number, count in ((1, 1), (2, 3), (3, 2)):
+        take(harness, *[0.1] * count, url=f"https://{number}.example.com/")
+    assert [*window_of(harness)["origins"]] == [f"https://{number}.example.com" for number in (2, 3, 1)]
+
+
 def test_calls_without_a_name_are_known_by_their_template(front_end: FrontEnd) -> None:
     """Which is one kind of calls, as a URL is not."""
     harness = Harness(front_end)
@@ -176,6 +195,7 @@ def test_calls_without_a_name_are_known_by_their_template(front_end: FrontEnd) -
         pytest.param([0.1] * 40, [0.5] * 9, id="too few calls"),
         pytest.param([0.1] * 19, [0.5] * 10, id="nothing is usual yet"),
         pytest.param([0.001] * 40, [0.005] * 20, id="a few milliseconds"),
+        pytest.param([0.0005] * 40, [0.0095] * 20, id="nine milliseconds"),
         pytest.param([0.5] * 40, [0.1] * 20, id="faster"),
         pytest.param([0.1] * 40, [*[0.1] * 30, *[3.0] * 3], id="p95 of a few calls"),
     ],
