@@ -85,9 +85,11 @@ def _slow(window: Mapping[Key, Tally], usual: Mapping[Key, Tally]) -> list[dict[
 
 def _times_as_long(share: float, tally: Tally, before: Tally) -> float:
     """How many times as long as usual this percentile is; 0.0 if it is not remarkable."""
-    now, then = tally.percentile(share), before.percentile(share)
-    if now is None or then is None or tally.measured < _FEWEST[share]:
+    if tally.measured < _FEWEST[share]:
         return 0.0
+    now, then = tally.percentile(share), before.percentile(share)
+    assert now is not None  # both have calls that were measured
+    assert then is not None
     return now / max(then, 0.0001) if now >= _SLOW * then and now - then >= _NOTICEABLE else 0.0
 
 

@@ -3596,6 +3596,13 @@ EQUIVALENTS = [
         "a histogram has one bucket more than bounds, and so has the list",
     ),
     Equivalent(
+        "observability/window.py",
+        "_values",
+        '"slowest": _seconds(tally.percentile(1.0)),',
+        '"slowest": _seconds(tally.percentile(2.0)),',
+        "beyond all calls is the slowest, too",
+    ),
+    Equivalent(
         "observability/recent.py",
         "Tally.percentile",
         "rank = math.ceil(share * count - 1e-9)",
