@@ -148,8 +148,8 @@ class SqliteStorage:
                 _make_tables(database)
             with suppress(sqlite3.OperationalError):  # another connection sets it now
                 database.execute("PRAGMA journal_mode = WAL")  # readers do not wait for a writer
-            # After a crash of the machine, some responses may be lost.
-            database.execute("PRAGMA synchronous = OFF")
+            # After a crash of the machine, some responses may be lost; by OFF, the file might be damaged.
+            database.execute("PRAGMA synchronous = NORMAL")
             return database
         except BaseException:
             database.close()

@@ -42,6 +42,17 @@ def test_a_file_of_small_responses_is_not_trimmed_each_time(
     assert found == trimmed
 
 
+def test_a_crash_of_the_machine_may_lose_responses_and_never_the_file(tmp_path: Path) -> None:
+    """By SQLite's documentation: a database with a write-ahead log stays consistent by the level NORMAL."""
+    store = SqliteStorage(tmp_path / "cache.db")
+    found = [
+        store._with(lambda database, name=name: database.execute(f"PRAGMA {name}").fetchone()[0])
+        for name in ("journal_mode", "synchronous")
+    ]
+    normal = 1
+    assert found == ["wal", normal]
+
+
 def test_a_hit_is_noted_once_a_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Hits that follow each other write nothing; a clock that steps back is no reason to stop noting them."""
     now = [1000.0]
