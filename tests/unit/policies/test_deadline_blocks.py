@@ -21,6 +21,7 @@ from http_service_client import (
     HttpResponse,
     HttpServiceClient,
     RetryPolicy,
+    TimeoutPolicy,
     deadline,
 )
 from http_service_client.core.deadline import AMBIENT_DEADLINE, earliest
@@ -67,14 +68,17 @@ def test_a_task_that_outlives_the_block_is_free_of_its_deadline(kind: str) -> No
     assert run_task(main()) == [2.0, None]
 
 
-def test_a_task_of_a_guarded_function_is_free_when_the_function_returned() -> None:
-    """The `timeout` of a breaker is the limit of that call."""
+@pytest.mark.parametrize(
+    "policy", [CircuitBreakerPolicy(timeout=1.0), TimeoutPolicy(1.0)], ids=["breaker", "timeout"]
+)
+def test_a_task_of_a_guarded_function_is_free_when_the_function_returned(policy: Any) -> None:
+    """The limit is that of the call."""
 
     async def worker() -> float | None:
         await asyncio.sleep(0)
         return limit()
 
-    @CircuitBreakerPolicy(timeout=1.0).apply
+    @policy.apply  # type: ignore[untyped-decorator]
     async def first() -> list[Any]:
         return [asyncio.create_task(worker())]
 
