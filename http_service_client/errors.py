@@ -245,9 +245,9 @@ def innermost(error: BaseException, *, implicitly: bool = False) -> BaseExceptio
         current.__traceback__ = None
         if type(current).__module__ in {"builtins", "ssl", "socket"}:
             found = current
-        inner = [current.__cause__, _attribute(current, "reason"), *current.args]
-        if implicitly:
-            inner.insert(1, current.__context__)
+        # Of two that are equally deep, the last is taken: a context is only what was being handled.
+        inner = [current.__context__ if implicitly else None, current.__cause__]
+        inner += [_attribute(current, "reason"), *current.args]
         chain.extend(link for link in inner if isinstance(link, BaseException))
     found.__cause__ = found.__context__ = None
     return found

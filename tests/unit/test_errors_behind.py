@@ -45,6 +45,13 @@ def test_a_context_is_what_an_error_wraps_only_where_it_is_said_so(implicitly: b
     assert innermost(error, implicitly=implicitly) is (met if implicitly else error)
 
 
+def test_a_cause_is_innermost_rather_than_a_context_as_deep() -> None:
+    """The context is what was being handled, and may be of something else."""
+    error, cause, context = Wrapped(), OSError("cause"), OSError("context")
+    error.__cause__, error.__context__ = cause, context
+    assert innermost(error, implicitly=True) is cause
+
+
 def test_what_the_caller_handles_is_not_what_an_error_wraps() -> None:
     """Python has made it the context of all that is raised meanwhile."""
     try:
