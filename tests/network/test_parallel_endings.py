@@ -110,17 +110,13 @@ def test_a_part_that_waits_for_its_retry_ends_with_the_others(
     front_end: FrontEnd, client: HttpServiceClient, server: LoopbackServer, path: Path
 ) -> None:
     """Its wait is not that of the caller, who has the error of another part."""
-    waiting = threading.Semaphore(0)
+    all_are_sent = threading.Barrier(4)  # the pause that the service asks for would refuse one that is not
 
     def part(start: int, end: int) -> Action | None:
-        if end == len(CONTENT):
-            for _ in range(3):
-                waiting.acquire(timeout=10)
-            return respond(404, delay=0.2)
-        if start:
-            waiting.release()
-            return respond(503, headers={"Retry-After": "60"})
-        return None
+        if not start:
+            return None
+        all_are_sent.wait(10)
+        return respond(404, delay=0.2) if end == len(CONTENT) else respond(503, headers={"Retry-After": "60"})
 
     began = time.monotonic()
     with pytest.raises(HttpStatusError) as caught:
