@@ -246,7 +246,7 @@ def innermost(error: BaseException, *, implicitly: bool = False) -> BaseExceptio
         if type(current).__module__ in {"builtins", "ssl", "socket"}:
             found = current
         # Of two that are equally deep, the last is taken: a context is only what was being handled.
-        inner = [current.__context__ if implicitly else None, current.__cause__]
+        inner: list[object] = [current.__context__ if implicitly else None, current.__cause__]
         inner += [_attribute(current, "reason"), *current.args]
         chain.extend(link for link in inner if isinstance(link, BaseException))
     found.__cause__ = found.__context__ = None
