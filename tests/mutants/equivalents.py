@@ -1525,13 +1525,6 @@ EQUIVALENTS = [
     ),
     Equivalent(
         "policies/sqlite_storage.py",
-        "SqliteStorage._open",
-        'database.execute("PRAGMA synchronous = OFF")',
-        'database.execute("PRAGMA synchronous = OFFXX")',
-        "SQLite takes it for NORMAL, which takes longer, and differs after a crash of the machine alone",
-    ),
-    Equivalent(
-        "policies/sqlite_storage.py",
         "_version_of",
         'version: int = database.execute("PRAGMA user_version").fetchone()[0]',
         'version: int = database.execute("PRAGMA user_version").fetchone()[-1]',
