@@ -74,16 +74,18 @@ def test_a_task_that_outlives_the_block_is_free_of_its_deadline(kind: str) -> No
 def test_a_task_of_a_guarded_function_is_free_when_the_function_returned(policy: Any) -> None:
     """The limit is that of the call."""
 
-    async def worker() -> float | None:
-        await asyncio.sleep(0)
+    async def worker(has_returned: asyncio.Event) -> float | None:
+        await has_returned.wait()
         return limit()
 
     @policy.apply  # type: ignore[untyped-decorator]
-    async def first() -> list[Any]:
-        return [asyncio.create_task(worker())]
+    async def first(has_returned: asyncio.Event) -> list[Any]:
+        return [asyncio.create_task(worker(has_returned))]
 
     async def main() -> float | None:
-        (task,) = await first()
+        has_returned = asyncio.Event()
+        (task,) = await first(has_returned)
+        has_returned.set()
         return await task  # type: ignore[no-any-return]
 
     assert run_task(main()) is None
