@@ -13,47 +13,22 @@ from http_service_client import (
     ConfigurationError,
     ConnectError,
     ConnectionLostError,
-    ConstantBackoff,
     HttpClientConfig,
     HttpClientError,
     HttpResponse,
     HttpServiceClient,
-    RetryPolicy,
     SentState,
 )
 from http_service_client.errors import Failure
 from http_service_client.events import CallFinished, RetryStopped, Timeline
-from http_service_client.simulation import ReplayedCall, replay
+from http_service_client.simulation import replay
 from http_service_client.testing import ScriptedTransport, VirtualClock, late
+from kit.replays import again, record, waiting
 
 OK, BUSY = HttpResponse(200), HttpResponse(503)
 REFUSED = Failure(ConnectError, "could not connect", SentState.NEVER_SENT)
 NO_BREAKER: dict[str, Any] = {"enable_circuit_breaker": False}
 ONCE = HttpClientConfig(enable_retry_policy=False)
-
-
-def waiting(seconds: float, attempts: int = 3, **settings: Any) -> HttpClientConfig:
-    """Retries after a fixed wait."""
-    backoff = ConstantBackoff(seconds, jitter="none")
-    return HttpClientConfig(retry_policy_config=RetryPolicy(attempts, backoff), **settings)
-
-
-def record(config: HttpClientConfig, *outcomes: Any, method: str = "GET", **options: Any) -> Timeline:
-    """The timeline of a call that gets these outcomes."""
-    clock = VirtualClock()
-    client = HttpServiceClient(config, transport=ScriptedTransport(list(outcomes), clock=clock), clock=clock)
-    try:
-        timeline = client.request(method, "https://api.example.com/x?token=s", **options).timeline
-    except HttpClientError as error:
-        timeline = error.timeline
-    assert timeline is not None
-    return timeline
-
-
-def again(timeline: Timeline, config: HttpClientConfig | None) -> ReplayedCall:
-    """The only call of a replay."""
-    (call,) = replay([timeline], config).calls
-    return call
 
 
 @pytest.mark.parametrize(
