@@ -110,7 +110,7 @@ def replay(
     seed: decides the jitter of waits.
 
     The options of single calls are not in a timeline: each call is made with those of the configuration. If that has no
-    `total_timeout`, the recorded deadline holds. Interceptors and logins are left out.
+    `total_timeout`, the recorded deadline holds. Interceptors, logins and `routes` are left out.
 
     Raises ConfigurationError for a timeline that cannot be read.
     """
@@ -259,7 +259,7 @@ class _Replayed:
     ) -> tuple[float, Outcome] | None:
         """The recorded outcome, cut to the limits of the new attempt."""
         is_connecting = isinstance(outcome, Failure) and issubclass(outcome.error_type, ConnectTimeoutError)
-        own = timeout.connect if is_connecting else None  # a configuration has no other limit of a part
+        own = timeout.connect if is_connecting else None  # of a part, a configuration has no other limit
         limit = min((each for each in (own, timeout.total) if each is not None), default=math.inf)
         if attempt.is_timeout and limit > attempt.duration + TIMER_SLACK:
             given = "for ever" if limit == math.inf else f"{limit:g} s"
