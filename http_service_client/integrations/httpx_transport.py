@@ -263,7 +263,7 @@ class _Timeouts(dict[str, "float | None"]):
         if self.expires_at is None:
             return limit
         left = max(_LEAST, self.expires_at - time.monotonic())
-        return left if limit is None or left < limit else limit
+        return left if limit is None else min(left, limit)
 
     def __getitem__(self, name: str) -> Any:
         return self.get(name)
@@ -275,9 +275,11 @@ class _Request(AdaptedRequest[Any]):
     library: the module that it is of.
     """
 
-    __slots__ = ("_content_read", "_inner", "_limits", "_reads_body", "_rewind", "_stream", "_timeout")
+    __slots__ = ("_content_read", "_inner", "_limits", "_reads_body", "_rewind", "_timeout", "_watched")
 
     library: ModuleType
+    _limits: _Timeouts  # of the running exchange
+    _timeout: Timeout  # likewise
 
     def __init__(self, native: Any, inner: Any, reads_body: bool) -> None:
         content = _content_of(native)
@@ -291,9 +293,8 @@ class _Request(AdaptedRequest[Any]):
             is_replayable=content is not None or self._rewind is not None,
         )
         self._inner, self._reads_body = inner, reads_body
-        self._stream: Any = native.stream if content is not None else _watching(self.library)(native.stream)
-        self._limits = _Timeouts()
-        self._timeout = Timeout()  # of the running exchange
+        # The body, if it is not in memory.
+        self._watched: Any = None if content is not None else _watching(self.library)(native.stream)
         self._content_read = b""  # of the last response
 
     # What the library is asked for.
@@ -305,10 +306,12 @@ class _Request(AdaptedRequest[Any]):
         finally:
             self._take_source_error()
         if self._reads_body and response.status_code != 101:
+            stream = response.stream
             try:
-                self._take(response, b"".join(self._pieces(response.stream)))
+                self._take(response, b"".join(self._pieces(stream)))
             finally:
-                self._close(response)
+                with suppress(*self.errors):
+                    stream.close()
         return response
 
     def _pieces(self, stream: Any) -> Iterator[bytes]:
@@ -328,13 +331,15 @@ class _Request(AdaptedRequest[Any]):
             try:
                 self._take(response, b"".join([piece async for piece in stream]))
             finally:
-                await stream.aclose()
+                with suppress(*self.errors):
+                    await stream.aclose()
         return response
 
     def _take_source_error(self) -> None:
         """Note what the source of the body has raised. The stream forgets it: its traceback refers to the stream."""
-        if getattr(self._stream, "error", None) is not None:
-            self.source_error, self._stream.error = self._stream.error, None
+        watched = self._watched
+        if watched is not None and watched.error is not None:
+            self.source_error, watched.error = watched.error, None
 
     def _prepared(self, timeout: Timeout) -> Any:
         """The library's request for this attempt. The object of the caller remains as it is."""
@@ -350,37 +355,33 @@ class _Request(AdaptedRequest[Any]):
         names = ("connect", "read", "write", "pool")
         self._limits = _Timeouts({name: getattr(timeout, name) for name in names})
         self._limits.expires_at = None if timeout.total is None else time.monotonic() + timeout.total
-        if getattr(self._stream, "has_begun", False) and self._rewind is not None:
+        watched = self._watched
+        if self._rewind is not None and watched.has_begun:
             self._rewind()
         request = self.library.Request(
             native.method,
             native.url,
             headers=native.headers,
-            stream=self._stream,
+            stream=native.stream if watched is None else watched,
             extensions={**native.extensions, "timeout": self._limits},
         )
-        if self.body.content is not None and hasattr(self._stream, "__iter__"):
+        if watched is None:
             request.read()  # it is in memory: whoever looks at the request finds it there
         return request
 
     def _take(self, response: Any, content: bytes) -> None:
         """Give the response its body, which is still coded."""
-        self._content_read = content
-        stream, response.stream = response.stream, self.library.ByteStream(content)
-        if hasattr(stream, "close"):
-            with suppress(*self.errors):
-                stream.close()
+        self._content_read, response.stream = content, self.library.ByteStream(content)
 
     def _has_started(self, failure: Failure | None) -> bool:
-        return bool(getattr(self._stream, "has_begun", False))
+        return bool(self._watched and self._watched.has_begun)
 
     # What it means.
 
     def _meaning(self, error: Exception, timeout: Timeout, timed_out: bool) -> Failure:
         library: Any = self.library
-        refused = _not_processed(error)
-        if refused is not None:
-            message = f"{redact_url(self.url)}: the server did not process this request ({refused})"
+        if _is_refused_stream(error):
+            message = f"{redact_url(self.url)}: the server did not process this request (REFUSED_STREAM)"
             return Failure(ConnectionLostError, message, SentState.REFUSED, error)
         if isinstance(error, library.PoolTimeout):
             message = f"no connection of {library.__name__} to {redact_url(self.url)} became free in time"
@@ -431,14 +432,14 @@ class _Request(AdaptedRequest[Any]):
         with suppress(*self.errors):
             if hasattr(stream, "close"):
                 stream.close()
-            elif hasattr(stream, "aclose"):
+            else:
                 _close_soon(stream)
 
     def _drain(self, response: Any, seconds: float) -> None:
         left, until = DRAINED, time.monotonic() + seconds
         self._limits.expires_at = until  # the library looks at it when it begins to read
         with suppress(*self.errors):
-            if _length(response) <= left:
+            if _may_be_short(response):
                 for piece in response.stream:
                     left -= len(piece)
                     if left < 0 or time.monotonic() > until:
@@ -449,7 +450,7 @@ class _Request(AdaptedRequest[Any]):
         left = DRAINED
         try:
             with suppress(*self.errors):
-                if _length(response) <= left:
+                if _may_be_short(response):
                     async for piece in response.stream:
                         left -= len(piece)
                         if left < 0:
@@ -474,7 +475,7 @@ class _Request(AdaptedRequest[Any]):
 def _kind_for(library: Any) -> type[_Request]:
     """The class of requests of a library."""
     return type(
-        "_Request",
+        _Request.__name__,
         (_Request,),
         {
             "__slots__": (),
@@ -549,26 +550,30 @@ def _rewinding(stream: Any) -> Callable[[], object] | None:
     What is inside the library's streams is private to it. Where it is not as expected, the body is sent once.
     """
     if type(stream).__name__ == "MultipartStream":
-        files = [getattr(each, "file", b"") for each in getattr(stream, "fields", [b""])]
+        fields = getattr(stream, "fields", None)
+        if fields is None:
+            return None
+        files = [each.file for each in fields if hasattr(each, "file")]
         can = all(isinstance(file, (str, bytes)) or _can_seek(file) for file in files)
         return (lambda: None) if can else None  # it rewinds its files itself
     source: Any = getattr(stream, "_stream", None)
+    if hasattr(source, "__aiter__"):
+        is_file = hasattr(source, "read") or hasattr(source, "aread")  # it can be rewound by awaiting alone
+        return None if is_file or source.__aiter__() is source else lambda: None
     if hasattr(source, "read"):
         if not _can_seek(source):
             return None
         position = source.tell()
         return lambda: source.seek(position)
-    if hasattr(source, "__aiter__"):
-        return (lambda: None) if source.__aiter__() is not source else None
     if hasattr(source, "__iter__"):
-        return (lambda: None) if iter(source) is not source else None
+        return None if iter(source) is source else lambda: None
     return None
 
 
 def _can_seek(file: Any) -> bool:
     try:
         file.seek(file.tell())
-    except (AttributeError, OSError, ValueError, TypeError):
+    except Exception:  # whatever a file-like object raises that cannot
         return False
     return True
 
@@ -583,11 +588,10 @@ def _positive(given: Any) -> float | None:
     return max(_LEAST, float(given)) if isinstance(given, (int, float)) else None
 
 
-def _length(response: Any) -> int:
-    try:
-        return int(response.headers.get("Content-Length", "0"))
-    except ValueError:
-        return 0
+def _may_be_short(response: Any) -> bool:
+    """Whether it does not say that its body is longer than what is read of one that is discarded."""
+    length = response.headers.get("Content-Length")
+    return length is None or not length.isdecimal() or int(length) <= DRAINED
 
 
 def _builtin_beneath(error: Exception) -> OSError | None:
@@ -596,17 +600,20 @@ def _builtin_beneath(error: Exception) -> OSError | None:
     return found[-1] if found else None
 
 
-def _not_processed(error: Exception) -> str | None:
-    """How the server says that it did not process the request; None if it does not.
+_REFUSED_STREAM = 7
+
+
+def _is_refused_stream(error: Exception) -> bool:
+    """Whether the server says that it did not process the request.
 
     By HTTP/2 (RFC 9113, 8.7). After GOAWAY, the library sends again by itself what was not processed. An error that
     it raises for one does not tell the stream, so nothing follows from it.
     """
-    for link in links(error):
-        code = getattr(link.args[0], "error_code", None) if link.args else None
-        if type(link.args[0] if link.args else None).__name__ == "StreamReset" and code == 7:
-            return "REFUSED_STREAM"
-    return None
+    return any(
+        type(each).__name__ == "StreamReset" and each.error_code == _REFUSED_STREAM
+        for link in links(error)
+        for each in link.args
+    )
 
 
 _CLOSING: set[asyncio.Task[None]] = set()

@@ -12,7 +12,7 @@ from http_service_client import HttpClientConfig, HttpServiceClient
 from http_service_client.integrations import AsyncResilientTransport, ResilientTransport
 from http_service_client.testing import VirtualClock, respond
 
-__all__ = ["DOWN", "STOPS", "Clients"]
+__all__ = ["DOWN", "STOPS", "Clients", "Reads", "Sends"]
 
 DOWN = respond(503, body="down")
 
@@ -56,3 +56,59 @@ class Clients:
 
     def wait(self, awaitable: Any) -> Any:
         return self._loop.run_until_complete(awaitable)
+
+    def handled(self, transport: Any, request: Any) -> Any:
+        """What a transport makes of a request, without a client around it."""
+        if self.is_async:
+            return self.wait(transport.handle_async_request(request))
+        return transport.handle_request(request)
+
+
+class Sends:
+    """Somebody's own transport: a response, or an error, for each exchange. It notes what is done with it."""
+
+    def __init__(self, clients: Clients, *script: Any) -> None:
+        self._library = clients.library
+        self._script = iter(script)
+        self.sent: list[Any] = []
+        self.done: list[Any] = []
+
+    def handle_request(self, request: Any) -> Any:
+        self.sent.append(request)
+        step = next(self._script, 200)
+        if isinstance(step, Exception):
+            raise step
+        return self._library.Response(step) if isinstance(step, int) else step
+
+    async def handle_async_request(self, request: Any) -> Any:
+        return self.handle_request(request)
+
+    def __enter__(self) -> None:
+        self.done.append("entered")
+
+    def __exit__(self, kind: Any, *about: Any) -> None:
+        self.done.append(("exited", kind))
+
+    def close(self) -> None:
+        self.done.append("closed")
+
+    async def __aenter__(self) -> None:
+        self.__enter__()
+
+    async def __aexit__(self, *about: Any) -> None:
+        self.__exit__(*about)
+
+    async def aclose(self) -> None:
+        self.close()
+
+
+class Reads(Sends):
+    """It reads the body first, as a transport does that sends it."""
+
+    def handle_request(self, request: Any) -> Any:
+        request.read()
+        return super().handle_request(request)
+
+    async def handle_async_request(self, request: Any) -> Any:
+        await request.aread()
+        return super().handle_request(request)

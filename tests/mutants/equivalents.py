@@ -4029,4 +4029,25 @@ EQUIVALENTS = [
         'return _Raw((after,) if _bytes("after", after) else (), 1.0, True)',
         "there is one piece at most, and nothing is waited for before the first one",
     ),
+    Equivalent(
+        "integrations/httpx_transport.py",
+        "_Request._pieces",
+        "if self._limits.expires_at is not None and time.monotonic() > self._limits.expires_at:",
+        "if self._limits.expires_at is not None and time.monotonic() >= self._limits.expires_at:",
+        "the end itself is a single instant, of nanoseconds, and either side of it may be taken",
+    ),
+    Equivalent(
+        "integrations/httpx_transport.py",
+        "_Request._drain",
+        "if left < 0 or time.monotonic() > until:",
+        "if left < 0 or time.monotonic() >= until:",
+        "the end itself is a single instant, of nanoseconds, and either side of it may be taken",
+    ),
+    Equivalent(
+        "integrations/httpx_transport.py",
+        "_kind_for",
+        '"__slots__": (),',
+        '"__slots__XX": (),',
+        "each request has a dictionary then, which takes memory",
+    ),
 ]

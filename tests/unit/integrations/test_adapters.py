@@ -15,6 +15,7 @@ from http_service_client import (
     ClientClosedError,
     ConcurrencyLimitError,
     ConnectError,
+    ConnectionPoolConfig,
     DeadlineTooShortError,
     HttpClientConfig,
     HttpServiceClient,
@@ -265,6 +266,22 @@ def test_a_service_learns_what_is_left(way: type[Way], server: LoopbackServer, s
     session = way(client_of(propagation=Propagation()), None, stack)
     session.request("GET", server.url)
     assert "X-Request-Attempt" not in dict(server.requests[-1].headers)
+
+
+def test_what_was_left_of_another_request_is_not_passed_on(
+    way: type[Way], server: LoopbackServer, stack: ExitStack
+) -> None:
+    """A gateway may have copied its headers: they are replaced, or removed where there is no limit."""
+    client = client_of(
+        propagation=Propagation(hosts=["127.0.0.1"]),
+        connection_pool=ConnectionPoolConfig(request_timeout=None),
+    )
+    session = way(client, None, stack)
+    headers = {"x-request-attempt": "7", "x-request-timeout-ms": "5", "x-other": "1"}
+    session.request("GET", server.url, headers=headers)
+    (request,) = server.requests
+    received = {name.lower(): value for name, value in request.headers if name.lower() in headers}
+    assert received == {"x-request-attempt": "1", "x-other": "1"}
 
 
 def test_a_closed_client_refuses(way: type[Way], server: LoopbackServer, stack: ExitStack) -> None:

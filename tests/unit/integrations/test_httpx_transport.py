@@ -27,9 +27,9 @@ from http_service_client.testing import LoopbackServer, reset, respond, stall
 from kit.httpx_clients import DOWN, Clients
 
 
-@pytest.mark.parametrize("enters", [False, True])
-def test_the_transport_of_the_other_way_is_named(clients: Clients, enters: bool) -> None:
-    """A client asks it for what it does not have: when it is entered, or by its first request."""
+@pytest.mark.parametrize("use", ["enter", "request", "close"])
+def test_the_transport_of_the_other_way_is_named(clients: Clients, use: str) -> None:
+    """A client asks it for what it does not have: when it is entered, by its first request, or when it is closed."""
     kind = clients.library.Client if clients.is_async else clients.library.AsyncClient
     client = kind(transport=clients.transport())
     takes = (
@@ -37,15 +37,17 @@ def test_the_transport_of_the_other_way_is_named(clients: Clients, enters: bool)
         if clients.is_async
         else "; it is for a Client, and an AsyncClient takes an AsyncResilientTransport"
     )
+    uses = {
+        "enter": lambda: client.__enter__() if clients.is_async else client.__aenter__(),
+        "request": lambda: client.get("http://127.0.0.1:1/"),
+        "close": lambda: client.close() if clients.is_async else client.aclose(),
+    }
 
-    async def use() -> None:
-        await (client.__aenter__() if enters else client.get("http://127.0.0.1:1/"))
-
-    def use_plainly() -> None:
-        client.__enter__() if enters else client.get("http://127.0.0.1:1/")
+    async def wait() -> None:
+        await uses[use]()
 
     with pytest.raises(AttributeError, match=f"object has no attribute '.*'{re.escape(takes)}$"):
-        use_plainly() if clients.is_async else clients.wait(use())
+        uses[use]() if clients.is_async else clients.wait(wait())
 
 
 def test_another_attribute_is_missing_as_ever(clients: Clients) -> None:
@@ -191,9 +193,17 @@ def test_what_is_no_transport_is_refused(clients: Clients, transport: Any) -> No
         clients.real(transport=transport)
 
 
+def test_a_transport_of_ours_does_not_send(clients: Clients) -> None:
+    """Two around each exchange would each retry it."""
+    with pytest.raises(ConfigurationError, match="ResilientTransport itself; pass it to the client"):
+        clients.real(transport=clients.transport())
+
+
 def test_settings_that_httpx_owns_are_refused(clients: Clients) -> None:
     """None is ignored silently."""
-    with pytest.raises(ConfigurationError, match=r"allowed_redirect_count does nothing in .*Transport"):
+    with pytest.raises(
+        ConfigurationError, match=r"allowed_redirect_count does nothing in .*Transport: httpx decides"
+    ):
         clients.real(HttpClientConfig(allowed_redirect_count=1))
 
 

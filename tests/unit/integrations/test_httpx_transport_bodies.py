@@ -6,6 +6,7 @@ import gzip
 import io
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -13,7 +14,9 @@ import pytest
 from http_service_client import HttpClientConfig, HttpServiceClient
 from http_service_client.integrations import AsyncResilientTransport, ResilientTransport, adapter_base
 from http_service_client.testing import LoopbackServer, VirtualClock, raw, respond, stall
-from kit.httpx_clients import DOWN, STOPS, Clients
+from kit.httpx_clients import DOWN, STOPS, Clients, Reads
+
+URL = "https://api.test/"
 
 
 def test_a_stream_is_left_unread(clients: Clients, server: LoopbackServer) -> None:
@@ -61,6 +64,18 @@ def test_the_body_of_a_discarded_response_costs_no_more_than_the_attempt_has(
         clients.request(clients.client(clients.transport(config)), "GET", server.url)
     assert time.monotonic() - began < 5
     assert server.wait_for(lambda: len(server.requests) == 2)
+
+
+def test_a_discarded_response_has_a_time_of_its_own(
+    clients: Clients, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A body that stops does not take what the next attempt could use."""
+    monkeypatch.setattr(adapter_base, "DRAIN_TIME", 0.1)
+    server.script("/", raw(STOPS, b"y", every=30.0), respond(200))
+    client = clients.client(clients.transport(HttpClientConfig(base_timeout=4.0)))
+    began = time.monotonic()
+    assert clients.request(client, "GET", server.url).status_code == 200
+    assert time.monotonic() - began < 3
 
 
 def test_the_last_of_some_failures_can_be_read(clients: Clients, server: LoopbackServer) -> None:
@@ -155,25 +170,143 @@ def test_files_of_a_form_are_sent_again(clients: Clients, server: LoopbackServer
     assert b"content" in second
 
 
-def test_a_file_of_a_form_that_cannot_be_rewound_is_sent_once(
-    clients: Clients, server: LoopbackServer
-) -> None:
-    """A pipe, say: the 503 is the result."""
+class Pipe:
+    """A file that has no position, or whose position cannot be set."""
 
-    class Pipe(io.BytesIO):
-        def seekable(self) -> bool:
-            return False
+    def __init__(self) -> None:
+        self._left = [b"pay"]
 
-        def seek(self, *position: int) -> int:
-            raise io.UnsupportedOperation
+    def read(self, size: int = -1) -> bytes:
+        return self._left.pop() if self._left else b""
 
-        def tell(self) -> int:
-            raise io.UnsupportedOperation
+    def __iter__(self) -> Iterator[bytes]:
+        return iter([b"pay"])
 
-        def fileno(self) -> int:
-            raise io.UnsupportedOperation
 
+class Untellable(Pipe):
+    def tell(self) -> int:
+        raise io.UnsupportedOperation
+
+    def seek(self, *arguments: int) -> int:
+        return 0
+
+
+class Unseekable(Pipe):
+    def tell(self) -> int:
+        return 0
+
+    def seek(self, *arguments: int) -> int:
+        raise io.UnsupportedOperation
+
+
+KINDS = pytest.mark.parametrize("kind", [Pipe, Untellable, Unseekable])
+BLOCKING = pytest.mark.parametrize("library", ["httpx", "httpx2"])  # an AsyncClient takes no plain file
+
+
+@KINDS
+@BLOCKING
+def test_a_file_that_cannot_be_rewound_is_sent_once(library: str, kind: Any) -> None:
+    """The 503 is the result."""
+    with ExitStack() as stack:
+        clients = Clients(library, False, stack)
+        sends = Reads(clients, 503)
+        client = clients.client(clients.transport(transport=sends))
+        assert client.put(URL, content=kind()).status_code == 503
+    assert len(sends.sent) == 1
+
+
+@KINDS
+def test_a_form_with_a_file_that_cannot_be_rewound_is_sent_once(clients: Clients, kind: Any) -> None:
+    """Though others in it can be."""
+    files = {"first": b"text", "second": kind(), "third": io.BytesIO(b"file")}
+    sends = Reads(clients, 503)
+    response = clients.request(clients.client(clients.transport(transport=sends)), "PUT", URL, files=files)
+    assert (response.status_code, len(sends.sent)) == (503, 1)
+
+
+def test_a_form_without_pipes_is_sent_again(clients: Clients, server: LoopbackServer) -> None:
+    """Its fields, its texts, its bytes, and its files from their start."""
     server.script("/", DOWN, respond(200))
-    files = {"file": ("a.txt", Pipe(b"content"))}
-    response = clients.request(clients.client(), "PUT", server.url, files=files)
-    assert (response.status_code, len(server.requests)) == (503, 1)
+    files = {"bytes": b"one", "file": ("a.txt", io.BytesIO(b"two")), "text": ("b.txt", "three")}
+    response = clients.request(clients.client(), "PUT", server.url, data={"field": "four"}, files=files)
+    assert response.status_code == 200
+    first, second = (request.body for request in server.requests)
+    assert first == second
+    assert all(part in second for part in (b"one", b"two", b"three", b"four"))
+
+
+def test_a_form_that_is_unlike_the_library_s_is_sent_once(clients: Clients) -> None:
+    """What is inside it is not known."""
+
+    class MultipartStream(clients.library.SyncByteStream, clients.library.AsyncByteStream):  # type: ignore[misc,name-defined]
+        """It has no `fields`."""
+
+        def __iter__(self) -> Iterator[bytes]:
+            yield b"pay"
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield b"pay"
+
+    sends = Reads(clients, 503)
+    request = clients.library.Request("PUT", URL, stream=MultipartStream())
+    assert clients.handled(clients.transport(transport=sends), request).status_code == 503
+    assert len(sends.sent) == 1
+
+
+@BLOCKING
+def test_a_file_is_sent_again_from_where_it_was(library: str, server: LoopbackServer) -> None:
+    """When the client got it."""
+    with ExitStack() as stack:
+        clients = Clients(library, False, stack)
+        server.script("/", DOWN, DOWN, respond(200))
+        file = io.BytesIO(b"header,body")
+        file.seek(7)
+        headers = {"Content-Length": "4"}  # some versions of the library declare that of the whole file
+        response = clients.client().put(server.url, content=file, headers=headers)
+    assert response.status_code == 200
+    assert [request.body for request in server.requests] == [b"body"] * 3
+
+
+class AsyncFile:
+    """A file whose methods are awaited, as those of aiofiles and anyio are."""
+
+    def __init__(self, *, has_iterator: bool) -> None:
+        self._left = [b"pay"]
+        self._has_iterator = has_iterator
+
+    async def read(self, size: int = -1) -> bytes:
+        return self._left.pop() if self._left else b""
+
+    async def tell(self) -> int:
+        return 0
+
+    async def seek(self, *arguments: int) -> int:
+        return 0
+
+    def __aiter__(self) -> Any:
+        return self._lines() if self._has_iterator else self
+
+    async def _lines(self) -> AsyncIterator[bytes]:
+        while line := await self.read():
+            yield line
+
+    async def __anext__(self) -> bytes:
+        if line := await self.read():
+            return line
+        raise StopAsyncIteration
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("has_iterator", [False, True])
+@pytest.mark.parametrize("library", ["httpx", "httpx2"])
+def test_a_file_that_is_awaited_is_sent_once(
+    library: str, has_iterator: bool, server: LoopbackServer
+) -> None:
+    """It is not rewound, and no empty body is sent in its place."""
+    with ExitStack() as stack:
+        clients = Clients(library, True, stack)
+        server.script("/", DOWN, respond(200))
+        file = AsyncFile(has_iterator=has_iterator)
+        response = clients.request(clients.client(), "PUT", server.url, content=file)
+    assert response.status_code == 503
+    assert [request.body for request in server.requests] == [b"pay"]
