@@ -1,10 +1,10 @@
-"""What tests of connections and of exchanges share: time and waits, the connections of a pool, and servers of HTTP/2."""
+"""What tests of blocking connections share: time and waits, and the connections of a pool."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -13,10 +13,6 @@ from http_service_client.transports.over_requests import pool as pools
 from kit.blocking_sockets import World
 from kit.connections import Waits
 from kit.wired_pools import Wire
-
-if TYPE_CHECKING:
-    from kit.http2_frames import FrameServer
-    from kit.http2_network import Http2Network
 
 
 @pytest.fixture
@@ -55,21 +51,3 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(connection, "wait_until_usable", made.wait_until_usable)
     monkeypatch.setattr(connection, "is_readable", lambda sock: bool(sock.incoming))
     return made
-
-
-@pytest.fixture
-def server() -> FrameServer:
-    """The server of an HTTP/2 connection, frame by frame."""
-    from kit.http2_frames import FrameServer  # it needs an extra
-
-    return FrameServer()
-
-
-@pytest.fixture
-def network(monkeypatch: pytest.MonkeyPatch) -> Iterator[Http2Network]:
-    """Servers of HTTP/2 in memory, and one side that calls them."""
-    from kit.http2_network import Http2Network  # it needs an extra
-
-    network = Http2Network(monkeypatch)
-    yield network
-    network.close()
