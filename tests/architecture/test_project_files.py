@@ -64,6 +64,17 @@ def test_no_test_module_has_more_than_500_lines() -> None:
     )
 
 
+def test_the_folders_of_unit_tests_are_those_of_the_package() -> None:
+    """Whoever reads `transports/over_h2/pool.py` finds its tests in `tests/unit/transports/over_h2`."""
+
+    def folders_with(pattern: str, top: Path) -> set[str]:
+        return {path.parent.relative_to(top).as_posix() for path in top.rglob(pattern)}
+
+    assert folders_with("test_*.py", ROOT / "tests" / "unit") == folders_with(
+        "*.py", ROOT / "http_service_client"
+    )
+
+
 @pytest.mark.parametrize("form", FORMS, ids=lambda path: path.stem)
 def test_a_form_has_what_the_forge_requires(form: Path) -> None:
     """An invalid form is not shown: names and descriptions, ids that differ, a label for each field."""
