@@ -60,6 +60,7 @@ def swapped(
 
     tests: folders and modules.   patience: seconds of tests after which a mutant has survived.
     ends_at: monotonic instant after which no other is tried.   report: called with each verdict.
+    Raises SystemExit if the tests cannot be collected.
     """
     os.chdir(project.root)
     sys.path.insert(0, str(project.root))
@@ -68,7 +69,9 @@ def swapped(
     )
     judging = _Session(project, mutants, jobs, patience, ends_at, report)
     options = ["-q", "--capture=no", "--disable-warnings", "--assert=plain", "-o", "faulthandler_timeout=0"]
-    pytest.main([*options, "-p", "no:cacheprovider", "-p", "no:xdist", *tests], plugins=[judging])
+    code = pytest.main([*options, "-p", "no:cacheprovider", "-p", "no:xdist", *tests], plugins=[judging])
+    if code is not pytest.ExitCode.OK:
+        raise SystemExit(f"pytest could not collect {' '.join(tests)}")
     return judging.verdicts
 
 

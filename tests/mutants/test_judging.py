@@ -386,3 +386,21 @@ raise SystemExit(main(["--swap", "--tests", "tests", *names], Project(Path({str(
     # Without `super` it has no closure over its class.
     assert "not swapped; try them without --swap: shapes.py:8:1" in lines
     assert "not used, since it fails without a mutant: tests/test_shapes.py::test_that_fails_anyhow" in lines
+
+
+@posix_only
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="lines are recorded by sys.monitoring")
+def test_tests_that_cannot_be_collected_are_an_error(project: Project) -> None:
+    """Else none would be judged, and a share of 100 % reported."""
+    program = f"""
+from pathlib import Path
+from mutants.__main__ import main
+from mutants.project import Project
+main(["--swap", "--tests", "tests/unit/rooms", "--only", "rules.py:9"], Project(Path({str(project.root)!r}), "toy"))
+"""
+    tests = Path(__file__).resolve().parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tests, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "pytest could not collect tests/unit/rooms"
