@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from ..client.call_builder import CallBuilder
 from ..client.client import HttpServiceClient
 from ..client.config.client_config import HttpClientConfig
-from ..client.config.pool import ConnectionPoolConfig, is_default
+from ..client.config.pool import ConnectionPoolConfig
 from ..core.checks import check_function, remedies
 from ..core.effects import TIMED_OUT, Outcome
 from ..core.outcomes import already_closed, ended_by_close
@@ -38,7 +38,6 @@ from ..errors import (
     Failure,
     HttpClientError,
     InvalidRequestError,
-    SentState,
     chain,
 )
 from ..events import Timeline
@@ -157,11 +156,7 @@ class AdaptedRequest(ForeignRequest, Generic[Response]):
 
     def _has_started(self, failure: Failure | None) -> bool:
         """Whether the exchange may have read some of a one-shot body.   failure: None after a response."""
-        return (
-            failure is None
-            or failure.sent_state is not SentState.NEVER_SENT
-            or not issubclass(failure.error_type, _WHILE_CONNECTING)
-        )
+        return failure is None or not issubclass(failure.error_type, _WHILE_CONNECTING)
 
     def _may_raise(self, error: Exception) -> bool:
         """Whether the library may see its own error again. It must not if it would send the request once more."""
@@ -641,7 +636,7 @@ def _check_settings(adapter: str, library: str, limits: Iterable[str], config: H
     ):
         for name in plain.__dataclass_fields__:
             value = getattr(given, name)
-            if name not in kept and not is_default(value) and value != getattr(plain, name):
+            if name not in kept and value != getattr(plain, name):
                 found.append(name)
     for route, options in config.routes.items():
         found += [f"routes[{route!r}][{name!r}]" for name in options if name not in _OURS_OF_ROUTES]

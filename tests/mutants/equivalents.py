@@ -4050,4 +4050,25 @@ EQUIVALENTS = [
         '"__slots__XX": (),',
         "each request has a dictionary then, which takes memory",
     ),
+    Equivalent(
+        "integrations/adapter_base.py",
+        "AdaptedRequest._failed",
+        "timed_out = timeout.total is not None and time.monotonic() - began >= timeout.total - TIMER_SLACK",
+        "timed_out = timeout.total is not None and time.monotonic() - began > timeout.total - TIMER_SLACK",
+        "a single instant, of nanoseconds, and either side of it may be taken",
+    ),
+    Equivalent(
+        "integrations/adapter_base.py",
+        "ForeignCalls.is_inside",
+        "return inside is not None and inside == (method.upper(), _known_url(url))",
+        "return  inside == (method.upper(), _known_url(url))",
+        "None is equal to no pair; the URL would be normalised for that, which takes time",
+    ),
+    Equivalent(
+        "integrations/adapter_base.py",
+        "_known_url",
+        'host = ".".join(re.sub(r"[^a-z0-9.-]", "-", part.lower()).strip(".-") or "unknown" for part in parts)',
+        'host = ".".join(re.sub(r"[^a-z0-9.-]", "-", part.lower()).strip(".-XX") or "unknown" for part in parts)',
+        "it is in lower case, and has no such letter to strip",
+    ),
 ]

@@ -29,12 +29,15 @@ from http_service_client.integrations import (
 from kit.interceptors import Recorder
 
 
-def test_a_chaos_that_cannot_be_injected_is_refused() -> None:
+@pytest.mark.parametrize(
+    "chaos", [{"truncation_rate": 0.1}, {"statuses": [503], "status_rate": 0.1}], ids=str
+)
+def test_a_chaos_that_cannot_be_injected_is_refused(chaos: dict[str, Any]) -> None:
     """Where the adapter has a configuration of its own."""
     with pytest.raises(
         ConfigurationError, match="status_rate and truncation_rate of chaos do nothing in ResilientAdapter"
     ):
-        ResilientAdapter(HttpClientConfig(chaos={"truncation_rate": 0.1}))
+        ResilientAdapter(HttpClientConfig(chaos=chaos))
     ResilientAdapter(HttpClientConfig(chaos={"errors": ["ConnectError"], "error_rate": 0.1})).close()
 
 
@@ -176,8 +179,42 @@ def test_every_setting_is_kept_or_refused() -> None:
 
 
 @MAKERS
+@pytest.mark.parametrize("idempotent", [None, True, False, lambda request: None])
+def test_whether_requests_are_idempotent_is_said_at_once_or_by_a_function(make: Any, idempotent: Any) -> None:
+    """Nothing else says it."""
+    make(idempotent=idempotent)
+    for other in ("yes", 1):
+        with pytest.raises(ConfigurationError, match="idempotent"):
+            make(idempotent=other)
+
+
+@MAKERS
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"timeout": 3.0},
+        {"timeout": Timeout(total=3.0)},
+        {"total_timeout": 9.0},
+        {"retry_policy": None},
+        {"circuit_breaker": None},
+        {"retry_budget": None},
+        {"key": "a"},
+        {"name": "partner"},
+    ],
+    ids=str,
+)
+def test_a_view_may_be_made_for_what_holds_in_an_adapter(make: Any, options: dict[str, Any]) -> None:
+    """Its options are those of each call of the library."""
+    with HttpServiceClient() as client:
+        view = client.with_options(**options)
+        assert make(client=view).client is view
+
+
+@MAKERS
 def test_what_is_refused(make: Any) -> None:
     """With what to write instead."""
+    with pytest.raises(ConfigurationError, match="client must be an HttpServiceClient, not dict"):
+        make(client={})
     with pytest.raises(ConfigurationError, match="not both"):
         make(HttpClientConfig(), client=HttpServiceClient())
     with pytest.raises(ConfigurationError, match="not HttpServiceClient; pass a client as client=…"):

@@ -168,6 +168,27 @@ async def test_the_attempt_as_a_whole_is_bounded(server: LoopbackServer) -> None
     assert caught.value.sent_state is SentState.MAYBE_PROCESSED
 
 
+async def test_the_cause_of_a_timeout_is_not_the_error_of_an_earlier_attempt(server: LoopbackServer) -> None:
+    """Each attempt has its own."""
+    server.script("/", reset(), stall())
+    config = HttpClientConfig(base_timeout=0.2, retry_policy_config={"max_attempts": 2})
+    async with session(config) as http:
+        with pytest.raises(AttemptTimeoutError) as caught:
+            await http.get(server.url)
+    assert isinstance(caught.value.__cause__, TimeoutError)
+
+
+async def test_an_error_of_ours_has_no_response_of_ours(server: LoopbackServer) -> None:
+    """Code for aiohttp would take it for one of aiohttp's."""
+    server.script("/", DOWN, stall())
+    config = HttpClientConfig(base_timeout=0.2, retry_policy_config={"max_attempts": 2})
+    async with session(config) as http:
+        with pytest.raises(AttemptTimeoutError) as caught:
+            await http.get(server.url)
+    assert caught.value.response is None
+    assert isinstance(caught.value.request, aiohttp.ClientRequest)
+
+
 async def test_a_deadline_is_a_timeout(server: LoopbackServer) -> None:
     """The ambient one ends the attempt."""
     server.script("/", stall())

@@ -22,10 +22,11 @@ from http_service_client import (
     SentState,
 )
 from http_service_client.drivers.aio import ABORTED, Aborts, bounded
-from http_service_client.integrations import resilience_middleware
-from http_service_client.testing import LoopbackServer, respond
+from http_service_client.integrations import adapter_base, resilience_middleware
+from http_service_client.testing import LoopbackServer, raw, respond
 from kit.adapters import WAYS, Way
 from kit.front_ends import AsyncioFrontEnd
+from kit.httpx_clients import STOPS
 
 FOR_ASYNCIO = [way for way in WAYS if way.plain is AsyncioFrontEnd]
 
@@ -85,6 +86,23 @@ def test_an_abort_ends_an_exchange(
     assert isinstance(error, ClientClosedError)
     assert (error.sent_state, len(server.requests)) == (SentState.ABANDONED, 1)
     assert time.monotonic() - began < 30
+
+
+def test_an_abort_while_a_response_is_discarded_ends_the_call(
+    way: type[Way], stack: ExitStack, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the next exchange, of which nothing is sent."""
+    monkeypatch.setattr(adapter_base, "DRAIN_TIME", 0.5)
+    server.script("/", raw(STOPS, b"y", every=30.0), respond(200))
+    policy = RetryPolicy(backoff_strategy=ConstantBackoff(0.0, jitter="none"))
+
+    def close(client: HttpServiceClient) -> None:
+        time.sleep(0.1)
+        client.close(abort=True)
+
+    error = during(way, stack, server, close, retry_policy_config=policy)
+    assert isinstance(error, ClientClosedError)
+    assert len(server.requests) == 1
 
 
 def test_a_plain_close_lets_an_exchange_end(way: type[Way], stack: ExitStack, server: LoopbackServer) -> None:

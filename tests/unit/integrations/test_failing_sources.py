@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import aiohttp
 import pytest
 import requests
+from requests.adapters import BaseAdapter
 
 from http_service_client import HttpClientConfig, HttpServiceClient
 from http_service_client.integrations import (
@@ -202,3 +204,116 @@ def test_requests_of_aiohttp_may_share_a_body(server: LoopbackServer) -> None:
     server.script("/", respond(200), respond(200))
     assert asyncio.run(main()) == [200, 200]
     assert [request.body for request in server.requests] == [b"shared", b"shared"]
+
+
+def answering_by_requests(client: HttpServiceClient, body: Any) -> Any:
+    class Answers(BaseAdapter):
+        def send(self, request: requests.PreparedRequest, *arguments: Any, **options: Any) -> Any:
+            with suppress(LookupError):
+                list(request.body)  # type: ignore[arg-type]
+            response = requests.Response()
+            response.status_code, response.request, response.raw = 202, request, io.BytesIO()
+            return response
+
+        def close(self) -> None:
+            """There is nothing to close."""
+
+    with requests.Session() as session:
+        session.mount("http://", ResilientAdapter(client=client, adapter=Answers()))
+        return session.put("http://api.test/", data=body)
+
+
+def answering_by_httpx(client: HttpServiceClient, body: Any) -> Any:
+    httpx: Any = pytest.importorskip("httpx")
+
+    class Answers(httpx.BaseTransport):  # type: ignore[misc]
+        def handle_request(self, request: Any) -> Any:
+            with suppress(LookupError):
+                request.read()
+            return httpx.Response(202)
+
+    with httpx.Client(transport=ResilientTransport(client=client, transport=Answers())) as session:
+        return session.put("http://api.test/", content=body)
+
+
+def answering_by_aiohttp(client: HttpServiceClient, body: Any) -> Any:
+    async def main() -> Any:
+        async def answers(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> Any:
+            with pytest.raises(aiohttp.ClientError):
+                await handler(request)
+            return await session.get(server.url)
+
+        middlewares = [resilience_middleware(client=client), answers]
+        with LoopbackServer() as server:
+            server.script("/", respond(202))
+            async with (
+                aiohttp.ClientSession() as session,
+                aiohttp.ClientSession(middlewares=middlewares) as http,
+            ):
+                return await http.put(server.url + "/put", data=body)
+
+    return asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("send", "kind"),
+    [
+        (answering_by_requests, Pieces),
+        (answering_by_httpx, Pieces),
+        (answering_by_aiohttp, AsyncPieces),
+    ],
+    ids=["requests", "httpx", "aiohttp"],
+)
+def test_who_sends_may_answer_all_the_same(send: Callable[..., Any], kind: type[Any]) -> None:
+    """That is the response: whoever answers has seen the error."""
+    with HttpServiceClient() as client:
+        response = send(client, kind(LookupError("a bug")))
+        snapshot = client.get_health_summary()
+    assert getattr(response, "status", None) or response.status_code == 202
+    assert (snapshot["total_requests"], snapshot["total_errors"]) == (1, 0)
+    assert response.timeline[-1].status_code == 202
+
+
+@pytest.fixture
+def client() -> Iterator[HttpServiceClient]:
+    """It lives longer than what is looked at."""
+    with HttpServiceClient() as client:
+        yield client
+
+
+def by_httpx2(client: HttpServiceClient, url: str, body: Any) -> None:
+    httpx2: Any = pytest.importorskip("httpx2")
+    with httpx2.Client(transport=ResilientTransport(client=client), trust_env=False) as session:
+        session.put(url, content=body)
+
+
+def by_httpx2_async(client: HttpServiceClient, url: str, body: Any) -> None:
+    httpx2: Any = pytest.importorskip("httpx2")
+
+    async def main() -> None:
+        transport = AsyncResilientTransport(client=client)
+        async with httpx2.AsyncClient(transport=transport, trust_env=False) as session:
+            with pytest.raises(LookupError):  # here, since the loop's frames would be in a cycle with it
+                await session.put(url, content=body)
+
+    asyncio.run(main())
+    raise LookupError
+
+
+@pytest.mark.parametrize(
+    ("send", "kind"),
+    [(by_requests, Pieces), (by_httpx2, Pieces), (by_httpx2_async, AsyncPieces)],
+    ids=["requests", "httpx2", "httpx2 in asyncio"],
+)
+def test_nothing_of_a_source_is_left_to_the_cycle_collector(
+    client: HttpServiceClient,
+    server: LoopbackServer,
+    send: Callable[[HttpServiceClient, str, Any], None],
+    kind: type[Any],
+    no_reference_cycles: None,
+) -> None:
+    """Where its error is raised as it is: that refers to what sent it. aiohttp itself makes cycles then."""
+    body = kind(LookupError("a bug"))
+    with pytest.raises(LookupError):
+        send(client, server.url + "/", body)
+    body.error = None

@@ -326,6 +326,17 @@ def test_a_call_that_is_interrupted_gives_its_connection_back() -> None:
         assert [body.closed for body in inner.bodies] == [True, False]
 
 
+def test_a_response_that_ended_in_an_error_of_ours_gives_its_connection_back() -> None:
+    """Nobody else has it."""
+    chaos = {"errors": ["ReadTimeoutError"], "error_rate": 1.0}
+    inner = Scripted(200)
+    adapter = ResilientAdapter(HttpClientConfig(chaos=chaos, enable_retry_policy=False), adapter=inner)
+    with session_with(adapter) as session:
+        with pytest.raises(requests.ReadTimeout):
+            session.get("http://a.test/", stream=True)
+        assert inner.bodies[0].closed
+
+
 @pytest.mark.parametrize("limit", [10.0, None])
 def test_to_discard_the_response_before_it_takes_of_an_attempt_s_time(limit: float | None) -> None:
     """The first attempt has all of it."""
