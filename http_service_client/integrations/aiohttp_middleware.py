@@ -152,11 +152,9 @@ class _Request(AdaptedRequest[ClientResponse]):
         return response
 
     async def _send_watched(self) -> ClientResponse:
-        body = self.native.body
-        if self.body.content is not None or not isinstance(body, aiohttp.Payload):
-            return await self._handler(self.native)
+        body: Any = self.native.body
         write = getattr(body, "write_with_length", None)
-        if write is None:  # another aiohttp: its error is taken for one of the exchange
+        if write is None:  # bytes; or another aiohttp, where its error is taken for one of the exchange
             return await self._handler(self.native)
         errors: list[BaseException] = []
         vars(body)["write_with_length"] = partial(_write_watched, write, errors)
@@ -199,8 +197,8 @@ class _Request(AdaptedRequest[ClientResponse]):
         response.close()  # without effect for one that was released
 
     async def _drain_async(self, response: ClientResponse) -> None:
-        left = DRAINED
-        if (response.content_length or 0) > left:
+        left, length = DRAINED, response.content_length
+        if length is not None and length > left:
             return
         with suppress(*self.errors):
             async for piece in response.content.iter_any():

@@ -67,7 +67,7 @@ def _in_time(sock: socket.socket, operation: Callable[[], Any]) -> Any:
     try:
         return operation()
     finally:
-        if sock.fileno() >= 0:
+        if sock.fileno() != -1:  # another thread may have closed it
             sock.settimeout(given)
 
 

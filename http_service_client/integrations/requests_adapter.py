@@ -268,8 +268,8 @@ class _Request(AdaptedRequest[requests.Response]):
         phase, plain = translate_error(Phase.RECEIVE, error)
         if self._exchange.is_connecting:
             phase = Phase.PROXY if phase is Phase.PROXY else Phase.CONNECT
-        elif isinstance(plain, ssl.SSLError) and not isinstance(plain, ssl.SSLCertVerificationError):
-            phase = Phase.RECEIVE  # it may be about the response
+        elif isinstance(plain, ssl.SSLError):
+            phase = Phase.RECEIVE  # it may be about the response, unless it is about the certificate
         return failure_of(phase, plain, self, self._timeout, timed_out)
 
     def _head(self, response: requests.Response, elapsed: float) -> HttpResponse:
@@ -299,33 +299,29 @@ class _Request(AdaptedRequest[requests.Response]):
 class _WatchedBody:
     """A body that is not in memory, a file or an iterable. Notes what its source raises."""
 
-    _items: Iterator[Any]  # since it is iterated
-
     def __init__(self, body: Any) -> None:
         self._body = body
-        self._error: BaseException | None = None
+        self._error: Exception | None = None
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._body, name)
         return partial(self._noting, value) if name == "read" else value
 
-    def __iter__(self) -> _WatchedBody:
-        self._items = self._noting(iter, self._body)
-        return self
-
-    def __next__(self) -> Any:
-        return self._noting(next, self._items)
-
-    def _noting(self, function: Callable[..., Any], *arguments: Any) -> Any:
+    def __iter__(self) -> Iterator[Any]:
         try:
-            return function(*arguments)
-        except StopIteration:
-            raise
-        except BaseException as error:
+            yield from self._body
+        except Exception as error:
             self._error = error
             raise
 
-    def forget_error(self) -> BaseException | None:
+    def _noting(self, read: Callable[..., Any], *arguments: Any) -> Any:
+        try:
+            return read(*arguments)
+        except Exception as error:
+            self._error = error
+            raise
+
+    def forget_error(self) -> Exception | None:
         """What the source has raised, once: its traceback refers to this object."""
         error, self._error = self._error, None
         return error
@@ -344,24 +340,17 @@ def _is_read_by_type(body: Any) -> bool:
 
 def _position(body: Any) -> Any:
     """Where a file begins that can be rewound; None for any other body."""
-    if isinstance(body, (str, bytes, type(None))) or not hasattr(body, "read"):
-        return None
     try:
         position = body.tell()
         body.seek(position)
-    except Exception:  # whatever a file-like object raises that cannot
+    except Exception:  # it is no file, or one that cannot, whatever it raises then
         return None
     return position
 
 
 def _starts_over(body: Any) -> bool:
     """Whether it is an iterable that begins from its start each time."""
-    if hasattr(body, "read"):
-        return False
-    try:
-        return iter(body) is not body
-    except TypeError:
-        return False
+    return not hasattr(body, "read") and hasattr(body, "__iter__") and iter(body) is not body
 
 
 def _within(timeout: Timeout, given: Any) -> Timeout:
@@ -386,7 +375,7 @@ def _within(timeout: Timeout, given: Any) -> Timeout:
 
 
 def _smallest(limit: float | None, given: Any) -> float | None:
-    if not isinstance(given, (int, float)) or isinstance(given, bool):
+    if not isinstance(given, (int, float)):
         return limit  # None, or urllib3's mark for the default
     return given if limit is None else min(limit, given)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import socket
 import threading
 import time
@@ -15,6 +16,7 @@ import requests
 import urllib3
 
 from http_service_client import HttpClientConfig, HttpServiceClient, SentState, deadline
+from http_service_client.events import AttemptFinished
 from http_service_client.integrations import ResilientAdapter
 from http_service_client.testing import (
     LoopbackServer,
@@ -97,6 +99,18 @@ def test_a_proxy_is_used(server: LoopbackServer, stack: ExitStack) -> None:
     assert response.text == "by proxy"
 
 
+def test_what_trickles_through_a_proxy_ends_with_the_attempt(
+    server: LoopbackServer, stack: ExitStack
+) -> None:
+    """Its connections are bounded, too."""
+    server.script("*", drip("x" * 200, 0.1))
+    http = session(stack, HALF_A_SECOND)
+    began = time.monotonic()
+    with pytest.raises(requests.RequestException):
+        http.get("http://api.example.com/", proxies={"http": server.url})
+    assert 0.4 < time.monotonic() - began < 5.0
+
+
 def test_threads_share_an_adapter(server: LoopbackServer, stack: ExitStack) -> None:
     """Each gets the response to its own request."""
     server.script("*", answer(lambda request: respond(200, body=request.target, delay=0.01)))
@@ -107,19 +121,41 @@ def test_threads_share_an_adapter(server: LoopbackServer, stack: ExitStack) -> N
 
 
 @needs_fork
-def test_a_forked_child_connects_itself(server: LoopbackServer, stack: ExitStack) -> None:
+@pytest.mark.parametrize("is_pickled", [False, True])
+@pytest.mark.parametrize("by_proxy", [False, True])
+def test_a_forked_child_connects_itself(
+    server: LoopbackServer, stack: ExitStack, by_proxy: bool, is_pickled: bool
+) -> None:
     """It would read the parent's responses from a connection of both."""
+    server.script("*", respond(200))
+    http = session(stack, pool_block=True, pool_maxsize=1)
+    if is_pickled:
+        http.mount("http://", pickle.loads(pickle.dumps(http.adapters["http://"])))
+    url, proxies = ("http://api.example.com/", {"http": server.url}) if by_proxy else (server.url, None)
+    http.get(url, proxies=proxies)
+
+    def work() -> None:
+        assert http.get(url, proxies=proxies).status_code == 200
+
+    assert in_a_child(work) == 0
+    assert server.connection_count == 2
+    assert http.get(url, proxies=proxies).status_code == 200
+    assert server.connection_count == 2
+
+
+@needs_fork
+def test_a_fork_while_a_thread_takes_a_connection(server: LoopbackServer, stack: ExitStack) -> None:
+    """A pool is locked for good in the child then, which must not even close it."""
     server.script("/", respond(200))
     http = session(stack)
     http.get(server.url)
+    adapter: Any = http.adapters["http://"]
 
     def work() -> None:
         assert http.get(server.url).status_code == 200
 
-    assert in_a_child(work) == 0
-    assert server.connection_count == 2
-    assert http.get(server.url).status_code == 200
-    assert server.connection_count == 2
+    with adapter.poolmanager.connection_from_url(server.url).pool.mutex:  # as a thread has it for an instant
+        assert in_a_child(work) == 0
 
 
 def test_connections_of_another_class_stay_as_they_are(
@@ -141,8 +177,12 @@ def test_connections_of_another_class_stay_as_they_are(
 
 
 @pytest.mark.parametrize(
-    ("ends_in", "requests_made", "state"),
-    [("the handshake", 3, SentState.NEVER_SENT), ("the response", 1, SentState.MAYBE_PROCESSED)],
+    ("ends_in", "requests_made", "state", "story"),
+    [
+        ("the handshake", 3, SentState.NEVER_SENT, "TlsError"),
+        ("its beginning", 3, SentState.NEVER_SENT, "ConnectError"),
+        ("the response", 1, SentState.MAYBE_PROCESSED, "ConnectionLostError"),
+    ],
 )
 def test_a_post_is_not_repeated_after_a_fault_of_tls_in_the_response(
     certificates: Certificates,
@@ -150,12 +190,15 @@ def test_a_post_is_not_repeated_after_a_fault_of_tls_in_the_response(
     ends_in: str,
     requests_made: int,
     state: SentState,
+    story: str,
 ) -> None:
     """requests calls both an SSLError; by then the server may have made the payment."""
     connections: list[object] = []
 
     def serve(accepted: socket.socket, is_over: threading.Event) -> None:
         connections.append(accepted)
+        if ends_in == "its beginning":
+            return
         if ends_in == "the handshake":
             accepted.recv(1000)
             accepted.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")  # a server that speaks no TLS
@@ -174,3 +217,14 @@ def test_a_post_is_not_repeated_after_a_fault_of_tls_in_the_response(
         http.post(f"https://{address}/", data=b"1", verify=certificates.ca_file)
     assert len(connections) == requests_made
     assert caught.value.sent_state is state  # type: ignore[attr-defined]
+    errors = {each.error for each in caught.value.timeline if isinstance(each, AttemptFinished)}  # type: ignore[attr-defined]
+    assert errors == {story}
+
+
+def test_a_proxy_that_makes_no_connection_is_to_blame(server: LoopbackServer, stack: ExitStack) -> None:
+    """Nothing was sent to the service."""
+    server.script("*", respond(407))
+    with pytest.raises(requests.exceptions.ProxyError) as caught:
+        session(stack, HALF_A_SECOND).post("https://api.example.com/", proxies={"https": server.url})
+    (attempt,) = (each for each in caught.value.timeline if isinstance(each, AttemptFinished))  # type: ignore[attr-defined]
+    assert (attempt.error, attempt.sent_state) == ("ProxyError", SentState.NEVER_SENT)

@@ -11,6 +11,7 @@ import requests
 from requests.adapters import BaseAdapter
 from requests.auth import HTTPDigestAuth
 from urllib3 import HTTPHeaderDict
+from urllib3 import Timeout as Urllib3Timeout
 
 from http_service_client import (
     ConfigurationError,
@@ -19,8 +20,10 @@ from http_service_client import (
     HttpClientConfig,
     HttpRequest,
     HttpResponse,
+    HttpServiceClient,
     RetryCondition,
     RetryPolicy,
+    Timeout,
 )
 from http_service_client.integrations import ResilientAdapter, explain
 
@@ -267,7 +270,8 @@ class Failing(Scripted):
         self.sent.append(request)
         if self._reads:
             try:
-                list(request.body)  # type: ignore[arg-type]
+                for piece in request.body:  # type: ignore[union-attr]
+                    assert piece == b"x"
             except OSError as error:
                 raise self._error from error
         raise self._error
@@ -309,6 +313,88 @@ def test_the_error_of_a_body_s_source_is_raised_as_the_library_has_it() -> None:
     assert str(caught.value) == "while sending"
     assert str(caught.value.__cause__) == "the disk is gone"
     assert len(inner.sent) == 1
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_response_that_has_no_body_is_judged_as_an_empty_one(stream: bool) -> None:
+    """As some adapters make it, for tests."""
+    seen: list[bytes] = []
+
+    def judges(response: HttpResponse) -> bool:
+        seen.append(response.content)
+        return False
+
+    class Bare(Scripted):
+        def send(self, *arguments: Any, **options: Any) -> requests.Response:
+            response = super().send(*arguments, **options)
+            response.raw = None
+            return response
+
+    policy = RetryPolicy(3, retry_conditions=[RetryCondition.on_result(judges)])
+    config = HttpClientConfig(retry_policy_config=policy)
+    with session_with(ResilientAdapter(config, adapter=Bare(503))) as session:
+        session.get("http://a.test/", stream=stream)
+    assert seen == [b""]
+
+
+def test_a_body_that_only_the_adapter_beneath_understands_is_sent_once() -> None:
+    """It is neither a file nor an iterable."""
+    inner = Scripted(503, 200)
+    prepared = requests.Request("PUT", "http://a.test/").prepare()
+    prepared.body = object()  # type: ignore[assignment]
+    with session_with(ResilientAdapter(AT_ONCE, adapter=inner)) as session:
+        assert session.send(prepared).status_code == 503
+    assert len(inner.sent) == 1
+
+
+CALL = Timeout(connect=3.0, read=4.0)
+
+
+@pytest.mark.parametrize(
+    ("ours", "given", "connect", "read"),
+    [
+        (CALL, None, 3.0, 4.0),
+        (CALL, 1.0, 1.0, 1.0),
+        (CALL, 9, 3.0, 4.0),
+        (CALL, (1.0, None), 1.0, 4.0),
+        (CALL, (None, 1.0), 3.0, 1.0),
+        (CALL, (9.0, 9.0), 3.0, 4.0),
+        (CALL, Urllib3Timeout(connect=1.0), 1.0, 4.0),
+        (CALL, Urllib3Timeout(read=1.0), 3.0, 1.0),
+        (CALL, Urllib3Timeout(connect=9.0, read=9.0), 3.0, 4.0),
+        (Timeout(), None, None, None),
+        (Timeout(), 1.0, 1.0, 1.0),
+        (Timeout(), (9.0, 7.0), 9.0, 7.0),
+        (Timeout(), Urllib3Timeout(read=7.0), None, 7.0),
+    ],
+    ids=str,
+)
+def test_the_smaller_limit_of_the_call_and_of_the_session_holds(
+    ours: Timeout, given: Any, connect: float | None, read: float | None
+) -> None:
+    """To connect, and for each read."""
+    limits: list[Any] = []
+
+    class Timed(Scripted):
+        def send(self, *arguments: Any, **options: Any) -> requests.Response:
+            limits.append(options["timeout"])
+            return super().send(*arguments, **options)
+
+    config = HttpClientConfig(connection_pool=ConnectionPoolConfig(request_timeout=None))
+    with HttpServiceClient(config) as client:
+        adapter = ResilientAdapter(client=client.with_options(timeout=ours), adapter=Timed(200))
+        with session_with(adapter) as session:
+            session.get("http://a.test/", timeout=given)
+    (limit,) = limits
+    assert (limit.total, limit.connect_timeout) == (None, connect)
+    limit.start_connect()
+    assert limit.read_timeout == read
+
+
+def test_a_flag_is_no_timeout() -> None:
+    """Though it is a number to Python; requests refuses it, too."""
+    with session_with(ResilientAdapter()) as session, pytest.raises(ValueError, match="not True"):
+        session.get("http://127.0.0.1:1/", timeout=True)
 
 
 def test_a_call_that_is_interrupted_gives_its_connection_back() -> None:
