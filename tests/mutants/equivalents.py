@@ -4016,6 +4016,30 @@ EQUIVALENTS = [
         "neither default is a text",
     ),
     Equivalent(
+        "cli/demo/report.py",
+        "_Figure",
+        'about: str = ""',
+        'about: str = "XX"',
+        "figures of no service are alike in it, and none of a service is",
+    ),
+    *(
+        Equivalent(
+            "cli/demo/report.py",
+            "_side_by_side",
+            "at = 0",
+            f"at = {number}",
+            "each column begins with the same figure, and that of the first one has nothing above it",
+        )
+        for number in (1, -1)
+    ),
+    Equivalent(
+        "cli/load/workers.py",
+        "Tasks._run",
+        "raise",
+        "pass",
+        "the tasks are gathered, and nobody looks at how one ended",
+    ),
+    Equivalent(
         "observability/dashboard.py",
         "_panel",
         '"refId": "ABCDEFGHIJ"[position],',

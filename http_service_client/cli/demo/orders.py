@@ -167,7 +167,7 @@ def place(ticket: Ticket, record: Callable[[str, Timeline], None]) -> Plan:
             assert outcome is not None
             record(service, outcome.timeline or Timeline())
             ticket.settle(service, outcome)
-        if service == "payment" and not ticket.is_done("payment"):
+        if not ticket.is_done("payment"):
             return  # no money, no pizza
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from ... import HttpResponse, SentState, Timeline
 from ...events import AttemptFinished
@@ -58,52 +59,62 @@ def _line(label: str, cells: Sequence[object]) -> str:
     return f"{label:<58}" + "".join(f"{cell:>11}" for cell in cells)
 
 
-# The subject of a figure (two figures may have the same label), its label, and the number.
-_Figure = tuple[str, str, int]
+class _Figure(NamedTuple):
+    """A figure of one runner.   about: a service; figures of several may have the same label."""
+
+    label: str
+    number: int
+    about: str = ""
+
+    @property
+    def line(self) -> tuple[str, str]:
+        """The line of the report that it is in."""
+        return self.about, self.label
 
 
 def _side_by_side(columns: Sequence[Sequence[_Figure]]) -> list[tuple[str, list[int]]]:
     """The figures of all runners, line by line. A figure that only one has, such as a reason, is 0 in the others."""
-    lines = [(about, label) for about, label, _ in columns[0]]
-    for column in columns[1:]:
-        for index, (about, label, _) in enumerate(column):
-            if (about, label) not in lines:
-                above = column[index - 1][:2]
-                lines.insert(lines.index(above) + 1, (about, label))
-    numbers = [{(about, label): number for about, label, number in column} for column in columns]
-    return [(line[1], [known.get(line, 0) for known in numbers]) for line in lines]
+    lines: list[tuple[str, str]] = []
+    for column in columns:
+        at = 0  # below the one before it
+        for figure in column:
+            if figure.line not in lines:
+                lines.insert(at, figure.line)
+            at = lines.index(figure.line) + 1
+    numbers = [{figure.line: figure.number for figure in column} for column in columns]
+    return [(label, [known.get((about, label), 0) for known in numbers]) for about, label in lines]
 
 
 def _figures(runner: Runner) -> Iterator[_Figure]:
     """The figures of one runner. A label with more indentation explains the one above it."""
     tickets, total, services = runner.tickets, runner.board.total(), runner.services
-    yield "", "orders placed", len(tickets)
+    yield _Figure("orders placed", len(tickets))
     for service in SERVICES:
-        yield service, f"  {_DONE[service]}", sum(ticket.is_done(service) for ticket in tickets)
+        yield _Figure(f"  {_DONE[service]}", sum(ticket.is_done(service) for ticket in tickets), service)
         later = sum(ticket.is_done(service) and service in ticket.postponed for ticket in tickets)
         if later:
-            yield service, "    of these postponed at first", later
+            yield _Figure("    of these postponed at first", later, service)
         reasons = Counter(
             ticket.reasons[service]
             for ticket in tickets
             if ticket.statuses.get(service) in (Status.FAILED, Status.POSTPONED)
         )
         for reason, count in sorted(reasons.items()):
-            yield service, f"    not: {reason}", count
-    yield "", "calls", total.calls
-    yield "", "  refused by an open circuit", total.refused_calls
-    yield "", "attempts", total.attempts
-    yield "", "  retries", total.retries
-    yield "", "  could not connect", total.unsent
-    yield "", "retries not made: not safe to repeat", total.unsafe
-    yield "", "retries not made: budget spent", total.over_budget
-    yield "", "retries not made: circuit open", total.cut_off
-    yield "", "circuits opened", total.openings
-    yield "", "  opened again after a failed trial", total.failed_trials
-    yield "", "requests seen by the services", services.request_count
-    yield "", "  repeated charges, recognised by their key", services.payment.replays
-    yield "", "  duplicate charges", services.payment.duplicates
-    yield "", "  duplicate e-mails", services.email.duplicates
+            yield _Figure(f"    not: {reason}", count, service)
+    yield _Figure("calls", total.calls)
+    yield _Figure("  refused by an open circuit", total.refused_calls)
+    yield _Figure("attempts", total.attempts)
+    yield _Figure("  retries", total.retries)
+    yield _Figure("  could not connect", total.unsent)
+    yield _Figure("retries not made: not safe to repeat", total.unsafe)
+    yield _Figure("retries not made: budget spent", total.over_budget)
+    yield _Figure("retries not made: circuit open", total.cut_off)
+    yield _Figure("circuits opened", total.openings)
+    yield _Figure("  opened again after a failed trial", total.failed_trials)
+    yield _Figure("requests seen by the services", services.request_count)
+    yield _Figure("  repeated charges, recognised by their key", services.payment.replays)
+    yield _Figure("  duplicate charges", services.payment.duplicates)
+    yield _Figure("  duplicate e-mails", services.email.duplicates)
 
 
 def _explain_a_payment(screen: Screen, runners: Sequence[Runner], ink: Ink) -> None:

@@ -60,7 +60,7 @@ class LiveView:
         edge = min(width, max(map(visible_length, picture)))
         room = " " * max(1, edge - len(title) - len(clock))
         lines = [ink(title, "bold") + room + ink(clock, "dim"), "", *picture, ""]
-        news = _most_decisive(self._news, max(0, self._screen.height - len(lines)))
+        news = _most_decisive(self._news, self._screen.height - len(lines))
         self._screen.draw(
             [*lines, *(line.text if line.is_decisive else ink(line.text, "dim") for line in news)]
         )
@@ -71,7 +71,7 @@ class LiveView:
 
 
 def _most_decisive(news: Sequence[_News], room: int) -> Sequence[_News]:
-    """As many lines as there is room for, in their order."""
+    """As many lines as there is room for, in their order; none where the room is negative."""
     surplus = max(0, len(news) - room)
     ordinary = [index for index, line in enumerate(news) if not line.is_decisive]
     left_out = set(ordinary[:surplus])

@@ -112,6 +112,19 @@ def test_the_numbers_add_up(quick_output: str, column: int) -> None:
     assert number["circuits opened"] > 0
 
 
+@pytest.mark.parametrize("runner", ["threads", "tasks"])
+def test_each_change_of_a_circuit_is_told(quick_output: str, runner: str) -> None:
+    """With the seconds since the evening began: the outage opens a circuit, and its end closes it."""
+    changes = re.findall(
+        rf"^ *(\d+\.\d) s  {runner} +delivery: (\S+) → (\S+) ", quick_output, flags=re.MULTILINE
+    )
+    assert changes[0][1:] == ("closed", "open")
+    assert changes[-1][1:] == ("half-open", "closed")
+    seconds = [float(at) for at, *_ in changes]
+    assert seconds == sorted(seconds)
+    assert seconds[-1] < 60
+
+
 def test_one_payment_is_explained(quick_output: str) -> None:
     """The connection was lost after the charge, then came a 503, then the key was recognised: one charge."""
     explained = quick_output[quick_output.index("explained by explain()") :]
@@ -245,6 +258,14 @@ class TestStory:
         """
         digest = hashlib.sha256(repr(write_story(60, seed=1)).encode()).hexdigest()
         assert digest == "1d60bd623e56941b895f6983e27517d5ecae39e732cdcef891296652308e55e8"
+
+    def test_the_tempo_is_a_factor_on_time(self) -> None:
+        """Of each act, and of the wait that a busy service asks for; not on what happens."""
+        slow, quick = write_story(60, seed=1, tempo=3.0), write_story(60, seed=1, tempo=0.5)
+        assert [act.seconds / 6 for act in slow.acts] == [act.seconds for act in quick.acts]
+        assert [act.seconds for act in quick.acts] == [0.5, 1.3, 1.2, 1.0, 0.5]
+        assert (slow.retry_after, write_story(60, seed=1).retry_after) == (3, 1)
+        assert slow.faults == quick.faults
 
     @pytest.mark.parametrize("service", ["payment", "delivery"])
     def test_a_step_fails_at_its_second_server_error(self, service: str) -> None:

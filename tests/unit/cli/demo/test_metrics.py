@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import socket
+import threading
 import urllib.request
 from typing import Any
 
 import pytest
 
+from http_service_client import HttpServiceClient
 from http_service_client.cli import main
-from http_service_client.cli.demo import play
+from http_service_client.cli.demo import metrics, play
 from http_service_client.cli.demo.metrics import serve_metrics
 from kit.fakes import ORIGIN, Harness
 from kit.front_ends import FrontEnd
@@ -37,6 +39,42 @@ def test_the_server_shows_the_clients_by_their_names(front_end: FrontEnd) -> Non
         }
     with pytest.raises(OSError):
         scrape(address)
+
+
+class Server:
+    """A server that nobody asks, and a diary of what becomes of it."""
+
+    server_port = 4711
+
+    def __init__(self) -> None:
+        self.diary: list[str] = []
+        self.serving, self._ends = threading.Event(), threading.Event()
+
+    def serve_forever(self, interval: float) -> None:
+        self.thread = threading.current_thread()
+        self.serving.set()
+        self._ends.wait(10)
+        self.diary.append("ended")
+
+    def shutdown(self) -> None:
+        self.diary.append("is to end")
+        self._ends.set()
+
+    def server_close(self) -> None:
+        self.diary.append("closed")
+
+
+def test_the_server_works_as_long_as_the_block_lasts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a thread that does not keep the program from ending. Its socket is closed when it has ended."""
+    server = Server()
+    monkeypatch.setattr(metrics, "make_server", lambda *_, **__: server)
+    with HttpServiceClient() as client, serve_metrics({"threads": client}, 0) as address:
+        assert address == "http://127.0.0.1:4711/metrics"
+        assert server.serving.wait(5)
+        assert server.thread.daemon
+        assert server.thread.name == "pizzeria-metrics"
+        assert server.diary == []
+    assert server.diary == ["is to end", "ended", "closed"]
 
 
 def test_an_evening_shows_its_address(

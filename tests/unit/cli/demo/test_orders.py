@@ -102,6 +102,7 @@ def test_a_lost_connection_is_no_server_error(service: str) -> None:
         (stopped(ConnectError(), StopReason.CIRCUIT_OPEN), "ConnectError; circuit open"),
         (stopped(reply(404, "No"), StopReason.NOT_RETRYABLE), "404 No"),
         (stopped(reply(500, "No"), StopReason.BUDGET, StopReason.EXHAUSTED), "500 No; out of attempts"),
+        (stopped(reply(404, "No"), StopReason.BUDGET, StopReason.NOT_RETRYABLE), "404 No"),
     ],
 )
 def test_a_step_without_success_has_a_reason(outcome: Outcome, reason: str) -> None:

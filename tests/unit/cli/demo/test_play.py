@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import threading
 from collections import deque
 from types import SimpleNamespace
 from typing import Any
@@ -12,8 +13,11 @@ from typing import Any
 import pytest
 
 from http_service_client.cli.demo import play, views
-from http_service_client.cli.demo.script import Act, Order
+from http_service_client.cli.demo.script import Act, Order, Story
+from http_service_client.cli.demo.services import Services
 from http_service_client.cli.screen import Ink, Screen
+from http_service_client.errors import ClientClosedError
+from kit.terminal import HIDE
 
 ORDERS = tuple(Order(number=number, customer="Ada", pizza="Funghi", amount=9.9) for number in (1, 2, 3, 4))
 ACT = Act(title="a rush", seconds=2.0, share=1.0, orders=ORDERS)
@@ -24,6 +28,7 @@ class Evening:
 
     def __init__(self) -> None:
         self.now = 1000.0
+        self.looks = 0  # at the clock since it went on
         self.slept: list[float] = []
         self.diary: list[tuple[float, str, object]] = []
         self.news: deque[tuple[float, str, str, bool]] = deque()
@@ -52,7 +57,13 @@ class Evening:
     def sleep(self, seconds: float) -> None:
         assert len(self.slept) < 2000, "the evening does not end"
         self.slept.append(seconds)
+        self.looks = 0
         self.now = round(self.now + max(seconds, 1e-6), 6)
+
+    def monotonic(self) -> float:
+        self.looks += 1
+        assert self.looks < 100, "the evening does not sleep while it waits"
+        return self.now
 
     def instants(self, what: str) -> list[float]:
         return [at for at, known, _ in self.diary if known == what]
@@ -61,7 +72,7 @@ class Evening:
 @pytest.fixture
 def evening(monkeypatch: pytest.MonkeyPatch) -> Evening:
     made = Evening()
-    clock = SimpleNamespace(monotonic=lambda: made.now, sleep=made.sleep)
+    clock = SimpleNamespace(monotonic=made.monotonic, sleep=made.sleep)
     monkeypatch.setattr(play, "time", clock)
     return made
 
@@ -98,6 +109,20 @@ def test_news_are_announced_in_their_order_and_once(evening: Evening) -> None:
         (0.0, "act 1"),
     ]
     assert not evening.news
+
+
+def test_news_of_an_act_are_announced_when_they_come(evening: Evening) -> None:
+    """And not at its end; the same holds for those of the last orders, before the evening ends."""
+    evening.runners[1].take = lambda order: evening.news.append((order.number, "tasks", "opens", True))
+    evening.played.play("act 1", ACT)
+    assert evening.instants("announce") == pytest.approx([0.0, 0.5, 1.0, 1.5], abs=0.021)
+
+    evening.runners[1].call_until_closed = lambda patience: evening.news.append((5, "tasks", "closes", True))
+    evening.played.close(5.0)
+    assert [entry[1:] for entry in evening.diary[-2:]] == [
+        ("announce", (5, "tasks", "closes", True)),
+        ("end", 2.0),
+    ]
 
 
 def test_the_last_orders_end_when_all_is_settled(evening: Evening) -> None:
@@ -155,6 +180,90 @@ def test_acts_are_numbered(monkeypatch: pytest.MonkeyPatch) -> None:
     assert titles[0] == "act 1 of 5: a quiet start"
     assert "act 5 of 5: all is well again" in titles
     assert "last orders: postponed steps are done now" in titles
+
+
+class Tty(io.StringIO):
+    """A stream that claims to be a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """An evening without acts; afterwards, what its report was given."""
+    given: dict[str, Any] = {}
+
+    def report(screen: Screen, runners: list[Any], left_open: list[int], ink: Ink) -> bool:
+        given.update(runners=runners, left_open=left_open)
+        screen.print(ink("invariants hold", "green"))
+        return True
+
+    monkeypatch.setattr(play, "write_story", lambda *_: Story(acts=(), faults={}))
+    monkeypatch.setattr(play, "print_report", report)
+    return given
+
+
+@pytest.mark.usefixtures("short")
+@pytest.mark.parametrize(
+    ("stream", "options", "no_color", "is_drawn", "is_coloured"),
+    [
+        (Tty, {}, "", True, True),
+        (Tty, {"colour": False}, "", True, False),
+        (Tty, {}, "1", True, False),
+        (Tty, {"plain": True}, "", False, False),
+        (io.StringIO, {}, "", False, False),
+    ],
+    ids=["terminal", "no-color", "NO_COLOR", "plain", "pipe"],
+)
+def test_a_terminal_gets_a_picture_and_colours_unless_they_are_declined(
+    stream: type[io.StringIO],
+    options: dict[str, bool],
+    no_color: str,
+    is_drawn: bool,
+    is_coloured: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By an option or by the environment; anything else gets lines, without a single escape sequence."""
+    for name, value in {"TERM": "xterm", "NO_COLOR": no_color, "WT_SESSION": "1"}.items():
+        monkeypatch.setenv(name, value)
+    shown = stream()
+    assert play.run(play.Settings(), shown, **options) == 0
+    assert (HIDE in shown.getvalue()) is is_drawn
+    assert ("\x1b[32minvariants hold" in shown.getvalue()) is is_coloured
+    assert ("\x1b" in shown.getvalue()) is is_drawn
+
+
+def test_connections_have_two_seconds_to_end(short: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the client was closed; those that are open then are in the report."""
+    counts = iter([0, 3])
+
+    def open_connections(services: Services, patience: float) -> int:
+        assert patience == 2.0
+        return next(counts)
+
+    monkeypatch.setattr(Services, "open_connections", open_connections)
+    play.run(play.Settings(), io.StringIO())
+    assert short["left_open"] == [0, 3]
+
+
+@pytest.mark.usefixtures("short")
+def test_an_evening_that_is_interrupted_closes_its_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And its threads end."""
+    runners: list[Any] = []
+
+    def close(evening: Any, patience: float) -> None:
+        runners.extend(evening._runners)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(play._Evening, "close", close)
+    with pytest.raises(KeyboardInterrupt):
+        play.run(play.Settings(), io.StringIO())
+    for runner in runners:
+        with pytest.raises(ClientClosedError):
+            runner.client.get("http://127.0.0.1/")
+    assert len(runners) == 2
+    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("pizzeria")]
 
 
 @pytest.fixture
@@ -236,7 +345,7 @@ def test_what_decides_stays_longest(drawn: list[list[str]], monkeypatch: pytest.
 
 def test_plain_lines_show_the_table_after_each_act(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not before the first, which would be a table of zeros."""
-    monkeypatch.setattr(views, "table", lambda runners, width, ink: [f"table of {width}{ink('', 'red')}"])
+    monkeypatch.setattr(views, "table", lambda runners, width, ink: [ink(f"table of {width}", "red")])
     stream = io.StringIO()
     view = views.PlainView(Screen(stream, is_live=False), [])
     view.begin(0.04, "one")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import shutil
 from collections import Counter
 from types import SimpleNamespace
 from typing import Any
@@ -170,6 +172,47 @@ def test_the_payment_with_the_most_kinds_of_outcome_is_explained() -> None:
     assert "the payment of order-003 in tasks, explained by explain()" in lines
     assert "  2.000 s  attempt 2: 429 (after 1.000 s, answered)" in lines
     assert "the payment service saw 2 requests and made 1 charge" in lines
+
+
+def test_only_orders_that_were_done_later_were_postponed_at_first() -> None:
+    """One that was postponed and then failed counts as failed."""
+    lucky = ticket(1, *[Status.DONE] * 4, postponed="payment")
+    lucky.payments = [payment(200)]
+    unlucky = ticket(2, Status.FAILED, reason="402 Payment Required", postponed="payment")
+    lines = printed(*(runner(name, [lucky, unlucky]) for name in ("threads", "tasks")))
+    assert [line.rstrip("0123456789 ") for line in lines[3:6]] == [
+        "  paid",
+        "    of these postponed at first",
+        "    not: 402 Payment Required",
+    ]
+    assert [line.split()[-2:] for line in lines[3:6]] == [["1", "1"]] * 3
+
+
+@pytest.mark.parametrize(("statuses", "is_said"), [((200,), True), ((503,), False)], ids=["paid", "unpaid"])
+def test_a_payment_that_may_have_been_made_twice_is_explained(statuses: tuple[int], is_said: bool) -> None:
+    """Why the client reports that, though the payment succeeded: an attempt before has lost its connection."""
+    bought = done(1)
+    bought.payments = [payment(*statuses)]
+    attempts = bought.payments[0].timeline or ()
+    lost = AttemptFinished(0.0, 1, "", 0.1, None, None, "gone", SentState.MAYBE_PROCESSED)
+    bought.payments[0].timeline = Timeline([lost, *attempts])
+    lines = printed(*(runner(name, [bought]) for name in ("threads", "tasks")))
+    assert any(line.startswith("Why processed, too, after a 200? ") for line in lines) is is_said
+
+
+def test_long_lines_are_wrapped_in_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Below the text of an attempt, and two columns further in than the verdict."""
+    monkeypatch.setattr(shutil, "get_terminal_size", lambda: os.terminal_size((40, 50)))
+    bought = done(1)
+    bought.payments = [payment(200)]
+    stream = io.StringIO()
+    both = [runner(name, [bought]) for name in ("threads", "tasks")]
+    print_report(Screen(stream, is_live=True), both, [0, 0], Ink(False))
+    lines = iter(stream.getvalue().splitlines())
+    assert "  1.000 s  attempt 1: 200 (after 1.000" in lines
+    assert next(lines) == "           s, answered)"
+    assert "invariants hold: no duplicate charge; no" in lines
+    assert next(lines) == "  duplicate e-mail; every order is"
 
 
 @pytest.mark.parametrize(

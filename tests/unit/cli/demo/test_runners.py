@@ -24,6 +24,14 @@ ORDERS = [Order(number=number, customer="Ada", pizza="Funghi", amount=9.9) for n
 RUNNERS = [ThreadRunner, TaskRunner]
 
 
+class Work(Future[None]):
+    """Work that nobody does, so that a wait for it would not end."""
+
+    def result(self, timeout: float | None = None) -> None:
+        assert self.done(), "somebody waits for this"
+        return super().result(timeout)
+
+
 class Collecting(Runner):
     """A runner that performs nothing: a test takes its plans and ends its futures."""
 
@@ -38,7 +46,7 @@ class Collecting(Runner):
 
     def submit(self, plan: Plan) -> Future[None]:
         self.plans.append(plan)
-        return Future()
+        return Work()
 
     def _close(self) -> None:
         self.closings += 1
@@ -109,7 +117,7 @@ def test_changes_of_circuits_are_announced_with_the_runner(runner: Collecting) -
 
 
 def test_a_runner_is_idle_when_all_work_is_done(runner: Collecting) -> None:
-    """The exception of a worker, a bug, is raised; work that is done is forgotten."""
+    """The exception of a worker, a bug, is raised; work that is done is forgotten. A look waits for nothing."""
     for order in ORDERS[:2]:
         runner.take(order)
     first, second = runner.futures
@@ -195,6 +203,19 @@ def test_the_work_is_done_by_so_many_workers(working: Runner) -> None:
         with pytest.raises(ZeroDivisionError):
             future.result(timeout=10)
     assert len(entered) == WORKERS + 1
+
+
+def test_the_threads_of_a_runner_tell_whose_they_are(working: Runner) -> None:
+    """By their name, in a dump of all threads; and none keeps the program from ending after an error."""
+    where: list[threading.Thread] = []
+
+    def plan() -> Plan:
+        where.append(threading.current_thread())
+        yield from ()
+
+    working.submit(plan()).result(timeout=10)
+    assert where[0].name == {"threads": "pizzeria_0", "tasks": "pizzeria-loop"}[working.name]
+    assert where[0].daemon is (working.name == "tasks")
 
 
 def test_a_plan_that_ends_has_a_result(working: Runner) -> None:

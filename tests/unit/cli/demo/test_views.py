@@ -5,7 +5,9 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from http_service_client.cli.demo.orders import Ticket
+import pytest
+
+from http_service_client.cli.demo.orders import SERVICES, Status, Ticket
 from http_service_client.cli.demo.scoreboard import Row
 from http_service_client.cli.demo.script import write_story
 from http_service_client.cli.demo.views import table
@@ -39,14 +41,37 @@ WIDE = [
 ]
 
 
-def test_runners_are_side_by_side_where_there_is_room() -> None:
-    """Columns have the same width in every row."""
-    assert table([runner("threads"), runner("tasks")], 100, Ink(False)) == WIDE
+NARROW = [
+    "         threads · asyncio                  │ tasks · asyncio                   ",
+    "service  circuit   attempts retries refused │ circuit   attempts retries refused",
+    "payment  closed          12       3       0 │ closed          12       3       0",
+    "delivery half-open        0       0       7 │ half-open        0       0       7",
+    "e-mail   open             0       0       0 │ open             0       0       0",
+    "SMS      closed           0       0       0 │ closed           0       0       0",
+    "          placed   paid delivered postponed │  placed   paid delivered postponed",
+    "orders         3      0         0         0 │       3      0         0         0",
+]
+
+
+@pytest.mark.parametrize(("width", "expected"), [(80, NARROW), (99, NARROW), (100, WIDE), (120, WIDE)])
+def test_runners_are_side_by_side_where_there_is_room(width: int, expected: list[str]) -> None:
+    """In 80 columns, with less between them than in 100. Columns have the same width in every row."""
+    assert table([runner("threads"), runner("tasks")], width, Ink(False)) == expected
+
+
+def test_orders_are_counted_by_how_far_they_came() -> None:
+    """Those that are paid and delivered, and those with a postponed step, as of now."""
+    played = runner("threads")
+    paid, delivered, _ = played.tickets
+    paid.statuses = {"payment": Status.DONE, "delivery": Status.POSTPONED}
+    delivered.statuses = dict.fromkeys(SERVICES, Status.DONE)
+    assert table([played], 80, Ink(False))[-1].split()[1:] == ["3", "2", "1", "1"]
 
 
 def test_runners_are_one_below_the_other_in_a_narrow_terminal() -> None:
     """Each with its own labels."""
     one = table([runner("threads")], 79, Ink(False))
+    assert one == [line.partition(" │ ")[0] for line in NARROW]
     assert table([runner("threads"), runner("tasks")], 79, Ink(False))[: len(one)] == one
     assert len(one) * 2 == len(table([runner("threads"), runner("tasks")], 79, Ink(False)))
 
