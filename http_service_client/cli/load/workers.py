@@ -147,7 +147,6 @@ class Tasks(Workers):
 
     def start(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._tasks: list[asyncio.Task[None]] = []
         self._thread = threading.Thread(target=self._run_loop, name="load-loop", daemon=True)
         self._thread.start()
 

@@ -10,12 +10,20 @@ from typing import Any
 
 import pytest
 
-from http_service_client import ConfigurationError, ConnectError, HttpResponse, InvalidRequestError, SentState
+from http_service_client import (
+    ConfigurationError,
+    ConnectError,
+    HttpResponse,
+    InvalidRequestError,
+    SentState,
+    Timeline,
+)
 from http_service_client.cli.load import workers
 from http_service_client.cli.load.schedule import Load, Schedule
 from http_service_client.cli.load.tally import Tally
 from http_service_client.cli.load.workers import Request, Tasks, Threads, Workers
 from http_service_client.errors import ClientClosedError, ConnectionLostError
+from http_service_client.events import CallFinished
 
 Answer = Callable[[int], HttpResponse | Exception]
 ENOUGH = 200  # calls of any test here
@@ -31,6 +39,12 @@ def never_sent(_: int) -> Exception:
     return error
 
 
+def remembered(_: int) -> HttpResponse:
+    response = HttpResponse(200)
+    response.timeline = Timeline([CallFinished(0.0, "PUT", "", "", 0, 200, None, SentState.NEVER_SENT, None)])
+    return response
+
+
 def lost(_: int) -> Exception:
     error = ConnectionLostError("gone")
     error.sent_state = SentState.MAYBE_PROCESSED
@@ -38,10 +52,11 @@ def lost(_: int) -> Exception:
 
 
 class Client:
-    """Answers calls by a function of their number."""
+    """Answers calls by a function of their number.   at_ends: called when it is opened and closed for asyncio."""
 
     def __init__(self, answer: Answer) -> None:
         self.answer = answer
+        self.at_ends: Callable[[str], object] = lambda _: None
         self.calls: list[tuple[Any, ...]] = []
         self.threads: set[threading.Thread] = set()
         self.closed: list[bool] = []
@@ -64,10 +79,11 @@ class Client:
         self.closed.append(abort)
 
     async def __aenter__(self) -> Client:
+        self.at_ends("opened")
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        pass
+        self.at_ends("closed")
 
 
 @pytest.fixture(params=[Threads, Tasks], ids=lambda kind: kind.name)
@@ -98,6 +114,16 @@ def test_so_many_calls_are_made_and_counted(kind: type[Workers]) -> None:
     assert (made.tally.begun, made.tally.ended, made.tally.failures) == (5, 5, 0)
     assert (made.tally.queued.count, made.tally.overslept.count) == (5, 0)
     assert all(thread.daemon for thread in made.client.threads)
+    assert {thread.name for thread in made.client.threads} == {"load" if kind is Threads else "load-loop"}
+
+
+def test_no_worker_was_waiting_for_a_call_of_a_closed_loop(
+    kind: type[Workers], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is due at the moment at which a worker is free, also where a clock is so coarse that it stands still."""
+    monkeypatch.setattr(workers, "perf_counter", lambda: 100.0)
+    made = Run(kind, ok, requests=3).to_its_end()
+    assert (made.tally.queued.count, made.tally.overslept.count) == (3, 0)
 
 
 @pytest.mark.parametrize(
@@ -106,9 +132,10 @@ def test_so_many_calls_are_made_and_counted(kind: type[Workers]) -> None:
         (never_sent, {}, True),
         (lost, {}, False),
         (ok, {}, False),
+        (remembered, {}, False),
         (never_sent, {"rate": 1000.0}, False),
     ],
-    ids=["closed", "lost", "ok", "open"],
+    ids=["closed", "lost", "ok", "remembered", "open"],
 )
 def test_a_closed_loop_pauses_after_a_call_that_was_never_sent(
     answer: Answer, load: dict[str, Any], pauses: bool, kind: type[Workers], monkeypatch: pytest.MonkeyPatch
@@ -137,6 +164,21 @@ def test_an_error_of_our_own_ends_the_load(kind: type[Workers]) -> None:
     with pytest.raises(ZeroDivisionError):
         made.workers.wait(3)
     assert len(made.client.calls) == 1
+
+
+@pytest.mark.parametrize("end", ["opened", "closed"])
+def test_an_error_of_a_client_that_is_opened_or_closed_ends_the_load(end: str) -> None:
+    """It is raised as it is, rather than in a thread that nobody looks at."""
+
+    def at_ends(which: str) -> None:
+        if which == end:
+            raise ZeroDivisionError(end)
+
+    made = Run(Tasks, ok, requests=1)
+    made.client.at_ends = at_ends
+    made.workers.start()
+    with pytest.raises(ZeroDivisionError, match=end):
+        made.workers.wait(3)
 
 
 def test_the_first_error_is_the_one_that_is_raised() -> None:
@@ -206,6 +248,63 @@ def test_a_load_that_has_ended_can_be_stopped(kind: type[Workers]) -> None:
     made = Run(kind, ok, requests=1).to_its_end()
     made.workers.stop()
     assert made.tally.ended == 1
+
+
+class Slow(Client):
+    """Its calls end only when the load does, and a moment later."""
+
+    def __init__(self) -> None:
+        super().__init__(ok)
+        self.begun, self.aborted = threading.Event(), threading.Event()
+
+    def request(self, method: str, url: str, **options: Any) -> HttpResponse:
+        self.begun.set()
+        assert self.aborted.wait(3)
+        time.sleep(0.02)
+        raise ClientClosedError("closed")
+
+    async def request_async(self, method: str, url: str, **options: Any) -> HttpResponse:
+        self.begun.set()
+        try:
+            await asyncio.sleep(3)
+        finally:
+            await asyncio.sleep(0.02)
+        raise AssertionError("it was not aborted")
+
+    def close(self, *, abort: bool = False) -> None:
+        self.aborted.set()
+
+
+def test_a_load_that_is_stopped_has_ended(kind: type[Workers]) -> None:
+    """Its calls in flight are aborted, and waited for, so that nothing of them happens beside the result."""
+    slow = Slow()
+    schedule, tally = Schedule(Load(concurrency=3)), Tally()
+    stopped = kind(slow, Request("GET", "http://h/"), schedule, tally)  # type: ignore[arg-type]
+    stopped.start()
+    assert slow.begun.wait(3)
+    stopped.stop()
+    assert stopped.wait(0.0)
+    assert tally.ended == 0
+
+
+def test_a_load_can_be_stopped_before_its_first_call() -> None:
+    """While its client is opened."""
+    made = Run(Tasks, ok, requests=ENOUGH)
+    opening, stopping = threading.Event(), threading.Event()
+
+    def at_ends(end: str) -> None:
+        if end == "opened":
+            opening.set()
+            assert stopping.wait(3)
+
+    made.client.at_ends = at_ends
+    stop = made.schedule.stop
+    made.schedule.stop = lambda now: (stop(now), stopping.set())  # type: ignore[assignment, func-returns-value]
+    made.workers.start()
+    assert opening.wait(3)
+    made.workers.stop()
+    assert made.workers.wait(0.0)
+    assert made.client.calls == []
 
 
 @pytest.fixture
