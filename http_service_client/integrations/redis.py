@@ -83,7 +83,10 @@ class RedisStorage:
                     socket_connect_timeout=timeout,
                     retry=Retry(NoBackoff(), 0),  # a call is waiting
                 )
-            except (ValueError, TypeError, AttributeError) as error:  # a password in the URL is not shown
+                pool = self._redis.connection_pool
+                # It looks at the options, and does not connect.
+                pool.connection_class(**pool.connection_kwargs)
+            except Exception as error:  # a password in the URL is not shown
                 raise ConfigurationError(
                     f"url must be that of a Redis server, such as 'redis://localhost' ({type(error).__name__})"
                 ) from None

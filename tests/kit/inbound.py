@@ -106,7 +106,8 @@ class WsgiServer(Server):
         environ = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in (headers or {}).items()}
         statuses: list[str] = []
         body = self.app(environ, lambda status, headers: statuses.append(status))
-        list(body)
+        for piece in body:
+            assert isinstance(piece, bytes)
         if hasattr(body, "close"):
             body.close()
         return int(statuses[-1].split()[0])

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 import shutil
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +154,10 @@ def test_a_server_that_is_down_never_fails_a_call(front_end: FrontEnd, tmp_path:
     [
         ("nowhere", {}, "url must be that of a Redis server"),
         ("redis://localhost?decode_responses=True", {}, "decode_responses"),
-        (5, {}, "url must be that of a Redis server, or a blocking redis.Redis, not a builtins.int"),
+        ("redis://localhost:x", {}, "url must be that of a Redis server"),
+        ("redis://localhost?tiemout=1", {}, "url must be that of a Redis server"),
+        ("rediss://localhost?ssl_cert_reqs=some", {}, "url must be that of a Redis server"),
+        (5, {}, "url must be that of a Redis server, or a blocking redis.Redis, not a builtins.int$"),
         *(("redis://localhost", {"ttl": ttl}, "ttl must be") for ttl in (0, 0.5, -1, "60", None, math.nan)),
         *(("redis://localhost", {"timeout": wait}, "timeout (must be )?more") for wait in (0, 0.0)),
         *(("redis://localhost", {"timeout": wait}, "timeout must be") for wait in (-1, "1", None, math.nan)),
@@ -162,6 +168,50 @@ def test_a_wrong_argument_is_an_error(url: Any, settings: dict[str, Any], messag
     """It names the argument, and shows no password."""
     with pytest.raises(ConfigurationError, match=message):
         RedisStorage(url, **settings)
+
+
+def test_the_shortest_times() -> None:
+    """Redis counts seconds; a connection may have less."""
+    RedisStorage("redis://localhost", ttl=1, timeout=0.001).close()
+
+
+def test_a_server_that_hangs_up_is_not_asked_again(tmp_path: Path) -> None:
+    """A call is waiting. The cache goes without, and the next call asks."""
+    path = str(tmp_path / "s")
+    connections: list[object] = []
+
+    def serve() -> None:
+        for _ in range(9):
+            with suppress(OSError):
+                accepted, _ = listener.accept()
+                connections.append(accepted)
+                accepted.close()
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        threading.Thread(target=serve, daemon=True).start()
+        storage = RedisStorage(f"unix://{path}", timeout=5.0)
+        for count in (1, 2):
+            with pytest.raises(redis.ConnectionError):
+                storage.get("url", "ann")
+            assert len(connections) == count
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def test_closing_it_closes_its_connections(address: str) -> None:
+    """The server has none of it any more."""
+    with redis.Redis.from_url(address) as other:
+
+        def ids() -> set[str]:
+            return {client["id"] for client in other.client_list()}
+
+        before = ids()
+        storage = RedisStorage(address, timeout=5.0)
+        storage.set("url", "ann", stored())
+        (own,) = ids() - before
+        storage.close()
+        assert any(own not in ids() for _ in range(1000))
 
 
 @pytest.mark.parametrize(

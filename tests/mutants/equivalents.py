@@ -4095,4 +4095,28 @@ EQUIVALENTS = [
         'host = ".".join(re.sub(r"[^a-z0-9.-]", "-", part.lower()).strip(".-XX") or "unknown" for part in parts)',
         "it is in lower case, and has no such letter to strip",
     ),
+    Equivalent(
+        "integrations/redis.py",
+        "RedisStorage.get",
+        "with self._redis.pipeline(transaction=False) as pipe:",
+        "with self._redis.pipeline(transaction=True) as pipe:",
+        "the answers are the same, by two commands more",
+    ),
+    *(
+        Equivalent(
+            "integrations/redis.py",
+            "RedisStorage.clear",
+            'for name in self._redis.scan_iter(match=f"{prefix}{{*", count=1000):',
+            f'for name in self._redis.scan_iter(match=f"{{prefix}}{{{{*", count={count}):',
+            "how many keys Redis looks at in one step: all are looked at in the end",
+        )
+        for count in (999, 1001)
+    ),
+    Equivalent(
+        "integrations/redis.py",
+        "RedisStorage._name",
+        'return f"{self._prefix}{{{key}}}"',
+        'return f"{self._prefix}{{{key}}}XX"',
+        "a name that only this module writes and reads; the braces are what counts",
+    ),
 ]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from http_service_client import ConfigurationError, HttpClientConfig, HttpServiceClient
-from http_service_client.integrations.neuroglia import add_http_service_client
+from http_service_client.integrations.neuroglia import add_http_service_client, install, uninstall
 
 pytest.importorskip("kit.neuroglia_apps", exc_type=ImportError)
 
@@ -81,3 +83,26 @@ class TestRegisteringTwice:
         """Not only when the application receives its first request."""
         with pytest.raises(ConfigurationError, match=message):
             add_http_service_client(*arguments, **options)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [lambda: add_http_service_client(ServiceCollection()), install, uninstall],
+    ids=["add", "install", "uninstall"],
+)
+def test_a_neuroglia_that_cannot_be_imported_is_named(
+    use: Callable[[], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error says what to install, and on which Python."""
+    monkeypatch.setitem(sys.modules, "neuroglia.dependency_injection", None)
+    message = r"3\.10 to 3\.13.*pip install 'http-service-client\[neuroglia\]'"
+    with pytest.raises(ImportError, match=message):
+        use()
+
+
+def test_without_hosts_there_is_nothing_to_close_the_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What neuroglia needs for them may not be installed. The client is registered all the same."""
+    monkeypatch.setitem(sys.modules, "neuroglia.hosting.abstractions", None)
+    services = add_http_service_client(ServiceCollection())
+    assert [one.service_type for one in services] == [HttpClientConfig, HttpServiceClient]
+    assert isinstance(services.build().get_service(HttpServiceClient), HttpServiceClient)
