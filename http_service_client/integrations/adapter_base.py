@@ -105,9 +105,9 @@ class AdaptedRequest(ForeignRequest, Generic[Response]):
         method: str,
         url: str,
         headers: Headers,
-        content: bytes | None = b"",
+        content: bytes | None,
         *,
-        is_replayable: bool = True,
+        is_replayable: bool,
     ) -> None:
         super().__init__(method.upper(), _known_url(url), headers, content, is_replayable=is_replayable)
         self.native = native
@@ -454,9 +454,6 @@ class ForeignCalls:
 # Errors that are of our class and of the library's.
 
 
-_PRIVATE = ("request", "response", "_request")  # the last one is httpx's
-
-
 class _OfBoth:
     """An error of ours that is one of another library, too."""
 
@@ -465,7 +462,7 @@ class _OfBoth:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Without the library's request, which holds credentials, and may hold a connection.
-        state = {name: value for name, value in vars(self).items() if name not in _PRIVATE}
+        state = {name: value for name, value in vars(self).items() if name != "request"}
         _, ours, theirs = type(self).__bases__
         return _rebuild, (ours, theirs, self.args, state)
 

@@ -4085,7 +4085,7 @@ EQUIVALENTS = [
         "integrations/adapter_base.py",
         "ForeignCalls.is_inside",
         "return inside is not None and inside == (method.upper(), _known_url(url))",
-        "return  inside == (method.upper(), _known_url(url))",
+        "return inside == (method.upper(), _known_url(url))",
         "None is equal to no pair; the URL would be normalised for that, which takes time",
     ),
     Equivalent(
@@ -4118,5 +4118,29 @@ EQUIVALENTS = [
         'return f"{self._prefix}{{{key}}}"',
         'return f"{self._prefix}{{{key}}}XX"',
         "a name that only this module writes and reads; the braces are what counts",
+    ),
+    Equivalent(
+        "integrations/adapter_base.py",
+        "",
+        '_INSIDE: ContextVar[tuple[str, str] | None] = ContextVar("http_service_client.inside", default=None)',
+        '_INSIDE: ContextVar[tuple[str, str] | None] = ContextVar("http_service_client.insideXX", default=None)',
+        "the name of a variable is for debuggers",
+    ),
+    Equivalent(
+        "integrations/bounded_sockets.py",
+        "",
+        '"http_service_client.bounded_exchange", default=None',
+        '"http_service_client.bounded_exchangeXX", default=None',
+        "the name of a variable is for debuggers",
+    ),
+    *(
+        Equivalent(
+            "integrations/inbound.py",
+            "InboundRequest.__init__",
+            "is_special = attempt > 1 or is_retried_above",
+            f"is_special = attempt {comparison} or is_retried_above",
+            "the scope of a first attempt that nobody repeats has nothing to say; it is left out since it takes time",
+        )
+        for comparison in ("> 0", ">= 1")
     ),
 ]

@@ -211,6 +211,27 @@ def test_a_view_may_be_made_for_what_holds_in_an_adapter(make: Any, options: dic
 
 
 @MAKERS
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"timeout": 3.0},
+        {"total_timeout": 9.0},
+        {"retry_policy": None},
+        {"circuit_breaker": None},
+        {"retry_budget": None},
+        {"key": "a"},
+        {"name": "orders"},
+        {"idempotent": True},
+    ],
+    ids=str,
+)
+def test_a_route_may_have_what_holds_in_an_adapter(make: Any, option: dict[str, Any]) -> None:
+    """Its options are those of the calls of the library that it matches."""
+    config = HttpClientConfig(routes={"GET /a": option})
+    assert make(config).client.config == config
+
+
+@MAKERS
 def test_what_is_refused(make: Any) -> None:
     """With what to write instead."""
     with pytest.raises(ConfigurationError, match="client must be an HttpServiceClient, not dict"):

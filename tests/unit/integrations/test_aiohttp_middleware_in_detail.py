@@ -20,10 +20,9 @@ from http_service_client import (
     RetryCondition,
     RetryPolicy,
 )
-from http_service_client.integrations import aiohttp_middleware, resilience_middleware
+from http_service_client.integrations import resilience_middleware
 from http_service_client.testing import VirtualClock
-
-pytestmark = pytest.mark.asyncio
+from kit.jumping_loop import run_jumping
 
 KIB = 1024
 
@@ -108,6 +107,7 @@ async def send(
         (0, [], 0, True),
     ],
 )
+@pytest.mark.asyncio
 async def test_of_a_response_that_is_discarded_64_kib_are_read_at_most(
     length: int | None, sizes: list[int], taken: int, is_released: bool
 ) -> None:
@@ -118,6 +118,7 @@ async def test_of_a_response_that_is_discarded_64_kib_are_read_at_most(
     assert up.done == []
 
 
+@pytest.mark.asyncio
 async def test_a_response_that_cannot_be_discarded_is_closed() -> None:
     """The next attempt is made."""
     down, up = Response(503, b"x", aiohttp.ClientPayloadError("it is lost")), Response(200)
@@ -126,6 +127,7 @@ async def test_a_response_that_cannot_be_discarded_is_closed() -> None:
 
 
 @pytest.mark.parametrize("error", [None, LookupError("of the writer")])
+@pytest.mark.asyncio
 async def test_what_wrote_the_body_has_ended_before_it_is_written_again(error: Exception | None) -> None:
     """A file is rewound then. Whatever came of that writer, it was of an attempt that is over."""
     request, at_begin = Request(error=error), []
@@ -138,21 +140,24 @@ async def test_what_wrote_the_body_has_ended_before_it_is_written_again(error: E
     assert (response.status, at_begin) == (503, [0, 1, 2])
 
 
-async def test_a_writer_that_does_not_end_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For longer than a second."""
-    monkeypatch.setattr(aiohttp_middleware, "_SETTLING", 0.01)
+def test_a_writer_that_does_not_end_is_waited_for_a_second() -> None:
+    """It was cancelled, and may close a file on a disk that does not respond."""
 
     class Hangs(Request):
         async def close(self) -> None:
             await asyncio.sleep(60)
 
-    up = Response(200)
-    assert await asyncio.wait_for(send(answering(Response(503), up), Hangs()), 10) is up
+    async def waited() -> float:
+        await send(answering(Response(503), Response(200)), Hangs())
+        return asyncio.get_running_loop().time()
+
+    assert run_jumping(waited()) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(
     ("status", "read_bodies", "taken"), [(200, True, 1), (200, False, 0), (101, True, 0), (102, True, 1)]
 )
+@pytest.mark.asyncio
 async def test_the_body_of_a_response_is_read_where_that_is_asked_for(
     status: int, read_bodies: bool, taken: int
 ) -> None:
@@ -164,6 +169,7 @@ async def test_the_body_of_a_response_is_read_where_that_is_asked_for(
 
 @pytest.mark.parametrize(("read_bodies", "content"), [(True, b"down"), (False, b"")])
 @pytest.mark.parametrize(("reason", "phrase"), [(None, ""), ("Down", "Down")])
+@pytest.mark.asyncio
 async def test_whoever_judges_a_response_sees_what_came(
     read_bodies: bool, content: bytes, reason: str | None, phrase: str
 ) -> None:
@@ -194,6 +200,7 @@ async def test_whoever_judges_a_response_sees_what_came(
     ],
     ids=lambda value: type(value).__name__,
 )
+@pytest.mark.asyncio
 async def test_what_is_raised_is_always_an_error_of_aiohttp(error: Exception, is_itself: bool) -> None:
     """The one that came, unless the session would send the request once more by itself, or code for aiohttp not catch it."""
     with pytest.raises(aiohttp.ClientError) as caught:
@@ -271,6 +278,7 @@ STEPS = pytest.mark.parametrize("step", ["write", "write_eof", "drain"])
 
 
 @STEPS
+@pytest.mark.asyncio
 async def test_a_body_is_written_as_its_payload_does(step: str) -> None:
     """Whichever methods of the writer it uses. The payload is what it was, afterwards."""
     writer, body = Writer(), Writes(step)
@@ -281,6 +289,7 @@ async def test_a_body_is_written_as_its_payload_does(step: str) -> None:
 
 
 @STEPS
+@pytest.mark.asyncio
 async def test_a_connection_that_fails_while_a_body_is_written_is_no_fault_of_the_source(step: str) -> None:
     """The body is written again."""
     writer = Writer(ConnectionResetError())
@@ -289,6 +298,7 @@ async def test_a_connection_that_fails_while_a_body_is_written_is_no_fault_of_th
     assert len(writer.steps) == 3
 
 
+@pytest.mark.asyncio
 async def test_a_source_that_fails_ends_the_call() -> None:
     """Whatever it was in the midst of."""
     writer = Writer()
@@ -299,6 +309,7 @@ async def test_a_source_that_fails_ends_the_call() -> None:
     assert len(writer.steps) == 1
 
 
+@pytest.mark.asyncio
 async def test_a_source_that_was_cancelled_has_not_failed() -> None:
     """aiohttp needs no more of it: the exchange has failed for another reason, and is made again."""
     writer = Writer()
@@ -307,6 +318,7 @@ async def test_a_source_that_was_cancelled_has_not_failed() -> None:
     assert len(writer.steps) == 3
 
 
+@pytest.mark.asyncio
 async def test_whether_bodies_are_read_is_a_flag() -> None:
     """Nothing else."""
     with pytest.raises(ConfigurationError, match="read_bodies"):

@@ -189,7 +189,12 @@ def test_a_transport_that_retries_is_refused(clients: Clients) -> None:
 @pytest.mark.parametrize("transport", [object(), "http://proxy", ResilientTransport])
 def test_what_is_no_transport_is_refused(clients: Clients, transport: Any) -> None:
     """With the name of what is needed."""
-    with pytest.raises(ConfigurationError, match="transport must be a transport with handle_"):
+    message = (
+        r"^transport must be a transport with handle_async_request, such as httpx\.AsyncHTTPTransport\(\)"
+        if clients.is_async
+        else r"^transport must be a transport with handle_request, such as httpx\.HTTPTransport\(\)"
+    )
+    with pytest.raises(ConfigurationError, match=message):
         clients.real(transport=transport)
 
 
@@ -201,8 +206,9 @@ def test_a_transport_of_ours_does_not_send(clients: Clients) -> None:
 
 def test_settings_that_httpx_owns_are_refused(clients: Clients) -> None:
     """None is ignored silently."""
+    name = "AsyncResilientTransport" if clients.is_async else "ResilientTransport"
     with pytest.raises(
-        ConfigurationError, match=r"allowed_redirect_count does nothing in .*Transport: httpx decides"
+        ConfigurationError, match=rf"^allowed_redirect_count does nothing in {name}: httpx decides"
     ):
         clients.real(HttpClientConfig(allowed_redirect_count=1))
 

@@ -210,6 +210,17 @@ def test_a_session_can_be_pickled(server: LoopbackServer) -> None:
         pickle.dumps(ResilientAdapter(client=client))
 
 
+def never(request: object) -> bool:
+    return False
+
+
+def test_a_pickled_adapter_has_the_settings_of_its_own() -> None:
+    """The adapter that sends, and what is idempotent."""
+    adapter = ResilientAdapter(adapter=HTTPAdapter(pool_maxsize=7), idempotent=never)
+    copy: Any = pickle.loads(pickle.dumps(adapter))
+    assert (copy._calls.idempotent, copy._adapter._pool_maxsize) == (never, 7)
+
+
 class Pieces:
     """An iterable that begins from its start each time."""
 
