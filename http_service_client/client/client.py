@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-import warnings
 from collections.abc import Callable
 from dataclasses import fields
 from functools import partial
@@ -644,12 +643,9 @@ class HttpServiceClient(Events):
         else:
             return
         self._has_warned = True
-        from .call_site import is_ours
+        from .call_site import warn_caller
 
-        level, frame = 2, sys._getframe(1)  # up to the caller's own line, whichever method it calls
-        while frame.f_back is not None and is_ours(frame.f_code.co_filename):
-            level, frame = level + 1, frame.f_back
-        warnings.warn(message, RuntimeWarning, stacklevel=level)
+        warn_caller(message, RuntimeWarning)
 
     # Metrics and state.
 
