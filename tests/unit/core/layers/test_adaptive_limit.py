@@ -331,7 +331,7 @@ def test_what_became_of_a_call_at_another_origin_says_nothing(front_end: FrontEn
 
 def test_a_waiting_call_goes_on_when_the_limit_is_switched_off(front_end: FrontEnd) -> None:
     """Mid-wait: it is not refused by a limit that is no more."""
-    policy = AdaptiveLimitPolicy(initial_limit=1, max_limit=1, max_waiting=1, max_wait=20.0)
+    policy = AdaptiveLimitPolicy(initial_limit=1, max_limit=1, max_waiting=1, max_wait=5.0)
     harness = harness_of(front_end, 200, adaptive_limit=policy)
     fill(harness)
     permits = limit_of(harness).permits

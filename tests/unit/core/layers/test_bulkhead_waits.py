@@ -205,7 +205,7 @@ def test_a_waiting_call_is_granted_when_the_client_gets_more_permits(front_end: 
 
 def test_a_waiting_call_goes_on_when_the_bulkhead_is_switched_off(front_end: FrontEnd) -> None:
     """Mid-wait: it is not refused by a limit that is no more."""
-    harness = harness_of(front_end, bulkhead={"max_waiting": 1, "max_wait": 20.0})
+    harness = harness_of(front_end, bulkhead={"max_waiting": 1, "max_wait": 5.0})
     permit = taken(harness)
     with once_a_call_waits_for(permit.bulkhead, lambda: reconfigure(harness, None)):
         assert harness.request().status_code == 200
