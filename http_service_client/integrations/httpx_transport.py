@@ -557,7 +557,7 @@ def _rewinding(stream: Any) -> Callable[[], object] | None:
         can = all(isinstance(file, (str, bytes)) or _can_seek(file) for file in files)
         return (lambda: None) if can else None  # it rewinds its files itself
     source: Any = getattr(stream, "_stream", None)
-    if hasattr(source, "__aiter__"):
+    if hasattr(source, "__aiter__") and not hasattr(stream, "__iter__"):
         is_file = hasattr(source, "read") or hasattr(source, "aread")  # it can be rewound by awaiting alone
         return None if is_file or source.__aiter__() is source else lambda: None
     if hasattr(source, "read"):

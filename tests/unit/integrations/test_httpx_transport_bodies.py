@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
@@ -267,6 +267,24 @@ def test_a_file_is_sent_again_from_where_it_was(library: str, server: LoopbackSe
     assert [request.body for request in server.requests] == [b"body"] * 3
 
 
+class FileOfBothKinds(io.BytesIO):
+    """A file whose lines may be awaited as well."""
+
+    def __aiter__(self) -> Any:
+        return self
+
+
+@BLOCKING
+def test_a_file_that_may_be_awaited_as_well_is_sent_again(library: str, server: LoopbackServer) -> None:
+    """By a client that does not await it."""
+    with ExitStack() as stack:
+        clients = Clients(library, False, stack)
+        server.script("/", DOWN, respond(200))
+        response = clients.client().put(server.url, content=FileOfBothKinds(b"pay"))
+    assert response.status_code == 200
+    assert [request.body for request in server.requests] == [b"pay"] * 2
+
+
 class AsyncFile:
     """A file whose methods are awaited, as those of aiofiles and anyio are."""
 
@@ -296,17 +314,34 @@ class AsyncFile:
         raise StopAsyncIteration
 
 
+class AsyncFileOfHttpx:
+    """A file as httpx itself would name its methods."""
+
+    def __init__(self) -> None:
+        self._left = [b"pay"]
+
+    async def aread(self, size: int = -1) -> bytes:
+        return self._left.pop() if self._left else b""
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while line := await self.aread():
+            yield line
+
+
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("has_iterator", [False, True])
+@pytest.mark.parametrize(
+    "make",
+    [lambda: AsyncFile(has_iterator=False), lambda: AsyncFile(has_iterator=True), AsyncFileOfHttpx],
+    ids=["aiofiles", "anyio", "httpx"],
+)
 @pytest.mark.parametrize("library", ["httpx", "httpx2"])
 def test_a_file_that_is_awaited_is_sent_once(
-    library: str, has_iterator: bool, server: LoopbackServer
+    library: str, make: Callable[[], object], server: LoopbackServer
 ) -> None:
     """It is not rewound, and no empty body is sent in its place."""
     with ExitStack() as stack:
         clients = Clients(library, True, stack)
         server.script("/", DOWN, respond(200))
-        file = AsyncFile(has_iterator=has_iterator)
-        response = clients.request(clients.client(), "PUT", server.url, content=file)
+        response = clients.request(clients.client(), "PUT", server.url, content=make())
     assert response.status_code == 503
     assert [request.body for request in server.requests] == [b"pay"]
