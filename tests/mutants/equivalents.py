@@ -310,6 +310,13 @@ EQUIVALENTS = [
     ),
     Equivalent(
         "transports/over_aiohttp/hooked/exchanges.py",
+        "AiohttpExchanges._options",
+        'options["proxy"] = URL(http_proxy.address.origin, encoded=True)',
+        'options["proxy"] = URL(http_proxy.address.origin, encoded=False)',
+        "an origin is ASCII without escapes, so there is nothing to encode",
+    ),
+    Equivalent(
+        "transports/over_aiohttp/hooked/exchanges.py",
         "AiohttpExchanges.send",
         'if sys.version_info < (3, 11) and request.url.startswith("https") and _uses_tls(proxy):',
         'if sys.version_info < (3, 11) and request.url.startswith("https") :',

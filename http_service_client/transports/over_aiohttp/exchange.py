@@ -71,26 +71,22 @@ class Exchange:
         self._is_complete = False
 
     async def run(
-        self,
-        pool: Pool | None = None,
-        connection: Connection | None = None,
-        began: float | None = None,
-        *,
-        leaves_open: bool = False,
+        self, sent: tuple[Pool, Connection, float] | None = None, *, leaves_open: bool = False
     ) -> Outcome:
         """The outcome.
 
-        pool, connection: that the request was sent on at the instant `began`, by `request_whole`.
+        sent: the pool and the connection that the request was sent on, by `request_whole`, and the instant.
         leaves_open: leave the body of a success unread.
         """
         is_open = False
         error: Exception
         try:
-            if connection is None or pool is None or began is None:
+            if sent is None:
                 outcome = await self._send(leaves_open)
             else:
-                self._pool, self._connection, self._phase = pool, connection, Phase.RECEIVE
-                self._limits.timers = pool.timers
+                self._pool, self._connection, began = sent
+                self._phase = Phase.RECEIVE
+                self._limits.timers = self._pool.timers
                 self._limits.began = self._sent_at = began
                 outcome = await self._receive(leaves_open)
             is_open = isinstance(outcome, OpenResponse)

@@ -61,7 +61,7 @@ class AiohttpTransport:
             raise
         if result is None:
             exchange = Exchange(request, timeout, self._settings, self._pools)
-            return await exchange.run(pool, connection, began)
+            return await exchange.run((pool, connection, began))
         if result is TIMED_OUT:
             if not connection.has_head:
                 pool.distrust(connection)

@@ -331,6 +331,24 @@ def test_an_idle_connection_is_closed_on_its_loop() -> None:
     run_task(run())
 
 
+def test_an_idle_connection_is_not_closed_by_a_greenlet_that_only_sees_its_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where the standard library is patched, each greenlet of a thread sees the loop that another one runs."""
+    monkeypatch.setattr(
+        "http_service_client.transports.over_aiohttp.asyncio_transports.is_running_here", lambda _: False
+    )
+
+    async def run() -> None:
+        pool = Pool(asyncio.get_running_loop())
+        idle_closer(pool)("connection")
+        assert pool.closed == []
+        await asyncio.sleep(0)
+        assert pool.closed == [("connection", threading.get_ident())]
+
+    run_task(run())
+
+
 def test_an_idle_connection_of_a_closed_loop_loses_its_socket() -> None:
     """Nothing can run there any more."""
     loop = asyncio.new_event_loop()

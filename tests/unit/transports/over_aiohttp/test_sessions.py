@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -20,10 +21,12 @@ class Session:
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
         self.ended: list[str] = []
+        self.has_ended = asyncio.Event()
 
     async def close(self) -> None:
         assert asyncio.get_running_loop() is self.loop
         self.ended.append("closed")
+        self.has_ended.set()
 
     def abandon(self) -> None:
         self.ended.append("abandoned")
@@ -137,6 +140,29 @@ def test_a_close_from_another_thread_is_done_on_the_loop() -> None:
         while not session.ended:
             await asyncio.sleep(0.001)
         thread.join()
+        return session
+
+    assert run_task(run()).ended == ["closed"]
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs signals")
+def test_a_close_in_a_signal_handler_does_not_wait_for_the_network() -> None:
+    """The loop waits there, and the handler runs in between: nothing else wakes it."""
+    sessions = LoopSessions(Session)
+    main = threading.get_ident()
+
+    async def run() -> Any:
+        session = await sessions.get()
+        before = signal.signal(signal.SIGUSR1, lambda *_: sessions.close())
+        try:
+            late = asyncio.get_running_loop().call_later(9.0, session.ended.append, "nothing for 9 s")
+            interrupt = threading.Timer(0.05, signal.pthread_kill, [main, signal.SIGUSR1])
+            interrupt.start()
+            await session.has_ended.wait()
+            late.cancel()
+        finally:
+            interrupt.join()
+            signal.signal(signal.SIGUSR1, before)
         return session
 
     assert run_task(run()).ended == ["closed"]

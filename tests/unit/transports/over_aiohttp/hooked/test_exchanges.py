@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 from collections.abc import AsyncIterator, Callable
 from types import SimpleNamespace
@@ -30,9 +31,10 @@ from http_service_client.http.proxies.settings import ProxySettings
 from http_service_client.transports.base import TransportSettings
 from http_service_client.transports.failures import Phase
 from http_service_client.transports.over_aiohttp.hooked import exchanges as module
-from http_service_client.transports.over_aiohttp.hooked.exchanges import AiohttpExchanges, yarl_url
+from http_service_client.transports.over_aiohttp.hooked.exchanges import AiohttpExchanges
 from http_service_client.transports.over_aiohttp.hooked.timer import EXCHANGE, ExchangeTimer
 from kit.front_ends import run_task
+from kit.jumping_loop import run_jumping
 
 HTTP, HTTPS = "http://a.test/x", "https://a.test/x"
 
@@ -367,6 +369,29 @@ def test_a_redirect_that_may_have_no_end_is_not_read(
     assert response.closed == 1
 
 
+@pytest.mark.parametrize(("total", "waited"), [(None, 1.0), (9.0, 1.0), (1.0, 0.5)])
+def test_the_content_of_a_redirect_may_take_a_second(
+    total: float | None, waited: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of the time that is left at most: the redirect has to be followed in it. Then it is followed without."""
+
+    async def hang() -> AsyncIterator[bytes]:
+        yield await asyncio.sleep(100.0, b"content")
+
+    response = Response(status=302, fields=(("Location", "/y"), ("Content-Length", "7")))
+    response.content.iter_any = hang
+    request = HttpRequest("GET", HTTP)
+    request.follows_redirects = True
+    made = Setup(monkeypatch, answering(response, Connection())).made
+
+    async def run() -> None:
+        outcome: Any = await made.send(request, Timeout(total=total))
+        assert (outcome.status_code, outcome.content) == (302, b"")
+        assert asyncio.get_running_loop().time() == pytest.approx(waited, abs=0.01)
+
+    run_jumping(run())
+
+
 @pytest.mark.parametrize("error", [ConnectionResetError(104, "x"), aiohttp.ClientPayloadError("x")])
 def test_the_content_of_a_redirect_may_be_lost(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is followed all the same; so is one whose content cannot be decoded."""
@@ -462,20 +487,3 @@ def test_a_closed_client_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     outcome = setup.send(HttpRequest("GET", HTTP))
     assert outcome.error_type is ClientClosedError
     assert setup.session.options == {}
-
-
-@pytest.mark.parametrize(
-    ("url", "expected"),
-    [
-        ("http://a.test/x?y=%41", "http://a.test/x?y=%41"),
-        ("http://a.test/x?", "http://a.test/x?"),
-        ("http://a.test/http://b?", "http://a.test/http://b?"),
-        ("http://a.test/x?a?", "http://a.test/x?a?"),
-        ("http+unix://%2Frun%2Fa.sock/x", "http://%2Frun%2Fa.sock/x"),
-        ("http+unix://%2Frun%2Fa.sock/http+unix://?", "http://%2Frun%2Fa.sock/http+unix://?"),
-    ],
-)
-def test_a_url_goes_to_aiohttp_as_it_is(url: str, expected: str) -> None:
-    """Also with the mark of an empty query."""
-    found = yarl_url(url)
-    assert f"{found.scheme}://{found.raw_authority}{found.raw_path_qs}" == expected

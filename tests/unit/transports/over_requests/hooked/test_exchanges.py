@@ -74,6 +74,14 @@ def test_an_error_has_the_text_of_the_one_beneath(
     assert (found, type(beneath), str(beneath)) == (phase, kind, text)
 
 
+def test_what_an_error_was_raised_in_handling_is_beneath_it_as_well() -> None:
+    """requests raises many of its errors so, without saying `from`."""
+    error = requests.ConnectionError("no text of the system")
+    error.__context__ = ConnectionResetError(104, "reset")
+    phase, beneath = translate_error(Phase.RECEIVE, error)
+    assert (phase, str(beneath)) == (Phase.RECEIVE, "[Errno 104] reset")
+
+
 def test_what_is_no_response_of_requests_is_named() -> None:
     """A hook of the user's own has returned it."""
     for given in (None, SimpleNamespace(headers=[("X-A", "1")])):

@@ -1,0 +1,24 @@
+"""The URLs that aiohttp is given: as they are, since it would change some."""
+
+from __future__ import annotations
+
+import pytest
+
+from http_service_client.transports.over_aiohttp.hooked.exchanges import yarl_url
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://a.test/x?y=%41", "http://a.test/x?y=%41"),
+        ("http://a.test/x?", "http://a.test/x?"),
+        ("http://a.test/http://b?", "http://a.test/http://b?"),
+        ("http://a.test/x?a?", "http://a.test/x?a?"),
+        ("http+unix://%2Frun%2Fa.sock/x", "http://%2Frun%2Fa.sock/x"),
+        ("http+unix://%2Frun%2Fa.sock/http+unix://?", "http://%2Frun%2Fa.sock/http+unix://?"),
+    ],
+)
+def test_a_url_goes_to_aiohttp_as_it_is(url: str, expected: str) -> None:
+    """Also with the mark of an empty query."""
+    found = yarl_url(url)
+    assert f"{found.scheme}://{found.raw_authority}{found.raw_path_qs}" == expected
