@@ -74,11 +74,7 @@ class Workers(ABC):
             self._fail(result)
         elif not (self._schedule.stopped_at is not None and isinstance(result, ClientClosedError)):
             self._tally.end(start, began_at, now, result)
-        return (
-            self._schedule.load.rate is None
-            and isinstance(result, HttpClientError)
-            and result.sent_state is SentState.NEVER_SENT
-        )
+        return self._schedule.load.rate is None and result.sent_state is SentState.NEVER_SENT
 
 
 class Threads(Workers):

@@ -51,10 +51,13 @@ def bar(stream: io.StringIO, **settings: float | None) -> Bar:
         ({"warm_up": 2.0, "duration": 8.0}, 100.5, "[------------------------] warm-up, another 2 s"),
         ({"warm_up": 2.0, "duration": 8.0}, 102.0, "[------------------------] 0 s of 8 s"),
         ({"warm_up": 2.0, "duration": 8.0}, 104.0, "[######------------------] 2 s of 8 s"),
-        (
-            {"duration": 8.0},
-            108.0,
-            "[########################] waiting for 1 in flight; Ctrl-C to leave them",
+        *(
+            (
+                {"duration": 8.0},
+                now,
+                "[########################] waiting for 1 in flight; Ctrl-C to leave them",
+            )
+            for now in (108.0, 120.0)
         ),
         ({"duration": None, "requests": 4}, 104.0, "[############------------] 4 s"),
         ({"duration": 8.0, "requests": 4}, 101.0, "[############------------] 1 s of 8 s"),

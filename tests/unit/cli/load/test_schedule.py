@@ -51,6 +51,13 @@ def test_as_many_are_due_as_are_handed_out(
     assert due.due(2000.0) == sum(start is not None and start.is_counted for start in taken)
 
 
+@pytest.mark.parametrize("begins", [0.0, 100.0, 100.1, 1234.5678])
+def test_calls_are_due_from_when_the_load_begins(begins: float) -> None:
+    """Whatever the clock shows then: the first at once, each of the others when the one before is half a second old."""
+    due = schedule(begins, rate=2.0)
+    assert [due.due(begins + later) for later in (0.1, 0.4, 0.6, 0.9, 1.1)] == [1, 1, 2, 2, 3]
+
+
 def test_nothing_is_due_before_the_load_begins() -> None:
     """Nor in a closed loop, nor before a load that was stopped begins after all."""
     assert Schedule(Load(rate=5.0)).due(100.0) == 0

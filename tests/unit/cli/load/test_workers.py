@@ -16,14 +16,12 @@ from http_service_client import (
     HttpResponse,
     InvalidRequestError,
     SentState,
-    Timeline,
 )
 from http_service_client.cli.load import workers
 from http_service_client.cli.load.schedule import Load, Schedule
 from http_service_client.cli.load.tally import Tally
 from http_service_client.cli.load.workers import Request, Tasks, Threads, Workers
 from http_service_client.errors import ClientClosedError, ConnectionLostError
-from http_service_client.events import CallFinished
 
 Answer = Callable[[int], HttpResponse | Exception]
 ENOUGH = 200  # calls of any test here
@@ -37,12 +35,6 @@ def never_sent(_: int) -> Exception:
     error = ConnectError("no one")
     error.sent_state = SentState.NEVER_SENT
     return error
-
-
-def remembered(_: int) -> HttpResponse:
-    response = HttpResponse(200)
-    response.timeline = Timeline([CallFinished(0.0, "PUT", "", "", 0, 200, None, SentState.NEVER_SENT, None)])
-    return response
 
 
 def lost(_: int) -> Exception:
@@ -132,10 +124,9 @@ def test_no_worker_was_waiting_for_a_call_of_a_closed_loop(
         (never_sent, {}, True),
         (lost, {}, False),
         (ok, {}, False),
-        (remembered, {}, False),
         (never_sent, {"rate": 1000.0}, False),
     ],
-    ids=["closed", "lost", "ok", "remembered", "open"],
+    ids=["closed", "lost", "ok", "open"],
 )
 def test_a_closed_loop_pauses_after_a_call_that_was_never_sent(
     answer: Answer, load: dict[str, Any], pauses: bool, kind: type[Workers], monkeypatch: pytest.MonkeyPatch
@@ -183,7 +174,15 @@ def test_an_error_of_a_client_that_is_opened_or_closed_ends_the_load(end: str) -
 
 def test_the_first_error_is_the_one_that_is_raised() -> None:
     """Others may follow from it."""
-    made = Run(Tasks, lambda number: ZeroDivisionError(str(number)), requests=ENOUGH, concurrency=2)
+    made = Run(Tasks, ok, requests=ENOUGH, concurrency=2)
+    numbers = iter("12")
+
+    async def fail(*_: Any, **__: Any) -> HttpResponse:
+        number = next(numbers)
+        await asyncio.sleep(0)  # until both have begun
+        raise ZeroDivisionError(number)
+
+    made.client.request_async = fail  # type: ignore[method-assign]
     made.workers.start()
     with pytest.raises(ZeroDivisionError, match=r"^1$"):
         made.workers.wait(3)
@@ -229,7 +228,7 @@ def test_a_load_can_be_stopped_while_its_workers_wait(kind: type[Workers]) -> No
         began.set()
         return HttpResponse(200)
 
-    made = Run(kind, answer, requests=5, rate=0.01)
+    made = Run(kind, answer, requests=2, rate=0.25)
     made.workers.start()
     assert began.wait(3)
     before = time.monotonic()
@@ -241,6 +240,23 @@ def test_a_load_can_be_stopped_while_its_workers_wait(kind: type[Workers]) -> No
     assert made.workers.wait(3)
     assert len(made.client.calls) == 1
     assert made.client.closed == ([True] if kind is Threads else [])
+
+
+def test_a_load_ends_with_its_last_worker(kind: type[Workers]) -> None:
+    """Others may have ended before, when there were no calls left for them."""
+    began, release = threading.Event(), threading.Event()
+
+    def answer(_: int) -> HttpResponse:
+        began.set()
+        assert release.wait(3)
+        return HttpResponse(200)
+
+    made = Run(kind, answer, requests=1, concurrency=2)
+    made.workers.start()
+    assert began.wait(3)
+    assert not made.workers.wait(0.05)
+    release.set()
+    assert made.workers.wait(3)
 
 
 def test_a_load_that_has_ended_can_be_stopped(kind: type[Workers]) -> None:
