@@ -151,7 +151,7 @@ class _Evening:
             time.sleep(min(left, _TICK))
 
     def _show_news(self) -> None:
-        while self._news:
+        for _ in range(len(self._news)):  # what comes meanwhile is shown the next time
             self._view.announce(*self._news.popleft())
 
     def _now(self) -> float:

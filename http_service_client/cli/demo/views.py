@@ -76,7 +76,7 @@ def _most_decisive(news: Sequence[_News], room: int) -> Sequence[_News]:
     ordinary = [index for index, line in enumerate(news) if not line.is_decisive]
     left_out = set(ordinary[:surplus])
     kept = [line for index, line in enumerate(news) if index not in left_out]
-    return kept[len(kept) - room :] if len(kept) > room else kept
+    return kept[max(0, len(kept) - room) :]
 
 
 class PlainView:

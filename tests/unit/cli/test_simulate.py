@@ -70,11 +70,13 @@ def test_options_replace_what_a_scenario_says(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_the_list_names_all_scenarios(capsys: pytest.CaptureFixture[str]) -> None:
-    """Each with a sentence."""
+    """Each with a sentence, in a column."""
     assert main(["simulate", "--list"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == list(SCENARIOS)
-    assert all(SCENARIOS[line.split()[0]].about in line for line in lines)
+    (column,) = {line.index(SCENARIOS[line.split()[0]].about) for line in lines}
+    assert column == max(map(len, SCENARIOS)) + 2
+    assert all(line.endswith(SCENARIOS[line.split()[0]].about) for line in lines)
 
 
 def test_configurations_are_compared_by_the_names_of_their_files(
@@ -152,8 +154,104 @@ def test_each_client_of_a_file_is_a_configuration(tmp_path: Path, capsys: pytest
 
 
 class Terminal(io.StringIO):
+    """A terminal.   seen: what was flushed."""
+
+    seen = ""
+
     def isatty(self) -> bool:
         return True
+
+    def flush(self) -> None:
+        self.seen = self.getvalue()
+
+
+class Comparison:
+    """What would be simulated, and what happens in its place.   page: where it was drawn."""
+
+    def __init__(self) -> None:
+        self.configs: list[str] = []
+        self.scenarios: list[str] = []
+        self.seed: int | None = None
+        self.page: str | None = None
+        self.end: BaseException | None = None
+
+    def __call__(
+        self, configs: dict[str, object], scenarios: dict[str, object], *, seed: int, progress: Progress
+    ) -> Comparison:
+        self.configs, self.scenarios, self.seed = list(configs), list(scenarios), seed
+        progress(self.scenarios[0], self.configs[0])
+        if self.end is not None:
+            raise self.end
+        return self
+
+    def plot(self, page: str) -> None:
+        self.page = page
+
+    def __str__(self) -> str:
+        return "the table"
+
+
+@pytest.fixture
+def comparison(monkeypatch: pytest.MonkeyPatch) -> Comparison:
+    made = Comparison()
+    monkeypatch.setattr(simulate, "compare", made)
+    return made
+
+
+def run(errors: io.StringIO, *arguments: str) -> tuple[int, str]:
+    """The exit code, and what was printed."""
+    output = io.StringIO()
+    code = simulate.run(cli.build_parser("simulate").parse_args(["simulate", *arguments]), output, errors)
+    return code, output.getvalue()
+
+
+def test_each_configuration_runs_in_each_scenario(
+    comparison: Comparison, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the seed; a terminal is told how many simulations there are."""
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    terminal = Terminal()
+    assert run(terminal, "healthy", "failing-10", "failing-30", "--seed=7") == (0, "the table\n")
+    assert comparison.scenarios == ["healthy", "failing-10", "failing-30"]
+    assert comparison.configs == ["no client", "defaults"]
+    assert comparison.seed == 7
+    assert "1 of 6: healthy, no client" in terminal.getvalue()
+
+
+@pytest.mark.parametrize(("seconds", "is_said"), [("59", True), ("60", True), ("60.5", False)])
+def test_a_fault_begins_within_the_time_or_not(seconds: str, is_said: bool, comparison: Comparison) -> None:
+    """At its very end there is nothing left of it."""
+    errors = io.StringIO()
+    run(errors, "flapping", f"--seconds={seconds}")
+    assert errors.getvalue().startswith("flapping: nothing fails") is is_said
+
+
+@pytest.mark.parametrize("has_tqdm", [True, False])
+def test_an_interruption_leaves_no_line(
+    has_tqdm: bool, comparison: Comparison, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor a table."""
+    if has_tqdm:
+        pytest.importorskip("tqdm", reason="an extra that is not installed here")
+    else:
+        monkeypatch.setitem(sys.modules, "tqdm", None)
+    comparison.end = KeyboardInterrupt()
+    terminal = Terminal()
+    with pytest.raises(KeyboardInterrupt):
+        run(terminal, "healthy")
+    assert terminal.getvalue().rpartition("\r")[2].strip("\x1b[K") == ""
+
+
+def test_a_page_is_drawn_where_it_was_asked_for(comparison: Comparison, tmp_path: Path) -> None:
+    """And only then; the table is printed all the same."""
+    errors = io.StringIO()
+    assert run(errors, "healthy") == (0, "the table\n")
+    assert comparison.page is None
+    pytest.importorskip("matplotlib", reason="an extra that is not installed here")
+    page = str(tmp_path / "page.html")
+    assert run(errors, "healthy", f"--html={page}") == (0, "the table\n")
+    assert comparison.page == page
+    assert errors.getvalue() == f"written to {page}\n"
 
 
 @pytest.mark.parametrize("has_tqdm", [True, False])
@@ -175,14 +273,15 @@ def test_progress_is_shown_on_a_terminal(has_tqdm: bool, monkeypatch: pytest.Mon
 
 
 def test_a_plain_line_counts_the_simulations(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each line replaces the one before, and the last is removed."""
+    """At once. Each line replaces the one before, and the last is removed."""
     monkeypatch.setitem(sys.modules, "tqdm", None)
     terminal = Terminal()
     progress = Progress(2, terminal)
-    progress("outage", "defaults")
-    progress("outage", "mine")
+    for configuration in ("defaults", "mine"):
+        progress("outage", configuration)
+        assert terminal.seen.endswith(f"outage, {configuration}")
     progress.close()
-    assert terminal.getvalue().split("\r\x1b[K") == [
+    assert terminal.seen.split("\r\x1b[K") == [
         "",
         "1 of 2: outage, defaults",
         "2 of 2: outage, mine",

@@ -51,7 +51,7 @@ class Server:
         self.serving, self._ends = threading.Event(), threading.Event()
 
     def serve_forever(self, interval: float) -> None:
-        self.thread = threading.current_thread()
+        self.thread, self.interval = threading.current_thread(), interval
         self.serving.set()
         self._ends.wait(10)
         self.diary.append("ended")
@@ -73,6 +73,7 @@ def test_the_server_works_as_long_as_the_block_lasts(monkeypatch: pytest.MonkeyP
         assert server.serving.wait(5)
         assert server.thread.daemon
         assert server.thread.name == "pizzeria-metrics"
+        assert server.interval == 0.05  # nobody waits longer for its end
         assert server.diary == []
     assert server.diary == ["is to end", "ended", "closed"]
 

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import threading
 from collections import deque
+from math import ceil
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from http_service_client import StateChange
 from http_service_client.cli.demo import play, views
 from http_service_client.cli.demo.script import Act, Order, Story
 from http_service_client.cli.demo.services import Services
 from http_service_client.cli.screen import Ink, Screen
+from http_service_client.core.machines.circuit_breaker.states import CircuitBreakerState as State
 from http_service_client.errors import ClientClosedError
 from kit.terminal import HIDE
 
@@ -28,7 +32,9 @@ class Evening:
 
     def __init__(self) -> None:
         self.now = 1000.0
+        self.grain = 1e-6  # of the clock: a sleep ends at a multiple of it
         self.looks = 0  # at the clock since it went on
+        self.updates: list[float] = []
         self.slept: list[float] = []
         self.diary: list[tuple[float, str, object]] = []
         self.news: deque[tuple[float, str, str, bool]] = deque()
@@ -37,7 +43,7 @@ class Evening:
         view: Any = SimpleNamespace(
             begin=lambda at, title: self._write("begin", (round(at, 3), title)),
             announce=lambda *news: self._write("announce", news),
-            update=lambda _: None,
+            update=self.updates.append,
             end=lambda at: self._write("end", round(at, 3)),
         )
         self.played = play._Evening(self.runners, view, self.news, 1000.0)
@@ -49,7 +55,7 @@ class Evening:
         return SimpleNamespace(
             services=SimpleNamespace(enter=lambda act: self._write(f"enter {n}", act.title)),
             take=lambda order: self._write(f"take {n}", order.number),
-            is_idle=lambda: self.now - 1000.0 >= self.idle_at[n],
+            is_idle=lambda: self.monotonic() - 1000.0 >= self.idle_at[n],
             resume_postponed=lambda: self._write(f"resume {n}", None),
             call_until_closed=lambda patience: self._write(f"call {n}", patience),
         )
@@ -58,7 +64,8 @@ class Evening:
         assert len(self.slept) < 2000, "the evening does not end"
         self.slept.append(seconds)
         self.looks = 0
-        self.now = round(self.now + max(seconds, 1e-6), 6)
+        passed = self.now - 1000.0 + max(seconds, 1e-6)
+        self.now = round(1000.0 + ceil(round(passed / self.grain, 3)) * self.grain, 6)
 
     def monotonic(self) -> float:
         self.looks += 1
@@ -97,6 +104,8 @@ def test_an_act_ends_when_threads_and_tasks_have_finished(evening: Evening) -> N
     assert evening.now - 1000.0 == pytest.approx(3.0, abs=0.021)
     assert max(evening.slept) == 0.02
     assert min(evening.slept) > 0
+    assert len(evening.updates) >= len(evening.slept)
+    assert evening.updates[-1] == pytest.approx(3.0, abs=0.021)
 
 
 def test_news_are_announced_in_their_order_and_once(evening: Evening) -> None:
@@ -160,6 +169,15 @@ def test_patience_ends_the_last_orders(evening: Evening) -> None:
     assert evening.diary[-1] == (1.3, "end", 1.3)
 
 
+def test_no_step_is_resumed_when_patience_is_over(evening: Evening) -> None:
+    """Not even at that very moment, which a clock may show that goes by the eighth of a second."""
+    evening.grain = 0.125
+    evening.runners[0].is_idle = iter([False, True] * 100).__next__
+    evening.played.close(0.25)
+    assert evening.instants("resume 0") == [0.0, 0.125]
+    assert evening.diary[-1] == (0.25, "end", 0.25)
+
+
 @pytest.mark.parametrize(
     ("orders", "greeting"), [(1, "1 order by 8 worker threads, and the same 1 order by 8 asyncio tasks. "),
                              (60, "60 orders by 8 worker threads, and the same 60 orders by 8 asyncio tasks. ")]
@@ -170,6 +188,15 @@ def test_the_greeting_says_who_orders(orders: int, greeting: str) -> None:
     play._greet(Screen(stream, is_live=False), play.Settings(orders=orders, seed=4), None)
     rest = "Threads and tasks each have their own client and their own failing services. Seed 4.\n\n"
     assert stream.getvalue() == greeting + rest
+
+
+def test_the_greeting_is_wrapped_in_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a paragraph."""
+    monkeypatch.setattr(shutil, "get_terminal_size", lambda: os.terminal_size((40, 30)))
+    stream = io.StringIO()
+    play._greet(Screen(stream, is_live=True), play.Settings(), None)
+    lines = stream.getvalue().splitlines()
+    assert lines[:2] == ["60 orders by 8 worker threads, and the", "same 60 orders by 8 asyncio tasks."]
 
 
 def test_acts_are_numbered(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,12 +219,13 @@ class Tty(io.StringIO):
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """An evening without acts; afterwards, what its report was given."""
-    given: dict[str, Any] = {}
+    given: dict[str, Any] = {"holds": True}
 
     def report(screen: Screen, runners: list[Any], left_open: list[int], ink: Ink) -> bool:
         given.update(runners=runners, left_open=left_open)
         screen.print(ink("invariants hold", "green"))
-        return True
+        holds: bool = given["holds"]
+        return holds
 
     monkeypatch.setattr(play, "write_story", lambda *_: Story(acts=(), faults={}))
     monkeypatch.setattr(play, "print_report", report)
@@ -232,6 +260,52 @@ def test_a_terminal_gets_a_picture_and_colours_unless_they_are_declined(
     assert (HIDE in shown.getvalue()) is is_drawn
     assert ("\x1b[32minvariants hold" in shown.getvalue()) is is_coloured
     assert ("\x1b" in shown.getvalue()) is is_drawn
+
+
+@pytest.mark.parametrize(("holds", "code"), [(True, 0), (False, 1)])
+def test_the_invariants_decide_the_exit_code(holds: bool, code: int, short: dict[str, Any]) -> None:
+    """Where one is broken, a script should notice."""
+    short["holds"] = holds
+    assert play.run(play.Settings(), io.StringIO()) == code
+
+
+@pytest.mark.parametrize(
+    ("sabotage", "forgets_keys", "stays_down"),
+    [(None, False, False), ("forget-keys", True, False), ("stay-down", False, True)],
+)
+@pytest.mark.usefixtures("short")
+def test_the_services_can_be_sabotaged(
+    sabotage: str | None, forgets_keys: bool, stays_down: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of threads and of tasks alike, so that a test can see an invariant broken."""
+    opened: list[dict[str, bool]] = []
+
+    class Watched(Services):
+        def __init__(self, story: Story, **sabotage: bool) -> None:
+            opened.append(sabotage)
+            super().__init__(story, **sabotage)
+
+    monkeypatch.setattr(play, "Services", Watched)
+    play.run(play.Settings(sabotage=sabotage), io.StringIO())
+    assert opened == [{"forgets_keys": forgets_keys, "stays_down": stays_down}] * 2
+
+
+@pytest.mark.usefixtures("short")
+def test_a_change_of_a_circuit_is_news_of_its_runner(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once, with the seconds since the evening began."""
+    stream = io.StringIO()
+    close = play._Evening.close
+
+    def opened_circuit(evening: Any, patience: float) -> None:
+        runner = evening._runners[1]
+        url = runner.services.urls["sms"]
+        runner.board.listen(StateChange(url, State.CLOSED, State.OPEN, "isolated", 0.0, 0, None))
+        close(evening, patience)
+
+    monkeypatch.setattr(play._Evening, "close", opened_circuit)
+    play.run(play.Settings(), stream)
+    (line,) = [line for line in stream.getvalue().splitlines() if "sms" in line]
+    assert re.fullmatch(r" +\d\.\d s  tasks    sms: closed → open \(isolated\)", line)
 
 
 def test_connections_have_two_seconds_to_end(short: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -295,11 +369,14 @@ def test_a_picture_has_a_title_a_clock_the_table_and_the_news(drawn: list[list[s
     ]
 
 
-def test_a_title_and_its_clock_stay_apart(drawn: list[list[str]]) -> None:
-    """By a space, also where a title is wider than the table."""
+def test_a_title_and_its_clock_stay_apart(drawn: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a space, also where a title is wider than the table. The clock stands above the end of its widest line."""
     view = views.LiveView(Screen(io.StringIO(), is_live=True), [], Ink(False))
     view.begin(1.0, "x" * 60)
     assert drawn[0][0] == f"Mario's Pizzeria · {'x' * 60} 1.0 s"
+    monkeypatch.setattr(views, "table", lambda *_: ["x" * 40, "x" * 30])
+    view.begin(2.0, "a rush")
+    assert drawn[1][0] == f"Mario's Pizzeria · a rush{'2.0 s':>15}"
 
 
 def test_a_picture_is_drawn_ten_times_a_second(drawn: list[list[str]]) -> None:
@@ -310,6 +387,7 @@ def test_a_picture_is_drawn_ten_times_a_second(drawn: list[list[str]]) -> None:
         assert len(drawn) == count
     view.begin(0.21, "a rush")
     view.end(0.22)
+    assert drawn[0][0].rstrip("0. s") == "Mario's Pizzeria ·"
     assert [picture[0].split("  ")[0] for picture in drawn[3:]] == [
         "Mario's Pizzeria · a rush",
         "Mario's Pizzeria · closed for today",

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from http_service_client import HttpResponse, SentState, Timeline
+from http_service_client import ConnectError, HttpResponse, SentState, Timeline
 from http_service_client.cli.demo.orders import SERVICES, Status, Ticket
 from http_service_client.cli.demo.report import broken_invariants, print_report
 from http_service_client.cli.demo.scoreboard import Row
@@ -200,17 +200,43 @@ def test_a_payment_that_may_have_been_made_twice_is_explained(statuses: tuple[in
     assert any(line.startswith("Why processed, too, after a 200? ") for line in lines) is is_said
 
 
+def test_an_outcome_without_a_story_is_explained_all_the_same() -> None:
+    """As far as it can be."""
+    bought = done(1)
+    bought.payments = [HttpResponse(200)]
+    lines = printed(*(runner(name, [bought]) for name in ("threads", "tasks")))
+    assert "the payment of order-001 in threads, explained by explain()" in lines
+
+
+def test_errors_are_kinds_of_outcome_too() -> None:
+    """A payment with two of them before its success is more interesting than one with a 503 before it."""
+    tickets = [done(1), done(2)]
+    tickets[0].payments = [ConnectError(), payment(503, 200)]
+    tickets[1].payments = [payment(200)]
+    lost = [
+        AttemptFinished(0.0, number, "", 0.1, None, error, "", SentState.NEVER_SENT)
+        for number, error in enumerate(("ConnectError", "NameResolutionError"), 1)
+    ]
+    tickets[1].payments[0].timeline = Timeline([*lost, *(tickets[1].payments[0].timeline or ())])
+    lines = printed(*(runner(name, tickets) for name in ("threads", "tasks")))
+    assert "the payment of order-002 in threads, explained by explain()" in lines
+
+
 def test_long_lines_are_wrapped_in_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Below the text of an attempt, and two columns further in than the verdict."""
     monkeypatch.setattr(shutil, "get_terminal_size", lambda: os.terminal_size((40, 50)))
     bought = done(1)
     bought.payments = [payment(200)]
+    lost = AttemptFinished(0.0, 1, "", 0.1, None, None, "gone", SentState.MAYBE_PROCESSED)
+    bought.payments[0].timeline = Timeline([lost, *(bought.payments[0].timeline or ())])
     stream = io.StringIO()
     both = [runner(name, [bought]) for name in ("threads", "tasks")]
     print_report(Screen(stream, is_live=True), both, [0, 0], Ink(False))
     lines = iter(stream.getvalue().splitlines())
     assert "  1.000 s  attempt 1: 200 (after 1.000" in lines
     assert next(lines) == "           s, answered)"
+    assert "Why processed, too, after a 200? The" in lines
+    assert next(lines) == "connection of an earlier attempt was"
     assert "invariants hold: no duplicate charge; no" in lines
     assert next(lines) == "  duplicate e-mail; every order is"
 
@@ -234,6 +260,17 @@ def test_each_invariant_is_checked_for_each_runner(numbers: dict[str, Any], comp
     """By what the services, the timelines and the client counted."""
     both = [runner("threads", [done(1)]), runner("tasks", [done(1)], **numbers)]
     assert broken_invariants(both, [0, 0]) == [complaint] * bool(complaint)
+
+
+def test_all_broken_invariants_are_named() -> None:
+    """In one line."""
+    bought = done(1)
+    bought.payments = [payment(200)]
+    lines = printed(*(runner(name, [bought], charges=1, mails=2) for name in ("threads", "tasks")))
+    assert lines[-2:] == [
+        "",
+        "invariants broken: duplicate charges (threads 1, tasks 1); duplicate e-mails (threads 2, tasks 2)",
+    ]
 
 
 def test_an_order_without_an_end_is_unfinished() -> None:

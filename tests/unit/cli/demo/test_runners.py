@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Future
 from types import SimpleNamespace
 from typing import Any
@@ -232,13 +232,74 @@ def test_closing_cancels_what_has_not_begun() -> None:
     runner: Any = TaskRunner(SimpleNamespace(urls=URLS), 3, 1.0, lambda *_: None)  # type: ignore[arg-type]
 
     def plan() -> Plan:
-        yield Pause(600.0)
+        yield Pause(3.0)
 
     futures = [runner.submit(plan()) for _ in range(WORKERS + 2)]
     runner.close()
     assert all(future.cancelled() for future in futures)
     assert not runner._thread.is_alive()
     assert runner._loop.is_closed()
+
+
+def test_closing_cancels_what_no_thread_has_begun() -> None:
+    """And waits for what a thread is doing."""
+    runner: Any = ThreadRunner(SimpleNamespace(urls=URLS), 3, 1.0, lambda *_: None)  # type: ignore[arg-type]
+    begun = threading.Barrier(WORKERS + 1)
+    waiting: list[Future[None]] = []
+
+    def request(*_: Any, **__: Any) -> Any:
+        begun.wait(10)
+        for _ in range(300):
+            if all(future.cancelled() for future in waiting):
+                break
+            threading.Event().wait(0.01)
+        raise ConnectError
+
+    runner.client.request = request
+
+    def plan() -> Plan:
+        yield Call("payment", "GET", "/")
+
+    running = [runner.submit(plan()) for _ in range(WORKERS)]
+    waiting += [runner.submit(plan()) for _ in range(2)]
+    begun.wait(10)
+    runner.close()
+    assert all(future.cancelled() for future in waiting)
+    assert all(future.done() and not future.cancelled() for future in running)
+
+
+def test_work_that_is_cancelled_comes_to_its_end() -> None:
+    """Though that takes a moment; what it left open is closed before its loop is."""
+    runner: Any = TaskRunner(SimpleNamespace(urls=URLS), 3, 1.0, lambda *_: None)  # type: ignore[arg-type]
+    begun = threading.Event()
+    ended: list[str] = []
+    left: list[AsyncIterator[int]] = []
+
+    async def pieces() -> AsyncIterator[int]:
+        try:
+            yield 1
+        finally:
+            ended.append("pieces")
+
+    async def request_async(*_: Any, **__: Any) -> Any:
+        left.append(pieces())
+        await anext(left[0])
+        begun.set()
+        try:
+            await asyncio.sleep(3.0)
+        finally:
+            await asyncio.sleep(0.01)
+            ended.append("work")
+
+    runner.client.request_async = request_async
+
+    def plan() -> Plan:
+        yield Call("payment", "GET", "/")
+
+    runner.submit(plan())
+    assert begun.wait(10)
+    runner.close()
+    assert ended == ["work", "pieces"]
 
 
 def test_the_seed_decides_the_jitter_of_each_order(runner: Collecting) -> None:

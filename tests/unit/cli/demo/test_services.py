@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -166,6 +168,20 @@ def test_each_service_has_an_origin_and_a_health_check(services: Services) -> No
         assert services.request_count == 5
         assert services.open_connections(patience=0.0) == 4
     assert services.open_connections(patience=5.0) == 0
+
+
+@pytest.mark.parametrize("services", [story()], indirect=True)
+def test_connections_are_waited_for(services: Services) -> None:
+    """One that ends within the given time is not left open."""
+    assert services.email.is_quiet()
+    host, port = services.urls["email"].removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as held:
+        assert services.email.server.wait_for(lambda: services.email.server.open_connections == 1)
+        assert not services.email.is_quiet()
+        timer = threading.Timer(0.02, held.close)
+        timer.start()
+        assert services.open_connections(patience=5.0) == 0
+        timer.join()
 
 
 def test_an_error_in_a_service_is_raised_at_the_end() -> None:

@@ -47,3 +47,18 @@ def test_each_argument_decides_about_the_evening(
 def test_a_port_has_bounds(port: int) -> None:
     """0 is any free one."""
     assert build_parser("demo").parse_args(["demo", "--prometheus", str(port)]).prometheus == port
+
+
+@pytest.mark.parametrize(
+    "wrong", ["--orders=0", "--orders=501", "--orders=x", "--orders=-1", "--prometheus=-1", "--prometheus=65536", "--prometheus=x"]
+)  # fmt: skip
+def test_a_number_out_of_bounds_is_refused(wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """With what would do, before the evening begins."""
+    with pytest.raises(SystemExit):
+        build_parser("demo").parse_args(["demo", wrong])
+    option, _, value = wrong.partition("=")
+    bounds = {
+        "--orders": "must be a whole number from 1 to 500",
+        "--prometheus": "must be a port from 0 to 65535 (0 for any free one)",
+    }
+    assert f"argument {option}: {bounds[option]}, not {value!r}" in capsys.readouterr().err
