@@ -170,10 +170,15 @@ def test_each_service_has_an_origin_and_a_health_check(services: Services) -> No
     assert services.open_connections(patience=5.0) == 0
 
 
+def test_a_service_that_nobody_calls_is_quiet() -> None:
+    """So there is nothing to wait for at the end."""
+    with Services(story()) as services:
+        assert services.email.is_quiet()
+
+
 @pytest.mark.parametrize("services", [story()], indirect=True)
 def test_connections_are_waited_for(services: Services) -> None:
     """One that ends within the given time is not left open."""
-    assert services.email.is_quiet()
     host, port = services.urls["email"].removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as held:
         assert services.email.server.wait_for(lambda: services.email.server.open_connections == 1)
