@@ -9,7 +9,7 @@ from typing import Any
 
 from ..core.checks import did_you_mean
 from ..errors import ConfigurationError
-from .plots import Section, draw, save
+from .plots import Section, alone, draw, save
 from .report import Report, in_seconds
 from .scenarios import SCENARIOS, Scenario
 from .simulate import Configuration, simulate
@@ -56,7 +56,8 @@ class Comparison:
         sections = [self._section(name) for name in self.scenarios if scenario in (None, name)]
         if path is not None:
             return save(path, "Simulation", sections, _LEGEND)
-        return draw(sections[0].reports, sections[0].title)
+        section = alone(sections)
+        return draw(section.reports, section.title)
 
     def _section(self, scenario: str) -> Section:
         reports = {name: self[scenario, name] for name in self.configurations}
@@ -65,7 +66,7 @@ class Comparison:
 
     def __str__(self) -> str:
         rows: list[tuple[str, ...]] = [_HEADERS]
-        before = ""
+        before: str | None = None
         for (scenario, configuration), report in self.reports.items():
             rows.append(("" if scenario == before else scenario, configuration, *_figures(report)))
             before = scenario

@@ -21,7 +21,7 @@ from ..errors import ConfigurationError
 from .service import Service
 from .tally import Moment
 
-__all__ = ["Section", "check_picture", "draw", "save"]
+__all__ = ["Section", "alone", "check_picture", "draw", "save"]
 
 _BLACK, _BLUE, _GREEN, _ORANGE, _RED = "#333333", "#0072b2", "#009e73", "#e69f00", "#d55e00"
 _SHORTEST = 1e-3  # seconds, in a picture
@@ -181,15 +181,22 @@ def save(path: str | os.PathLike[str], title: str, sections: Sequence[Section], 
     """
     target = Path(path)
     check_picture(target)
-    is_page = target.suffix.lower() == ".html"  # which has titles of its own
-    figures = [draw(section.reports, "" if is_page else section.title or title) for section in sections]
-    if is_page:
+    if target.suffix.lower() == ".html":
+        figures = [draw(section.reports) for section in sections]  # the page has their titles
         target.write_text(_page(title, legend, sections, figures), encoding="utf-8")
-    elif len(figures) > 1:
+        return figures[0]
+    section = alone(sections)
+    figure = draw(section.reports, section.title or title)
+    _write(figure, target, target.suffix[1:].lower())
+    return figure
+
+
+def alone(sections: Sequence[Section]) -> Section:
+    """The only section. Raises ConfigurationError for several, which are too much for a picture."""
+    first, *others = sections
+    if others:
         raise ConfigurationError("a picture shows one scenario; name it in scenario=, or write an .html page")
-    else:
-        _write(figures[0], target, target.suffix[1:].lower())
-    return figures[0]
+    return first
 
 
 def check_picture(path: str | os.PathLike[str], suffixes: Sequence[str] = _SUFFIXES) -> None:

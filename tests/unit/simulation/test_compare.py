@@ -141,6 +141,7 @@ def test_other_clients_come_out_of_the_same_storm(config: HttpClientConfig | Non
     [
         ({}, ["healthy"], "configs must be a mapping of names"),
         (None, ["healthy"], "configs must be a mapping of names"),
+        ([None], ["healthy"], "configs must be a mapping of names"),
         ({"a": None}, ["helthy"], "there is no scenario 'helthy'; did you mean 'healthy'"),
         ({"a": None}, ["q"], "there is no scenario 'q'; there are healthy, failing-10"),
         ({"a": None}, "healthy", "a list of names"),

@@ -90,6 +90,20 @@ def test_a_function_decides_what_a_failure_is() -> None:
     assert report.success_share == pytest.approx(0.5, abs=0.1)
 
 
+@pytest.mark.parametrize("error", [RuntimeError("no pizza"), LookupError("no running event loop")])
+def test_an_error_of_a_function_is_a_failed_call(error: Exception) -> None:
+    """Whatever it is, unless it says that the function awaits what a simulation has not."""
+
+    def make(environment: Environment) -> Function:
+        async def call() -> Any:
+            raise error
+
+        return call
+
+    report = simulate(make, Service(), rate=1, seconds=10)
+    assert report.errors == {type(error).__name__: report.calls}
+
+
 def test_conditions_see_the_cause_of_an_error() -> None:
     """As from a transport."""
     seen: list[Any] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
@@ -89,18 +90,29 @@ def test_configurations_are_drawn_side_by_side(comparison: Comparison) -> None:
 
 
 class Page(HTMLParser):
-    """The tags of a page, and the addresses that it refers to."""
+    """The tags of a page, the addresses that it refers to, and text that stands beside its elements."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
         self.tags: list[str] = []
         self.addresses: list[str] = []
+        self.loose: list[str] = []
+        self._open = [""]
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: Any) -> None:
         self.tags.append(tag)
+        if tag != "meta":  # which has no end
+            self._open.append(tag)
         names = {"src", "href", "xlink:href", "data"}
         self.addresses += [value for name, value in attrs if name in names and tag != "svg"]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self._open[-1] in {"", "html", "body", "table", "tr", "figure"} and data.strip():
+            self.loose.append(data)
 
 
 def test_a_page_has_everything_in_it(comparison: Comparison, tmp_path: Path) -> None:
@@ -110,8 +122,18 @@ def test_a_page_has_everything_in_it(comparison: Comparison, tmp_path: Path) -> 
     page = Page(text)
     assert (page.tags.count("svg"), page.tags.count("table"), page.tags.count("h2")) == (2, 2, 2)
     assert [address for address in page.addresses if not address.startswith("#")] == []
+    assert page.loose == []
     assert "down for &lt;10&gt; s" in text
     assert "exchanges: for each call" in text
+
+
+def test_a_table_of_a_page_has_a_row_for_each_configuration(comparison: Comparison, tmp_path: Path) -> None:
+    """Below what the columns are; the scenario is its heading."""
+    comparison.plot(tmp_path / "a.html")
+    text = (tmp_path / "a.html").read_text(encoding="utf-8")
+    rows = re.findall(r"<tr><td>(.*?)</td><td>(.*?)</td>", text.partition("</table>")[0])
+    shares = {name: comparison["outage", name].success_share for name in ("no client", "strict")}
+    assert rows == [("configuration", "success"), *((name, f"{share:.1%}") for name, share in shares.items())]
 
 
 def test_a_page_of_one_report(report: Report, tmp_path: Path) -> None:
@@ -127,6 +149,7 @@ def test_a_page_of_one_report(report: Report, tmp_path: Path) -> None:
     [
         ("a.pdf", {}, r"must end with \.svg or \.png or \.html, not 'a\.pdf'"),
         ("a.svg", {}, "shows one scenario; name it in scenario="),
+        (None, {}, "shows one scenario; name it in scenario="),
         ("a.svg", {"scenario": "outge"}, "scenario='outge' was not compared; did you mean 'outage'"),
         (None, {"scenario": "q"}, "was not compared; there are outage, calm"),
     ],

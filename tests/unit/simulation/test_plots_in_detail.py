@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
+import re
+import struct
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from http_service_client import ConfigurationError
 from http_service_client.simulation import Outage, Service
-from http_service_client.simulation.plots import draw
+from http_service_client.simulation.plots import Section, check_picture, draw, save
 from http_service_client.simulation.tally import Moment
 
 Drawing = Any  # of matplotlib, which has no types
@@ -239,3 +244,60 @@ def test_a_picture_has_no_box_and_a_light_grid(axes: Sequence[Drawing]) -> None:
         assert line.get_color() == "#e5e5e5"
     assert axes[0]._left_title.get_fontsize() == 9.0
     assert mpl.rcParams["axes.grid"] is False  # the settings of the user are as before
+
+
+@pytest.mark.parametrize(
+    ("circuits", "ticks"), [(1, [0, 1]), (3, [0, 1, 2, 3]), (4, [0, 2, 4]), (100, [0, 30, 60, 90])]
+)
+def test_a_few_numbers_of_open_circuits_are_named(circuits: int, ticks: list[int]) -> None:
+    """Whole ones, and not more than find room in a low row."""
+    axis = draw({"": report([moment(0.0, calls=1, open_circuits=circuits)])}).axes[2]
+    assert [tick for tick in axis.get_yticks() if tick <= axis.get_ylim()[1]] == ticks
+
+
+def test_the_scale_of_durations_has_powers_of_ten_alone(axes: Sequence[Drawing]) -> None:
+    """The lines between them would be more than the picture shows."""
+    assert list(axes[3].yaxis.get_minorticklocs()) == []
+
+
+@pytest.fixture(scope="module")
+def svg(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The file of a picture."""
+    path = tmp_path_factory.mktemp("pictures") / "a.svg"
+    save(path, "", [Section("", "", [], {"": report()})])
+    return path.read_text(encoding="utf-8")
+
+
+def test_the_calls_are_dashes_twice_as_long_as_their_gaps(svg: str) -> None:
+    """So that the line of the exchanges shows between them; the first dash is a whole one."""
+    pattern = r"stroke-dasharray: ([\d.]+),([\d.]+); stroke-dashoffset: ([\d.-]+); stroke: #333333; stroke-width: 1.1"
+    ((dash, gap, offset),) = set(re.findall(pattern, svg))  # the line, and that of the legend
+    assert (float(dash), float(offset)) == (2 * float(gap), 0)
+
+
+def test_an_svg_has_points_to_a_tenth(svg: str) -> None:
+    """Which is less than can be seen."""
+    words = [word for points in re.findall(r'<path d="([^"]*)"', svg) for word in points.split()]
+    assert {word for word in words if not re.fullmatch(r"[MLQCz]|-?\d+(\.\d)?", word)} == set()
+
+
+def test_a_png_has_110_dots_an_inch(tmp_path: Path) -> None:
+    """It is as wide as a column of text."""
+    save(tmp_path / "a.png", "", [Section("", "", [], {"": report()})])
+    assert struct.unpack(">II", (tmp_path / "a.png").read_bytes()[16:24]) == (704, 814)
+
+
+@pytest.mark.parametrize("name", ["a.svg", "a.png", "a.html"])
+def test_whoever_saves_a_picture_has_its_figure(tmp_path: Path, name: str) -> None:
+    """The first one of a page."""
+    sections = [Section("x", "", [], {"": report()}), Section("y", "", [], {"": report()})]
+    figure = save(tmp_path / name, "", sections[: 2 if name == "a.html" else 1])
+    assert len(figure.axes) == 4
+
+
+def test_a_picture_that_cannot_be_drawn_is_refused_beforehand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not after minutes of work."""
+    check_picture("a.svg")
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ConfigurationError, match="pictures are drawn by matplotlib"):
+        check_picture("a.svg")

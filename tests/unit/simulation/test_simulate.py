@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import inspect
 import os
@@ -177,9 +178,11 @@ def test_an_error_of_the_user_s_code_ends_the_simulation() -> None:
     [
         ({"service": 5}, "service must be a Service"),
         ({"config": {"max_attempts": 3}}, "config must be"),
+        ({"config": asyncio.sleep}, r"config must be a plain function, not the async <function sleep"),
         ({"clients": 0}, "clients must be a whole number of 1 or more, not 0"),
         ({"rate": -1}, "rate must be a finite number of calls a second of 0 or more, not -1"),
         ({"seconds": 0}, "seconds must be a positive, finite number"),
+        ({"seconds": None}, "seconds must be a positive, finite number"),
         ({"seed": 1.5}, "seed must be a whole number, not 1.5"),
         ({"method": "GE T"}, "GE T"),
         ({"options": {"timeout": -1}}, "timeout must be a positive"),

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from http_service_client import HttpClientConfig
-from http_service_client.simulation import Empirical, Latency, LogNormal, Report, Service, Slowdown, simulate
+from http_service_client.simulation import (
+    NO_CLIENT,
+    Empirical,
+    Errors,
+    Latency,
+    LogNormal,
+    Report,
+    Service,
+    Slowdown,
+    simulate,
+)
 
 pytestmark = pytest.mark.once
 
@@ -38,3 +49,12 @@ def test_a_service_that_is_slow_as_a_whole_gets_hardly_more_requests(hedging: An
     latency = LogNormal(median=0.04, p99=0.08)
     report = run(latency, hedging, faults=[Slowdown(start=30.0, seconds=90.0, factor=10.0)])
     assert report.amplification <= 1.06
+
+
+def test_a_hedge_is_an_exchange_of_its_call() -> None:
+    """Such a call has sent its requests: it is not among those that were refused, and all beyond the first are retries."""
+    config = replace(NO_CLIENT, hedging={"delay": 0.05, "max_share": 1.0})
+    report = simulate(config, Service(latency=0.1, faults=[Errors(rate=0.5)]), rate=2, seconds=50)
+    assert report.exchanges > report.calls
+    assert report.retries == report.exchanges - report.calls
+    assert (report.failed > 0, report.refusals) == (True, {})
