@@ -26,7 +26,7 @@ def _matplotlib() -> None:
     pytest.importorskip("matplotlib", reason="an extra that is not installed here")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def axes() -> Sequence[Drawing]:
     """The rows of a picture of one report."""
     drawn: Sequence[Drawing] = draw({"": report()}).axes
@@ -246,6 +246,14 @@ def test_a_picture_has_no_box_and_a_light_grid(axes: Sequence[Drawing]) -> None:
     assert mpl.rcParams["axes.grid"] is False  # the settings of the user are as before
 
 
+def test_instants_are_named_in_the_lowest_row_and_figures_in_the_first_column() -> None:
+    """The others have the same."""
+    axes = draw({"": report(), "b": report()}).axes
+    for labels, named in (("get_xticklabels", [6, 7]), ("get_yticklabels", [0, 2, 4, 6])):
+        found = [any(label.get_visible() for label in getattr(axis, labels)()) for axis in axes]
+        assert [place for place, is_named in enumerate(found) if is_named] == named
+
+
 @pytest.mark.parametrize(
     ("circuits", "ticks"), [(1, [0, 1]), (3, [0, 1, 2, 3]), (4, [0, 2, 4]), (100, [0, 30, 60, 90])]
 )
@@ -260,12 +268,11 @@ def test_the_scale_of_durations_has_powers_of_ten_alone(axes: Sequence[Drawing])
     assert list(axes[3].yaxis.get_minorticklocs()) == []
 
 
-@pytest.fixture(scope="module")
-def svg(tmp_path_factory: pytest.TempPathFactory) -> str:
+@pytest.fixture
+def svg(tmp_path: Path) -> str:
     """The file of a picture."""
-    path = tmp_path_factory.mktemp("pictures") / "a.svg"
-    save(path, "", [Section("", "", [], {"": report()})])
-    return path.read_text(encoding="utf-8")
+    save(tmp_path / "a.svg", "", [Section("", "", [], {"": report()})])
+    return (tmp_path / "a.svg").read_text(encoding="utf-8")
 
 
 def test_the_calls_are_dashes_twice_as_long_as_their_gaps(svg: str) -> None:
@@ -276,8 +283,10 @@ def test_the_calls_are_dashes_twice_as_long_as_their_gaps(svg: str) -> None:
 
 
 def test_an_svg_has_points_to_a_tenth(svg: str) -> None:
-    """Which is less than can be seen."""
-    words = [word for points in re.findall(r'<path d="([^"]*)"', svg) for word in points.split()]
+    """Which is less than can be seen. The points of a path are in one line."""
+    paths = re.findall(r'<path d="([^"]*)"', svg)
+    assert [path for path in paths if "\n" in path.strip()] == []
+    words = [word for path in paths for word in path.split()]
     assert {word for word in words if not re.fullmatch(r"[MLQCz]|-?\d+(\.\d)?", word)} == set()
 
 
