@@ -233,7 +233,9 @@ def _shortened(tag: re.Match[str]) -> str:
 
 
 def _page(title: str, legend: str, sections: Sequence[Section], figures: Sequence[Any]) -> str:
-    parts = [_HEAD.format(title=html.escape(title)), f"<p>{html.escape(legend)}</p>"]
+    parts = [_HEAD.format(title=html.escape(title))]
+    if legend:
+        parts.append(f"<p>{html.escape(legend)}</p>")
     for section, figure in zip(sections, figures, strict=True):
         svg = _svg(figure)
         if section.title:

@@ -89,6 +89,14 @@ def test_configurations_are_drawn_side_by_side(comparison: Comparison) -> None:
     assert figure.axes[4].get_ylim()[1] >= 3  # three circuits, in the second column alone
 
 
+def test_a_picture_of_a_comparison_is_called_by_its_scenario(comparison: Comparison, tmp_path: Path) -> None:
+    """A report has no scenario, but the title that was given."""
+    comparison.plot(tmp_path / "a.svg", scenario="outage")
+    words = [element.text for element in ElementTree.parse(tmp_path / "a.svg").iter()]
+    assert "outage" in words
+    assert "Simulation" not in words
+
+
 class Page(HTMLParser):
     """The tags of a page, the addresses that it refers to, and text that stands beside its elements."""
 
@@ -111,7 +119,7 @@ class Page(HTMLParser):
         assert self._open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if self._open[-1] in {"", "html", "body", "table", "tr", "figure"} and data.strip():
+        if self._open[-1] in {"", "html", "body", "table", "tr", "figure", "svg", "g"} and data.strip():
             self.loose.append(data)
 
 
@@ -141,6 +149,8 @@ def test_a_page_of_one_report(report: Report, tmp_path: Path) -> None:
     report.plot(tmp_path / "a.html", title="an <outage>")
     text = (tmp_path / "a.html").read_text(encoding="utf-8")
     assert "<h1>an &lt;outage&gt;</h1>" in text
+    tags = Page(text).tags
+    assert (tags.count("h2"), tags.count("p")) == (0, 1)  # neither the name of a scenario nor a legend
     assert "first circuit opened after" in text
 
 
@@ -148,6 +158,7 @@ def test_a_page_of_one_report(report: Report, tmp_path: Path) -> None:
     ("name", "settings", "part"),
     [
         ("a.pdf", {}, r"must end with \.svg or \.png or \.html, not 'a\.pdf'"),
+        ("no/a.svg", {"scenario": "calm"}, r"the folder '.*no' does not exist; create it first"),
         ("a.svg", {}, "shows one scenario; name it in scenario="),
         (None, {}, "shows one scenario; name it in scenario="),
         ("a.svg", {"scenario": "outge"}, "scenario='outge' was not compared; did you mean 'outage'"),

@@ -242,6 +242,8 @@ def test_a_picture_has_no_box_and_a_light_grid(axes: Sequence[Drawing]) -> None:
         (line, *_) = axis.xaxis.get_gridlines()
         assert line.get_visible()
         assert line.get_color() == "#e5e5e5"
+        ticks = [*axis.xaxis.get_major_ticks(), *axis.yaxis.get_major_ticks()]
+        assert not any(tick.tick1line.get_visible() for tick in ticks)
     assert axes[0]._left_title.get_fontsize() == 9.0
     assert mpl.rcParams["axes.grid"] is False  # the settings of the user are as before
 
@@ -288,6 +290,13 @@ def test_an_svg_has_points_to_a_tenth(svg: str) -> None:
     assert [path for path in paths if "\n" in path.strip()] == []
     words = [word for path in paths for word in path.split()]
     assert {word for word in words if not re.fullmatch(r"[MLQCz]|-?\d+(\.\d)?", word)} == set()
+
+
+def test_the_text_of_an_svg_is_small_and_in_a_font_that_browsers_have(svg: str) -> None:
+    """The legend's is smaller."""
+    styles = re.findall(r'<text[^>]* style="([^"]*)"', svg)
+    assert {size for style in styles for size in re.findall(r"([\d.]+)px", style)} == {"8", "9"}
+    assert [style for style in styles if "'DejaVu Sans', 'Verdana', 'Arial', sans-serif" not in style] == []
 
 
 def test_a_png_has_110_dots_an_inch(tmp_path: Path) -> None:
