@@ -147,6 +147,30 @@ def test_duplicates_are_calls_that_were_acted_on_twice(method: str, options: Any
     assert report.duplicates == 0 or doubled
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "QUERY", "PUT", "DELETE", "POST", "PATCH"])
+def test_a_method_that_may_be_repeated_does_no_harm(method: str) -> None:
+    """Whether it changes something or not."""
+    config = HttpClientConfig(enable_circuit_breaker=False)
+    report = simulate(
+        config,
+        Service(faults=[Outage(how="reset", share=0.5)]),
+        rate=2,
+        seconds=30,
+        method=method,
+        options={"idempotent": True},
+    )
+    assert report.retries > 5
+    assert (report.duplicates > 0) is (method in {"POST", "PATCH"})
+
+
+def test_a_request_that_the_service_did_not_act_on_does_no_harm() -> None:
+    """However often it is sent."""
+    config = HttpClientConfig(enable_circuit_breaker=False)
+    service = Service(faults=[Outage(how="refused", share=0.5)])
+    report = simulate(config, service, rate=2, seconds=30, method="POST", options={"idempotent": True})
+    assert (report.retries > 5, report.duplicates) == (True, 0)
+
+
 def test_the_text_of_a_report_names_the_figures() -> None:
     """For people who print it."""
     text = str(steady(None, OUTAGE))

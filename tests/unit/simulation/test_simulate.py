@@ -77,7 +77,15 @@ def test_a_rate_of_zero_makes_no_calls() -> None:
     """The figures of such a report are defined."""
     report = simulate(None, Service(), rate=0, seconds=10)
     assert (report.calls, report.success_share, report.amplification, report.p50_call) == (0, 1.0, 0.0, None)
+    assert report.seconds == 10
     assert "calls" in str(report)
+
+
+@pytest.mark.parametrize(("seconds", "span", "count"), [(10.0, 0.25, 41), (240.0, 1.0, 241)])
+def test_the_time_of_a_report_is_divided_into_240_moments(seconds: float, span: float, count: int) -> None:
+    """Of a quarter of a second at least; and one that begins with the end."""
+    moments = simulate(None, Service(), rate=0, seconds=seconds).moments
+    assert (moments[1].at, len(moments)) == (span, count)
 
 
 def test_calls_that_are_under_way_at_the_end_are_finished() -> None:
@@ -170,7 +178,21 @@ def test_an_error_of_the_user_s_code_ends_the_simulation() -> None:
     config = HttpClientConfig(retry_policy_config=RetryPolicy(backoff_strategy=Broken()))
     with pytest.raises(ZeroDivisionError):
         simulate(config, SICK, rate=20, seconds=10)
-    assert gc.isenabled()
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+def test_garbage_is_collected_after_a_simulation_as_before_it(is_on: bool) -> None:
+    """And not during it, which would take time."""
+    was_on = gc.isenabled()
+    try:
+        (gc.enable if is_on else gc.disable)()
+        simulate(None, Service(), rate=1, seconds=1)
+        assert gc.isenabled() is is_on
+        with pytest.raises(ConfigurationError):
+            simulate(lambda environment: 5, Service())  # type: ignore[arg-type, return-value]  # the mistake
+        assert gc.isenabled() is is_on
+    finally:
+        (gc.enable if was_on else gc.disable)()
 
 
 @pytest.mark.parametrize(
@@ -189,6 +211,7 @@ def test_an_error_of_the_user_s_code_ends_the_simulation() -> None:
         ({"options": {"circuit_breaker": CircuitBreakerPolicy()}}, "set it in the configuration"),
         ({"options": {"hedging": HedgingPolicy()}}, "set it in the configuration"),
         ({"options": {"progress": print}}, "set it in the configuration"),
+        ({"options": {"auth": print}}, "a simulation takes no auth in options; set it in the configuration"),
         ({"options": 5}, "options must be a mapping"),
         ({"alternates": 5}, "alternates must be a list of services, not 5"),
         ({"alternates": [Service(), 5]}, "alternates must be a list of services"),
@@ -269,6 +292,13 @@ def test_a_misspelt_keyword_of_a_model_is_an_error_with_a_hint(make: Any, part: 
     """Names that another class here has are among the hints."""
     with pytest.raises(TypeError, match=part):
         make()
+
+
+def test_no_client_is_what_a_plain_library_does() -> None:
+    """It repeats nothing, refuses nothing and waits for nothing."""
+    config = NO_CLIENT
+    flags = (config.enable_retry_policy, config.enable_circuit_breaker, config.enable_retry_budget)
+    assert (*flags, config.enable_throttle_gate) == (False, False, False, False)
 
 
 def test_the_arguments_have_defaults() -> None:
