@@ -31,7 +31,8 @@ from .call_policies import chosen, chosen_fallback, chosen_hedging, is_switch, u
 from .config.defaults import CLIENT_DEFAULT
 from .config.resolved import check_alternates, parse_base_url, standard_headers
 from .keywords import IN_THE_REQUEST, SPECIAL, Data, Params, about_keyword
-from .wiring import load_auth, load_download, load_fallback
+from .results import check_type
+from .wiring import load_auth, load_download, load_fallback, load_templates
 
 if TYPE_CHECKING:
     from ..core.layer import Handler
@@ -261,9 +262,7 @@ class CallBuilder:
         if flow is not None:
             options = options.but(auth=flow)
         if response_type is not None:
-            from .response_types import type_adapter
-
-            type_adapter(response_type)
+            check_type(response_type)
         deadline_at = None
         if total_timeout is not None or AMBIENT_DEADLINE.get() is not None:
             deadline_at = earliest(total_timeout, self._now)
@@ -327,7 +326,7 @@ class CallBuilder:
             codec = self._codec
             template = _url_template
             if path_params is not None:
-                import_apart(_load_templates)
+                import_apart(load_templates)
                 from ..http.path_templates import fill_path
 
                 url, template = fill_path(url, path_params)
@@ -415,9 +414,7 @@ class CallBuilder:
         else:
             check_duration("total_timeout", total_timeout)
         if error_type is not None:
-            from .response_types import type_adapter
-
-            type_adapter(error_type)
+            check_type(error_type)
         scope = current_scope()
         options = CallOptions(
             timeout=self._chosen_timeout(timeout, circuit_breaker),
@@ -458,7 +455,7 @@ class CallBuilder:
         request.method = parse_method(kept.method)
         request.url = normalise_url(kept.url, None, self._base_url)
         if request.url_template is not None:
-            import_apart(_load_templates)
+            import_apart(load_templates)
             from ..http.path_templates import is_of_template
 
             if not is_of_template(request.url, request.url_template):  # the URL was changed
@@ -596,11 +593,6 @@ def _hosts_of(base_url: str | None, alternate_urls: Sequence[str]) -> Hosts | No
 _WITH_A_REQUEST = frozenset({"_kept", "_foreign"})
 
 
-def _load_templates() -> None:
-    """Import what values in the path of a URL need, before the call begins."""
-    from ..http import path_templates  # noqa: F401
-
-
 def _load_credentials() -> None:
     """Import what credentials of a call are parsed with, before it begins."""
     from ..http.auth import flow  # noqa: F401
@@ -609,6 +601,11 @@ def _load_credentials() -> None:
 def _load_keys() -> None:
     """Import what makes idempotency keys, before the first call."""
     from . import idempotency_keys  # noqa: F401
+
+
+def _load_progress() -> None:
+    """Import what progress is shown by, before the call begins."""
+    from . import progress_bar  # noqa: F401
 
 
 def _refuse_redacted(headers: Headers) -> None:
@@ -630,6 +627,7 @@ def override(headers: Headers, given: Headers) -> None:
 
 def _progress(given: Any, may_be_async: bool) -> tuple[Progress | None, Callable[[], None] | None]:
     """What is called with the progress of a call, and at its end."""
+    import_apart(_load_progress)
     from .progress_bar import ProgressBar, parse_progress
 
     report = parse_progress(given, may_be_async=may_be_async)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, get_args, get_origin
 
 from ..core.signals import raise_if_of_signal_handler
+from ..drivers.imports import import_apart
 from ..errors import ConfigurationError
 from ..http.printable import printable
 
@@ -80,6 +81,7 @@ def _of_msgspec(response_type: Any) -> Callable[[str | bytes], Any]:
 
 def _of_attrs(response_type: Any) -> Callable[[str | bytes], Any]:
     try:
+        import_apart(_load_cattrs)
         import cattrs
         from cattrs.preconf.json import make_converter
     except ImportError:
@@ -107,6 +109,10 @@ def _of_attrs(response_type: Any) -> Callable[[str | bytes], Any]:
         raise Misfit("; ".join(map(printable, problems[:_MOST_SHOWN])) + more)
 
     return decode
+
+
+def _load_cattrs() -> None:
+    from cattrs.preconf import json  # noqa: F401
 
 
 def _exactly(*kinds: type) -> Callable[[Any, Any], Any]:

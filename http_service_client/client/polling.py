@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.checks import check_number, is_plain, suggests_arguments, verdict_of
 from ..core.deadline import AMBIENT_DEADLINE, earliest, remaining
 from ..core.effects import Sleep
+from ..drivers.imports import import_apart
 from ..errors import ConfigurationError, DeadlineExceededError, PollingError
 from ..http.fields.retry_after import requested_delay
 from ..http.messages import HttpResponse
@@ -17,7 +18,9 @@ from ..http.references import in_ascii, location_target
 from ..http.urls import normalise_url, origin_of, redact_url
 from .config.defaults import CLIENT_DEFAULT
 from .paging import Paging
+from .results import check_type
 from .views import about_view
+from .wiring import load_templates
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
@@ -147,9 +150,7 @@ class _Polling:
         response_type: Any,
     ) -> None:
         if response_type is not None:
-            from .response_types import type_adapter
-
-            type_adapter(response_type)  # a type that cannot be validated is an error now
+            check_type(response_type)  # a type that cannot be validated is an error now
         if not isinstance(accepted, HttpResponse):
             remedy = "; write client.poll(client.post(…))"
             if isinstance(accepted, str):
@@ -187,6 +188,7 @@ class _Polling:
         if path_params is not None:
             if url is None:
                 raise ConfigurationError("path_params is for the placeholders of url; pass url=, too")
+            import_apart(load_templates)
             from ..http.path_templates import fill_path
 
             url, self._template = fill_path(url, path_params)

@@ -6,6 +6,7 @@ import importlib
 import inspect
 from typing import Any
 
+from ..drivers.imports import import_apart
 from ..errors import ConfigurationError
 from ..http.bodies.progress import Progress
 from ..http.printable import printable
@@ -51,6 +52,7 @@ class ProgressBar:
     def __init__(self, label: str | None = None) -> None:
         self._label = label
         try:
+            import_apart(_load_tqdm)
             self._new_bar: Any = importlib.import_module("tqdm").tqdm
         except ModuleNotFoundError:
             message = "progress=True, or a label, draws a bar with tqdm; pip install 'http-service-client[progress]'"
@@ -71,3 +73,7 @@ class ProgressBar:
         """Leave the bar as it is drawn."""
         if self._bar is not None:
             self._bar.close()
+
+
+def _load_tqdm() -> None:
+    importlib.import_module("tqdm")

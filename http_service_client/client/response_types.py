@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any, get_origin
 
 from ..core.checks import shown
+from ..drivers.imports import import_apart
 from ..errors import ConfigurationError, ResponseValidationError
 from ..http.bodies.json import in_utf8
 from ..http.messages import HttpResponse
@@ -100,6 +101,7 @@ def _new_adapter(response_type: Any) -> Any:
     if other is not None:
         return other
     try:
+        import_apart(_load_pydantic)
         import pydantic
     except ImportError:
         raise ConfigurationError(
@@ -118,6 +120,10 @@ def _new_adapter(response_type: Any) -> Any:
             f"response_type must be a type such as dict or list[Order], not {shown(response_type)}; "
             f"write {type(response_type).__name__}"
         ) from None
+
+
+def _load_pydantic() -> None:
+    from pydantic import TypeAdapter  # noqa: F401  # which its package imports when it is asked for
 
 
 def _shown(response_type: Any) -> str:

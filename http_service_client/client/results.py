@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..drivers.imports import import_apart
 from ..errors import Failure, HttpStatusError
 from ..http.messages import HttpResponse
 from ..http.urls import redact_url
@@ -15,7 +16,19 @@ if TYPE_CHECKING:
     from ..core.call import Call
     from ..core.effects import Outcome
 
-__all__ = ["check_download", "finish", "open_stream"]
+__all__ = ["check_download", "check_type", "finish", "open_stream"]
+
+
+def check_type(response_type: object) -> None:
+    """Raise ConfigurationError for a type that cannot be validated. What validates it is imported apart."""
+    import_apart(_load_response_types)
+    from .response_types import type_adapter
+
+    type_adapter(response_type)
+
+
+def _load_response_types() -> None:
+    from . import response_types  # noqa: F401
 
 
 def open_stream(call: Call, outcome: Outcome) -> HttpResponse:

@@ -39,6 +39,7 @@ from .config.resolved import (
     parse_hedging,
     parse_retry_policy,
 )
+from .results import check_type
 
 if TYPE_CHECKING:
     from ..drivers.clocks import Clock
@@ -126,9 +127,7 @@ class RouteOptions:
         if self.name is not None:
             check_call_name(self.name)
         if self.error_type is not None:
-            from .response_types import type_adapter
-
-            type_adapter(self.error_type)
+            check_type(self.error_type)
         self._parse("retry_policy", parse_retry_policy)
         self._parse("circuit_breaker", parse_circuit_breaker)
         self._parse("fallback", parse_fallback)

@@ -19,6 +19,7 @@ from .call_policies import chosen, chosen_fallback, chosen_hedging, uses_budget
 from .config.client_config import ConnectionPoolConfig, HttpClientConfig
 from .config.defaults import CLIENT_DEFAULT
 from .config.resolved import parse_base_url, parse_client_auth, parse_default_headers, parse_proxies
+from .results import check_type
 from .wiring import proxy_settings
 
 if TYPE_CHECKING:
@@ -213,9 +214,7 @@ class ViewCallBuilder(CallBuilder):
         chosen_hedging(hedging)
         check_flag("decompress", decompress)
         if error_type is not None:
-            from .response_types import type_adapter
-
-            type_adapter(error_type)
+            check_type(error_type)
         if key is not None:
             parse_key(key)
         if name is not None:

@@ -66,6 +66,7 @@ __all__ = [
     "load_download",
     "load_fallback",
     "load_hedging",
+    "load_templates",
     "pipelines",
     "proxy_settings",
     "transport_settings",
@@ -95,6 +96,11 @@ def load_hedging() -> None:
 def load_download() -> None:
     """Import the layers of downloads, before one begins."""
     from ..core.layers import download  # noqa: F401
+
+
+def load_templates() -> None:
+    """Import what values in the path of a URL need, before the call begins."""
+    from ..http import path_templates  # noqa: F401
 
 
 class Pipelines(NamedTuple):

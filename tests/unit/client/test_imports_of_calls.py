@@ -20,7 +20,8 @@ class Watch:
     found = []
 
     def find_spec(self, name, path=None, target=None):
-        if name.startswith("http_service_client.") and threading.current_thread() is threading.main_thread():
+        watched = name.startswith("http_service_client.") or name in ("pydantic", "pydantic.type_adapter", "tqdm")
+        if watched and threading.current_thread() is threading.main_thread():
             self.found.append(name)
 
 class Network:
@@ -48,6 +49,7 @@ given = GIVEN
 client = HttpServiceClient(transport=Network(), config=HttpClientConfig(**given.pop("of the client", {})))
 over_a_network = HttpServiceClient(config=HttpClientConfig(enable_retry_policy=False))
 refused = "http://127.0.0.1:9/"
+accepted = HttpResponse(202, headers={"Retry-After": "0"}, url=URL)
 sys.meta_path.insert(0, Watch())
 try:
     CALL
@@ -85,6 +87,7 @@ def imported(folder: Path, call: str, given: str = "{}") -> list[str]:
         "next(iter(client.paginate(URL)))",
         "client.download(URL, FILE)",
         "client.download_parallel(URL, FILE)",
+        "client.poll(accepted, url=URL + '{id}', path_params={'id': 1}, response_type=list)",
         "over_a_network.get(refused)",
         "asyncio.run(client.get_async(URL))",
         "asyncio.run(over_a_network.get_async(refused))",
@@ -110,6 +113,9 @@ def test_a_first_call_imports_nothing_itself(tmp_path: Path, call: str) -> None:
         "{'auth': Flow()}",
         "{'fallback': package.FallbackPolicy(value=None, unsafe_methods=True)}",
         "{'hedging': package.HedgingPolicy()}",
+        "{'response_type': list}",
+        "{'error_type': list}",
+        "{'progress': lambda done, total: None}",
         "{'of the client': {'auth': Flow()}}",
         "{'of the client': {'fallback': package.FallbackPolicy(value=None, unsafe_methods=True)}}",
         "{'of the client': {'hedging': package.HedgingPolicy()}}",
