@@ -164,9 +164,9 @@ class CallBuilder:
         return self._base_url
 
     @property
-    def alternate_origins(self) -> Sequence[str]:
-        """Those of the base URLs that may stand in for `base_url`."""
-        return () if self._hosts is None else self._hosts.origins[1:]
+    def base_origins(self) -> Sequence[str]:
+        """Those of `base_url` and of the URLs that stand in for it, if there are any."""
+        return () if self._hosts is None else self._hosts.origins
 
     @property
     def is_closed(self) -> bool:

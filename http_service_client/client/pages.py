@@ -65,14 +65,14 @@ def next_by_field(path: str, param: str | None = None) -> Next:
 class Pages:
     """Where a listing goes on.
 
-    alternates: origins of the base URLs that stand in for the first one.
+    base_origins: of the base URLs, if several stand in for each other. A listing of one may go on at another.
     options: the keywords of the next call.   last: the page that arrived last, or None.
     """
 
     def __init__(
         self,
         base_url: str | None,
-        alternates: Sequence[str],
+        base_origins: Sequence[str],
         clock: Callable[[], float],
         url: str,
         method: str,
@@ -105,9 +105,9 @@ class Pages:
         if "total_timeout" in options:
             check_duration("total_timeout", self._seconds)  # of a page, too, which has less by `time_limit`
         self._clock = clock
+        own = origin_of(self._url)
         self._origins = {
-            origin_of(self._url),
-            *alternates,
+            *(base_origins if own in base_origins else [own]),
             *(origin_of(normalise_url(it)) for it in allowed_origins),
         }
         self._seen: set[bytes] = set()

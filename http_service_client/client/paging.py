@@ -166,7 +166,7 @@ class Paging(Verbs):
 
         pages = Pages(
             self._call_builder.base_url,
-            self._call_builder.alternate_origins,
+            self._call_builder.base_origins,
             self._clock.monotonic,
             url,
             method,
@@ -231,7 +231,7 @@ class Paging(Verbs):
 
         pages = Pages(
             self._call_builder.base_url,
-            self._call_builder.alternate_origins,
+            self._call_builder.base_origins,
             self._clock.monotonic,
             url,
             method,

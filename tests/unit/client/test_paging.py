@@ -254,6 +254,27 @@ def test_another_origin_may_be_allowed(front_end: FrontEnd) -> None:
         list(front_end.paginate(client, URL, allowed_origins=allowed))
 
 
+@pytest.mark.parametrize("first", ["/orders", f"{API}/orders", "https://b.example.com/orders"])
+@pytest.mark.parametrize("then", [API, "https://b.example.com", "https://c.example.com"])
+def test_a_listing_may_go_on_at_another_base_url(front_end: FrontEnd, first: str, then: str) -> None:
+    """Where one host answers for another, its links lead to either."""
+    transport = ScriptedTransport(linked(f"{then}/orders?page=2"))
+    alternates = ["https://b.example.com", "https://c.example.com"]
+    client = front_end.client(transport=transport, base_url=API, alternate_urls=alternates)
+    assert len(list(front_end.paginate(client, first))) == 2
+    assert transport.requests[1].url == f"{then}/orders?page=2"
+
+
+@pytest.mark.parametrize("then", [API, "https://b.example.com"])
+def test_a_listing_of_a_stranger_leads_to_no_base_url(front_end: FrontEnd, then: str) -> None:
+    """It would choose what is requested there, with the keywords of the call."""
+    transport = ScriptedTransport(linked(f"{then}/orders"))
+    client = front_end.client(transport=transport, base_url=API, alternate_urls=["https://b.example.com"])
+    with pytest.raises(PaginationError, match="is at another origin"):
+        list(front_end.paginate(client, "https://stranger.example/list"))
+    assert len(transport.sent) == 1
+
+
 @pytest.mark.parametrize("url", ["javascript:alert(1)", "https://[", "https://u:p@api.example.com/"])
 def test_a_url_that_cannot_be_used_is_an_error(front_end: FrontEnd, url: str) -> None:
     """Of this listing, with the page that has it."""
