@@ -385,7 +385,7 @@ class CallBuilder:
             circuit_breaker = route.circuit_breaker if circuit_breaker is CLIENT_DEFAULT else circuit_breaker
             retry_budget = route.retry_budget if retry_budget is CLIENT_DEFAULT else retry_budget
             decompress = route.decompress if decompress is CLIENT_DEFAULT else decompress
-            if idempotent is None and request.idempotent is None:
+            if request.idempotent is None:
                 idempotent = request.idempotent = route.idempotent
             key = route.key if key is None else key
             name = route.name if name is None else name

@@ -99,6 +99,7 @@ class HttpServiceClient(Events):
     """
 
     config: HttpClientConfig
+    _view_of: HttpServiceClient  # of a view: the client, or the view, that it was made of
 
     def __init__(
         self,
@@ -148,7 +149,6 @@ class HttpServiceClient(Events):
         )
         self._call_builder = self._assembly.builder(config)
         self._assembly.follow_telemetry(self)
-        self._view_of: HttpServiceClient | None = None
         self._view_options: tuple[ViewOptions, ...] = ()
 
     @property
@@ -635,7 +635,7 @@ class HttpServiceClient(Events):
         loop = None if asyncio is None else asyncio._get_running_loop()
         if loop is not None and is_running_here(loop):
             message = "a blocking call inside a running event loop stops all of its tasks; use the *_async methods there"
-        elif "trio" in sys.modules and is_in_trio():
+        elif is_in_trio():
             message = (
                 "a blocking call in a task of trio stops all other tasks; "
                 "make it in a thread: await trio.to_thread.run_sync(client.get, url)"

@@ -51,6 +51,8 @@ class Assembly:
     views: the views that are in use, by their ids.
     """
 
+    _client: weakref.ref[Any]  # once it follows the telemetry of all clients
+
     def __init__(
         self,
         config: HttpClientConfig,
@@ -94,7 +96,6 @@ class Assembly:
             foreign_calls, keys=origins, clock=clock, random=random, on_exchange=on_exchange
         )
         self._limits = lambda: [connections, *(state.connections for _, state in origins.items())]
-        self._client: weakref.ref[Any] | None = None
 
     def connections(self) -> dict[str, int | None]:
         """How many connections are in use, how many calls wait for one of the client's, and its limit."""
@@ -140,7 +141,7 @@ class Assembly:
     def renew_pipelines(self) -> None:
         """Put the layers of the client and its views together with the telemetry of the moment."""
         with self.lock:
-            client = None if self._client is None else self._client()
+            client = self._client()
             if client is None:
                 return
             builder: CallBuilder = client._call_builder

@@ -288,6 +288,15 @@ def test_memory_is_bounded(front_end: FrontEnd) -> None:
     assert [harness.request(url=f"{URL}/{number}", **ONCE).status_code for number in (1, 2)] == [503, 200]
 
 
+def test_the_bounds_may_change_before_anything_is_kept(front_end: FrontEnd) -> None:
+    """A service may read its settings again before its first call."""
+    harness = _harness(front_end, _good(), _good(), DOWN)
+    harness.client.reconfigure(HttpClientConfig(fallback={"last_good": 60, "max_entries": 1}))
+    for number in range(2):
+        harness.request(url=f"{URL}/{number}", **ONCE)
+    assert [harness.request(url=f"{URL}/{number}", **ONCE).status_code for number in range(2)] == [503, 200]
+
+
 def test_a_call_with_a_policy_of_its_own_has_the_clients_responses(front_end: FrontEnd) -> None:
     """They are the client's, and their age is judged by the policy of the call."""
     harness = Harness(front_end, _good("kept"), DOWN)
