@@ -21,7 +21,6 @@ _RELATIVE_ERROR = 0.01
 _LONG_ENOUGH = 0.5  # seconds: the first calls of a short load mostly import and connect
 _BUSY = 0.85  # of a CPU core: beyond, the calls wait for the interpreter rather than for the service
 _LATE_SHARE = 0.01
-_BEHIND = 0.95  # of the rate
 
 
 @dataclass(frozen=True, kw_only=True)

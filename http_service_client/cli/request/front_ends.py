@@ -87,11 +87,8 @@ class AsyncioFrontEnd:
 
     def pieces(self, response: Any) -> Iterator[bytes]:
         pieces = response.iter_bytes()
-        while True:
-            try:
-                yield self._run(_next(pieces))
-            except StopAsyncIteration:
-                return
+        while (piece := self._run(_next(pieces))) is not None:
+            yield piece
 
     def close(self) -> None:
         try:
@@ -114,6 +111,7 @@ class AsyncioFrontEnd:
             raise
 
 
-async def _next(pieces: Any) -> bytes:
-    piece: bytes = await anext(pieces)
+async def _next(pieces: Any) -> bytes | None:
+    """The next piece; None after the last one."""
+    piece: bytes | None = await anext(pieces, None)
     return piece

@@ -139,6 +139,20 @@ def test_a_closed_loop_pauses_after_a_call_that_was_never_sent(
     assert (time.monotonic() - began_at > 0.1) or not pauses
 
 
+def test_the_pause_is_a_hundredth_of_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It leaves the processor to others, and is short beside most calls."""
+    slept: list[float] = []
+    sleep = asyncio.sleep
+
+    async def noted(seconds: float) -> None:
+        slept.append(seconds)
+        await sleep(0)
+
+    monkeypatch.setattr(asyncio, "sleep", noted)
+    Run(Tasks, never_sent, requests=3).to_its_end()
+    assert [seconds for seconds in slept if seconds] == [0.01] * 3
+
+
 def test_a_wrong_request_ends_the_load(kind: type[Workers]) -> None:
     """All calls would fail alike. None of them counts."""
     made = Run(kind, lambda _: InvalidRequestError("bad"), requests=ENOUGH)
