@@ -12,13 +12,10 @@ import textwrap
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, TextIO
+from typing import NamedTuple, TextIO
 
 from ..http.media_types import parse_content_type
 from .screen import is_terminal, wants_colour
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["Cell", "Column", "Paint", "table", "write_text"]
 
