@@ -102,7 +102,7 @@ def parse_time_span(text: object) -> float:
     if found is not None:
         days, hours, minutes, seconds = (float(part or 0) for part in found.groups())
         if hours < 24 and minutes < 60 and seconds < 60:
-            return days * 86400 + hours * 3600 + minutes * 60 + seconds
+            return round(days * 86400 + hours * 3600 + minutes * 60 + seconds, 7)
     raise ValueError("a TimeSpan such as '00:00:02.5'")
 
 

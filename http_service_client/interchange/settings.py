@@ -29,18 +29,11 @@ RETRY, BUDGET, CIRCUIT = "retry_policy_config.", "retry_budget_config.", "circui
 
 _ALL_LOST = DEFAULT_CONDITIONS[0]
 _UNSENT = RetryCondition.on_exceptions([ConnectError, ConnectTimeoutError])
+# Found by their parts, or without effect where there are no retries.
 _READ_ELSEWHERE = frozenset(
     {
-        *(
-            "base_timeout",
-            "connection_timeout",
-            "max_connections",
-            "max_connections_per_host",
-            "total_timeout",
-        ),
-        *("enable_circuit_breaker", "enable_retry_policy", "enable_retry_budget", "enable_throttle_gate"),
         *("circuit_breaker_config", "retry_policy_config", "retry_budget_config", "connection_pool"),
-        *("bulkhead", "hedging"),
+        *("bulkhead", "hedging", "enable_retry_budget"),
     }
 )
 _SECRET = frozenset({"auth", "default_headers", "proxy", "netrc"})
@@ -56,18 +49,14 @@ def settings_of(config: HttpClientConfig) -> dict[str, Any]:
         "max_connections": pool.max_connections,
         "max_connections_per_host": pool.max_connections_per_host,
     }
-    if config.retry is None:
-        found["enable_retry_policy"] = False
-    else:
+    if config.retry is not None:
         found |= {RETRY + name: value for name, value in _of_retry(config.retry).items()}
         if config.budget is None:
             found["enable_retry_budget"] = False
         else:
             found |= {BUDGET + item.name: getattr(config.budget, item.name) for item in fields(config.budget)}
     circuit = config.resolved.circuit_breaker
-    if circuit is None:
-        found["enable_circuit_breaker"] = False
-    else:
+    if circuit is not None:
         found |= {CIRCUIT + name: value for name, value in _of_circuit(circuit).items()}
     found["enable_throttle_gate"] = config.enable_throttle_gate
     if config.hedging is not None:

@@ -57,3 +57,24 @@ def test_a_kind_of_backoff_that_is_not_known_is_noted(options: dict[str, Any], p
     imported = from_polly({"Retry": options})
     assert imported.said[RETRY + "backoff_factor"] == 2.0
     assert [note.name for note in imported.notes] == paths
+
+
+@pytest.mark.parametrize(
+    ("section", "options", "said"),
+    [
+        ("TotalRequestTimeout", {"Timeout": "00:00:07"}, {"total_timeout": 7.0}),
+        ("Retry", {"MaxRetryAttempts": 4}, {RETRY + "max_attempts": 5}),
+        ("CircuitBreaker", {"BreakDuration": "00:00:07"}, {CIRCUIT + "recovery_timeout": 7.0}),
+        ("AttemptTimeout", {"Timeout": "00:00:07"}, {"base_timeout": 7.0}),
+        ("RateLimiter", {"DefaultRateLimiterOptions": {"PermitLimit": 7}}, {"bulkhead.max_concurrent": 7}),
+        ("Hedging", {"MaxHedgedAttempts": 1, "Delay": "00:00:07"}, {"hedging.delay": 7.0}),
+    ],
+)
+@pytest.mark.parametrize("is_wrapped", [False, True])
+def test_one_section_makes_a_document(
+    section: str, options: dict[str, Any], said: dict[str, Any], is_wrapped: bool
+) -> None:
+    """As itself, or under one key of any name."""
+    document = {section: options}
+    imported = from_polly({"Resilience": document} if is_wrapped else document)
+    assert imported.said.items() >= said.items()

@@ -6,7 +6,13 @@ from typing import Any
 
 import pytest
 
-from http_service_client import ConnectError, ConnectTimeoutError, HttpClientConfig, RetryCondition
+from http_service_client import (
+    ConnectError,
+    ConnectionPoolConfig,
+    ConnectTimeoutError,
+    HttpClientConfig,
+    RetryCondition,
+)
 from http_service_client.interchange import export
 from http_service_client.interchange.settings import settings_of
 
@@ -71,3 +77,54 @@ def test_a_token_in_the_path_of_a_url_is_in_no_export(to: Any) -> None:
     assert "s3cret" not in repr(exported)
     assert "base_url='https://api.test/bot***/'" in exported.explain()
     assert "alternate_urls=('https://b.test/bot***/',)" in exported.explain()
+
+
+@pytest.mark.parametrize("setting", ["auth", "default_headers", "proxy", "netrc"])
+def test_of_a_setting_with_secrets_only_the_name_is_found(setting: str) -> None:
+    """A netrc file may be at a path that names its user."""
+    config = HttpClientConfig(
+        auth=("user", "s3cret"),
+        default_headers={"X-Tenant": "s3cret"},
+        proxy="http://user:s3cret@proxy.test:3128",
+        netrc="/home/s3cret/.netrc",
+    )
+    assert settings_of(config)[setting] == "***"
+
+
+def test_each_setting_of_connections_is_found_once() -> None:
+    """Those of the pool that the client has, too, by the client's name."""
+    pool = ConnectionPoolConfig(
+        max_connections=7,
+        max_connections_per_host=6,
+        connection_timeout=5.0,
+        request_timeout=4.0,
+        pool_timeout=2.5,
+    )
+    found = settings_of(HttpClientConfig(connection_pool=pool))
+    assert {name: found[name] for name in found if found[name] in (7, 6, 5.0, 4.0, 2.5)} == {
+        "max_connections": 7,
+        "max_connections_per_host": 6,
+        "connection_timeout": 5.0,
+        "base_timeout": 4.0,
+        "connection_pool.pool_timeout": 2.5,
+    }
+
+
+def test_without_retries_nothing_is_said_of_their_budget() -> None:
+    found = settings_of(HttpClientConfig(enable_retry_policy=False, enable_retry_budget=False))
+    assert "enable_retry_budget" not in found
+
+
+@pytest.mark.parametrize(
+    ("setting", "changes"),
+    [
+        ("enable_retry_policy", {"enable_retry_policy": False}),
+        ("enable_circuit_breaker", {"enable_circuit_breaker": False}),
+        ("enable_retry_budget", {"enable_retry_budget": False}),
+        ("enable_throttle_gate", {"enable_throttle_gate": False}),
+    ],
+)
+def test_what_is_switched_off_is_found_once(setting: str, changes: dict[str, Any]) -> None:
+    found = settings_of(HttpClientConfig(**changes))
+    assert found[setting] is False
+    assert not any(name.startswith(f"{setting.removeprefix('enable_')}_config") for name in found)
