@@ -356,7 +356,7 @@ class _Request(AdaptedRequest[Any]):
         self._limits = _Timeouts({name: getattr(timeout, name) for name in names})
         self._limits.expires_at = None if timeout.total is None else time.monotonic() + timeout.total
         watched = self._watched
-        if self._rewind is not None and watched.has_begun:
+        if self._rewind is not None:
             self._rewind()
         request = self.library.Request(
             native.method,

@@ -8,6 +8,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp.http_exceptions import ContentEncodingError
 from multidict import CIMultiDict
 from yarl import URL
 
@@ -19,7 +20,9 @@ from http_service_client import (
     HttpServiceClient,
     RetryCondition,
     RetryPolicy,
+    SentState,
 )
+from http_service_client.events import AttemptFinished
 from http_service_client.integrations import resilience_middleware
 from http_service_client.testing import VirtualClock
 from kit.jumping_loop import run_jumping
@@ -321,5 +324,16 @@ async def test_a_source_that_was_cancelled_has_not_failed() -> None:
 @pytest.mark.asyncio
 async def test_whether_bodies_are_read_is_a_flag() -> None:
     """Nothing else."""
-    with pytest.raises(ConfigurationError, match="read_bodies"):
+    with pytest.raises(ConfigurationError, match=r"^read_bodies must be True or False"):
         resilience_middleware(read_bodies="no")  # type: ignore[arg-type]
+
+
+@pytest.mark.asyncio
+async def test_a_body_that_cannot_be_decoded_is_that_of_an_answer() -> None:
+    """It is no error of the exchange, and the response says how the call went. aiohttp has one class for both."""
+    error = aiohttp.ClientPayloadError("400, message:\n  Can not decode content-encoding: gzip")
+    error.__cause__ = ContentEncodingError("Can not decode content-encoding: gzip")
+    with pytest.raises(aiohttp.ClientPayloadError) as caught:
+        await send(answering(error), config=HttpClientConfig(enable_retry_policy=False))
+    (attempt,) = (each for each in caught.value.timeline if isinstance(each, AttemptFinished))  # type: ignore[attr-defined]
+    assert (attempt.error, attempt.sent_state) == ("DecodingError", SentState.ANSWERED)

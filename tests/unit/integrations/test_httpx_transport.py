@@ -204,6 +204,12 @@ def test_a_transport_of_ours_does_not_send(clients: Clients) -> None:
         clients.real(transport=clients.transport())
 
 
+def test_whether_bodies_are_read_is_a_flag(clients: Clients) -> None:
+    """Nothing else."""
+    with pytest.raises(ConfigurationError, match=r"^read_bodies must be True or False"):
+        clients.real(read_bodies="no")
+
+
 def test_settings_that_httpx_owns_are_refused(clients: Clients) -> None:
     """None is ignored silently."""
     name = "AsyncResilientTransport" if clients.is_async else "ResilientTransport"

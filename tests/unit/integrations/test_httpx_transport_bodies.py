@@ -345,3 +345,21 @@ def test_a_file_that_is_awaited_is_sent_once(
         response = clients.request(clients.client(), "PUT", server.url, content=make())
     assert response.status_code == 503
     assert [request.body for request in server.requests] == [b"pay"]
+
+
+def test_a_stream_of_one_s_own_is_sent_once(clients: Clients) -> None:
+    """What is inside it is not known."""
+
+    class Plain(clients.library.SyncByteStream):  # type: ignore[misc,name-defined]
+        def __iter__(self) -> Iterator[bytes]:
+            yield b"pay"
+
+    class Asynchronous(clients.library.AsyncByteStream):  # type: ignore[misc,name-defined]
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield b"pay"
+
+    sends = Reads(clients, 503)
+    stream = Asynchronous() if clients.is_async else Plain()
+    request = clients.library.Request("PUT", URL, stream=stream)
+    assert clients.handled(clients.transport(transport=sends), request).status_code == 503
+    assert len(sends.sent) == 1

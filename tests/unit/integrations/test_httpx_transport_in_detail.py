@@ -14,6 +14,7 @@ from http_service_client import (
     HttpClientConfig,
     HttpRequest,
     HttpResponse,
+    HttpServiceClient,
     RetryCondition,
     RetryPolicy,
     SentState,
@@ -266,6 +267,26 @@ def test_what_cannot_be_sent_is_no_fault_of_the_server(clients: Clients) -> None
     """Its scheme, say."""
     _, attempt = failing(clients, clients.library.UnsupportedProtocol("ftp"))
     assert (attempt.error, attempt.sent_state) == ("InvalidRequestError", SentState.NEVER_SENT)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("peer closed connection without sending complete message body (received 1 byte)", "was cut short"),
+        ("illegal status line", "is not valid HTTP: illegal status line"),
+        ("Server disconnected without sending a response.", "was lost"),
+    ],
+)
+def test_what_was_wrong_with_a_response_is_told(clients: Clients, text: str, message: str) -> None:
+    """To whoever observes exchanges, in the words of this package."""
+    seen: list[Any] = []
+    client = HttpServiceClient(ONCE, on_exchange=lambda request, outcome, _: seen.append(outcome))
+    error = clients.library.RemoteProtocolError(text)
+    transport = clients._transport(client=client, transport=Sends(clients, error))
+    with pytest.raises(clients.library.RemoteProtocolError):
+        clients.request(clients.client(transport), "GET", URL)
+    (failure,) = seen
+    assert message in failure.message
 
 
 class StreamReset:

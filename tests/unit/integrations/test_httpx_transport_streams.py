@@ -211,6 +211,38 @@ def test_a_call_whose_loop_has_ended_is_given_up_quietly(library: str) -> None:
     assert not body.is_closed
 
 
+@pytest.mark.parametrize("library", ["httpx", "httpx2"])
+def test_a_response_that_is_being_closed_is_not_forgotten(library: str) -> None:
+    """By a loop that keeps no task alive, while the last piece is waited for."""
+    waits: list[weakref.ref[asyncio.Future[None]]] = []
+
+    class Slow(Body):
+        def stream(self, clients: Clients) -> Any:
+            body = self
+
+            class Stream(clients.library.AsyncByteStream):  # type: ignore[misc,name-defined]
+                async def aclose(self) -> None:
+                    future = asyncio.get_running_loop().create_future()
+                    waits.append(weakref.ref(future))
+                    await future
+                    body.is_closed = True
+
+            return Stream()
+
+    with ExitStack() as stack:
+        clients, body = Clients(library, True, stack), Slow()
+        client = interrupting(clients, body)
+        with pytest.raises(Interrupted):
+            clients.request(client, "GET", URL)
+        clients.wait(asyncio.sleep(0))
+        gc.collect()
+        (future,) = (each() for each in waits)
+        assert future is not None
+        future.set_result(None)
+        clients.wait(asyncio.sleep(0.01))
+        assert body.is_closed
+
+
 def test_an_attempt_that_reads_the_body_has_one_limit_for_both(clients: Clients) -> None:
     """A body that trickles ends it, and is closed; the next attempt is made. `read_bodies` alone does that."""
     config = HttpClientConfig(connection_pool=ConnectionPoolConfig(request_timeout=0.1))

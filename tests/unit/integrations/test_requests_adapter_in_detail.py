@@ -23,8 +23,10 @@ from http_service_client import (
     HttpServiceClient,
     RetryCondition,
     RetryPolicy,
+    SentState,
     Timeout,
 )
+from http_service_client.events import AttemptFinished
 from http_service_client.integrations import ResilientAdapter, explain
 
 AT_ONCE = HttpClientConfig(retry_policy_config=RetryPolicy(3, ConstantBackoff(0.0, jitter="none")))
@@ -295,6 +297,19 @@ def test_a_body_that_is_read_once_is_sent_again_if_nothing_of_it_was_read(
         with session_with(ResilientAdapter(AT_ONCE, adapter=inner)) as session, pytest.raises(type(error)):
             session.put("http://a.test/", data=data)
         assert len(inner.sent) == count
+
+
+def test_a_body_that_cannot_be_decoded_is_that_of_an_answer() -> None:
+    """It is no error of the exchange, and the response says how the call went."""
+    inner = Failing(requests.exceptions.ContentDecodingError("no gzip"))
+    adapter = ResilientAdapter(HttpClientConfig(enable_retry_policy=False), adapter=inner)
+    with (
+        session_with(adapter) as session,
+        pytest.raises(requests.exceptions.ContentDecodingError) as caught,
+    ):
+        session.get("http://a.test/")
+    (attempt,) = (each for each in caught.value.timeline if isinstance(each, AttemptFinished))  # type: ignore[attr-defined]
+    assert (attempt.error, attempt.sent_state) == ("DecodingError", SentState.ANSWERED)
 
 
 def test_the_error_of_a_body_s_source_is_raised_as_the_library_has_it() -> None:
