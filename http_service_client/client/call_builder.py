@@ -619,10 +619,7 @@ def _refuse_redacted(headers: Headers) -> None:
 
 def override(headers: Headers, given: Headers) -> None:
     """Replace the headers of the same names, repeats included."""
-    fields = headers._fields
-    for key, field in given._fields.items():
-        fields.pop(key, None)  # the new one comes last
-        fields[key] = field
+    headers._fields.update(given._fields)
 
 
 def _progress(given: Any, may_be_async: bool) -> tuple[Progress | None, Callable[[], None] | None]:

@@ -29,7 +29,7 @@ def uses_budget(given: object) -> bool:
 
 def is_switch(given: object) -> bool:
     """Whether this is no policy of the call's own: then no module of a policy is needed."""
-    return given is CLIENT_DEFAULT or given is None or isinstance(given, bool)
+    return given is None or isinstance(given, bool)
 
 
 def chosen(name: str, given: Any, default: Any, kind: str) -> Any:

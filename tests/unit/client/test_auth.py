@@ -78,6 +78,14 @@ def test_the_auth_of_a_call_replaces_a_default_header(front_end: FrontEnd, auth:
     assert authorization(front_end, config, {"auth": None}) == "Custom x"
 
 
+def test_a_flow_with_another_header_replaces_the_default_one_too(front_end: FrontEnd) -> None:
+    """The service would have to guess which of the two counts."""
+    harness = Harness(front_end, default_headers={"Authorization": "Custom x"})
+    harness.request(auth=ApiKey("key", header="X-Key"))
+    headers = harness.transport.sent[0].headers
+    assert (headers.get("Authorization"), headers["X-Key"]) == (None, "key")
+
+
 @pytest.mark.parametrize("auth", ["call", ("u", "p"), FLOW, Basic("u", "p")], ids=short)
 def test_auth_and_an_authorization_header_of_one_call_conflict(auth: Any) -> None:
     """The client would have to guess."""

@@ -91,6 +91,11 @@ BAD_CALLS: list[tuple[dict[str, Any], type[HttpClientError], str]] = [
     ({"cookies": 5}, InvalidRequestError, "cookies"),
     ({"cookies": "a=b"}, InvalidRequestError, "cookies"),
     ({"cookies": {"a b": "c"}}, InvalidRequestError, "cookie"),
+    (
+        {"cookies": {"a": "b"}, "headers": {"cookie": "c=d"}},
+        InvalidRequestError,
+        "both cookies and a Cookie header",
+    ),
     ({"cookies": {"a": "b;c"}}, InvalidRequestError, "cookie"),
     ({"auth": 5}, InvalidRequestError, "auth"),
     ({"auth": ("user",)}, InvalidRequestError, "auth"),
@@ -273,3 +278,12 @@ def test_a_range_request_asks_for_the_identity_coding(
     harness = Harness(front_end)
     harness.request(headers=headers)
     assert harness.transport.sent[0].headers.get("Accept-Encoding") == expected
+
+
+def test_other_headers_leave_the_codings_that_a_client_takes(front_end: FrontEnd) -> None:
+    """A call of its own headers is as compact as one without."""
+    harness = Harness(front_end)
+    for headers in (None, {"X-A": "1"}):
+        harness.request(headers=headers)
+    plain, other = (request.headers["Accept-Encoding"] for request in harness.transport.sent)
+    assert plain == other != "identity"

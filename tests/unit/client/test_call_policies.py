@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 import pytest
+import urllib3
 
 from http_service_client import (
     CircuitBreakerPolicy,
@@ -134,6 +135,14 @@ def test_a_call_may_have_none(monkeypatch: pytest.MonkeyPatch, keyword: str, val
     assert policy.see(monkeypatch, policy.settings, {keyword: value}) == policy.by_none
 
 
+def test_another_keyword_leaves_the_policies_of_the_client(
+    monkeypatch: pytest.MonkeyPatch, keyword: str
+) -> None:
+    """A call that says something else about itself says nothing about them."""
+    policy = POLICIES[keyword]
+    assert policy.see(monkeypatch, policy.settings, {"name": "charge card"}) == policy.by_client
+
+
 @pytest.mark.parametrize(
     ("wrong", "remedy"),
     [
@@ -143,6 +152,7 @@ def test_a_call_may_have_none(monkeypatch: pytest.MonkeyPatch, keyword: str, val
         ("on", ""),
         ({"max_attempts": 2}, "; write {kind}(**settings)"),
         (Timeout, "; write Timeout(…)"),
+        (urllib3.Retry(3), "; write RetryPolicy(max_attempts=4)"),
     ],
 )
 def test_anything_else_is_refused(keyword: str, wrong: object, remedy: str) -> None:

@@ -53,6 +53,26 @@ def test_the_progress_of_an_upload_is_plain(front_end: FrontEnd, progress: Any) 
     assert parse_progress(progress, may_be_async=True) is progress
 
 
+def test_so_is_that_of_an_upload_whose_response_is_streamed(front_end: FrontEnd, tmp_path: Path) -> None:
+    """Only what a download receives is reported where something can be awaited, and only that is."""
+    response = HttpResponse(200, content=b"received")
+    client = front_end.client(transport=ScriptedTransport([response] * 2))
+    calls: list[Any] = []
+
+    def note(*at: Any) -> None:
+        calls.append(at)
+
+    with (
+        pytest.raises(ConfigurationError, match="progress of an upload must be a plain function, not async"),
+        front_end.stream(client, "POST", URL, data=b"abc", progress=awaited),
+    ):
+        pass
+    with front_end.stream(client, "POST", URL, data=b"abc", progress=note):
+        assert calls == [(0, 3), (3, 3)]
+    front_end.download(client, URL, tmp_path / "file", data=b"abc", progress=note)
+    assert calls[2:] == [(8, None)]
+
+
 @pytest.mark.parametrize("progress", ["", " \x1b", 5, b"label", ["label"]])
 def test_other_values_are_refused(front_end: FrontEnd, progress: Any, tmp_path: Path) -> None:
     """A label must have something to print."""
@@ -63,6 +83,14 @@ def test_other_values_are_refused(front_end: FrontEnd, progress: Any, tmp_path: 
         front_end.request(client, "POST", URL, data=b"abc", progress=progress)
     with pytest.raises(ConfigurationError, match="progress must be"):
         front_end.download(client, URL, tmp_path / "file", progress=progress)
+
+
+def test_true_is_a_bar_without_a_label(front_end: FrontEnd, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of the whole body."""
+    pytest.importorskip("tqdm")
+    client = front_end.client(transport=ScriptedTransport(HttpResponse(200)))
+    front_end.request(client, "POST", URL, data=b"x" * 1024, progress=True)
+    assert "\r100%" in capsys.readouterr().err
 
 
 def test_a_label_stands_before_the_bar(

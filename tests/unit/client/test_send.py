@@ -13,9 +13,12 @@ from http_service_client import (
     ConstantBackoff,
     Headers,
     HttpRequest,
+    HttpResponse,
     InvalidRequestError,
     RetryPolicy,
 )
+from http_service_client.auth import Bearer
+from http_service_client.testing import ScriptedTransport
 from kit.fakes import REFUSED, RESET, URL, Harness
 from kit.front_ends import FrontEnd
 
@@ -72,8 +75,10 @@ def test_the_same_request_is_sent(front_end: FrontEnd, is_pickled: bool, body: A
         {"auth": "fresh"},
         {"default_headers": {"Authorization": "Bearer fresh"}},
         {"request_interceptors": ["sets it"]},
+        {"request_signers": ["sets it"]},
+        {"auth": Bearer(lambda: "fresh")},
     ],
-    ids=["auth", "default header", "interceptor"],
+    ids=["auth", "default header", "interceptor", "signer", "flow"],
 )
 def test_the_client_puts_its_credentials_back(front_end: FrontEnd, settings: Any) -> None:
     """In place of those that stayed behind, wherever they come from."""
@@ -83,8 +88,10 @@ def test_the_client_puts_its_credentials_back(front_end: FrontEnd, settings: Any
             request.headers["Authorization"] = "Bearer fresh"
             return request
 
-    if "request_interceptors" in settings:
-        settings = {"request_interceptors": [Login()]}
+        def sign_request(self, request: HttpRequest, context: object) -> None:
+            request.headers["Authorization"] = "Bearer fresh"
+
+    settings = {name: [Login()] if value == ["sets it"] else value for name, value in settings.items()}
     request = letter(front_end, auth="old")
     assert request.headers["Authorization"] == "***"
     (repeated,) = sent(front_end, request, 200, **settings).transport.sent
@@ -108,7 +115,10 @@ def test_a_missing_credential_is_an_error(front_end: FrontEnd) -> None:
 
 
 def test_the_cookies_of_the_jar_take_the_place_of_old_ones(front_end: FrontEnd) -> None:
-    """Without a jar, the client has none to set."""
+    """Without a jar, the client has none to set. No jar has another credential."""
+    other = letter(front_end, cookies={"session": "old"}, headers={"X-Api-Key": "old"})
+    with pytest.raises(InvalidRequestError, match="request's X-Api-Key stayed behind"):
+        sent(front_end, other, 200, cookies=True)
     request = letter(front_end, cookies={"session": "old"})
     sent(front_end, request, 200, cookies=True)
     with pytest.raises(InvalidRequestError, match="request's Cookie stayed behind"):
@@ -199,5 +209,27 @@ def test_a_redacted_value_is_never_sent(front_end: FrontEnd) -> None:
         InvalidRequestError, match=r"header Authorization is \*\*\*, .* use client\.send\(request\)"
     ):
         harness.request(request.method, request.url, headers=request.headers)
+    with pytest.raises(InvalidRequestError, match=r"header X-Api-Key is \*\*\*"):
+        harness.request(headers={"X-Api-Key": "***"})
     harness.request(headers={"X-Rating": "***"})
     assert harness.sends == 1
+
+
+def test_a_public_header_is_sent_as_it_was_kept(front_end: FrontEnd) -> None:
+    """Whatever it looks like."""
+    request = letter(front_end, headers={"X-Rating": "***"})
+    (repeated,) = sent(front_end, request, 200).transport.sent
+    assert repeated.headers["X-Rating"] == "***"
+
+
+def test_a_kept_request_reports_no_progress_to_its_first_caller(front_end: FrontEnd) -> None:
+    """Who is no longer there; another caller may ask for its own."""
+    first: list[Any] = []
+    again: list[Any] = []
+    request = letter(
+        front_end, is_pickled=False, data=b"abc", progress=lambda *at: first.append(at)
+    )
+    client = front_end.client(transport=ScriptedTransport(HttpResponse(200)))
+    front_end.send(client, request)
+    front_end.send(client, request, progress=lambda *at: again.append(at))
+    assert (first, again) == ([], [(0, 3), (3, 3)])
