@@ -633,7 +633,7 @@ class HttpServiceClient(Events):
             return
         asyncio = sys.modules.get("asyncio")  # without the import, no loop runs
         loop = None if asyncio is None else asyncio._get_running_loop()
-        if loop is not None and is_running_here(loop):
+        if is_running_here(loop):
             message = "a blocking call inside a running event loop stops all of its tasks; use the *_async methods there"
         elif is_in_trio():
             message = (
@@ -894,7 +894,7 @@ class HttpServiceClient(Events):
 
         def __setattr__(self, name: str, value: object) -> None:
             # A subclass may have attributes of any name; an assignment to a setting of ours would do nothing.
-            if type(self) is HttpServiceClient and name[0] != "_" and (remedy := about_assignment(name)):
+            if type(self) is HttpServiceClient and (remedy := about_assignment(name)):
                 raise AttributeError(f"{name} of an HttpServiceClient cannot be assigned; {remedy}")
             object.__setattr__(self, name, value)
 

@@ -284,12 +284,41 @@ def test_a_grace_ends_as_soon_as_no_call_is_in_flight(
     """It looks a hundred times a second, and never longer than it may."""
     harness = Harness(front_end, 200)
     left = iter(range(busy, -1, -1))
-    monkeypatch.setattr(harness.client._backends, "is_idle", lambda: next(left) == 0)
+    looks: list[int] = []
+
+    def is_idle() -> bool:
+        looks.append(next(left))
+        return looks[-1] == 0
+
+    monkeypatch.setattr(harness.client._backends, "is_idle", is_idle)
     if front_end.name == "blocking":
         harness.client.close(grace=grace)
     else:
         run_task(harness.client.close_async(grace=grace))
     assert harness.sleeps == pytest.approx(sleeps)
+    assert len(looks) == (len(sleeps) + 1 if grace else 0)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, asyncio.CancelledError])
+def test_a_grace_that_is_interrupted_aborts_what_is_left(
+    front_end: FrontEnd, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    """Nobody else would. The interruption goes on."""
+    harness = Harness(front_end, 200)
+    aborted: list[bool] = []
+
+    def interrupt(seconds: float) -> None:
+        raise error
+
+    monkeypatch.setattr(harness.clock, "sleep", interrupt)
+    monkeypatch.setattr(harness.client._backends, "is_idle", lambda: False)
+    monkeypatch.setattr(harness.client._backends, "close", lambda abort: aborted.append(abort))
+    with pytest.raises(error):
+        if front_end.name == "blocking":
+            harness.client.close(grace=1.0)
+        else:
+            run_task(harness.client.close_async(grace=1.0))
+    assert aborted == [True]
 
 
 def test_circuits_without_a_name_are_listed_apart(front_end: FrontEnd) -> None:

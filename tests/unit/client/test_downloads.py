@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from http_service_client import ResponseTooLargeError
+from http_service_client import ConfigurationError, HttpResponse, ResponseTooLargeError
+from http_service_client.testing import ScriptedTransport, VirtualClock
 from kit.front_ends import FrontEnd
 from kit.streaming import ScriptedSource, StreamingTransport
 
@@ -44,6 +46,26 @@ def test_a_file_of_one_byte_more_is_refused(front_end: FrontEnd, tmp_path: Path,
     with pytest.raises(ResponseTooLargeError, match=f"max_response_size \\({SIZE} bytes\\)"):
         front_end.download(client, URL, tmp_path / "file")
     assert os.listdir(tmp_path) == []
+
+
+def test_a_download_is_a_get(front_end: FrontEnd, tmp_path: Path) -> None:
+    """So it may be repeated."""
+    client = front_end.client(
+        transport=ScriptedTransport([HttpResponse(503), HttpResponse(200)]), clock=VirtualClock()
+    )
+    response = front_end.download(client, URL, tmp_path / "file")
+    assert response.request is not None
+    assert (response.request.method, response.attempts) == ("GET", 2)
+
+
+@pytest.mark.parametrize("resume", [0, 1, "yes", None])
+def test_whether_to_resume_is_a_switch(front_end: FrontEnd, tmp_path: Path, resume: Any) -> None:
+    """Nothing is sent, and no file is made."""
+    transport = ScriptedTransport(HttpResponse(200))
+    client = front_end.client(transport=transport)
+    with pytest.raises(ConfigurationError, match=r"^resume must be True or False"):
+        front_end.download(client, URL, tmp_path / "file", resume=resume)
+    assert (len(transport.sent), os.listdir(tmp_path)) == (0, [])
 
 
 def test_a_download_prefers_long_pieces(

@@ -226,9 +226,7 @@ def test_a_kept_request_reports_no_progress_to_its_first_caller(front_end: Front
     """Who is no longer there; another caller may ask for its own."""
     first: list[Any] = []
     again: list[Any] = []
-    request = letter(
-        front_end, is_pickled=False, data=b"abc", progress=lambda *at: first.append(at)
-    )
+    request = letter(front_end, is_pickled=False, data=b"abc", progress=lambda *at: first.append(at))
     client = front_end.client(transport=ScriptedTransport(HttpResponse(200)))
     front_end.send(client, request)
     front_end.send(client, request, progress=lambda *at: again.append(at))

@@ -54,6 +54,29 @@ def test_views_have_that_of_their_client(front_end: FrontEnd, notes: Notes) -> N
     assert views[1].cookies is not client.cookies
 
 
+class Seen(HttpServiceClient):
+    """One that no other test has made."""
+
+
+def test_it_sees_the_connections_of_each_client_once(notes: Notes) -> None:
+    """Of those that exist and of those to come; views have those of their client."""
+    before = Seen()
+    clients = [before, before.with_options(timeout=5)]
+    use_for_all_clients(notes)
+    clients.append(Seen())
+    assert notes.clients.count("Seen") == 2
+
+
+def test_a_client_that_is_being_freed_is_left_alone(notes: Notes) -> None:
+    """Another thread may drop it while the telemetry is switched on."""
+    client = Seen()
+    parts = client._assembly
+    del client
+    use_for_all_clients(notes)
+    parts.renew_pipelines()
+    assert "Seen" not in notes.clients
+
+
 @pytest.mark.parametrize("own", [Notes(), False], ids=["own", "none"])
 def test_a_client_with_a_choice_of_its_own_keeps_it(
     front_end: FrontEnd, notes: Notes, own: Notes | bool
