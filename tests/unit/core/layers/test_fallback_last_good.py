@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import os
+import ssl
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from http_service_client import FallbackPolicy, HttpClientConfig, HttpResponse
+from http_service_client import (
+    ConnectionPoolConfig,
+    EgressPolicy,
+    FallbackPolicy,
+    HttpClientConfig,
+    HttpResponse,
+)
 from http_service_client.events import FallbackSource, FallbackUsed
 from kit.fakes import REFUSED, URL, Harness
 from kit.front_ends import FrontEnd
@@ -286,6 +294,31 @@ def test_memory_is_bounded(front_end: FrontEnd) -> None:
     ]
     harness.client.reconfigure(HttpClientConfig(fallback={"last_good": 60, "max_entries": 1}))
     assert [harness.request(url=f"{URL}/{number}", **ONCE).status_code for number in (1, 2)] == [503, 200]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"enable_response_decompression": False},
+        {"egress_policy": EgressPolicy(denied_hosts=["other.example.com"])},
+        {"connection_pool": ConnectionPoolConfig(ssl_verify=False)},
+        {"connection_pool": ConnectionPoolConfig(ssl_ca_file="/run/authorities.pem")},
+        {"connection_pool": ConnectionPoolConfig(ssl_cert_file="/run/client.pem")},
+        {"connection_pool": ConnectionPoolConfig(ssl_context=ssl.create_default_context)},
+        {"connection_pool": ConnectionPoolConfig(uds="/run/service.sock")},
+    ],
+    ids=["coding", "egress", "no trust", "authorities", "certificate", "context", "socket"],
+)
+@pytest.mark.filterwarnings("ignore:.*ssl_verify")
+def test_what_was_kept_under_other_settings_is_not_used(front_end: FrontEnd, changed: dict[str, Any]) -> None:
+    """The client was somebody else then, or believed another service. It is used once they are back."""
+    harness = _harness(front_end, _good(), DOWN)
+    harness.request(**ONCE)
+    before = harness.client.config
+    harness.client.reconfigure(replace(before, **changed))
+    assert harness.request(**ONCE).status_code == 503
+    harness.client.reconfigure(before)
+    assert harness.request(**ONCE).status_code == 200
 
 
 def test_the_bounds_may_change_before_anything_is_kept(front_end: FrontEnd) -> None:
