@@ -638,6 +638,13 @@ EQUIVALENTS = [
         "neither a refused connection nor a lost one is a timeout",
     ),
     Equivalent(
+        "simulation/compare.py",
+        "Comparison.__str__",
+        "widths = [max(map(len, column)) for column in zip(*rows, strict=True)]",
+        "widths = [max(map(len, column)) for column in zip(*rows, strict=False)]",
+        "all rows have one length",
+    ),
+    Equivalent(
         "simulation/fleet.py",
         "",
         '_URL = "http://service.test/"',

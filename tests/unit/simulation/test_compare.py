@@ -73,6 +73,23 @@ def test_a_comparison_as_text_is_a_table(comparison: Comparison) -> None:
     assert len({len(row) for row in rows}) == 1
 
 
+def test_a_report_of_a_comparison_is_that_of_its_simulation() -> None:
+    """With all settings of the scenario, and the same seed. It stays as it is."""
+    scenario = Scenario(
+        service=Service(faults=[Errors(rate=0.5)]),
+        clients=3,
+        rate=2,
+        seconds=20,
+        method="POST",
+        options={"idempotent": True},
+    )
+    comparison = compare({"naive": NAIVE}, {"x": scenario})
+    settings = {name: getattr(scenario, name) for name in ("clients", "rate", "seconds", "method", "options")}
+    assert comparison["x", "naive"] == simulate(NAIVE, scenario.service, **settings)
+    with pytest.raises(AttributeError):
+        comparison.reports = {}  # type: ignore[misc]  # the mistake
+
+
 def test_progress_is_reported_before_each_simulation() -> None:
     """By names, for a bar."""
     seen: list[tuple[str, str]] = []
@@ -145,6 +162,7 @@ def test_other_clients_come_out_of_the_same_storm(config: HttpClientConfig | Non
         ({"a": None}, ["helthy"], "there is no scenario 'helthy'; did you mean 'healthy'"),
         ({"a": None}, ["q"], "there is no scenario 'q'; there are healthy, failing-10"),
         ({"a": None}, "healthy", "a list of names"),
+        ({"a": None}, 5, "a list of names"),
         ({"a": None}, {"x": Service()}, r"scenarios\['x'\] must be a Scenario"),
         ({"a": 5}, {"x": Scenario(service=Service())}, "config must be an HttpClientConfig"),
     ],

@@ -132,6 +132,7 @@ def test_a_page_has_everything_in_it(comparison: Comparison, tmp_path: Path) -> 
     assert [address for address in page.addresses if not address.startswith("#")] == []
     assert page.loose == []
     assert "down for &lt;10&gt; s" in text
+    assert "<h1>Simulation</h1>" in text
     assert "exchanges: for each call" in text
 
 
