@@ -71,6 +71,7 @@ def test_a_response_to_other_credentials_is_not_stored(
         (HttpRequest("HEAD", URL), {}, {}, "an interceptor changed the URL"),
         (HttpRequest("HEAD", URL), {}, {"hosts": object()}, "an interceptor changed the URL"),
         (HttpRequest("GET", "https://b.test/a"), {}, {"hosts": object()}, "an alternate host responded"),
+        (HttpRequest("GET", "https://b.test/a"), {}, {}, "an interceptor changed the URL"),
         (HttpRequest("GET", URL, headers={"Host": "b.test"}), {}, {}, "an interceptor changed the URL"),
         (HttpRequest("GET", URL, headers={"Host": split_url(URL).host_field.upper()}), {}, {}, None),
         (PLAIN, {}, {"answered_by": "Mock"}, "Mock responded"),

@@ -166,6 +166,18 @@ def test_a_request_may_accept_less(front_end: FrontEnd) -> None:
     assert cached.sends == 2
 
 
+@pytest.mark.parametrize(("age", "result"), [(59.5, CacheResult.HIT), (60.0, CacheResult.STALE)])
+def test_a_response_is_stale_when_nothing_is_left_of_its_time(
+    front_end: FrontEnd, age: float, result: CacheResult
+) -> None:
+    """A request that accepts it is told so."""
+    cached = Cached(front_end, cached_for(60))
+    cached.get()
+    cached.clock.advance(age)
+    response = cached.get(headers={"Cache-Control": "max-stale"})
+    assert (response.from_cache, used(response).result) == (True, result)
+
+
 def test_only_if_cached_sends_nothing(front_end: FrontEnd) -> None:
     """The response is 504 when there is nothing to use (RFC 9111, 5.2.1.7)."""
     cached = Cached(front_end, cached_for(60, "x"))

@@ -201,3 +201,24 @@ def test_reading_methods_end_nothing(front_end: FrontEnd) -> None:
     cached.request("OPTIONS")
     cached.request("QUERY", data=b"x")
     assert cached.get().from_cache
+
+
+def test_what_could_not_be_deleted_is_not_used(front_end: FrontEnd) -> None:
+    """The storage is not even asked for it, until it has deleted it."""
+
+    class Stubborn(MemoryStorage):
+        failures = 2
+
+        def delete(self, key: str, partition: str | None = None) -> None:
+            if self.failures:
+                self.failures -= 1
+                raise OSError("read-only file system")
+            super().delete(key, partition)
+
+    storage = Stubborn()
+    script = [cached_for(60, "old"), HttpResponse(204), cached_for(60, "new"), cached_for(60, "newer")]
+    cached = Cached(front_end, *script, cache=Cache(storage=storage))
+    cached.get()
+    cached.request("POST")
+    assert [cached.get().text for _ in range(2)] == ["new", "newer"]
+    assert (storage.failures, cached.get().from_cache) == (0, True)
