@@ -141,14 +141,17 @@ class CacheAccess:
 
     def drop_own(self) -> Plan[None]:
         """Delete the responses that this call may read."""
-        yield from self._ask("delete", self.cache.storage.delete, self.key, self.partition)
+        yield from self._delete(self.key, self.partition)
 
     def drop(self, key: str | None = None) -> Plan[bool]:
         """Delete all responses of a URL, by default of the call's. Returns whether the storage did it."""
         key = self.key if key is None else key
-        done = yield from self._ask("delete", self.cache.storage.delete, key)
-        self.cache.note_deleted(key, is_done=done is not _MISSING)
-        return done is not _MISSING
+        is_done = (yield from self._delete(key)) is not _MISSING
+        self.cache.note_deleted(key, is_done)
+        return is_done
+
+    def _delete(self, *place: str) -> Plan[Any]:
+        return self._ask("delete", self.cache.storage.delete, *place)
 
     def _ask(self, operation: str, function: Callable[..., Any], *arguments: Any) -> Plan[Any]:
         """What the storage returns; _MISSING if it failed, or took too long."""
@@ -204,7 +207,7 @@ class CacheAccess:
     def shared(self, landing: Landing) -> HttpResponse | None:
         """The response that an equal request has brought, if it may be used for this one."""
         stored = landing.stored
-        if stored is None or not stored.is_for(self.request):
+        if stored is None:
             return None
         judgement = self.judge(stored)
         if landing.is_error:

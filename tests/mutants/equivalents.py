@@ -638,6 +638,20 @@ EQUIVALENTS = [
         "neither a refused connection nor a lost one is a timeout",
     ),
     Equivalent(
+        "core/cache_access.py",
+        "CacheAccess.__init__",
+        "self._variants = 0",
+        "self._variants = 1",
+        "any number below the bound: nothing was found",
+    ),
+    Equivalent(
+        "core/cache_access.py",
+        "CacheAccess.__init__",
+        "self._variants = 0",
+        "self._variants = -1",
+        "any number below the bound: nothing was found",
+    ),
+    Equivalent(
         "simulation/compare.py",
         "Comparison.__str__",
         "widths = [max(map(len, column)) for column in zip(*rows, strict=True)]",

@@ -132,7 +132,8 @@ def test_a_storage_has_a_second() -> None:
     loop = JumpingLoop()
     try:
         first = failed(loop.run_until_complete(run()))[0]
-        assert (first.operation, first.message) == ("get", "no result within 1 s")
+        assert (first.operation, first.error) == ("get", "TimeoutError")
+        assert first.message == "no result within 1 s"
     finally:
         gate.set()
         loop.close()
@@ -184,6 +185,7 @@ def test_a_storage_that_hangs_slows_one_call_a_second(front_end: FrontEnd) -> No
         waits.append(cached.clock.monotonic() - began)
         assert [each.operation for each in failed(response)] == ["get", "set"]
     assert (waits, storage.asked) == ([0.25, 0.0, 0.0], ["get"])
+    assert failed(response)[0].error == "TimeoutError"
     assert failed(response)[0].message == "it took too long a moment ago, and rests for a second"
     cached.clock.advance(1.0)
     storage.hangs = False

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from http_service_client import Cache, ConnectionLostError, HttpResponse, MemoryStorage
+from http_service_client.events import CacheResult
 from http_service_client.policies import StoredResponse
 from kit.caches import Cached, cached_for, failed, used
 from kit.front_ends import BlockingFrontEnd, FrontEnd
@@ -85,6 +86,10 @@ def test_a_change_ends_what_is_being_stored(front_end: FrontEnd, script: list[An
     storage.is_late = True
     response = cached.get()
     assert (response.text, failed(response), cached.get().text) == ("old", [], "new")
+    if response.from_cache:
+        assert used(response).result is CacheResult.REVALIDATED
+    else:
+        assert used(response).reason == "it was out of date when it came"
 
 
 def test_a_response_that_came_meanwhile_is_used(front_end: FrontEnd) -> None:
@@ -219,6 +224,6 @@ def test_what_could_not_be_deleted_is_not_used(front_end: FrontEnd) -> None:
     script = [cached_for(60, "old"), HttpResponse(204), cached_for(60, "new"), cached_for(60, "newer")]
     cached = Cached(front_end, *script, cache=Cache(storage=storage))
     cached.get()
-    cached.request("POST")
+    assert [event.operation for event in failed(cached.request("POST"))] == ["delete"]
     assert [cached.get().text for _ in range(2)] == ["new", "newer"]
     assert (storage.failures, cached.get().from_cache) == (0, True)

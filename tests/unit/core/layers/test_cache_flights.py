@@ -16,6 +16,7 @@ from http_service_client import (
     ConnectError,
     DeadlineExceededError,
     EgressRefusedError,
+    HttpClientConfig,
     HttpRequest,
     HttpResponse,
     HttpServiceClient,
@@ -96,10 +97,15 @@ def test_a_call_inside_of_the_same_call_does_not_wait_for_it(front_end: FrontEnd
 
 
 def test_other_requests_make_an_exchange_of_their_own() -> None:
-    """Other headers, other credentials, another method."""
+    """Other headers, other credentials, and one whose caller wants to see redirects."""
     network = Async(late(1.0, cached_for(60)))
-    network.gather({}, {"headers": {"Accept-Language": "de"}}, {"auth": "token"})
-    assert len(network.transport.sent) == 3
+    config = HttpClientConfig(allowed_redirect_count=1)
+    network.client = HttpServiceClient(
+        config, cache=network.cache, transport=network.transport, clock=network.clock
+    )
+    others: list[dict[str, Any]] = [{"headers": {"Accept-Language": "de"}}, {"auth": "token"}]
+    network.gather({}, *others, {"allow_redirects": False})
+    assert len(network.transport.sent) == 4
 
 
 @pytest.mark.parametrize("directive", ["no-store", "max-age=0", "max-age=0, stale-if-error=60"])
@@ -193,7 +199,9 @@ def test_a_failed_revalidation_is_shared_where_a_stale_response_may_stand_in() -
     network = Async(cached_for(1, "good", "stale-if-error=60"), late(1.0, HttpResponse(503)))
     network.gather({})
     network.clock.advance(10.0)
-    assert [response.text for response in network.gather({}, {}, {})] == ["good"] * 3
+    responses = network.gather({}, {}, {})
+    assert [response.text for response in responses] == ["good"] * 3
+    assert [used(response).is_collapsed for response in responses] == [False, True, True]
     assert len(network.transport.sent) == 2
 
 
