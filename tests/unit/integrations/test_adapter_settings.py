@@ -184,7 +184,7 @@ def test_whether_requests_are_idempotent_is_said_at_once_or_by_a_function(make: 
     """Nothing else says it."""
     make(idempotent=idempotent)
     for other in ("yes", 1):
-        with pytest.raises(ConfigurationError, match="idempotent"):
+        with pytest.raises(ConfigurationError, match=r"^idempotent must be a function"):
             make(idempotent=other)
 
 
@@ -250,8 +250,6 @@ def test_what_is_refused(make: Any) -> None:
         make(client=HttpServiceClient().with_options(auth="t", key="a").with_options(name="partner"))
     with pytest.raises(ConfigurationError, match=r"Timeout\.pool of this view does nothing"):
         make(client=HttpServiceClient().with_options(timeout=Timeout(total=5.0, pool=1.0)))
-    with pytest.raises(ConfigurationError, match="idempotent"):
-        make(idempotent="yes")
     with pytest.raises(ConfigurationError, match="needs hosts"):
         make(HttpClientConfig(propagation=Propagation()))
     with pytest.raises(ConfigurationError, match="base_url does nothing"):

@@ -15,7 +15,9 @@ from requests.adapters import HTTPAdapter
 
 from http_service_client import (
     ClientClosedError,
+    ConfigurationError,
     ConnectionPoolConfig,
+    EgressPolicy,
     HttpClientConfig,
     HttpRequest,
     HttpResponse,
@@ -141,6 +143,32 @@ def test_a_timeout_is_that_of_the_attempt_from_a_tick_of_the_clock_before_its_en
             session.get("http://a.test/")
     attempts = [each.error for each in caught.value.timeline if isinstance(each, AttemptFinished)]  # type: ignore[attr-defined]
     assert attempts == [error]
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
+def test_what_is_secret_to_the_client_is_so_under_another_library(
+    way: type[Way], server: LoopbackServer, stack: ExitStack
+) -> None:
+    """Headers that the client was told of, and not others."""
+    seen: list[Any] = []
+    config = HttpClientConfig(sensitive_headers=["X-Pin"], trust_env_proxy_settings=False)
+    client = HttpServiceClient(config, on_exchange=lambda request, *_: seen.append(request.redacted()))
+    way(client, None, stack).request("GET", server.url, headers={"X-Pin": "1234", "X-Plan": "gold"})
+    (request,) = seen
+    assert (request.headers["X-Pin"], request.headers["X-Plan"]) == ("***", "gold")
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
+def test_an_egress_policy_that_a_shared_client_gets_is_an_error(
+    way: type[Way], server: LoopbackServer, stack: ExitStack
+) -> None:
+    """At the next call: the library would not keep to it."""
+    client = client_of()
+    session = way(client, None, stack)
+    client.reconfigure(HttpClientConfig(egress_policy=EgressPolicy()))
+    with pytest.raises(ConfigurationError, match="cannot keep to the egress_policy"):
+        session.request("GET", server.url)
+    assert server.requests == []
 
 
 class OddOnes(Notes):
