@@ -4467,6 +4467,20 @@ EQUIVALENTS = [
         "the name of a context variable is not looked at",
     ),
     Equivalent(
+        "cli/request/prefetch.py",
+        "_is_live",
+        'return parse_content_type(response.headers.get("Content-Type", ""))[0] in _LIVE',
+        'return parse_content_type(response.headers.get("Content-Type", "XX"))[0] in _LIVE',
+        "neither default is a type to be read as it comes",
+    ),
+    Equivalent(
+        "cli/request/text.py",
+        "",
+        r'_HARMLESS = "\u200c\u200d"',
+        r'_HARMLESS = "\u200c\u200dXX"',
+        "what is looked up there is no character of ASCII",
+    ),
+    Equivalent(
         "cli/load/workers.py",
         "Tasks._run",
         "if wait > 0:",

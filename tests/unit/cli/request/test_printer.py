@@ -24,8 +24,9 @@ class Tty(io.StringIO):
         self.seen = self.getvalue()
 
 
-def show(output: Tty, pieces: Iterator[bytes]) -> None:
-    Printer(output, io.StringIO()).body(HttpResponse(200), Prefetch(0), pieces)
+def show(output: Tty, pieces: Iterator[bytes], content_type: str = "text/plain") -> None:
+    response = HttpResponse(200, headers={"Content-Type": content_type})
+    Printer(output, io.StringIO()).body(response, Prefetch(0), pieces)
 
 
 @pytest.mark.parametrize(
@@ -49,6 +50,13 @@ def test_the_pieces_are_the_text_and_a_line_end(pieces: list[bytes], shown: str)
     output = Tty()
     show(output, iter(pieces))
     assert output.getvalue() == shown
+
+
+def test_a_piece_may_have_no_character() -> None:
+    """Such as one that goes back from Japanese to ASCII; the text has ended with a line feed then."""
+    output = Tty()
+    show(output, iter(["茶\n".encode("iso-2022-jp"), b"\x1b(B"]), "text/plain; charset=iso-2022-jp")
+    assert output.getvalue() == "茶\n"
 
 
 def test_each_piece_is_seen_before_the_next_one_comes() -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import os
 import threading
 from pathlib import Path
 
 import pytest
 
+from http_service_client.cli import build_parser
+from http_service_client.cli.request import command
+from http_service_client.cli.request.prefetch import Prefetch
 from http_service_client.testing import Action, LoopbackServer, hang_up, raw, respond
 from http_service_client.testing.actions import Exchange
 from kit.command_line import needs_rich, run_in_terminal, run_piped, without_styles
@@ -49,6 +53,69 @@ def test_the_body_alone_of_a_head_is_nothing(server: LoopbackServer, front_end_f
     """`head` shows the head because it brings nothing else; --body says otherwise."""
     server.script("/x", respond(body=b"tea"))
     assert run_piped("head", f"{server.url}/x", "-b", *front_end_flag) == (0, b"", "")
+
+
+class Tty(io.StringIO):
+    """A stream that claims to be a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("options", "errors", "heads"),
+    [
+        ([], Tty, 1),
+        (["-v"], Tty, 0),
+        (["-v"], io.StringIO, 1),
+        (["-v", "-i"], Tty, 1),
+        (["-b"], Tty, 0),
+        (["-b"], io.StringIO, 0),
+    ],
+)
+def test_a_terminal_shows_a_head_once(
+    options: list[str],
+    errors: type[io.StringIO],
+    heads: int,
+    server: LoopbackServer,
+    front_end_flag: list[str],
+) -> None:
+    """With -v it is among the lines of the exchange, unless these go to a file."""
+    server.script("/x", respond(body=b"tea"))
+    words = ["get", f"{server.url}/x", "--color", "never", *options, *front_end_flag]
+    output, beside = Tty(), errors()
+    assert command.run(build_parser("get").parse_args(words), output, beside) == 0
+    assert output.getvalue().count("HTTP/1.1 200 OK\n") == heads
+    assert beside.getvalue().count("< HTTP/1.1 200 OK\n") == ("-v" in options)
+
+
+@pytest.mark.parametrize(
+    ("options", "limit"), [([], 1024 * 1024), (["--stream"], 0)], ids=["default", "stream"]
+)
+def test_a_mebibyte_is_read_before_it_is_shown(
+    options: list[str], limit: int, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that a connection that is lost within it is retried; nothing, where it is to be shown as it comes."""
+    limits: list[int] = []
+
+    def noted(limit: int) -> Prefetch:
+        limits.append(limit)
+        return Prefetch(limit)
+
+    monkeypatch.setattr(command, "Prefetch", noted)
+    server.script("/x", respond(body=b"tea"))
+    assert run_piped("get", f"{server.url}/x", *options) == (0, b"tea", "")
+    assert limits == [limit]
+
+
+def test_a_reader_that_has_left_is_no_error(server: LoopbackServer, front_end_flag: list[str]) -> None:
+    """The exit code says it, and nobody reads a message."""
+    server.script("/x", respond(body=b"tea"))
+
+    def leave(_: bytes) -> None:
+        raise BrokenPipeError
+
+    assert run_piped("get", f"{server.url}/x", *front_end_flag, on_output=leave) == (141, b"tea", "")
 
 
 @on_posix
