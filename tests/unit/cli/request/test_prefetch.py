@@ -19,10 +19,14 @@ LOST = Failure(ConnectError, "gone", SentState.MAYBE_PROCESSED)
 class Body:
     """A body that was begun.   pieces: what is left of it."""
 
+    has_ended = False
+
     def __init__(self, *pieces: bytes | Failure) -> None:
         self.pieces = list(pieces)
 
     def next_piece(self) -> Iterator[Any]:
+        assert not self.has_ended, "it is read beyond its end"
+        self.has_ended = not self.pieces
         return self.pieces.pop(0) if self.pieces else b""
         yield  # makes this a plan
 

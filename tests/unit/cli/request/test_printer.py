@@ -10,6 +10,7 @@ import pytest
 from http_service_client import HttpResponse
 from http_service_client.cli.request.prefetch import Prefetch
 from http_service_client.cli.request.printer import Printer
+from kit.command_line import needs_rich, without_styles
 
 
 class Tty(io.StringIO):
@@ -50,6 +51,36 @@ def test_the_pieces_are_the_text_and_a_line_end(pieces: list[bytes], shown: str)
     output = Tty()
     show(output, iter(pieces))
     assert output.getvalue() == shown
+
+
+def whole(content: bytes, content_type: str, colour: str = "never") -> str:
+    """What a terminal shows of a body that has been read whole."""
+    output, prefetch = Tty(), Prefetch(100)
+    prefetch.content, prefetch.is_complete = content, True
+    response = HttpResponse(200, headers={"Content-Type": content_type})
+    Printer(output, io.StringIO(), colour=colour).body(response, prefetch, iter(()))
+    return output.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "shown"), [(b"", ""), (b"tea", "tea\n"), (b"tea\n", "tea\n"), (b"a\n\nb", "a\n\nb\n")]
+)
+@pytest.mark.parametrize("content_type", ["text/plain", "text/xml", "image/svg+xml"])
+def test_a_whole_text_ends_with_one_line_feed(content: bytes, shown: str, content_type: str) -> None:
+    """Whatever it ended with, unless there is none of it."""
+    assert whole(content, content_type) == shown
+
+
+@needs_rich
+@pytest.mark.parametrize(
+    ("content", "content_type"),
+    [(b'{"tea": 1}', "application/json"), (b"<tea/>", "text/xml"), (b"<tea/>", "image/svg+xml")],
+)
+def test_a_whole_text_is_coloured_by_its_type(content: bytes, content_type: str) -> None:
+    """Not only JSON."""
+    shown = whole(content, content_type, "always")
+    assert "\x1b[" in shown
+    assert without_styles(shown) == whole(content, content_type)
 
 
 def test_a_piece_may_have_no_character() -> None:
