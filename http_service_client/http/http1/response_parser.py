@@ -119,7 +119,6 @@ class ResponseParser:
     def _begin_fields(self) -> None:
         self._fields: list[tuple[bytes, bytes]] = []
         self._parts: list[bytes] = []  # of the last value, by line
-        self._folded = 0  # bytes of the lines of the last value
         self._skipped: Rule | None = None  # that the last line broke, if it was skipped
         self._line_start = self._section_start = self._buffer.offset
 
@@ -298,7 +297,7 @@ class ResponseParser:
             self._join_folds()
             self._skipped = None
             value = value.strip(b" \t")
-            self._parts, self._folded = [value], len(line)
+            self._parts, self._folded = [value], len(line)  # `_folded` counts the bytes of its lines
             self._fields.append((name, value))
 
     def _mended(self, line: bytes) -> bytes | None:

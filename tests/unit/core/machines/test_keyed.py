@@ -52,7 +52,7 @@ def test_only_a_few_keys_are_looked_at_for_a_new_one() -> None:
     assert keyed.peek(0) is None, "none is at rest: the oldest is forgotten"
 
 
-def test_a_smaller_limit_holds_at_once() -> None:
+def test_another_limit_holds_at_once() -> None:
     """`resize` forgets what is too much; `peek` and `clear` make nothing."""
     keyed = KeyedMap[int, int](lambda key: key, lock=threading.Lock(), most=9)
     for key in range(5):
@@ -60,6 +60,13 @@ def test_a_smaller_limit_holds_at_once() -> None:
     keyed.resize(2)
     assert [key for key, _ in keyed.items()] == [3, 4]
     assert (keyed.peek(3), keyed.peek(0)) == (3, None)
+    for key in range(5):
+        keyed.get(key)
+    assert len(keyed) == 2
+    keyed.resize(4)
+    for key in range(5):
+        keyed.get(key)
+    assert len(keyed) == 4
     keyed.clear()
     assert len(keyed) == 0
     assert keyed.peek(3) is None

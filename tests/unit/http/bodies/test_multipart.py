@@ -154,8 +154,9 @@ def test_names_are_quoted_as_browsers_do(name: str, quoted: bytes) -> None:
 
 
 def test_a_boundary_is_new_for_each_body_and_stable_within() -> None:
-    """It cannot be guessed, so that no content can contain it on purpose."""
+    """It has 128 bits that cannot be guessed, so that no content can contain it on purpose."""
     one, two = encode_body(files={"f": b""}), encode_body(files={"f": b""})
+    assert re.fullmatch(r"multipart/form-data; boundary=[0-9a-f]{32}", one.content_type or "")
     assert one.content_type != two.content_type
     assert b"".join(one.chunks()) == b"".join(one.chunks())
 

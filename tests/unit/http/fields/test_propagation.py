@@ -140,6 +140,7 @@ def test_a_header_that_is_switched_off_is_neither_written_nor_read() -> None:
         ("hosts", "ab"),  # not the hosts a and b
         ("hosts", ["http://a.internal"]),
         ("hosts", [5]),
+        ("hosts", 5),
     ],
 )
 def test_wrong_settings_are_refused_by_name(field: str, value: Any) -> None:

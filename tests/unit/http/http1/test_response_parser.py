@@ -293,6 +293,13 @@ CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
         (NO_COLON, b"no colon\r\n a\rb\n", "bare-cr", 29, r"'...\r'"),
         (NO_COLON, b"no colon\r\n content-length: 1\r\n", "missing-colon", 27, "'...'"),
         (LENGTHS, b"Content-Length: 2\r\nContent-Length: 2\r\n 3\r\n", "folded-framing-header", 55, "' '"),
+        (
+            LENGTHS,
+            b"Content-Length: 2\r\nA: b\r\nContent-Length: 2\r\n 3\r\n",
+            "folded-framing-header",
+            61,
+            "' '",
+        ),
         (LENGTHS, b"Content-Length: 2, 3\r\n", "conflicting-content-length", 17, "'Content-Length: 2,'"),
     ],
 )

@@ -183,6 +183,26 @@ class Itself(Exception):
         return self
 
 
+class OfARequest(Exception):
+    """It holds what is not copied with it."""
+
+    def __init__(self, request: object, is_copy: bool = False) -> None:
+        super().__init__("it failed")
+        self.request = request
+        self.is_copy = is_copy
+
+    def __copy__(self) -> OfARequest:
+        return OfARequest(self.request, is_copy=True)
+
+
+def test_an_error_that_says_how_it_is_copied_is_copied_so() -> None:
+    """Whatever its constructor takes."""
+    error = OfARequest(object())
+    with pytest.raises(OfARequest) as raised:
+        Outcome(error=error).take()
+    assert (raised.value.request is error.request, raised.value.is_copy) == (True, True)
+
+
 @pytest.mark.parametrize("error", [Uncopied(1, 2), OfAnotherKind(), Itself()], ids=repr)
 def test_an_error_without_a_true_copy_is_raised_itself(error: Exception) -> None:
     """Callers look at its type, and at what it has."""

@@ -119,6 +119,11 @@ def test_the_types_that_are_remembered_are_bounded() -> None:
             "backoff_strategy must be a strategy such as ExponentialBackoff(), not None",
         ),
         (
+            {"backoff_strategy": ExponentialBackoff},
+            "backoff_strategy must be a strategy such as ExponentialBackoff(), not ExponentialBackoff; write "
+            "ExponentialBackoff(…)",
+        ),
+        (
             {"throttled_backoff": 5.0},
             "throttled_backoff must be a strategy such as ExponentialBackoff(), not 5.0",
         ),
