@@ -15,7 +15,8 @@ from ...failures import Phase, UnsendableError
 
 __all__ = ["FOREIGN", "translate_error"]
 
-FOREIGN = (NotHttpError, rex.RequestException, uex.HTTPError, uex.ProxySchemeUnsupported, OSError)
+_WRAPPERS = (rex.RequestException, uex.HTTPError, uex.ProxySchemeUnsupported)
+FOREIGN = (NotHttpError, *_WRAPPERS, OSError)
 
 _UNSENDABLE = (
     *(rex.InvalidURL, rex.MissingSchema, rex.InvalidSchema, rex.URLRequired),
@@ -59,7 +60,7 @@ def translate_error(phase: Phase, error: BaseException) -> tuple[Phase, BaseExce
             phase = known
             break
     root = innermost(error, implicitly=True)  # cuts the links
-    if not isinstance(root, FOREIGN[1:-1]):
+    if not isinstance(root, _WRAPPERS):
         return phase, root
     text = str(root) or type(root).__name__
     makers = (make for kinds, make in _MEANINGS if any(isinstance(link, kinds) for link in links))

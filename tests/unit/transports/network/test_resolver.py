@@ -298,6 +298,23 @@ def test_a_caller_that_comes_when_a_look_up_is_over_has_another(system: System) 
     assert late == [FOUND]
 
 
+@pytest.mark.parametrize("has_next", [False, True])
+def test_a_look_up_that_is_over_before_others_can_find_it_is_found_by_nobody(
+    has_next: bool, system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its thread was faster than the one that publishes it. The next one, of another thread, is left alone."""
+    following = resolver._LookUp("a.test", 443)
+
+    class Running(dict[Any, Any]):
+        def __setitem__(self, key: Any, look_up: Any) -> None:
+            look_up._end()
+            super().__setitem__(key, following if has_next else look_up)
+
+    monkeypatch.setattr(resolver, "_RUNNING", Running())
+    resolver._LookUp("a.test", 443).publish()
+    assert list(resolver._RUNNING.values()) == [following] * has_next
+
+
 def test_names_that_resolved_the_last_time_have_threads_of_their_own(system: System) -> None:
     """Where all others wait for a dead name server. A name that fails loses its right."""
     system.resolve("good.test", "bad.test")

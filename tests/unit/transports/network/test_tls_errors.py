@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import trustme
@@ -66,6 +67,14 @@ def test_an_error_without_bytes_before_it_is_raised(ends: Any) -> None:
     with pytest.raises(ssl.SSLError, match=r"(?i)bad.record"):
         ends.client.read()
     assert ends.client.found is None
+
+
+@pytest.mark.parametrize("error", [ssl.SSLWantReadError, ssl.SSLWantWriteError])
+def test_what_a_read_waits_for_is_told(error: type[ssl.SSLError], ends: Any) -> None:
+    """In a renegotiation it is that something can be written."""
+    ends.client._sslobj = SimpleNamespace(read=Mock(side_effect=error()))
+    with pytest.raises(error):
+        ends.client.read()
 
 
 def test_no_error_is_deferred_for_a_protocol_that_does_not_look_for_it(ends: Any) -> None:
