@@ -8,6 +8,8 @@ import pytest
 
 from http_service_client import (
     ClientClosedError,
+    ConnectionPoolConfig,
+    HttpClientConfig,
     HttpRequest,
     HttpResponse,
     HttpServiceClient,
@@ -32,6 +34,16 @@ def test_views_through_the_same_proxies_are_one_whatever_they_are_made_of() -> N
     assert inner.with_options(proxy=ONE)._backends is view._backends
     assert client.with_options(proxy={"all": OTHER})._backends is inner._backends
     assert inner.with_options(proxy={})._backends is client._backends
+
+
+def test_nothing_behind_a_unix_socket_leads_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the environment says."""
+    monkeypatch.setenv("HTTPS_PROXY", ONE)
+    pool = ConnectionPoolConfig(uds="/run/service.sock")
+    client = HttpServiceClient(HttpClientConfig(connection_pool=pool))
+    assert client.with_options(proxy={})._backends is client._backends
+    elsewhere = HttpServiceClient()
+    assert elsewhere.with_options(proxy={})._backends is not elsewhere._backends
 
 
 @pytest.mark.parametrize("name", ["blocking_apart", "foreign_blocking", "foreign_asyncio"])

@@ -44,6 +44,13 @@ class Flow:
     def auth_flow(self, request):
         yield request
 
+class Awaiting:
+    async def intercept_request(self, request, context):
+        return request
+
+    async def sign_request(self, request, context):
+        pass
+
 URL = "https://api.example.com/"
 given = GIVEN
 client = HttpServiceClient(transport=Network(), config=HttpClientConfig(**given.pop("of the client", {})))
@@ -120,6 +127,8 @@ def test_a_first_call_imports_nothing_itself(tmp_path: Path, call: str) -> None:
         "{'of the client': {'fallback': package.FallbackPolicy(value=None, unsafe_methods=True)}}",
         "{'of the client': {'hedging': package.HedgingPolicy()}}",
         "{'of the client': {'cookies': True}}",
+        "{'of the client': {'request_interceptors': [Awaiting()]}}",
+        "{'of the client': {'request_signers': [Awaiting()]}}",
         "{'of the client': {'auto_idempotency_key': True}}",
     ],
 )

@@ -201,13 +201,13 @@ def test_reconfigure_keeps_the_circuit_of_a_route(front_end: FrontEnd) -> None:
     view = harness.client.with_options(name="view")
     harness.request("GET", "/a")
     config = harness.client.config
-    settings = {"failure_threshold": 9, "recovery_timeout": 5.0}
+    settings = {"failure_threshold": 9, "recovery_timeout": 2.0}
     changed = {"GET /a": {"circuit_breaker": settings, "retry_policy": False}}
     harness.client.reconfigure(replace(config, routes=changed))
     harness.error(CircuitOpenError, url="/a")
     with pytest.raises(CircuitOpenError):
         front_end.run(front_end.calling(view, "GET", "/a"))
-    harness.clock.now += 6.0
+    harness.clock.now += 3.0
     assert harness.request("GET", "/a").status_code == 500
     harness.client.reconfigure(replace(config, routes={}))
     assert harness.request("GET", "/a", retry_policy=False).status_code == 500

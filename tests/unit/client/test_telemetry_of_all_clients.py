@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
 
 from http_service_client import ConfigurationError, HttpResponse, HttpServiceClient
 from http_service_client.integrations import ResilientAdapter
-from http_service_client.observability.telemetry import use_for_all_clients
+from http_service_client.observability.telemetry import ClientTelemetry, use_for_all_clients
 from http_service_client.testing import LoopbackServer, ScriptedTransport
 from kit.fakes import URL, Harness
 from kit.front_ends import FrontEnd
@@ -65,6 +66,21 @@ def test_it_sees_the_connections_of_each_client_once(notes: Notes) -> None:
     use_for_all_clients(notes)
     clients.append(Seen())
     assert notes.clients.count("Seen") == 2
+
+
+def test_it_may_be_switched_on_while_a_client_is_made(
+    front_end: FrontEnd, notes: Notes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By another thread, after the client has looked and before it is told of changes."""
+    follow = ClientTelemetry.follow
+
+    def switch_on_first(self: ClientTelemetry, follower: Any) -> None:
+        use_for_all_clients(notes)
+        follow(self, follower)
+
+    monkeypatch.setattr(ClientTelemetry, "follow", switch_on_first)
+    Harness(front_end, 200).request()
+    assert "begin GET" in notes.lines
 
 
 def test_a_client_that_is_being_freed_is_left_alone(notes: Notes) -> None:

@@ -138,6 +138,17 @@ def test_what_one_client_believed_is_not_believed_by_another(
     assert again.sends == 0
 
 
+def test_clients_that_may_go_to_other_places_do_not_meet(front_end: FrontEnd) -> None:
+    """What one of them fetched may be from where the other must not go."""
+    cache, sends = Cache(), []
+    for hosts in (["api.example.com"], ["api.example.com", "internal.test"], ["api.example.com"]):
+        policy = EgressPolicy(allowed_hosts=hosts)
+        cached = Cached(front_end, cached_for(60), cache=cache, egress_policy=policy)
+        cached.get()
+        sends.append(cached.sends)
+    assert sends == [1, 1, 0]
+
+
 def test_clients_with_contexts_of_other_functions_do_not_meet(front_end: FrontEnd) -> None:
     """One context may trust what the other does not."""
     cache, sends = Cache(), []
