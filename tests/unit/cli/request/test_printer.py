@@ -53,6 +53,49 @@ def test_the_pieces_are_the_text_and_a_line_end(pieces: list[bytes], shown: str)
     assert output.getvalue() == shown
 
 
+@pytest.fixture
+def printer(monkeypatch: pytest.MonkeyPatch) -> Printer:
+    """One for a terminal, of which nothing else was said."""
+    for name, value in {"TERM": "xterm", "NO_COLOR": "", "WT_SESSION": "1"}.items():
+        monkeypatch.setenv(name, value)
+    return Printer(Tty(), Tty())
+
+
+@needs_rich
+@pytest.mark.parametrize(
+    ("status", "style"), [(101, "1"), (200, "32"), (302, "36"), (404, "33"), (503, "31"), (999, "1")]
+)
+def test_a_status_has_the_colour_of_its_kind(status: int, style: str, printer: Printer) -> None:
+    """Green for a success, red for an error of the server; bold for what is none of HTTP's."""
+    printer.head(HttpResponse(status))
+    assert printer.output.getvalue() == f"\x1b[{style}mHTTP/1.1 {status}\x1b[0m\n\n"  # type: ignore[attr-defined]
+
+
+@needs_rich
+def test_a_line_beside_the_output_may_have_a_style(printer: Printer) -> None:
+    """It has none of itself."""
+    printer.say("tea")
+    printer.say("no tea", "red")
+    assert printer.errors.getvalue() == "tea\n\x1b[31mno tea\x1b[0m\n"  # type: ignore[attr-defined]
+
+
+def test_secrets_are_not_shown_unless_they_are_asked_for() -> None:
+    """Those of a head."""
+    for shows, value in ((None, "***"), (False, "***"), (True, "sid=1")):
+        output = Tty()
+        options = {} if shows is None else {"shows_secrets": shows}
+        printer = Printer(output, io.StringIO(), colour="never", **options)  # type: ignore[arg-type]
+        printer.head(HttpResponse(200, headers={"Set-Cookie": "sid=1"}))
+        assert output.getvalue() == f"HTTP/1.1 200\nSet-Cookie: {value}\n\n"
+
+
+def test_a_pipe_gets_no_head_unless_it_is_wanted() -> None:
+    """It is for programs."""
+    output = io.StringIO()
+    Printer(output, io.StringIO()).head(HttpResponse(200))
+    assert output.getvalue() == ""
+
+
 def whole(content: bytes, content_type: str, colour: str = "never") -> str:
     """What a terminal shows of a body that has been read whole."""
     output, prefetch = Tty(), Prefetch(100)
