@@ -4481,6 +4481,20 @@ EQUIVALENTS = [
         "what is looked up there is no character of ASCII",
     ),
     Equivalent(
+        "cli/doctor/connection.py",
+        "_idle_time",
+        "break",
+        "continue",
+        "the time is over then, and so is the loop",
+    ),
+    Equivalent(
+        "cli/doctor/examination.py",
+        "Examination._proxy",
+        'no_proxy = os.environ.get("no_proxy", os.environ.get("NO_PROXY", ""))',
+        'no_proxy = os.environ.get("no_proxy", os.environ.get("NO_PROXY", "XX"))',
+        "neither default has what cannot be read",
+    ),
+    Equivalent(
         "cli/load/workers.py",
         "Tasks._run",
         "if wait > 0:",

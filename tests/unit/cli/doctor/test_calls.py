@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from http_service_client import ConnectError
-from http_service_client.cli.doctor.calls import Reply, examine_response
+from http_service_client import ConnectError, HttpClientConfig, HttpClientError
+from http_service_client.cli.doctor.calls import Reply, examine_response, get, get_async
 from http_service_client.cli.doctor.findings import Finding, Level
 from http_service_client.http.headers import Headers
 from http_service_client.http.printable import printable
+from http_service_client.testing import LoopbackServer, raw, respond
 
 
 def reply(status: int = 200, *, headers: list[tuple[str, str]] | None = None, **changes: Any) -> Reply:
@@ -24,6 +27,69 @@ def reply(status: int = 200, *, headers: list[tuple[str, str]] | None = None, **
 
 def checks(url: str, seen: Reply) -> dict[str, Finding]:
     return {found.check: found for found in examine_response(url, seen, accepts_codings=True)}
+
+
+Call = Callable[[str, HttpClientConfig, dict[str, Any]], Reply]
+CONFIG = HttpClientConfig(enable_retry_policy=False)
+
+
+@pytest.fixture
+def server() -> Iterator[LoopbackServer]:
+    with LoopbackServer() as running:
+        yield running
+
+
+@pytest.fixture(params=[get, get_async], ids=["blocking", "asyncio"])
+def call(request: pytest.FixtureRequest) -> Call:
+    made: Call = request.param
+    return made
+
+
+def test_a_get_notes_the_head_and_counts_the_body(server: LoopbackServer, call: Call) -> None:
+    """With the keywords that it is given."""
+    server.script("/x", respond(body=b"x" * 5000, headers={"X-A": "b"}))
+    seen = call(f"{server.url}/x", CONFIG, {"headers": {"X-Key": "k"}})
+    assert (seen.status, seen.phrase, seen.version, seen.headers.get("X-A")) == (200, "OK", "HTTP/1.1", "b")
+    assert (seen.size, seen.is_whole, seen.error, seen.requests, seen.hops) == (5000, True, None, 1, [])
+    assert 0 < seen.seconds < 60
+    assert seen.front_end == ("blocking" if call is get else "asyncio")
+    assert [(request.method, request.header("X-Key")) for request in server.requests] == [("GET", "k")]
+
+
+def test_a_body_is_not_read_to_its_end_if_that_is_far(server: LoopbackServer, call: Call) -> None:
+    """So a stream without one is no problem."""
+    server.script("/x", respond(body=b"x" * 1_000_000))
+    seen = call(f"{server.url}/x", CONFIG, {})
+    assert 65536 <= seen.size < 1_000_000
+    assert (seen.is_whole, seen.error) == (False, None)
+
+
+def test_redirects_are_noted_on_the_way(server: LoopbackServer, call: Call) -> None:
+    """Each is a request of its own. A location alone makes none, nor does a status alone."""
+    server.script("/a", respond(301, headers={"Location": "/b"}))
+    server.script("/b", respond(302, headers={"Location": "/c"}))
+    server.script("/c", respond(201, headers={"Location": "/d"}))
+    seen = call(f"{server.url}/a", CONFIG, {})
+    assert (seen.status, seen.hops, seen.requests) == (201, [(301, "/b"), (302, "/c")], 3)
+    server.script("/d", respond(302))
+    assert call(f"{server.url}/d", CONFIG, {}).hops == []
+
+
+def test_a_body_that_breaks_off_is_an_error_after_its_head(server: LoopbackServer, call: Call) -> None:
+    """What came of it is counted."""
+    server.script("/x", raw(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\ntea"))
+    seen = call(f"{server.url}/x", CONFIG, {})
+    assert (seen.status, seen.size, seen.is_whole, seen.requests) == (200, 3, False, 1)
+    assert isinstance(seen.error, HttpClientError)
+
+
+def test_a_request_that_never_left_is_none(call: Call) -> None:
+    """There is an error, and no head."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    seen = call(f"http://127.0.0.1:{port}/", CONFIG, {})
+    assert (seen.status, seen.requests) == (None, 0)
+    assert isinstance(seen.error, ConnectError)
 
 
 @pytest.mark.parametrize(
@@ -41,8 +107,12 @@ def test_a_call_is_told_in_a_line(changes: dict[str, Any], message: str) -> None
     """Its status, how long it took to the head, and how much came."""
     found = reply(**changes).finding()
     assert (found.check, found.message) == ("GET, blocking", message)
-    assert found.details["is_http2"] is (changes.get("version") == "HTTP/2")
-    assert found.details["error"] is None
+    details = {"seconds": 0.0123, "bytes_read": 5000, "is_whole": True, "version": "", **changes}
+    assert found.details == {
+        **{name: changes.get(name, details[name]) for name in ("seconds", "is_whole")},
+        "status": 200, "is_http2": details["version"] == "HTTP/2", "error": None,
+        "bytes_read": changes.get("size", 5000),
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -159,7 +229,7 @@ def test_encryption_is_said_with_what_browsers_are_told() -> None:
 
 
 def test_a_mesh_is_named_by_its_headers() -> None:
-    """With the attempts that it says it made."""
+    """With the attempts that it says it made. A value that has no end is cut off."""
     headers = [("server", "istio-envoy"), ("x-envoy-attempt-count", "2")]
     found = checks("https://h/", reply(headers=headers))["service mesh"]
     assert (found.level, found.details["attempts"]) == (Level.WARN, 2)
@@ -167,6 +237,8 @@ def test_a_mesh_is_named_by_its_headers() -> None:
     once = checks("https://h/", reply(headers=[*headers[:1], ("x-envoy-attempt-count", "1")]))["service mesh"]
     assert (once.level, once.details["attempts"]) == (Level.OK, 1)
     assert once.message == "server: istio-envoy, x-envoy-attempt-count: 1"
+    endless = checks("https://h/", reply(headers=[("l5d-proxy-error", "x" * 200)]))["service mesh"]
+    assert endless.message == f"l5d-proxy-error: {printable('x' * 200, 100)}"
 
 
 def test_a_location_that_is_no_url_is_another_origin() -> None:

@@ -30,6 +30,7 @@ class Wire:
         self.timeout = 0.0
 
     def settimeout(self, seconds: float) -> None:
+        assert seconds > 0, "a socket would not wait then"
         self.timeout = seconds
 
     def sendall(self, data: bytes) -> None:
@@ -238,6 +239,12 @@ def test_a_body_after_a_head_is_no_end_of_a_wait(wire: Any) -> None:
     found = kept(wire((1.0, b"x" * 65536), (1.0, b"x"), (2.0, b"")), 6.0)
     assert (found.level, found.message) == (Level.SKIP, "the server sends a body in response to HEAD")
     assert found.details == {"announced": None, "ours": 4.0}
+
+
+def test_what_arrives_at_the_end_of_the_wait_is_no_end(wire: Any) -> None:
+    """The connection was kept so long; it is not waited for any longer."""
+    sock = wire((6.0, b"x"))
+    assert (kept(sock, 6.0).level, sock.now) == (Level.OK, 6.0)
 
 
 @pytest.mark.parametrize(

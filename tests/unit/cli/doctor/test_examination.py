@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from http_service_client import ConnectError, ConnectionPoolConfig, EgressPolicy, HttpClientConfig, Timeout
+from http_service_client import (
+    ConnectError,
+    ConnectionPoolConfig,
+    EgressPolicy,
+    HttpClientConfig,
+    Timeout,
+    __version__,
+)
 from http_service_client.cli import main
 from http_service_client.cli.doctor import examination
 from http_service_client.cli.doctor.calls import Reply
@@ -237,7 +245,11 @@ def test_an_address_that_the_policy_refuses_is_not_tried(steps: Steps) -> None:
 
 def test_a_url_that_the_policy_refuses_leads_nowhere(steps: Steps) -> None:
     """All its addresses are named."""
-    for policy in (EgressPolicy(allowed_ports=[443]), EgressPolicy(allowed_hosts=["other.example"])):
+    for policy in (
+        EgressPolicy(allowed_ports=[443]),
+        EgressPolicy(allowed_hosts=["other.example"]),
+        EgressPolicy(allowed_schemes=["https"]),
+    ):
         found = run(HttpClientConfig(egress_policy=policy))
         assert found["egress policy"].message == "it refuses 192.0.2.1, 192.0.2.2"
     assert "addresses" not in steps.given
@@ -263,6 +275,43 @@ def test_a_second_connection_that_is_refused_is_a_finding(steps: Steps) -> None:
         Level.FAIL, "the server accepts no second connection: no", "is it overloaded?",
     )  # fmt: skip
     assert "head" not in steps.given
+
+
+def test_the_head_is_sent_on_the_connection_whose_tls_was_examined(
+    steps: Steps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After what was found about it. The connection is closed in the end."""
+
+    class Secure(Socket):
+        pass
+
+    made = Secure()
+
+    def examine_tls(open_socket: Any, host: str, port: int, *_: object) -> Iterator[Any]:
+        steps.given["tls"] = host, port
+        yield ok("tls", "fine")
+        yield made
+
+    monkeypatch.setattr(examination, "SSLSocket", Secure)
+    monkeypatch.setattr(examination, "examine_tls", examine_tls)
+    found = run(url="https://h.example/x")
+    assert list(found)[2:6] == ["connect", "tls", "clock", "keep-alive"]
+    assert steps.given["tls"] == ("h.example", 443)
+    assert steps.given["head"][0] is made
+    assert made.is_closed
+
+
+def test_a_certificate_that_is_not_verified_is_a_finding_and_no_warning(
+    steps: Steps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client warns of it, which the doctor says by itself."""
+
+    def warning_get(url: str, config: Any, keywords: Any) -> Reply:
+        warnings.warn("certificates are not verified", RuntimeWarning, stacklevel=2)
+        return steps.get(url, config, keywords)
+
+    monkeypatch.setattr(examination, "get", warning_get)
+    assert "GET, blocking" in run()
 
 
 @pytest.mark.parametrize("error", [OSError("gone"), ValueError("the response is not HTTP/1.1")], ids=repr)
@@ -315,7 +364,7 @@ def test_the_head_has_the_headers_of_the_calls(steps: Steps, capsys: pytest.Capt
     doctor(URL, "-H", "X-A: b", "-H", "Accept-Language:", capsys=capsys)
     names = [name for name, _ in steps.given["head"][2]]
     assert names == ["User-Agent", "Accept", "X-A"]
-    assert dict(steps.given["head"][2])["User-Agent"].startswith("http-service-client/")
+    assert dict(steps.given["head"][2])["User-Agent"] == f"http-service-client/{__version__}"
     assert dict(steps.given["head"][2])["Accept"] == "*/*"
     assert steps.given["keywords"]["headers"] == [("X-A", "b"), ("Accept-Language", None)]
     doctor(URL, capsys=capsys)
@@ -338,8 +387,32 @@ def test_the_worst_finding_is_the_end(
     ended, output = doctor(f"{URL}?token=s3", "--as-json", capsys=capsys)
     found = json.loads(output)
     assert (ended, found["worst"]) == (code, worst)
+    assert [each["level"] for each in found["findings"] if each["check"] == "dns"] == [
+        level.value for level in levels
+    ]
     assert (found["url"], found["requests"]) == (f"{URL}?token=***", {"HEAD": 1, "GET": 2})
     assert output.startswith('{\n  "url"')
+    assert doctor(URL, capsys=capsys)[0] == code
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ([URL, "--idle", "none"], "must have an end, since a server may keep a connection for ever; write 75, or 5m"),
+        ([URL, "--idle", "x"], "must be a positive duration"),
+        ([URL, "-H", "X A: b"], "error: "),
+        ([URL, "-H", "X-A"], "error: --header must be NAME:VALUE"),
+        (["ftp://h/"], "error: "),
+    ],
+)  # fmt: skip
+def test_a_wrong_argument_is_told_before_anything_is_examined(
+    arguments: list[str], problem: str, steps: Steps, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With exit code 2."""
+    assert main(["doctor", *arguments]) == 2
+    printed = capsys.readouterr()
+    assert problem in printed.err
+    assert (printed.out, steps.given) == ("", {})
 
 
 @pytest.mark.parametrize(

@@ -214,12 +214,21 @@ def test_a_dead_address_is_told_with_its_reason(
 def test_an_address_that_hangs_is_given_up(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second after its time, if the system does not."""
     release = threading.Event()
+    waits: list[float | None] = []
+    join = threading.Thread.join
+
+    def quick(thread: threading.Thread, timeout: float | None = None) -> None:
+        waits.append(timeout)
+        join(thread, 0.1)
+
+    monkeypatch.setattr(threading.Thread, "join", quick)
     try:
         found, good = addresses(monkeypatch, clock, [lambda: release.wait(5), 0.25])
     finally:
         release.set()
     assert (found.message, good) == ("192.0.2.2 in 250 ms; 192.0.2.1 did not respond in time", ["2"])
     assert found.level is Level.WARN
+    assert waits == [pytest.approx(0.05 + 1.0)] * 2
 
 
 @pytest.mark.parametrize(("count", "rest"), [(8, ""), (9, "; 1 more, not tried")])
@@ -257,3 +266,19 @@ def test_a_connection_has_its_time(clock: Clock) -> None:
         address = Address("IPv4", listener.getsockname())
         with connect(address, 2.5, SocketSettings()) as sock:
             assert sock.gettimeout() == 2.5
+
+
+def test_a_connection_that_fails_leaves_no_socket_open() -> None:
+    """The error is raised."""
+    opened: list[socket.socket] = []
+
+    class Noted(SocketSettings):
+        def new(self, *arguments: Any) -> socket.socket:
+            opened.append(super().new(*arguments))
+            return opened[-1]
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = Address("IPv4", listener.getsockname())
+    with pytest.raises(ConnectionRefusedError):
+        connect(address, 2.5, Noted())
+    assert [sock.fileno() for sock in opened] == [-1]
