@@ -370,8 +370,7 @@ class WatchingProtocol(asyncio.Protocol):
 
 def _written(head: Head | FastHead) -> bytes:
     """The head of a response in the form that every parser reads alike."""
-    reason = head.reason.encode("utf-8", "replace")
-    lines = [b"HTTP/1.1 %d %b" % (head.status, reason)]
+    lines = [b"HTTP/1.1 %d %b" % (head.status, head.reason.encode())]
     lines += [b"%b: %b" % field for field in head.raw_fields()]
     return b"\r\n".join(lines) + b"\r\n\r\n"
 
