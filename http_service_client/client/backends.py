@@ -106,8 +106,7 @@ class Backends:
             self._before[id(each)] = each
             for driver in each._drivers():
                 driver.keeps = each  # an open stream has the driver alone
-        before._settings.idle.drop_all()
-        before._settings.idle.resize(0)  # and those that calls in flight still use, when they are idle
+        before._settings.idle.resize(0)  # also of those that calls in flight still use, when they are idle
 
     def resize_idle(self, limit: int) -> None:
         """Change how many idle connections are kept."""
@@ -235,8 +234,7 @@ class Backends:
     @property
     def calls_in_flight(self) -> int:
         """How many calls run now, by this client and its views."""
-        root = self._root or self
-        return sum(len(driver.running) for each in root._all() for driver in each._drivers())
+        return sum(len(driver.running) for each in self._all() for driver in each._drivers())
 
     def is_idle(self) -> bool:
         """Whether no call is in flight, and no stream is open."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from typing import Any
 
 import pytest
@@ -16,10 +18,12 @@ from http_service_client import (
     SentState,
     Timeout,
 )
+from http_service_client.client import backends as backends_module
 from http_service_client.core.effects import Send
 from http_service_client.testing import ScriptedTransport
 from kit.fakes import URL
-from kit.front_ends import run_task
+from kit.front_ends import FrontEnd, run_task
+from kit.streaming import StreamingTransport
 
 ONE, OTHER = "http://one.example:3128", "http://other.example:3128"
 
@@ -46,17 +50,88 @@ def test_nothing_behind_a_unix_socket_leads_through_a_proxy(monkeypatch: pytest.
     assert elsewhere.with_options(proxy={})._backends is not elsewhere._backends
 
 
-@pytest.mark.parametrize("name", ["blocking_apart", "foreign_blocking", "foreign_asyncio"])
-def test_a_driver_that_is_made_while_the_client_ends_sends_nothing(name: str) -> None:
-    """The call that needs it had begun before."""
-    client = HttpServiceClient(transport=ScriptedTransport(HttpResponse(200)))
-    backends: Any = client._backends
-    client.close()
+DRIVERS = ["blocking", "blocking_apart", "foreign_blocking", "asyncio", "foreign_asyncio"]
+OF_A_CALL_THAT_HAS_BEGUN = ["blocking_apart", "foreign_blocking", "foreign_asyncio"]
+
+
+def sent_by(driver: Any, name: str) -> Any:
+    """The outcome of an exchange."""
 
     def plan() -> Any:
         return (yield Send(HttpRequest("GET", URL), Timeout()))
 
-    driver = getattr(backends, name)()
     result = driver.run(plan())
-    outcome = run_task(result) if name == "foreign_asyncio" else result
+    return run_task(result) if "asyncio" in name else result
+
+
+@pytest.mark.parametrize(
+    ("name", "when"),
+    [
+        *((name, "before") for name in DRIVERS),
+        *((name, "after") for name in OF_A_CALL_THAT_HAS_BEGUN),
+    ],
+)
+@pytest.mark.parametrize("how", ["close", "close_async"])
+def test_no_driver_of_a_client_that_has_ended_sends_anything(name: str, when: str, how: str) -> None:
+    """Nor one that is made while the client ends, for a call that has begun before."""
+    client = HttpServiceClient(transport=ScriptedTransport(HttpResponse(200)))
+    make = getattr(client._backends, name)
+    driver = make() if when == "before" else None
+    if how == "close":
+        client.close()
+    else:
+        run_task(client.close_async())
+    outcome = sent_by(driver or make(), name)
     assert (outcome.error_type, outcome.sent_state) == (ClientClosedError, SentState.NEVER_SENT)
+
+
+def test_drivers_are_made_once() -> None:
+    """But for those whose waits end apart."""
+    backends: Any = HttpServiceClient()._backends
+    for name in DRIVERS:
+        assert (getattr(backends, name)() is getattr(backends, name)()) is (name != "blocking_apart")
+
+
+def test_a_client_is_idle_without_calls_and_open_streams(front_end: FrontEnd) -> None:
+    """Whichever view makes them."""
+    seen: list[bool] = []
+
+    def respond(request: Any) -> Any:
+        seen.append(client._backends.is_idle())
+        return HttpResponse(200)
+
+    client = front_end.client(transport=ScriptedTransport(respond))
+    view = client.with_options(proxy=ONE)
+    for each in (client, view):
+        front_end.request(each, "GET", URL)
+        seen.append(client._backends.is_idle())
+    assert seen == [False, True] * 2
+    client = front_end.client(transport=StreamingTransport(b"one", b"two"))
+    with front_end.stream(client, "GET", URL):
+        assert not client._backends.is_idle()
+    assert client._backends.is_idle()
+
+
+def test_the_error_of_a_signal_handler_stays_what_it_is(
+    front_end: FrontEnd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It runs while a first call waits for its imports, and says nothing about them."""
+    has_run = threading.Event()
+
+    def handle(number: int, frame: object) -> None:
+        has_run.set()
+        raise OSError("of the handler")
+
+    def interrupt() -> None:
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+        has_run.wait(10)
+
+    client = front_end.client(transport=ScriptedTransport(HttpResponse(200)))
+    for name in ("_load_blocking", "_load_aio"):
+        monkeypatch.setattr(backends_module, name, lambda: interrupt())
+    before = signal.signal(signal.SIGUSR1, handle)
+    try:
+        with pytest.raises(OSError, match=r"^of the handler$"):
+            front_end.request(client, "GET", URL)
+    finally:
+        signal.signal(signal.SIGUSR1, before)

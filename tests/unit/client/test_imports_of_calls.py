@@ -55,14 +55,24 @@ URL = "https://api.example.com/"
 given = GIVEN
 client = HttpServiceClient(transport=Network(), config=HttpClientConfig(**given.pop("of the client", {})))
 over_a_network = HttpServiceClient(config=HttpClientConfig(enable_retry_policy=False))
+over_http2 = HttpServiceClient(config=HttpClientConfig(enable_retry_policy=False, http2=True))
+BEFORE
 refused = "http://127.0.0.1:9/"
 accepted = HttpResponse(202, headers={"Retry-After": "0"}, url=URL)
 sys.meta_path.insert(0, Watch())
 try:
     CALL
-except package.ConnectError:
+except (package.ConnectError, OSError):
     pass
 print(*Watch.found)
+"""
+
+
+ADAPTED = """
+import requests
+from http_service_client.integrations import ResilientAdapter
+adapted = requests.Session()
+adapted.mount("http://", ResilientAdapter(config=HttpClientConfig(enable_retry_policy=False)))
 """
 
 
@@ -72,7 +82,10 @@ def imported(folder: Path, call: str, given: str = "{}") -> list[str]:
     given: its keywords, with those of its client under a key of their own.
     """
     program = (
-        PROGRAM.replace("GIVEN", given).replace("CALL", call).replace("FILE", repr(str(folder / "file")))
+        PROGRAM.replace("BEFORE", ADAPTED if "adapted" in call else "")
+        .replace("GIVEN", given)
+        .replace("CALL", call)
+        .replace("FILE", repr(str(folder / "file")))
     )
     ran = subprocess.run(
         [sys.executable, "-c", program],
@@ -96,8 +109,11 @@ def imported(folder: Path, call: str, given: str = "{}") -> list[str]:
         "client.download_parallel(URL, FILE)",
         "client.poll(accepted, url=URL + '{id}', path_params={'id': 1}, response_type=list)",
         "over_a_network.get(refused)",
+        "over_http2.get(refused)",
+        "adapted.get(refused)",
         "asyncio.run(client.get_async(URL))",
         "asyncio.run(over_a_network.get_async(refused))",
+        "asyncio.run(over_http2.get_async(refused))",
         "asyncio.run(entered(client.stream_async('GET', URL)))",
         "asyncio.run(entered(client.events_async(URL + 'feed')))",
         "asyncio.run(done(client.paginate_async(URL)))",
