@@ -652,6 +652,13 @@ EQUIVALENTS = [
         "any number below the bound: nothing was found",
     ),
     Equivalent(
+        "simulation/faults.py",
+        "Bursts.begin.effect",
+        "while now >= ends_at:",
+        "while now > ends_at:",
+        "spans end at random instants, and no request comes at one",
+    ),
+    Equivalent(
         "simulation/compare.py",
         "Comparison.__str__",
         "widths = [max(map(len, column)) for column in zip(*rows, strict=True)]",

@@ -74,6 +74,14 @@ def test_the_lines_are_the_moments_of_the_report(report: Report) -> None:
     assert (span.get_x(), span.get_width()) == (10, 10)
 
 
+@pytest.mark.parametrize("name", [None, "a.html"])
+def test_a_report_has_no_name_above_its_figures(report: Report, tmp_path: Path, name: str | None) -> None:
+    """There is no other beside it."""
+    figure = report.plot(None if name is None else tmp_path / name)
+    (title,) = figure.axes[0].get_title(loc="left").splitlines()
+    assert title.startswith(f"{report.success_share:.0%} succeed")
+
+
 def test_a_report_without_calls_can_be_drawn() -> None:
     """There is nothing in it."""
     assert len(simulate(None, Service(), rate=0, seconds=5).plot().axes) == 4
