@@ -203,7 +203,7 @@ def _time_to_normal(
 def _is_metastable(
     moments: Sequence[Moment], before: float | None, relief: float, seconds: float, normal: float | None
 ) -> bool | None:
-    if before is None or relief + _SETTLED > seconds:
+    if before is None:
         return None
     last = _share([m for m in moments if max(relief + _SETTLED, 0.8 * seconds) <= m.at < seconds])
     return None if last is None else normal is None and last < _LASTING * before

@@ -659,6 +659,34 @@ EQUIVALENTS = [
         "spans end at random instants, and no request comes at one",
     ),
     Equivalent(
+        "simulation/report.py",
+        "Report.plot",
+        'return save(path, title, [Section("", "", self._rows(), {"": self})])',
+        'return save(path, title, [Section("", "XX", self._rows(), {"": self})])',
+        "what a section is about is shown below its title, and it has none",
+    ),
+    Equivalent(
+        "observability/worker_files.py",
+        "WorkerFiles._write",
+        "self._written_at = now",
+        "pass",
+        "gauges are written ten times as often then, which takes time",
+    ),
+    Equivalent(
+        "observability/worker_files.py",
+        "WorkerFiles._write",
+        "if now - self._written_at >= _REFRESH:",
+        "if now - self._written_at > _REFRESH:",
+        "no second is that exact",
+    ),
+    Equivalent(
+        "observability/worker_files.py",
+        "_write_for_ever",
+        "time.sleep(_REST)",
+        "pass",
+        "it writes without a pause then, which takes time",
+    ),
+    Equivalent(
         "simulation/compare.py",
         "Comparison.__str__",
         "widths = [max(map(len, column)) for column in zip(*rows, strict=True)]",
@@ -1269,13 +1297,6 @@ EQUIVALENTS = [
         "data = self._socket.recv(256 * 1024)",
         "data = self._socket.recv(256 * 1025)",
         "the size of a buffer: whatever comes at once is joined",
-    ),
-    Equivalent(
-        "simulation/report.py",
-        "_is_metastable",
-        "if before is None or relief + _SETTLED > seconds:",
-        "if before is None or relief + _SETTLED >= seconds:",
-        "at that instant the time has no moment that could be judged, so there is no verdict either way",
     ),
     Equivalent(
         "transports/over_requests/exchange_timeouts.py",
