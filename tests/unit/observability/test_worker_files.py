@@ -212,6 +212,25 @@ def test_files_that_cannot_be_written_cost_no_call_and_no_memory(tmp_path: Path)
     assert printed == "0\n1\n"
 
 
+LOGGED = """
+import logging
+records = []
+
+class Keep(logging.Handler):
+    def emit(self, record):
+        records.append(record)
+
+logging.getLogger("http_service_client").addHandler(Keep())
+"""
+
+
+def test_the_record_of_files_that_cannot_be_written_has_its_fields(tmp_path: Path) -> None:
+    """For people who search a log, and its reason for those who read it."""
+    show = "for each in records: print(each.name, each.levelname, each.http_event, each.exc_info[0].__name__)"
+    printed = run(LOGGED + WITHOUT_FILES + show, tmp_path, quiet=True)
+    assert printed.splitlines()[1:] == ["http_service_client.metrics ERROR metrics_failed FileNotFoundError"]
+
+
 WITHOUT_A_THREAD = """
 collector = PrometheusCollector(client)
 start = threading.Thread.start
@@ -251,6 +270,43 @@ with collector._files._lock:  # so that nothing is being written: neither a furt
 def test_states_are_written_with_the_first_events(tmp_path: Path) -> None:
     """And not only at the end of the process, when they are of no use."""
     assert run(STATES, tmp_path) == "http_client_connections_limit{} 100.0\n"
+
+
+MANY_SERVICES = """
+collector = PrometheusCollector({"billing": client}, max_services=1)
+for number in range(3):
+    client.get(f"https://user-{number}.example.com/")
+collector._files.flush()
+show("http_client_connections_in_use", "http_client_calls_in_flight")
+"""
+
+
+def test_services_beyond_the_bound_are_one_together(tmp_path: Path) -> None:
+    """A label says that it is none of them; what has no service has no such label."""
+    assert run(MANY_SERVICES, tmp_path).splitlines() == [
+        "http_client_calls_in_flight{client=billing} 0.0",
+        "http_client_connections_in_use{client=billing,overflow=true} 0.0",
+        "http_client_connections_in_use{client=billing,service=https://user-0.example.com} 0.0",
+    ]
+
+
+DROPPED = """
+collector = PrometheusCollector(client)
+get("blocking")
+thread = collector._files._thread
+print(thread.name, thread.is_alive())
+del client, collector
+ends_at = time.monotonic() + 20
+while thread.is_alive() and time.monotonic() < ends_at:
+    gc.collect()  # again, if the thread was just writing
+    time.sleep(0.01)
+print(thread.is_alive())
+"""
+
+
+def test_the_thread_of_a_collector_ends_with_it(tmp_path: Path) -> None:
+    """A dump of all threads says what it is for."""
+    assert run(DROPPED, tmp_path).splitlines() == ["http-client-prometheus True", "False"]
 
 
 TOO_LATE = """
