@@ -85,6 +85,36 @@ def test_a_word_too_many_is_reported_with_what_may_be_meant(words: list[str], me
     assert done.errors.endswith(f"error: {message}")
 
 
+# What people write for curl, wget or HTTPie, and what they are told.
+HABITS = {
+    "-X --request --method": "the method is the command, such as http-service-client post URL",
+    "-I --head": "write http-service-client head URL",
+    "-L --location": "redirects are followed without one",
+    "-m --max-time": "write --deadline",
+    "-O --remote-name": "write --download",
+    "-A --user-agent": "write -H 'User-Agent: …'",
+    "-x --socks5": "write --proxy",
+    "-s --silent --no-progress-meter": "a pipe or a file gets the body alone without one",
+    "--data-raw --data-binary --data-ascii": "write --data",
+    "--verify --no-check-certificate": "write --insecure, or --cacert FILE",
+    "--compressed": "responses are decompressed without one",
+    "--retry": "write --retries",
+    "--fail": "write --check-status",
+}
+
+
+@pytest.mark.parametrize(
+    ("option", "hint"), [(option, hint) for options, hint in HABITS.items() for option in options.split()]
+)
+def test_an_option_of_another_client_has_its_equal(
+    option: str, hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Or none is needed."""
+    with pytest.raises(SystemExit):
+        build_parser("get").parse_args(["get", "u", option])
+    assert capsys.readouterr().err.endswith(f"there is no option {option}; {hint}\n")
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_help(name: str) -> None:
     """Its usage, what it does, and each of its arguments, in ASCII."""
