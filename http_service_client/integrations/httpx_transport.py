@@ -338,7 +338,7 @@ class _Request(AdaptedRequest[Any]):
     def _take_source_error(self) -> None:
         """Note what the source of the body has raised. The stream forgets it: its traceback refers to the stream."""
         watched = self._watched
-        if watched is not None and watched.error is not None:
+        if watched is not None:
             self.source_error, watched.error = watched.error, None
 
     def _prepared(self, timeout: Timeout) -> Any:

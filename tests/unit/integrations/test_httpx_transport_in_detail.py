@@ -53,6 +53,21 @@ def test_the_transport_that_sends_is_opened_and_closed_with_the_client(
     assert sends.done == ["entered", ("exited", error)]
 
 
+def test_a_transport_may_be_entered_by_itself(clients: Clients) -> None:
+    """As one of the library's own."""
+    transport = clients.transport(transport=Sends(clients))
+
+    async def enter() -> Any:
+        async with transport as entered:
+            return entered
+
+    def enter_plainly() -> Any:
+        with transport as entered:
+            return entered
+
+    assert (clients.wait(enter()) if clients.is_async else enter_plainly()) is transport
+
+
 def test_a_client_that_was_not_entered_closes_the_transport_that_sends(clients: Clients) -> None:
     """By its own method."""
     sends = Sends(clients)
@@ -270,20 +285,28 @@ def test_what_cannot_be_sent_is_no_fault_of_the_server(clients: Clients) -> None
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("name", "text", "message"),
     [
-        ("peer closed connection without sending complete message body (received 1 byte)", "was cut short"),
-        ("illegal status line", "is not valid HTTP: illegal status line"),
-        ("Server disconnected without sending a response.", "was lost"),
+        (
+            "RemoteProtocolError",
+            "peer closed connection without sending complete message body (received 1 byte)",
+            "was cut short",
+        ),
+        ("RemoteProtocolError", "illegal status line", "is not valid HTTP: illegal status line"),
+        ("RemoteProtocolError", "Server disconnected without sending a response.", "was lost"),
+        ("ConnectError", "no route", "could not connect to https://api.test (ConnectionError: no route)"),
+        ("ReadError", "broken", "was lost (ConnectionError: broken)"),
     ],
 )
-def test_what_was_wrong_with_a_response_is_told(clients: Clients, text: str, message: str) -> None:
+def test_what_was_wrong_with_an_exchange_is_told(
+    clients: Clients, name: str, text: str, message: str
+) -> None:
     """To whoever observes exchanges, in the words of this package."""
     seen: list[Any] = []
     client = HttpServiceClient(ONCE, on_exchange=lambda request, outcome, _: seen.append(outcome))
-    error = clients.library.RemoteProtocolError(text)
+    error = getattr(clients.library, name)(text)
     transport = clients._transport(client=client, transport=Sends(clients, error))
-    with pytest.raises(clients.library.RemoteProtocolError):
+    with pytest.raises(type(error)):
         clients.request(clients.client(transport), "GET", URL)
     (failure,) = seen
     assert message in failure.message
