@@ -42,7 +42,7 @@ from http_service_client.testing import LoopbackServer, VirtualClock
 from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd
 from kit.parity import Row, seeded, set_up, wait_for_requests
 
-__all__ = ["WAYS", "Story", "Way", "by_adapter", "by_client", "is_adaptable"]
+__all__ = ["WAYS", "Story", "Way", "by_adapter", "by_client", "is_adaptable", "leaving_bodies"]
 
 # Keywords of a call that an adapter has from a view of its client.
 _OF_VIEWS = ("timeout", "total_timeout", "retry_policy", "circuit_breaker", "retry_budget", "key")
@@ -102,12 +102,14 @@ class Way(ABC):
 
     plain: the front end of the client that it is compared with.   cannot: names of rows that differ, each for a reason.
     makes_cycles: the library leaves its own responses, or errors, to the cycle collector.
+    reads_bodies: an attempt includes the body of its response.
     """
 
     name: ClassVar[str]
     plain: ClassVar[type[FrontEnd]]
     cannot: ClassVar[Mapping[str, str]] = {}
     makes_cycles: ClassVar[bool] = False
+    reads_bodies: ClassVar[bool] = True
 
     @abstractmethod
     def __init__(self, client: HttpServiceClient, idempotent: bool | None, stack: ExitStack) -> None:
@@ -157,7 +159,9 @@ class AiohttpWay(Way):
         loop = asyncio.new_event_loop()
         stack.callback(loop.close)
         self._wait = loop.run_until_complete
-        middleware = resilience_middleware(client=client, idempotent=idempotent, read_bodies=True)
+        middleware = resilience_middleware(
+            client=client, idempotent=idempotent, read_bodies=self.reads_bodies
+        )
         self._session = self._wait(self._opened(middleware))
         stack.callback(lambda: self._wait(self._session.close()))
 
@@ -212,7 +216,7 @@ class HttpxWay(Way):
         library = importlib.import_module(self.library)
         sends = library.HTTPTransport(verify=False)  # to read the authorities takes longer than a scenario
         transport = ResilientTransport(
-            client=client, transport=sends, idempotent=idempotent, read_bodies=True
+            client=client, transport=sends, idempotent=idempotent, read_bodies=self.reads_bodies
         )
         self._client = stack.enter_context(library.Client(transport=transport, timeout=None))
 
@@ -238,7 +242,7 @@ class AsyncHttpxWay(Way):
         library = importlib.import_module(self.library)
         sends = library.AsyncHTTPTransport(verify=False)
         transport = AsyncResilientTransport(
-            client=client, transport=sends, idempotent=idempotent, read_bodies=True
+            client=client, transport=sends, idempotent=idempotent, read_bodies=self.reads_bodies
         )
         self._client = library.AsyncClient(transport=transport, timeout=None)
         stack.callback(lambda: self._wait(self._client.aclose()))
@@ -284,6 +288,11 @@ WAYS: tuple[type[Way], ...] = (
     *(_OF_HTTPX if find_spec("httpx") else ()),
     *(map(_of_httpx2, _OF_HTTPX) if find_spec("httpx2") else ()),
 )
+
+
+def leaving_bodies(way: type[Way]) -> type[Way]:
+    """The same way, but the user of the session reads the bodies."""
+    return type(way.__name__, (way,), {"reads_bodies": False})
 
 
 def is_adaptable(row: Row) -> bool:

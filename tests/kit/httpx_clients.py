@@ -69,16 +69,19 @@ class Sends:
 
     def __init__(self, clients: Clients, *script: Any) -> None:
         self._library = clients.library
-        self._script = iter(script)
+        self._script = list(script)
         self.sent: list[Any] = []
         self.done: list[Any] = []
 
     def handle_request(self, request: Any) -> Any:
         self.sent.append(request)
-        step = next(self._script, 200)
-        if isinstance(step, Exception):
-            raise step
-        return self._library.Response(step) if isinstance(step, int) else step
+        step = self._script.pop(0) if self._script else 200
+        try:
+            if isinstance(step, Exception):
+                raise step
+            return self._library.Response(step) if isinstance(step, int) else step
+        finally:
+            del step  # an error refers to this frame
 
     async def handle_async_request(self, request: Any) -> Any:
         return self.handle_request(request)

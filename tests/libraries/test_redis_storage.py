@@ -178,14 +178,18 @@ def test_the_shortest_times() -> None:
 def test_a_server_that_hangs_up_is_not_asked_again(tmp_path: Path) -> None:
     """A call is waiting. The cache goes without, and the next call asks."""
     path = str(tmp_path / "s")
-    connections: list[object] = []
+    connections: list[socket.socket] = []
 
     def serve() -> None:
-        for _ in range(9):
+        for number in range(9):
             with suppress(OSError):
                 accepted, _ = listener.accept()
                 connections.append(accepted)
-                accepted.close()
+                if number < 2:
+                    accepted.close()
+                else:  # one too many: it has an answer
+                    accepted.recv(9999)
+                    accepted.sendall(b"-ERR enough\r\n" * 99)
 
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
@@ -197,6 +201,8 @@ def test_a_server_that_hangs_up_is_not_asked_again(tmp_path: Path) -> None:
                 storage.get("url", "ann")
             assert len(connections) == count
         listener.shutdown(socket.SHUT_RDWR)
+        for each in connections:
+            each.close()
 
 
 def test_closing_it_closes_its_connections(address: str) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import islice
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -29,7 +31,7 @@ from http_service_client.events import AttemptFinished
 from http_service_client.integrations import AsyncResilientTransport, ResilientAdapter, adapter_base, explain
 from http_service_client.integrations.adapter_base import links
 from http_service_client.testing import LoopbackServer, VirtualClock, raw, reset, respond, stall
-from kit.adapters import WAYS, RequestsWay, Way
+from kit.adapters import WAYS, RequestsWay, Way, leaving_bodies
 from kit.httpx_clients import STOPS, Clients, Sends
 from kit.telemetry import Notes
 
@@ -65,10 +67,13 @@ def test_an_attempt_has_time_left_after_a_response_was_discarded(
     """Half of it at least: the body of that response may stop. requests reads none."""
     monkeypatch.setattr(adapter_base, "DRAIN_TIME", 60.0)
     server.script("/", raw(STOPS, b"y", every=30.0), respond(200))
-    client = client_of(base_timeout=1.0)
-    way(client, None, stack).request("GET", server.url)
-    assert len(server.requests) == 2
-    assert client.get_health_summary()["total_errors"] == 0
+    attempts: list[AttemptFinished] = []
+    client = client_of(
+        base_timeout=1.0,
+        on_event=lambda event: attempts.append(event) if isinstance(event, AttemptFinished) else None,
+    )
+    leaving_bodies(way)(client, None, stack).request("GET", server.url)
+    assert [attempt.status_code for attempt in attempts] == [503, 200]
 
 
 @pytest.mark.parametrize("library", ["httpx", "httpx2"])
@@ -151,11 +156,11 @@ def test_what_is_secret_to_the_client_is_so_under_another_library(
 ) -> None:
     """Headers that the client was told of, and not others."""
     seen: list[Any] = []
-    config = HttpClientConfig(sensitive_headers=["X-Pin"], trust_env_proxy_settings=False)
+    config = HttpClientConfig(sensitive_headers=["X-Account"], trust_env_proxy_settings=False)
     client = HttpServiceClient(config, on_exchange=lambda request, *_: seen.append(request.redacted()))
-    way(client, None, stack).request("GET", server.url, headers={"X-Pin": "1234", "X-Plan": "gold"})
+    way(client, None, stack).request("GET", server.url, headers={"X-Account": "1234", "X-Plan": "gold"})
     (request,) = seen
-    assert (request.headers["X-Pin"], request.headers["X-Plan"]) == ("***", "gold")
+    assert (request.headers["X-Account"], request.headers["X-Plan"]) == ("***", "gold")
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
@@ -244,10 +249,65 @@ def test_a_call_that_is_interrupted_leaves_nothing_to_the_cycle_collector(
         session.request("GET", server.url)
 
 
-def test_a_chain_of_errors_that_leads_back_to_itself_has_an_end() -> None:
-    """Each one is in it once."""
+@pytest.mark.parametrize("library", ["httpx", "httpx2"])
+@pytest.mark.parametrize("is_async", [False, True])
+def test_an_attempt_that_failed_leaves_nothing_to_the_cycle_collector(
+    library: str, is_async: bool, stack: ExitStack, no_reference_cycles: None
+) -> None:
+    """An error refers to all that it came through."""
+    clients = Clients(library, is_async, stack)
+    client = stack.enter_context(client_of(retry_policy_config={"max_attempts": 2}))
+    errors = [clients.library.ReadError("broken") for _ in range(2)]
+    transport = clients._transport(client=client, transport=Sends(clients, *errors))
+    errors.clear()
+    request = clients.library.Request("GET", "https://api.test/")
+
+    async def fail() -> None:
+        with pytest.raises(clients.library.ReadError):  # here, since the loop would be in a cycle with it
+            await transport.handle_async_request(request)
+
+    if is_async:
+        clients.wait(fail())
+    else:
+        with pytest.raises(clients.library.ReadError):
+            transport.handle_request(request)
+
+
+class Alarmed(HTTPAdapter):
+    """A time limit of the program's own strikes while it sends: by the handler of a signal, which raises."""
+
+    def send(self, *arguments: Any, **options: Any) -> requests.Response:
+        def handle(number: int, frame: FrameType | None) -> None:
+            raise TimeoutError("the time limit of the job")
+
+        try:
+            handle(14, sys._getframe())
+        except TimeoutError as error:
+            raise requests.ReadTimeout("no more") from error
+        raise AssertionError
+
+
+def test_a_time_limit_of_the_program_leaves_nothing_to_the_cycle_collector(
+    stack: ExitStack, no_reference_cycles: None
+) -> None:
+    """It is raised as it was, and not as the timeout that the library made of it."""
+    client = stack.enter_context(client_of())
+    session = stack.enter_context(requests.Session())
+    session.mount("http://", ResilientAdapter(client=client, adapter=Alarmed()))
+    with pytest.raises(TimeoutError, match="the time limit of the job"):
+        session.get("http://a.test/")
+
+
+def test_a_chain_of_errors_has_an_end() -> None:
+    """Also one that leads back to itself: each error is in it once. What is being handled is not."""
     error, cause = LookupError(), ValueError()
-    error.__cause__, cause.__context__ = cause, error
+    error.__cause__ = cause
+    assert list(islice(links(error), 9)) == [error, cause]
+    try:
+        raise LookupError("of another call")
+    except LookupError:
+        assert list(islice(links(error), 9)) == [error, cause]
+    cause.__context__ = error
     assert list(islice(links(error), 9)) == [error, cause]
 
 
