@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from http_service_client import ConfigurationError, HttpResponse, ResponseTooLargeError
+from http_service_client.auth import Bearer
 from http_service_client.testing import ScriptedTransport, VirtualClock
 from kit.front_ends import FrontEnd
 from kit.streaming import ScriptedSource, StreamingTransport
@@ -56,6 +57,19 @@ def test_a_download_is_a_get(front_end: FrontEnd, tmp_path: Path) -> None:
     response = front_end.download(client, URL, tmp_path / "file")
     assert response.request is not None
     assert (response.request.method, response.attempts) == ("GET", 2)
+
+
+@pytest.mark.parametrize(
+    ("auth", "sent"), [(None, None), ("token", "Bearer token"), (Bearer(lambda: "made"), "Bearer made")]
+)
+def test_a_download_has_the_credentials_of_its_client(
+    front_end: FrontEnd, tmp_path: Path, auth: Any, sent: str | None
+) -> None:
+    """A header, or those of a flow."""
+    client = front_end.client(transport=ScriptedTransport(HttpResponse(200)), auth=auth)
+    response = front_end.download(client, URL, tmp_path / "file")
+    assert response.request is not None
+    assert response.request.headers.get("Authorization") == sent
 
 
 @pytest.mark.parametrize("resume", [0, 1, "yes", None])
