@@ -32,7 +32,7 @@ from .config.defaults import CLIENT_DEFAULT
 from .config.resolved import check_alternates, parse_base_url, standard_headers
 from .keywords import IN_THE_REQUEST, SPECIAL, Data, Params, about_keyword
 from .results import check_type
-from .wiring import load_auth, load_download, load_fallback, load_templates
+from .wiring import load_auth, load_fallback, load_templates
 
 if TYPE_CHECKING:
     from ..core.layer import Handler
@@ -220,8 +220,6 @@ class CallBuilder:
             # Of a stream, the client's limit bounds what is kept: a stream of small items may go on for hours.
             most = self._config.max_response_size
             max_size = None if download is None else most
-        if download is not None:
-            import_apart(load_download)
         return StreamOptions(max_size, most, self._config.enable_response_decompression, download)
 
     def build(self, method: str, url: str, response_type: Any = None, /, **keywords: Any) -> Call:

@@ -63,7 +63,6 @@ __all__ = [
     "foreign_calls",
     "idle_limit",
     "load_auth",
-    "load_download",
     "load_fallback",
     "load_hedging",
     "load_templates",
@@ -91,11 +90,6 @@ def load_hedging() -> None:
     import asyncio  # noqa: F401
 
     from ..core.layers import hedging  # noqa: F401
-
-
-def load_download() -> None:
-    """Import the layers of downloads, before one begins."""
-    from ..core.layers import download  # noqa: F401
 
 
 def load_templates() -> None:

@@ -56,6 +56,8 @@ given = GIVEN
 client = HttpServiceClient(transport=Network(), config=HttpClientConfig(**given.pop("of the client", {})))
 over_a_network = HttpServiceClient(config=HttpClientConfig(enable_retry_policy=False))
 over_http2 = HttpServiceClient(config=HttpClientConfig(enable_retry_policy=False, http2=True))
+of_a_template = package.HttpRequest("GET", URL + "7")
+of_a_template.url_template = "/{id}"
 BEFORE
 refused = "http://127.0.0.1:9/"
 accepted = HttpResponse(202, headers={"Retry-After": "0"}, url=URL)
@@ -108,6 +110,8 @@ def imported(folder: Path, call: str, given: str = "{}") -> list[str]:
         "client.download(URL, FILE)",
         "client.download_parallel(URL, FILE)",
         "client.poll(accepted, url=URL + '{id}', path_params={'id': 1}, response_type=list)",
+        "client.send(package.HttpRequest('GET', URL))",
+        "client.send(of_a_template)",
         "over_a_network.get(refused)",
         "over_http2.get(refused)",
         "adapted.get(refused)",
