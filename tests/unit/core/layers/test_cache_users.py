@@ -138,12 +138,17 @@ def test_what_one_client_believed_is_not_believed_by_another(
     assert again.sends == 0
 
 
-def test_clients_that_may_go_to_other_places_do_not_meet(front_end: FrontEnd) -> None:
+@pytest.mark.parametrize("what", ["egress policies", "authorities"])
+def test_clients_that_trust_others_do_not_meet(front_end: FrontEnd, what: str) -> None:
     """What one of them fetched may be from where the other must not go."""
     cache, sends = Cache(), []
-    for hosts in (["api.example.com"], ["api.example.com", "internal.test"], ["api.example.com"]):
-        policy = EgressPolicy(allowed_hosts=hosts)
-        cached = Cached(front_end, cached_for(60), cache=cache, egress_policy=policy)
+    for others in ([], ["internal.test"], []):
+        policy = EgressPolicy(allowed_hosts=["api.example.com", *others])
+        pool = ConnectionPoolConfig(ssl_ca_file=f"/run/{len(others)}.pem")
+        settings: dict[str, Any] = (
+            {"egress_policy": policy} if what == "egress policies" else {"connection_pool": pool}
+        )
+        cached = Cached(front_end, cached_for(60), cache=cache, **settings)
         cached.get()
         sends.append(cached.sends)
     assert sends == [1, 1, 0]

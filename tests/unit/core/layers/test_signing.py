@@ -333,6 +333,13 @@ def test_a_signer_that_refuses_a_request_is_named(front_end: FrontEnd) -> None:
     error = Harness(front_end, request_signers=[sign]).error(InvalidRequestError)
     assert str(error).endswith("<locals>.sign: no date")
 
+    class Signer:
+        def sign_request(self, request: SignableRequest, context: Any) -> None:
+            sign(request, context)
+
+    error = Harness(front_end, request_signers=[Signer()]).error(InvalidRequestError)
+    assert str(error).endswith("Signer.sign_request: no date")
+
 
 def test_an_async_signer_is_called_where_it_is_awaited() -> None:
     """A call that ends before leaves no coroutine that nobody awaits."""
