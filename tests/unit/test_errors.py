@@ -184,6 +184,14 @@ def test_every_error_can_be_made_without_arguments(cls: type[HttpClientError]) -
     assert str(error) == ""
     assert (error.request, error.response, error.timeline) == (None, None, None)
     assert error.sent_state is SentState.NEVER_SENT
+    details = {
+        name: getattr(error, name)
+        for kind in cls.__mro__
+        if issubclass(kind, HttpClientError)
+        for name, value in vars(kind).items()
+        if name[0] != "_" and not callable(value)
+    }
+    assert {name for name, detail in details.items() if detail} == {"sent_state"}
     assert error.explain() == f"{cls.__name__}: "
     assert str(pickle.loads(pickle.dumps(error))) == ""
     assert cls.__name__ in repr(cls("x"))

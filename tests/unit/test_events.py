@@ -12,6 +12,7 @@ from http_service_client.events import (
     CacheResult,
     CacheUsed,
     CallFinished,
+    ChaosInjected,
     FallbackSource,
     FallbackUsed,
     HedgeFinished,
@@ -100,6 +101,21 @@ def test_what_a_cache_did_may_be_a_header(
         (
             HedgeFinished(0.0, 1, "k", 0, HedgeResult.FAILED, 0.5, None, None, MAYBE),
             "attempt 1: the first request failed (after 0.500 s, maybe processed)",
+        ),
+        (
+            AttemptFinished(0.0, 1, "k", 0.1, 503, None, "Service Unavailable", ANSWERED),
+            "attempt 1: 503 Service Unavailable (after 0.100 s, answered)",
+        ),
+        (
+            AttemptFinished(0.0, 1, "k", 0.1, 503, None, "", ANSWERED, "Mock"),
+            "attempt 1: 503 (after 0.100 s, answered, answered by Mock)",
+        ),
+        (ChaosInjected(0.0, 1, "k", "latency", "1.5 s"), "attempt 1: chaos injected a delay of 1.5 s"),
+        (ChaosInjected(0.0, 1, "k", "status", "503"), "attempt 1: chaos injected status 503"),
+        (ChaosInjected(0.0, 1, "k", "error", "ConnectError"), "attempt 1: chaos injected ConnectError"),
+        (
+            ChaosInjected(0.0, 2, "k", "truncation", "after 5 bytes"),
+            "attempt 2: chaos injected the end of the body after 5 bytes",
         ),
         (
             FallbackUsed(0.0, 1, "k", FallbackSource.VALUE, "KeyError"),

@@ -123,6 +123,7 @@ def test_the_last_fields_of_an_event_have_defaults(kind: type[Any]) -> None:
     name = re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower()
     assert list(kind._field_defaults.items())[-3:] == [("call_id", ""), ("call_name", None), ("name", name)]
     assert kind._fields[-3:] == ("call_id", "call_name", "name")
+    assert {name for name, default in kind._field_defaults.items() if default} == {"name"}
 
 
 def test_what_is_rare_in_an_event_may_be_left_out() -> None:
