@@ -334,6 +334,20 @@ def test_a_context_is_one_of_python_s_or_a_function_that_makes_one(value: Any) -
     )
 
 
+@pytest.mark.parametrize(
+    ("setting", "value", "remedy"),
+    [
+        ("ssl_verify", False, "set check_hostname and verify_mode of the context"),
+        ("ssl_cert_file", "client.pem", "call load_cert_chain of the context"),
+        ("ssl_ca_file", "ca.pem", "call load_verify_locations of the context"),
+    ],
+)
+def test_a_context_has_no_settings_beside_it(setting: str, value: Any, remedy: str) -> None:
+    """It does all that they would, and the error says by what."""
+    with pytest.raises(ConfigurationError, match=f"leave {setting} out, and {remedy}$"):
+        ConnectionPoolConfig(ssl_context=ssl.create_default_context, **{setting: value})
+
+
 def test_a_key_file_needs_a_certificate() -> None:
     """The error names both fields."""
     with pytest.raises(ConfigurationError, match=r"ssl_key_file 'key.pem' needs ssl_cert_file; set both"):

@@ -296,6 +296,21 @@ def test_the_sockets_of_a_race_are_closed_by_its_end() -> None:
     assert run(network, connect) == ["ok@0.1"]
 
 
+def test_a_race_that_is_closed_in_mid_course_waits_for_nothing() -> None:
+    """As by the end of a loop, whose tasks are collected as garbage: to wait then is an error of its own."""
+    network = Network("silent silent")
+
+    async def connect() -> list[str]:
+        race = connect_to_any_async(network.addresses, None, network)  # type: ignore[arg-type]
+        race.send(None)
+        await asyncio.sleep(0.1)
+        race.close()
+        await asyncio.sleep(0.1)
+        return network.open
+
+    assert run(network, connect) == []
+
+
 @pytest.mark.parametrize("ends_by", ["cancellation", "error"])
 def test_an_attempt_that_fails_as_it_is_cancelled_is_no_unhandled_error(
     ends_by: str, monkeypatch: pytest.MonkeyPatch

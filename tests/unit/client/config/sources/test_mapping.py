@@ -108,6 +108,7 @@ def test_a_check_of_a_subclass_may_say_anything(words: str) -> None:
         ("base_timeout", "1.5 s", 1.5),
         ("base_timeout", "250ms", 0.25),
         ("base_timeout", "2m", 120.0),
+        ("total_timeout", "2h", 7200.0),
         ("total_timeout", "None", None),
         ("max_connections", "7", 7),
         ("max_response_size", "none", None),
