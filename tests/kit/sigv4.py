@@ -19,7 +19,8 @@ def is_signed(request: HttpRequest, body: bytes, secret_key: str) -> bool:
     _, date, region, service, _ = fields["Credential"].split("/")
     target = request.url[request.url.index("/", 8) :]
     path, _, query = target.partition("?")
-    path = quote(unquote_to_bytes(path), safe="/-_.~") if service == "s3" else quote(path, safe="/-_.~")
+    is_s3 = service in ("s3", "s3-object-lambda", "s3-outposts")
+    path = quote(unquote_to_bytes(path) if is_s3 else path, safe="/-_.~")
     pairs = [pair.partition("=")[::2] for pair in query.split("&") if pair]
     canonical_query = "&".join(
         f"{name}={value}"
