@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import inspect
 import logging
 import pickle
 import re
@@ -179,10 +180,12 @@ def test_every_error_can_be_pickled_and_copied(
 
 @pytest.mark.parametrize("cls", ALL_ERRORS, ids=lambda cls: cls.__name__)
 def test_every_error_can_be_made_without_arguments(cls: type[HttpClientError]) -> None:
-    """Mocks and tests make such errors: missing attributes are None, and str, repr and explain work."""
+    """Mocks and tests make such errors: missing attributes are empty, and str, repr and explain work."""
     error = cls()
     assert str(error) == ""
     assert (error.request, error.response, error.timeline) == (None, None, None)
+    names = {name for each in cls.__mro__ for name in inspect.get_annotations(each)} - {"sent_state"}
+    assert {name: value for name in names if (value := getattr(error, name))} == {}
     assert error.sent_state is SentState.NEVER_SENT
     details = {
         name: getattr(error, name)
@@ -275,6 +278,15 @@ def test_the_cause_is_the_innermost_builtin_error() -> None:
     found = innermost(deep(), implicitly=True)
     assert type(found) is ConnectionResetError
     assert (found.__traceback__, found.__cause__, found.__context__) == (None, None, None)
+
+
+def test_what_was_merely_being_handled_is_no_cause() -> None:
+    """Unless it is asked for, as of libraries that wrap an error without naming it."""
+    for is_asked_for in (False, True):
+        error = ConnectionError("wrapped")
+        error.__context__ = beneath = OSError("beneath")
+        found = innermost(error, implicitly=True) if is_asked_for else innermost(error)
+        assert found is (beneath if is_asked_for else error)
 
 
 def test_a_circular_chain_of_causes_ends() -> None:
