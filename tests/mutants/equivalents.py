@@ -4558,6 +4558,20 @@ EQUIVALENTS = [
         "neither default has what cannot be read",
     ),
     Equivalent(
+        "cli/screen.py",
+        "Screen.__init__",
+        '"→·│–—…".encode(encoding)',
+        '"→·│–—…XX".encode(encoding)',
+        "every encoding has the letter, or none of the signs",
+    ),
+    Equivalent(
+        "cli/completion.py",
+        "_plain",
+        'return "".join(each for each in (text or "") if each not in "\'\\"`$\\\\[]:").strip()',
+        'return "".join(each for each in (text or "") if each not in "\'\\"`$\\\\[]:XX").strip()',
+        "no help has this letter",
+    ),
+    Equivalent(
         "cli/load/workers.py",
         "Tasks._run",
         "if wait > 0:",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import subprocess
@@ -76,6 +77,7 @@ def test_an_unknown_option_is_reported_with_the_usage_of_its_command() -> None:
         (["get", "u", "--zzzzz"], "there is no option --zzzzz; --help lists all options"),
         (["load", "u", "--seconds=2"], "there is no option --seconds; --help lists all options"),
         (["load", "u", "--head"], "there is no option --head; did you mean '--header'?"),
+        (["load", "u", "--X"], "there is no option --X; did you mean '-X'?"),
     ],
 )
 def test_a_word_too_many_is_reported_with_what_may_be_meant(words: list[str], message: str) -> None:
@@ -173,7 +175,7 @@ def test_the_usage_has_the_name_that_was_typed(
     started_as: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """That of the script, or of the module."""
-    monkeypatch.setattr("sys.argv", [started_as])
+    monkeypatch.setattr("sys.argv", [started_as, "get", "--help"])
     assert cli.build_parser().prog == name
 
 
@@ -215,8 +217,11 @@ def test_streams_that_are_not_there_take_everything(monkeypatch: pytest.MonkeyPa
     for name in ("stdout", "stderr"):
         monkeypatch.setattr(sys, name, None)
     assert cli.main(["simulate", "--list"]) == 0
+    output = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", output)
     monkeypatch.setattr(sys, "stderr", None)
     assert cli.main(["nope"]) == 2
+    assert output.getvalue() == ""  # an error is none of the output
 
 
 def test_warnings_of_the_library_are_not_written_across_the_output(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,8 +253,28 @@ def test_a_command_ends_with_a_line_whatever_ends_it(
     assert run_piped("alerts") == (code, b"", said)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="pipes break in another way")
+@pytest.mark.parametrize(("path", "code"), [(None, 141), ("/dev/full", 1)], ids=["reader gone", "full disk"])
+def test_what_nobody_took_is_not_written_later(
+    path: str | None, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python would try it again when it ends, and complain."""
+    if path is None:
+        reader, target = os.pipe()
+        os.close(reader)
+    elif not os.path.exists(path):
+        pytest.skip("this system has no /dev/full")
+    else:
+        target = os.open(path, os.O_WRONLY)
+    with open(target, "w") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert cli.main(["completion", "bash"]) == code
+
+
 def test_the_program_has_a_version_and_a_usage() -> None:
     """It takes a command first."""
+    options = [option for action in cli.build_parser()._actions for option in action.option_strings]
+    assert options == ["-h", "--help", "--version"]
     version = f"http_service_client {http_service_client.__version__}\n"
     assert run_piped("--version") == (0, version.encode(), "")
     usage = "usage: python -m http_service_client COMMAND [arguments]"

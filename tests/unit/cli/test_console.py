@@ -142,6 +142,12 @@ def test_wide_characters_count_as_two_columns() -> None:
 
 
 @needs_rich
+def test_a_table_is_as_wide_as_its_window() -> None:
+    """To the last column."""
+    assert table(Tty(), FINDING[2:], [cells("x" * 70)]) == ["x" * 70]
+
+
+@needs_rich
 def test_a_narrow_window_hides_no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
     """The terminal wraps the lines."""
     monkeypatch.setenv("COLUMNS", "5")
