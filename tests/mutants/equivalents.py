@@ -4572,6 +4572,13 @@ EQUIVALENTS = [
         "no help has this letter",
     ),
     Equivalent(
+        "cli/console.py",
+        "_drawn",
+        "legacy_windows=False,",
+        "legacy_windows=True,",
+        "the lines are captured, so they are written to no console of Windows",
+    ),
+    Equivalent(
         "cli/load/workers.py",
         "Tasks._run",
         "if wait > 0:",

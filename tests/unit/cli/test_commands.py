@@ -268,7 +268,7 @@ def test_what_nobody_took_is_not_written_later(
         target = os.open(path, os.O_WRONLY)
     with open(target, "w") as stream:
         monkeypatch.setattr(sys, "stdout", stream)
-        assert cli.main(["completion", "bash"]) == code
+        assert cli.main(["simulate", "--list"]) == code
 
 
 def test_the_program_has_a_version_and_a_usage() -> None:
