@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -143,6 +144,7 @@ def test_a_first_call_imports_nothing_itself(tmp_path: Path, call: str) -> None:
         "{'response_type': list}",
         "{'error_type': list}",
         "{'progress': lambda done, total: None}",
+        *(["{'progress': True}"] if find_spec("tqdm") else []),
         "{'of the client': {'auth': Flow()}}",
         "{'of the client': {'fallback': package.FallbackPolicy(value=None, unsafe_methods=True)}}",
         "{'of the client': {'hedging': package.HedgingPolicy()}}",
