@@ -85,6 +85,21 @@ def test_no_driver_of_a_client_that_has_ended_sends_anything(name: str, when: st
     assert (outcome.error_type, outcome.sent_state) == (ClientClosedError, SentState.NEVER_SENT)
 
 
+@pytest.mark.parametrize("abort", [False, True])
+@pytest.mark.parametrize("how", ["close", "close_async"])
+def test_only_an_abort_ends_the_exchanges_of_another_library(how: str, abort: bool) -> None:
+    """Without one, they go on to their end."""
+    client = HttpServiceClient()
+    client._backends.foreign_asyncio()
+    if how == "close":
+        client.close(abort=abort)
+    else:
+        run_task(client.close_async(abort=abort))
+    aborts = client._backends.foreign_aborts
+    assert aborts is not None
+    assert aborts.are_over is abort
+
+
 def test_drivers_are_made_once() -> None:
     """But for those whose waits end apart."""
     backends: Any = HttpServiceClient()._backends

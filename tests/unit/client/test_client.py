@@ -27,6 +27,7 @@ from http_service_client import (
     SentState,
     Timeout,
     __version__,
+    deadline,
 )
 from http_service_client.client import backends
 from http_service_client.testing import ScriptedTransport, VirtualClock
@@ -167,6 +168,44 @@ def test_entering_imports_what_the_calls_need(entered: str, imported: str) -> No
     program = f"import asyncio, sys\nfrom http_service_client import HttpServiceClient\n{ours}\nclient = HttpServiceClient()\n{entered}\nprint(found)"
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert (ran.stdout.strip(), ran.stderr) == (imported, "")
+
+
+INTERCEPTING = """
+import sys
+from http_service_client import HttpClientConfig, HttpServiceClient
+
+class Plain:
+    def intercept_request(self, request, context): return request
+    def intercept_response(self, response, context): return response
+    def sign_request(self, request, context): pass
+
+class Async:
+    async def intercept_request(self, request, context): return request
+    async def intercept_response(self, response, context): return response
+    async def sign_request(self, request, context): pass
+
+async def sign(request, context): pass
+
+for item in (Plain(), ITEM):
+    HttpServiceClient(HttpClientConfig(SETTING=[item]))
+    print("http_service_client.drivers.portal" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize(
+    ("setting", "item"),
+    [
+        ("request_interceptors", "Async()"),
+        ("response_interceptors", "Async()"),
+        ("request_signers", "Async()"),
+        ("request_signers", "sign"),
+    ],
+)
+def test_a_client_with_async_code_imports_what_runs_it(setting: str, item: str) -> None:
+    """The first blocking call does not spend its deadline on it. One without such code imports nothing of it."""
+    program = INTERCEPTING.replace("ITEM", item).replace("SETTING", setting)
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (ran.stdout.split(), ran.stderr) == (["False", "True"], "")
 
 
 VERBS = ["get", "post", "put", "patch", "delete", "head", "options", "query"]
@@ -319,6 +358,22 @@ def test_a_grace_that_is_interrupted_aborts_what_is_left(
         else:
             run_task(harness.client.close_async(grace=1.0))
     assert aborted == [True]
+
+
+@pytest.mark.parametrize(
+    ("own", "expected"), [({}, 5.0), ({"total_timeout": 3.0}, 3.0), ({"total_timeout": 9.0}, 5.0)]
+)
+def test_a_call_in_a_block_with_a_deadline_has_no_more_time(
+    front_end: FrontEnd, own: dict[str, Any], expected: float
+) -> None:
+    """Nor more than it asks for. After the block, it has what its client gives."""
+    clock = VirtualClock()
+    transport = ScriptedTransport(HttpResponse(200))
+    client = front_end.client(transport=transport, clock=clock)
+    with deadline(5.0, clock=clock.monotonic):
+        front_end.request(client, "GET", URL, **own)
+    front_end.request(client, "GET", URL)
+    assert [sent.timeout.total for sent in transport.sent] == pytest.approx([expected, 30.0])
 
 
 def test_circuits_without_a_name_are_listed_apart(front_end: FrontEnd) -> None:
