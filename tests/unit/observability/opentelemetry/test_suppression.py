@@ -21,7 +21,7 @@ from http_service_client import ConfigurationError, HttpRequest, HttpResponse
 from http_service_client.observability import OpenTelemetry
 from http_service_client.testing import ScriptedTransport
 from kit.fakes import URL, Harness
-from kit.front_ends import FrontEnd
+from kit.front_ends import BlockingFrontEnd, FrontEnd
 from kit.otel import OLD, PARENT, Collected, sent_ids, span_ids
 
 pytestmark = pytest.mark.usefixtures("nothing_logged_or_left")
@@ -161,6 +161,22 @@ class TestFailures:
             assert harness.request().status_code == 200
         assert _errors(caplog) == ["http_service_client.hooks"]
         assert harness.names().count("call_finished") == 3
+
+    def test_a_time_limit_of_the_program_is_no_failure_of_telemetry(self) -> None:
+        """The handler of its signal may run at any moment, and what it raises ends the call."""
+
+        def end(number: int, frame: object) -> None:
+            raise TimeoutError("the time limit of the job")
+
+        class Interrupted(SpanProcessor):
+            def on_start(self, span: object, parent_context: object = None) -> None:
+                end(14, sys._getframe())
+
+        provider = TracerProvider()
+        provider.add_span_processor(Interrupted())
+        harness = Harness(BlockingFrontEnd(), 200, telemetry=OpenTelemetry(tracer_provider=provider))
+        with pytest.raises(TimeoutError, match="the time limit of the job"):
+            harness.request()
 
     def test_failures_at_the_end_of_a_span(
         self, front_end: FrontEnd, caplog: pytest.LogCaptureFixture
