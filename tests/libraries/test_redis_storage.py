@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from http_service_client import Cache, ConfigurationError, HttpResponse
 from http_service_client.integrations import RedisStorage
 from http_service_client.policies import StoredResponse
 from kit.caches import Cached, cached_for, failed
-from kit.front_ends import FrontEnd
+from kit.front_ends import AsyncioFrontEnd, FrontEnd
 
 redis = pytest.importorskip("redis", reason="redis-py is not installed")
 SERVER = shutil.which("redis-server")
@@ -137,6 +137,23 @@ def test_clients_share_it(storage: RedisStorage, front_end: FrontEnd) -> None:
     assert other.get().text == "a"
     other.request("DELETE")
     assert one.get().text == "b"
+
+
+def test_an_event_loop_does_not_wait_for_it(address: str, front_end: FrontEnd) -> None:
+    """A thread does. A blocking call waits itself."""
+    threads: list[threading.Thread] = []
+
+    class Noting(RedisStorage):
+        def get(self, key: str, partition: str) -> Sequence[StoredResponse]:
+            threads.append(threading.current_thread())
+            return super().get(key, partition)
+
+    storage = Noting(address, timeout=5.0)
+    Cached(front_end, cached_for(60, "x"), cache=Cache(storage=storage)).get()
+    (thread,) = threads
+    assert (thread is threading.current_thread()) == (not isinstance(front_end, AsyncioFrontEnd))
+    storage.clear()
+    storage.close()
 
 
 def test_a_server_that_is_down_never_fails_a_call(front_end: FrontEnd, tmp_path: Path) -> None:
