@@ -283,14 +283,14 @@ class _Request(AdaptedRequest[Any]):
 
     def __init__(self, native: Any, inner: Any, reads_body: bool) -> None:
         content = _content_of(native)
-        self._rewind = None if content is not None else _rewinding(native.stream)
+        self._rewind = _nothing if content is not None else _rewinding(native.stream)
         super().__init__(
             native,
             native.method,
             str(native.url),
             headers_of(native.headers.multi_items()),
             content,
-            is_replayable=content is not None or self._rewind is not None,
+            is_replayable=self._rewind is not None,
         )
         self._inner, self._reads_body = inner, reads_body
         # The body, if it is not in memory.
@@ -555,19 +555,23 @@ def _rewinding(stream: Any) -> Callable[[], object] | None:
             return None
         files = [each.file for each in fields if hasattr(each, "file")]
         can = all(isinstance(file, (str, bytes)) or _can_seek(file) for file in files)
-        return (lambda: None) if can else None  # it rewinds its files itself
+        return _nothing if can else None  # it rewinds its files itself
     source: Any = getattr(stream, "_stream", None)
     if hasattr(source, "__aiter__") and not hasattr(stream, "__iter__"):
         is_file = hasattr(source, "read") or hasattr(source, "aread")  # it can be rewound by awaiting alone
-        return None if is_file or source.__aiter__() is source else lambda: None
+        return None if is_file or source.__aiter__() is source else _nothing
     if hasattr(source, "read"):
         if not _can_seek(source):
             return None
         position = source.tell()
         return lambda: source.seek(position)
     if hasattr(source, "__iter__"):
-        return None if iter(source) is source else lambda: None
+        return None if iter(source) is source else _nothing
     return None
+
+
+def _nothing() -> None:
+    """It begins from its start each time."""
 
 
 def _can_seek(file: Any) -> bool:
