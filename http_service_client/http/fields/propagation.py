@@ -39,7 +39,7 @@ _SWITCH = {"true": True, "false": False}
 
 # They say what the message is, or who sends it.
 _TAKEN = CREDENTIAL_HEADERS | {
-    *("connection", "content-encoding", "content-length", "content-type", "cookie", "expect", "host"),
+    *("connection", "content-encoding", "content-length", "content-type", "expect", "host"),
     *("idempotency-key", "te", "trailer", "transfer-encoding", "upgrade"),
 }
 

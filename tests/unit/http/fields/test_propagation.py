@@ -107,11 +107,14 @@ def test_an_attempt_is_a_small_whole_number_from_one(value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "is_retried"), [("true", True), ("false", False), ("True", False), ("1", False)]
+    ("value", "is_retried", "is_valid"),
+    [("true", True, True), ("false", False, True), ("True", False, False), ("1", False, False)],
 )
-def test_only_true_announces_retries(value: str, is_retried: bool) -> None:
+def test_only_true_announces_retries(value: str, is_retried: bool, is_valid: bool) -> None:
     """A service that gave up its own retries by mistake would have none."""
-    assert read(Propagation(), above=value).is_retried_above is is_retried
+    said = read(Propagation(), above=value)
+    assert said.is_retried_above is is_retried
+    assert (said.ignored == ()) is is_valid
 
 
 def test_white_space_around_a_value_is_no_part_of_it() -> None:
