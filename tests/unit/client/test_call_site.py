@@ -102,3 +102,21 @@ def test_a_thread_may_have_no_line_but_ours() -> None:
     _thread.start_new_thread(opened.__enter__, ())
     wait_until(lambda: "StreamedResponse" in repr(opened))
     opened.__exit__(None, None, None)
+
+
+@pytest.mark.parametrize("timeout", [5_000, 30_000.0, 600_000])
+def test_a_timeout_that_is_surely_in_milliseconds_is_warned_of(timeout: float) -> None:
+    """By the name of the keyword, at the line of the call."""
+    client = HttpServiceClient(transport=ScriptedTransport(HttpResponse(200)))
+    with pytest.warns(
+        UserWarning, match=rf"^timeout={timeout:g} is .* write {timeout / 1000:g} if"
+    ) as caught:
+        client.get(URL, timeout=timeout)
+    assert [warning.filename for warning in caught] == [__file__]
+
+
+@pytest.mark.parametrize("timeout", [4_500, 3_600, 7_200, 30_001, 600_500])
+def test_a_timeout_that_may_be_in_seconds_is_not_warned_of(timeout: float) -> None:
+    """Warnings are errors in these tests."""
+    client = HttpServiceClient(transport=ScriptedTransport(HttpResponse(200)))
+    assert client.get(URL, timeout=timeout).status_code == 200

@@ -116,6 +116,7 @@ def imported(folder: Path, call: str, given: str = "{}") -> list[str]:
         "over_a_network.get(refused)",
         "over_http2.get(refused)",
         "adapted.get(refused)",
+        "client._backends.foreign_asyncio()",
         "asyncio.run(client.get_async(URL))",
         "asyncio.run(over_a_network.get_async(refused))",
         "asyncio.run(over_http2.get_async(refused))",
