@@ -32,7 +32,7 @@ from .config.defaults import CLIENT_DEFAULT
 from .config.resolved import check_alternates, parse_base_url, standard_headers
 from .keywords import IN_THE_REQUEST, SPECIAL, Data, Params, about_keyword
 from .results import check_type
-from .wiring import load_auth, load_fallback, load_templates
+from .wiring import load_auth, load_templates
 
 if TYPE_CHECKING:
     from ..core.layer import Handler
@@ -124,8 +124,6 @@ class CallBuilder:
 
             self.routes = LiveRoutes(resolved.routes, clock)
         self._asks_each_call = self.routes is not None
-        if resolved.fallback is not None:
-            import_apart(load_fallback)
         if self._adds_keys:
             import_apart(_load_keys)
         self.lifetime = _Lifetime()

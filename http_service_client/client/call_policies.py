@@ -12,7 +12,7 @@ from ..drivers.imports import import_apart
 from ..errors import ConfigurationError
 from .config.defaults import CLIENT_DEFAULT
 from .config.resolved import of_requests
-from .wiring import load_fallback, load_hedging
+from .wiring import load_hedging
 
 __all__ = ["chosen", "chosen_fallback", "chosen_hedging", "is_switch", "uses_budget"]
 
@@ -59,7 +59,6 @@ def chosen_fallback(
     """A call's fallback: that of the given policy; the client's for True; None for False and None."""
     if is_switch(given):
         return default if given is True else None
-    import_apart(load_fallback)
     if isinstance(given, machines.FallbackSettings):  # of a route
         return given
     policy: policies.FallbackPolicy = chosen("fallback", given, default, "FallbackPolicy")

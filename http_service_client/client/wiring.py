@@ -63,7 +63,6 @@ __all__ = [
     "foreign_calls",
     "idle_limit",
     "load_auth",
-    "load_fallback",
     "load_hedging",
     "load_templates",
     "pipelines",
@@ -78,11 +77,6 @@ TOKEN_CALL = "token request"
 def load_auth() -> None:
     """Import the layers of calls with an auth flow, before such a call begins."""
     from ..core.layers import auth, tokens  # noqa: F401
-
-
-def load_fallback() -> None:
-    """Import the layers of calls with a fallback, before such a call begins."""
-    from ..core.layers import fallback  # noqa: F401
 
 
 def load_hedging() -> None:

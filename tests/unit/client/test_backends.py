@@ -22,6 +22,7 @@ from http_service_client.client import backends as backends_module
 from http_service_client.core.effects import Send
 from http_service_client.testing import ScriptedTransport
 from kit.fakes import URL
+from kit.forks import in_a_child, needs_fork
 from kit.front_ends import FrontEnd, run_task
 from kit.streaming import StreamingTransport
 
@@ -105,6 +106,29 @@ def test_drivers_are_made_once() -> None:
     backends: Any = HttpServiceClient()._backends
     for name in DRIVERS:
         assert (getattr(backends, name)() is getattr(backends, name)()) is (name != "blocking_apart")
+
+
+@needs_fork
+def test_a_forked_child_begins_anew() -> None:
+    """Nothing there is in use: the threads and tasks of its parent, and what they hold, are the parent's."""
+    client = HttpServiceClient(HttpClientConfig(max_connections=1), transport=StreamingTransport(b"one"))
+    backends: Any = client._backends
+    closed: list[str] = []
+    with client.stream("GET", URL):
+        drivers = {name: getattr(backends, name)() for name in DRIVERS}
+        aborts = backends.foreign_aborts
+        backends._settings.idle.add("a connection", 0.0, closed.append)
+
+        def work() -> None:
+            assert backends.idle_connections == 0
+            assert closed == []
+            with client.stream("GET", URL, timeout=5) as own:
+                assert own.read() == b"one"
+            assert not [name for name in DRIVERS if getattr(backends, name)() is drivers[name]]
+            assert backends.foreign_aborts is not aborts
+
+        assert in_a_child(work) == 0
+    assert backends.idle_connections == 1
 
 
 def test_a_client_is_idle_without_calls_and_open_streams(front_end: FrontEnd) -> None:

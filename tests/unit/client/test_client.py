@@ -208,6 +208,16 @@ def test_a_client_with_async_code_imports_what_runs_it(setting: str, item: str) 
     assert (ran.stdout.split(), ran.stderr) == (["False", "True"], "")
 
 
+def test_a_client_with_hedges_imports_what_ends_them() -> None:
+    """An error of asyncio, also in blocking calls: the first of them would import it."""
+    program = (
+        "import sys; from http_service_client import HttpClientConfig, HttpServiceClient\n"
+        "client = HttpServiceClient(HttpClientConfig(hedging={'delay': 1.0})); print('asyncio' in sys.modules)"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (ran.stdout.split(), ran.stderr) == (["True"], "")
+
+
 VERBS = ["get", "post", "put", "patch", "delete", "head", "options", "query"]
 
 
