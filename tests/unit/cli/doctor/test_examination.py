@@ -244,11 +244,12 @@ def test_an_address_that_the_policy_refuses_is_not_tried(steps: Steps) -> None:
 
 
 def test_a_url_that_the_policy_refuses_leads_nowhere(steps: Steps) -> None:
-    """All its addresses are named."""
+    """All its addresses are named, though the policy allows each of them."""
+    addresses = ["192.0.2.1", "192.0.2.2"]
     for policy in (
-        EgressPolicy(allowed_ports=[443]),
-        EgressPolicy(allowed_hosts=["other.example"]),
-        EgressPolicy(allowed_schemes=["https"]),
+        EgressPolicy(allowed_hosts=["h.example", *addresses], allowed_ports=[443]),
+        EgressPolicy(allowed_hosts=["h.example", *addresses], allowed_schemes=["https"]),
+        EgressPolicy(allowed_hosts=["other.example", *addresses]),
     ):
         found = run(HttpClientConfig(egress_policy=policy))
         assert found["egress policy"].message == "it refuses 192.0.2.1, 192.0.2.2"
