@@ -229,6 +229,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     monkeypatch.setattr(play, "write_story", lambda *_: Story(acts=(), faults={}))
     monkeypatch.setattr(play, "print_report", report)
+    monkeypatch.setattr(Services, "open_connections", lambda *_, **__: 0)
     return given
 
 
