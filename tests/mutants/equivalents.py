@@ -4621,6 +4621,13 @@ EQUIVALENTS = [
         "the lines are captured, so they are written to no console of Windows",
     ),
     Equivalent(
+        "cli/doctor/calls.py",
+        "Reply.observe",
+        'location = outcome.headers.get("Location") or ""',
+        'location = outcome.headers.get("Location")',
+        "neither leads on",
+    ),
+    Equivalent(
         "cli/load/workers.py",
         "Tasks._run",
         "if wait > 0:",

@@ -211,6 +211,18 @@ def test_a_dead_address_is_told_with_its_reason(
     assert found.details["addresses"][0] == {"address": "192.0.2.1", "seconds": None, "error": words}
 
 
+def test_a_host_without_an_address_that_accepts_connections_fails(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With what became of each."""
+    found, good = addresses(monkeypatch, clock, [ConnectionRefusedError(), TimeoutError()])
+    assert (found.level, good) == (Level.FAIL, [])
+    assert found.message == (
+        "no address accepts connections: 192.0.2.1 refused the connection; 192.0.2.2 did not respond in time"
+    )
+    assert found.advice.startswith("is the service running")
+
+
 def test_an_address_that_hangs_is_given_up(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second after its time, if the system does not."""
     release = threading.Event()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import Sequence
 from datetime import datetime, timezone
@@ -9,10 +10,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import trustme
 
 from http_service_client.cli.doctor import tls
 from http_service_client.cli.doctor.findings import Finding, Level
 from http_service_client.cli.doctor.tls import examine_tls
+from http_service_client.http.urls import split_url
+from http_service_client.testing import LoopbackServer
 from kit.der import (
     ALTERNATIVE_NAMES,
     COMMON_NAME,
@@ -363,3 +367,32 @@ def test_a_server_that_cannot_be_asked_again_is_refused_all_the_same() -> None:
     (found,) = made
     assert found.message.startswith("cannot be verified. A certificate that cannot be read: no authority")
     assert found.details["chain"] == []
+
+
+def test_the_certificates_of_a_server_that_is_refused_are_shown() -> None:
+    """By a handshake that verifies nothing, and sends nothing. None, where that does not succeed either."""
+    issued = trustme.CA().issue_cert("other.example")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    issued.configure_cert(context)
+    refused = ssl.SSLCertVerificationError(1, "x")
+    refused.verify_code, refused.verify_message = 62, "Hostname mismatch"
+    unused: list[Any] = []
+
+    def open_socket() -> Any:
+        if unused:
+            return unused.pop()
+        url = split_url(server.url)
+        return socket.create_connection((url.host, url.port), 5)
+
+    def chain() -> list[Any]:
+        unused[:] = [Sock()]  # for the handshake that is refused
+        (found,) = examine_tls(open_socket, "h.example", 443, Server(error=refused), True, NOW)  # type: ignore[arg-type]
+        assert isinstance(found, Finding)
+        shown: list[Any] = found.details["chain"]
+        return shown
+
+    with LoopbackServer(tls=context) as server:
+        assert chain()[0]["hosts"] == ["other.example"]
+        assert server.requests == []
+    with LoopbackServer() as server:  # which speaks no TLS
+        assert chain() == []
