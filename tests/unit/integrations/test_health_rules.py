@@ -80,6 +80,8 @@ def test_a_rule_of_ones_own_sees_the_clients_that_are_there() -> None:
     [
         # Made in 0.125 s, it is kept for 2.5 s, and made again at their end.
         ([0.0, 0.125, 2.62, 2.625, 2.8], [1, 1, 3]),
+        # What took a little more than 0.05 s is kept, too.
+        ([0.0, 0.0625, 1.3], [1, 1]),
         # What is made in 0.05 s is not kept.
         ([0.0, 0.05, 0.06, 0.06], [1, 2]),
         # Nothing is kept for longer than 5 s.

@@ -79,6 +79,17 @@ def test_an_error_that_is_being_handled_is_not_that_of_the_attempt(
     assert len(server.requests) == 1
 
 
+def test_the_connections_are_closed_with_the_session(
+    server: LoopbackServer, session: requests.Session
+) -> None:
+    """As with any adapter; the client that it shares goes on."""
+    server.script("/", respond(200))
+    session.get(server.url)
+    assert server.open_connections == 1
+    session.close()
+    assert server.wait_for(lambda: server.open_connections == 0)
+
+
 def test_the_last_error_is_that_of_requests(server: LoopbackServer, session: requests.Session) -> None:
     """As it is, with the timeline and the sent state of the call; it can be pickled."""
     server.script("/", reset())

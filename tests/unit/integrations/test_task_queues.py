@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -99,6 +100,14 @@ def test_the_waits_grow_until_the_runs_are_used_up() -> None:
     """As the policy says."""
     waits = [retry_delay(UNSAFE[0], run, idempotent=True, policy=EXACT) for run in range(1, 7)]
     assert waits == [10.0, 20.0, 40.0, 60.0, None, None]
+
+
+def test_a_task_has_ten_runs_and_waits_a_quarter_of_an_hour_at_most() -> None:
+    """Unless another policy says so; each wait is a random part of these."""
+    given: Any = QUEUE_POLICY.backoff_strategy
+    policy = RetryPolicy(QUEUE_POLICY.max_attempts, replace(given, jitter="none"))
+    waits = [retry_delay(UNSAFE[0], run, idempotent=True, policy=policy) for run in range(1, 11)]
+    assert waits == [10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 640.0, 900.0, 900.0, None]
 
 
 @pytest.mark.parametrize(
