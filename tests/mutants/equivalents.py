@@ -750,6 +750,13 @@ EQUIVALENTS = [
         "it writes without a pause then, which takes time",
     ),
     Equivalent(
+        "core/layer_order.py",
+        "call_pipeline",
+        "layers.PropagationLayer(stamp) if stamp and signers else None,",
+        "layers.PropagationLayer(stamp) if stamp else None,",
+        "without signers the exchange sets the same headers again, in place of these",
+    ),
+    Equivalent(
         "simulation/compare.py",
         "Comparison.__str__",
         "widths = [max(map(len, column)) for column in zip(*rows, strict=True)]",

@@ -139,6 +139,21 @@ def test_a_change_ends_what_it_names(front_end: FrontEnd) -> None:
     assert (cached.get(here).from_cache, cached.get(there).from_cache) == (False, True)
 
 
+def test_what_a_change_names_is_deleted_at_once(front_end: FrontEnd) -> None:
+    """The storage may be that of other processes, too, which do not hear of the change."""
+    here = "https://api.example.com/orders/7"
+    script = {
+        "/orders/7": [cached_for(60)],
+        "/items": [HttpResponse(201, headers={"Location": "/orders/7"})],
+    }
+    storage = MemoryStorage()
+    ours, theirs = (Cached(front_end, script, cache=Cache(storage=storage)) for _ in range(2))
+    ours.get(here)
+    assert theirs.get(here).from_cache
+    ours.request("POST")
+    assert not theirs.get(here).from_cache
+
+
 @pytest.mark.parametrize("status", [201, 399])
 def test_a_change_that_was_repeated_ends_what_its_response_names(front_end: FrontEnd, status: int) -> None:
     """Its last response is not a refusal, so it is about what was done."""
