@@ -109,7 +109,8 @@ class CacheAccess:
 
     def find(self) -> Plan[StoredResponse | None]:
         """The stored response that the request selects, whether it may be used or not."""
-        if self.cache.is_doubtful(self.key) and not (yield from self.drop()):
+        if self.cache.is_doubtful(self.key):
+            yield from self.drop()
             return None
         found = yield from self._ask("get", self._stored)
         if found is _MISSING:
@@ -143,12 +144,11 @@ class CacheAccess:
         """Delete the responses that this call may read."""
         yield from self._delete(self.key, self.partition)
 
-    def drop(self, key: str | None = None) -> Plan[bool]:
-        """Delete all responses of a URL, by default of the call's. Returns whether the storage did it."""
+    def drop(self, key: str | None = None) -> Plan[None]:
+        """Delete all responses of a URL, by default of the call's. It stays in doubt until the storage did it."""
         key = self.key if key is None else key
-        is_done = (yield from self._delete(key)) is not _MISSING
-        self.cache.note_deleted(key, is_done)
-        return is_done
+        done = yield from self._delete(key)
+        self.cache.note_deleted(key, is_done=done is not _MISSING)
 
     def _delete(self, *place: str) -> Plan[Any]:
         return self._ask("delete", self.cache.storage.delete, *place)
