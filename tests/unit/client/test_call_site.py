@@ -72,7 +72,7 @@ def test_a_filter_of_warnings_may_name_the_module_that_called(
 
 
 def test_a_line_that_blocks_a_loop_is_warned_of_once() -> None:
-    """Under the usual filter, however many clients it makes."""
+    """Under the usual filter, however many clients it makes; it is noted where `unittest` clears it."""
     source, transport, _ = CODE["a blocking call in a loop"]
     use = code_of_a_module(source, {"__name__": "app.calls"})
 
@@ -81,6 +81,7 @@ def test_a_line_that_blocks_a_loop_is_warned_of_once() -> None:
             use(HttpServiceClient(transport=transport))
 
     assert len(warned(use_several)) == 1
+    assert use.__globals__["__warningregistry__"]
 
 
 def test_a_blocking_call_in_an_exit_stack_is_that_of_its_user() -> None:

@@ -19,6 +19,7 @@ from http_service_client import (
     ConfigurationError,
     ConnectError,
     ConnectionPoolConfig,
+    CookieJar,
     HttpClientConfig,
     HttpRequest,
     HttpResponse,
@@ -216,6 +217,35 @@ def test_a_client_with_hedges_imports_what_ends_them() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert (ran.stdout.split(), ran.stderr) == (["True"], "")
+
+
+def test_a_client_without_an_auth_flow_imports_nothing_of_one() -> None:
+    """One with a flow does, before its first call."""
+    program = (
+        "import sys; from http_service_client import HttpClientConfig, HttpServiceClient, auth\n"
+        "for each in ('token', auth.Bearer(lambda: 'token')):\n"
+        "    HttpServiceClient(HttpClientConfig(auth=each))\n"
+        "    print('http_service_client.core.layers.auth' in sys.modules)"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (ran.stdout.split(), ran.stderr) == (["False", "True"], "")
+
+
+@pytest.mark.parametrize("how", ["of a client", "of a view"])
+def test_a_jar_is_safe_for_the_threads_of_a_client(how: str) -> None:
+    """Whoever made it."""
+    shared: list[object] = []
+
+    class Jar(CookieJar):
+        def share(self, lock: object) -> None:
+            shared.append(lock)
+            super().share(lock)
+
+    if how == "of a client":
+        HttpServiceClient(HttpClientConfig(cookies=Jar()))
+    else:
+        HttpServiceClient().with_options(cookies=Jar())
+    assert len(shared) == 1
 
 
 VERBS = ["get", "post", "put", "patch", "delete", "head", "options", "query"]

@@ -114,6 +114,7 @@ def imported(folder: Path, call: str, given: str = "{}") -> list[str]:
         "client.send(package.HttpRequest('GET', URL))",
         "client.send(of_a_template)",
         "over_a_network.get(refused)",
+        "over_a_network.get('https://127.0.0.1:9/')",
         "over_http2.get(refused)",
         "adapted.get(refused)",
         "client._backends.foreign_asyncio()",
