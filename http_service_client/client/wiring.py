@@ -168,8 +168,6 @@ def pipelines(
         chaos=None if chaos is None else (chaos, _injected_faults()),
     )
     has_hedges = config.resolved.hedging is not None
-    if has_hedges:
-        import_apart(load_hedging)
 
     @cache_of_function
     def auth() -> tuple[Headers, layers.Tokens]:
