@@ -757,6 +757,20 @@ EQUIVALENTS = [
         "without signers the exchange sets the same headers again, in place of these",
     ),
     Equivalent(
+        "simulation/fleet.py",
+        "_Simulator._exchange",
+        "run.exchanges += 1",
+        "run.exchanges -= 1",
+        "only whether a call has sent anything is looked at",
+    ),
+    Equivalent(
+        "simulation/fleet.py",
+        "_Simulator._exchange",
+        "run.exchanges += 1",
+        "run.exchanges += 2",
+        "only whether a call has sent anything is looked at",
+    ),
+    Equivalent(
         "simulation/compare.py",
         "Comparison.__str__",
         "widths = [max(map(len, column)) for column in zip(*rows, strict=True)]",

@@ -162,21 +162,30 @@ class TestFailures:
         assert _errors(caplog) == ["http_service_client.hooks"]
         assert harness.names().count("call_finished") == 3
 
-    def test_a_time_limit_of_the_program_is_no_failure_of_telemetry(self) -> None:
-        """The handler of its signal may run at any moment, and what it raises ends the call."""
+    def test_a_time_limit_of_the_program_is_no_failure_of_telemetry(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """The handler of its signal may run at any moment. What it raises ends the call, also after real failures."""
 
         def end(number: int, frame: object) -> None:
             raise TimeoutError("the time limit of the job")
 
-        class Interrupted(SpanProcessor):
-            def on_start(self, span: object, parent_context: object = None) -> None:
-                end(14, sys._getframe())
+        class Failing(SpanProcessor):
+            is_late = False
 
-        provider = TracerProvider()
-        provider.add_span_processor(Interrupted())
+            def on_start(self, span: object, parent_context: object = None) -> None:
+                if self.is_late:
+                    end(14, sys._getframe())
+                raise ValueError("start")
+
+        provider, processor = TracerProvider(), Failing()
+        provider.add_span_processor(processor)
         harness = Harness(BlockingFrontEnd(), 200, telemetry=OpenTelemetry(tracer_provider=provider))
+        assert harness.request().status_code == 200
+        processor.is_late = True
         with pytest.raises(TimeoutError, match="the time limit of the job"):
             harness.request()
+        assert _errors(caplog) == ["http_service_client.hooks"]
 
     def test_failures_at_the_end_of_a_span(
         self, front_end: FrontEnd, caplog: pytest.LogCaptureFixture
