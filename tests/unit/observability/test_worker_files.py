@@ -278,6 +278,7 @@ for number in range(3):
     client.get(f"https://user-{number}.example.com/")
 collector._files.flush()
 show("http_client_connections_in_use", "http_client_calls_in_flight")
+print(*(name for name, value in sorted(samples("http_client_circuits").items()) if value), sep="\\n")
 """
 
 
@@ -287,6 +288,8 @@ def test_services_beyond_the_bound_are_one_together(tmp_path: Path) -> None:
         "http_client_calls_in_flight{client=billing} 0.0",
         "http_client_connections_in_use{client=billing,overflow=true} 0.0",
         "http_client_connections_in_use{client=billing,service=https://user-0.example.com} 0.0",
+        "http_client_circuits{client=billing,mode=enforcing,overflow=true,state=closed}",
+        "http_client_circuits{client=billing,mode=enforcing,service=https://user-0.example.com,state=closed}",
     ]
 
 
