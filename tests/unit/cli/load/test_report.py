@@ -75,6 +75,13 @@ def test_the_table_has_a_row_for_each_outcome() -> None:
     ]
 
 
+def test_one_call_in_two_thousand_is_beyond_the_last_percentile() -> None:
+    """It is the slowest, and no other figure shows it."""
+    figures = result(tally_of(*[(0.1, response(200))] * 1999, (10.0, response(200)))).as_json()["latency"]
+    assert figures["p99.9"] == pytest.approx(0.1, rel=0.01)
+    assert figures["max"] == 10.0
+
+
 def test_an_open_loop_counts_from_when_a_call_was_due() -> None:
     """And shows how long the calls took without the waits for a free worker."""
     lines = list(result(tally_of((0.1, response(200)), waited=0.9), Load(rate=10.0)).lines(io.StringIO()))

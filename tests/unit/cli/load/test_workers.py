@@ -109,6 +109,11 @@ def test_so_many_calls_are_made_and_counted(kind: type[Workers]) -> None:
     assert {thread.name for thread in made.client.threads} == {"load" if kind is Threads else "load-loop"}
 
 
+def test_workers_have_the_name_of_their_kind() -> None:
+    """It is in the result."""
+    assert (Threads.name, Tasks.name) == ("threads", "asyncio")
+
+
 def test_no_worker_was_waiting_for_a_call_of_a_closed_loop(
     kind: type[Workers], monkeypatch: pytest.MonkeyPatch
 ) -> None:
