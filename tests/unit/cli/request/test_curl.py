@@ -110,7 +110,7 @@ def _seen(request: Received) -> tuple[object, ...]:
         (["get", "-H", "X-A: b", "-H", "Accept-Encoding: br"], "--header 'X-A: b' --header 'Accept-Encoding: br'"),
         (["get", "--config", "plain.json"], ""),
         (["head"], "--head --compressed"),
-        (["delete"], "--request DELETE --compressed"),
+        *(([verb], f"--request {verb.upper()} --compressed") for verb in ("delete", "options", "query")),
         (["post"], "--compressed --data-raw '' --header Content-Type:"),
         (["post", "-d", ""], "--compressed --header Content-Type: --data-raw ''"),
         (["post", "-d", "a"], "--compressed --header Content-Type: --data-raw a"),

@@ -23,6 +23,7 @@ from http_service_client.cli.request.text import SafeDecoder, format_json, is_bi
         ("\r", "\\u000d"),
         ("a\u202eb", "a\\u202eb"),
         ("a\u2028b", "a\\u2028b"),
+        ("a\u2029b", "a\\u2029b"),
         ("\U000e0041", "\\udb40\\udc41"),
         ("\ud800", "\\ud800"),
     ],
