@@ -614,8 +614,11 @@ def _refuse_redacted(headers: Headers) -> None:
 
 
 def override(headers: Headers, given: Headers) -> None:
-    """Replace the headers of the same names, repeats included."""
-    headers._fields.update(given._fields)
+    """Replace the headers of the same names, repeats included. The new ones come last, in their order."""
+    fields = headers._fields
+    for key, field in given._fields.items():
+        fields.pop(key, None)
+        fields[key] = field
 
 
 def _progress(given: Any, may_be_async: bool) -> tuple[Progress | None, Callable[[], None] | None]:
