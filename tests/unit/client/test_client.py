@@ -253,12 +253,13 @@ VERBS = ["get", "post", "put", "patch", "delete", "head", "options", "query"]
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_each_verb_sends_its_method(front_end: FrontEnd, verb: str) -> None:
-    """Sync and async, with the keywords of a call."""
+    """Sync and async, with the keywords of a call, and returns its response."""
     harness = Harness(front_end)
     if front_end.name == "blocking":
-        getattr(harness.client, verb)(URL, params={"a": 1})
+        response = getattr(harness.client, verb)(URL, params={"a": 1})
     else:
-        run_task(getattr(harness.client, f"{verb}_async")(URL, params={"a": 1}))
+        response = run_task(getattr(harness.client, f"{verb}_async")(URL, params={"a": 1}))
+    assert response.status_code == 200
     (sent,) = harness.transport.sent
     assert (sent.method, sent.url) == (verb.upper(), f"{URL}?a=1")
 
