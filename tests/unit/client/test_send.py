@@ -211,8 +211,24 @@ def test_a_redacted_value_is_never_sent(front_end: FrontEnd) -> None:
         harness.request(request.method, request.url, headers=request.headers)
     with pytest.raises(InvalidRequestError, match=r"header X-Api-Key is \*\*\*"):
         harness.request(headers={"X-Api-Key": "***"})
-    harness.request(headers={"X-Rating": "***"})
+    harness.request(headers={"X-Rating": "***", "X-Api-Key": "k"})
     assert harness.sends == 1
+
+
+def test_the_length_is_that_of_the_body_as_it_is_now(front_end: FrontEnd) -> None:
+    """A request that another process has kept may say its own."""
+    request = HttpRequest("POST", URL, headers={"Content-Length": "3"}, content=b"longer than that")
+    (repeated,) = sent(front_end, request, 200).transport.sent
+    assert [value for name, value in repeated.headers.multi_items() if name == "Content-Length"] == ["16"]
+    assert repeated.content == b"longer than that"
+
+
+def test_the_auth_of_the_call_takes_the_place_of_what_was_kept(front_end: FrontEnd) -> None:
+    """Of a header that was pickled with its secret, too."""
+    request = letter(front_end, is_pickled=False, auth="old")
+    harness = Harness(front_end, 200)
+    front_end.send(harness.client, request, auth="new")
+    assert harness.transport.sent[-1].headers["Authorization"] == "Bearer new"
 
 
 def test_a_public_header_is_sent_as_it_was_kept(front_end: FrontEnd) -> None:
