@@ -1775,6 +1775,13 @@ EQUIVALENTS = [
     ),
     Equivalent(
         "interchange/durations.py",
+        "parse_time_span",
+        "return round(days * 86400 + hours * 3600 + minutes * 60 + seconds, 7)",
+        "return round(days * 86400 + hours * 3600 + minutes * 60 + seconds, 8)",
+        "the text has seven decimals, and the error of the sum is far below the eighth",
+    ),
+    Equivalent(
+        "interchange/durations.py",
         "parse_gateway",
         "return round(sum(int(count) * _SECONDS[unit] for count, unit in _PART.findall(text)), 3)",
         "return round(sum(int(count) * _SECONDS[unit] for count, unit in _PART.findall(text)), 4)",
@@ -2911,6 +2918,13 @@ EQUIVALENTS = [
         "a directive that is there has a number, and 0.0 stays 0.0",
     ),
     Equivalent(
+        "http/fields/links.py",
+        "parse_links",
+        """relations = [name.strip("'") or name for name in link.get("rel", "").lower().split()]""",
+        """relations = [name.strip("'XX") or name for name in link.get("rel", "").lower().split()]""",
+        "a name in lower case has no capital at its ends",
+    ),
+    Equivalent(
         "http/fields/dates.py",
         "",
         "def _instant(match: re.Match[str], wall_now: float = 0.0) -> float | None:",
@@ -3414,6 +3428,13 @@ EQUIVALENTS = [
         "self._insert_locked(cookie, 0.0)",
         "self._insert_locked(cookie, 1.0)",
         "the time is read when a jar is too full, which one that was pickled is not",
+    ),
+    Equivalent(
+        "http/http1/response_parser.py",
+        "ResponseParser._skip",
+        'at = line.find(b"\\r", 0, -2 if line[-2:] == b"\\r\\n" else -1)',
+        'at = line.find(b"\\r", 0, -2 if line[-2:] == b"\\r\\n" else -2)',
+        "the byte that is left out is no CR, or the line would end with CR LF",
     ),
     Equivalent(
         "http/http1/response_parser.py",

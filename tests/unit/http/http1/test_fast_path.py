@@ -153,11 +153,13 @@ def test_a_value_ends_in_white_space_only() -> None:
 def test_the_size_of_a_chunk_is_hexadecimal() -> None:
     """Of any number of digits."""
     start = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-    for size in (b"10", b"010", b"1f", b"0001F"):
+    for size in (b"f", b"10", b"010", b"1f", b"0001F"):
         content = b"x" * int(size, 16)
-        found = read_fast_response(start + size + b"\r\n" + content + b"\r\n0\r\n\r\n", LIMITS, "GET")
+        data = start + size + b"\r\n" + content + b"\r\n0\r\n\r\n"
+        found = read_fast_response(data, LIMITS, "GET")
         assert found is not None
         assert found[1] == content
+        assert by_the_parser(data, "GET") == (200, False, list(found[0]), content)
 
 
 def by_the_parser(data: bytes, method: str) -> tuple[object, ...] | None:
