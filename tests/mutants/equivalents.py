@@ -2381,6 +2381,20 @@ EQUIVALENTS = [
     ),
     Equivalent(
         "core/machines/caching/flights.py",
+        "_leads_to",
+        "if each.has_landed or each in seen:",
+        "if each.has_landed :",
+        "circles are refused, so the search ends; to look at a flight twice costs time alone",
+    ),
+    Equivalent(
+        "core/machines/caching/flights.py",
+        "_leads_to",
+        "seen.add(each)",
+        "pass",
+        "circles are refused, so the search ends; to look at a flight twice costs time alone",
+    ),
+    Equivalent(
+        "core/machines/caching/flights.py",
         "",
         '_AROUND: ContextVar[tuple[Flight[Any], ...]] = ContextVar("http_service_client.flights", default=())',
         '_AROUND: ContextVar[tuple[Flight[Any], ...]] = ContextVar("http_service_client.flightsXX", default=())',

@@ -211,6 +211,20 @@ def test_a_refresh_token_is_replaced_by_the_one_that_comes_with_the_token(front_
     assert pickle.loads(pickle.dumps(auth)).refresh_token == "r2"
 
 
+def test_a_refresh_token_that_no_other_replaces_is_used_again(front_end: FrontEnd) -> None:
+    """A service need not give a new one (RFC 6749, 6). There is nothing to store then."""
+    stored: list[str] = []
+    auth = OAuth2RefreshToken(
+        token_url=TOKEN_URL, client_id="app", refresh_token="r1", on_new_refresh_token=stored.append
+    )
+    harness = run(front_end, auth, grants({**GOOD, "expires_in": 100}), grants(GOOD))
+    harness.request()
+    harness.clock.now += 100
+    harness.request()
+    assert [form_of(harness, sent)["refresh_token"] for sent in (0, 2)] == [["r1"], ["r1"]]
+    assert (auth.refresh_token, stored) == ("r1", [])
+
+
 @pytest.mark.parametrize("is_awaitable", [False, True], ids=["raises", "returns an awaitable"])
 def test_a_refresh_token_that_cannot_be_stored_is_reported_and_used(
     front_end: FrontEnd, caplog: pytest.LogCaptureFixture, is_awaitable: bool

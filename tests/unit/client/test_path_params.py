@@ -176,12 +176,13 @@ def test_a_next_function_may_change_them(front_end: FrontEnd) -> None:
 
 
 def test_where_to_look_for_a_result(front_end: FrontEnd) -> None:
-    """`poll` fills its URL; a Location of the service leads elsewhere."""
+    """`poll` fills its URL; a Location of the service leads elsewhere, or to the same path with another query."""
+    again = HttpResponse(202, headers={"Location": "/v1/jobs/a%20b?seq=2"})
     moved = HttpResponse(202, headers={"Location": "/v1/results/9"})
-    service = Service(front_end, HttpResponse(202), HttpResponse(202), moved, HttpResponse(200))
+    service = Service(front_end, HttpResponse(202), again, moved, HttpResponse(200))
     first = front_end.request(service.client, "POST", "/reports")
     front_end.poll(service.client, first, url="/v1/jobs/{job}", path_params={"job": "a b"})
-    assert service.urls[1:] == ["/jobs/a%20b", "/jobs/a%20b", "/results/9"]
+    assert service.urls[1:] == ["/jobs/a%20b", "/jobs/a%20b?seq=2", "/results/9"]
     assert service.templates[1:] == ["/v1/jobs/{job}", "/v1/jobs/{job}", None]
 
 

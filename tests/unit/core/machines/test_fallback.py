@@ -234,6 +234,7 @@ class OfAnotherKind:
         (lambda error, sku: None, 2),
         (lambda *args: None, 2),
         (lambda error, **named: None, 2),
+        (lambda error=None, **named: None, 2),
         (lambda error, *, sku: None, 2),
         (str, 1),
         (OfAnotherKind(), 1),

@@ -166,6 +166,15 @@ def test_what_has_landed_is_waited_for_by_nobody(four: list[Flight[str]]) -> Non
     assert Caller().leads(a).may_wait_for(b)
 
 
+def test_what_has_landed_hides_no_circle(four: list[Flight[str]]) -> None:
+    """A flight may wait for several: one that has landed says nothing about the others."""
+    a, b, c, d = four
+    flights().land(c, "result")
+    flights().land(d, "result")
+    b.awaited += [d, a, c]
+    assert not Caller().leads(a).may_wait_for(b)
+
+
 def test_a_wait_that_has_ended_closes_no_circle(four: list[Flight[str]]) -> None:
     """The flights around may be waited for again."""
     a, b, _, _ = four
