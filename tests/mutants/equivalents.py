@@ -2380,6 +2380,27 @@ EQUIVALENTS = [
         "the name of a context variable is only shown in its repr",
     ),
     Equivalent(
+        "core/machines/caching/response_cache.py",
+        "StorageRest.note",
+        "elif now - began >= _LONG:",
+        "elif now - began > _LONG:",
+        "they differ at a single instant",
+    ),
+    Equivalent(
+        "core/machines/caching/result_cache.py",
+        "_copied",
+        "if kind.__init__ is built_in.__init__ or _copies_itself(kind, built_in):",
+        "if _copies_itself(kind, built_in):",
+        "a class without a constructor of its own is copied alike by both branches",
+    ),
+    Equivalent(
+        "core/machines/caching/result_cache.py",
+        "_copied",
+        "if isinstance(notes, list) and twin is not error:",
+        "if isinstance(notes, list) :",
+        "an error that copies itself gets its own notes, which are the same",
+    ),
+    Equivalent(
         "core/machines/caching/flights.py",
         "_leads_to",
         "if each.has_landed or each in seen:",

@@ -136,7 +136,7 @@ class TokenCache:
         self._lease = lease
         self._token: Token | None = None
         self._fetch: Fetch | None = None
-        self._not_before: float | None = None  # for a fetch ahead of expiry
+        self._not_before: float | None  # for a fetch ahead of expiry; set with the first token
         self._fruitless_until: float | None = None
         self.refused: str | None = None
 

@@ -264,3 +264,14 @@ def test_a_fault_that_a_library_found_has_no_rule() -> None:
     failed = failure(NotHttpError(detail="Bad status line"))
     assert failed.message == "the response from http://h/ is not valid HTTP: Bad status line"
     assert ProtocolError(failed.message, **failed.details).rule is None
+
+
+def test_a_fault_in_the_trailers_of_a_refused_tunnel_is_named() -> None:
+    """A proxy's refusal has a body like any other response."""
+    parser = ResponseParser()
+    parser.begin("CONNECT")
+    parser.feed(b"HTTP/1.1 407 No\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n(a): " + b"x" * 100_000)
+    assert parser.read_head() is not None
+    with pytest.raises(NotHttpError) as caught:
+        parser.read_body()
+    assert caught.value.rule is RULES["invalid-header-name"]
