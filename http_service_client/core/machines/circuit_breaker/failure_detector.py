@@ -68,7 +68,7 @@ class FailureDetector:
         self._clock = clock
         self._lock = lock
         # Those watched; the one that began first is first.
-        self._in_flight: OrderedDict[Watched, None] | None = None
+        self._in_flight: OrderedDict[Watched, None] | None
         self.begin()
 
     def begin(self) -> None:

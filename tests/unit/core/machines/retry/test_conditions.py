@@ -244,3 +244,7 @@ def test_a_response_vouches_for_the_request_that_it_responds_to(
     history = tuple(HttpResponse(hop) for hop in hops)
     assert settings.is_vouched_for(HttpResponse(503, history=history)) is is_vouched_for
     assert not settings.is_vouched_for(HttpResponse(500, history=history))
+
+
+def test_a_condition_on_several_errors_names_them_all() -> None:
+    assert ON_ERRORS.description == "ConnectError or KeyError"

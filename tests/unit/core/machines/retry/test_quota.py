@@ -280,6 +280,7 @@ def test_a_forked_child_has_a_quota_of_its_own() -> None:
         ({"cost": float("nan")}, "cost"),
         ({"capacity": 4.0, "cost": 5.0}, "cost=5.0 is above capacity=4.0"),
         ({"memory": 0}, "memory"),
+        ({"memory": 3601}, "memory"),
         ({"throttled_cost": True}, "throttled_cost"),
     ],
 )
