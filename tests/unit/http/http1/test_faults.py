@@ -20,6 +20,7 @@ from http_service_client.http.http1.faults import (
     fault_in_status_line,
     may_frame,
 )
+from http_service_client.http.http1.framing import ParserSettings
 from http_service_client.http.http1.response_parser import ResponseParser
 from http_service_client.http.http1.rules import RULES, TOLERABLE
 from http_service_client.http.request import HttpRequest
@@ -274,4 +275,15 @@ def test_a_fault_in_the_trailers_of_a_refused_tunnel_is_named() -> None:
     assert parser.read_head() is not None
     with pytest.raises(NotHttpError) as caught:
         parser.read_body()
+    assert caught.value.rule is RULES["invalid-header-name"]
+
+
+@pytest.mark.parametrize("name", [b"X(a)", b"(a)"])
+def test_a_line_behind_one_that_was_skipped_is_judged(name: bytes) -> None:
+    """Only white space would make it a part of that one."""
+    parser = ResponseParser(ParserSettings(tolerated=frozenset({"missing-colon"})))
+    parser.begin("GET")
+    parser.feed(b"HTTP/1.1 200 OK\r\nno colon\r\n" + name + b": " + b"x" * 100_000)
+    with pytest.raises(NotHttpError) as caught:
+        parser.read_head()
     assert caught.value.rule is RULES["invalid-header-name"]

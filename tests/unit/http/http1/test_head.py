@@ -8,6 +8,7 @@ import pytest
 
 from http_service_client.http.headers import Headers
 from http_service_client.http.http1.head import Head, head_of_request, request_head
+from http_service_client.http.http1.response_parser import ResponseParser
 
 
 @pytest.mark.parametrize("name", ["".join(each) for each in product("hH", "oO", "sS", "tT")])
@@ -91,3 +92,16 @@ def test_a_head_has_its_fields_as_they_came_and_as_text() -> None:
     assert (head.status, head.reason, head.keep_alive, head.is_encoded) == (200, "OK", "timeout=5", True)
     plain = Head(b"1.1", 200, "OK", [(b"Keep", b"5"), (b"Content", b"gzip")])
     assert (plain.length, plain.is_chunked, plain.keep_alive, plain.is_encoded) == (None, False, None, False)
+
+
+def test_a_response_is_the_last_by_its_own_word_alone() -> None:
+    """Not by that of the one before it."""
+    parser = ResponseParser()
+    found = []
+    for field in (b"Connection: close\r\n", b""):
+        parser.begin("HEAD")
+        parser.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n" + field + b"\r\n")
+        head = parser.read_head()
+        assert head is not None
+        found.append(head.is_last)
+    assert found == [True, False]
