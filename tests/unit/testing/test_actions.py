@@ -129,6 +129,7 @@ def test_every_action_is_a_value(make: Callable[[], Action]) -> None:
             True,
         ),
         (respond(299, reason=""), [b"HTTP/1.1 299 \r\nContent-Length: 0\r\n\r\n"], True),
+        (respond(298), [b"HTTP/1.1 298 \r\nContent-Length: 0\r\n\r\n"], True),
         (respond(299), [b"HTTP/1.1 299 \r\nContent-Length: 0\r\n\r\n"], True),
         (respond(200, reason="Fine"), [b"HTTP/1.1 200 Fine\r\nContent-Length: 0\r\n\r\n"], True),
         *(
