@@ -63,6 +63,8 @@ def test_another_limit_holds_at_once() -> None:
     for key in range(5):
         keyed.get(key)
     assert len(keyed) == 2
+    with pytest.raises(ConfigurationError, match=r"^most must be .* not 0"):
+        keyed.resize(0)
     keyed.resize(4)
     for key in range(5):
         keyed.get(key)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
-from http_service_client import HttpRequest, SentState
+from http_service_client import HttpRequest, SentState, Timeout
+from kit.front_ends import run_task
 from unit.transports.over_aiohttp.hooked.test_exchanges import HTTP, Connection, Response, Setup, answering
 
 
@@ -40,3 +42,29 @@ def test_a_host_that_ends_with_a_dot_is_sent_as_it_is(
     setup = Setup(monkeypatch)
     setup.send(HttpRequest("GET", "http://a.test./x", headers=given))
     assert setup.session.options["headers"].getall("Host") == [sent]
+
+
+def test_the_session_of_a_loop_that_has_ended_is_left_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """aiohttp would warn of a session that nobody closed, and the sockets would stay open."""
+    setup, done = Setup(monkeypatch), list[str]()
+
+    async def abandoned() -> Any:
+        session = await setup.made._sessions.get()
+        made: Any = session.current()
+        made.detach = lambda: done.append("detach")
+        made.connector.abandon = lambda: done.append("abandon")
+        session.abandon()
+        return session.current()
+
+    assert run_task(abandoned()) is None
+    assert done == ["detach", "abandon"]
+
+
+@pytest.mark.parametrize(("leaves_open", "read"), [(False, 3.0), (True, None)])
+def test_aiohttp_bounds_the_reads_of_a_body_that_is_not_left_open(
+    leaves_open: bool, read: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would bound the pauses of the reader of another one, too."""
+    setup = Setup(monkeypatch, answering(Response(b"ab", fields=(("Content-Length", "2"),)), Connection()))
+    setup.send(HttpRequest("GET", HTTP), Timeout(read=3.0), leaves_open=leaves_open)
+    assert setup.session.options["timeout"].sock_read == read
