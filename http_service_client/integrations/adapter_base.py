@@ -461,8 +461,9 @@ class _OfBoth:
     args: tuple[Any, ...]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Without the library's request, which holds credentials, and may hold a connection.
-        state = {name: value for name, value in vars(self).items() if name != "request"}
+        # Without the library's request and response, which hold credentials, and may hold a connection.
+        secret = ("request", "response", "_request")  # the last one is httpx's
+        state = {name: value for name, value in vars(self).items() if name not in secret}
         _, ours, theirs = type(self).__bases__
         return _rebuild, (ours, theirs, self.args, state)
 
