@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import CodeType
@@ -32,6 +33,7 @@ hypothesis.settings.register_profile("deep", deadline=None, max_examples=2000)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 PACKAGE = Path(http_service_client.__file__).resolve().parent
+TESTS = Path(__file__).resolve().parent
 
 
 def pytest_report_header() -> str:
@@ -79,6 +81,22 @@ def no_failed_callbacks() -> Iterator[None]:
     _FAILED_CALLBACKS.messages.clear()
     yield
     assert not _FAILED_CALLBACKS.messages, "\n".join(_FAILED_CALLBACKS.messages)
+
+
+def _runs_code_of_tests(thread: threading.Thread) -> bool:
+    code = getattr(getattr(thread, "_target", None), "__code__", None)
+    return code is not None and Path(code.co_filename).is_relative_to(TESTS)
+
+
+@pytest.fixture(autouse=True)
+def no_thread_left() -> Iterator[None]:
+    """Fails the test if a thread that it started outlives it. What fails there would be charged to a later test."""
+    before = set(threading.enumerate())
+    yield
+    for thread in set(threading.enumerate()) - before:
+        if _runs_code_of_tests(thread):
+            thread.join(5.0)
+            assert not thread.is_alive(), f"{thread.name} is still running"
 
 
 @pytest.fixture(params=FRONT_ENDS, ids=lambda kind: kind.name)

@@ -142,22 +142,26 @@ def by_requests(client: HttpServiceClient, url: str) -> Any:
         return session.get(url)
 
 
-def by_httpx(client: HttpServiceClient, url: str, library: str = "httpx") -> Any:
-    session = pytest.importorskip(library, reason=f"{library} is not installed").Client(
-        transport=ResilientTransport(client=client)
-    )
-    with session:
-        return session.get(url, timeout=10.0)
+@pytest.fixture(params=["requests", "httpx", "httpx2"])
+def get(request: pytest.FixtureRequest) -> Callable[[HttpServiceClient, str], Any]:
+    """A call by another library, with the resilience of the client."""
+    if request.param == "requests":
+        return by_requests
+    library = pytest.importorskip(request.param, reason=f"{request.param} is not installed")
+
+    def by_httpx(client: HttpServiceClient, url: str) -> Any:
+        with library.Client(transport=ResilientTransport(client=client)) as session:
+            return session.get(url, timeout=10.0)
+
+    return by_httpx
 
 
-def by_httpx2(client: HttpServiceClient, url: str) -> Any:
-    return by_httpx(client, url, "httpx2")
-
-
-@pytest.mark.parametrize("get", [by_requests, by_httpx, by_httpx2])
 @pytest.mark.parametrize("kind", [TimeoutError, ConnectionResetError])
 def test_it_is_found_in_the_error_of_a_library(
-    kind: type[OSError], get: Any, client: HttpServiceClient, server: LoopbackServer
+    kind: type[OSError],
+    get: Callable[[HttpServiceClient, str], Any],
+    client: HttpServiceClient,
+    server: LoopbackServer,
 ) -> None:
     """A library makes an error of its own of it, as of any that a socket raises."""
     limit = kind("the time limit of the job")
