@@ -7,7 +7,7 @@ import math
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, is_dataclass
 from datetime import timedelta
 from functools import wraps
 from typing import Any, TypeVar
@@ -328,9 +328,8 @@ def suggests_keywords(renamed: Remedies) -> Callable[[Class], Class]:
             init(self, *values, **named)
 
         kind.__init__ = init_or_suggest  # type: ignore[misc]
-        parameters = getattr(kind, "__dataclass_params__", None)
-        if parameters is not None and parameters.frozen:
-            kind.__setattr__ = _refusing_assignments(kind)  # type: ignore[method-assign, assignment]
+        if is_dataclass(kind):
+            kind.__setattr__ = _refusing_assignments(kind)  # type: ignore[method-assign]
         _RENAMED[kind] = renamed
         return kind
 

@@ -12,7 +12,7 @@ from aioresponses import CallbackResult, aioresponses, compat, core
 from multidict import CIMultiDict
 
 from http_service_client.testing import mend_aioresponses, mocks
-from kit.front_ends import AsyncioFrontEnd
+from kit.front_ends import AsyncioFrontEnd, run_task
 
 URL = "https://payments.test/charges"
 
@@ -34,6 +34,23 @@ def test_mending_lets_aioresponses_respond() -> None:
             front_end.request(front_end.client(), "GET", URL)
         assert mend_aioresponses() is True
         assert front_end.request(front_end.client(), "GET", URL).json() == []
+
+
+@pytest.mark.usefixtures("unmended")
+@pytest.mark.filterwarnings("ignore:ClientResponse.output_size is deprecated")
+def test_a_mocked_request_has_written_nothing() -> None:
+    """By aiohttp's own count, which its releases before 3.14 do not have."""
+    mend_aioresponses()
+    if not hasattr(aiohttp.ClientResponse, "output_size"):
+        pytest.skip("this aiohttp counts nothing")
+
+    async def written() -> int:
+        with aioresponses() as mocked:
+            mocked.get(URL)
+            async with aiohttp.ClientSession() as session, session.get(URL) as response:
+                return response.output_size
+
+    assert run_task(written()) == 0
 
 
 @pytest.mark.usefixtures("unmended")

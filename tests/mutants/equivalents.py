@@ -29,6 +29,34 @@ class Equivalent(NamedTuple):
 _COMMON = '{"GET", "HEAD", "OPTIONS", "QUERY", "POST", "PUT", "PATCH", "DELETE"}'
 
 EQUIVALENTS = [
+    Equivalent(
+        "core/machines/retry/settings.py",
+        "RetrySettings.is_worth_it",
+        "elif READERS[type(outcome)] is not None and status_of(outcome) in self._statuses:",
+        "elif status_of(outcome) in self._statuses:",
+        "what no reader is for has no status; asking first is quicker",
+    ),
+    Equivalent(
+        "core/machines/limits/rate_limiter.py",
+        "RateLimiter.acquire_later",
+        "if not self._queue and self._has_token_locked(earned):",
+        "if self._has_token_locked(earned):",
+        "those that wait have just been served: while one is left, no token is",
+    ),
+    Equivalent(
+        "transports/over_aiohttp/hooked/timer.py",
+        "Upload._until_lost",
+        "break",
+        "continue",
+        "nothing changes without a step of the loop, so the rest of the steps end at the same condition",
+    ),
+    Equivalent(
+        "transports/over_aiohttp/hooked/connector.py",
+        "_ConnectedSocket.__init__",
+        "self.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)",
+        "self.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 2)",
+        "any number but zero switches it on",
+    ),
     *(
         Equivalent(
             "http/preparation.py",

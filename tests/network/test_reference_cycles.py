@@ -110,7 +110,7 @@ def alive_after(
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize("name", BREAKS)
 def test_what_breaks_leaves_no_cycle(
-    front_end: FrontEnd,
+    each_path: FrontEnd,
     server: LoopbackServer,
     tls_server: LoopbackServer,
     certificates: Certificates,
@@ -123,12 +123,12 @@ def test_what_breaks_leaves_no_cycle(
     server = tls_server if secure else server
     server.script("/", BREAKS[name])
     server.script("/fine", respond(204))
-    client = front_end.client(
+    client = each_path.client(
         connection_pool=certificates.pool(request_timeout=0.1),
         max_response_size=10_000,
         enable_retry_policy=False,
         enable_circuit_breaker=False,
     )
-    assert alive_after(front_end, client, server.url + "/", tmp_path / "file") == []
+    assert alive_after(each_path, client, server.url + "/", tmp_path / "file") == []
     if name != "wrong coding":  # which was read to its end: the connection is kept
         assert server.wait_for(lambda: server.open_connections == 0)

@@ -331,6 +331,17 @@ def test_as_many_tallies_are_kept_as_may_be(bench: Bench, monkeypatch: pytest.Mo
     assert (bench.calls(), bench.seconds()) == (3, 9.0)
 
 
+def test_no_slot_is_dropped_that_there_is_room_for(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One for each new tally, where each slot has one."""
+    monkeypatch.setattr(module, "_MOST", 4)
+    for _ in range(6):
+        bench.clock.now += 10.0
+        bench.count(call())
+    assert bench.calls() == 4
+    bench.count(call(name="another"))
+    assert bench.calls() == 4
+
+
 @needs_fork
 def test_a_forked_child_starts_without_calls(bench: Bench) -> None:
     """Those of its parent are the parent's to report, and its window begins at the fork."""

@@ -293,6 +293,24 @@ def test_a_failure_that_says_nothing_of_the_function_is_not_kept() -> None:
     assert policy.call(function) == "done"
 
 
+def test_nothing_stands_in_for_a_cancellation() -> None:
+    """The caller wanted no result any more."""
+    clock = VirtualClock()
+    policy = ResultCachePolicy(5.0, stale_on_error=60.0, clock=clock)
+    outcomes: list[Any] = ["old", concurrent.futures.CancelledError()]
+
+    def function() -> Any:
+        outcome = outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    assert policy.call(function) == "old"
+    clock.advance(6.0)
+    with pytest.raises(concurrent.futures.CancelledError):
+        policy.call(function)
+
+
 def test_an_error_that_is_not_kept_takes_no_place() -> None:
     """Of the results that are."""
     policy = ResultCachePolicy(60.0, max_entries=1)

@@ -171,7 +171,7 @@ class CircuitBreaker:
         self._failed_at = -math.inf  # the last failure that the detector knows
         self._recovery: Recovery[Permit] | None = None  # made when the circuit opens: most circuits never do
         self._cap: RejectionCap | None = None
-        self._shadow: CircuitBreaker | None = None
+        self._shadow: CircuitBreaker | None
         self._take_settings_locked(None)
 
         self.reset_after_fork()

@@ -340,7 +340,7 @@ class WatchingProtocol(asyncio.Protocol):
             self.data_received(data)
         if self.fatal_error is None and isinstance(exc, OSError):
             self.fatal_error = exc.with_traceback(None)
-        if self.fatal_error is None and not self.is_idle and not self._responses.is_complete:
+        if self.fatal_error is None and not self.is_idle:
             self._responses.feed(b"")
             try:
                 self._pass_on()

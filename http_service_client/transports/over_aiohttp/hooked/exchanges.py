@@ -151,19 +151,16 @@ class AiohttpExchanges:
             if exchange.source_error is None:
                 raise
             error = failed
-        try:
-            if exchange.source_error is not None:
-                return source_failed(exchange.source_error)
-            phase, error = translate_error(exchange.phase, error, exchange.connection_error)
-            if exchange.is_answered:
-                timeout = timeout.in_body()
-            elif exchange.connection is not None and isinstance(error, OSError):
-                connector: Any = session.connector
-                connector.distrust(exchange.connection)
-            failure = failure_of(phase, error, request, timeout, exchange.timed_out, proxy_url)
-            return ended_by_close(failure) if self._sessions.is_closed else failure
-        finally:
-            del error, exchange  # a traceback holds this frame
+        if exchange.source_error is not None:
+            return source_failed(exchange.source_error)
+        phase, error = translate_error(exchange.phase, error, exchange.connection_error)
+        if exchange.is_answered:
+            timeout = timeout.in_body()
+        elif exchange.connection is not None and isinstance(error, OSError):
+            connector: Any = session.connector
+            connector.distrust(exchange.connection)
+        failure = failure_of(phase, error, request, timeout, exchange.timed_out, proxy_url)
+        return ended_by_close(failure) if self._sessions.is_closed else failure
 
     async def close_async(self) -> None:
         """Close the session of this loop, and from here those of the others."""

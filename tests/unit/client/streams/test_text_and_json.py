@@ -205,7 +205,7 @@ class PingTransport(StreamingTransport):
     """Sends a comment each second, of virtual time, and an event each 30 seconds."""
 
     def __init__(self, clock: FakeClock) -> None:
-        super().__init__()
+        super().__init__(headers={"Content-Type": "text/event-stream"})
         self._clock = clock
 
     def send(self, request: Any, timeout: Any) -> Any:
@@ -235,6 +235,14 @@ def test_comments_do_not_count_as_events(front_end: FrontEnd) -> None:
             except ReadTimeoutError as error:
                 assert str(error).endswith("no event for 20 s")  # noqa: PT017
         assert len(events) == expected
+
+
+def test_an_event_source_says_what_did_not_come(front_end: FrontEnd) -> None:
+    """In the error after its last connection."""
+    clock = FakeClock(now=1010.25)  # at no instant of which an event comes
+    client = front_end.client(transport=PingTransport(clock), clock=clock)
+    with pytest.raises(ReadTimeoutError, match="no event for 5 s"):
+        list(front_end.events(client, URL, idle_timeout=5.0, max_reconnects=1))
 
 
 def test_an_idle_timeout_is_checked(front_end: FrontEnd) -> None:

@@ -261,6 +261,13 @@ def test_what_an_attempt_shows_of_the_service(
     assert recorded == ([] if learned is None else [learned])
 
 
+def test_without_a_check_nothing_is_recorded() -> None:
+    """The layer only passes on."""
+    call: Any = SimpleNamespace(origin_state=SimpleNamespace(deadline_check=None))
+    given = HttpRequest("GET", URL), call
+    assert LatencyLayer()(lambda *passed: passed, *given) == given  # type: ignore[comparison-overlap, arg-type, return-value]
+
+
 def test_no_lock_out(bench: Bench) -> None:
     """The service becomes fast: one probe in five seconds finds out, and all calls are made again."""
     bench.learn(300)

@@ -93,6 +93,9 @@ def test_too_few_attempts_say_nothing() -> None:
     assert sketch.quantile(0.5, least=3) is share_within(sketch, 1.0, least=3) is None
     assert share_within(sketch, 1.0, least=2) == 1.0
     assert Sketch(0.0002, 0.0002).quantile(0.5, least=2) is not None
+    empty.record(0.0, is_cut=True)
+    assert empty.quantile(0.5, least=2) is None
+    assert empty.quantile(0.5, least=1) is not None
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import re
 import sys
 import uuid
 from collections import UserDict, deque
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -88,7 +89,13 @@ def _other_signature(*arguments: object) -> object:
     raise TypeError("takes other arguments")
 
 
-@pytest.mark.parametrize("c_encoder", [None, _other_signature, lambda *_: lambda *_: ("{}",)])
+def _in_pieces(*arguments: object) -> Callable[[object, int], Iterator[str]]:
+    """As the encoder of older Pythons gives a text."""
+    encode = new_encode(None)
+    return lambda value, level: iter(encode(value))
+
+
+@pytest.mark.parametrize("c_encoder", [None, _other_signature, lambda *_: lambda *_: ("{}",), _in_pieces])
 def test_json_needs_no_undocumented_encoder(c_encoder: Any) -> None:
     """Where json has none in C, or one that differs, the text is the same."""
     encode = new_encode(c_encoder)

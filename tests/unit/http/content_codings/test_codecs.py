@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import gzip
 import random
+import sys
 import zlib
 from collections.abc import Callable, Iterator
 from itertools import islice
-from types import SimpleNamespace
+from types import FrameType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -190,6 +191,22 @@ def test_an_error_of_a_library_names_the_coding(library: str) -> None:
         DecodingError, match=f"the response's {library} content is corrupt: .*incorrect header"
     ):
         list(new_coding(library).decode(b"garbage"))
+
+
+@pytest.mark.parametrize("library", ["brotli"], indirect=True)
+def test_what_the_handler_of_a_signal_raises_in_a_library_is_raised_as_it_is(
+    library: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is a time limit of the program's own, and says nothing of the content."""
+    limit = TimeoutError("the time limit of the job")
+
+    def handle(number: int, frame: FrameType) -> None:
+        raise limit
+
+    monkeypatch.setattr(Brotli, "decompress", lambda *arguments, **options: handle(14, sys._getframe()))
+    with pytest.raises(TimeoutError) as caught:
+        list(new_coding(library).decode(b"x"))
+    assert caught.value is limit
 
 
 @pytest.mark.parametrize(("name", "remedy"), [("br", "brotli 1.2 or later"), ("zstd", "zstandard")])

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from http_service_client.transports.over_aiohttp import sessions as module
 from http_service_client.transports.over_aiohttp.sessions import LoopSessions
 from kit.front_ends import run_task
 
@@ -124,6 +125,23 @@ def test_a_close_on_the_loop_itself_is_done_in_its_next_steps() -> None:
         session = await sessions.get()
         sessions.close()
         assert session.ended == []
+        return session
+
+    assert run_task(run()).ended == ["closed"]
+
+
+def test_a_close_in_another_greenlet_of_the_thread_is_done_on_the_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where the standard library is patched, it sees the loop as one that runs here. Only a loop's own code may make tasks."""
+    monkeypatch.setattr(module, "is_running_here", lambda loop: False)
+    sessions = LoopSessions(Session)
+
+    async def run() -> Any:
+        session = await sessions.get()
+        sessions.close()
+        assert len(asyncio.all_tasks()) == 1
+        await session.has_ended.wait()
         return session
 
     assert run_task(run()).ended == ["closed"]

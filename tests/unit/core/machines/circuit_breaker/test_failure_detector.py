@@ -209,6 +209,9 @@ def test_several_trials_at_once() -> None:
         ({"is_failure": 5}, "is_failure must be a function"),
         ({"on_change": 5}, "on_change must be a function"),
         ({"window": 0}, "window"),
+        ({"slow_call_duration": 0, "slow_call_rate": 0.5}, "slow_call_duration must be"),
+        ({"ramp_step": 0}, "ramp_step must be"),
+        ({"ramp_step": None}, "ramp_step must be"),
         ({"failure_duration": -1.0}, "failure_duration"),
     ],
 )

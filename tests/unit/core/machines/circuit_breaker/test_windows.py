@@ -87,6 +87,15 @@ def test_a_clock_that_steps_back_forgets_nothing() -> None:
     assert window.counts() == Counts(0, 0, 0)
 
 
+@given(st.floats(0.0, 1e9), st.floats(1e-3, 1e4))
+def test_a_clock_that_stands_still_forgets_nothing(at: float, length: float) -> None:
+    """Whatever a sum of its instant and the length is rounded to."""
+    window = TimeWindow(length, lambda: at, threading.RLock())
+    for _ in range(40):
+        feed(window, "failure")
+    assert window.counts() == Counts(40, 40, 0)
+
+
 def test_successes_of_many_threads_are_all_counted() -> None:
     """Successes are counted without a lock, and none is lost."""
     window = CountWindow(10_000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -111,6 +112,16 @@ def test_the_types_that_are_remembered_are_bounded() -> None:
     assert judged == {str: False}
 
 
+class AsyncStrategy:
+    """Its delays are none that a `for` loop could take."""
+
+    async def delays(self) -> AsyncIterator[float]:
+        yield 1.0
+
+    def __repr__(self) -> str:
+        return "AsyncStrategy()"
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -126,6 +137,10 @@ def test_the_types_that_are_remembered_are_bounded() -> None:
         (
             {"throttled_backoff": 5.0},
             "throttled_backoff must be a strategy such as ExponentialBackoff(), not 5.0",
+        ),
+        (
+            {"throttled_backoff": AsyncStrategy()},
+            "delays of throttled_backoff must be a plain generator, not the async one of AsyncStrategy()",
         ),
         (
             {"retry_conditions": [on_status(503), 503]},

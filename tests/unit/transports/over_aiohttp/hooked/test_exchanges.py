@@ -26,6 +26,7 @@ from http_service_client import (
 )
 from http_service_client.core.open_body import OpenResponse
 from http_service_client.errors import Failure
+from http_service_client.http.http1.framing import ParserSettings
 from http_service_client.http.messages import HttpRequest
 from http_service_client.http.proxies.settings import ProxySettings
 from http_service_client.transports.base import TransportSettings
@@ -429,7 +430,10 @@ def test_a_lost_connection_is_no_end_of_a_body(
         assert outcome.content == b"ab"
 
 
-@pytest.mark.parametrize(("reason", "expected"), [(None, ""), ("Because", "Because"), ("\u00fc", "\u00fc")])
+@pytest.mark.parametrize(
+    ("reason", "expected"),
+    [(None, ""), ("Because", "Because"), ("\u00fc", "\u00fc"), ("caf\udce9", "caf\u00e9")],
+)
 def test_a_mock_s_response_has_its_fields_by_name(
     reason: Any, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -441,7 +445,8 @@ def test_a_mock_s_response_has_its_fields_by_name(
         return b"decoded"
 
     response.read = read
-    outcome = Setup(monkeypatch, lambda _: response).send(
+    parser = ParserSettings(tolerated=frozenset({"unknown-version"}))
+    outcome = Setup(monkeypatch, lambda _: response, parser=parser).send(
         HttpRequest("GET", HTTP, headers={"Connection": "close"})
     )
     assert (outcome.content, outcome.reason_phrase) == (b"decoded", expected)

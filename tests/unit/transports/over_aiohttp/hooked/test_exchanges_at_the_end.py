@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import gc
+import weakref
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import aiohttp
 import pytest
 
 from http_service_client import HttpRequest, SentState, Timeout
+from http_service_client.transports.over_aiohttp.hooked.timer import ExchangeTimer
 from kit.front_ends import run_task
 from unit.transports.over_aiohttp.hooked.test_exchanges import HTTP, Connection, Response, Setup, answering
 
@@ -68,3 +72,39 @@ def test_aiohttp_bounds_the_reads_of_a_body_that_is_not_left_open(
     setup = Setup(monkeypatch, answering(Response(b"ab", fields=(("Content-Length", "2"),)), Connection()))
     setup.send(HttpRequest("GET", HTTP), Timeout(read=3.0), leaves_open=leaves_open)
     assert setup.session.options["timeout"].sock_read == read
+
+
+def lost() -> Exception:
+    return ConnectionResetError()
+
+
+def disconnected() -> Exception:
+    return aiohttp.ServerDisconnectedError()
+
+
+def of_another_error() -> Exception:
+    error = aiohttp.ClientOSError()
+    error.__cause__ = error.__context__ = TimeoutError()
+    return error
+
+
+@pytest.mark.parametrize("new_error", [lost, disconnected, of_another_error])
+def test_a_failure_keeps_nothing_of_its_exchange(
+    new_error: Callable[[], Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cycle collector is off, so only what nothing refers to is freed."""
+    exchanges: list[weakref.ref[ExchangeTimer]] = []
+
+    def lose(exchange: ExchangeTimer) -> Any:
+        exchanges.append(weakref.ref(exchange))
+        return new_error()
+
+    setup = Setup(monkeypatch, lose)
+    gc.collect()
+    gc.disable()
+    try:
+        failure = setup.send(HttpRequest("GET", HTTP))
+        assert failure.cause is not None
+        assert exchanges[0]() is None
+    finally:
+        gc.enable()
