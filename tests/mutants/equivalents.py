@@ -30,6 +30,48 @@ _COMMON = '{"GET", "HEAD", "OPTIONS", "QUERY", "POST", "PUT", "PATCH", "DELETE"}
 
 EQUIVALENTS = [
     Equivalent(
+        "transports/over_aiohttp/exchange.py",
+        "Exchange._more",
+        "if connection.is_lost or connection.error is not None:",
+        "if connection.error is not None:",
+        "after an orderly end the parser has the whole response, or raises",
+    ),
+    Equivalent(
+        "transports/over_aiohttp/connector.py",
+        "_open_tunnel",
+        "if not 200 <= head.status <= 299:",
+        "if not 199 <= head.status <= 299:",
+        "a status below 200 is none of a final response",
+    ),
+    Equivalent(
+        "transports/over_aiohttp/asyncio_transports.py",
+        "_socket_of",
+        "number = -1 if sock is None else sock.fileno()",
+        "number = -2 if sock is None else sock.fileno()",
+        "any number below zero is none of a socket",
+    ),
+    Equivalent(
+        "transports/over_aiohttp/hooked/connector.py",
+        "WatchingConnector.connect",
+        'watching.begin("GET" if exchange is None else exchange.method)',
+        'watching.begin("GETXX" if exchange is None else exchange.method)',
+        "of the methods, HEAD and CONNECT alone make a difference to a response",
+    ),
+    Equivalent(
+        "transports/over_aiohttp/hooked/timer.py",
+        "Upload._until_lost",
+        "await asyncio.sleep(0)",
+        "await asyncio.sleep(-1)",
+        "a time below zero is none to wait",
+    ),
+    Equivalent(
+        "transports/network/tls_sessions.py",
+        "Resumption.keep",
+        "return",
+        "pass",
+        "the same session of TLS 1.2 is kept once more, of the same age; there is room for a few",
+    ),
+    Equivalent(
         "core/machines/retry/settings.py",
         "RetrySettings.is_worth_it",
         "elif READERS[type(outcome)] is not None and status_of(outcome) in self._statuses:",

@@ -277,7 +277,7 @@ class Exchange:
         except _ERRORS as failed:
             error = failed
         try:
-            return self._failure(error, timeout, timed_out)
+            return self._failure(error, timed_out)
         finally:
             del error
 
@@ -336,9 +336,7 @@ class Exchange:
             "elapsed": self._limits.now() - self._limits.began,
         }
 
-    def _failure(
-        self, error: BaseException, timeout: Timeout | None = None, timed_out: bool | None = None
-    ) -> Failure:
+    def _failure(self, error: BaseException, timed_out: bool | None = None) -> Failure:
         phase = self._phase
         try:
             if isinstance(error, PhaseError):
@@ -348,9 +346,7 @@ class Exchange:
             if timed_out is None:
                 timed_out = self._limits.are_reached
             proxy = self._settings.proxies.proxy_for(self._request.url)
-            failure = failure_of(
-                phase, error, self._request, timeout or self._limits.timeout, timed_out, proxy
-            )
+            failure = failure_of(phase, error, self._request, self._limits.timeout, timed_out, proxy)
             return ended_by_close(failure) if self._pools.is_closed else failure
         finally:
             del error

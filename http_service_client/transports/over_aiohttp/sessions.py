@@ -34,7 +34,7 @@ class LoopSessions:
     def here(self) -> Any:
         """The session of this loop; None before the first `get`, and once the client is closed."""
         found = self._sessions.get(get_running_loop())
-        return None if found is None or self.is_closed else found.session
+        return None if found is None else found.session
 
     async def get(self) -> Any:
         """The session of this loop; a closed one if the client is closed at this very moment."""

@@ -46,13 +46,10 @@ class AiohttpBodySource:
             error = TimeoutError()
         except ERRORS as failed:
             error = failed
-        try:
-            lost_by = getattr(self._connection, "fatal_error", None)
-            phase, error = translate_error(Phase.RECEIVE, error, lost_by)
-            failure = failure_of(phase, error, self._request, timeout, timed_out)
-            return ended_by_close(failure) if self._sessions.is_closed else failure
-        finally:
-            del error  # a traceback holds this frame
+        lost_by = getattr(self._connection, "fatal_error", None)
+        phase, error = translate_error(Phase.RECEIVE, error, lost_by)
+        failure = failure_of(phase, error, self._request, timeout, timed_out)
+        return ended_by_close(failure) if self._sessions.is_closed else failure
 
     async def _read(self, longest_wait: float | None) -> bytes:
         timer = ExchangeTimer(Timeout(total=longest_wait), proxy=None)

@@ -42,7 +42,7 @@ except ImportError:
 
 
 def _has(owner: Any, *names: str) -> bool:
-    return owner is not None and all(hasattr(owner, name) for name in names)
+    return all(hasattr(owner, name) for name in names)
 
 
 # Whether the session gets its connections by `connect`, which ours replaces.

@@ -77,8 +77,9 @@ def test_an_address_needs_no_thread(
         (socket.gaierror(socket.EAI_AGAIN, "Try again"), (socket.EAI_AGAIN, "Try again")),
         (UnicodeError("label too long"), (socket.EAI_NONAME, "Name or service not known")),
         ([], (socket.EAI_NONAME, "Name or service not known")),
+        (PermissionError(13, "Permission denied"), (13, "Permission denied")),
     ],
-    ids=["failed", "too long", "empty"],
+    ids=["failed", "too long", "empty", "forbidden"],
 )
 def test_a_name_that_is_not_found_is_an_error_of_the_resolver(
     find_by: Find, outcome: Any, args: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch
@@ -92,9 +93,10 @@ def test_a_name_that_is_not_found_is_an_error_of_the_resolver(
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     for host in ("lost.test", "192.0.2.1"):
-        with pytest.raises(socket.gaierror) as caught:
+        with pytest.raises(OSError) as caught:
             find_by(host)
         assert caught.value.args == args
+        assert isinstance(caught.value, PermissionError if args[0] == 13 else socket.gaierror)
 
 
 def test_a_look_up_that_ends_after_its_callers_have_gone_ends_in_silence(

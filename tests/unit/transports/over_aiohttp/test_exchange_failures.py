@@ -326,3 +326,14 @@ def test_a_failure_keeps_nothing_of_its_exchange(
         "ConnectError",
         "ConnectError",
     ]
+
+
+def test_a_wait_for_the_body_has_a_timeout_of_its_own(network: Http1Network) -> None:
+    """Which the error names; that of the exchange ended with the head."""
+    network.at(1.0, CHUNKED)
+    opened = network.open(timeout=Timeout(read=7.0))
+    failure = network.run(opened.source.read_async(Timeout(read=2.0)))
+    assert told(failure)[:2] == (
+        "ReadTimeoutError",
+        f"timed out reading from {URL}: nothing arrived for 2 s",
+    )

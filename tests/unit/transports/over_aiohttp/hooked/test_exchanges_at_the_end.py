@@ -64,6 +64,20 @@ def test_the_session_of_a_loop_that_has_ended_is_left_without_it(monkeypatch: py
     assert done == ["detach", "abandon"]
 
 
+def test_a_loop_that_shut_down_has_no_session_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a task that goes on asks for is refused, and nothing is made that nobody would close."""
+    setup = Setup(monkeypatch)
+
+    async def closed() -> Any:
+        session = await setup.made._sessions.get()
+        assert session.current() is setup.session
+        await session.close()
+        return session.current()
+
+    assert run_task(closed()) is None
+    assert setup.session.closed
+
+
 @pytest.mark.parametrize(("leaves_open", "read"), [(False, 3.0), (True, None)])
 def test_aiohttp_bounds_the_reads_of_a_body_that_is_not_left_open(
     leaves_open: bool, read: float | None, monkeypatch: pytest.MonkeyPatch

@@ -82,6 +82,15 @@ def test_what_an_error_was_raised_in_handling_is_beneath_it_as_well() -> None:
     assert (phase, str(beneath)) == (Phase.RECEIVE, "[Errno 104] reset")
 
 
+def test_an_error_may_have_itself_among_its_arguments() -> None:
+    """As that of a hook may."""
+    error = requests.ConnectionError()
+    error.args = (error, ConnectionResetError(104, "reset"))
+    error.__context__ = error.args[1]
+    phase, beneath = translate_error(Phase.RECEIVE, error)
+    assert (phase, str(beneath)) == (Phase.RECEIVE, "[Errno 104] reset")
+
+
 def test_what_is_no_response_of_requests_is_named() -> None:
     """A hook of the user's own has returned it."""
     for given in (None, SimpleNamespace(headers=[("X-A", "1")])):
