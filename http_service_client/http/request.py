@@ -262,7 +262,7 @@ class HttpRequest:
             state["method"],
             state["url"],
             headers=with_secret_names(*state["headers"]),
-            content=state["content"] or None,
+            content=state["content"],
             idempotent=state["idempotent"],
         )
         for name in ("decompress", "pickles_secrets", "left_origin", "url_template"):

@@ -18,18 +18,19 @@ FAILURE_STATUSES = frozenset({408, 429, *range(500, 600)})
 
 def parse_kinds(given: Any, field: str = "failures") -> tuple[Kind, ...]:
     """The kinds of failures, checked.   field: the setting, for the message."""
-    kinds = tuple(given) if isinstance(given, Iterable) and not isinstance(given, (str, bytes)) else None
-    for kind in kinds or ():
-        is_status = isinstance(kind, range) or (type(kind) is int and 100 <= kind <= 599)
-        if not (is_status or (isinstance(kind, type) and issubclass(kind, BaseException))):
-            kinds = None
-            break
-    if not kinds:
+    kinds = tuple(given) if isinstance(given, Iterable) and not isinstance(given, (str, bytes)) else ()
+    if not kinds or not all(map(_is_kind, kinds)):
         raise ConfigurationError(
             f"{field} must be a list of statuses, ranges of them and exception classes, not {given!r}; write for example "
             "[503, range(520, 530), ConnectError]"
         )
     return kinds
+
+
+def _is_kind(given: object) -> bool:
+    if isinstance(given, type):
+        return issubclass(given, BaseException)
+    return isinstance(given, range) or (type(given) is int and 100 <= given <= 599)
 
 
 def is_among(subject: object, kinds: Any, handled: BaseException | None = None) -> bool:

@@ -189,9 +189,10 @@ class ResponseParser:
         version = match[1] if match else b""
         if match is None:
             fault = fault_in_status_line(line)
+            assert fault is not None  # a complete line without one matches
             match = _OTHER_VERSION.fullmatch(line)
-            if fault is None or match is None:
-                raise self._error(line, fault or Fault(RULES["not-http"], 0, 1))
+            if match is None:
+                raise self._error(line, fault)
             self._tolerate(line, fault)
             version = b"1.0"
         *_, status, reason = match.groups(b"")
