@@ -21,6 +21,14 @@ def front_end() -> Iterator[HookedFrontEnd]:
     """The blocking front end, through requests."""
     with HookedFrontEnd() as front_end:
         yield front_end
+
+
+def test_calls_pass_through_requests(
+    front_end: HookedFrontEnd, client: HttpServiceClient, server: LoopbackServer
+) -> None:
+    """Through each of the functions that may be hooked."""
+    server.script("/", raw(WHOLE, close=False))
+    front_end.request(client, "GET", server.url + "/")
     assert front_end.called == {*HOOKS}
 
 
