@@ -137,6 +137,13 @@ def test_a_wrong_key_is_refused_before_anything_is_sent(front_end: FrontEnd, key
     assert (harness.sends, len(harness.client.get_circuit_breaker_states())) == (0, 0)
 
 
+@pytest.mark.parametrize(("key", "shown"), [("a\nb", "a\nb"), ("x" * 100 + "\n", "x" * 20 + "…")])
+def test_a_wrong_key_is_shown_unless_it_is_too_long(front_end: FrontEnd, key: str, shown: str) -> None:
+    """Of such a one, the beginning is."""
+    error = Harness(front_end, 200).error(ConfigurationError, key=key)
+    assert str(error).endswith(f", or None, not {shown!r}")
+
+
 def test_tenant_is_called_key(front_end: FrontEnd) -> None:
     """One name for one thing."""
     error = Harness(front_end, 200).error(TypeError, tenant="a")

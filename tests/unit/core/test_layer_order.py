@@ -13,6 +13,7 @@ from http_service_client import (
     CircuitBreakerPolicy,
     CircuitOpenError,
     DeadlineExceededError,
+    FallbackPolicy,
     HttpClientError,
     PoolTimeoutError,
     ReadTimeoutError,
@@ -314,6 +315,17 @@ def test_a_redirect_to_another_host_counts_against_that_host(front_end: FrontEnd
     origins = [origin for origin, _ in harness.client._call_builder.origins.items()]
     assert origins == [ORIGIN, "https://other.example.com"]
     assert [limit.in_use for limit in harness.limits] == [0, 0, 0]
+
+
+# Fallback: outside the retries.
+
+
+def test_a_fallback_stands_in_for_the_last_attempt(front_end: FrontEnd) -> None:
+    """And not for one that is retried."""
+    harness = Harness(front_end, 503, 200, fallback=FallbackPolicy(value="stand-in"))
+    assert not harness.request().is_fallback
+    harness = Harness(front_end, 503, fallback=FallbackPolicy(value="stand-in"))
+    assert (harness.request().json(), harness.sends) == ("stand-in", 3)
 
 
 # Deadline: outermost.

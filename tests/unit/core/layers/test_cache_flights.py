@@ -34,6 +34,7 @@ from http_service_client.testing import ScriptedTransport, VirtualClock, late
 from kit.caches import URL, cached_for, used
 from kit.fakes import failure, short
 from kit.front_ends import FrontEnd, run_task
+from kit.jumping_loop import JumpingLoop
 
 
 class Async:
@@ -264,6 +265,28 @@ def test_a_waiting_call_keeps_its_own_limits(limit: dict[str, Any]) -> None:
             await first
 
     assert run_task(run()) == (DeadlineExceededError if "total_timeout" in limit else "quick")
+
+
+def test_a_call_waits_for_another_no_longer_than_an_attempt_may_take() -> None:
+    """Be it less than a second."""
+    loop = JumpingLoop()
+
+    async def run() -> tuple[str, float]:
+        service = Hangs()
+        client = HttpServiceClient(cache=Cache(), transport=service)
+        first = asyncio.ensure_future(client.get_async(URL))
+        await asyncio.sleep(0)
+        began = loop.time()
+        response = await client.get_async(URL, timeout=0.5)
+        waited = loop.time() - began
+        service.is_over.set()
+        await first
+        return response.text, waited
+
+    try:
+        assert loop.run_until_complete(run()) == ("quick", pytest.approx(0.5, abs=0.1))
+    finally:
+        loop.close()
 
 
 def test_what_was_changed_meanwhile_is_neither_stored_nor_joined() -> None:

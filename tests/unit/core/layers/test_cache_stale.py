@@ -6,10 +6,19 @@ from typing import Any
 
 import pytest
 
-from http_service_client import ConnectionLostError, HttpRequest, HttpResponse
+from http_service_client import (
+    Cache,
+    ConnectionLostError,
+    ConstantBackoff,
+    HttpRequest,
+    HttpResponse,
+    RetryPolicy,
+)
 from http_service_client.events import CacheResult, CallFinished
 from kit.caches import Cached, cached_for, used
 from kit.front_ends import BlockingFrontEnd, FrontEnd
+from kit.hosts import LOST, A, Bench
+from kit.telemetry import Notes
 from kit.threads import wait_until
 
 
@@ -147,6 +156,45 @@ def test_a_revalidation_behind_a_call_retries_itself() -> None:
         cached.clock.advance(20.0)
         cached.get()
         wait_until(lambda: cached.sends == 3)
+
+
+def test_a_revalidation_behind_a_call_goes_to_another_host_of_the_service() -> None:
+    """It fails over as any call does, though what comes from there is not kept."""
+    with BlockingFrontEnd() as front_end:
+        at_once = RetryPolicy(2, backoff_strategy=ConstantBackoff(0.0, jitter="none"))
+        bench = Bench(front_end, Cache(), retry_policy_config=at_once)
+        bench.outcomes[A] = [cached_for(10, "old", "stale-while-revalidate=600"), LOST]
+        bench.request()
+        bench.clock.advance(20.0)
+        assert bench.request().text == "old"
+        wait_until(lambda: len(bench.hosts) == 3)
+        assert bench.hosts == "aab"
+
+
+class BreaksBehind(Notes):
+    """A telemetry that fails when a call is made for another."""
+
+    failures = 0
+
+    def begin(self, call: Any, parent: Any) -> Any:
+        if parent is not None:
+            self.failures += 1
+            raise RuntimeError("no exporter")
+        return super().begin(call, parent)
+
+
+def test_after_a_revalidation_that_came_to_no_request_there_is_another(front_end: FrontEnd) -> None:
+    """Whatever ended it: the next call must not take it for one that is on its way."""
+    telemetry = BreaksBehind()
+    cached = Cached(front_end, cached_for(10, "old", "stale-while-revalidate=60"), telemetry=telemetry)
+    cached.get()
+    cached.clock.advance(20.0)
+
+    def has_broken_twice() -> bool:
+        assert cached.get().text == "old"
+        return telemetry.failures > 1
+
+    assert any(has_broken_twice() for _ in range(10_000))
 
 
 def test_a_head_request_revalidates_nothing(front_end: FrontEnd) -> None:

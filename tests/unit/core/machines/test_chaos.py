@@ -302,7 +302,7 @@ def test_rates_may_add_up_to_one_and_a_rounding_error(rates: tuple[float, float]
         ({"truncation_rate": 1, "origins": []}, "origins must not be empty"),
         ({"truncation_rate": 1, "origins": "a.test"}, "origins must be a list"),
         ({"truncation_rate": 1, "origins": ["a b"]}, "origins"),
-        ({"truncation_rate": 1, "routes": ["orders"]}, "which is no route"),
+        ({"truncation_rate": 1, "routes": ["orders"]}, "^routes .*which is no route"),
         ({"truncation_rate": 1, "begins_after": -1}, "begins_after must be"),
         (
             {"truncation_rate": 1, "begins_after": 5, "ends_after": 5},
