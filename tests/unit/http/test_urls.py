@@ -241,6 +241,15 @@ def test_a_raw_url_survives_what_values_survive() -> None:
     assert repr(RawUrl("https://example.com/a|b")) == "RawUrl('https://example.com/a|b')"  # nothing to hide
 
 
+@pytest.mark.parametrize("character", [" ", "ä", "\u2028"])
+@pytest.mark.parametrize("url", ["https://h/a{}b", "https://h/a?b={}c"])
+def test_a_raw_url_has_no_character_that_would_have_to_be_escaped(url: str, character: str) -> None:
+    """It is sent as it is; what is not sent at all may have any."""
+    with pytest.raises(InvalidRequestError, match="cannot be sent as it is"):
+        normalise_url(RawUrl(url.format(character)))
+    assert normalise_url(RawUrl(f"https://h/a#{character}b")) == "https://h/a"
+
+
 @given(_URLISH, st.one_of(_URLISH, st.text()))
 def test_a_relative_url_never_leaves_the_base(url: str, more: str) -> None:
     """Whatever the text after the base_url, the request stays under it."""

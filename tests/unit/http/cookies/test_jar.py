@@ -239,9 +239,11 @@ def test_without_the_list_a_registry_is_known_by_its_shape(monkeypatch: pytest.M
     suffixes._known.cache_clear()
     jar = jar_with("https://a.github.io/", "kept=1; Domain=github.io")
     jar.store("https://a.co.uk/", ["evil=1; Domain=co.uk"], NOW)
+    jar.store("https://co.uk/", ["own=1; Domain=co.uk"], NOW)
     suffixes._known.cache_clear()
     assert jar.header("https://b.github.io/", NOW) == "kept=1"
     assert jar.header("https://b.co.uk/", NOW) == ""
+    assert jar.header("https://co.uk/", NOW) == "own=1"
 
 
 def test_of_equal_paths_the_earlier_cookie_comes_first() -> None:

@@ -140,9 +140,10 @@ def test_a_connection_is_kept_or_not(data: bytes, method: str, is_last: bool) ->
         b"content-length: 1\r\nContent-Length: 2\r\n",
     ],
 )
-def test_the_head_that_opens_a_tunnel_frames_no_body(fields: bytes) -> None:
+@pytest.mark.parametrize("status", [b"200", b"299"])
+def test_the_head_that_opens_a_tunnel_frames_no_body(status: bytes, fields: bytes) -> None:
     """Whatever it says of one is ignored (RFC 9110, 9.3.6), however its bytes are cut; a refusal has a body."""
-    data = b"HTTP/1.1 200 OK\r\n" + fields + b"X: y\r\n\r\n"
+    data = b"HTTP/1.1 " + status + b" OK\r\n" + fields + b"X: y\r\n\r\n"
     for pieces in ([data], [data[at : at + 1] for at in range(len(data))]):
         parser = ResponseParser()
         parser.begin("CONNECT")
@@ -153,7 +154,7 @@ def test_the_head_that_opens_a_tunnel_frames_no_body(fields: bytes) -> None:
         assert list(parser.head or []) == [("X", "y")]
     refused = ResponseParser()
     refused.begin("CONNECT")
-    refused.feed(data.replace(b"200", b"403"))
+    refused.feed(data.replace(status, b"300"))
     with pytest.raises(NotHttpError):
         refused.read_head()
 
@@ -378,6 +379,8 @@ INTERIM = b"HTTP/1.1 103 Early H\r\n\r\n"
         (HEAD + b"A:" + 20 * b"x" + b"\r\nContent-Length: 0\r\n\r\n", 17),
         (HEAD + b"A:" + 20 * b"X" + b"\r\nContent-Length: 0\r\n\r\n", 17),
         (HEAD + b"A:" + 20 * b"x" + b"\0\r\nContent-Length: 0\r\n\r\n", 17),
+        (HEAD + b"A: bcdef\r\n ghijklm\r\nContent-Length: 0\r\n\r\n", None),
+        (HEAD + b"A: bcdef\r\n ghijklmn\r\nContent-Length: 0\r\n\r\n", 27),
     ],
 )
 @pytest.mark.parametrize("is_cut", [False, True])
