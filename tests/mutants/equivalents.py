@@ -4920,4 +4920,32 @@ EQUIVALENTS = [
         )
         for comparison in ("> 0", ">= 1")
     ),
+    Equivalent(
+        "core/machines/fallback.py",
+        "LastGood.clear",
+        "self.generation += 1",
+        "self.generation -= 1",
+        "it is compared with the number that a call has seen, and each clearing makes another one of it",
+    ),
+    Equivalent(
+        "core/signals.py",
+        "_arguments",
+        "if not (code.co_argcount >= 2 or takes_any) or code.co_filename.startswith(_PACKAGE):",
+        "if not (code.co_argcount >= 2 or takes_any) :",
+        "from Python 3.13 on, where a frame keeps no `f_locals`; on those before, the tests of cycles notice it",
+    ),
+    Equivalent(
+        "http/fields/links.py",
+        "parse_links",
+        "position = 0",
+        "position = -1",
+        "a pattern searches from a negative position as from 0",
+    ),
+    Equivalent(
+        "http/bodies/ranges.py",
+        "is_part",
+        "return found is None or found.first != 0 or found.last is None or found.total != found.last + 1",
+        "return found is None or found.first != 0 or found.total != found.last + 1",
+        "a range that begins has an end; the check is for the type checker",
+    ),
 ]
