@@ -13,7 +13,6 @@ import copy
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ... import http, policies
@@ -97,7 +96,6 @@ FIELDS_OF_POLICIES = {
 }
 
 
-@cache
 def renamed() -> dict[str, str]:
     """What to write instead of keywords that other clients use, and of settings of another class."""
     return {
