@@ -748,7 +748,6 @@ class HttpServiceClient(Events):
         check_duration("window", window, optional=False)
         check_number("window", window, most=LONGEST_WINDOW, unit="of seconds ")
         origins = self._call_builder.origins.items()
-        self.metrics.catch_up()
 
         from ..observability.health import health_of
         from ..observability.window import window_of

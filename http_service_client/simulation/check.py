@@ -296,7 +296,7 @@ def _about_hosts(config: HttpClientConfig) -> list[Finding]:
     if not alternates:
         return []
     count = 1 + alternates
-    alone = replace(config, enable_circuit_breaker=False, enable_retry_budget=False, total_timeout=None)
+    alone = replace(config, enable_retry_budget=False, total_timeout=None)
     down = _one_call(alone, Outage(how="refused"), alternates)
     hosts = {event.key for event in down if isinstance(event, AttemptFinished)}
     if len(hosts) == count:

@@ -108,10 +108,9 @@ class _Simulator(Simulator):
         return None if exchange.seconds == math.inf else exchange.seconds, exchange.outcome
 
     def _end(self, run: Run[Any]) -> None:
+        super()._end(run)
         if run.owner is not None:
-            super()._end(run)
             return
-        run.is_done = True
         if run.error is not None:
             raise run.error
         self._tally.count_call(self._now, run.started_at, run.result, run.subject, run.exchanges)

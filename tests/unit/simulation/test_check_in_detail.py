@@ -211,6 +211,13 @@ def test_a_call_has_an_attempt_for_each_base_url(count: int, attempts: int, aske
     assert len(keys) == asked
 
 
+def test_a_circuit_that_opens_at_once_lets_a_call_ask_the_other_base_urls() -> None:
+    """It is that of one of them."""
+    policy = RetryPolicy(3, ConstantBackoff(0.1))
+    findings = found(retry_policy_config=policy, circuit_breaker_config={"failure_threshold": 1}, **hosts(3))
+    assert list(findings) == ["circuit-opens-without-need"]
+
+
 @pytest.mark.parametrize(
     ("rate", "samples", "is_found"), [(5, 300, False), (1, 300, True), (5, 1000, True), (1e-7, 10, False)]
 )
