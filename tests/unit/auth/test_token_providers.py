@@ -192,6 +192,24 @@ def test_a_provider_learns_which_token_was_refused(front_end: FrontEnd) -> None:
     assert asked == [None, "stale"]
 
 
+class Remote:
+    """A proxy of a remote object: it has whatever attribute it is asked for."""
+
+    def __call__(self) -> tuple[str, None]:
+        return "t1", None
+
+    def __getattr__(self, name: str) -> Remote:
+        return Remote()
+
+
+def test_a_provider_whose_parameters_cannot_be_read_is_given_no_argument(front_end: FrontEnd) -> None:
+    """A function of a compiled module, or a proxy, may say nothing of them."""
+    service = Service()
+    service.accepted.add("Bearer t1")
+    client = harness(front_end, service, auth=BearerToken(Remote()))
+    assert client.request().status_code == 200
+
+
 def test_an_async_provider_that_hangs_ends_with_its_timeout(front_end: FrontEnd) -> None:
     """It is cancelled, and the call fails."""
     import asyncio

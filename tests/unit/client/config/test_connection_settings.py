@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import socket
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +113,15 @@ def test_the_lists_of_a_pool_do_not_change() -> None:
     hosts.clear()
     assert pool == same
     assert hash(pool) == hash(same)
+
+
+@pytest.mark.parametrize("how", [copy.copy, copy.deepcopy])
+def test_a_copy_of_a_pool_has_its_ssl_context(how: Callable[[Any], Any]) -> None:
+    """A context cannot be copied itself, and is for several pools to share."""
+    context = ssl.create_default_context()
+    pool = ConnectionPoolConfig(ssl_context=context, max_connections=7)
+    assert how(pool) == pool
+    assert how({"orders": pool})["orders"].ssl_context is context
 
 
 def test_no_connection_need_be_kept_and_every_body_may_be_compressed() -> None:
