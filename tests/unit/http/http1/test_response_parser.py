@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from itertools import pairwise
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -173,34 +172,6 @@ def test_a_letter_at_the_end_of_a_line_belongs_to_the_value() -> None:
     assert list(parser.head)[:2] == [("X", "aX bX"), ("Y", "X")]
 
 
-@pytest.mark.parametrize("is_too_long", [False, True])
-def test_a_reason_may_be_as_long_as_a_line(is_too_long: bool) -> None:
-    """What comes before it does not count."""
-    settings = ParserSettings(size=100)
-    parser = ResponseParser(settings)
-    parser.begin("GET")
-    reason = b"x" * (100 + is_too_long)
-    parser.feed(b"HTTP/1.1 200 " + reason + b"\r\n")
-    parser.feed(b"Content-Length: 0\r\n\r\n")
-    if is_too_long:
-        with pytest.raises(NotHttpError):
-            parser.read_head()
-    else:
-        assert parser.read_head() is not None
-
-
-@pytest.mark.parametrize("size", [1000, 300_000])
-def test_line_ends_without_a_response_are_not_read_without_end(size: int) -> None:
-    """They count as a part of the head, which may not be larger."""
-    parser = ResponseParser()
-    parser.begin("GET")
-    with pytest.raises(NotHttpError) as caught:
-        for _ in range(1000):
-            parser.feed(b"\r\n" * (size // 2))
-            assert parser.read_head() is None
-    assert (caught.value.rule, caught.value.offset) == (RULES["head-too-large"], ParserSettings().total)
-
-
 HEAD = b"HTTP/1.1 200 OK\r\n"
 TRAILERS = HEAD + b"Transfer-Encoding: chunked\r\n\r\n0\r\n"
 
@@ -361,85 +332,12 @@ def test_after_a_line_that_is_skipped_the_next_is_judged_before_its_end(
         assert parser.read_head() is None
 
 
-FIELD = b"A: " + 16 * b"x" + b"\r\n"  # 21 bytes, as the end has; the status line has 17
-INTERIM = b"HTTP/1.1 103 Early H\r\n\r\n"
-
-
-@pytest.mark.parametrize(
-    ("data", "offset"),
-    [
-        (HEAD + FIELD + FIELD + b"Content-Length: 0\r\n\r\n", None),
-        (HEAD + FIELD + b"A: " + 17 * b"x" + b"\r\nContent-Length: 0\r\n\r\n", 79),
-        (HEAD + FIELD + FIELD + FIELD + b"\r\n", 80),
-        (INTERIM + INTERIM + b"HTTP/1.1 204 None\r\nA: bcdefg\r\n\r\n", None),
-        (INTERIM + INTERIM + b"HTTP/1.1 204 None\r\nA: bcdefgh\r\n\r\n", 79),
-        (40 * b"\r\n", ...),
-        (41 * b"\r\n", 80),
-        (HEAD + b"A:" + 19 * b"x" + b"\r\nContent-Length: 0\r\n\r\n", None),
-        (HEAD + b"A:" + 20 * b"x" + b"\r\nContent-Length: 0\r\n\r\n", 17),
-        (HEAD + b"A:" + 20 * b"X" + b"\r\nContent-Length: 0\r\n\r\n", 17),
-        (HEAD + b"A:" + 20 * b"x" + b"\0\r\nContent-Length: 0\r\n\r\n", 17),
-        (HEAD + b"A: bcdef\r\n ghijklm\r\nContent-Length: 0\r\n\r\n", None),
-        (HEAD + b"A: bcdef\r\n ghijklmn\r\nContent-Length: 0\r\n\r\n", 27),
-    ],
-)
-@pytest.mark.parametrize("is_cut", [False, True])
-def test_a_head_and_each_of_its_lines_have_a_limit(data: bytes, offset: Any, is_cut: bool) -> None:
-    """Here 80 bytes, interim heads included, and 20 beside the colon. Nothing of what is too large is shown.
-
-    offset: where the line begins that is too large; None for a head that is complete, ... for one that is not.
-    """
-    parser = ResponseParser(ParserSettings(size=20))
-    parser.begin("GET")
-    error = None
-    try:
-        for piece in cut(data, [*range(len(data))]) if is_cut else [data]:
-            if piece:
-                parser.feed(piece)
-                parser.read_head()
-    except NotHttpError as raised:
-        error = raised
-    if isinstance(offset, int):
-        assert error is not None
-        assert (error.rule, error.offset, error.excerpt) == (RULES["head-too-large"], offset, "")
-    else:
-        assert error is None
-        assert (parser.head is None) == (offset is ...)
-
-
-@pytest.mark.parametrize("is_too_large", [False, True])
-def test_a_head_of_the_usual_form_has_that_limit_too(is_too_large: bool) -> None:
-    """The interim heads before it count."""
-    settings = ParserSettings(size=60)
-    before = 8 * INTERIM + HEAD + b"Content-Length: 0\r\nA: "
-    value = b"x" * (settings.total - len(before + b"\r\n\r\n") + is_too_large)
-    parser = ResponseParser(settings)
-    parser.begin("GET")
-    parser.feed(before + value + b"\r\n\r\n")
-    if is_too_large:
-        with pytest.raises(NotHttpError):
-            parser.read_head()
-    else:
-        assert parser.read_head() is not None
-
-
 def test_a_response_that_was_read_is_not_the_next_one() -> None:
     """The parser starts over, also where nobody had it forget the last response."""
     parser, _ = parse([HEAD + b"Content-Length: 0\r\n\r\n"])
     parser.begin("GET")
     assert parser.head is None
     assert not parser.is_complete
-
-
-def test_the_line_before_a_chunk_has_a_limit() -> None:
-    """It is not shown."""
-    with pytest.raises(NotHttpError) as caught:
-        parse([CHUNKED, b"1;" + 100 * b"a" + b"\r\n"], settings=ParserSettings(size=40))
-    assert (caught.value.rule, caught.value.offset, caught.value.excerpt) == (
-        RULES["chunk-line-too-long"],
-        len(CHUNKED),
-        "",
-    )
 
 
 def test_bytes_after_a_switch_of_protocols_are_left_as_they_are() -> None:
