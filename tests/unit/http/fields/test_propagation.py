@@ -99,7 +99,7 @@ def test_a_malformed_grpc_timeout_counts_for_nothing(value: str) -> None:
     assert read(GRPC, grpc_timeout=value).seconds is None
 
 
-@pytest.mark.parametrize("value", ["0", "-1", "1.0", "1000000", "two", "1, 2"])
+@pytest.mark.parametrize("value", ["0", "-1", "1.0", "1000000", "two", "1, 2", "X2"])
 def test_an_attempt_is_a_small_whole_number_from_one(value: str) -> None:
     """Anything else counts as the first attempt."""
     said = read(Propagation(), attempt=value)

@@ -118,6 +118,7 @@ def test_a_name_has_200_characters_at_most() -> None:
         {"RateLimit": '"a";r=1;t=5,'},
         {"RateLimit": '"a";r=1;t=5', "RateLimit-Policy": '"a";q=5;qu="concurrent-requests"'},
         x("many", "5"),
+        x("X5", "5"),
         x("-1", "5"),
         x("1", "soon"),
         x("1", ""),
