@@ -229,6 +229,26 @@ def test_a_new_origin_costs_the_same_however_many_there_are() -> None:
     assert len(registry.origins) <= 1001
 
 
+def test_a_signal_handler_may_examine_what_a_call_was_about_to() -> None:
+    """It adds an origin of its own meanwhile. What it has forgotten is not missed."""
+    registry = Registry(100)
+
+    class Interrupted:
+        handler = iter(["of the handler"])
+
+        @property
+        def is_idle(self) -> bool:
+            registry.visit(self.handler)
+            return True
+
+    registry.settle(["a", "b"], True)
+    registry.get("c")  # the others are known to fail now
+    registry.get("a").bulkhead = Interrupted()  # type: ignore[assignment]
+    registry.clock.now += 1e6  # and have recovered by now, as far as anybody knows
+    registry.get("d")
+    assert registry.origins == {"c", "d", "of the handler"}
+
+
 def busy(is_idle: bool) -> Any:
     return SimpleNamespace(is_idle=is_idle)
 

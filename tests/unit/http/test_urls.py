@@ -271,8 +271,9 @@ def test_a_relative_url_never_leaves_the_base(url: str, more: str) -> None:
     ],
 )
 def test_a_location_is_escaped_where_browsers_escape_it(given: str, sent: str) -> None:
-    """More in a path than in a query (WHATWG URL): a presigned URL must arrive as the server wrote it."""
+    """More in a path than in a query (WHATWG URL): a presigned URL must arrive as the server wrote it, and again."""
     assert location_url(given) == sent
+    assert normalise_url(location_url(given)) == sent
 
 
 @pytest.mark.parametrize(
