@@ -186,8 +186,9 @@ class ResponseParser:
         if line is None:
             return False
         match = _STATUS_LINE(line)
-        version = match[1] if match else b""
-        if match is None:
+        if match is not None:
+            version = match[1]
+        else:
             fault = fault_in_status_line(line)
             assert fault is not None  # a complete line without one matches
             match = _OTHER_VERSION.fullmatch(line)
