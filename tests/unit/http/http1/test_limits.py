@@ -143,6 +143,22 @@ def test_a_response_has_so_many_fields(data: bytes, offset: int) -> None:
     )
 
 
+@pytest.mark.parametrize("is_too_large", [False, True])
+def test_trailers_have_a_limit_of_their_own(is_too_large: bool) -> None:
+    """Twice that of a line, however long the body before them is."""
+    line = b"A: " + 24 * b"x" + b"\r\n"
+    parser = ResponseParser(ParserSettings(size=30))
+    parser.begin("GET")
+    parser.feed(CHUNKED + 20 * b"2\r\nab\r\n" + b"0\r\n" + line + is_too_large * b"B" + line + b"\r\n")
+    assert parser.read_head() is not None
+    assert parser.read_body() == 20 * b"ab"
+    if is_too_large:
+        with pytest.raises(NotHttpError):
+            parser.read_body()
+    else:
+        assert parser.read_body() == b""
+
+
 def test_the_line_before_a_chunk_has_a_limit() -> None:
     """It is not shown."""
     parser = ResponseParser(ParserSettings(size=40))

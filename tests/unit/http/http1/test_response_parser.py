@@ -113,6 +113,8 @@ def test_a_response_is_parsed_byte_by_byte(name: str) -> None:
     ("data", "method", "is_last"),
     [
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", "GET", False),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi\r\n", "GET", False),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi\r\nH", "GET", True),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi", "GET", True),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nProxy-Connection: x, Close\r\n\r\nhi", "GET", True),
         (b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nhi", "GET", True),
@@ -125,7 +127,7 @@ def test_a_response_is_parsed_byte_by_byte(name: str) -> None:
     ],
 )
 def test_a_connection_is_kept_or_not(data: bytes, method: str, is_last: bool) -> None:
-    """By its options, the version of HTTP, and a body that ends with the connection (RFC 9112, 9.3)."""
+    """By its options, the version of HTTP, and how the body ends: with the connection, or with other bytes behind it."""
     parser, _ = parse([data], method)
     assert parser.head is not None
     assert parser.head.is_last is is_last
@@ -156,6 +158,16 @@ def test_the_head_that_opens_a_tunnel_frames_no_body(status: bytes, fields: byte
     refused.feed(data.replace(status, b"300"))
     with pytest.raises(NotHttpError):
         refused.read_head()
+
+
+def test_another_fault_in_the_head_that_opens_a_tunnel_is_refused_before_its_line_ends() -> None:
+    """As in any head: the rest of the line may never come."""
+    parser = ResponseParser()
+    parser.begin("CONNECT")
+    parser.feed(b"HTTP/1.1 200 OK\r\nX(a")
+    with pytest.raises(NotHttpError) as caught:
+        parser.read_head()
+    assert caught.value.rule is RULES["invalid-header-name"]
 
 
 def test_white_space_around_a_value_is_not_part_of_it() -> None:
@@ -330,6 +342,36 @@ def test_after_a_line_that_is_skipped_the_next_is_judged_before_its_end(
             parser.read_head()
     else:
         assert parser.read_head() is None
+
+
+@pytest.mark.parametrize("before", [b"no colon\r\nContent-Length: 0\r\n\r\n", b"no colon\r\nA: b\r\n"])
+def test_nothing_of_one_response_is_left_in_the_next(before: bytes) -> None:
+    """Whether it was read to its end or not: no field, and no fault that was tolerated."""
+    parser = ResponseParser(ParserSettings(tolerated=NO_COLON))
+    parser.begin("GET")
+    parser.feed(HEAD + before)
+    parser.read_head()
+    parser.begin("GET")
+    parser.feed(HEAD + b"Content-Length: 0\r\n\r\n")
+    head, faults = parser.read_head(), list[object]()
+    parser.report_faults(faults.append)
+    assert head is not None
+    assert (list(head), head.is_last, faults) == ([("Content-Length", "0")], False, [])
+
+
+def test_a_connection_that_ends_before_the_first_byte_is_no_malformed_response() -> None:
+    """The request may be sent again: it is likely that the server has not seen it."""
+    parser = ResponseParser()
+    parser.begin("GET")
+    parser.feed(b"")
+    with pytest.raises(ConnectionResetError):
+        parser.read_head()
+
+
+def test_a_chunk_may_arrive_in_pieces() -> None:
+    """Its size is in hexadecimal digits."""
+    size = 0x1A
+    assert read([CHUNKED + b"1A\r\nx", (size - 1) * b"x" + b"\r\n0\r\n\r\n"]) == (200, size * b"x")
 
 
 def test_a_response_that_was_read_is_not_the_next_one() -> None:
