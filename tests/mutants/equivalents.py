@@ -3583,12 +3583,22 @@ EQUIVALENTS = [
         "if len(line) >= most or len(line) > room:",
         "a line of exactly this length is judged once more, and is not too long",
     ),
+    *(
+        Equivalent(
+            "http/http1/response_parser.py",
+            "ResponseParser._join_folds",
+            "if len(self._parts) > 1:",
+            f"if len(self._parts) {comparison}:",
+            "a value of one line is joined to what it is; this saves the time",
+        )
+        for comparison in (">= 1", "> 0")
+    ),
     Equivalent(
         "http/http1/response_parser.py",
-        "ResponseParser._join_folds",
-        "if len(self._parts) > 1:",
-        "if len(self._parts) >= 1:",
-        "a value of one line is joined to what it is; this saves the time",
+        "ResponseParser._read_status_line",
+        'version = b"1.0"',
+        'version = b"1.0XX"',
+        "any version but 1.1 is read as 1.0",
     ),
     Equivalent(
         "http/http1/response_parser.py",
