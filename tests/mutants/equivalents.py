@@ -30,6 +30,40 @@ _COMMON = '{"GET", "HEAD", "OPTIONS", "QUERY", "POST", "PUT", "PATCH", "DELETE"}
 
 EQUIVALENTS = [
     Equivalent(
+        "transports/over_aiohttp/hooked/timer.py",
+        "ExchangeTimer.__enter__",
+        'self._handles["total"] = self._loop.call_at(self._started + total, self._cut_off, "total")',
+        'self._handles["totalXX"] = self._loop.call_at(self._started + total, self._cut_off, "total")',
+        "nobody asks for this one by its name",
+    ),
+    Equivalent(
+        "transports/over_aiohttp/hooked/errors.py",
+        "translate_error",
+        "error = error.args[0]",
+        "error = error.args[-1]",
+        "it has one argument",
+    ),
+    *(
+        Equivalent(
+            "transports/over_aiohttp/hooked/timer.py",
+            "ExchangeTimer.request_written",
+            "self._watch_write_buffer(self._timeout.write, self._loop.time(), 0)",
+            f"self._watch_write_buffer(self._timeout.write, self._loop.time(), {before})",
+            "no time has passed at the first look, whatever was left before it",
+        )
+        for before in (1, -1)
+    ),
+    *(
+        Equivalent(
+            "transports/over_aiohttp/hooked/connector.py",
+            "WatchingConnector.abandon",
+            "for _ in range(10):",
+            f"for _ in range({steps}):",
+            "it ends at its first step, since it has nothing to wait for",
+        )
+        for steps in (9, 11)
+    ),
+    Equivalent(
         "transports/over_aiohttp/exchange.py",
         "Exchange._more",
         "if connection.is_lost or connection.error is not None:",

@@ -67,7 +67,7 @@ class AiohttpBodySource:
     def _check_end(self) -> None:
         """Raises the connection's error where aiohttp takes a reset, or our own `close`, for the end of the body."""
         error = getattr(self._connection, "fatal_error", None)
-        if error is None and self._sessions.is_closed:
+        if self._sessions.is_closed:
             error = closed_in_mid_body()
         if error is not None and ends_with_the_connection(self._response):
             raise error

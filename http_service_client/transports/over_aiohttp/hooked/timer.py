@@ -56,7 +56,7 @@ class ExchangeTimer:
         self._timeout = timeout
         self._handles: dict[str, asyncio.TimerHandle] = {}
         self._cut: str | None = None
-        self._cancels = 0
+        self._cancels: int  # of the task, when the exchange began
         self._uploads = self.is_answered = False
         self._sent_at: float | None = None
         self.proxy = proxy
@@ -209,7 +209,6 @@ class ExchangeTimer:
     ) -> None:
         for handle in self._handles.values():
             handle.cancel()
-        self._handles.clear()
         task, self._task = self._task, None  # a task refers to its own frames
         if self._cut is None:
             return

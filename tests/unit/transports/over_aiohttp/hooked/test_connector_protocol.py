@@ -478,3 +478,18 @@ def test_what_arrived_before_an_error_is_read(
         assert len(setup.idle) == 0
 
     on_a_loop(check)
+
+
+def test_a_tolerated_fault_is_reported() -> None:
+    """The head has arrived by then."""
+    tolerant = ParserSettings(tolerated=frozenset({"unknown-version"}))
+
+    def test() -> None:
+        setup, names = Setup(), list[str]()
+        made = WatchingProtocol(setup.inner, setup.transport, tolerant, setup.lifetime, setup.idle)
+        made.begin("GET")
+        made.data_received(b"HTTP/3.0 204 No Content\r\n\r\n")
+        made.report_faults(lambda rule: names.append(rule.name))
+        assert names == ["unknown-version"]
+
+    on_a_loop(test)
