@@ -143,7 +143,7 @@ def test_a_connection_is_kept_or_not(data: bytes, method: str, is_last: bool) ->
 )
 @pytest.mark.parametrize("status", [b"200", b"299"])
 def test_the_head_that_opens_a_tunnel_frames_no_body(status: bytes, fields: bytes) -> None:
-    """Whatever it says of one is ignored (RFC 9110, 9.3.6), however its bytes are cut; a refusal has a body."""
+    """Whatever it says of one is ignored (RFC 9110, 9.3.6), however its bytes are cut; no other head does."""
     data = b"HTTP/1.1 " + status + b" OK\r\n" + fields + b"X: y\r\n\r\n"
     for pieces in ([data], [data[at : at + 1] for at in range(len(data))]):
         parser = ResponseParser()
@@ -153,11 +153,12 @@ def test_the_head_that_opens_a_tunnel_frames_no_body(status: bytes, fields: byte
             parser.feed(piece)
             parser.read_head()
         assert list(parser.head or []) == [("X", "y")]
-    refused = ResponseParser()
-    refused.begin("CONNECT")
-    refused.feed(data.replace(status, b"300"))
-    with pytest.raises(NotHttpError):
-        refused.read_head()
+    for other in (b"199", b"300"):
+        parser = ResponseParser()
+        parser.begin("CONNECT")
+        parser.feed(data.replace(status, other))
+        with pytest.raises(NotHttpError):
+            parser.read_head()
 
 
 def test_another_fault_in_the_head_that_opens_a_tunnel_is_refused_before_its_line_ends() -> None:
@@ -368,10 +369,12 @@ def test_a_connection_that_ends_before_the_first_byte_is_no_malformed_response()
         parser.read_head()
 
 
-def test_a_chunk_may_arrive_in_pieces() -> None:
-    """Its size is in hexadecimal digits."""
-    size = 0x1A
-    assert read([CHUNKED + b"1A\r\nx", (size - 1) * b"x" + b"\r\n0\r\n\r\n"]) == (200, size * b"x")
+@pytest.mark.parametrize("cut_at", [0, 5])
+def test_the_size_of_a_chunk_is_in_hexadecimal_digits(cut_at: int) -> None:
+    """Whether the chunk is there at once or comes in pieces, and whatever line ends are about."""
+    content = 45 * b"x" + b"\r\nx"
+    data = b"30\r\n" + content + b"\r\n2\r\nab\r\n0\r\n\r\n"
+    assert read([CHUNKED + data[:cut_at], data[cut_at:]]) == (200, content + b"ab")
 
 
 def test_a_response_that_was_read_is_not_the_next_one() -> None:
