@@ -3629,6 +3629,13 @@ EQUIVALENTS = [
     ),
     Equivalent(
         "http/http1/response_parser.py",
+        "ResponseParser.__init__",
+        'self._method = "GET"',
+        'self._method = "GETXX"',
+        "the response to any method but HEAD and CONNECT is read alike",
+    ),
+    Equivalent(
+        "http/http1/response_parser.py",
         "ResponseParser._read_fields",
         'name = value = b""',
         'name = value = b"XX"',
