@@ -86,3 +86,15 @@ def test_settings_of_something_else_keep_the_connections(name: str) -> None:
     """How many there may be is no property of one."""
     client = HttpServiceClient()
     assert keeps_its_connections(client, config_of(name))
+
+
+def test_connections_of_before_end_when_they_are_idle() -> None:
+    """Those that are idle at once, and those of calls in flight after their last exchange."""
+    client = HttpServiceClient()
+    idle = client._backends._settings.idle
+    closed: list[str] = []
+    idle.add("idle", 0.0, closed.append)
+    client.reconfigure(config_of("proxy"))
+    assert closed == ["idle"]
+    idle.add("of a call in flight", 1.0, closed.append)
+    assert closed == ["idle", "of a call in flight"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from http_service_client import HttpResponse, HttpServiceClient, HttpStatusError
+from http_service_client import ConstantBackoff, HttpResponse, HttpServiceClient, HttpStatusError, RetryPolicy
 from http_service_client.core.machines.limits.semaphore import Waiter
 from kit.event_feeds import URL, EventServer, Feed
 from kit.fakes import REFUSED, RESET, FakeClock
@@ -20,6 +20,16 @@ def test_each_connection_may_take_what_is_left_of_the_total_timeout(front_end: F
     feed = Feed(front_end, *[(b"data: a\n\n",)] * 2, total_timeout=8.0)
     assert feed.data == ["a", "a"]
     assert [timeout.total for timeout in feed.server.timeouts] == [8.0, 4.5, 1.0]
+
+
+def test_the_waits_are_those_of_the_retry_policy(front_end: FrontEnd) -> None:
+    """Above what the server, or the caller, wants at least."""
+    policy = RetryPolicy(backoff_strategy=ConstantBackoff(7.0, jitter="none"))
+    feed = Feed(
+        front_end, (b"data: a\n\n",), (b"",), (b"data: b\n\n",), reconnect_delay=2.0, retry_policy=policy
+    )
+    assert feed.data == ["a", "b"]
+    assert feed.clock.sleeps == [9.0, 9.0, 9.0]
 
 
 def test_an_id_without_an_event_is_continued_from(front_end: FrontEnd) -> None:

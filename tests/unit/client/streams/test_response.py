@@ -14,6 +14,7 @@ import pytest
 from http_service_client import (
     ConnectionLostError,
     DecodingError,
+    HttpContext,
     HttpResponse,
     ResponseTooLargeError,
     SentState,
@@ -45,6 +46,22 @@ def test_a_body_that_was_read_goes_along_with_a_copy(
     assert type(twin) is HttpResponse
     assert (twin.content, twin.text) == (b"one two", "one two")
     assert (twin.status_code, twin.headers["X-A"], twin.url) == (200, "1", URL)
+
+
+class Answering:
+    """An interceptor with a response of its own, whatever the server has sent."""
+
+    def intercept_response(self, response: HttpResponse, context: HttpContext) -> HttpResponse:
+        return HttpResponse(200, content=b"of its own")
+
+
+def test_the_body_of_an_interceptor_s_response_is_that_of_the_stream(front_end: FrontEnd) -> None:
+    """The body that the server has begun to send is closed, and read by nobody."""
+    transport = StreamingTransport(b"one")
+    client = front_end.client(transport=transport, response_interceptors=[Answering()])
+    with front_end.stream(client, "GET", URL) as response:
+        assert response.read() == b"of its own"
+    assert [source.is_closed for source in transport.sources] == [True]
 
 
 def test_what_is_kept_in_memory_has_a_limit(front_end: FrontEnd) -> None:
