@@ -233,7 +233,7 @@ class ResponseParser:
         elif line and (self.head is None or self._in_trailers):
             if self._skipped is None or line[0] not in b" \t":
                 fault = fault_in_field(line, self._fields, self._in_trailers)
-                if fault is not None and self._opens_tunnel and may_frame(line):
+                if self._opens_tunnel and may_frame(line):
                     fault = None
         elif line:
             fault = fault_in_chunk_line(line)
