@@ -3636,6 +3636,13 @@ EQUIVALENTS = [
     ),
     Equivalent(
         "http/http1/response_parser.py",
+        "ResponseParser.__init__",
+        "self._closes = False",
+        "self._closes = True",
+        "`begin` comes first, and sets it",
+    ),
+    Equivalent(
+        "http/http1/response_parser.py",
         "ResponseParser._read_fields",
         'name = value = b""',
         'name = value = b"XX"',

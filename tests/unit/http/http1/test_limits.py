@@ -25,6 +25,7 @@ INTERIM = b"HTTP/1.1 103 Early H\r\n\r\n"
         (HEAD + FIELD + FIELD + FIELD + b"\r\n", 80),
         (INTERIM + INTERIM + b"HTTP/1.1 204 None\r\nA: bcdefg\r\n\r\n", None),
         (INTERIM + INTERIM + b"HTTP/1.1 204 None\r\nA: bcdefgh\r\n\r\n", 79),
+        (INTERIM + INTERIM + INTERIM + b"HTTP/1.1 204 None\r\n\r\n", 72),
         (40 * b"\r\n", ...),
         (41 * b"\r\n", 80),
         (HEAD + b"A:" + 19 * b"x" + b"\r\nContent-Length: 0\r\n\r\n", None),
@@ -153,8 +154,9 @@ def test_trailers_have_a_limit_of_their_own(is_too_large: bool) -> None:
     assert parser.read_head() is not None
     assert parser.read_body() == 20 * b"ab"
     if is_too_large:
-        with pytest.raises(NotHttpError):
+        with pytest.raises(NotHttpError) as caught:
             parser.read_body()
+        assert caught.value.rule is RULES["head-too-large"]
     else:
         assert parser.read_body() == b""
 
