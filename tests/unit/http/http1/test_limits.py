@@ -80,18 +80,20 @@ def test_a_head_of_the_usual_form_has_that_limit_too(is_too_large: bool) -> None
 
 
 @pytest.mark.parametrize("is_too_long", [False, True])
-def test_a_reason_may_be_as_long_as_a_line(is_too_long: bool) -> None:
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_a_reason_may_be_as_long_as_a_line(is_cut: bool, is_too_long: bool) -> None:
     """What comes before it does not count."""
-    settings = ParserSettings(size=100)
-    parser = ResponseParser(settings)
+    parser = ResponseParser(ParserSettings(size=100))
     parser.begin("GET")
-    reason = b"x" * (100 + is_too_long)
-    parser.feed(b"HTTP/1.1 200 " + reason + b"\r\n")
-    parser.feed(b"Content-Length: 0\r\n\r\n")
+    begun, rest = b"HTTP/1.1 200 " + b"x" * (100 + is_too_long), b"\r\nContent-Length: 0\r\n\r\n"
+    parser.feed(begun if is_cut else begun + rest)
     if is_too_long:
         with pytest.raises(NotHttpError):
             parser.read_head()
     else:
+        if is_cut:
+            assert parser.read_head() is None
+            parser.feed(rest)
         assert parser.read_head() is not None
 
 
