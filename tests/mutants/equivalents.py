@@ -3114,6 +3114,13 @@ EQUIVALENTS = [
     ),
     Equivalent(
         "http/fields/retry_after.py",
+        "asks_to_retry",
+        'said = (_BOOLEANS.get(headers.get(name, "").strip(" \\t").lower()) for name in _WHETHER)',
+        'said = (_BOOLEANS.get(headers.get(name, "XX").strip(" \\t").lower()) for name in _WHETHER)',
+        "neither default is a boolean",
+    ),
+    Equivalent(
+        "http/fields/retry_after.py",
         "requested_delay",
         'sent_at = parse_http_date(headers.get("Date", "").strip(" \\t"), wall_now)',
         'sent_at = parse_http_date(headers.get("Date", "XX").strip(" \\t"), wall_now)',

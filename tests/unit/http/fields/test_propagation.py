@@ -122,10 +122,19 @@ def test_white_space_around_a_value_is_no_part_of_it() -> None:
     assert read(Propagation(), timeout=" 1500\t", attempt=" 2 ") == Inbound(1.5, 2, False, ())
 
 
+def test_a_request_says_what_there_is_to_say() -> None:
+    """Its attempt always; the time only if it is limited, and retries above it only if there are some."""
+    settings = Propagation(deadline="T", attempt="A", retried_above="R")
+    assert settings.names == ("T", "A", "R")
+    assert settings.outbound(None, 1, False) == [("A", "1")]
+    assert settings.outbound(1.0, 1, False) == [("T", "1000"), ("A", "1")]
+    assert settings.outbound(None, 2, True) == [("A", "2"), ("R", "true")]
+
+
 def test_a_header_that_is_switched_off_is_neither_written_nor_read() -> None:
     """None for its name."""
     settings = Propagation(deadline=None, attempt=None, retried_above=None)
-    assert settings.outbound(1.0, 2, True) == []
+    assert (settings.names, settings.outbound(1.0, 2, True)) == ((), [])
     assert read(settings, timeout="1500", attempt="2", above="true") == Inbound(None, 1, False, ())
 
 

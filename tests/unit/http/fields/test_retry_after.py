@@ -82,6 +82,7 @@ def test_a_date_in_the_far_future_is_capped() -> None:
         "١٢٠",  # digits, but not ASCII
         "²",
         "120\n",
+        "X120",
         "Sun, 06 Nov 1994 08:49:37 GMT, 120",
         "Sun, 31 Feb 2025 08:49:37 GMT",
     ],
@@ -124,11 +125,29 @@ def test_the_wait_is_the_time_until_the_date(moment: datetime, ahead: int) -> No
 def test_some_services_ask_in_milliseconds(name: str) -> None:
     """These come before Retry-After, which has no fractions."""
     assert requested_delay(Headers({name: "1500", "Retry-After": "2"}), 0.0) == 1.5
-    assert requested_delay(Headers({name: "soon", "Retry-After": "2"}), 0.0) == 2.0
+    for other in ("soon", "X1500"):
+        assert requested_delay(Headers({name: other, "Retry-After": "2"}), 0.0) == 2.0
+
+
+@pytest.mark.parametrize(
+    ("sent", "seconds"),
+    [
+        ({}, 5.0),
+        ({"Date": "Sun, 06 Nov 1994 08:48:37 GMT"}, 60.0),
+        ({"Date": "\tSun, 06 Nov 1994 08:48:37 GMT "}, 60.0),
+        ({"Date": "XSun, 06 Nov 1994 08:48:37 GMT"}, 5.0),
+    ],
+)
+def test_a_date_is_compared_with_that_of_its_response(sent: dict[str, str], seconds: float) -> None:
+    """Both are of the server's clock. Without a valid one, the client's has to do."""
+    headers = Headers({"Retry-After": RFC_DATES[0], **sent})
+    assert requested_delay(headers, RFC_INSTANT - 5.0) == seconds
 
 
 @pytest.mark.parametrize("name", ["x-should-retry", "Stripe-Should-Retry"])
-@pytest.mark.parametrize(("value", "expected"), [("true", True), (" False\t", False), ("maybe", None)])
+@pytest.mark.parametrize(
+    ("value", "expected"), [("true", True), (" False\t", False), ("maybe", None), ("Xtrue", None)]
+)
 def test_a_server_says_whether_to_repeat(name: str, value: str, expected: bool | None) -> None:
     """In a header of its own; any other word counts for nothing."""
     assert asks_to_retry(Headers({name: value})) is expected
