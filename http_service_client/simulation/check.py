@@ -296,8 +296,7 @@ def _about_hosts(config: HttpClientConfig) -> list[Finding]:
     if not alternates:
         return []
     count = 1 + alternates
-    alone = replace(config, enable_retry_budget=False, total_timeout=None)
-    down = _one_call(alone, Outage(how="refused"), alternates)
+    down = _one_call(replace(config, total_timeout=None), Outage(how="refused"), alternates)
     hosts = {event.key for event in down if isinstance(event, AttemptFinished)}
     if len(hosts) == count:
         return []
@@ -314,7 +313,8 @@ def _about_deadlines(config: HttpClientConfig, rate: float) -> list[Finding]:
         return []
     checked = replace(config, total_timeout=1.0, enable_circuit_breaker=False)
     seconds = min(_LONG, max(_SHORT, _ENOUGH_CALLS / rate))
-    slow = _many_calls(checked, Slowdown(factor=60.0), rate, seconds)
+    # Its deadline ends an attempt, however short the attempt timeout is: with that, each one could end in time.
+    slow = _many_calls(checked, Slowdown(factor=60.0), rate, seconds, {"timeout": None})
     if not slow.last or slow.refusals:
         return []
     message = (
@@ -460,7 +460,13 @@ def _calls_at_once(
     return witness
 
 
-def _many_calls(config: HttpClientConfig, fault: Fault, rate: float, seconds: float) -> _Witness:
-    fleet, witness = _fleet(config, fault, rate, seconds)
+def _many_calls(
+    config: HttpClientConfig,
+    fault: Fault,
+    rate: float,
+    seconds: float,
+    options: Mapping[str, Any] = _NO_OPTIONS,
+) -> _Witness:
+    fleet, witness = _fleet(config, fault, rate, seconds, options=options)
     fleet.run()
     return witness

@@ -219,14 +219,41 @@ def test_a_circuit_that_opens_at_once_lets_a_call_ask_the_other_base_urls() -> N
 
 
 @pytest.mark.parametrize(
+    "settings",
+    [
+        {"base_timeout": 0.1, "total_timeout": 2.0, **NO_BREAKER},
+        {"retry_policy_config": RetryPolicy(3, ConstantBackoff(0.1)), **hosts(3)},
+    ],
+    ids=["times", "base URLs"],
+)
+def test_a_budget_that_pays_for_no_retry_now_changes_no_finding(settings: dict[str, Any]) -> None:
+    """Other calls earn the retries, sooner or later."""
+    budget = RetryBudgetSettings(ratio=0.1, min_per_second=0.0)
+    assert found(retry_budget_config=budget, **settings) == found(**settings)
+
+
+SLOW_CALLS = {"slow_call_duration": 0.2, "slow_call_rate": 0.5, "minimum_calls": 10, "window": 60.0}
+
+
+@pytest.mark.parametrize("base_timeout", [30.0, 0.3])
+@pytest.mark.parametrize(
+    "breaker", [{"failure_threshold": 3, "failure_duration": 60}, SLOW_CALLS], ids=["failures", "slow calls"]
+)
+@pytest.mark.parametrize(
     ("rate", "samples", "is_found"), [(5, 300, False), (1, 300, True), (5, 1000, True), (1e-7, 10, False)]
 )
-def test_a_deadline_check_needs_calls_to_know_from(rate: float, samples: int, is_found: bool) -> None:
-    """In the two minutes that it remembers. Circuits have no part in that, and without calls nothing is said."""
+def test_a_deadline_check_needs_calls_to_know_from(
+    rate: float, samples: int, is_found: bool, breaker: dict[str, Any], base_timeout: float
+) -> None:
+    """In the two minutes that it remembers.
+
+    Circuits have no part in that, nor have attempt timeouts, and without calls nothing is said.
+    """
     findings = found(
         rate,
         deadline_check={"min_samples": samples},
-        circuit_breaker_config={"failure_threshold": 3, "failure_duration": 60},
+        circuit_breaker_config=breaker,
+        base_timeout=base_timeout,
     )
     finding = findings.get("deadline-check-without-effect")
     assert (finding is not None) is is_found
