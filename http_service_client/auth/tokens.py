@@ -171,7 +171,7 @@ def _parsed(found: object, wall_now: float) -> tuple[str, float | None]:
 
 
 def _lifetime(expiry: object, wall_now: float) -> float | None:
-    if expiry is None or expiry == math.inf:
+    if expiry is None:
         return None
     if isinstance(expiry, datetime):
         if expiry.tzinfo is None:

@@ -210,6 +210,30 @@ def test_a_provider_whose_parameters_cannot_be_read_is_given_no_argument(front_e
     assert client.request().status_code == 200
 
 
+@pytest.mark.parametrize("takes", ["several", "a default", "by name"])
+def test_a_provider_that_needs_no_argument_gets_none(front_end: FrontEnd, takes: str) -> None:
+    """What it takes may be of another kind than a refused token."""
+    asked: list[Any] = []
+
+    def several(*given: Any, **named: Any) -> str:
+        asked.append((given, named))
+        return "t1"
+
+    def defaulted(scope: str = "read") -> str:
+        asked.append(scope)
+        return "t1"
+
+    def by_name(*, scope: str = "read") -> str:
+        return defaulted(scope)
+
+    provider = {"several": several, "a default": defaulted, "by name": by_name}[takes]
+    service = Service()
+    service.accepted.add("Bearer t1")
+    client = harness(front_end, service, auth=BearerToken(provider))
+    assert client.request().status_code == 200
+    assert asked == [((), {}) if takes == "several" else "read"]
+
+
 def test_an_async_provider_that_hangs_ends_with_its_timeout(front_end: FrontEnd) -> None:
     """It is cancelled, and the call fails."""
     import asyncio
