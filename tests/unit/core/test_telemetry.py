@@ -126,6 +126,16 @@ def test_an_old_value_is_not_signed(front_end: FrontEnd) -> None:
     assert harness.transport.sent[0].headers["X-Exchange"] == "1"
 
 
+def test_a_header_that_telemetry_leaves_alone_is_sent_as_it_was_given(front_end: FrontEnd) -> None:
+    """Such as that of an outer trace, where nothing is recorded: without a signature, an old value does no harm."""
+    notes = Notes()
+    notes.header_names = ("X-Exchange", "X-Trace")  # type: ignore[assignment]
+    harness = Harness(front_end, 200, telemetry=notes)
+    harness.request(headers={"X-Exchange": "old", "X-Trace": "outer"})
+    headers = harness.transport.sent[0].headers
+    assert (headers["X-Exchange"], headers["X-Trace"]) == ("1", "outer")
+
+
 def test_a_call_that_telemetry_ignores(front_end: FrontEnd) -> None:
     """It is made as without telemetry, and keeps its headers."""
     notes = Notes(ignores=True)
