@@ -160,3 +160,38 @@ def test_a_setting_imports_nothing_in_a_call(tmp_path: Path, given: str) -> None
     """Whether it is the call's own or its client's."""
     url = "URL + '{id}'" if "path_params" in given else "URL"
     assert imported(tmp_path, f"client.post({url}, **given)", given) == []
+
+
+MADE = """
+import sys
+from http_service_client import HttpClientConfig, HttpServiceClient
+
+class Plain:
+    def intercept_request(self, request, context):
+        return request
+
+    def sign_request(self, request, context):
+        pass
+
+class Awaiting:
+    async def intercept_request(self, request, context):
+        return request
+
+    async def sign_request(self, request, context):
+        pass
+
+HttpServiceClient(HttpClientConfig(GIVEN))
+print("asyncio" in sys.modules)
+"""
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("setting", ["request_interceptors", "request_signers"])
+@pytest.mark.parametrize(("kind", "is_imported"), [("Plain", False), ("Awaiting", True)])
+def test_a_client_has_what_its_async_code_needs_when_it_is_made(
+    setting: str, kind: str, is_imported: bool
+) -> None:
+    """The first call does not spend its time on that; and a client without such code does without asyncio."""
+    program = MADE.replace("GIVEN", f"{setting}=[{kind}()]")
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (ran.stderr, ran.stdout) == ("", f"{is_imported}\n")
