@@ -1480,13 +1480,6 @@ EQUIVALENTS = [
         "a shorter way to the script that is found by its key otherwise",
     ),
     Equivalent(
-        "testing/server_connection.py",
-        "Connection._receive",
-        "data = self._socket.recv(256 * 1024)",
-        "data = self._socket.recv(256 * 1025)",
-        "the size of a buffer: whatever comes at once is joined",
-    ),
-    Equivalent(
         "transports/over_requests/exchange_timeouts.py",
         "ExchangeTimeouts.for_head",
         "if self.expires_at is not None and self.expires_at < expires_at:",
@@ -4743,20 +4736,6 @@ EQUIVALENTS = [
     ),
     Equivalent(
         "cli/demo/play.py",
-        "",
-        "@dataclass(frozen=True, slots=True, kw_only=True)",
-        "@dataclass(frozen=True, slots=True, kw_only=False)",
-        "it is made inside the package, by keywords alone",
-    ),
-    Equivalent(
-        "cli/demo/script.py",
-        "",
-        "@dataclass(frozen=True, slots=True, kw_only=True)",
-        "@dataclass(frozen=True, slots=True, kw_only=False)",
-        "it is made inside the package, by keywords alone",
-    ),
-    Equivalent(
-        "cli/demo/script.py",
         "",
         "@dataclass(frozen=True, slots=True, kw_only=True)",
         "@dataclass(frozen=True, slots=True, kw_only=False)",
