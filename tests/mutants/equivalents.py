@@ -695,8 +695,8 @@ EQUIVALENTS = [
     Equivalent(
         "simulation/check.py",
         "_about_deadlines",
-        "slow = _many_calls(checked, Slowdown(factor=60.0), rate, seconds)",
-        "slow = _many_calls(checked, Slowdown(factor=120.0), rate, seconds)",
+        'slow = _many_calls(checked, Slowdown(factor=60.0), rate, seconds, {"timeout": None})',
+        'slow = _many_calls(checked, Slowdown(factor=120.0), rate, seconds, {"timeout": None})',
         "neither much nor more ends in a second",
     ),
     Equivalent(
