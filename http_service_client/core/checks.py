@@ -7,7 +7,7 @@ import math
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import FrozenInstanceError, is_dataclass
+from dataclasses import FrozenInstanceError
 from datetime import timedelta
 from functools import wraps
 from typing import Any, TypeVar
@@ -328,8 +328,8 @@ def suggests_keywords(renamed: Remedies) -> Callable[[Class], Class]:
             init(self, *values, **named)
 
         kind.__init__ = init_or_suggest  # type: ignore[misc]
-        if is_dataclass(kind):
-            kind.__setattr__ = _refusing_assignments(kind)  # type: ignore[method-assign]
+        if hasattr(kind, "__dataclass_fields__"):
+            kind.__setattr__ = _refusing_assignments(kind)  # type: ignore[method-assign, assignment]
         _RENAMED[kind] = renamed
         return kind
 
