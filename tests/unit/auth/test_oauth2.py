@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import logging
@@ -77,6 +78,18 @@ def test_parameters_that_are_no_mapping_are_reported(front_end: FrontEnd, given:
     harness = run(front_end, login(parameters=lambda: given), grants(GOOD))
     error = harness.error(TokenError)
     assert f"the function in parameters must return a mapping, not {type(given).__name__}" in str(error)
+    assert harness.sends == 0
+
+
+def test_the_function_of_the_parameters_has_a_timeout(front_end: FrontEnd) -> None:
+    """That of the fetch. Nothing is sent without them."""
+
+    async def hang() -> dict[str, str]:
+        await asyncio.sleep(3600)
+        return {}
+
+    harness = run(front_end, login(parameters=hang, timeout=0.05), grants(GOOD))
+    assert "the function in parameters took longer than 0.05 s" in str(harness.error(TokenError))
     assert harness.sends == 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import pickle
 import socket
 import ssl
 from collections.abc import Callable
@@ -172,3 +173,11 @@ def test_another_environment_makes_others(monkeypatch: pytest.MonkeyPatch) -> No
     before = settings_of(HttpClientConfig())
     monkeypatch.setenv("HTTPS_PROXY", "http://env:3128")
     assert settings_of(HttpClientConfig()) != before
+
+
+def test_a_pool_goes_through_pickle_with_a_function_that_makes_its_context() -> None:
+    """A context itself cannot: the error says what can."""
+    pool = ConnectionPoolConfig(ssl_context=ssl.create_default_context)
+    assert pickle.loads(pickle.dumps(pool)) == pool
+    with pytest.raises(TypeError, match="set ssl_context to a function of a module that makes the context"):
+        pickle.dumps(ConnectionPoolConfig(ssl_context=ssl.create_default_context()))

@@ -13,6 +13,7 @@ import pytest
 from http_service_client import (
     AttemptTimeoutError,
     ConfigurationError,
+    ConnectError,
     ConstantBackoff,
     CookieJar,
     HttpClientConfig,
@@ -26,7 +27,7 @@ from http_service_client.auth import ApiKey, SignableRequest
 from http_service_client.core.effects import Invoke
 from http_service_client.core.layers.signing import Signer as Signing
 from http_service_client.core.layers.signing import SigningLayer
-from kit.fakes import URL, Harness
+from kit.fakes import READ_TIMEOUT, URL, Harness
 from kit.front_ends import BlockingFrontEnd, FrontEnd
 
 RETRIES = {"retry_policy_config": RetryPolicy(3, ConstantBackoff(0.1, jitter="none"))}
@@ -322,6 +323,23 @@ def test_an_error_of_a_signer_ends_the_call_as_it_is(front_end: FrontEnd) -> Non
     harness = Harness(front_end, request_signers=[sign], **RETRIES)
     assert harness.error(LookupError).args == ("no key",)
     assert harness.sends == 0
+
+
+def test_an_error_of_another_call_says_what_became_of_this_one(front_end: FrontEnd) -> None:
+    """A signer may ask a key service, which could not be reached. The first attempt of this call may have been processed."""
+    signed: list[bool] = []
+
+    def sign(request: SignableRequest, context: Any) -> None:
+        signed.append(True)
+        if len(signed) == 2:
+            error = ConnectError("no key service")
+            error.sent_state = SentState.NEVER_SENT
+            raise error
+
+    harness = Harness(front_end, READ_TIMEOUT, request_signers=[sign], **RETRIES)
+    error = harness.error(ConnectError)
+    assert (str(error), error.sent_state) == ("no key service", SentState.MAYBE_PROCESSED)
+    assert harness.sends == 1
 
 
 def test_a_signer_that_refuses_a_request_is_named(front_end: FrontEnd) -> None:
