@@ -9,7 +9,7 @@ import gc
 import logging
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -75,28 +75,33 @@ _FAILED_CALLBACKS = _FailedCallbacks()
 logging.getLogger("asyncio").addHandler(_FAILED_CALLBACKS)
 
 
-@pytest.fixture(autouse=True)
-def no_failed_callbacks() -> Iterator[None]:
-    """Fails the test if a callback of an event loop raised."""
-    _FAILED_CALLBACKS.messages.clear()
-    yield
-    assert not _FAILED_CALLBACKS.messages, "\n".join(_FAILED_CALLBACKS.messages)
-
-
 def _runs_code_of_tests(thread: threading.Thread) -> bool:
     code = getattr(getattr(thread, "_target", None), "__code__", None)
     return code is not None and Path(code.co_filename).is_relative_to(TESTS)
 
 
 @pytest.fixture(autouse=True)
-def no_thread_left() -> Iterator[None]:
-    """Fails the test if a thread that it started outlives it. What fails there would be charged to a later test."""
+def nothing_goes_on() -> Iterator[None]:
+    """Fails the test if a callback of an event loop raised, or if a thread that it started outlives it.
+
+    What fails in such a thread would be charged to a later test.
+    """
+    _FAILED_CALLBACKS.messages.clear()
     before = set(threading.enumerate())
     yield
+    assert not _FAILED_CALLBACKS.messages, "\n".join(_FAILED_CALLBACKS.messages)
     for thread in set(threading.enumerate()) - before:
         if _runs_code_of_tests(thread):
             thread.join(5.0)
             assert not thread.is_alive(), f"{thread.name} is still running"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A report without the keywords of its test. Nothing reads them, and they are most of what a worker has to send."""
+    report = yield
+    report.keywords = {}
+    return report
 
 
 @pytest.fixture(params=FRONT_ENDS, ids=lambda kind: kind.name)

@@ -8,6 +8,7 @@ import pytest
 
 from architecture.rooms import FLOORS, PUBLIC_MODULES
 from docs.loading import ROOT
+from kit.rows import each_row
 from kit.sources import CHECKOUT, sources
 
 pytestmark = pytest.mark.once
@@ -18,7 +19,7 @@ PATHS = sorted(
 )
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each_row("path", PATHS)
 def test_every_path_exists(path: str) -> None:
     """Inside the package, or from the root of the checkout; a folder ends with a slash."""
     found = [root / path for root in (CHECKOUT, ROOT) if (root / path).exists()]

@@ -29,6 +29,7 @@ from http_service_client.drivers.clocks import SystemClock
 from http_service_client.drivers.randomness import unseeded_random
 from http_service_client.observability import collector, metrics
 from http_service_client.testing import ScriptedTransport, VirtualClock
+from kit.rows import each_row
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/configuration.md"
 HEAD = ["name", "type, unit", "default", "range", "meaning"]
@@ -220,7 +221,7 @@ def test_every_class_of_settings_has_its_table() -> None:
     assert takes_settings <= set(TAKERS)
 
 
-@pytest.mark.parametrize("heading", TAKERS)
+@each_row("heading", TAKERS)
 def test_the_table_has_every_setting_in_order(heading: str) -> None:
     """A field that is added, renamed or removed must change on the page too."""
     assert [row.name.strip("`") for row in rows_under(heading)] == list(parameters(heading))
@@ -232,7 +233,7 @@ def test_a_download_takes_all_keywords_of_a_stream() -> None:
     assert of_a_stream <= set(inspect.signature(HttpServiceClient.download).parameters)
 
 
-@pytest.mark.parametrize(("heading", "row"), CASES)
+@each_row(("heading", "row"), CASES)
 def test_the_default_is_that_of_the_code(heading: str, row: Row) -> None:
     """The page shows the value of a setting that is not given."""
     actual = parameters(heading)[row.name.strip("`")]
@@ -248,7 +249,7 @@ def test_the_default_is_that_of_the_code(heading: str, row: Row) -> None:
         assert isinstance(actual, (type(shown), Enum))
 
 
-@pytest.mark.parametrize(("heading", "row"), CASES)
+@each_row(("heading", "row"), CASES)
 def test_each_setting_is_explained(heading: str, row: Row) -> None:
     """Every setting has a type and a meaning, and every number a unit, unless it is a factor."""
     assert row.type
@@ -269,7 +270,7 @@ def ends(text: str) -> tuple[list[float], list[float]] | None:
     return None
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("heading", "row"),
     [case for case in CASES if ends(case.values[1].range) is not None],  # type: ignore[attr-defined]
 )

@@ -39,6 +39,7 @@ import pytest
 
 import http_service_client
 from kit.docs_server import DocsServer
+from kit.rows import each_row
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = Path(http_service_client.__file__).resolve().parent
@@ -260,7 +261,7 @@ def test_every_sample_of_the_page_runs(page: str) -> None:
                 session.run(block, following if _is_output(block, following) else None)
 
 
-@pytest.mark.parametrize("page", PAGES)
+@each_row("page", PAGES)
 def test_no_python_is_hidden_from_the_runner(page: str) -> None:
     """Python is always fenced as `python`, so no sample is skipped."""
     odd = [f"{block.position}: {block.info}" for block in blocks_of(page) if LOOKALIKE.match(block.info)]

@@ -7,14 +7,13 @@ import socket
 import ssl
 from pathlib import Path
 
-import pytest
-
 from http_service_client import HttpRequest, RetryPolicy, SentState, Timeout, errors
 from http_service_client.core.outcomes import is_failure
 from http_service_client.errors import Failure, HttpClientError
 from http_service_client.http.http1.errors import NotHttpError
 from http_service_client.http.http1.rules import RULES
 from http_service_client.transports.failures import Phase, ProxyRefusedError, failure_of
+from kit.rows import each_row
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs/errors.md").read_text(encoding="utf-8")
 # Name to the cells of its row: sent-states, retried, breaker.
@@ -70,7 +69,7 @@ def test_every_error_has_its_row() -> None:
     assert set(ROWS) == set(RAISED)
 
 
-@pytest.mark.parametrize("name", ROWS)
+@each_row("name", ROWS)
 def test_the_columns_agree_with_the_default_policy_and_the_breaker(name: str) -> None:
     """`retried` and `breaker` show how they decide about such a failure."""
     states, retried, breaker = ROWS[name]
@@ -96,8 +95,8 @@ def _tls_error(kind: type[ssl.SSLError], reason: str) -> ssl.SSLError:
     return error
 
 
-@pytest.mark.parametrize("phase", Phase)
-@pytest.mark.parametrize(
+@each_row("phase", Phase)
+@each_row(
     "error",
     [
         socket.gaierror(-2, "unknown"),
@@ -112,7 +111,7 @@ def _tls_error(kind: type[ssl.SSLError], reason: str) -> ssl.SSLError:
     ],
     ids=lambda error: type(error).__name__,
 )
-@pytest.mark.parametrize("timed_out", [True, False])
+@each_row("timed_out", [True, False])
 def test_every_failure_of_the_transports_has_a_sent_state_of_its_row(
     phase: Phase, error: Exception, timed_out: bool
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from docs.loading import ROOT
 from http_service_client.drivers.threads import DaemonThreads
+from kit.rows import each_row
 
 # The beginnings of the rows, and where the code has their numbers.
 NUMBERS = {
@@ -81,7 +82,7 @@ def number(cell: str) -> float:
     return float(count) * UNITS.get(unit, 1)
 
 
-@pytest.mark.parametrize("beginning", NUMBERS)
+@each_row("beginning", NUMBERS)
 def test_a_limit_is_what_the_page_says(beginning: str) -> None:
     assert number(row_of(beginning).split(" | ")[1].strip(" |")) == in_code(NUMBERS[beginning])
 

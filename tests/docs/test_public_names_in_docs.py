@@ -21,6 +21,7 @@ from http_service_client import (
     errors,
 )
 from http_service_client.policies import Jitter
+from kit.rows import each_row
 
 names = load("docs/_ext/public_names.py")
 
@@ -57,13 +58,13 @@ def documented() -> dict[str, object]:
     return {dotted: named(dotted) for dotted in found}
 
 
-@pytest.mark.parametrize("page", PAGES)
+@each_row("page", PAGES)
 def test_no_page_names_an_internal_module(page: str) -> None:
     """A reader who imports what a page names depends on nothing that may move."""
     assert names.internal_names((ROOT / page).read_text(encoding="utf-8")) == []
 
 
-@pytest.mark.parametrize("page", PAGES)
+@each_row("page", PAGES)
 def test_samples_import_public_names_only(page: str) -> None:
     """`from http_service_client… import` names what the module exports."""
     text = (ROOT / page).read_text(encoding="utf-8")

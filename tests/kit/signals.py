@@ -59,24 +59,32 @@ def _interrupted(
 ) -> tuple[str, BaseException | None] | None:
     place: str | None = None
     left = number
-    latest: dict[FrameType, int] = {}
+    frames: list[FrameType] = []
 
     def enter(frame: FrameType, event: str, argument: Any) -> Any:
         if not frame.f_code.co_filename.startswith(_ROOT):
             return None
+        frames.append(frame)  # it keeps what it has, so that no finalizer runs meanwhile and is interrupted
         frame.f_trace_opcodes, frame.f_trace_lines = True, False
-        return step
+        steps = frame.f_code.co_code  # a copy at each access, so it is read once
+        looked = False
 
-    def step(frame: FrameType, event: str, argument: Any) -> Any:
-        nonlocal place, left
-        if event == "opcode" and frame.f_lineno is not None:  # not in a generator that is freed
-            code, at = frame.f_code.co_code, frame.f_lasti
-            left -= latest.get(frame) in _LOOKS or code[at - 2] == _BEGINS
-            latest[frame] = code[at]
-            if not left:
-                sys.settrace(None)
-                place = f"{frame.f_code.co_filename[len(_ROOT) + 1 :]}:{frame.f_lineno}"
-                handler(signal.SIGINT, frame)
+        def step(frame: FrameType, event: str, argument: Any) -> Any:
+            nonlocal looked, place, left
+            if event == "opcode":
+                at = frame.f_lasti
+                if looked or steps[at - 2] == _BEGINS:
+                    # In a generator that is freed, or between an error and its handler.
+                    if frame.f_lineno is None:
+                        return step
+                    left -= 1
+                    if not left:
+                        sys.settrace(None)
+                        place = f"{frame.f_code.co_filename[len(_ROOT) + 1 :]}:{frame.f_lineno}"
+                        handler(signal.SIGINT, frame)
+                looked = steps[at] in _LOOKS
+            return step
+
         return step
 
     error: BaseException | None = None
@@ -91,7 +99,7 @@ def _interrupted(
         error = raised.with_traceback(None)
     finally:
         sys.settrace(tracing)
-        latest.clear()
+        frames.clear()
         if was_enabled:
             gc.enable()
     if place is None:

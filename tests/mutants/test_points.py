@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from kit.rows import each_row
 from mutants import points
 from mutants.points import Mutant, is_sound, mutants_of
 
@@ -23,7 +24,7 @@ def in_function(lines: str) -> list[str]:
     return [mutant.after for mutant in mutants(source)]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("line", "changed"),
     [
         ("x = a < b", ["x = a <= b"]),

@@ -49,6 +49,7 @@ from http_service_client.events import (
 from http_service_client.http.messages import HttpRequest, HttpResponse
 from kit.fakes import READ_TIMEOUT, RESET, URL, FakeTransport, Harness, short
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 
 ALL_ERRORS: list[type[HttpClientError]] = [
     value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, HttpClientError)
@@ -119,7 +120,7 @@ def test_errors_derive_from_the_builtins_that_callers_catch(
         raise cls("x")
 
 
-@pytest.mark.parametrize("cls", ALL_ERRORS, ids=lambda cls: cls.__name__)
+@each_row("cls", ALL_ERRORS, ids=lambda cls: cls.__name__)
 def test_every_error_class_has_its_own_docstring(cls: type[HttpClientError]) -> None:
     """No class is without a docstring or repeats that of the base class."""
     assert (cls.__doc__ or "").strip()
@@ -155,8 +156,8 @@ def full_error(cls: type[HttpClientError], **more: Any) -> HttpClientError:
     )
 
 
-@pytest.mark.parametrize("cls", ALL_ERRORS, ids=lambda cls: cls.__name__)
-@pytest.mark.parametrize(
+@each_row("cls", ALL_ERRORS, ids=lambda cls: cls.__name__)
+@each_row(
     "copied",
     [*(lambda e, p=p: pickle.loads(pickle.dumps(e, p)) for p in range(2, 6)), copy.copy, copy.deepcopy],
     ids=["pickle 2", "pickle 3", "pickle 4", "pickle 5", "copy", "deepcopy"],
@@ -178,7 +179,7 @@ def test_every_error_can_be_pickled_and_copied(
     assert (error.key, error.retry_after, error.status_code) == ("k", 5.0, 503)
 
 
-@pytest.mark.parametrize("cls", ALL_ERRORS, ids=lambda cls: cls.__name__)
+@each_row("cls", ALL_ERRORS, ids=lambda cls: cls.__name__)
 def test_every_error_can_be_made_without_arguments(cls: type[HttpClientError]) -> None:
     """Mocks and tests make such errors: missing attributes are empty, and str, repr and explain work."""
     error = cls()
@@ -399,7 +400,7 @@ def test_no_text_about_a_redirect_contains_a_secret(front_end: FrontEnd, locatio
     assert SECRET not in all_texts(harness, error, response)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "options",
     [
         {"url": f"https://user:{SECRET}@h/"},

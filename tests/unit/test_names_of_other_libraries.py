@@ -37,6 +37,7 @@ from http_service_client.integrations.asgi import DeadlineMiddleware
 from http_service_client.simulation import Errors, Outage, RateLimit, Service
 from http_service_client.testing import ScriptedTransport
 from kit.fakes import URL
+from kit.rows import each_row
 
 FIRST_INCLUDED = "it is called max_attempts, and counts the first attempt too"
 IN_BACKOFF = "set it in backoff_strategy=ExponentialBackoff(…)"
@@ -428,14 +429,14 @@ def pairs(remedies: dict[str, str]) -> list[tuple[str, str]]:
 ROWS = [(kind, *pair) for kind, remedies in KEYWORDS for pair in pairs(remedies)]
 
 
-@pytest.mark.parametrize(("kind", "name", "remedy"), ROWS)
+@each_row(("kind", "name", "remedy"), ROWS)
 def test_a_keyword_of_another_library_names_ours(kind: Any, name: str, remedy: str) -> None:
     """In the error of the constructor."""
     with pytest.raises(TypeError, match=f"takes no keyword '{name}'; {re.escape(remedy)}$"):
         kind(**{name: 1})
 
 
-@pytest.mark.parametrize(("name", "remedy"), pairs(OF_CALLS))
+@each_row(("name", "remedy"), pairs(OF_CALLS))
 def test_a_keyword_of_another_library_s_calls_names_ours(name: str, remedy: str) -> None:
     """In the error of the call, which is not made."""
     transport = ScriptedTransport([HttpResponse(200)])
@@ -457,7 +458,7 @@ def test_an_option_that_a_view_does_not_have_names_one_or_its_place(name: str, r
         client.with_options(**{name: 1})
 
 
-@pytest.mark.parametrize(("name", "remedy"), pairs(OF_RESPONSES))
+@each_row(("name", "remedy"), pairs(OF_RESPONSES))
 def test_an_attribute_of_another_library_s_response_names_ours(name: str, remedy: str) -> None:
     """In the error of the look-up."""
     with pytest.raises(AttributeError, match=f"has no attribute '{name}'; use {re.escape(remedy)}$"):

@@ -59,6 +59,7 @@ from http_service_client.simulation import (
     RateLimit,
     Service,
 )
+from kit.rows import each_row
 
 REMEDIES: dict[str, dict[str, str]] = json.loads(
     Path(__file__).with_name("other_keywords.json").read_text(encoding="utf-8")
@@ -101,7 +102,7 @@ KINDS: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@each_row("kind", KINDS)
 def test_a_keyword_of_another_library_has_a_remedy(kind: Any) -> None:
     """In the error, behind the name of the keyword."""
     for keyword, remedy in REMEDIES[kind.__name__].items():

@@ -10,6 +10,7 @@ import pytest
 
 import http_service_client
 from http_service_client import policies, simulation
+from kit.rows import each_row
 from unit.test_names_of_other_libraries import KEYWORDS, OF_CALLS, OF_VIEWS, pairs
 from unit.test_other_keywords import KINDS, REMEDIES
 
@@ -46,7 +47,7 @@ def is_known(kind: Any, name: str) -> bool:
     return f"takes no keyword {name!r}; " in str(caught.value)
 
 
-@pytest.mark.parametrize(("kind", "rows"), ROWS, ids=lambda each: getattr(each, "__name__", ""))
+@each_row(("kind", "rows"), ROWS, ids=lambda each: getattr(each, "__name__", ""))
 def test_a_remedy_names_a_keyword_of_the_class(kind: Any, rows: list[tuple[str, str]]) -> None:
     """Where it says what the keyword is called."""
     for _, remedy in rows:
@@ -54,7 +55,7 @@ def test_a_remedy_names_a_keyword_of_the_class(kind: Any, rows: list[tuple[str, 
             assert takes(kind, called[1]), remedy
 
 
-@pytest.mark.parametrize(("kind", "rows"), ROWS, ids=lambda each: getattr(each, "__name__", ""))
+@each_row(("kind", "rows"), ROWS, ids=lambda each: getattr(each, "__name__", ""))
 def test_a_remedy_names_a_keyword_of_the_class_where_it_is_set(
     kind: Any, rows: list[tuple[str, str]]
 ) -> None:
@@ -73,7 +74,7 @@ def test_a_remedy_names_a_keyword_of_the_class_where_it_is_set(
             assert any(found) or not found, (name, remedy)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "remedies",
     [*(rows for _, rows in ROWS), pairs(OF_CALLS), pairs(OF_VIEWS)],
     ids=[*(kind.__name__ for kind, _ in ROWS), "calls", "views"],

@@ -49,6 +49,7 @@ from http_service_client.simulation import (
     Slowdown,
     Uniform,
 )
+from kit.rows import each_row
 
 OAUTH = {"token_url": "https://id.test/", "client_id": "c"}
 
@@ -96,9 +97,7 @@ ROWS = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("kind", "needed", "name"), ROWS, ids=[f"{kind.__name__}.{name}" for kind, _, name in ROWS]
-)
+@each_row(("kind", "needed", "name"), ROWS, ids=[f"{kind.__name__}.{name}" for kind, _, name in ROWS])
 def test_an_error_of_a_setting_names_it(kind: Any, needed: dict[str, Any], name: str) -> None:
     """So that a user finds it among twenty, and in a file or a variable of that name."""
     with pytest.raises((ConfigurationError, TypeError)) as caught:

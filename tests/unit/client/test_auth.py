@@ -20,6 +20,7 @@ from http_service_client.auth import ApiKey, Basic, Bearer, HmacSignature
 from http_service_client.testing import ScriptedTransport
 from kit.fakes import URL, Harness, short
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 
 FLOW = Bearer(lambda: "flow")
 
@@ -30,8 +31,8 @@ def authorization(front_end: FrontEnd, config: dict[str, Any], call: dict[str, A
     return harness.transport.sent[0].headers.get("Authorization")
 
 
-@pytest.mark.parametrize("client", ["own", ("u", "p"), FLOW, Basic("u", "p"), Bearer("own")], ids=short)
-@pytest.mark.parametrize(
+@each_row("client", ["own", ("u", "p"), FLOW, Basic("u", "p"), Bearer("own")], ids=short)
+@each_row(
     ("call", "expected"),
     [
         ({"auth": None}, None),
@@ -51,7 +52,7 @@ def test_a_call_replaces_the_auth_of_its_client(
     assert authorization(front_end, {"auth": client}, call) == expected
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("client", "expected"),
     [
         (None, None),
@@ -62,7 +63,7 @@ def test_a_call_replaces_the_auth_of_its_client(
         (FLOW, "Bearer flow"),
     ],
 )
-@pytest.mark.parametrize("call", [{}, {"headers": {"X-A": "1"}}, {"cookies": {"a": "b"}}, {"timeout": 3}])
+@each_row("call", [{}, {"headers": {"X-A": "1"}}, {"cookies": {"a": "b"}}, {"timeout": 3}])
 def test_a_call_that_sets_none_has_the_auth_of_its_client(
     front_end: FrontEnd, client: Any, expected: str | None, call: dict[str, Any]
 ) -> None:

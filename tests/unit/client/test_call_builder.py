@@ -24,6 +24,7 @@ from http_service_client import (
 )
 from kit.fakes import URL, Harness, short
 from kit.front_ends import BlockingFrontEnd, FrontEnd
+from kit.rows import each_row
 
 NAN, INF = float("nan"), float("inf")
 DURATION = [0, 0.0, -1, -0.001, NAN, INF, -INF, "5", True, [], timedelta(seconds=5), 1j, 10**400]
@@ -132,7 +133,7 @@ BAD_CALLS: list[tuple[dict[str, Any], type[HttpClientError], str]] = [
 ]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("options", "kind", "message"),
     BAD_CALLS,
     ids=short,

@@ -26,6 +26,7 @@ from http_service_client.events import CacheFailed
 from http_service_client.policies import MemoryStorage
 from http_service_client.testing import ScriptedTransport
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 
 URL = "https://api.example.com/"
 
@@ -72,8 +73,8 @@ TAKERS: dict[str, Callable[[Any], object]] = {
 }
 
 
-@pytest.mark.parametrize("kind", WRONG)
-@pytest.mark.parametrize("taker", TAKERS)
+@each_row("kind", WRONG)
+@each_row("taker", TAKERS)
 def test_what_would_never_run_is_refused_when_it_is_given(taker: str, kind: str) -> None:
     """A generator, like a coroutine, is always true, and none of its code runs."""
     with pytest.raises(ConfigurationError, match=f"{taker.split()[0]} must be a plain function"):

@@ -34,6 +34,7 @@ from http_service_client.core.checks import (
 from http_service_client.testing import ScriptedTransport
 from kit.front_ends import FrontEnd
 from kit.functions import AsyncCallable, GeneratorCallable, coroutine, iterating, iterating_async
+from kit.rows import each_row
 
 DURATION = "f must be a positive, finite number of seconds, not "
 
@@ -55,7 +56,7 @@ def nested() -> list[Any]:
 CONTROL = "f has a line break, or another control character, in it; strip it, by value.strip() say"
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("check", "value", "message"),
     [
         (check_duration, 1e-300, None),

@@ -37,6 +37,7 @@ from http_service_client.events import (
 )
 from kit.fakes import ORIGIN, Harness
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 
 RETRIES = {"retry_policy_config": RetryPolicy(3, ConstantBackoff(0.1, jitter="none"))}
 NEXT = {"Location": "/next"}
@@ -144,7 +145,7 @@ def cache_used(
     return CacheUsed(1.0, 2, "", CacheResult[result], age, ttl, reason, **flags)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("event", "text"),
     [
         (

@@ -31,6 +31,7 @@ from http_service_client.core.layers.whole_call import CallLayer
 from http_service_client.http.messages import HttpContext, HttpRequest, HttpResponse
 from kit.fakes import ORIGIN, RESET, SLOW, URL, FakeClock, Harness, failure, short
 from kit.front_ends import BlockingFrontEnd, FrontEnd
+from kit.rows import each_row
 
 
 def test_the_first_layer_is_the_outermost() -> None:
@@ -103,7 +104,7 @@ def test_every_attempt_gets_its_own_permit(front_end: FrontEnd) -> None:
     assert (snapshot.failures, snapshot.successes, snapshot.abandoned) == (2, 1, 0)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("outcome", "counts"),
     [
         (200, (1, 0, 0)),

@@ -39,6 +39,7 @@ from http_service_client.core.refusals import (
 )
 from http_service_client.events import StopReason
 from kit.circuits import opened
+from kit.rows import each_row
 
 SECONDS = st.floats(0, 100)
 SOME_SECONDS = st.none() | SECONDS
@@ -158,7 +159,7 @@ FULL = BulkheadRefusal("full", 3, 3, 5, 5, Priority.NORMAL)
 SHED = SheddingRefusal(0.3, 100, 30, Priority.NORMAL, 2.0, 0.9)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("decision", "objection", "clause"),
     [
         (HedgeRefusal(), None, ""),

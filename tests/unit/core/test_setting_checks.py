@@ -45,6 +45,7 @@ from http_service_client.simulation import (
     Slowdown,
     Uniform,
 )
+from kit.rows import each_row
 
 DURATION = "a positive, finite number of seconds"
 OPTIONAL = (DURATION, "; use None for no limit")
@@ -200,7 +201,7 @@ RANGES: list[tuple[Any, str, list[Any], str | tuple[str, str], list[Any]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("settings", "name", "refused", "words", "accepted"),
     RANGES,
     ids=[f"{type(row[0]).__name__}.{row[1]}" for row in RANGES],

@@ -19,9 +19,10 @@ from http_service_client.errors import (
 from http_service_client.http.egress import EgressPolicy, host_matcher
 from http_service_client.http.urls import Url, split_url
 from kit.egress import url_passes
+from kit.rows import each_row
 
 
-@pytest.mark.parametrize(
+@each_row(
     "host",
     [
         "127.1", "0x7f000001", "2130706433", "017700000001", "①②⑦.0.0.1", "127。0。0。1", "127.0.0.1.",
@@ -39,7 +40,7 @@ def test_no_spelling_of_a_refused_host_passes(host: str) -> None:
         EgressPolicy().check_url(Url("http", host, 80, "/"))
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("allowed", "url", "passing"),
     [
         (None, "https://example.com/", True),
@@ -174,7 +175,7 @@ def test_the_error_names_host_reason_and_remedy() -> None:
     assert (caught.value.host, caught.value.address) == ("b.example", None)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "settings",
     [
         {"allowed_hosts": "example.com"},

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from http_service_client.http.media_types import charset_of, decode_text, parse_content_type, unquoted
+from kit.rows import each_row
 
 REPEATED = [
     ("text/plain; charset=gbk, text/plain; charset=gbk", ("text/plain", "gbk")),
@@ -49,7 +50,7 @@ def test_a_list_of_content_types_is_read_in_linear_time() -> None:
 LATIN_XML = b"<?xml version='1.0' encoding=\"ISO-8859-1\"?><n>\xfc</n>"
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("content", "content_type", "text"),
     [
         ("é".encode(), None, "é"),
@@ -117,7 +118,7 @@ def test_text_is_decoded_by_header_then_byte_order_mark_then_declaration_then_ut
     assert decode_text(content, content_type) == text
 
 
-@pytest.mark.parametrize("name", sorted({*encodings.aliases.aliases, *encodings.aliases.aliases.values()}))
+@each_row("name", sorted({*encodings.aliases.aliases, *encodings.aliases.aliases.values()}))
 def test_a_charset_is_one_of_text(name: str) -> None:
     """Python has codecs beside: of bytes to bytes, notations of its own, and UTF-7, which hides markup (HTML, 4.2.5.4)."""
     try:
@@ -183,7 +184,7 @@ ODD += [
 ]
 
 
-@pytest.mark.parametrize("name", CODECS)
+@each_row("name", CODECS)
 def test_text_never_fails_for_any_codec_that_python_has(name: str) -> None:
     """Some are not text codecs, some raise for every input, some warn."""
     for content in ODD:

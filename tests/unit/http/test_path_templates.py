@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from http_service_client import InvalidRequestError, RawUrl
 from http_service_client.http.path_templates import fill_path, is_of_template
 from http_service_client.http.urls import normalise_url
+from kit.rows import each_row
 
 BASE = "https://api.test/v1"
 
@@ -76,7 +77,7 @@ def test_a_value_is_one_part_of_one_segment(value: Any, sent: str) -> None:
     assert fill_path("/orders/{id}/lines", {"id": value})[0] == f"/orders/{sent}/lines"
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("url", "values", "message"),
     [
         ("/o/{id}", {}, "path_params does not fit the URL '/o/{id}': 'id' has no value"),

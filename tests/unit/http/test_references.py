@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 from http_service_client.errors import InvalidRequestError
 from http_service_client.http.headers import Latin1Text
 from http_service_client.http.references import in_ascii, location_target, resolve_reference
+from kit.rows import each_row
 
 BASE = "http://a/b/c/d;p?q"
 SOCKET = "http+unix://%2Frun%2Fapp.sock"
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("reference", "target"),
     [
         # 5.4.1, the normal examples

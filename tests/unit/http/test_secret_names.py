@@ -9,6 +9,7 @@ import pytest
 
 from http_service_client.http.secret_names import SECRET_NAMES, SecretNames
 from http_service_client.http.urls import redact_url
+from kit.rows import each_row
 
 # Headers in use, each of a real service or standard.
 SECRET = """
@@ -35,14 +36,14 @@ X-App-Id X-Verifier country_code X-Device user_code X-Security X-Connection-Id
 """
 
 
-@pytest.mark.parametrize("name", SECRET.split())
+@each_row("name", SECRET.split())
 def test_the_name_of_a_secret_is_known_by_its_words(name: str) -> None:
     """In any case."""
     assert name in SECRET_NAMES
     assert name.upper() in SECRET_NAMES
 
 
-@pytest.mark.parametrize("name", PLAIN.split())
+@each_row("name", PLAIN.split())
 def test_other_names_are_not_secret(name: str) -> None:
     """Words that only look like a secret's included."""
     assert name not in SECRET_NAMES

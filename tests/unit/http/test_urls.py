@@ -26,9 +26,10 @@ from http_service_client.http.urls import (
     split_url,
 )
 from http_service_client.transports.over_aiohttp.hooked.exchanges import yarl_url
+from kit.rows import each_row
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("url", "normal"),
     [
         ("https://api.example.com", "https://api.example.com/"),
@@ -71,7 +72,7 @@ def test_a_url_has_one_normal_form(url: str, normal: str) -> None:
     assert normalise_url(normal) == normal
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("url", "says"),
     [
         ("", "not absolute"),

@@ -29,6 +29,7 @@ from http_service_client.interchange import (
     from_polly,
 )
 from http_service_client.interchange.settings import settings_of
+from kit.rows import each_row
 
 EXPECTED: dict[str, Any] = json.loads(Path(__file__).with_name("exports.json").read_text(encoding="utf-8"))
 
@@ -359,7 +360,7 @@ ROWS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "settings"), ROWS, ids=[name for name, _ in ROWS])
+@each_row(("name", "settings"), ROWS, ids=[name for name, _ in ROWS])
 def test_a_configuration_in_the_words_of_another_system(name: str, settings: dict[str, Any]) -> None:
     """The document, and the notes in their order."""
     to: Any = name.partition(":")[0]
@@ -368,7 +369,7 @@ def test_a_configuration_in_the_words_of_another_system(name: str, settings: dic
     assert exported.explain().splitlines() == EXPECTED[name]["notes"]
 
 
-@pytest.mark.parametrize(("name", "settings"), ROWS, ids=[name for name, _ in ROWS])
+@each_row(("name", "settings"), ROWS, ids=[name for name, _ in ROWS])
 def test_what_a_document_says_is_what_its_import_finds(name: str, settings: dict[str, Any]) -> None:
     """Each setting that is said, with the value that the document has."""
     to: Any = name.partition(":")[0]

@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from http_service_client.interchange import (
     Import,
     from_envoy,
@@ -19,6 +17,7 @@ from http_service_client.interchange import (
     from_grpc_service_config,
     from_polly,
 )
+from kit.rows import each_row
 
 ROWS: dict[str, Any] = json.loads(Path(__file__).with_name("imports.json").read_text(encoding="utf-8"))
 READERS: dict[str, Callable[..., Import]] = {
@@ -47,7 +46,7 @@ def plain(value: Any) -> Any:
     return value if isinstance(value, (bool, int, float, str)) else repr(value)
 
 
-@pytest.mark.parametrize("name", ROWS)
+@each_row("name", ROWS)
 def test_a_document_of_another_system_as_settings(name: str) -> None:
     """By name, and the notes in their order."""
     row = ROWS[name]

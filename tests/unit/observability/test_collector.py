@@ -51,6 +51,7 @@ from http_service_client.events import (
 from http_service_client.observability import collector as module
 from kit.fakes import ORIGIN, REFUSED, Harness
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 from kit.threads import run_threads
 
 ANSWERED = SentState.ANSWERED
@@ -216,7 +217,7 @@ EVENTS: list[tuple[Any, str, dict[str, str]]] = [
 class TestTheCollector:
     """One collector, fed with events by hand."""
 
-    @pytest.mark.parametrize(
+    @each_row(
         ("event", "name", "labels"),
         EVENTS,
         ids=[f"{type(event).__name__}-{name}" for event, name, _ in EVENTS],
@@ -233,7 +234,7 @@ class TestTheCollector:
             ]
             assert found == [(labels, times)]
 
-    @pytest.mark.parametrize("event", [each for each, _, _ in EVENTS], ids=lambda each: type(each).__name__)
+    @each_row("event", [each for each, _, _ in EVENTS], ids=lambda each: type(each).__name__)
     def test_counts_many_events_as_one_by_one(self, event: Any) -> None:
         """Only in less time. A key is not counted by, for there may be one for each tenant."""
         others = [event._replace(at=1.0)]

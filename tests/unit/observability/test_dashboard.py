@@ -23,6 +23,7 @@ from http_service_client.cli.monitoring import alert_rules
 from http_service_client.observability import PrometheusCollector
 from http_service_client.observability.dashboard import PANELS, dashboard
 from http_service_client.observability.prometheus_metrics import COUNTS, GAUGES
+from kit.rows import each_row
 
 pytestmark = pytest.mark.once
 
@@ -62,7 +63,7 @@ def exposed() -> dict[str, set[str]]:
 EXPOSED = exposed()
 
 
-@pytest.mark.parametrize("title", EXPRESSIONS)
+@each_row("title", EXPRESSIONS)
 def test_an_expression_asks_for_what_is_exposed(title: str) -> None:
     """Each name is one of a scrape or of a recording rule, and each label is one that it has. Labels of a target are free."""
     expression = EXPRESSIONS[title]
@@ -82,7 +83,7 @@ def test_an_expression_asks_for_what_is_exposed(title: str) -> None:
         assert set(filter(None, listed.replace(" ", "").split(","))) <= labels
 
 
-@pytest.mark.parametrize("title", EXPRESSIONS)
+@each_row("title", EXPRESSIONS)
 def test_brackets_of_an_expression_are_closed(title: str) -> None:
     """In pairs, and nothing is written right behind one. Where promtool is installed, it says so as well."""
     plain = re.sub(r'"[^"]*"', "", EXPRESSIONS[title])
@@ -166,7 +167,7 @@ LINES = {
 NUMBER = {"reduceOptions": {"calcs": ["lastNotNull"]}, "textMode": "value_and_name"}
 
 
-@pytest.mark.parametrize("title", PICTURES)
+@each_row("title", PICTURES)
 def test_a_panel_is_drawn_in_words_that_grafana_knows(title: str) -> None:
     """A misspelt one is no error there: the panel is empty, or has another look."""
     (_, panel), model = PICTURES[title], drawn(title)
@@ -202,7 +203,7 @@ def test_a_panel_is_drawn_in_words_that_grafana_knows(title: str) -> None:
     assert len(model["targets"]) == len(panel.queries)
 
 
-@pytest.mark.parametrize("title", PICTURES)
+@each_row("title", PICTURES)
 def test_lines_are_named_by_what_they_are_grouped_by(title: str) -> None:
     """By each label of the grouping, or two lines would have one name; and no two queries of a panel name theirs alike."""
     _, panel = PICTURES[title]

@@ -7,10 +7,9 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-
 from kit.front_ends import FrontEnd, run_task
 from kit.policies import MAKERS
+from kit.rows import each_row
 
 
 def fail() -> None:
@@ -45,8 +44,8 @@ def around(guarded: Callable[[], Any]) -> tuple[dict[Any, Any], dict[Any, Any]]:
     return run_task(call_async()) if inspect.iscoroutinefunction(guarded) else call()
 
 
-@pytest.mark.parametrize("body", [dict, fail], ids=["returns", "raises"])
-@pytest.mark.parametrize("kind", MAKERS)
+@each_row("body", [dict, fail], ids=["returns", "raises"])
+@each_row("kind", MAKERS)
 def test_the_context_is_as_it_was(kind: str, body: Callable[[], Any], front_end: FrontEnd) -> None:
     """No deadline, permit or scope of the call holds for the code that follows."""
     policy = MAKERS[kind](in_threads=True) if kind == "HedgingPolicy" else MAKERS[kind]()

@@ -34,6 +34,7 @@ from http_service_client.errors import (
 from kit.fakes import RESET, FakeClock, Harness, short
 from kit.front_ends import AsyncioFrontEnd, FrontEnd, run_task
 from kit.guarded import Failing, PaymentError, breaking, raising_on, retrying
+from kit.rows import each_row
 
 OPEN, CLOSED, HALF_OPEN = CircuitBreakerState.OPEN, CircuitBreakerState.CLOSED, CircuitBreakerState.HALF_OPEN
 
@@ -44,7 +45,7 @@ def client_error(
     return kind("it failed", sent_state=state)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("error", "counts"),
     [
         (PaymentError(), (0, 1, 0)),
@@ -72,7 +73,7 @@ def client_error(
     ],
     ids=short,
 )
-@pytest.mark.parametrize("used_as", ["wrapper", "block"])
+@each_row("used_as", ["wrapper", "block"])
 def test_an_error_is_a_failure_a_success_or_no_evidence(
     front_end: FrontEnd, used_as: str, error: BaseException, counts: tuple[int, int, int]
 ) -> None:

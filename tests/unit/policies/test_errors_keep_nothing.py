@@ -28,6 +28,7 @@ from http_service_client import (
 )
 from http_service_client.policies import Strategy
 from kit.front_ends import run_task
+from kit.rows import each_row
 
 RETRY = RetryPolicy(max_attempts=2, backoff_strategy=ConstantBackoff(0.0), budget=None)
 POLICIES: dict[str, Callable[[], Strategy]] = {
@@ -106,8 +107,8 @@ def left_by(plain: Callable[[], Any], asynchronous: Callable[[], Any] | None = N
         gc.enable()
 
 
-@pytest.mark.parametrize("is_plain", [True, False])
-@pytest.mark.parametrize("name", POLICIES)
+@each_row("is_plain", [True, False])
+@each_row("name", POLICIES)
 def test_of_a_function(name: str, is_plain: bool) -> None:
     """Neither is there a cycle through the plan of the policy."""
 

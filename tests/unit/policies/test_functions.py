@@ -32,6 +32,7 @@ from kit.fakes import short
 from kit.front_ends import FrontEnd, run_task
 from kit.guarded import Failing, PaymentError, breaking, call, retrying
 from kit.policies import MAKERS
+from kit.rows import each_row
 
 OPEN, CLOSED, HALF_OPEN = CircuitBreakerState.OPEN, CircuitBreakerState.CLOSED, CircuitBreakerState.HALF_OPEN
 
@@ -203,8 +204,8 @@ def test_a_plain_function_that_returns_an_awaitable_is_rejected(make: Any) -> No
         assert policy.snapshot().successes == 0
 
 
-@pytest.mark.parametrize("kind", MAKERS)
-@pytest.mark.parametrize("how", ["future", "object", "value"])
+@each_row("kind", MAKERS)
+@each_row("how", ["future", "object", "value"])
 def test_whatever_can_be_awaited_is_awaited(kind: str, how: str) -> None:
     """What a function under `call_async` returns need not be a coroutine, nor an awaitable at all."""
 

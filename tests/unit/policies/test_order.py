@@ -17,6 +17,7 @@ from http_service_client import (
     TimeoutPolicy,
 )
 from kit.policies import IN_ORDER
+from kit.rows import each_row
 
 # Of the outer and the inner one.
 REASONS = [
@@ -53,7 +54,7 @@ def test_an_unusual_order_is_said_to_be_one(outer: str, inner: str, why: str) ->
     assert f"; put {inner} before {outer}, or filter this warning" in warning
 
 
-@pytest.mark.parametrize(("outer", "inner"), list(combinations(IN_ORDER, 2)))
+@each_row(("outer", "inner"), list(combinations(IN_ORDER, 2)))
 def test_the_usual_order_is_quiet_and_its_reverse_is_not(outer: str, inner: str) -> None:
     """Of all pairs. The limit and the deadline check may stand in either order."""
     policies = IN_ORDER[outer](), IN_ORDER[inner]()

@@ -16,6 +16,7 @@ from yarl import URL
 from http_service_client import CircuitBreakerPolicy, ConstantBackoff, RetryCondition, RetryPolicy
 from kit.fakes import FakeClock
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 
 
 def made_by(library: str, name: str, base: type = Exception, **attributes: Any) -> Any:
@@ -128,8 +129,8 @@ def test_an_error_that_would_come_again_is_not_retried(front_end: FrontEnd, erro
     assert attempts(front_end, raises=error) == 1
 
 
-@pytest.mark.parametrize("library", ["requests", "aiohttp", "httpx", "httpx2"])
-@pytest.mark.parametrize(
+@each_row("library", ["requests", "aiohttp", "httpx", "httpx2"])
+@each_row(
     ("status", "tries", "fails"),
     [(404, 1, False), (402, 1, False), (429, 3, True), (503, 3, True), (501, 1, True)],
 )
@@ -141,8 +142,8 @@ def test_an_error_raised_for_a_status_is_judged_by_it(
     assert is_failure(front_end, raises=status_error_of(library, status)) is fails
 
 
-@pytest.mark.parametrize("library", ["requests", "urllib3", "aiohttp", "httpx", "httpx2"])
-@pytest.mark.parametrize(("status", "tries", "fails"), [(200, 1, False), (404, 1, False), (503, 3, True)])
+@each_row("library", ["requests", "urllib3", "aiohttp", "httpx", "httpx2"])
+@each_row(("status", "tries", "fails"), [(200, 1, False), (404, 1, False), (503, 3, True)])
 def test_a_returned_response_is_judged_by_its_status(
     front_end: FrontEnd, library: str, status: int, tries: int, fails: bool
 ) -> None:

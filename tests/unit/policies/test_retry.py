@@ -20,6 +20,7 @@ from http_service_client.policies.deadline import deadline
 from kit.fakes import FakeClock, Harness
 from kit.front_ends import FrontEnd
 from kit.guarded import policy_of
+from kit.rows import each_row
 
 EXACT = ExponentialBackoff(jitter="none")  # 1, 2, 4 ... seconds
 NO_BREAKER: dict[str, Any] = {"enable_circuit_breaker": False}
@@ -148,8 +149,8 @@ class OwnCondition(RetryCondition):
 PLAIN_VALUES = [503, "503", None, 0, (503, {}), {"status": 503}]
 
 
-@pytest.mark.parametrize("value", PLAIN_VALUES, ids=repr)
-@pytest.mark.parametrize(
+@each_row("value", PLAIN_VALUES, ids=repr)
+@each_row(
     "condition",
     [
         RetryCondition.on_status_codes([503]),
@@ -160,7 +161,7 @@ PLAIN_VALUES = [503, "503", None, 0, (503, {}), {"status": 503}]
     ],
     ids=repr,
 )
-@pytest.mark.parametrize("beside", [False, True], ids=["alone", "beside another"])
+@each_row("beside", [False, True], ids=["alone", "beside another"])
 def test_no_condition_but_a_predicate_holds_for_a_plain_value(
     front_end: FrontEnd, condition: RetryCondition, value: Any, beside: bool
 ) -> None:

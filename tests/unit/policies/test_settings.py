@@ -29,6 +29,7 @@ from kit.fakes import FakeClock, short
 from kit.front_ends import FrontEnd
 from kit.guarded import Failing, PaymentError, breaking, retrying
 from kit.policies import MAKERS
+from kit.rows import each_row
 
 OPEN, CLOSED, HALF_OPEN = CircuitBreakerState.OPEN, CircuitBreakerState.CLOSED, CircuitBreakerState.HALF_OPEN
 
@@ -119,7 +120,7 @@ BAD_POLICIES = [
 ]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("kind", "field", "value"),
     [(kind, field, value) for kind, field, values in BAD_POLICIES for value in values],
     ids=short,

@@ -25,6 +25,7 @@ from http_service_client.policies.functions import UNFINISHED
 from http_service_client.testing import ScriptedTransport, VirtualClock
 from kit.front_ends import FrontEnd
 from kit.guarded import breaking, retrying
+from kit.rows import each_row
 
 
 @contextlib.contextmanager
@@ -54,8 +55,8 @@ def client() -> HttpServiceClient:
     return HttpServiceClient(transport=ScriptedTransport([HttpResponse(200)], clock=clock), clock=clock)
 
 
-@pytest.mark.parametrize("make", [retrying, breaking, in_a_pipeline, lambda: TimeoutPolicy(60.0)])
-@pytest.mark.parametrize(
+@each_row("make", [retrying, breaking, in_a_pipeline, lambda: TimeoutPolicy(60.0)])
+@each_row(
     ("begin", "kind"),
     [
         (session, "a context manager"),

@@ -27,6 +27,7 @@ from http_service_client.simulation import (
     Uniform,
 )
 from http_service_client.simulation.faults import Treatment
+from kit.rows import each_row
 
 NUMBERS: list[Any] = [-1, math.nan, math.inf, "1", None]
 DURATIONS: list[Any] = [*NUMBERS, 0]
@@ -63,7 +64,7 @@ FAULTS: list[tuple[Any, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("kind", "settings", "name", "value"),
     [
         (kind, settings, name, value)

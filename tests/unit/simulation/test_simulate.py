@@ -37,6 +37,7 @@ from http_service_client.simulation import (
     Uniform,
     simulate,
 )
+from kit.rows import each_row
 from kit.sources import INSTALLED
 
 SICK = Service(workers=10, faults=[Errors(rate=0.3), Outage(start=20, seconds=10)])
@@ -235,7 +236,7 @@ def test_an_unknown_option_is_an_error_with_a_hint() -> None:
         simulate(None, Service(), options={"timout": 1})
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("make", "part"),
     [
         (lambda: Service(latency=0), "latency must be a positive"),

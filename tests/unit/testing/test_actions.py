@@ -21,6 +21,7 @@ from http_service_client.testing import (
     stall,
     stall_reading,
 )
+from kit.rows import each_row
 
 
 class Stage:
@@ -75,7 +76,7 @@ def test_every_action_is_a_value(make: Callable[[], Action]) -> None:
         make().play = None  # type: ignore[method-assign, assignment]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("action", "log", "goes_on"),
     [
         (respond(), [b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"], True),

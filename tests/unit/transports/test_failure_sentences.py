@@ -31,6 +31,7 @@ from http_service_client.transports.failures import (
     refusal_of,
     source_failed,
 )
+from kit.rows import each_row
 
 URL = "https://api.example.com/charges"
 ORIGIN = "https://api.example.com"
@@ -151,7 +152,7 @@ ROWS: list[tuple[Phase, BaseException, dict[str, Any], str, str, str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("phase", "error", "about", "kind", "state", "message"), ROWS)
+@each_row(("phase", "error", "about", "kind", "state", "message"), ROWS)
 def test_a_row_of_the_table(
     phase: Phase, error: BaseException, about: dict[str, Any], kind: str, state: str, message: str
 ) -> None:

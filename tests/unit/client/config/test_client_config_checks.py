@@ -33,6 +33,7 @@ from http_service_client import (
 from http_service_client.auth import HmacSignature
 from http_service_client.core.machines.deadline_check import DeadlineCheckSettings
 from kit.fakes import short
+from kit.rows import each_row
 
 
 async def short_context() -> ssl.SSLContext:
@@ -214,7 +215,7 @@ def test_the_table_has_every_field(kind: Any) -> None:
     assert {item.name for item in dataclasses.fields(kind) if item.init} == set(BAD_VALUES[kind])
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("kind", "field", "value"),
     [
         (kind, field, value)

@@ -20,6 +20,7 @@ from http_service_client import (
     Timeout,
 )
 from kit.fakes import short
+from kit.rows import each_row
 
 CONFIGS: dict[str, list[tuple[dict[Any, Any], str]]] = {
     "circuit_breaker_config": [
@@ -53,12 +54,12 @@ CONFIGS: dict[str, list[tuple[dict[Any, Any], str]]] = {
 }
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("field", "given", "message"),
     [(field, given, message) for field, rows in CONFIGS.items() for given, message in rows],
     ids=short,
 )
-@pytest.mark.parametrize("is_enabled", [True, False], ids=["enabled", "disabled"])
+@each_row("is_enabled", [True, False], ids=["enabled", "disabled"])
 def test_the_error_of_a_wrong_key_in_a_mapping_names_it(
     field: str, given: dict[Any, Any], message: str, is_enabled: bool
 ) -> None:
@@ -79,7 +80,7 @@ def test_an_unknown_field_is_a_type_error_that_names_it(kind: Any) -> None:
         kind(max_conections=5)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("kind", "keyword", "remedy"),
     [
         (HttpServiceClient, "timeout", "; set base_timeout in HttpClientConfig"),

@@ -22,6 +22,7 @@ from http_service_client import (
 from http_service_client.events import AttemptFinished, CallFinished, Timeline
 from kit.fakes import RESET
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 from kit.streaming import StreamingTransport
 
 URL = "https://api.example.com/feed"
@@ -87,7 +88,7 @@ def test_a_body_that_was_not_read_is_missing_in_a_copy(front_end: FrontEnd) -> N
     assert twin.content == b""
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("name", "remedy"),
     [
         ("ok", "is_success"),

@@ -23,6 +23,7 @@ import pytest
 from http_service_client import Headers, HttpRequest, HttpResponse
 from kit.caches import URL, Cached
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 
 from .table_cache_suite import ASKED, HIT, SENT, TABLE, Row
 
@@ -63,7 +64,7 @@ def served(front_end: FrontEnd, *texts: str, **settings: Any) -> Cached:
     return cached
 
 
-@pytest.mark.parametrize("row", ROWS)
+@each_row("row", ROWS)
 def test_the_suite(front_end: FrontEnd, row: Row) -> None:
     """The second GET is answered as the case wants."""
     cached = served(front_end, row.first, shared=row.is_shared)
@@ -92,7 +93,7 @@ def test_each_case_is_there_once() -> None:
 STATUSES = [200, 203, 204, 299, 301, 302, 303, 307, 308, 400, 404, 410, 499, 500, 502, 503, 504, 599]
 
 
-@pytest.mark.parametrize("status", STATUSES)
+@each_row("status", STATUSES)
 def test_status_fresh(front_end: FrontEnd, status: int) -> None:
     """`status-*-fresh`: any final status is stored that says for how long."""
     cached = served(front_end, f"{status} | Cache-Control: max-age=100000 | Date: +0")
@@ -101,7 +102,7 @@ def test_status_fresh(front_end: FrontEnd, status: int) -> None:
     assert cached.sends == 1
 
 
-@pytest.mark.parametrize("status", STATUSES)
+@each_row("status", STATUSES)
 def test_status_stale(front_end: FrontEnd, status: int) -> None:
     """`status-*-stale`: none is used when it has expired."""
     cached = served(front_end, f"{status} | Expires: -5000 | Last-Modified: -100000 | Date: +0")
@@ -130,7 +131,7 @@ DROPPED = [
 ]
 
 
-@pytest.mark.parametrize("name", [*KEPT, *DROPPED])
+@each_row("name", [*KEPT, *DROPPED])
 def test_headers_that_are_stored(front_end: FrontEnd, name: str) -> None:
     """`headers-store-*`: all but those of the connection (RFC 9111, 3.1).
 
@@ -158,7 +159,7 @@ RENEWED = [
 ]
 
 
-@pytest.mark.parametrize("name", [*RENEWED, "Content-Length", "Content-Encoding", "Content-Range"])
+@each_row("name", [*RENEWED, "Content-Length", "Content-Encoding", "Content-Range"])
 def test_headers_of_a_304(front_end: FrontEnd, name: str) -> None:
     """`304-etag-update-response-*`: they replace the stored ones (RFC 9111, 3.2).
 

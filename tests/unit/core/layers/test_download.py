@@ -25,6 +25,7 @@ from http_service_client.errors import DeadlineExceededError, Failure
 from http_service_client.http.bodies.ranges import Validators
 from kit.downloads import LOST, VALIDATOR, VERSION, Exchanges, OpenBody, Sink, a_call, attempted, driven
 from kit.fakes import URL
+from kit.rows import each_row
 
 
 def test_an_earlier_download_is_restored_once() -> None:
@@ -138,7 +139,7 @@ EXCHANGES: dict[str, tuple[int, int | None, list[Any], list[str | None], Any, in
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("received", "first_part", "responses", "ranges", "end", "has_then", "commits"),
     EXCHANGES.values(),
     ids=EXCHANGES,

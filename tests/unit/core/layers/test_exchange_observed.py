@@ -15,6 +15,7 @@ from http_service_client.core.timeouts import TIMER_SLACK
 from http_service_client.errors import Failure, SentState
 from kit.fakes import READ_TIMEOUT, REFUSED, URL, Harness
 from kit.front_ends import BlockingFrontEnd
+from kit.rows import each_row
 
 NOT_BEGUN = Failure(InvalidRequestError, "not allowed", SentState.NEVER_SENT)
 OPEN = OpenResponse(200, source=SimpleNamespace(close=lambda: None))
@@ -87,9 +88,9 @@ class Watched:
         self.clock.now += self.takes[2]
 
 
-@pytest.mark.parametrize("outcome", [HttpResponse(200), HttpResponse(503), REFUSED])
-@pytest.mark.parametrize("is_whole", [False, True])
-@pytest.mark.parametrize(
+@each_row("outcome", [HttpResponse(200), HttpResponse(503), REFUSED])
+@each_row("is_whole", [False, True])
+@each_row(
     ("has_observer", "has_telemetry", "is_traced"),
     [(False, False, True), (True, False, True), (True, False, False), (False, True, True), (True, True, True), (True, True, False)],
 )  # fmt: skip

@@ -19,6 +19,7 @@ from http_service_client import (
 from kit.fakes import ORIGIN, URL, Harness
 from kit.front_ends import FrontEnd
 from kit.interceptors import Recorder, on_request, on_response
+from kit.rows import each_row
 
 
 def test_a_request_interceptor_may_return_a_response(front_end: FrontEnd) -> None:
@@ -183,7 +184,7 @@ def test_reading_the_body_changes_nothing(front_end: FrontEnd) -> None:
     assert harness.transport.bodies == [b'{"z":1,"a":[true,null]}']
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("change", "message"),
     [
         (lambda r: setattr(r, "url", "/relative"), "not absolute"),

@@ -29,6 +29,7 @@ from http_service_client.http.secret_names import SECRET_NAMES
 from http_service_client.testing import ScriptedTransport
 from kit.fakes import ORIGIN, READ_TIMEOUT, REFUSED, URL, Harness, short
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 
 RETRIES = {"retry_policy_config": RetryPolicy(3, ConstantBackoff(0.1, jitter="none"))}
 
@@ -37,10 +38,8 @@ def to(status: int) -> tuple[int, dict[str, str]]:
     return status, {"Location": "/next"}
 
 
-@pytest.mark.parametrize("status", [301, 302, 303])
-@pytest.mark.parametrize(
-    "second_hop", [REFUSED, (429, {}), (503, {"Retry-After": "0"}), (500, {}), READ_TIMEOUT], ids=short
-)
+@each_row("status", [301, 302, 303])
+@each_row("second_hop", [REFUSED, (429, {}), (503, {"Retry-After": "0"}), (500, {}), READ_TIMEOUT], ids=short)
 def test_a_post_redirected_to_a_get_is_not_sent_again(
     front_end: FrontEnd, status: int, second_hop: Any
 ) -> None:

@@ -26,6 +26,7 @@ from http_service_client.http.messages import HttpResponse
 from http_service_client.policies import RetryPolicy
 from kit.fakes import READ_TIMEOUT, RESET, SLOW, Harness, failure, short
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 
 EXACT = ExponentialBackoff(jitter="none")  # 1, 2, 4 ... seconds
 NO_BREAKER: dict[str, Any] = {"enable_circuit_breaker": False}
@@ -56,7 +57,7 @@ def test_a_certificate_error_is_never_retried(front_end: FrontEnd, conditions: A
     assert stop_reason(harness) is StopReason.NOT_RETRYABLE
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("condition", "outcome", "is_repeated"),
     [
         (RetryCondition.on_status_codes([418]), 418, True),

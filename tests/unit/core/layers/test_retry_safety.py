@@ -26,6 +26,7 @@ from http_service_client.events import RetryStopped, StopReason
 from http_service_client.http.messages import HttpResponse
 from kit.fakes import READ_TIMEOUT, REFUSED, RESET, SLOW, Harness, failure, short
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 
 EXACT = ExponentialBackoff(jitter="none")  # 1, 2, 4 ... seconds
 NO_BREAKER: dict[str, Any] = {"enable_circuit_breaker": False}
@@ -39,15 +40,15 @@ SAFE_METHODS = ["GET", "HEAD", "OPTIONS", "QUERY", "PUT", "DELETE"]
 UNSAFE_METHODS = ["POST", "PATCH"]
 
 
-@pytest.mark.parametrize("status", range(200, 600))
+@each_row("status", range(200, 600))
 def test_the_default_conditions_hold_for_these_statuses(status: int) -> None:
     """408, 425, 429, 500, 502, 503, 504, 520 to 524 and 529 are retried by default, and no other status."""
     is_retryable = any(condition.holds_for(HttpResponse(status)) for condition in DEFAULT_CONDITIONS)
     assert is_retryable is (status in {408, 425, 429, 500, 502, 503, 504, *range(520, 525), 529})
 
 
-@pytest.mark.parametrize("method", [*SAFE_METHODS, *UNSAFE_METHODS])
-@pytest.mark.parametrize(
+@each_row("method", [*SAFE_METHODS, *UNSAFE_METHODS])
+@each_row(
     ("first", "when_unsafe"),
     [
         (REFUSED, True),  # connection refused: nothing left this machine
@@ -88,7 +89,7 @@ def test_an_unsafe_method_is_retried_only_if_it_was_not_processed(
     assert stop_reason(harness) is (None if is_repeated else StopReason.NOT_SAFE)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("method", "options", "is_repeated"),
     [
         ("POST", {}, False),

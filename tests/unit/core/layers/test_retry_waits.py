@@ -21,6 +21,7 @@ from http_service_client.policies import RetryPolicy
 from http_service_client.policies.deadline import deadline
 from kit.fakes import RESET, FakeClock, Harness, short
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 
 EXACT = ExponentialBackoff(jitter="none")  # 1, 2, 4 ... seconds
 NO_BREAKER: dict[str, Any] = {"enable_circuit_breaker": False}
@@ -34,7 +35,7 @@ NOW_DATE = "Sun, 06 Nov 1994 08:48:37 GMT"  # of a fresh FakeClock
 LATER_DATE = "Sun, 06 Nov 1994 08:48:47 GMT"  # ten seconds on
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("retry_after", "options", "wait"),
     [
         ("10", {}, 10.0),

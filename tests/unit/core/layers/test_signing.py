@@ -29,6 +29,7 @@ from http_service_client.core.layers.signing import Signer as Signing
 from http_service_client.core.layers.signing import SigningLayer
 from kit.fakes import READ_TIMEOUT, URL, Harness
 from kit.front_ends import BlockingFrontEnd, FrontEnd
+from kit.rows import each_row
 
 RETRIES = {"retry_policy_config": RetryPolicy(3, ConstantBackoff(0.1, jitter="none"))}
 
@@ -76,7 +77,7 @@ def test_a_signer_is_a_function_or_an_object_plain_or_async(front_end: FrontEnd,
     assert signatures(harness) == hashes(harness)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "body",
     [
         {},
@@ -90,7 +91,7 @@ def test_a_signer_is_a_function_or_an_object_plain_or_async(front_end: FrontEnd,
     ],
     ids=lambda body: "+".join(body),
 )
-@pytest.mark.parametrize("compresses", [False, True])
+@each_row("compresses", [False, True])
 def test_the_signature_is_that_of_the_bytes_on_the_wire(
     front_end: FrontEnd, body: dict[str, Any], compresses: bool
 ) -> None:

@@ -28,6 +28,7 @@ from http_service_client.drivers.simulator import Run, Simulator
 from http_service_client.errors import DeadlineExceededError, Failure
 from http_service_client.events import TokenAwaited
 from kit.fakes import ORIGIN, URL
+from kit.rows import each_row
 
 FETCH = 1.0  # seconds
 
@@ -204,7 +205,7 @@ def test_a_wall_clock_that_jumps_costs_one_fetch() -> None:
     assert values == ["t1", "t2", "t2", "t2"]
 
 
-@pytest.mark.parametrize("seed", range(60))
+@each_row("seed", range(60))
 def test_callers_that_come_and_go_at_random(seed: int) -> None:
     """There is one fetch at a time, nobody is left waiting, and a token is used that has not expired."""
     dice = random.Random(seed)

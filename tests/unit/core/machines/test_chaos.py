@@ -15,6 +15,7 @@ from http_service_client import ConfigurationError, ConnectError, HttpRequest, R
 from http_service_client.core.machines.chaos import Chaos
 from http_service_client.core.machines.chaos_settings import ChaosSettings, is_killed
 from kit.chaos import Of, chaos_of
+from kit.rows import each_row
 
 
 def test_each_fault_has_its_rate() -> None:
@@ -258,7 +259,7 @@ def test_rates_may_add_up_to_one_and_a_rounding_error(rates: tuple[float, float]
         ChaosSettings(statuses=[500], status_rate=rates[0], truncation_rate=rates[1])
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("given", "words"),
     [
         ({"errors": ["chain"], "error_rate": 1}, "'chain', which is no transport error"),

@@ -18,12 +18,11 @@ from http_service_client.testing import ScriptedTransport
 from kit.digests import Server, fields, harness_of, scripted
 from kit.fakes import URL, Harness
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 
 
-@pytest.mark.parametrize(
-    "algorithm", [f"{name}{s}" for name in ("MD5", "SHA-256", "SHA-512-256") for s in ("", "-sess")]
-)
-@pytest.mark.parametrize("qop", ["auth", "auth-int", "auth-int, auth"])
+@each_row("algorithm", [f"{name}{s}" for name in ("MD5", "SHA-256", "SHA-512-256") for s in ("", "-sess")])
+@each_row("qop", ["auth", "auth-int", "auth-int, auth"])
 def test_a_server_accepts_the_answer(front_end: FrontEnd, algorithm: str, qop: str) -> None:
     """With each algorithm and each quality of protection; later calls answer at once, each counted."""
     server = Server(algorithm=algorithm, qop=qop)

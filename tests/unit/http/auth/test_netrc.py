@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from http_service_client.errors import ConfigurationError
 from http_service_client.http.auth.netrc import NetrcEntries, parse_netrc
+from kit.rows import each_row
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "host", "login"),
     [
         ("", "h", None),

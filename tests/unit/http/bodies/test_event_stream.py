@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from http_service_client.errors import DecodingError
 from http_service_client.http.bodies.event_stream import EventStreamDecoder, ServerSentEvent
+from kit.rows import each_row
 
 Event = ServerSentEvent
 
@@ -23,7 +24,7 @@ def events_of(data: bytes, cuts: list[int], limit: int | None = None) -> list[Ev
     return events + decoder.finish()
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("stream", "events"),
     [
         ("", []),

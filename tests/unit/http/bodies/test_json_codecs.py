@@ -30,6 +30,7 @@ from http_service_client.http.bodies.json import decode_json, encode_json
 from http_service_client.http.bodies.json_codecs import JsonCodec, new_codec
 from kit.fakes import Harness
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 
 
 @pytest.fixture(params=["orjson", "msgspec"])
@@ -136,7 +137,7 @@ TEXTS = [
 WRONG = [b"", b"[1,]", b"{", b"1 2", b"nul", b'"\x01"', b'"\xff"', b"01", b"[" * 200_000, b"<html>", b"\x00"]
 
 
-@pytest.mark.parametrize("value", VALUES, ids=lambda value: ascii(value)[:40])
+@each_row("value", VALUES, ids=lambda value: ascii(value)[:40])
 def test_the_same_bytes_are_sent(codec: JsonCodec, value: Any) -> None:
     """Whatever a value consists of."""
     assert codec.encode(value) == encode_json(value)
@@ -175,7 +176,7 @@ def test_whatever_orjson_refuses_is_left_to_the_standard_library(error: type[Exc
         assert codec.decode(b'{"a": 1}') == {"a": 1}
 
 
-@pytest.mark.parametrize("text", TEXTS, ids=lambda text: ascii(text)[:30])
+@each_row("text", TEXTS, ids=lambda text: ascii(text)[:30])
 def test_the_same_value_is_read(codec: JsonCodec, text: bytes) -> None:
     """An amount keeps all of its digits."""
     found, expected = codec.decode(text), decode_json(text)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from http_service_client.errors import DecodingError
 from http_service_client.http.bodies.lines import LineDecoder
 from http_service_client.http.media_types import decode_text
+from kit.rows import each_row
 
 # After an invalid escape sequence, these charsets may decode the rest differently from piece to piece.
 NAMES = sorted(set(encodings.aliases.aliases.values()))
@@ -111,7 +112,7 @@ def test_charsets_with_escape_sequences_are_decoded(
     lines_of(data + junk, cuts, charset)
 
 
-@pytest.mark.parametrize("charset", NAMES)
+@each_row("charset", NAMES)
 def test_every_charset_can_be_decoded_in_pieces(charset: str) -> None:
     """Each codec of Python's that is one has a decoder for it."""
     assert len("".join(lines_of(b"abcd", [1, 2, 3], charset))) in (1, 2, 4)

@@ -21,6 +21,7 @@ from http_service_client.http.caching.rules import (
     why_not_stored,
 )
 from http_service_client.http.caching.stored import StoredResponse, store
+from kit.rows import each_row
 
 NOW = 1_800_000_000.0
 URL = "https://api.example.com/orders/1"
@@ -96,7 +97,7 @@ STORING: list[tuple[HttpResponse, bool, str | None, str | None]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("given", "has_credentials", "private", "shared"), STORING)
+@each_row(("given", "has_credentials", "private", "shared"), STORING)
 def test_which_responses_are_stored(
     given: HttpResponse, has_credentials: bool, private: str | None, shared: str | None
 ) -> None:
@@ -183,7 +184,7 @@ USING: list[tuple[StoredResponse, str | None, float, Use, float, float]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("stored", "asked", "after", "use", "age", "ttl"), USING)
+@each_row(("stored", "asked", "after", "use", "age", "ttl"), USING)
 def test_how_a_stored_response_is_used(
     stored: StoredResponse, asked: str | None, after: float, use: Use, age: float, ttl: float
 ) -> None:

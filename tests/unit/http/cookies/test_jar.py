@@ -20,6 +20,7 @@ from http_service_client.http.cookies import suffixes
 from http_service_client.http.cookies.jar import CookieJar, _domains_of
 from http_service_client.http.http1.framing import field_text
 from kit.cookies import A_DAY, NOW, jar_with
+from kit.rows import each_row
 
 
 @pytest.mark.parametrize(
@@ -59,7 +60,7 @@ def test_octets_that_are_not_utf8_are_not_sent_back_as_others() -> None:
 # Which request gets it.
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("url", "line", "to", "sent"),
     [
         # Host only, when no Domain is given (5.3, step 6).

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from http_service_client.http.fields.rate_limits import ReportedQuota, read_quotas
 from http_service_client.http.headers import Headers
+from kit.rows import each_row
 
 NOW = 1_704_067_200.0  # 2024-01-01 00:00 UTC
 DATE = {"Date": "Mon, 01 Jan 2024 00:00:30 GMT"}
@@ -18,7 +19,7 @@ def x(remaining: str, reset: str, limit: str | None = None, **more: str) -> dict
     return {**found, **({} if limit is None else {"X-RateLimit-Limit": limit}), **more}
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("headers", "expected"),
     [
         ({"RateLimit": '"default";r=50;t=30'}, [("default", 50, 30.0, None)]),

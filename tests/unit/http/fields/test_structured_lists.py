@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from http_service_client.http.fields.structured_lists import Member, Token, parse_list
+from kit.rows import each_row
 
 
 @pytest.mark.parametrize(
@@ -45,7 +46,7 @@ def test_an_inner_list() -> None:
     assert parse_list('("a";x=1 b)') == [Member(inner, {})]
 
 
-@pytest.mark.parametrize(
+@each_row(
     "text",
     [
         ",", '"a",', ', "a"', '"a" "b"', '"a', '"a\\b"', '"ä"', '"a\n"', "limit=100", '"a";', '"a";R=1', '"a"; =1', '"a";r=',

@@ -10,6 +10,7 @@ from http_service_client.http.http1.fast_path import FastHead, read_fast_head, r
 from http_service_client.http.http1.framing import ParserSettings
 from http_service_client.http.http1.head import Head
 from http_service_client.http.http1.response_parser import ResponseParser
+from kit.rows import each_row
 from wire.responses.test_random_responses import RESPONSES, mutated
 
 LIMITS = ParserSettings()
@@ -40,7 +41,7 @@ def test_an_ordinary_head_is_taken() -> None:
     check(ORDINARY, head)
 
 
-@pytest.mark.parametrize("response", RESPONSES)
+@each_row("response", RESPONSES)
 def test_the_parsers_agree_on_known_responses(response: bytes) -> None:
     """On all of the wire tables that it takes."""
     head = read_fast_head(response, LIMITS)

@@ -25,6 +25,7 @@ from http_service_client.http.http1.response_parser import ResponseParser
 from http_service_client.http.http1.rules import RULES, TOLERABLE
 from http_service_client.http.request import HttpRequest
 from http_service_client.transports.failures import Phase, failure_of
+from kit.rows import each_row
 from wire.responses import table_bodies, table_connections, table_heads
 from wire.responses.rows import Rejected, Row
 
@@ -65,7 +66,7 @@ def fault_of(pieces: list[bytes], method: str, closes: bool) -> tuple[object, ..
     raise AssertionError("the response is accepted, or the parser waits")
 
 
-@pytest.mark.parametrize("row", BROKEN, ids=repr)
+@each_row("row", BROKEN, ids=repr)
 def test_the_fault_is_the_same_wherever_the_bytes_are_cut(row: Row) -> None:
     """At every byte, and at all bytes at once; an unfinished line is refused without its end."""
     data = b"".join(row.pieces)

@@ -9,6 +9,7 @@ import pytest
 from http_service_client.http.headers import Headers
 from http_service_client.http.http1.head import Head, head_of_request, request_head
 from http_service_client.http.http1.response_parser import ResponseParser
+from kit.rows import each_row
 
 
 @pytest.mark.parametrize("name", ["".join(each) for each in product("hH", "oO", "sS", "tT")])
@@ -43,7 +44,7 @@ def test_headers_are_written_as_their_pairs(fields: list[tuple[str, str]]) -> No
     assert head_of_request("GET", "/x", "a.test", headers) == expected
 
 
-@pytest.mark.parametrize("status", range(100, 600))
+@each_row("status", range(100, 600))
 def test_a_status_without_a_body_has_none_whatever_the_fields_say(status: int) -> None:
     """RFC 9112, 6.3: all 1xx, 204 and 304. After a 101 the bytes are those of another protocol."""
     has_body = status >= 200 and status not in (204, 304)

@@ -10,6 +10,7 @@ from http_service_client.http.http1.errors import NotHttpError
 from http_service_client.http.http1.framing import ParserSettings
 from http_service_client.http.http1.response_parser import ResponseParser
 from http_service_client.http.http1.rules import RULES
+from kit.rows import each_row
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -17,7 +18,7 @@ FIELD = b"A: " + 16 * b"x" + b"\r\n"  # 21 bytes, as the end has; the status lin
 INTERIM = b"HTTP/1.1 103 Early H\r\n\r\n"
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("data", "offset"),
     [
         (HEAD + FIELD + FIELD + b"Content-Length: 0\r\n\r\n", None),
@@ -40,7 +41,7 @@ INTERIM = b"HTTP/1.1 103 Early H\r\n\r\n"
         (HEAD + b"A: bcdef\r\n ghijklmn\r\nContent-Length: 0\r\n\r\n", 27),
     ],
 )
-@pytest.mark.parametrize("is_cut", [False, True])
+@each_row("is_cut", [False, True])
 def test_a_head_and_each_of_its_lines_have_a_limit(data: bytes, offset: Any, is_cut: bool) -> None:
     """Here 80 bytes, interim heads included, and 20 beside the colon and what space is before a value. Nothing of what is too large is shown.
 

@@ -15,6 +15,7 @@ from http_service_client.http.http1.framing import ParserSettings
 from http_service_client.http.http1.head import request_head
 from http_service_client.http.http1.response_parser import ResponseParser
 from http_service_client.http.http1.rules import RULES
+from kit.rows import each_row
 from network.test_responses import CUT, READ, REFUSED
 
 
@@ -101,7 +102,7 @@ def test_the_cuts_do_not_matter_for_a_refused_response(name: str, at: list[int])
     assert type(caught.value) is expected
 
 
-@pytest.mark.parametrize("name", READ)
+@each_row("name", READ)
 def test_a_response_is_parsed_byte_by_byte(name: str) -> None:
     """The finest of all cuts."""
     data, status, content = READ[name]

@@ -6,6 +6,7 @@ import pytest
 
 from http_service_client.http.proxies.settings import ProxySettings, unreadable_exceptions
 from http_service_client.http.urls import split_url
+from kit.rows import each_row
 
 
 @pytest.mark.parametrize(
@@ -37,7 +38,7 @@ def test_the_environment_names_the_proxy(environ: dict[str, str], url: str, prox
     assert settings.proxy_for(split_url(url)) == proxy
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("no_proxy", "url", "is_direct"),
     [
         ("*", "http://h/", True),

@@ -14,15 +14,11 @@ from http_service_client.transports.over_aiohttp.decoding import decode_into
 
 
 @pytest.mark.parametrize(
-    ("data", "content"),
-    [
-        (gzip.compress(b"", mtime=0) * 50_000, b""),
-        (gzip.compress(bytes(40_000_000), mtime=0), bytes(40_000_000)),
-    ],
-    ids=["empty members", "a bomb"],
+    ("members", "content"), [(50_000, b""), (1, bytes(40_000_000))], ids=["empty members", "a bomb"]
 )
-def test_other_tasks_run_while_a_long_body_is_decoded(data: bytes, content: bytes) -> None:
+def test_other_tasks_run_while_a_long_body_is_decoded(members: int, content: bytes) -> None:
     """A few kilobytes may decode to megabytes, or take long to decode to nothing."""
+    data = gzip.compress(content, mtime=0) * members
     turns = 0
 
     async def others() -> None:

@@ -28,6 +28,7 @@ from http_service_client.client.config.sources.source import Settings
 from http_service_client.client.config.sources.tables import table_of
 from http_service_client.client.config.sources.values import annotations_of, read_value
 from kit.interceptors import Recorder
+from kit.rows import each_row
 
 pydantic = pytest.importorskip("pydantic", reason="an extra that is not installed here")
 
@@ -131,8 +132,8 @@ def test_text_is_read_as_the_type_of_its_field(field: str, text: str, value: obj
     assert getattr(HttpClientConfig.from_mapping({field: text}), field) == value
 
 
-@pytest.mark.parametrize("text", ["[1]", "{}", "1", "1.5 s", "true", "none", "a, b", " a "])
-@pytest.mark.parametrize(
+@each_row("text", ["[1]", "{}", "1", "1.5 s", "true", "none", "a, b", " a "])
+@each_row(
     "kind", [str, str | None, str | os.PathLike[str] | None, Literal["a"], Literal["a"] | None], ids=str
 )
 def test_text_of_a_field_for_text_stays_as_it_is(kind: Any, text: str) -> None:

@@ -19,6 +19,7 @@ from http_service_client.core.machines.circuit_breaker.states import (
 )
 from http_service_client.errors import ConfigurationError
 from kit.circuits import Circuit, on_trial, opened, spans
+from kit.rows import each_row
 
 CLOSED, OPEN, HALF_OPEN = CircuitBreakerState
 
@@ -173,7 +174,7 @@ def test_the_garbage_collector_may_settle_permits_at_any_step() -> None:
     assert circuit.permit().is_trial
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("name", "wrong"),
     [
         *[("failure_threshold", wrong) for wrong in (0, -1, 1.5, "5", True, math.nan)],

@@ -29,6 +29,7 @@ from http_service_client.core.machines.retry.other_backoffs import (
     LinearBackoff,
 )
 from http_service_client.errors import ConfigurationError
+from kit.rows import each_row
 
 STRATEGIES: list[BackoffStrategy] = [
     ExponentialBackoff(),
@@ -233,7 +234,7 @@ JITTERS: list[Any] = ["some", None, True, 0.5, []]
 SECONDS: list[Any] = [-1.0, math.nan, math.inf, -math.inf, True, "1", None, 10**400]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("strategy", "name", "wrong"),
     [
         *[(ExponentialBackoff, name, wrong) for name in ("initial_delay", "max_delay") for wrong in SECONDS],

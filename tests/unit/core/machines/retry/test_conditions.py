@@ -29,6 +29,7 @@ from http_service_client.errors import (
     SentState,
     TlsVerificationError,
 )
+from kit.rows import each_row
 
 
 def failure(kind: Any, cause: BaseException | None = None) -> Failure:
@@ -61,7 +62,7 @@ def theirs(status: int) -> requests.Response:
     return response
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("condition", "outcome", "holds"),
     [
         (ON_503, HttpResponse(503), True),

@@ -15,6 +15,7 @@ from http_service_client.core.refusals import would_have_been
 from http_service_client.errors import SentState
 from http_service_client.events import StopReason
 from http_service_client.http.messages import HttpRequest, HttpResponse
+from kit.rows import each_row
 
 SETTINGS = RetrySettings(max_attempts=3, backoff_strategy=ExponentialBackoff(max_delay=60.0))
 FINE = Situation(attempt=1, is_nested=False, retry_after=None, remaining=None)
@@ -82,7 +83,7 @@ def test_each_reason_alone_has_one_change_that_ends_it(facts: dict[str, Any], ch
     assert would_have_been(decision) == f"would have been retried with {change}"
 
 
-@pytest.mark.parametrize(("first", "second"), list(itertools.combinations(REASONS, 2)), ids=lambda _: "")
+@each_row(("first", "second"), list(itertools.combinations(REASONS, 2)), ids=lambda _: "")
 def test_of_two_reasons_the_first_of_the_table_is_returned(
     first: tuple[dict[str, Any], StopReason], second: tuple[dict[str, Any], StopReason]
 ) -> None:

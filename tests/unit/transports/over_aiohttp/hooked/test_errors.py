@@ -22,6 +22,7 @@ from http_service_client.transports.over_aiohttp.hooked.errors import (
     translate_error,
 )
 from kit.front_ends import run_task
+from kit.rows import each_row
 
 KEY: Any = SimpleNamespace(ssl=False, host="a.test", port=80, is_ssl=False)
 INFO: Any = SimpleNamespace(real_url="http://a.test/", headers={}, method="GET", url="http://a.test/")
@@ -91,8 +92,8 @@ def is_the_same(found: BaseException, expected: Any) -> bool:
     return (type(found), str(found)) == expected
 
 
-@pytest.mark.parametrize(("error", "phase", "expected"), MEANINGS, ids=lambda value: type(value).__name__)
-@pytest.mark.parametrize("is_wrapped", [False, True], ids=["as it is", "not repeated"])
+@each_row(("error", "phase", "expected"), MEANINGS, ids=lambda value: type(value).__name__)
+@each_row("is_wrapped", [False, True], ids=["as it is", "not repeated"])
 def test_an_error_has_one_meaning(
     error: BaseException, phase: Phase, expected: Any, is_wrapped: bool
 ) -> None:
@@ -103,8 +104,8 @@ def test_an_error_has_one_meaning(
     assert is_the_same(found[1], expected)
 
 
-@pytest.mark.parametrize("before", [Phase.SEND, Phase.CONNECT, Phase.PROXY])
-@pytest.mark.parametrize(("error", "phase", "expected"), MEANINGS, ids=lambda value: type(value).__name__)
+@each_row("before", [Phase.SEND, Phase.CONNECT, Phase.PROXY])
+@each_row(("error", "phase", "expected"), MEANINGS, ids=lambda value: type(value).__name__)
 def test_an_error_that_knows_no_phase_has_that_of_the_exchange(
     error: BaseException, phase: Phase, expected: Any, before: Phase
 ) -> None:
