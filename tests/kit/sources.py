@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -27,7 +28,9 @@ def sources() -> list[str]:
     return sorted(path.relative_to(CHECKOUT).as_posix() for path in CHECKOUT.rglob("*.py"))
 
 
+@functools.cache
 def parse(file: str) -> ast.Module:
+    """The tree of a file, for those who do not change it."""
     return ast.parse((CHECKOUT / file).read_text(encoding="utf-8"), file)
 
 
@@ -44,7 +47,7 @@ def imports(tree: ast.Module, file: str) -> Iterator[Import]:
             # `from . import errors` names the module itself, `from .errors import X` a part of it.
             for alias in node.names:
                 yield Import(node.lineno, f"{module}.{alias.name}", for_typing)
-        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+        elif isinstance(node, ast.Call) and _last_name(node.func).endswith("import_module"):
             match node.args:
                 case [ast.Constant(value=str(name)), *_]:
                     yield Import(node.lineno, name, for_typing)
@@ -53,10 +56,15 @@ def imports(tree: ast.Module, file: str) -> Iterator[Import]:
                     yield Import(node.lineno, f"<{ast.unparse(node.args[0])}>", for_typing)
 
 
+def _last_name(node: ast.AST) -> str:
+    """Of `name` and of `module.name` the name; of anything else nothing."""
+    return getattr(node, "id", None) or getattr(node, "attr", "")
+
+
 def _nodes(node: ast.AST, for_typing: bool) -> Iterator[tuple[ast.AST, bool]]:
     for child in ast.iter_child_nodes(node):
         yield child, for_typing
-        if isinstance(child, ast.If) and ast.unparse(child.test) in {"TYPE_CHECKING", "typing.TYPE_CHECKING"}:
+        if isinstance(child, ast.If) and _last_name(child.test) == "TYPE_CHECKING":
             for body, typing in ((child.body, True), (child.orelse, for_typing)):
                 for other in body:
                     yield other, typing
