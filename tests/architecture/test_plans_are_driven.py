@@ -7,6 +7,7 @@ import textwrap
 
 import pytest
 
+from kit.rows import each_row
 from kit.sources import parse, sources
 
 pytestmark = pytest.mark.once
@@ -89,7 +90,7 @@ def test_the_core_drives_every_plan_that_it_makes() -> None:
     assert not found, "\n" + "\n".join(found)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("line", "is_fine"),
     [
         ("outcome = yield from proceed(request)", True),

@@ -88,7 +88,7 @@ def test_the_reference_has_every_public_name(module: str) -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize("module", [name for name in names.PUBLIC_MODULES if name])
+@each_row("module", [name for name in names.PUBLIC_MODULES if name])
 def test_the_reference_lists_every_public_module(module: str) -> None:
     """The table at its top says where names are imported from. A package without names of its own need not be there."""
     assert f"`{PACKAGE}.{module}`" in API or not _exported(module)

@@ -9,10 +9,11 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import pytest
+from _pytest._io.saferepr import saferepr
 
 if sys.version_info < (3, 11):
     from exceptiongroup import BaseExceptionGroup  # pytest needs it, too
@@ -20,37 +21,38 @@ if sys.version_info < (3, 11):
 __all__ = ["each_row"]
 
 _FAILURES = (Exception, pytest.fail.Exception, pytest.skip.Exception)
+_Named = type(pytest.param())
 
 
 def each_row(
     names: str | Sequence[str],
     rows: Iterable[Any],
-    ids: Sequence[str] | Callable[[Any], object] | None = None,
+    ids: Iterable[str] | Callable[[Any], object] | None = None,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """As `pytest.mark.parametrize`, in one test: it goes through all rows, and its failure names those that failed.
 
     Several of them on a test make it go through all combinations. A row cannot be skipped: that is a failure.
     """
     names = [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
-    name_of = ids if ids is None or callable(ids) else iter(ids)
-    table = [_row(names, row, name_of) for row in rows]
+    rows = list(rows)
+    table = [_values(names, row) for row in rows]
     assert table, "a table without a row"
+    given = ids if ids is None or callable(ids) else list(ids)
 
     def decorate(test: Callable[..., None]) -> Callable[..., None]:
         signature = inspect.signature(test)
 
         @functools.wraps(test)
         def all_rows(*args: Any, **kwargs: Any) -> None:
-            failures: list[BaseException] = []
-            failed: list[str] = []
-            for name, row in table:
+            failures: dict[str, BaseException] = {}
+            for number, row in enumerate(table):
                 try:
                     test(*args, **kwargs, **row)
                 except _FAILURES as error:
-                    failures.append(error)
-                    failed.append(name)
+                    failures[_name(rows[number], row, given, number)] = error
             if failures:
-                raise BaseExceptionGroup(f"{len(failed)} of {len(table)} rows: {'; '.join(failed)}", failures)
+                message = f"{len(failures)} of {len(table)} rows: {'; '.join(failures)}"
+                raise BaseExceptionGroup(message, list(failures.values()))
 
         left = [parameter for name, parameter in signature.parameters.items() if name not in names]
         all_rows.__signature__ = signature.replace(parameters=left)  # type: ignore[attr-defined]  # for pytest
@@ -59,21 +61,25 @@ def each_row(
     return decorate
 
 
-def _row(
-    names: list[str], row: Any, ids: Iterator[str] | Callable[[Any], object] | None
-) -> tuple[str, dict[str, Any]]:
-    """The name of a row, and its values by the names of the test's parameters."""
-    name = None
-    if hasattr(row, "marks"):  # of pytest.param
+def _values(names: list[str], row: Any) -> dict[str, Any]:
+    """The values of a row by the names of the test's parameters."""
+    if type(row) is _Named:
         assert not row.marks, "a row cannot be marked"
-        values, name = row.values, row.id
-    else:
-        values = (row,) if len(names) == 1 else tuple(row)
-    assert len(values) == len(names), f"{names} and {values!r} do not match"
-    if ids is None:
-        name = name or ", ".join(repr(value)[:60] for value in values)
+        row = row.values
+    elif len(names) == 1:
+        row = (row,)
+    return dict(zip(names, row, strict=True))
+
+
+def _name(
+    row: Any, values: dict[str, Any], ids: list[str] | Callable[[Any], object] | None, number: int
+) -> str:
+    if type(row) is _Named and row.id is not None:
+        name = str(row.id)
+    elif ids is None:
+        name = ", ".join(saferepr(value, 60) for value in values.values())
     elif callable(ids):
-        name = name or "-".join(str(ids(value)) for value in values)
+        name = "-".join(str(ids(value)) for value in values.values())
     else:
-        name = next(ids)
-    return name, dict(zip(names, values, strict=True))
+        name = ids[number]
+    return f"[{number}] {name}"

@@ -41,7 +41,7 @@ def test_each_combination_is_tried() -> None:
 
 @pytest.mark.parametrize(
     ("ids", "named"),
-    [(None, "2; 4"), (str, "2; 4"), (list("wxyz"), "x; z")],
+    [(None, "[1] 2; [3] 4"), (str, "[1] 2; [3] 4"), (list("wxyz"), "[1] x; [3] z")],
     ids=["none", "function", "list"],
 )
 def test_the_rows_that_failed_are_named(ids: object, named: str) -> None:
@@ -62,5 +62,5 @@ def test_the_rows_that_failed_are_named(ids: object, named: str) -> None:
 def test_a_wrong_table_is_refused() -> None:
     """When it is written."""
     for names, rows in [("a, b", [(1,)]), ("a", [pytest.param(1, marks=pytest.mark.once)]), ("a", [])]:
-        with pytest.raises(AssertionError):
+        with pytest.raises((AssertionError, ValueError)):
             each_row(names, rows)

@@ -21,6 +21,7 @@ from http_service_client.integrations import RedisStorage
 from http_service_client.policies import StoredResponse
 from kit.caches import Cached, cached_for, failed
 from kit.front_ends import AsyncioFrontEnd, FrontEnd
+from kit.rows import each_row
 
 redis = pytest.importorskip("redis", reason="redis-py is not installed")
 SERVER = shutil.which("redis-server")
@@ -166,7 +167,7 @@ def test_a_server_that_is_down_never_fails_a_call(front_end: FrontEnd, tmp_path:
     assert [event.operation for event in failed(response)] == ["get", "set"]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("url", "settings", "message"),
     [
         ("nowhere", {}, "url must be that of a Redis server"),

@@ -66,7 +66,7 @@ def test_each_operator_makes_the_changes_of_its_row(line: str, changed: list[str
     assert in_function(line) == changed
 
 
-@pytest.mark.parametrize(
+@each_row(
     "source",
     [
         '"""A docstring."""',

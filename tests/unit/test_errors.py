@@ -95,7 +95,7 @@ def test_all_errors_are_public() -> None:
     assert names <= set(http_service_client.__all__)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("cls", "builtin"),
     [
         (ConfigurationError, ValueError),
@@ -377,7 +377,7 @@ def test_no_text_about_a_call_contains_a_secret(
     )
 
 
-@pytest.mark.parametrize(
+@each_row(
     "location",
     [
         f"/next?token={SECRET}",

@@ -21,6 +21,7 @@ from http_service_client.events import (
     OperationFinished,
     OperationTimedOut,
 )
+from kit.rows import each_row
 
 MAYBE, ANSWERED = SentState.MAYBE_PROCESSED, SentState.ANSWERED
 
@@ -64,7 +65,7 @@ def test_what_a_cache_did_may_be_a_header(
     assert used.cache_status == f"http-service-client; {text}"
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("event", "text"),
     [
         (OperationFinished(0.0, "k", 1, None), "done: success after 1 attempt"),

@@ -448,7 +448,7 @@ def test_a_keyword_of_another_library_s_calls_names_ours(name: str, remedy: str)
     assert not transport.requests
 
 
-@pytest.mark.parametrize(("name", "remedy"), pairs(OF_VIEWS))
+@each_row(("name", "remedy"), pairs(OF_VIEWS))
 def test_an_option_that_a_view_does_not_have_names_one_or_its_place(name: str, remedy: str) -> None:
     """In the error of `with_options`."""
     with (

@@ -23,6 +23,7 @@ from http_service_client import (
 from http_service_client.auth import HmacSignature
 from kit.fakes import URL, Harness
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 
 RETRIES = {"retry_policy_config": RetryPolicy(2, ConstantBackoff(30.0, jitter="none"))}
 NOW = 1_700_000_000.0
@@ -93,7 +94,7 @@ def test_the_example_of_standard_webhooks(front_end: FrontEnd) -> None:
     assert webhooks.verify(*received(harness))
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("payload", "signed"),
     [
         ("{method}\n{url}", f"POST\n{URL}?q=a%20b"),
@@ -175,7 +176,7 @@ def stripe_header(timestamp: float, key: str = "k3y", body: bytes = b"{}") -> st
     return f"t={stamp},v1={mac}"
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("value", "expected"),
     [
         (stripe_header(NOW), True),
@@ -257,7 +258,7 @@ def test_a_key_can_be_replaced() -> None:
     assert not signer("new", **STRIPE).verify(old, b"{}")
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("payload", "url", "signed"),
     [
         ("{path}", "https://h", b"/"),
@@ -301,7 +302,7 @@ def test_a_body_that_was_decoded_is_refused() -> None:
         signer("k", **STRIPE).verify({"Stripe-Signature": stripe_header(NOW, "k")}, "{}")  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("settings", "problem"),
     [
         ({"key": ""}, "key must be text or bytes"),

@@ -24,6 +24,7 @@ from http_service_client import (
 from http_service_client.auth import HmacSignature, MessageSignature, SignableRequest
 from kit.fakes import URL, Harness
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 
 library = pytest.importorskip("http_message_signatures", reason="an extra that is not installed here")
 
@@ -200,7 +201,7 @@ def test_what_cannot_be_signed_is_not_sent(front_end: FrontEnd) -> None:
     assert unhashed.request("POST", data=iter([b"x"])).status_code == 200
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("settings", "problem"),
     [
         ({"key": b""}, "key must be bytes"),

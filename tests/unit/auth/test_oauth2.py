@@ -16,6 +16,7 @@ from http_service_client.auth import OAuth2Grant, OAuth2RefreshToken
 from kit.fakes import READ_TIMEOUT, REFUSED
 from kit.front_ends import FrontEnd
 from kit.oauth2 import GOOD, form_of, grants, login, run, store_later
+from kit.rows import each_row
 from kit.token_services import TOKEN_URL
 
 
@@ -161,7 +162,7 @@ def test_a_request_with_an_assertion_is_not_repeated(front_end: FrontEnd) -> Non
     assert harness.sends == 1
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("members", "problem"),
     [
         ({}, "it answered 200 without an access_token"),

@@ -13,10 +13,11 @@ from http_service_client import ConfigurationError, HttpClientConfig
 from http_service_client.auth import OAuth2ClientCredentials, OAuth2Grant, OAuth2RefreshToken
 from kit.front_ends import FrontEnd
 from kit.oauth2 import GOOD, grants, login, run, store_later
+from kit.rows import each_row
 from kit.token_services import TOKEN_URL
 
 
-@pytest.mark.parametrize(
+@each_row(
     "settings",
     [
         {"token_url": "/token"},
@@ -115,7 +116,7 @@ def test_a_new_refresh_token_is_stored_by_a_plain_function(store: Any) -> None:
         )
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("keyword", "remedy"),
     [
         ("scopes", "it is called scope"),
@@ -127,7 +128,7 @@ def test_a_new_refresh_token_is_stored_by_a_plain_function(store: Any) -> None:
         ("client_sekret", "did you mean 'client_secret'?"),
     ],
 )
-@pytest.mark.parametrize("kind", [OAuth2ClientCredentials, OAuth2RefreshToken, OAuth2Grant])
+@each_row("kind", [OAuth2ClientCredentials, OAuth2RefreshToken, OAuth2Grant])
 def test_an_unknown_keyword_has_a_remedy(kind: Any, keyword: str, remedy: str) -> None:
     """For the keywords of other libraries, too."""
     with pytest.raises(TypeError, match=re.escape(f"{kind.__name__} takes no keyword {keyword!r}; {remedy}")):

@@ -26,6 +26,7 @@ from http_service_client.testing import ScriptedTransport
 from kit.fakes import URL
 from kit.front_ends import AsyncioFrontEnd, FrontEnd
 from kit.oauth2 import NOW, run
+from kit.rows import each_row
 from kit.token_services import Service, harness
 
 
@@ -246,7 +247,7 @@ def test_an_async_provider_that_hangs_ends_with_its_timeout(front_end: FrontEnd)
     assert "it returned no token within 0.01 s" in str(client.error(TokenError))
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("expiry", "expires_at"),
     [
         (100, 100.0),
@@ -296,7 +297,7 @@ def test_an_expiry_of_a_provider_may_count_from_the_epoch(front_end: FrontEnd) -
     assert token.lifetime == pytest.approx(100.0)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("found", "problem"),
     [
         (None, "it must return a token, or (token, expiry), not NoneType"),

@@ -32,6 +32,7 @@ from http_service_client.errors import (
     TlsVerificationError,
 )
 from http_service_client.http.messages import HttpRequest
+from kit.rows import each_row
 
 LOST = SentState.MAYBE_PROCESSED
 
@@ -49,7 +50,7 @@ def request(method: str, **headers: str) -> HttpRequest:
     return HttpRequest(method, "http://h/", headers=headers)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("status", "code"),
     [
         (101, 0), (200, 0), (204, 0), (299, 0), (300, 3), (399, 3), (400, 4), (499, 4), (500, 5), (599, 5), (600, 0),

@@ -11,6 +11,7 @@ from http_service_client import HttpClientConfig
 from http_service_client.cli import COMMANDS, build_parser
 from http_service_client.policies.retry import RetryPolicy
 from kit.command_line import run_piped
+from kit.rows import each_row
 
 REQUESTS = ("get", "head", "post", "put", "patch", "delete", "options", "query")
 
@@ -142,7 +143,7 @@ def _row(action: argparse.Action) -> str:
     return " ".join(map(str, words))
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@each_row("command", COMMANDS)
 def test_a_command_takes_what_the_table_says(command: str) -> None:
     """No more, and no less."""
     expected = [row for commands, rows in OPTIONS.items() for row in rows if command in commands]
@@ -161,7 +162,7 @@ OF_THE_CLIENT = {
 }
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@each_row("command", COMMANDS)
 def test_the_help_names_the_default_that_holds(command: str) -> None:
     """That of the option, or of the client."""
     for action in actions_of(command):

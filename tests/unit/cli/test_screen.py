@@ -30,7 +30,9 @@ class Tty(io.StringIO):
 @pytest.fixture
 def window(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 12 columns and 4 lines."""
-    monkeypatch.setattr(screen, "shutil", SimpleNamespace(get_terminal_size=lambda: os.terminal_size((12, 4))))
+    monkeypatch.setattr(
+        screen, "shutil", SimpleNamespace(get_terminal_size=lambda: os.terminal_size((12, 4)))
+    )
 
 
 @pytest.mark.parametrize(
@@ -111,7 +113,9 @@ def test_what_does_not_fit_is_cut_off(window: None) -> None:
 
 def test_a_window_of_one_line_shows_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Or nobody would see anything."""
-    monkeypatch.setattr(screen, "shutil", SimpleNamespace(get_terminal_size=lambda: os.terminal_size((12, 1))))
+    monkeypatch.setattr(
+        screen, "shutil", SimpleNamespace(get_terminal_size=lambda: os.terminal_size((12, 1)))
+    )
     assert Screen(Tty(), is_live=True).height == 1
 
 

@@ -157,7 +157,7 @@ async def coroutine_flow(self: Any, request: HttpRequest) -> Any:
     return request
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("auth", "message"),
     [
         (type("Own", (REQUESTS,), {})(), "requests' own classes write (user, password) or auth.Digest"),

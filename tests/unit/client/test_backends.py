@@ -24,6 +24,7 @@ from http_service_client.testing import ScriptedTransport
 from kit.fakes import URL
 from kit.forks import in_a_child, needs_fork
 from kit.front_ends import FrontEnd, run_task
+from kit.rows import each_row
 from kit.streaming import StreamingTransport
 
 ONE, OTHER = "http://one.example:3128", "http://other.example:3128"
@@ -65,14 +66,14 @@ def sent_by(driver: Any, name: str) -> Any:
     return run_task(result) if "asyncio" in name else result
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("name", "when"),
     [
         *((name, "before") for name in DRIVERS),
         *((name, "after") for name in OF_A_CALL_THAT_HAS_BEGUN),
     ],
 )
-@pytest.mark.parametrize("how", ["close", "close_async"])
+@each_row("how", ["close", "close_async"])
 def test_no_driver_of_a_client_that_has_ended_sends_anything(name: str, when: str, how: str) -> None:
     """Nor one that is made while the client ends, for a call that has begun before."""
     client = HttpServiceClient(transport=ScriptedTransport(HttpResponse(200)))

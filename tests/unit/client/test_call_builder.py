@@ -192,7 +192,7 @@ def test_arguments_in_the_wrong_order_show_no_secret(front_end: FrontEnd) -> Non
     assert "s3cret" not in str(raised.value)
 
 
-@pytest.mark.parametrize("keyword", ["verify", "jsn", "proxies", "stream", "follow_redirects", "x"])
+@each_row("keyword", ["verify", "jsn", "proxies", "stream", "follow_redirects", "x"])
 def test_an_unknown_keyword_is_a_type_error_that_names_it(front_end: FrontEnd, keyword: str) -> None:
     """Sync and async; nothing is sent."""
     harness = Harness(front_end)
@@ -201,7 +201,7 @@ def test_an_unknown_keyword_is_a_type_error_that_names_it(front_end: FrontEnd, k
     assert harness.sends == 0
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("keyword", "remedy"),
     [
         ("jsn", "did you mean 'json'?"),

@@ -34,6 +34,7 @@ from http_service_client.client import backends
 from http_service_client.testing import ScriptedTransport, VirtualClock
 from kit.fakes import ORIGIN, URL, FakeClock, FakeTransport, Harness, short
 from kit.front_ends import FrontEnd, run_task
+from kit.rows import each_row
 
 
 @pytest.mark.parametrize("value", [5, "config", {}, ConnectionPoolConfig(), HttpClientConfig])
@@ -46,7 +47,7 @@ def test_config_must_be_a_configuration(value: Any) -> None:
 SUFFIXES = (".toml", ".json", ".yaml", ".yml")
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("value", "remedy"),
     [
         (URL, "; pass a URL as base_url="),
@@ -251,7 +252,7 @@ def test_a_jar_is_safe_for_the_threads_of_a_client(how: str) -> None:
 VERBS = ["get", "post", "put", "patch", "delete", "head", "options", "query"]
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@each_row("verb", VERBS)
 def test_each_verb_sends_its_method(front_end: FrontEnd, verb: str) -> None:
     """Sync and async, with the keywords of a call, and returns its response."""
     harness = Harness(front_end)

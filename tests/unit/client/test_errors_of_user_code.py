@@ -12,6 +12,7 @@ from http_service_client.errors import ConnectError, HttpClientError
 from http_service_client.testing import ScriptedTransport, VirtualClock
 from kit.front_ends import FrontEnd
 from kit.interceptors import on_request, on_response
+from kit.rows import each_row
 
 URL = "https://api.example.com/orders"
 NEVER_SENT, REFUSED, ANSWERED, _, MAYBE_PROCESSED = SentState
@@ -75,7 +76,7 @@ TABLE: dict[str, Row] = {
 }
 
 
-@pytest.mark.parametrize("row", TABLE)
+@each_row("row", TABLE)
 def test_it_says_what_became_of_the_request_of_the_call(front_end: FrontEnd, row: str) -> None:
     """Who sees `never_sent` sends a POST again, though the order may exist: it was only the other one that was not sent."""
     settings, options, statuses, expected = TABLE[row]

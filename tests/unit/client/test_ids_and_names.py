@@ -20,6 +20,7 @@ from kit.fakes import RESET, Harness
 from kit.forks import in_a_child, needs_fork
 from kit.front_ends import FrontEnd
 from kit.guarded import policy_of
+from kit.rows import each_row
 
 HOP = (307, {"Location": "/next"})
 
@@ -174,7 +175,7 @@ def test_an_auth_flow_s_events_have_the_id_and_the_name(front_end: FrontEnd) -> 
     assert all(event.call_id and event.call_name == "charge card" for event in events)
 
 
-@pytest.mark.parametrize("kind", get_args(Event), ids=lambda kind: kind.__name__)
+@each_row("kind", get_args(Event), ids=lambda kind: kind.__name__)
 def test_every_kind_of_event_has_an_id_and_a_name(kind: Any) -> None:
     """A new kind, too. Its own name stays the last field."""
     assert kind._fields[-3:] == ("call_id", "call_name", "name")

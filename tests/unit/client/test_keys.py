@@ -22,6 +22,7 @@ from http_service_client.events import AttemptFinished, CallFinished
 from http_service_client.testing import LoopbackServer
 from kit.fakes import ORIGIN, RESET, Harness
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 
 ONCE: dict[str, Any] = {"retry_policy": False}
 
@@ -128,7 +129,7 @@ def test_a_refused_coding_is_remembered_for_the_key(front_end: FrontEnd) -> None
     assert [name for name, _ in harness.client._call_builder.origins.items()] == [f"{ORIGIN} (a)"]
 
 
-@pytest.mark.parametrize("key", ["", " ", "a\nb", "x" * 101, 7, b"a", True, CookieJar])
+@each_row("key", ["", " ", "a\nb", "x" * 101, 7, b"a", True, CookieJar])
 def test_a_wrong_key_is_refused_before_anything_is_sent(front_end: FrontEnd, key: Any) -> None:
     """It is shown in errors and logs, so it is short and printable."""
     harness = Harness(front_end, 200)

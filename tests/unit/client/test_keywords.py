@@ -13,6 +13,7 @@ from http_service_client import HttpRequest, HttpResponse, HttpServiceClient
 from http_service_client.client.call_builder import CallBuilder
 from http_service_client.client.config.defaults import CLIENT_DEFAULT
 from http_service_client.client.keywords import RequestOptions, SendOptions, StreamRequestOptions
+from kit.rows import each_row
 
 VERBS = ["get", "post", "put", "patch", "delete", "head", "options", "query"]
 BOTH = ["", "_async"]
@@ -49,8 +50,8 @@ def test_the_keywords_are_written_once_and_built_as_written() -> None:
     assert set(built) | {"method", "url"} == set(EXPLAINED)
 
 
-@pytest.mark.parametrize("suffix", BOTH)
-@pytest.mark.parametrize("verb", ["request", *VERBS])
+@each_row("suffix", BOTH)
+@each_row("verb", ["request", *VERBS])
 def test_every_verb_explains_every_keyword(verb: str, suffix: str) -> None:
     """In the words of `request`, in its own docstring: an editor does not follow references."""
     expected = EXPLAINED if verb == "request" else {k: v for k, v in EXPLAINED.items() if k != "method"}

@@ -22,6 +22,7 @@ from http_service_client import (
 )
 from http_service_client.testing import ScriptedTransport, VirtualClock, late
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 
 API = "https://api.example.com"
 URL = f"{API}/orders"
@@ -254,8 +255,8 @@ def test_another_origin_may_be_allowed(front_end: FrontEnd) -> None:
         list(front_end.paginate(client, URL, allowed_origins=allowed))
 
 
-@pytest.mark.parametrize("first", ["/orders", f"{API}/orders", "https://b.example.com/orders"])
-@pytest.mark.parametrize("then", [API, "https://b.example.com", "https://c.example.com"])
+@each_row("first", ["/orders", f"{API}/orders", "https://b.example.com/orders"])
+@each_row("then", [API, "https://b.example.com", "https://c.example.com"])
 def test_a_listing_may_go_on_at_another_base_url(front_end: FrontEnd, first: str, then: str) -> None:
     """Where one host answers for another, its links lead to either."""
     transport = ScriptedTransport(linked(f"{then}/orders?page=2"))
@@ -356,7 +357,7 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("options", "kind", "message"), WRONG, ids=[row[2] for row in WRONG])
+@each_row(("options", "kind", "message"), WRONG, ids=[row[2] for row in WRONG])
 def test_wrong_arguments_are_refused_at_once(
     front_end: FrontEnd, options: dict[str, Any], kind: type[Exception], message: str
 ) -> None:

@@ -28,6 +28,7 @@ from http_service_client import (
     presets,
 )
 from http_service_client.auth import HmacSignature
+from kit.rows import each_row
 
 
 class Traced:
@@ -41,7 +42,7 @@ class Traced:
 BY_ROUTE = "set it in HttpClientConfig; with state_key=by_route each route has one of its own"
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("setting", "value", "words"),
     [
         ("hedging", True, "a HedgingPolicy, a mapping of its arguments or None, not True; write HedgingPolicy() for"),
@@ -80,7 +81,7 @@ def test_a_setting_that_is_no_policy_names_the_value_and_the_remedy(
         HttpServiceClient(HttpClientConfig(**{setting: value}))
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("setting", "value", "words"),
     [
         ("circuit_breaker_config", {"failure_threshold": 0}, "failure_threshold must be a whole number"),
@@ -128,7 +129,7 @@ def test_a_default_header_that_no_request_can_have_is_refused_at_once(headers: A
         client.with_options(default_headers=headers)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("config", "words"),
     [
         (RateLimitPolicy(3), "write HttpClientConfig(rate_limit=…)"),

@@ -23,6 +23,7 @@ from http_service_client import (
 from http_service_client.http.http1.framing import field_text
 from http_service_client.testing import ScriptedTransport, VirtualClock, late
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 
 URL = "https://api.example.com/reports"
 JOB = "https://api.example.com/jobs/7"
@@ -436,7 +437,7 @@ async def async_is_done(response: HttpResponse) -> bool:
     return True
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("wrong", "words"),
     [
         ({"interval": -1}, "interval must be"),

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from http_service_client import ConnectionPoolConfig, EgressPolicy, HttpClientConfig, HttpServiceClient
+from kit.rows import each_row
 
 OPTION = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -66,7 +67,7 @@ def keeps_its_connections(client: HttpServiceClient, config: HttpClientConfig) -
     return client._backends is before
 
 
-@pytest.mark.parametrize("name", OF_CONNECTIONS)
+@each_row("name", OF_CONNECTIONS)
 def test_other_settings_of_connections_are_for_new_ones(name: str) -> None:
     """None of before serves a call of after, nor the other way round."""
     client = HttpServiceClient()
@@ -74,7 +75,7 @@ def test_other_settings_of_connections_are_for_new_ones(name: str) -> None:
     assert not keeps_its_connections(client, HttpClientConfig())
 
 
-@pytest.mark.parametrize("name", OF_CONNECTIONS)
+@each_row("name", OF_CONNECTIONS)
 def test_equal_settings_of_connections_keep_them(name: str) -> None:
     """A file that is read again costs no handshake."""
     client = HttpServiceClient(config_of(name))

@@ -15,6 +15,7 @@ from typing_extensions import TypedDict
 from http_service_client import ConfigurationError, HttpResponse, ResponseValidationError, SentState
 from kit.fakes import Harness
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 
 
 @dataclass
@@ -27,7 +28,7 @@ def answering(front_end: FrontEnd, content: bytes, status: int = 200) -> Harness
     return Harness(front_end, HttpResponse(status, content=content))
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("response_type", "content", "data"),
     [
         (Order, b'{"id": 1}', Order(1)),
@@ -52,8 +53,8 @@ class Struct(msgspec.Struct):
     name: str
 
 
-@pytest.mark.parametrize("response_type", [TypedDict("Named", {"name": str}), Struct])
-@pytest.mark.parametrize(
+@each_row("response_type", [TypedDict("Named", {"name": str}), Struct])
+@each_row(
     ("encoding", "content_type"),
     [
         ("utf-8-sig", "application/json"),  # .NET writes a byte order mark
@@ -109,7 +110,7 @@ def test_twenty_wrong_fields_are_shown(front_end: FrontEnd, count: int, shown: i
     assert str(raised.value).endswith(end or "as an integer")
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("response_type", "content", "message"),
     [
         (Order, b'{"id": "x"}', "a valid Order: id: Input should be a valid integer"),

@@ -25,6 +25,7 @@ from http_service_client.client.routes import RouteOptions
 from http_service_client.core.machines.hedging import Hedging
 from kit.fakes import ORIGIN, Harness
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 
 BASE = f"{ORIGIN}/v1"
 
@@ -61,7 +62,7 @@ def test_call_comes_before_view_before_route_before_client(front_end: FrontEnd) 
     assert total(harness, "GET", "/a", timeout=Timeout(total=4)) == 4
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("options", "attempts"),
     [
         ({}, 1),
@@ -261,7 +262,7 @@ def test_a_view_with_another_base_url_matches_below_it(front_end: FrontEnd) -> N
     assert harness.transport.timeouts[-1].total == 30
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("routes", "words"),
     [
         (5, "routes must be a mapping"),
@@ -318,7 +319,7 @@ def test_the_table_of_wrong_options_has_every_option() -> None:
     assert WRONG.keys() == {item.name for item in fields(RouteOptions)}
 
 
-@pytest.mark.parametrize(("option", "value"), [(name, value) for name in WRONG for value in WRONG[name]])
+@each_row(("option", "value"), [(name, value) for name in WRONG for value in WRONG[name]])
 def test_the_error_of_a_wrong_option_names_route_and_option(option: str, value: Any) -> None:
     """When the configuration is made."""
     first = "response_type" if option == "error_type" else option
@@ -347,9 +348,7 @@ REMEDIES = {
 }
 
 
-@pytest.mark.parametrize(
-    ("key", "remedy"), [(key, remedy) for remedy, keys in REMEDIES.items() for key in keys.split()]
-)
+@each_row(("key", "remedy"), [(key, remedy) for remedy, keys in REMEDIES.items() for key in keys.split()])
 def test_the_error_of_a_key_that_a_route_does_not_have_has_a_remedy(key: str, remedy: str) -> None:
     """For the settings of a client, the keywords of a single request, and slips."""
     with pytest.raises(ConfigurationError) as raised:

@@ -11,12 +11,13 @@ import pytest
 from http_service_client import HttpResponse, HttpStatusError, ResponseValidationError, SentState
 from kit.fakes import REFUSED, RESET, URL, Harness
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 
 PAUSE = HttpResponse(503, headers={"Retry-After": "1"})
 KEYED: dict[str, Any] = {"method": "POST", "headers": {"Idempotency-Key": "k1"}, "json": {}}
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("script", "state"),
     [
         ([RESET, 400], SentState.MAYBE_PROCESSED),

@@ -27,6 +27,7 @@ from http_service_client import (
 from http_service_client.testing import LoopbackServer, respond
 from kit.fakes import ORIGIN, SLOW, Harness
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 
 BASIC = "Basic " + base64.b64encode(b"ann:pw").decode()
 
@@ -112,7 +113,7 @@ class Stamp:
         yield request
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("of_client", "options", "authorization", "stamp"),
     [
         ({}, {"auth": "token"}, "Bearer token", None),
@@ -267,7 +268,7 @@ def test_a_view_is_freed_when_it_is_dropped() -> None:
             gc.enable()
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("option", "remedy"),
     [
         ("timout", "did you mean 'timeout'?"),
@@ -292,7 +293,7 @@ def test_an_unknown_option_has_a_remedy(option: str, remedy: str) -> None:
     assert str(raised.value) == f"with_options takes no option {option!r}; {remedy}"
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("option", "wrong"),
     [
         ("timeout", -1),

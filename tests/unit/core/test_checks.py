@@ -208,7 +208,7 @@ def test_the_limit_of_an_attempt_that_is_surely_in_milliseconds_warns(seconds: f
     assert [each.filename for each in caught] == [__file__]
 
 
-@pytest.mark.parametrize(
+@each_row(
     "seconds",
     [0.5, 3600, 4500, 4999.5, 5400, 7200, 7300, 9000, 18_000, 36_000, 86_400, 601_000, 604_800, 1_000_000],
 )

@@ -27,6 +27,7 @@ from http_service_client.core.effects import (
     Work,
 )
 from kit.fakes import URL
+from kit.rows import each_row
 
 REQUEST, TIMEOUT = HttpRequest("GET", URL), Timeout(total=5.0)
 SOURCE: Any = object()
@@ -41,7 +42,7 @@ def plan() -> Plan[Any]:
 BRANCH = Branch(plan)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("make", "fields"),
     [
         (lambda: Send(REQUEST, TIMEOUT), {"request": REQUEST, "timeout": TIMEOUT}),

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, get_args
 
-import pytest
-
 from http_service_client import ConstantBackoff, HttpClientError, RetryPolicy, SentState, Timeline
 from http_service_client.events import (
     AttemptFinished,
@@ -118,7 +116,7 @@ def test_a_coding_that_is_refused_has_its_time_and_attempt(front_end: FrontEnd) 
     assert when(made, CodingRefused) == [(0.25, 1), (1.85, 2)]
 
 
-@pytest.mark.parametrize("kind", get_args(Event), ids=lambda kind: kind.__name__)
+@each_row("kind", get_args(Event), ids=lambda kind: kind.__name__)
 def test_the_last_fields_of_an_event_have_defaults(kind: type[Any]) -> None:
     """An event that is made by hand, in a test, belongs to no call; its name is that of its kind."""
     name = re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower()

@@ -171,7 +171,7 @@ def test_the_timeout_of_a_call_s_own_breaker_applies(
 # Attempt timeout and deadline.
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("settings", "options", "total", "connect"),
     [
         ({}, {}, 30.0, 5.0),

@@ -30,6 +30,7 @@ from http_service_client.core.open_body import BufferedBody, OpenBody, OpenRespo
 from http_service_client.core.timeouts import TIMER_SLACK
 from http_service_client.errors import Failure
 from kit.fakes import URL, FakeClock
+from kit.rows import each_row
 from kit.streaming import ScriptedSource
 
 SLOW = Failure(ReadTimeoutError, "nothing arrived", SentState.MAYBE_PROCESSED, TimeoutError())
@@ -90,7 +91,7 @@ def test_after_its_end_a_body_is_not_waited_for() -> None:
     assert ended.value.value == b""
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("timeout", "waited", "deadline", "idle", "waits"),
     [
         (Timeout(), 0.0, None, None, (None, None)),

@@ -27,6 +27,7 @@ from http_service_client.core.origins import (
     without_key,
 )
 from kit.fakes import FakeClock, LockWithQueue
+from kit.rows import each_row
 
 
 class Registry(OriginRegistry):
@@ -265,7 +266,7 @@ OPEN = CircuitBreakerState.OPEN
 STALE, NOTHING, SOMETHING, MORE, IN_USE = -1, 0, 1, 2, 3
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("parts", "rank"),
     [
         ({}, NOTHING),

@@ -38,6 +38,7 @@ from http_service_client.core.outcomes import (
 )
 from http_service_client.events import StopReason
 from kit.fakes import READ_TIMEOUT, failure, short
+from kit.rows import each_row
 
 BUSY = {"Retry-After": "1"}
 NEVER, REFUSED, MAYBE, ABANDONED = (
@@ -48,7 +49,7 @@ NEVER, REFUSED, MAYBE, ABANDONED = (
 )
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("outcome", "failed"),
     [
         (HttpResponse(200), False),

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from http_service_client.core.signals import is_of_signal_handler, raise_if_of_signal_handler
+from kit.rows import each_row
 
 NUMBER = 14  # SIGALRM; Windows has none
 
@@ -116,7 +117,7 @@ def of(function: Callable[..., object], *arguments: object) -> BaseException:
     raise AssertionError("it did not raise")
 
 
-@pytest.mark.parametrize(
+@each_row(
     "arguments",
     [
         (),
@@ -128,7 +129,7 @@ def of(function: Callable[..., object], *arguments: object) -> BaseException:
     ],
     ids=["none", "no frame", "text", "no number", "the other way round", "numbers"],
 )
-@pytest.mark.parametrize("function", [any_arguments, any_arguments_and_settings])
+@each_row("function", [any_arguments, any_arguments_and_settings])
 def test_other_arguments_are_not_a_handler_s(
     function: Callable[..., None], arguments: tuple[object, ...]
 ) -> None:

@@ -41,6 +41,7 @@ from http_service_client.core.effects import (
 from http_service_client.core.machines.limits.semaphore import FairSemaphore
 from http_service_client.drivers.locks import ForkSafeLock
 from http_service_client.testing import ScriptedTransport
+from kit.rows import each_row
 
 trio = pytest.importorskip("trio", reason="the extra trio is not installed")
 
@@ -349,8 +350,8 @@ def test_functions_of_a_plan_may_be_plain_or_async() -> None:
     assert run(lambda: driver.perform(Invoke(later, 4))) == 4
 
 
-@pytest.mark.parametrize(("timeout", "passed"), [(-1.0, 0.0), (0.0, 0.0), (0.25, 0.25), (5.0, 5.0)])
-@pytest.mark.parametrize("kind", ["acquire", "first of", "invoke", "sleep", "work"])
+@each_row(("timeout", "passed"), [(-1.0, 0.0), (0.0, 0.0), (0.25, 0.25), (5.0, 5.0)])
+@each_row("kind", ["acquire", "first of", "invoke", "sleep", "work"])
 def test_a_wait_takes_as_long_as_its_timeout(kind: str, timeout: float, passed: float) -> None:
     """On trio's clock, which is a virtual one here. A timeout that is over is none to wait for."""
     from trio.testing import MockClock

@@ -30,6 +30,7 @@ from http_service_client.drivers.simulated_functions import Awaited, EffectAwait
 from http_service_client.drivers.simulator import Run, Simulator
 from http_service_client.http.messages import HttpRequest
 from kit.fakes import URL
+from kit.rows import each_row
 
 LIMIT = 3.0  # seconds until the timeout
 
@@ -104,8 +105,8 @@ def test_the_limit_is_that_of_all_waits_together() -> None:
     assert Simulation().bounded(Sleep(1.0), Sleep(1.0), Sleep(0.5)) == (None, 2.5)
 
 
-@pytest.mark.parametrize("own", [None, 1.0, 3.0, 5.0])
-@pytest.mark.parametrize("comes_at", [0.5, 2.5, 3.0, 4.0])
+@each_row("own", [None, 1.0, 3.0, 5.0])
+@each_row("comes_at", [0.5, 2.5, 3.0, 4.0])
 def test_a_wait_for_a_permit_ends_with_the_first_of_three(own: float | None, comes_at: float) -> None:
     """The permit, its own timeout (None: it has none), and the limit. A permit at the very instant is used.
 
@@ -127,8 +128,8 @@ def test_a_permit_that_is_there_is_taken_without_a_wait() -> None:
     assert Simulation().bounded(Acquire(limit.acquire_later(), None), Sleep(5.0)) == ("timed out", 3.0)
 
 
-@pytest.mark.parametrize("own", [None, 1.0, 3.0, 5.0])
-@pytest.mark.parametrize("comes_at", [0.5, 2.5, 3.0, 4.0])
+@each_row("own", [None, 1.0, 3.0, 5.0])
+@each_row("comes_at", [0.5, 2.5, 3.0, 4.0])
 def test_a_wait_for_a_branch_ends_with_the_first_of_three(own: float | None, comes_at: float) -> None:
     """The end of the branch, its own timeout (None: it has none), and the limit. Of two at once, the earlier of these."""
 

@@ -17,6 +17,7 @@ from http_service_client.drivers.aio import AsyncioDriver
 from http_service_client.drivers.blocking import BlockingDriver
 from kit.fakes import URL, Harness
 from kit.front_ends import AsyncioFrontEnd, FrontEnd, run_task
+from kit.rows import each_row
 from kit.threads import in_time
 
 
@@ -24,8 +25,8 @@ def wait_for(limit: FairSemaphore, timeout: float | None = None) -> Acquire:
     return Acquire(limit.acquire_later(), timeout)
 
 
-@pytest.mark.parametrize("ticks", range(8))
-@pytest.mark.parametrize("timeout", [None, 60.0])
+@each_row("ticks", range(8))
+@each_row("timeout", [None, 60.0])
 def test_a_cancellation_that_comes_with_the_grant_is_not_swallowed(ticks: int, timeout: float | None) -> None:
     """However many ticks after the grant it comes, the task is cancelled, and the slot is released.
 

@@ -14,6 +14,7 @@ from http_service_client.errors import EgressRefusedError
 from http_service_client.http.egress import EgressPolicy
 from http_service_client.http.urls import Url
 from kit.egress import passes, url_passes
+from kit.rows import each_row
 
 # Written out here and not imported from the module: the tests must not repeat its mistakes.
 REFUSED_V4 = [
@@ -214,7 +215,7 @@ METADATA = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("address", METADATA)
+@each_row("address", METADATA)
 def test_a_metadata_service_is_opened_by_its_own_address_only(address: str) -> None:
     """Whichever cloud's; not by a flag, by every host, or by the network around it."""
     around = "fc00::/7" if ":" in address else "0.0.0.0/0"

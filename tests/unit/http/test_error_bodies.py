@@ -11,6 +11,7 @@ from http_service_client import HttpRequest, HttpResponse, HttpStatusError
 from http_service_client.http.error_bodies import quote_error
 from http_service_client.testing import ScriptedTransport
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 
 URL = "https://api.example.com/v1/chat"
 JSON = "application/json; charset=utf-8"
@@ -72,7 +73,7 @@ SHAPES: dict[str, tuple[Any, str]] = {
 }
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@each_row("shape", SHAPES)
 def test_the_words_of_an_api_are_found(shape: str) -> None:
     """By the names that APIs use for a message and a code."""
     body, words = SHAPES[shape]
@@ -145,7 +146,7 @@ FAULT_1_2 = b"""<e:Fault><e:Code><e:Value>e:Sender</e:Value></e:Code><e:Reason>
 S3 = b"""<?xml version="1.0"?>\n<Error><Code>NoSuchKey</Code><Message><![CDATA[No <such> key]]></Message></Error>"""
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("content_type", "content", "words"),
     [
         ("text/xml", FAULT_1_1, "Bad & late"),
@@ -176,7 +177,7 @@ def test_faults_pages_and_plain_text_are_quoted(content_type: str | None, conten
     assert quote_error(content_type, content) == words
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("content_type", "content"),
     [
         (JSON, b""),
@@ -250,7 +251,7 @@ def test_a_quotation_is_one_short_printable_line(front_end: FrontEnd) -> None:
     assert quoted.isprintable()
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("options", "echo"),
     [
         ({"auth": "correct-horse"}, "correct-horse"),

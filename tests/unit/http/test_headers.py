@@ -22,6 +22,7 @@ from http_service_client.http.headers import (
     redact_headers,
 )
 from http_service_client.http.secret_names import SecretNames
+from kit.rows import each_row
 
 
 def test_names_are_compared_without_case_and_shown_as_first_spelled() -> None:
@@ -214,7 +215,7 @@ def test_pairs_of_one_name_are_all_kept() -> None:
     assert build_headers({"a": "1", "A": "2"}).get_all("a") == ["1", "2"]
 
 
-@pytest.mark.parametrize(
+@each_row(
     "headers",
     [
         {"X": object()},

@@ -32,7 +32,7 @@ REPEATED = [
 ]
 
 
-@pytest.mark.parametrize(("value", "expected"), REPEATED)
+@each_row(("value", "expected"), REPEATED)
 def test_of_several_content_types_the_last_counts(value: str, expected: tuple[str, str | None]) -> None:
     """With the charset of one before it that is of the same type (WHATWG Fetch, 3.2.1)."""
     media_type, parameters = parse_content_type(value)

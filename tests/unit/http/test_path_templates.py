@@ -26,7 +26,7 @@ class Part(enum.Enum):
     NONE = None
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("url", "values", "filled", "template"),
     [
         ("/orders/{id}", {"id": 7}, "/orders/7", "/orders/{id}"),
@@ -48,7 +48,7 @@ def test_a_url_and_its_template(url: str, values: Any, filled: str, template: st
     assert fill_path(url, values) == (filled, template)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("value", "sent"),
     [
         ("a/b", "a%2Fb"),
@@ -199,7 +199,7 @@ def test_a_server_decodes_exactly_the_values(values: list[Any], literal: str) ->
     assert normalise_url(sent) == sent
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("path", "template", "fits"),
     [
         ("/v1/orders/7", "/orders/{id}", True),

@@ -11,6 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from http_service_client.http.problems import Problem, parse_problem
+from kit.rows import each_row
 
 KIND = "application/problem+json"
 
@@ -53,7 +54,7 @@ def test_a_problem_as_text_is_one_printable_line(member: str) -> None:
     assert len(str(problem)) < 1000
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("document", "problem"),
     [
         ({}, Problem()),
@@ -87,7 +88,7 @@ def test_members_of_the_wrong_type_are_ignored(document: object, problem: Proble
     assert read(document) == problem
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("content_type", "is_problem"),
     [
         ("application/problem+json", True),

@@ -20,11 +20,12 @@ from http_service_client.http.redirects import (
 )
 from http_service_client.http.request import HttpRequest
 from http_service_client.http.secret_names import SecretNames
+from kit.rows import each_row
 
 REQUESTED = "https://api.example.com/a/b?c=d"
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("status", "method", "next_method", "keeps_body"),
     [
         (301, "GET", "GET", True),
@@ -70,7 +71,7 @@ def test_without_a_location_there_is_nothing_to_follow(location: str | None) -> 
     assert next_hop("GET", REQUESTED, 302, location) is None
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("location", "url", "same_origin"),
     [
         ("/x", "https://api.example.com/x", True),
@@ -109,7 +110,7 @@ def test_a_location_is_resolved(location: str, url: str | None, same_origin: boo
     assert (hop.url, hop.same_origin) == (url, same_origin)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("location", "says"),
     [
         ("ftp://h/x", "'ftp'"),

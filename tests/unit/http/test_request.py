@@ -11,6 +11,7 @@ import pytest
 
 from http_service_client.errors import InvalidRequestError
 from http_service_client.http.messages import HttpRequest
+from kit.rows import each_row
 
 URL = "https://api.test/orders"
 
@@ -90,7 +91,7 @@ def test_body_itself_cannot_be_set_to_content() -> None:
         request.body = b"raw"  # type: ignore[assignment]  # as other clients allow
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("method", "headers", "idempotent", "is_safe"),
     [
         ("GET", {}, None, True),

@@ -20,6 +20,7 @@ from http_service_client import (
 )
 from http_service_client.testing import ScriptedTransport
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 
 URL = "https://api.example.com/orders/7"
 
@@ -231,7 +232,7 @@ def test_an_invalid_response_is_refused_when_it_is_made(arguments: dict[str, Any
     assert message in str(raised.value)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("name", "remedy"),
     [
         *((name, "is_success") for name in ("ok", "is_error")),
@@ -266,7 +267,7 @@ def test_a_name_from_another_client_is_answered_with_ours(name: str, remedy: str
     assert name not in dir(HttpResponse)  # or a `Mock(spec=HttpResponse)` would have it
 
 
-@pytest.mark.parametrize(
+@each_row(
     "content",
     [
         b'{"a": 1}', b' "x"', b"12", b"NaN", '"ü"'.encode(), b'"\xed\xa0\x80"', "\ufeff{}".encode(),
@@ -295,7 +296,7 @@ def test_a_success_has_a_status_from_200_to_299(status: int, is_success: bool) -
     assert HttpResponse(status).is_success is is_success
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("status", "headers", "state"),
     [
         *((status, {}, SentState.REFUSED) for status in (425, 429)),

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from http_service_client import ConfigurationError
 from http_service_client.http.path_templates import fill_path
 from http_service_client.http.routes import Route, RouteTable, _rank, parse_route, path_below
+from kit.rows import each_row
 
 
 def table(*routes: str) -> RouteTable:
@@ -37,7 +38,7 @@ ROUTES = [
 ]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("method", "path", "expected"),
     [
         ("POST", "/charges", "POST /charges"),
@@ -96,7 +97,7 @@ def test_routes_that_exclude_each_other_are_no_error() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "words"),
     [
         (7, "which is no route"),

@@ -12,6 +12,7 @@ from http_service_client import HttpRequest
 from http_service_client.http.secret_names import SecretNames
 from http_service_client.http.secret_values import hide_secrets, secrets_of
 from kit.fakes import URL
+from kit.rows import each_row
 
 HIDDEN = {
     "key sk-proj-abcDEF12": "key ***",
@@ -40,7 +41,7 @@ SHOWN = [
 ]
 
 
-@pytest.mark.parametrize("text", HIDDEN)
+@each_row("text", HIDDEN)
 def test_what_looks_like_a_secret_is_hidden(text: str) -> None:
     """Tokens by their prefix or length, and values under the name of a secret."""
     assert hide_secrets(text, (), SecretNames()) == HIDDEN[text]
@@ -97,7 +98,7 @@ def test_the_settings_decide_which_names_are_secret() -> None:
 KEY_URL = "https://api.example.com/?page=2&api_key="
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("request_", "secrets"),
     [
         (HttpRequest("GET", "https://a.test/?page=2"), ()),

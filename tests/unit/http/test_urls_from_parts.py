@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from http_service_client.errors import InvalidRequestError
 from http_service_client.http.urls import RawUrl, UrlUnderBase, check_base_url, is_relative, normalise_url
+from kit.rows import each_row
 
 
 class Colour(str, enum.Enum):
@@ -26,7 +27,7 @@ class Size(enum.Enum):
     BIG = 3
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("params", "query"),
     [
         ({"a": None}, ""),
@@ -61,7 +62,7 @@ def test_params_come_after_the_query_in_the_url() -> None:
     assert normalise_url("https://h/x?a=1#f", {"a": 2}) == "https://h/x?a=1&a=2"
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("params", "says"),
     [
         ({"q": float("nan")}, "params['q'] is nan"),

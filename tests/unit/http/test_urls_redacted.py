@@ -6,6 +6,7 @@ import pytest
 
 from http_service_client.errors import InvalidRequestError
 from http_service_client.http.urls import normalise_url, redact_url
+from kit.rows import each_row
 
 
 @pytest.mark.parametrize(
@@ -28,7 +29,7 @@ def test_an_error_never_shows_a_secret(url: str) -> None:
     assert "hunt" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("url", "shown"),
     [
         ("https://h/a?b=c", "https://h/a?b=c"),

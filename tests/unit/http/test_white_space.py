@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-
 from http_service_client import CookieJar, HttpRequest, Propagation
 from http_service_client.http.bodies.ranges import (
     ContentRange,
@@ -24,6 +22,7 @@ from http_service_client.http.fields.retry_after import asks_to_retry, parse_ret
 from http_service_client.http.headers import Headers, build_headers, connection_options
 from http_service_client.http.media_types import charset_of
 from http_service_client.http.redirects import leads_on, next_hop
+from kit.rows import each_row
 
 DATE = "Sun, 06 Nov 1994 08:49:37 GMT"  # 784111777 seconds after the epoch
 URL = "https://api.example.com/a"
@@ -105,7 +104,7 @@ TABLE: list[tuple[Callable[[str], Any], str, Any, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("read", "value", "meaning", "other"), TABLE)
+@each_row(("read", "value", "meaning", "other"), TABLE)
 def test_only_spaces_and_tabs_are_optional(
     read: Callable[[str], Any], value: str, meaning: Any, other: Any
 ) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from http_service_client import HttpClientConfig
 from http_service_client.interchange import Export, export, from_polly
+from kit.rows import each_row
 
 RETRY, CIRCUIT = "retry_policy_config.", "circuit_breaker_config."
 
@@ -59,7 +60,7 @@ def test_a_kind_of_backoff_that_is_not_known_is_noted(options: dict[str, Any], p
     assert [note.name for note in imported.notes] == paths
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("section", "options", "said"),
     [
         ("TotalRequestTimeout", {"Timeout": "00:00:07"}, {"total_timeout": 7.0}),
@@ -70,7 +71,7 @@ def test_a_kind_of_backoff_that_is_not_known_is_noted(options: dict[str, Any], p
         ("Hedging", {"MaxHedgedAttempts": 1, "Delay": "00:00:07"}, {"hedging.delay": 7.0}),
     ],
 )
-@pytest.mark.parametrize("is_wrapped", [False, True])
+@each_row("is_wrapped", [False, True])
 def test_one_section_makes_a_document(
     section: str, options: dict[str, Any], said: dict[str, Any], is_wrapped: bool
 ) -> None:

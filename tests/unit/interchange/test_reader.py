@@ -11,6 +11,7 @@ import pytest
 
 from http_service_client import ConfigurationError
 from http_service_client.interchange import from_envoy, from_polly
+from kit.rows import each_row
 
 ATTEMPTS = "retry_policy_config.max_attempts"
 
@@ -24,7 +25,7 @@ def test_a_number_is_a_finite_one_or_its_text(given: Any, retries: int) -> None:
     assert from_polly({"Retry": {"MaxRetryAttempts": given}}).said[ATTEMPTS] == retries + 1
 
 
-@pytest.mark.parametrize(
+@each_row(
     "given",
     [True, False, -1, math.inf, math.nan, 10**400, "1e5", "-1", "", "five", "\u0663", "1_0", "9" * 16, [1]],
 )

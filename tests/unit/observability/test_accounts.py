@@ -7,8 +7,6 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import pytest
-
 from http_service_client import HttpMetrics, HttpRequest, HttpResponse, HttpServiceClient, MetricsCollector
 from http_service_client.observability.accounts import MOST_WAITING
 from http_service_client.observability.metrics import Waiting
@@ -16,6 +14,7 @@ from http_service_client.testing import ScriptedTransport
 from kit.fakes import ORIGIN, FakeClock, Harness
 from kit.forks import in_a_child, needs_fork
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 from kit.threads import run_threads
 
 CALLS = "http_requests_total"
@@ -34,7 +33,7 @@ READERS: dict[str, Callable[[Any], float]] = {
 }
 
 
-@pytest.mark.parametrize("read", READERS.values(), ids=READERS)
+@each_row("read", READERS.values(), ids=READERS)
 def test_a_call_is_counted_for_whoever_reads(read: Callable[[Any], float], front_end: FrontEnd) -> None:
     """Each way to read counts first what waits."""
 

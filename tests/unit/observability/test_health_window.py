@@ -15,6 +15,7 @@ from http_service_client.observability import HealthSummary
 from http_service_client.observability.explanation import _problems, is_calm
 from kit.fakes import Harness
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 
 ORIGIN = "https://api.example.com"
 OTHER = "https://other.example.com"
@@ -236,7 +237,7 @@ def test_another_window_may_be_chosen(front_end: FrontEnd) -> None:
     assert window_of(harness, window=600)["seconds"] == 500.0
 
 
-@pytest.mark.parametrize("window", [0, -1, 601, float("nan"), float("inf"), "60", None, True])
+@each_row("window", [0, -1, 601, float("nan"), float("inf"), "60", None, True])
 def test_a_wrong_window_is_an_error(front_end: FrontEnd, window: Any) -> None:
     """That names it."""
     with pytest.raises(ConfigurationError, match="window must be"):
@@ -339,9 +340,9 @@ def test_an_origin_is_available_while_a_key_of_it_is(front_end: FrontEnd) -> Non
     assert harness.client.get_health_summary().unavailable() == []
 
 
-@pytest.mark.parametrize("state", ["closed", "open", "half_open"])
-@pytest.mark.parametrize("is_isolated", [False, True])
-@pytest.mark.parametrize("is_metrics_only", [False, True])
+@each_row("state", ["closed", "open", "half_open"])
+@each_row("is_isolated", [False, True])
+@each_row("is_metrics_only", [False, True])
 def test_no_problem_is_passed_over(state: str, is_isolated: bool, is_metrics_only: bool) -> None:
     """The quick look at a state finds each one that has problems, and no other."""
     circuit = {"state": state, "is_isolated": is_isolated, "is_metrics_only": is_metrics_only}

@@ -13,6 +13,7 @@ from http_service_client import Cache, ConfigurationError, HttpResponse, MemoryS
 from http_service_client.policies import StoredResponse
 from kit.caches import URL, Cached, cached_for, failed, stored
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -179,7 +180,7 @@ class SilentStorage:
 
 
 class TestTheSettings:
-    @pytest.mark.parametrize(
+    @each_row(
         ("settings", "message"),
         [
             ({"storage": MemoryStorage}, "storage must be an object with get, set and delete"),

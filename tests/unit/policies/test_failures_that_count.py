@@ -28,6 +28,7 @@ from http_service_client import (
 from http_service_client.testing import ScriptedTransport, VirtualClock
 from kit.fakes import Harness
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 
 
 class CardDeclined(Exception):
@@ -181,7 +182,7 @@ def test_a_wrong_setting_is_refused(settings: dict[str, Any], message: str) -> N
         HttpServiceClient(HttpClientConfig(circuit_breaker_config=settings))
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("subject", "fails"),
     [
         (500, False), (503, True), (525, True), (530, False), (404, True), (200, False),

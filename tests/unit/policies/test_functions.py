@@ -120,8 +120,8 @@ def test_every_kind_of_function_trips_the_breaker(kind: str) -> None:
         call(guarded, 1)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("make", [retrying, breaking])
+@each_row("kind", KINDS)
+@each_row("make", [retrying, breaking])
 def test_only_an_async_function_stays_async(kind: str, make: Any) -> None:
     """The wrapped function is a coroutine function exactly if the original is one."""
     assert inspect.iscoroutinefunction(make().apply(KINDS[kind](Failing(0)))) is ("async" in kind)
@@ -157,8 +157,8 @@ class GeneratorObject:
         yield 1
 
 
-@pytest.mark.parametrize("function", [5, None, "name"], ids=short)
-@pytest.mark.parametrize("make", [retrying, breaking, lambda: retry_policy, lambda: circuit_breaker])
+@each_row("function", [5, None, "name"], ids=short)
+@each_row("make", [retrying, breaking, lambda: retry_policy, lambda: circuit_breaker])
 def test_a_non_function_is_rejected(make: Any, function: Any) -> None:
     """At once."""
     with pytest.raises(ConfigurationError, match="a policy guards functions"):
@@ -226,7 +226,7 @@ def test_whatever_can_be_awaited_is_awaited(kind: str, how: str) -> None:
     assert run_task(main()) == "done"
 
 
-@pytest.mark.parametrize("kind", MAKERS)
+@each_row("kind", MAKERS)
 def test_a_call_may_be_closed_in_another_context(kind: str) -> None:
     """As by a framework that drops it: nothing of the policy complains, and the caller's context stays as it is."""
 
@@ -299,15 +299,15 @@ def test_every_kind_of_method_is_retried(name: str, owner: str) -> None:
     assert Methods.body.calls == 2
 
 
-@pytest.mark.parametrize("make", [retrying, breaking])
-@pytest.mark.parametrize("value", [None, 0, False, [], HttpResponse(404), Exception("as a value")], ids=short)
+@each_row("make", [retrying, breaking])
+@each_row("value", [None, 0, False, [], HttpResponse(404), Exception("as a value")], ids=short)
 def test_a_result_passes_through_a_policy(front_end: FrontEnd, make: Any, value: Any) -> None:
     """The caller gets the same object, whatever it is."""
     assert front_end.run(make().apply(front_end.function(lambda: value))) is value
 
 
-@pytest.mark.parametrize("make", [retrying, breaking])
-@pytest.mark.parametrize("kind", [PaymentError, KeyError, ConnectError, OSError])
+@each_row("make", [retrying, breaking])
+@each_row("kind", [PaymentError, KeyError, ConnectError, OSError])
 def test_an_error_passes_through_a_policy(front_end: FrontEnd, make: Any, kind: type[BaseException]) -> None:
     """The caller gets the same error object with its cause."""
     cause, error = ValueError("why"), kind("what")

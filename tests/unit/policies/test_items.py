@@ -29,6 +29,7 @@ from http_service_client import (
 from http_service_client.policies import Strategy
 from kit.front_ends import FrontEnd, run_task
 from kit.guarded import PaymentError, breaking, retrying
+from kit.rows import each_row
 
 Source = Callable[[], Iterator[Any]]
 
@@ -97,7 +98,7 @@ def test_an_item_is_what_the_generator_yields(front_end: FrontEnd) -> None:
     assert ran == [1]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("policy", "items", "failures", "expected"),
     [
         (lambda: breaking(9), 3, 0, [0, 1, 2]),

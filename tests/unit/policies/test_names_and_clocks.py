@@ -22,6 +22,7 @@ from http_service_client.events import Event, OperationFinished
 from http_service_client.policies import Strategy
 from http_service_client.testing import VirtualClock
 from kit.policies import MAKERS
+from kit.rows import each_row
 
 
 def on(clock: VirtualClock, kind: str) -> dict[str, Any]:
@@ -29,7 +30,7 @@ def on(clock: VirtualClock, kind: str) -> dict[str, Any]:
     return {"clock": clock.monotonic if kind == "CircuitBreakerPolicy" else clock}
 
 
-@pytest.mark.parametrize("kind", MAKERS)
+@each_row("kind", MAKERS)
 def test_a_policy_on_a_clock_stands_in_a_pipeline_on_the_same_alone(kind: str) -> None:
     """What it remembers would be of another time than what the pipeline waits for."""
     clock = VirtualClock()
@@ -65,8 +66,8 @@ PROVOKED: dict[str, tuple[dict[str, Any], Callable[[Any], object], Callable[...,
 }
 
 
-@pytest.mark.parametrize(("name", "key"), [("own", "own"), ("", "of the pipeline")])
-@pytest.mark.parametrize("kind", PROVOKED)
+@each_row(("name", "key"), [("own", "own"), ("", "of the pipeline")])
+@each_row("kind", PROVOKED)
 def test_events_and_refusals_have_the_name_of_their_policy(kind: str, name: str, key: str) -> None:
     """Or that of the pipeline, where the policy has none. A circuit without a name has none in its error."""
     settings, before, function = PROVOKED[kind]
@@ -105,9 +106,7 @@ def test_a_policy_in_real_time_does_not_stand_in_a_pipeline_in_virtual_time(kind
         ResiliencePipeline(MAKERS[kind](), clock=VirtualClock())
 
 
-@pytest.mark.parametrize(
-    "make", [*(MAKERS[kind] for kind in NAMED), partial(ResiliencePipeline, RetryPolicy())]
-)
+@each_row("make", [*(MAKERS[kind] for kind in NAMED), partial(ResiliencePipeline, RetryPolicy())])
 def test_a_name_is_a_text(make: Callable[..., Any]) -> None:
     """It stands in messages and labels of metrics."""
     with pytest.raises(ConfigurationError, match=r"^name must be a str, not 5$"):
@@ -134,7 +133,7 @@ def test_calls_under_a_policy_alone_are_known_by_its_name() -> None:
     assert (policy.keys, named.keys) == ([""], ["own"])
 
 
-@pytest.mark.parametrize("kind", MAKERS)
+@each_row("kind", MAKERS)
 def test_a_policy_is_compared_with_anything(kind: str) -> None:
     """An object of another type may say that it is equal, as `ANY` does."""
     policy = MAKERS[kind]()

@@ -33,6 +33,7 @@ from http_service_client import (
 from http_service_client.policies.strategy import Strategy
 from http_service_client.testing import VirtualClock
 from kit.guarded import breaking, retrying
+from kit.rows import each_row
 
 
 def name_of(policy: object) -> str:
@@ -238,8 +239,8 @@ TAKES_A_CLOCK = [
 ]
 
 
-@pytest.mark.parametrize(("make", "wanted"), TAKES_A_CLOCK)
-@pytest.mark.parametrize(
+@each_row(("make", "wanted"), TAKES_A_CLOCK)
+@each_row(
     ("given", "fault"),
     [
         (VirtualClock, "not VirtualClock; write VirtualClock(…)"),

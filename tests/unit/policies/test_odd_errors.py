@@ -19,6 +19,7 @@ from http_service_client import (
 from http_service_client.errors import chain, errors_behind, innermost
 from kit.fakes import FakeClock
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 
 NEVER, MAYBE = SentState.NEVER_SENT, SentState.MAYBE_PROCESSED
 
@@ -98,8 +99,8 @@ class Misspelt(ConnectError):
     sent_state: Any = "sent, perhaps"
 
 
-@pytest.mark.parametrize("error_type", [OrderError, Unreadable, Misspelt])
-@pytest.mark.parametrize("make_policy", [retries, CircuitBreakerPolicy], ids=["retry", "breaker"])
+@each_row("error_type", [OrderError, Unreadable, Misspelt])
+@each_row("make_policy", [retries, CircuitBreakerPolicy], ids=["retry", "breaker"])
 def test_an_error_with_a_sent_state_of_its_own_comes_out(
     front_end: FrontEnd, make_policy: Any, error_type: type[ConnectError]
 ) -> None:

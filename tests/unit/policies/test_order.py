@@ -45,7 +45,7 @@ def warnings_of(*policies: Any) -> list[str]:
     return [str(each.message) for each in caught]
 
 
-@pytest.mark.parametrize(("outer", "inner", "why"), REASONS)
+@each_row(("outer", "inner", "why"), REASONS)
 def test_an_unusual_order_is_said_to_be_one(outer: str, inner: str, why: str) -> None:
     """With the reason and the remedy, as a warning that names the line."""
     (warning,) = warnings_of(IN_ORDER[outer](), IN_ORDER[inner]())

@@ -116,7 +116,7 @@ def is_failure(front_end: FrontEnd, *, raises: Exception | None = None, returns:
     return breaker.state.value == "open"
 
 
-@pytest.mark.parametrize("error", broken_exchanges(), ids=lambda error: type(error).__name__)
+@each_row("error", broken_exchanges(), ids=lambda error: type(error).__name__)
 def test_a_broken_exchange_is_retried_and_is_a_failure(front_end: FrontEnd, error: Exception) -> None:
     """As this client's own transport errors are, aiohttp's malformed responses too."""
     assert attempts(front_end, raises=error) == 3

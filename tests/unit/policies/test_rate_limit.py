@@ -37,6 +37,7 @@ from kit.forks import in_a_child, needs_fork
 from kit.front_ends import FrontEnd
 from kit.guarded import Failing, PaymentError, retrying
 from kit.reentry import interrupt_each_line
+from kit.rows import each_row
 from kit.threads import run_threads, wait_until
 
 
@@ -101,7 +102,7 @@ def test_a_rate_may_be_at_its_bounds(rate: float, per: float) -> None:
     assert (settings.rate, settings.per) == (rate, per)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("settings", "message"),
     [
         ({}, "rate must be a number of calls, such as rate=10"),

@@ -195,8 +195,8 @@ def test_a_predicate_holds_for_a_plain_value(front_end: FrontEnd) -> None:
     assert front_end.run(guarded) == 200
 
 
-@pytest.mark.parametrize("is_piped", [False, True], ids=["alone", "in a pipeline"])
-@pytest.mark.parametrize(
+@each_row("is_piped", [False, True], ids=["alone", "in a pipeline"])
+@each_row(
     ("results", "returned", "calls"),
     [
         (["busy", "done"], "done", 2),

@@ -31,6 +31,7 @@ from http_service_client.policies.retry_attempts import FunctionBudget
 from kit.fakes import ORIGIN, RESET, URL, FakeClock, Harness, LockWithQueue
 from kit.front_ends import FrontEnd
 from kit.guarded import Failing, PaymentError, policy_of
+from kit.rows import each_row
 
 
 def test_retries_of_functions_have_a_budget(front_end: FrontEnd) -> None:
@@ -77,8 +78,8 @@ def test_old_calls_do_not_pay_for_the_retries_of_now() -> None:
     assert budget.balance == 10  # 10 calls a second, 10 seconds, a tenth
 
 
-@pytest.mark.parametrize("is_piped", [False, True], ids=["alone", "in a pipeline"])
-@pytest.mark.parametrize(
+@each_row("is_piped", [False, True], ids=["alone", "in a pipeline"])
+@each_row(
     ("outcome", "left"),
     [
         (ConnectionError(), 9),

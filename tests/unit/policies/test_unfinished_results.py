@@ -131,10 +131,8 @@ class GeneratorContextManager:
     """Of an application's own. Only those of contextlib run a generator's code."""
 
 
-@pytest.mark.parametrize("make", [retrying, breaking])
-@pytest.mark.parametrize(
-    "value", [contextlib.nullcontext(), contextlib.ExitStack(), GeneratorContextManager()]
-)
+@each_row("make", [retrying, breaking])
+@each_row("value", [contextlib.nullcontext(), contextlib.ExitStack(), GeneratorContextManager()])
 def test_a_context_manager_without_a_generator_is_a_result(
     front_end: FrontEnd, make: Any, value: object
 ) -> None:
@@ -147,8 +145,8 @@ class Row(dict[str, Any]):
         return self.get(name)
 
 
-@pytest.mark.parametrize("make", [retrying, breaking])
-@pytest.mark.parametrize(
+@each_row("make", [retrying, breaking])
+@each_row(
     "value",
     [Row(id=1), mock.call.x, xmlrpc.client.ServerProxy("http://127.0.0.1:9/"), mock.MagicMock()],
     ids=type,

@@ -89,7 +89,7 @@ def test_a_wrong_value_is_an_error_that_begins_with_its_name(
         kind(**settings | {name: value})
 
 
-@pytest.mark.parametrize(
+@each_row(
     "make",
     [
         lambda: Outage(how=400, share=0, retry_after=0),

@@ -29,6 +29,7 @@ from http_service_client.simulation import (
 from http_service_client.simulation.faults import Treatment
 from http_service_client.simulation.service import Exchange, LiveService
 from kit.fakes import URL
+from kit.rows import each_row
 
 NETWORK = 0.125  # of seconds: exact in binary
 
@@ -49,7 +50,7 @@ def brief(exchange: Exchange) -> tuple[Any, ...]:
 LIMITS = Timeout(total=8.0, connect=4.0, read=2.0)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("fault", "timeout", "expected"),
     [
         (None, Timeout(), (1.25, 200, 1.0, False, True)),

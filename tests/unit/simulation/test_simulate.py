@@ -196,7 +196,7 @@ def test_garbage_is_collected_after_a_simulation_as_before_it(is_on: bool) -> No
         (gc.enable if was_on else gc.disable)()
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("arguments", "part"),
     [
         ({"service": 5}, "service must be a Service"),

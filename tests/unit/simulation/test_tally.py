@@ -15,6 +15,7 @@ from http_service_client.events import AttemptFinished, FallbackSource, Fallback
 from http_service_client.simulation import Outage, Service
 from http_service_client.simulation.report import Report, in_seconds, make_report
 from http_service_client.simulation.tally import Moment, Tally
+from kit.rows import each_row
 
 OK = HttpResponse(200)
 CLOSED, OPEN, HALF_OPEN = (
@@ -149,7 +150,7 @@ def series(*shares: tuple[int, int], seconds: float = 120.0) -> Report:
 GOOD, BAD = (10, 0), (0, 10)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("shares", "normal", "is_metastable"),
     [
         ([GOOD] * 3 + [BAD] * 2 + [GOOD] * 7, 0.0, False),

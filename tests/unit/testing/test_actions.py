@@ -209,7 +209,7 @@ def test_only_an_upload_that_is_not_read_leaves_its_body() -> None:
     assert not stall_reading().reads_body
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("wrong", "message"),
     [
         (lambda: respond("503"), "status must be an int such as 200, not '503'"),

@@ -12,6 +12,7 @@ import pytest
 
 from http_service_client.testing import Action, Received, raw, respond, stall_reading
 from http_service_client.testing.server_connection import Connection, ExchangeOver
+from kit.rows import each_row
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 MOST = 1024 * 1024
@@ -54,8 +55,8 @@ def in_pieces(data: bytes, size: int) -> list[bytes]:
     return [data[start : start + size] for start in range(0, len(data), size)]
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
-@pytest.mark.parametrize(
+@each_row("size", [1, 2, 3, 7, 1000])
+@each_row(
     ("headers", "body", "content"),
     [
         (b"", b"", b""),

@@ -12,6 +12,7 @@ from http_service_client import Timeout
 from http_service_client.errors import Failure, SentState
 from http_service_client.http.messages import HttpRequest
 from http_service_client.transports.failures import Phase, failure_of
+from kit.rows import each_row
 
 URL = "https://api.example.com/charges"
 
@@ -74,7 +75,7 @@ def test_a_lost_connection_is_not_a_timeout(phase: Phase, error: OSError) -> Non
     assert (found.error_type.__name__, found.sent_state.value) == ("ConnectionLostError", "maybe_processed")
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("code", "remedy"),
     [
         *((code, "set ssl_ca_file") for code in (2, 18, 19, 20, 21)),

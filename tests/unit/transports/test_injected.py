@@ -29,6 +29,7 @@ from http_service_client import (
 )
 from http_service_client.errors import Failure
 from http_service_client.transports.injected import INJECTED_FAULTS, check_injectable
+from kit.rows import each_row
 
 REQUEST = HttpRequest("GET", "https://api.test/a")
 TIMEOUT = Timeout(total=9.0, read=4.0, write=3.0)
@@ -74,8 +75,8 @@ def words(found: list[bytes | Failure]) -> list[object]:
     return [each.message if isinstance(each, Failure) else each for each in found]
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize(
+@each_row("form", FORMS)
+@each_row(
     ("length", "share", "expected"),
     [
         (0, 0.5, ["after 0 bytes"]),

@@ -9,6 +9,7 @@ import pytest
 from http_service_client.http.fields.keep_alive import announced_keep_alive
 from http_service_client.transports import lifetime
 from http_service_client.transports.lifetime import Lifetime
+from kit.rows import each_row
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("field", "expected"),
     [
         ("timeout=5", (5, None)),

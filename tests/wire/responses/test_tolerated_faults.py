@@ -14,6 +14,7 @@ from http_service_client.http.http1.response_parser import ResponseParser
 from http_service_client.http.http1.rules import RULES, TOLERABLE
 from http_service_client.testing.server import LoopbackServer, raw
 from kit.front_ends import FRONT_ENDS, FrontEnd
+from kit.rows import each_row
 from wire.responses.rows import CHUNKED, LENGTH_2, OK, TWO
 
 Fields = tuple[tuple[str, str], ...]
@@ -122,7 +123,7 @@ def outcome(pieces: list[bytes], tolerated: frozenset[str]) -> tuple[object, ...
     return (list(parser.head), body, parser.head.is_last)
 
 
-@pytest.mark.parametrize("name", TOLERATED)
+@each_row("name", TOLERATED)
 def test_a_tolerated_fault_is_read_alike_wherever_the_bytes_are_cut(name: str) -> None:
     """At every byte."""
     rule, data, fields = TOLERATED[name]
@@ -131,7 +132,7 @@ def test_a_tolerated_fault_is_read_alike_wherever_the_bytes_are_cut(name: str) -
         assert outcome([data[:cut], data[cut:]], frozenset({rule})) == expected, cut
 
 
-@pytest.mark.parametrize("name", REFUSED)
+@each_row("name", REFUSED)
 def test_a_fault_with_two_readings_is_never_tolerated(name: str) -> None:
     """With every name set, it is refused, and at the same byte wherever the network cuts."""
     rule, data = REFUSED[name]

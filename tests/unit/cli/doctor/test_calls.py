@@ -14,6 +14,7 @@ from http_service_client.cli.doctor.findings import Finding, Level
 from http_service_client.http.headers import Headers
 from http_service_client.http.printable import printable
 from http_service_client.testing import LoopbackServer, raw, respond
+from kit.rows import each_row
 
 
 def reply(status: int = 200, *, headers: list[tuple[str, str]] | None = None, **changes: Any) -> Reply:
@@ -158,7 +159,7 @@ def test_so_many_bytes_are_enough() -> None:
     assert seen.size == 65537
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("kind", "size", "coding", "level", "message"),
     [
         ("text/plain", 1399, None, Level.OK, "none; there is little to gain"),

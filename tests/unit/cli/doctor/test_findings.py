@@ -26,6 +26,7 @@ from http_service_client.cli.doctor.findings import Finding, Level, ok, skip, wa
 from http_service_client.cli.doctor.network import Address, examine_addresses, examine_names
 from http_service_client.http.headers import Headers
 from http_service_client.transports.network.sockets import SocketSettings
+from kit.rows import each_row
 
 NOW = 1_800_000_000.0  # Fri, 15 Jan 2027 08:00:00 GMT
 V4, V6 = Address("IPv4", ("192.0.2.1", 443)), Address("IPv6", ("2001:db8::1", 443, 0, 0))
@@ -194,7 +195,7 @@ def checks(url: str, seen: Reply, accepts: bool = True) -> dict[str, Finding]:
     return {found.check: found for found in examine_response(url, seen, accepts)}
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("url", "hops", "level", "message", "advice"),
     [
         ("https://h/", [], Level.OK, "none", ""),

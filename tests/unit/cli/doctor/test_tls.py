@@ -28,6 +28,7 @@ from kit.der import (
     extension,
     name,
 )
+from kit.rows import each_row
 
 NOW = datetime(2027, 1, 1, tzinfo=timezone.utc).timestamp()
 NOTHING: list[bytes] = []
@@ -306,7 +307,7 @@ def reason(text: str) -> ssl.SSLError:
 NO_TLS, NO_VERSION = "the server does not speak TLS at this port", "client and server share no version of TLS"
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("error", "message", "advice"),
     [
         *((reason(text), NO_TLS, "try http://, or the port for https") for text in

@@ -15,6 +15,7 @@ from http_service_client.cli.load.tally import Tally
 from http_service_client.cli.load.workers import Request
 from http_service_client.events import AttemptFinished, RedirectFollowed
 from kit.command_line import needs_rich, without_styles
+from kit.rows import each_row
 
 URL = "http://user:secret@h/?token=s3"
 
@@ -166,7 +167,7 @@ def queued(waiting: int, of: int, by: float = 0.5) -> Tally:
     return made
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("changes", "warning"),
     [
         ({"tally": overslept(2, 100)}, "this program began 2 calls more than 10 ms late, up to 500 ms, though a worker was free: it is the bottleneck"),

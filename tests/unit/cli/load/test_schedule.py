@@ -6,6 +6,7 @@ import pytest
 
 from http_service_client import ConfigurationError
 from http_service_client.cli.load.schedule import Load, Schedule, Start
+from kit.rows import each_row
 
 
 def schedule(begins: float = 100.0, **settings: float | None) -> Schedule:
@@ -37,10 +38,8 @@ def test_a_worker_that_is_free_after_the_end_begins_nothing() -> None:
     assert due.due(105.0) == 4
 
 
-@pytest.mark.parametrize(
-    ("begins", "duration", "warm_up"), [(1234.5678, 0.3, 0.1), (100.0, 0.7, 0.0), (100.0, 0.3, 0.7)]
-)
-@pytest.mark.parametrize("rate", [7.0, 10.0, 30.0, 100.0, 333.0])
+@each_row(("begins", "duration", "warm_up"), [(1234.5678, 0.3, 0.1), (100.0, 0.7, 0.0), (100.0, 0.3, 0.7)])
+@each_row("rate", [7.0, 10.0, 30.0, 100.0, 333.0])
 def test_as_many_are_due_as_are_handed_out(
     rate: float, begins: float, duration: float, warm_up: float
 ) -> None:

@@ -11,6 +11,7 @@ from http_service_client import HttpResponse
 from http_service_client.cli.request.prefetch import Prefetch
 from http_service_client.cli.request.printer import Printer
 from kit.command_line import needs_rich, without_styles
+from kit.rows import each_row
 
 
 class Tty(io.StringIO):
@@ -105,10 +106,8 @@ def whole(content: bytes, content_type: str, colour: str = "never") -> str:
     return output.getvalue()
 
 
-@pytest.mark.parametrize(
-    ("content", "shown"), [(b"", ""), (b"tea", "tea\n"), (b"tea\n", "tea\n"), (b"a\n\nb", "a\n\nb\n")]
-)
-@pytest.mark.parametrize("content_type", ["text/plain", "text/xml", "image/svg+xml"])
+@each_row(("content", "shown"), [(b"", ""), (b"tea", "tea\n"), (b"tea\n", "tea\n"), (b"a\n\nb", "a\n\nb\n")])
+@each_row("content_type", ["text/plain", "text/xml", "image/svg+xml"])
 def test_a_whole_text_ends_with_one_line_feed(content: bytes, shown: str, content_type: str) -> None:
     """Whatever it ended with, unless there is none of it."""
     assert whole(content, content_type) == shown

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from http_service_client.cli.request.text import SafeDecoder, format_json, is_binary, is_json, safe
+from kit.rows import each_row
 
 
 @pytest.mark.parametrize(
@@ -108,7 +109,7 @@ def test_tokens_stay_as_they_were_sent(text: str, shown: str | None) -> None:
     assert format_json(text) == shown
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("content_type", "start", "expected"),
     [
         ("application/json", b"{}", False),

@@ -27,6 +27,7 @@ from http_service_client.errors import SentState
 from kit.event_feeds import URL, EventServer, Feed
 from kit.fakes import READ_TIMEOUT, REFUSED, RESET, FakeClock, failure
 from kit.front_ends import BlockingFrontEnd, FrontEnd, run_task
+from kit.rows import each_row
 
 
 def test_events_go_on_after_the_connection_ends(front_end: FrontEnd) -> None:
@@ -129,7 +130,7 @@ def test_a_spent_budget_delays_a_reconnection(front_end: FrontEnd) -> None:
     assert feed.clock.sleeps == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0 + 30.0, 30.0 + 30.0, 0.5]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("failed", "wait"),
     [
         (REFUSED, 1.0),
@@ -151,7 +152,7 @@ def test_a_reconnection_that_fails_is_made_again(front_end: FrontEnd, failed: An
     assert feed.clock.sleeps == [0.5, wait, 0.5]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("failed", "error", "attempts"),
     [
         (REFUSED, ConnectError, 3),
@@ -297,7 +298,7 @@ def test_a_source_says_where_it_stands() -> None:
     assert list(events) == []
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("connections", "options"),
     [
         ([REFUSED] * 3, {}),

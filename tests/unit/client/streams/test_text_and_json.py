@@ -23,6 +23,7 @@ from http_service_client import (
 )
 from kit.fakes import RESET, FakeClock
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 from kit.streaming import StreamingTransport
 
 URL = "https://api.example.com/feed"
@@ -79,7 +80,7 @@ def test_a_length_is_a_number_of_characters(front_end: FrontEnd, length: Any) ->
         assert response.read() == b"abc"
 
 
-@pytest.mark.parametrize("encoding", ["klingon", "zlib", "", 8, b"utf-8", PurePath("utf-8")])
+@each_row("encoding", ["klingon", "zlib", "", 8, b"utf-8", PurePath("utf-8")])
 def test_an_encoding_that_is_not_a_charset_is_refused(front_end: FrontEnd, encoding: Any) -> None:
     """Before the body is claimed."""
     with stream(front_end, b"abc") as response:

@@ -20,14 +20,15 @@ from http_service_client.errors import (
 )
 from kit.fakes import READ_TIMEOUT, REFUSED, RESET, SLOW, URL, FakeClock, Harness, failure, short
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 from kit.streaming import StreamingTransport
 
 DEADLINE = 2.0
 CONNECTING = Failure(ConnectTimeoutError, "could not connect to U within 0.5 s", SentState.NEVER_SENT)
 
 
-@pytest.mark.parametrize("left", [0.5, 0.01, 0.0, -0.01])
-@pytest.mark.parametrize("outcome", [RESET, REFUSED, failure(ProtocolError)], ids=short)
+@each_row("left", [0.5, 0.01, 0.0, -0.01])
+@each_row("outcome", [RESET, REFUSED, failure(ProtocolError)], ids=short)
 def test_a_connection_lost_just_before_the_deadline_is_a_lost_connection(
     front_end: FrontEnd, outcome: Failure, left: float
 ) -> None:
@@ -44,8 +45,8 @@ def test_a_connection_lost_just_before_the_deadline_is_a_lost_connection(
     assert harness.state.breaker.snapshot().failures == 1
 
 
-@pytest.mark.parametrize("outcome", [READ_TIMEOUT, SLOW], ids=short)
-@pytest.mark.parametrize(
+@each_row("outcome", [READ_TIMEOUT, SLOW], ids=short)
+@each_row(
     ("left", "error"), [(0.5, None), (0.03, None), (0.01, "DeadlineExceededError"), (-0.01, "DeadlineExceededError")]
 )  # fmt: skip
 def test_a_timeout_is_the_deadline_s_only_at_the_deadline(

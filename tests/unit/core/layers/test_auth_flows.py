@@ -23,6 +23,7 @@ from http_service_client.errors import Failure
 from kit.fakes import URL, Harness
 from kit.flows import RETRIES, TOKEN, TOKEN_URL, Refreshing, Requests, flow_of, sent
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 
 
 def test_the_flows_own_request_gets_nothing_of_the_calls(front_end: FrontEnd) -> None:
@@ -103,7 +104,7 @@ ENDED = "ended without the request; yield it, or raise if it cannot be sent"
 CHANGED = "changed the request's method or URL; of these it may change the query alone"
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("auth", "kind", "message"),
     [
         (flow_of(), InterceptorError, ENDED),

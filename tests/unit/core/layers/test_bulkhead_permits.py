@@ -15,6 +15,7 @@ from http_service_client.core.operation import Operation
 from http_service_client.errors import ConcurrencyLimitError
 from http_service_client.events import LimitRefused
 from kit.bulkheads import bulkhead_of
+from kit.rows import each_row
 
 ALL: Any = SimpleNamespace(call_name="all", key="the origin")
 PARTS: dict[str, Any] = {"partitions": {"all": 1.0}}
@@ -104,7 +105,7 @@ def test_a_partition_that_is_no_name_is_an_error() -> None:
         _partition_of(bulkhead, ALL)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("limit", "key", "own", "partition", "whose"),
     [
         ("bulkhead", "orders", "", None, "the bulkhead for orders"),
@@ -113,7 +114,7 @@ def test_a_partition_that_is_no_name_is_an_error() -> None:
         ("adaptive limit", "orders", "", None, "the adaptive limit for orders"),
     ],
 )
-@pytest.mark.parametrize(
+@each_row(
     ("reason", "words"),
     [
         ("full", "there is no room in the queue"),

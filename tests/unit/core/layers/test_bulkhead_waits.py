@@ -28,6 +28,7 @@ from kit.bulkhead_calls import (
 )
 from kit.fakes import ORIGIN, URL, FakeClock, Harness
 from kit.front_ends import FrontEnd, run_task
+from kit.rows import each_row
 
 
 def test_a_call_that_finds_the_queue_full_is_refused_at_once(front_end: FrontEnd) -> None:
@@ -106,7 +107,7 @@ def test_the_deadline_ends_a_wait(front_end: FrontEnd) -> None:
     assert harness.state.bulkhead.waiting == 0
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("max_wait", "total_timeout", "passed", "wait", "error"),
     [
         (None, None, 0.0, None, None),

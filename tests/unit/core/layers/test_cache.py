@@ -14,6 +14,7 @@ from http_service_client.testing import VirtualClock
 from kit.caches import URL, Cached, cached_for, used
 from kit.front_ends import FrontEnd
 from kit.interceptors import on_request
+from kit.rows import each_row
 
 
 def test_a_fresh_response_is_used_without_an_exchange(front_end: FrontEnd) -> None:
@@ -135,7 +136,7 @@ def test_no_cache_in_a_response_means_revalidate(front_end: FrontEnd) -> None:
     assert cached.sends == 3
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("directives", "sends"),
     [
         ({"Cache-Control": "no-store"}, 2),
@@ -270,7 +271,7 @@ def test_a_head_request_without_a_stored_response_is_sent(front_end: FrontEnd) -
     assert [sent.request.method for sent in cached.transport.sent] == ["HEAD", "HEAD"]
 
 
-@pytest.mark.parametrize(
+@each_row(
     "headers",
     [
         {"Range": "bytes=0-1"},

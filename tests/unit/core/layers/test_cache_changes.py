@@ -12,6 +12,7 @@ from http_service_client.events import CacheResult
 from http_service_client.policies import StoredResponse
 from kit.caches import Cached, cached_for, failed, used
 from kit.front_ends import BlockingFrontEnd, FrontEnd
+from kit.rows import each_row
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "MOVE"])
@@ -43,7 +44,7 @@ def test_a_change_that_may_have_happened_ends_what_was_stored(front_end: FrontEn
     assert cached.get().text == "new"
 
 
-@pytest.mark.parametrize(("lost", "status", "text"), [
+@each_row(("lost", "status", "text"), [
     (1, 204, "new"), (1, 400, "new"), (1, 404, "new"), (1, 499, "new"), (0, 400, "old"), (0, 499, "old"),
 ])  # fmt: skip
 def test_a_refusal_after_a_lost_attempt_is_that_of_a_change_that_may_have_happened(

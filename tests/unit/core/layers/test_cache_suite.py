@@ -216,8 +216,8 @@ def test_the_query_is_part_of_the_url(front_end: FrontEnd, query: tuple[str, str
     assert cached.sends == len(set(query))
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "M-SEARCH"])
-@pytest.mark.parametrize("name", ["", "Location", "Content-Location"])
+@each_row("method", ["POST", "PUT", "DELETE", "M-SEARCH"])
+@each_row("name", ["", "Location", "Content-Location"])
 def test_invalidation(front_end: FrontEnd, method: str, name: str) -> None:
     """`invalidate-*`: of the URL itself, and of those that the response names (RFC 9111, 4.4)."""
     target = f"{URL}/target"

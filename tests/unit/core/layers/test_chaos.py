@@ -31,10 +31,11 @@ from http_service_client.transports.injected import _FAULTS, INJECTED_FAULTS
 from kit.chaos import ONCE, harness_of, injected
 from kit.fakes import ORIGIN, RESET, URL, FakeClock, Harness
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 from kit.streaming import ScriptedSource, StreamingTransport
 
 
-@pytest.mark.parametrize("kind", _FAULTS, ids=lambda kind: kind.__name__)
+@each_row("kind", _FAULTS, ids=lambda kind: kind.__name__)
 def test_an_error_is_that_of_the_wire(front_end: FrontEnd, kind: Any) -> None:
     """Its class, sent-state and sentence; the request is sent exactly where a real one would have been."""
     harness = harness_of(front_end, errors=[kind], error_rate=1)
@@ -148,7 +149,7 @@ def test_a_response_is_cut_short(front_end: FrontEnd) -> None:
         assert harness.request(allow_redirects=False).status_code == status
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("method", "status", "is_cut"),
     [
         ("GET", 299, True),

@@ -28,6 +28,7 @@ from http_service_client.events import AttemptFinished, ChaosInjected
 from kit.chaos import ONCE, harness_of, injected
 from kit.fakes import URL, Harness
 from kit.front_ends import FrontEnd, run_task
+from kit.rows import each_row
 
 
 def test_a_latency_holds_the_response_back(front_end: FrontEnd) -> None:
@@ -42,7 +43,7 @@ def test_a_latency_holds_the_response_back(front_end: FrontEnd) -> None:
     assert injected(harness) == [("latency", "2.000 s")]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("timeout", "error", "seconds"),
     [
         (Timeout(total=3), AttemptTimeoutError, 3),
@@ -89,7 +90,7 @@ def test_a_latency_before_a_fault_has_the_whole_timeout(
     assert (harness.sends, harness.sleeps) == (0, [seconds])
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("timeout", "took", "left"),
     [
         (Timeout(total=4.0), 1.0, 3.0),

@@ -19,6 +19,7 @@ from http_service_client.events import CircuitRefused
 from http_service_client.http.messages import HttpRequest
 from kit.fakes import ORIGIN, RESET, URL, Harness, short
 from kit.front_ends import BlockingFrontEnd
+from kit.rows import each_row
 
 SUCCESS, FAILURE, NONE = (1, 0, 0), (0, 1, 0), (0, 0, 1)
 
@@ -55,8 +56,8 @@ class Stage:
         return found.successes, found.failures, found.abandoned
 
 
-@pytest.mark.parametrize("settings", [{}, {"max_rejected": 0.5}], ids=["free pass", "permit"])
-@pytest.mark.parametrize(
+@each_row("settings", [{}, {"max_rejected": 0.5}], ids=["free pass", "permit"])
+@each_row(
     ("outcome", "of_attempt", "counts"),
     [
         (HttpResponse(200), {}, SUCCESS),

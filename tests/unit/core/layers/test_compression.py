@@ -23,6 +23,7 @@ from http_service_client.http.content_codings.compression import compress, may_c
 from http_service_client.http.messages import HttpRequest
 from kit.fakes import RESET, URL, Harness
 from kit.front_ends import BlockingFrontEnd, FrontEnd
+from kit.rows import each_row
 
 LONG = b"order " * 500
 NO_RETRIES = {"enable_retry_policy": False}
@@ -117,7 +118,7 @@ def test_a_short_body_is_sent_as_it_is(front_end: FrontEnd, size: int, coding: s
     assert [given for given, _, _ in sent(it)] == [coding]
 
 
-@pytest.mark.parametrize(
+@each_row(
     "name", ["Content-Digest", "content-encoding", "Content-MD5", "Content-Range", "Digest", "Repr-Digest"]
 )
 def test_a_body_with_a_header_about_its_bytes_is_sent_as_it_is(front_end: FrontEnd, name: str) -> None:

@@ -368,7 +368,7 @@ def piece(first: int, last: int) -> HttpResponse:
     return HttpResponse(206, content=b"x" * (last - first + 1), headers=headers)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("received", "outcomes", "ranges", "end", "is_refused"),
     [
         (10, [piece(10, 19)], ["bytes=10-19"], 206, False),

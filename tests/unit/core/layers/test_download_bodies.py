@@ -14,6 +14,7 @@ from http_service_client.core.open_body import OpenResponse
 from http_service_client.errors import AttemptTimeoutError, DeadlineExceededError
 from http_service_client.http.bodies.ranges import Continue
 from kit.downloads import LOST, OpenBody, Sink, a_call, driven
+from kit.rows import each_row
 
 
 def saved(
@@ -28,7 +29,7 @@ def saved(
 TEN = Continue(10, 30, 10)  # ten bytes from the tenth on
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("pieces", "span", "max_size", "end", "received", "discards"),
     [
         ([5, 5], None, None, None, 20, 0),

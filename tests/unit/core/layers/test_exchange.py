@@ -22,6 +22,7 @@ from http_service_client.core.origins import state_key
 from http_service_client.errors import Failure
 from kit.fakes import ORIGIN, URL, Harness
 from kit.front_ends import BlockingFrontEnd
+from kit.rows import each_row
 
 STREAM = StreamOptions(None, None, True)
 
@@ -121,7 +122,7 @@ def test_a_body_may_be_as_large_as_the_limit(
     assert isinstance(ended.value.value, Failure) is (is_refused and is_limited)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("status", "headers", "pause"),
     [
         (429, {"Retry-After": "7"}, 7.0),
@@ -132,7 +133,7 @@ def test_a_body_may_be_as_large_as_the_limit(
         (200, {"Retry-After": "7"}, None),
     ],
 )
-@pytest.mark.parametrize("has_gates", [True, False])
+@each_row("has_gates", [True, False])
 def test_a_service_that_asks_for_a_pause_closes_the_gate(
     status: int, headers: dict[str, str], pause: float | None, has_gates: bool
 ) -> None:

@@ -20,6 +20,7 @@ from http_service_client.events import FallbackSource, FallbackUsed
 from kit.fakes import REFUSED, URL, Harness
 from kit.front_ends import FrontEnd
 from kit.interceptors import on_response
+from kit.rows import each_row
 
 DOWN = 503
 ONCE: dict[str, Any] = {"retry_policy": False}
@@ -130,7 +131,7 @@ def test_what_is_not_kept_takes_no_room(front_end: FrontEnd) -> None:
     assert harness.request(**ONCE).text == "kept"
 
 
-@pytest.mark.parametrize(
+@each_row(
     "good",
     [
         _good(Cache_Control="no-store"),
@@ -259,7 +260,7 @@ def _anew(response: HttpResponse, context: Any) -> HttpResponse:
     return HttpResponse(response.status_code, content=response.content)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("settings", "call", "kept"),
     [
         ({}, {}, True),

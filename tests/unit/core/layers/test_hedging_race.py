@@ -22,6 +22,7 @@ from http_service_client.core.layers.hedging import CallRace, HedgingLayer, meas
 from http_service_client.events import HedgeResult, ThrottleWaited
 from kit.fakes import ORIGIN, URL, Harness, failure, short
 from kit.front_ends import BlockingFrontEnd
+from kit.rows import each_row
 
 NEVER, REFUSED, MAYBE, ANSWERED = (
     SentState.NEVER_SENT,
@@ -62,7 +63,7 @@ class Stage:
         return arm
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("is_hedge", "outcome", "sent_at", "result"),
     [
         (False, HttpResponse(200), 1.0, HedgeResult.WON),

@@ -120,7 +120,7 @@ class Order:
     amount: int
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("options", "change", "body"),
     [
         ({"json": {"a": 1}}, lambda r: r.json.update(b=2), b'{"a":1,"b":2}'),
@@ -236,10 +236,8 @@ def test_an_interceptor_may_replace_all_headers_by_a_dict(front_end: FrontEnd) -
     assert dict(sent.headers) == {"X-Only": "1", "Content-Length": "0"}
 
 
-@pytest.mark.parametrize(
-    ("result", "shown"), [(None, "NoneType"), (5, "int"), ("GET", "str"), (HttpRequest, "type")]
-)
-@pytest.mark.parametrize("side", ["request", "response"])
+@each_row(("result", "shown"), [(None, "NoneType"), (5, "int"), ("GET", "str"), (HttpRequest, "type")])
+@each_row("side", ["request", "response"])
 def test_an_invalid_return_value_of_an_interceptor_is_an_error(
     front_end: FrontEnd, side: str, result: Any, shown: str
 ) -> None:
@@ -272,9 +270,9 @@ class Unauthorised(Exception):
     pass
 
 
-@pytest.mark.parametrize("side", ["request", "response"])
-@pytest.mark.parametrize("is_async", [False, True], ids=["plain", "async"])
-@pytest.mark.parametrize("total", [None, 60.0], ids=["no deadline", "deadline"])
+@each_row("side", ["request", "response"])
+@each_row("is_async", [False, True], ids=["plain", "async"])
+@each_row("total", [None, 60.0], ids=["no deadline", "deadline"])
 def test_an_interceptor_that_raises_ends_the_call(
     front_end: FrontEnd, side: str, is_async: bool, total: float | None
 ) -> None:

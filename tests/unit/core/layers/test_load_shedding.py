@@ -23,6 +23,7 @@ from http_service_client.events import LimitRefused, RetryStopped, StopReason
 from http_service_client.http.messages import HttpRequest, HttpResponse
 from kit.fakes import READ_TIMEOUT, REFUSED, RESET, URL, Harness, failure
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 
 SHEDDING = LoadSheddingPolicy(min_rate=0.0)
 ONCE = {"retry_policy": None}
@@ -66,7 +67,7 @@ def test_after_a_rejection_a_call_is_shed(front_end: FrontEnd, rejection: Any) -
     assert outcomes(harness, 1) == [200]
 
 
-@pytest.mark.parametrize("answer", [200, 404, 400, 500, 502, RESET])
+@each_row("answer", [200, 404, 400, 500, 502, RESET])
 def test_after_anything_else_nothing_is_shed(front_end: FrontEnd, answer: Any) -> None:
     """A 500 has been worked on; a lost connection says nothing."""
     harness = harness_of(front_end, answer, enable_circuit_breaker=False)

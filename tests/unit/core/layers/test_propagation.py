@@ -22,6 +22,7 @@ from http_service_client.auth import OAuth2ClientCredentials, SignableRequest
 from kit.fakes import RESET, URL, Harness
 from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd
 from kit.guarded import policy_of
+from kit.rows import each_row
 from kit.threads import wait_until
 
 TIMEOUT, ATTEMPT, ABOVE = "X-Request-Timeout-Ms", "X-Request-Attempt", "X-Request-Retried-Above"
@@ -118,7 +119,7 @@ def test_a_call_under_a_retry_policy_sends_the_attempt_of_the_policy(front_end: 
     assert sent(harness, ABOVE) == ["true"] * 3
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("location", "hosts", "expected"),
     [
         ("/b", None, ["1", "1"]),

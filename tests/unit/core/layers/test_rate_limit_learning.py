@@ -20,6 +20,7 @@ from http_service_client.http.messages import HttpRequest
 from http_service_client.testing import VirtualClock
 from kit.fakes import RESET, Harness, short
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 
 FOLLOWING: dict[str, Any] = {
     "rate_limit": {"follow_headers": True},
@@ -126,7 +127,7 @@ def of_requests(status: int) -> requests.Response:
 LATER = {"Retry-After": "1"}
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("outcome", "expected"),
     [
         (HttpResponse(200), False),

@@ -156,7 +156,7 @@ def hops(content: bytes, last: bytes, padding: str = "", status: int = 200) -> S
     return ScriptedTransport([hop, hop, hop, HttpResponse(status, content=last)])
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("content", "last", "padding", "exchanges"),
     [
         (bytes(900), bytes(1), "", 2),

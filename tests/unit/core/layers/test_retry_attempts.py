@@ -30,6 +30,7 @@ from http_service_client.http.messages import HttpResponse
 from http_service_client.policies import RetryPolicy
 from kit.fakes import READ_TIMEOUT, REFUSED, RESET, URL, FakeClock, Harness, failure, short
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 from kit.streaming import StreamingTransport
 
 EXACT = ExponentialBackoff(jitter="none")  # 1, 2, 4 ... seconds
@@ -125,7 +126,7 @@ def test_a_file_is_rewound_to_its_original_position(front_end: FrontEnd) -> None
     assert {request.headers["Content-Length"] for request in harness.transport.sent} == {"7"}
 
 
-@pytest.mark.parametrize(
+@each_row(
     "options",
     [
         {"json": {"a": [1, None]}},

@@ -13,6 +13,7 @@ from http_service_client.http.messages import HttpResponse
 from http_service_client.policies import ConstantBackoff, RetryCondition, RetryPolicy
 from kit.fakes import REFUSED, RESET, FakeClock, Harness, short
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 
 NO_BREAKER: dict[str, Any] = {"enable_circuit_breaker": False}
 AT_ONCE = RetryPolicy(3, ConstantBackoff(0.0))
@@ -20,7 +21,7 @@ KEYED = {"Idempotency-Key": "order-42"}
 NOW = "Sun, 06 Nov 1994 08:48:37 GMT"  # of a fresh FakeClock
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("headers", "wait"),
     [
         ({"retry-after-ms": "2500"}, 2.5),
@@ -54,7 +55,7 @@ def test_a_wait_is_the_first_that_is_understood(
     assert harness.sleeps == ([] if wait is None else [pytest.approx(wait)])
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("headers", "state"),
     [
         ({}, SentState.ANSWERED),
@@ -87,7 +88,7 @@ def test_a_server_can_forbid_a_retry(front_end: FrontEnd, said: str, attempts: i
     assert reasons == [StopReason.PUSHBACK if attempts == 1 else StopReason.EXHAUSTED]
 
 
-@pytest.mark.parametrize("status", [400, 401, 404, 499, 501, 505, 599])
+@each_row("status", [400, 401, 404, 499, 501, 505, 599])
 def test_a_server_can_forbid_a_retry_of_any_error(front_end: FrontEnd, status: int) -> None:
     """Also where the policy would not have retried: the timeline says that the server was the reason."""
     harness = Harness(front_end, (status, {"x-should-retry": "false"}), retry_policy_config=AT_ONCE)
@@ -95,8 +96,8 @@ def test_a_server_can_forbid_a_retry_of_any_error(front_end: FrontEnd, status: i
     assert [it.reason for it in harness.events if isinstance(it, RetryStopped)] == [StopReason.PUSHBACK]
 
 
-@pytest.mark.parametrize("repeats", [None, 201])
-@pytest.mark.parametrize("status", [200, 204, 304, 399])
+@each_row("repeats", [None, 201])
+@each_row("status", [200, 204, 304, 399])
 def test_a_success_has_no_retry_to_forbid(front_end: FrontEnd, status: int, repeats: int | None) -> None:
     """The timeline does not speak of one, even where the policy repeats other successes."""
     conditions = None if repeats is None else [RetryCondition.on_status_codes([repeats])]
@@ -133,7 +134,7 @@ def test_a_request_in_progress_is_sent_again(front_end: FrontEnd, first: Any) ->
     assert (response.status_code, response.attempts) == (201, 3)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("first", "status", "options"),
     [
         (None, 409, {"headers": KEYED}),  # the first attempt: a conflict with somebody else's request

@@ -22,6 +22,7 @@ from http_service_client.http.messages import HttpRequest
 from kit.fakes import ORIGIN, RESET, URL, Harness
 from kit.front_ends import BlockingFrontEnd, FrontEnd, run_task
 from kit.guarded import policy_of
+from kit.rows import each_row
 
 KEYED = {"Idempotency-Key": "order-42"}
 KEPT = {"capacity": 10.0, "memory": 3600.0, "earned": 1.0, "cost": 1.0}
@@ -73,7 +74,7 @@ def tokens(harness: Harness) -> float:
     return float(quota._tokens)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("script", "expected"),
     [
         ((200,), 11.0),

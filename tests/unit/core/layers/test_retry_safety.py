@@ -181,7 +181,7 @@ def test_the_request_that_the_interceptors_return_decides(
         assert harness.sends == 1
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("script", "state"),
     [
         ([REFUSED, REFUSED, REFUSED], SentState.NEVER_SENT),

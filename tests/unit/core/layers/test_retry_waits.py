@@ -81,8 +81,8 @@ def test_retry_after_is_a_minimum_for_the_wait(
         )
 
 
-@pytest.mark.parametrize("dice", [0.0, 0.25, 0.999999])
-@pytest.mark.parametrize("jitter", ["full", "equal", "none"])
+@each_row("dice", [0.0, 0.25, 0.999999])
+@each_row("jitter", ["full", "equal", "none"])
 def test_jitter_never_shortens_retry_after(front_end: FrontEnd, jitter: str, dice: float) -> None:
     """Servers ban clients that return before Retry-After."""
     backoff = ExponentialBackoff(initial_delay=4.0, jitter=jitter)
@@ -107,8 +107,8 @@ def test_a_constant_backoff_respects_retry_after(front_end: FrontEnd) -> None:
     assert harness.sleeps == [7.0]
 
 
-@pytest.mark.parametrize("first", [503, RESET], ids=short)
-@pytest.mark.parametrize(("total", "is_waited"), [(1.0, False), (1.001, True), (0.5, False)])
+@each_row("first", [503, RESET], ids=short)
+@each_row(("total", "is_waited"), [(1.0, False), (1.001, True), (0.5, False)])
 def test_a_wait_that_reaches_the_deadline_is_not_started(
     front_end: FrontEnd, first: Any, total: float, is_waited: bool
 ) -> None:
@@ -146,7 +146,7 @@ def test_after_the_deadline_nothing_is_sent(front_end: FrontEnd) -> None:
     assert [event.name for event in error.timeline] == ["call_finished"]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("backoff", "waits"),
     [
         (ExponentialBackoff(jitter="none"), [1.0, 2.0, 4.0]),
@@ -213,7 +213,7 @@ def test_a_strategy_that_ends_repeats_its_last_delay(front_end: FrontEnd) -> Non
     assert harness.sleeps == [1, 2.5, 2.5, 2.5]
 
 
-@pytest.mark.parametrize("delays", [(), (-1.0,), (float("nan"),), ("1",), (None,), (float("inf"),)])
+@each_row("delays", [(), (-1.0,), (float("nan"),), ("1",), (None,), (float("inf"),)])
 def test_an_invalid_delay_of_a_strategy_is_a_configuration_error(front_end: FrontEnd, delays: Any) -> None:
     """The error names the strategy; the call does not wait, and all its permits are released."""
     harness = Harness(front_end, 503, retry_policy_config=RetryPolicy(backoff_strategy=Listed(*delays)))

@@ -69,7 +69,7 @@ def hashes(harness: Harness) -> list[str]:
     return [hashlib.sha256(body or b"").hexdigest() for body in harness.transport.bodies]
 
 
-@pytest.mark.parametrize("signer", KINDS)
+@each_row("signer", KINDS)
 def test_a_signer_is_a_function_or_an_object_plain_or_async(front_end: FrontEnd, signer: Any) -> None:
     """Of each kind, in both front ends."""
     harness = Harness(front_end, request_signers=[signer])
@@ -258,7 +258,7 @@ def test_a_stream_may_be_signed_without_its_bytes(front_end: FrontEnd) -> None:
     assert harness.transport.bodies == [b"ab"]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("sign", "kind", "message"),
     [
         (lambda r, c: setattr(r, "content", b"b"), InvalidRequestError, "may set headers, not content"),

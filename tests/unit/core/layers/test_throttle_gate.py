@@ -23,6 +23,7 @@ from http_service_client.http.messages import HttpRequest
 from http_service_client.testing import ScriptedTransport, VirtualClock
 from kit.fakes import URL, Harness
 from kit.front_ends import BlockingFrontEnd, FrontEnd
+from kit.rows import each_row
 
 BUSY = (429, {"Retry-After": "5"})
 ONCE: dict[str, Any] = {"retry_policy": False}
@@ -75,7 +76,7 @@ def test_a_wait_leaves_time_for_the_attempt(front_end: FrontEnd, dice: float, wa
     assert harness.sleeps == [pytest.approx(wait)]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("answer", "closes"),
     [
         ((503, {"Retry-After": "5"}), True),

@@ -98,8 +98,8 @@ def _no_requests(*_: object) -> Any:
     raise AssertionError("this source sends none")
 
 
-@pytest.mark.parametrize("instant", [0.0, 0.25, 0.5, 0.999, 1.0, 1.5])
-@pytest.mark.parametrize("victim", range(4))
+@each_row("instant", [0.0, 0.25, 0.5, 0.999, 1.0, 1.5])
+@each_row("victim", range(4))
 def test_when_one_caller_is_cancelled_the_others_get_the_one_token(victim: int, instant: float) -> None:
     """At any instant, the one that began the fetch included."""
     callers = Callers()

@@ -224,7 +224,7 @@ def test_the_switch_is_off(value: str) -> None:
     assert is_killed(value)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("given", "field", "expected"),
     [
         ({"latency": 0.5, "latency_rate": 1}, "latency", (0.5, 0.5)),

@@ -9,6 +9,7 @@ import pytest
 from http_service_client.core.machines.failure_kinds import FAILURE_STATUSES, is_among, parse_kinds
 from http_service_client.errors import ConfigurationError, ConnectError, HttpStatusError
 from http_service_client.http.messages import HttpResponse
+from kit.rows import each_row
 
 
 def by(cause: BaseException) -> RuntimeError:
@@ -32,7 +33,7 @@ def test_what_may_be_listed(given: Any) -> None:
     assert parse_kinds(iter(kinds)) == tuple(kinds)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "given",
     [[], None, 503, "503", b"503", [99], [600], [True], [503.0], ["503"], [int], [ConnectError("x")], [503, None], [None, 503]],
     ids=repr,

@@ -31,6 +31,7 @@ from http_service_client import (
 )
 from http_service_client.core.machines.fallback import NOTHING, FallbackSettings, LastGood
 from http_service_client.errors import SentState
+from kit.rows import each_row
 
 
 def _from(error: BaseException, cause: BaseException) -> BaseException:
@@ -38,7 +39,7 @@ def _from(error: BaseException, cause: BaseException) -> BaseException:
     return error
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("subject", "covered"),
     [
         (CircuitOpenError("open"), True),
@@ -165,7 +166,7 @@ def test_a_request_that_may_have_changed_something_is_not_hidden(
     assert FallbackSettings(value=None, unsafe_methods=True).may_hide(error)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("arguments", "message"),
     [
         ({}, "needs value=, function= or last_good="),

@@ -8,6 +8,7 @@ import pytest
 
 from http_service_client.core.machines.function_keys import call_key, key_of
 from http_service_client.errors import ConfigurationError
+from kit.rows import each_row
 
 
 def price(*args: Any, **kwargs: Any) -> None:
@@ -18,7 +19,7 @@ def other(*args: Any, **kwargs: Any) -> None:
     """Another one."""
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("one", "another", "is_equal"),
     [
         ((price, (1, "a"), {}), (price, (1, "a"), {}), True),

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from http_service_client.core.machines.hosts import Hosts, choose_host
 from http_service_client.http.urls import normalise_url
+from kit.rows import each_row
 
 COUNTS = st.integers(1, 4)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("tried", "able", "refused", "chosen"),
     [
         ([], "abc", "", "a"),

@@ -17,6 +17,7 @@ from http_service_client.core.machines.other_libraries import (
     status_of,
     status_of_error,
 )
+from kit.rows import each_row
 
 NOW = 1_000_000.0
 
@@ -39,8 +40,8 @@ RESPONSES = [
 ]
 
 
-@pytest.mark.parametrize(("library", "name", "attribute"), RESPONSES)
-@pytest.mark.parametrize("derives", [False, True])
+@each_row(("library", "name", "attribute"), RESPONSES)
+@each_row("derives", [False, True])
 def test_the_status_of_another_library_s_response(
     library: str, name: str, attribute: str, derives: bool
 ) -> None:
@@ -111,7 +112,7 @@ TRANSIENT = {
 }
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("library", "name"), [(library, name) for library, names in TRANSIENT.items() for name in names.split()]
 )
 def test_an_exchange_that_broke_may_succeed_next_time(library: str, name: str) -> None:

@@ -14,6 +14,7 @@ from http_service_client.http.auth.bearer import bearer
 from http_service_client.http.auth.credentials import basic
 from http_service_client.http.auth.flow import parse_auth
 from http_service_client.http.messages import HttpRequest
+from kit.rows import each_row
 
 
 @pytest.mark.parametrize(
@@ -35,7 +36,7 @@ def test_auth_is_a_pair_or_a_token(auth: Any, header: str | None) -> None:
     assert parse_auth(auth) == header
 
 
-@pytest.mark.parametrize(
+@each_row(
     "auth",
     [
         ("s3cret:x", "p"),

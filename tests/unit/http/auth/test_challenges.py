@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from http_service_client.http.auth.challenges import Challenge, parse_challenges, parse_parameters
+from kit.rows import each_row
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("fields", "expected"),
     [
         ([], []),

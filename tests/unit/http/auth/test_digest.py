@@ -20,6 +20,7 @@ from http_service_client.testing import ScriptedTransport
 from kit.digests import Server, fields
 from kit.fakes import Harness
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 
 HTTP_AUTH = (
     'realm="http-auth@example.org", qop="auth, auth-int", '
@@ -139,7 +140,7 @@ def test_the_header_has_these_parts(settings: dict[str, Any], user: str, count: 
     assert re.sub(r'response="[0-9a-f]{32,64}"', 'response="{}"', made) == header
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("challenges", "chosen"),
     [
         (["Basic realm=r"], None),

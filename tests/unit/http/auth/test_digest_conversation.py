@@ -33,8 +33,8 @@ def test_a_server_accepts_the_answer(front_end: FrontEnd, algorithm: str, qop: s
     assert server.statuses == [401, 200, 200, 200]
 
 
-@pytest.mark.parametrize("body", [{"json": {"a": 1}}, {"data": io.BytesIO(b"file")}, {}])
-@pytest.mark.parametrize("compresses", [False, True])
+@each_row("body", [{"json": {"a": 1}}, {"data": io.BytesIO(b"file")}, {}])
+@each_row("compresses", [False, True])
 def test_auth_int_covers_the_body_as_it_is_sent(front_end: FrontEnd, body: Any, compresses: bool) -> None:
     """Compressed, if it is; a file is read for it and rewound."""
     settings: dict[str, Any] = {"enable_request_compression": True} if compresses else {}

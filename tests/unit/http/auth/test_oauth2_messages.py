@@ -15,6 +15,7 @@ from http_service_client.http.auth.oauth2_messages import (
     parse_lifetime,
     parse_token_response,
 )
+from kit.rows import each_row
 
 GOOD = {"access_token": "t", "token_type": "Bearer"}
 
@@ -42,7 +43,7 @@ def test_a_response_with_a_token_grants_it(members: dict[str, Any], expected: tu
     assert tuple(parse_token_response(answered(members))) == expected
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("response", "message", "code"),
     [
         (answered({}), "it answered 200 Phrase without an access_token", None),
@@ -80,7 +81,7 @@ def test_a_response_without_a_token_is_an_error(
     assert raised.value.code == code
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("value", "seconds"),
     [
         (3600, 3600.0),

@@ -18,6 +18,7 @@ import pytest
 from http_service_client.errors import InvalidRequestError
 from http_service_client.http.bodies.body import RequestBody, stream_body
 from http_service_client.http.bodies.encoding import encode_body
+from kit.rows import each_row
 
 
 def read(body: RequestBody) -> bytes:
@@ -410,8 +411,8 @@ async def one_by_one(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
         yield chunk
 
 
-@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
-@pytest.mark.parametrize(
+@each_row("is_async", [False, True], ids=["sync", "async"])
+@each_row(
     ("chunks", "length", "sent", "found"),
     [
         ([b"ab", b"c"], 3, b"abc", None),

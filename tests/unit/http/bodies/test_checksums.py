@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from http_service_client.errors import InvalidRequestError
 from http_service_client.http.bodies.checksums import _HEX_DIGITS, Checksum, parse_checksum
+from kit.rows import each_row
 
 
 @given(st.sampled_from(sorted(_HEX_DIGITS)), st.binary())
@@ -47,7 +48,7 @@ def test_other_spellings_of_an_algorithm_are_accepted(text: str, algorithm: str)
     assert parse_checksum(text).algorithm == algorithm
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "problem"),
     [
         ("", "known algorithms are md5, sha1,"),

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from http_service_client.errors import InvalidRequestError
 from http_service_client.http.bodies.encoding import UNSET, encode_body
+from kit.rows import each_row
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("arguments", "content", "content_type"),
     [
         ({}, b"", None),
@@ -79,7 +80,7 @@ def test_a_request_has_one_body(arguments: dict[str, Any]) -> None:
         encode_body(**arguments)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("arguments", "says"),
     [
         ({"data": ["ab", "cd"]}, "list that holds str"),

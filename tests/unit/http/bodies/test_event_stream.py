@@ -137,9 +137,9 @@ def test_an_event_over_the_limit_is_an_error(stream: bytes) -> None:
             events_of(stream, cuts, limit=100)
 
 
-@pytest.mark.parametrize("before", [b"", b"data: x\n\n", b"data: " + b"x" * 94 + b"\n\n"])
-@pytest.mark.parametrize("size", [94, 95])
-@pytest.mark.parametrize("lines", [b"data: %b\n", b"data: " + b"x" * 30 + b"\ndata: %b\n"])
+@each_row("before", [b"", b"data: x\n\n", b"data: " + b"x" * 94 + b"\n\n"])
+@each_row("size", [94, 95])
+@each_row("lines", [b"data: %b\n", b"data: " + b"x" * 30 + b"\ndata: %b\n"])
 def test_an_event_may_have_exactly_the_limit(before: bytes, size: int, lines: bytes) -> None:
     """The current line counts whole, each one before it with its value and an LF."""
     length = size - 31 * (lines.count(b"data") - 1)

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from http_service_client.errors import InvalidRequestError
 from http_service_client.http.bodies.json import encode_json, in_utf8, new_encode
+from kit.rows import each_row
 
 
 class Line(NamedTuple):
@@ -63,7 +64,7 @@ class Plain(enum.Enum):
     DAY = dt.date(2024, 1, 2)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("value", "text"),
     [
         ({"a": [1, 1.5, None, True]}, '{"a":[1,1.5,null,true]}'),
@@ -143,7 +144,7 @@ def _order_in_itself() -> Order:
     return order
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("value", "says"),
     [
         (float("nan"), "json is nan"),

@@ -45,10 +45,8 @@ def _codec(name: str) -> JsonCodec:
     return made
 
 
-@pytest.mark.parametrize("name", ["orjson", "msgspec"])
-@pytest.mark.parametrize(
-    ("encoding", "charset"), [("latin-1", "; charset=latin-1"), ("utf-16", ""), ("utf-8-sig", "")]
-)
+@each_row("name", ["orjson", "msgspec"])
+@each_row(("encoding", "charset"), [("latin-1", "; charset=latin-1"), ("utf-16", ""), ("utf-8-sig", "")])
 def test_json_in_another_encoding_is_read(
     front_end: FrontEnd, name: str, encoding: str, charset: str
 ) -> None:
@@ -143,7 +141,7 @@ def test_the_same_bytes_are_sent(codec: JsonCodec, value: Any) -> None:
     assert codec.encode(value) == encode_json(value)
 
 
-@pytest.mark.parametrize("value", REFUSED, ids=lambda value: type(value).__name__)
+@each_row("value", REFUSED, ids=lambda value: type(value).__name__)
 def test_the_same_values_are_refused(codec: JsonCodec, value: Any) -> None:
     """With the path to the field: neither NaN becomes null, nor bytes text."""
     with pytest.raises(InvalidRequestError) as expected:
@@ -183,7 +181,7 @@ def test_the_same_value_is_read(codec: JsonCodec, text: bytes) -> None:
     assert (repr(found), type(found)) == (repr(expected), type(expected))
 
 
-@pytest.mark.parametrize("text", WRONG, ids=lambda text: ascii(text)[:12])
+@each_row("text", WRONG, ids=lambda text: ascii(text)[:12])
 def test_the_same_text_is_refused(codec: JsonCodec, text: bytes) -> None:
     """In the same words."""
     with pytest.raises((ValueError, RecursionError)) as expected:

@@ -37,7 +37,7 @@ def lines_of(
     return lines + decoder.finish()
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "lines"),
     [
         ("", []),

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from http_service_client.errors import InvalidRequestError
 from http_service_client.http.bodies.encoding import RequestBody, encode_body
+from kit.rows import each_row
 
 
 def raw_parts(body: RequestBody) -> list[tuple[bytes, bytes]]:
@@ -165,7 +166,7 @@ async def pieces() -> Any:
     yield b"a"
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("arguments", "says"),
     [
         ({"files": "x"}, "files must be"),

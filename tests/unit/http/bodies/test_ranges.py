@@ -20,13 +20,14 @@ from http_service_client.http.bodies.ranges import (
     resume_headers,
 )
 from http_service_client.http.headers import Headers
+from kit.rows import each_row
 
 TAG = '"v1"'
 OLD = "Sun, 06 Nov 1994 08:49:37 GMT"
 DATE = "Sun, 06 Nov 1994 08:50:37 GMT"  # 60 seconds later
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("etag", "last_modified", "date", "validator"),
     [
         (TAG, None, None, TAG),
@@ -71,7 +72,7 @@ def test_nothing_received_is_nothing_to_resume() -> None:
     assert resume_headers(1, TAG, None, None) == {**IDENTITY, "Range": "bytes=1-", "If-Range": TAG}
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("value", "found"),
     [
         ("bytes 0-9/10", ContentRange(0, 9, 10)),
@@ -115,7 +116,7 @@ def test_a_content_range_never_fails(value: str) -> None:
 PART = {"Content-Range": "bytes 100-299/300"}
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("status", "headers", "judgement"),
     [
         (206, PART, Continue(100, 300, 200)),
@@ -154,7 +155,7 @@ def test_a_response_is_judged(
     assert judge_response(status, Headers(headers), 100, validators) == judgement
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("status", "headers", "reason"),
     [
         (206, {}, "without a valid Content-Range"),

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 
-import pytest
-
 from http_service_client.http.caching.directives import parse_directives, seconds
+from kit.rows import each_row
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("value", "directives"),
     [
         ("max-age=60", {"max-age": "60"}),
@@ -41,7 +40,7 @@ def test_directives_are_read(value: str, directives: dict[str, str | None]) -> N
     assert parse_directives([value]) == directives
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("values", "expected"),
     [
         (["max-age=60"], 60.0),

@@ -247,7 +247,7 @@ def test_a_share_of_the_time_since_the_last_change(
     assert judge(stored, request(), NOW, PRIVATE).ttl == 0.0
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("said", "asked", "setting", "stale", "may"),
     [
         ("stale-if-error=10", None, 0.0, 10, True),
@@ -374,7 +374,7 @@ def test_a_confirmation_of_another_response_confirms_nothing(
     assert (found is not None) is is_ours
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("method", "status", "headers", "urls"),
     [
         ("POST", 201, {"Location": "/orders/2"}, [URL, "https://api.example.com/orders/2"]),

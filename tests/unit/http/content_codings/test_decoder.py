@@ -20,6 +20,7 @@ from http_service_client.errors import DecodingError, ResponseTooLargeError
 from http_service_client.http.content_codings import codecs as codings
 from http_service_client.http.content_codings.decoder import Decoder, accept_encoding
 from http_service_client.http.content_codings.libraries import load
+from kit.rows import each_row
 
 
 def raw_deflate(data: bytes) -> bytes:
@@ -103,7 +104,7 @@ def test_raw_deflate_is_decoded(content: bytes, cuts: list[int]) -> None:
     assert decoded("deflate", raw_deflate(content), cuts) == content
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("encoding", "data", "content"),
     [
         (None, b"abc", b"abc"),

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from http_service_client.errors import InvalidRequestError
 from http_service_client.http.cookies.header import cookie_header, cookie_names, parse_set_cookie
+from kit.rows import each_row
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("lines", "cookies"),
     [
         ([], {}),
@@ -52,7 +53,7 @@ def test_cookies_are_written(cookies: dict[str, Any], header: str) -> None:
     assert cookie_header(cookies) == header
 
 
-@pytest.mark.parametrize(
+@each_row(
     "cookies",
     [
         {"a": "s3cret;x"},

@@ -42,9 +42,7 @@ def test_cookies_are_looked_up_at_a_host_and_above_it(host: str, domains: list[s
     assert list(islice(_domains_of(host), 9)) == domains
 
 
-@pytest.mark.parametrize(
-    "label", ["ac", "co", "com", "edu", "gob", "gov", "info", "int", "mil", "net", "nom", "or", "org"]
-)
+@each_row("label", ["ac", "co", "com", "edu", "gob", "gov", "info", "int", "mil", "net", "nom", "or", "org"])
 def test_registries_of_a_country_share_no_cookies(label: str) -> None:
     """They sell names below these labels, as http.cookiejar has them, also in a country that no list of suffixes knows."""
     jar = jar_with(f"https://shop.{label}.zz/", f"k=v; Domain={label}.zz")
@@ -143,7 +141,7 @@ def test_a_cookie_is_sent_only_where_it_belongs(url: str, line: str, to: str, se
     assert jar_with(url, line).header(to, NOW) == sent
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("attributes", "lives_for"),
     [
         ("", None),
@@ -377,9 +375,7 @@ def test_a_client_with_a_jar_reads_the_list_before_its_first_call(monkeypatch: p
     assert suffixes._known.cache_info().currsize == 1
 
 
-@pytest.mark.parametrize(
-    "label", ["ac", "co", "com", "edu", "gob", "gov", "info", "int", "mil", "net", "nom", "or", "org"]
-)
+@each_row("label", ["ac", "co", "com", "edu", "gob", "gov", "info", "int", "mil", "net", "nom", "or", "org"])
 def test_names_are_sold_below_these_labels_of_a_country(label: str) -> None:
     """So strangers share such a domain: none of them sets cookies for all of it."""
     shop, other = f"https://shop.{label}.uk/", f"https://other.{label}.uk/"

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from http_service_client.http.fields.dates import parse_http_date, parse_imf_fixdate
+from kit.rows import each_row
 
 # The example of RFC 9110, 5.6.7: one instant in each form.
 INSTANT = 784111777.0
@@ -72,7 +73,7 @@ def test_a_two_digit_year_is_at_most_50_years_ahead(
     assert parse_http_date(text, wall_now=at(*now)) == at(*meant)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "text",
     [
         "",

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from http_service_client.http.fields.links import parse_links
+from kit.rows import each_row
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("value", "links"),
     [
         ("", {}),

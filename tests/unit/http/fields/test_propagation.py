@@ -11,6 +11,7 @@ import pytest
 
 from http_service_client import ConfigurationError, Propagation
 from http_service_client.http.fields.propagation import Inbound
+from kit.rows import each_row
 
 NAMES = {
     "timeout": "x-request-timeout-ms",
@@ -73,7 +74,7 @@ def test_what_is_written_is_read_again(settings: Propagation, seconds: float) ->
     assert (said.attempt, said.is_retried_above, said.ignored) == (3, True, ())
 
 
-@pytest.mark.parametrize(
+@each_row(
     "value",
     ["", " ", "-1", "+5", "1.5", "1e3", "0x10", "inf", "nan", "12345678901", "5ms", "1500, 20", "٣", "1_000"],
 )
@@ -138,7 +139,7 @@ def test_a_header_that_is_switched_off_is_neither_written_nor_read() -> None:
     assert read(settings, timeout="1500", attempt="2", above="true") == Inbound(None, 1, False, ())
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("field", "value"),
     [
         *[
@@ -161,7 +162,7 @@ def test_wrong_settings_are_refused_by_name(field: str, value: Any) -> None:
         Propagation(**{field: value})
 
 
-@pytest.mark.parametrize(
+@each_row(
     "name",
     [
         *("Authorization", "Connection", "Content-Encoding", "Content-Length", "Content-Type", "Cookie"),

@@ -101,7 +101,7 @@ def test_a_name_has_200_characters_at_most() -> None:
     ]
 
 
-@pytest.mark.parametrize(
+@each_row(
     "headers",
     [
         {},

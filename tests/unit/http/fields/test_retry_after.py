@@ -17,6 +17,7 @@ from http_service_client.http.fields.retry_after import (
     requested_delay,
 )
 from http_service_client.http.headers import Headers
+from kit.rows import each_row
 
 # RFC 9110, 5.6.7: the same instant in its three forms.
 RFC_INSTANT = 784111777.0
@@ -59,7 +60,7 @@ def test_a_date_in_the_far_future_is_capped() -> None:
     assert parse_retry_after("Fri, 31 Dec 9999 23:59:59 GMT", wall_now=0.0) == LONGEST_DELAY
 
 
-@pytest.mark.parametrize(
+@each_row(
     "value",
     [
         "",

@@ -12,7 +12,7 @@ from http_service_client.http.fields.structured_lists import Member, Token, pars
 from kit.rows import each_row
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "expected"),
     [
         ("", []),

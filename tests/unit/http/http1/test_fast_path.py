@@ -49,7 +49,7 @@ def test_the_parsers_agree_on_known_responses(response: bytes) -> None:
         check(response, head)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("old", "new", "length", "is_last"),
     [
         (b"keep-alive", b"close", 2, True),
@@ -94,7 +94,7 @@ def test_the_parsers_agree_on_random_changes_of_them(response: bytes) -> None:
         check_whole(response, "GET")
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("old", "new"),
     [
         (b"HTTP/1.1", b"HTTP/1.0"),
@@ -198,8 +198,8 @@ WHOLE = [
 ]
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD"])
-@pytest.mark.parametrize("response", WHOLE)
+@each_row("method", ["GET", "HEAD"])
+@each_row("response", WHOLE)
 def test_a_whole_response_is_read_as_by_the_parser(response: bytes, method: str) -> None:
     """At any length, also one that is too long: what is not exactly one response is left to the parser."""
     for data in [response[:end] for end in range(len(response) + 1)] + [response + b"\r\n", response * 2]:

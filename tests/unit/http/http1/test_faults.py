@@ -78,7 +78,7 @@ def test_the_fault_is_the_same_wherever_the_bytes_are_cut(row: Row) -> None:
     assert fault_of([data[at : at + 1] for at in range(len(data))], row.method, row.closes) == whole
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("find", "line", "shown"),
     [
         (fault_in_status_line, b"HTTP/1.1 20 OK\r\n", "'HTTP/1.1 20 '"),
@@ -105,7 +105,7 @@ def test_the_excerpt_shows_the_fault_and_no_secret(
     assert excerpt(line, fault) == shown  # type: ignore[arg-type]  # it has a fault
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("line", "rule", "at"),
     [
         (b"SSH-2.0\r\n", "not-http", 0),
@@ -137,7 +137,7 @@ def test_no_trailer_frames_the_body(line: bytes) -> None:
     assert fault == Fault(RULES["framing-in-trailers"], 0, line.index(b":") + 1)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("find", "line", "rule", "start", "end"),
     [
         (fault_in_field, b"X\rY: a\r\n", "bare-cr", 1, 2),

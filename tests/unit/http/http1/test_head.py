@@ -12,7 +12,7 @@ from http_service_client.http.http1.response_parser import ResponseParser
 from kit.rows import each_row
 
 
-@pytest.mark.parametrize("name", ["".join(each) for each in product("hH", "oO", "sS", "tT")])
+@each_row("name", ["".join(each) for each in product("hH", "oO", "sS", "tT")])
 def test_a_host_among_the_fields_replaces_ours(name: str) -> None:
     """In any letter case; it comes first (RFC 9112, 3.2)."""
     head = request_head("GET", "/", "a.test", [("A", "1"), (name, "b.test"), ("B", "2")])

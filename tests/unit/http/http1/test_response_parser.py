@@ -110,7 +110,7 @@ def test_a_response_is_parsed_byte_by_byte(name: str) -> None:
     assert read([*bytewise, data[3000:]]) == (status, content)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("data", "method", "is_last"),
     [
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", "GET", False),
@@ -190,7 +190,7 @@ HEAD = b"HTTP/1.1 200 OK\r\n"
 TRAILERS = HEAD + b"Transfer-Encoding: chunked\r\n\r\n0\r\n"
 
 
-@pytest.mark.parametrize(
+@each_row(
     "begun",
     [
         HEAD + b"Content-Length: 2\r\nContent-Length: 3",
@@ -267,7 +267,7 @@ LENGTHS = frozenset({"repeated-content-length"})
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("tolerated", "after_head", "rule", "offset", "excerpt"),
     [
         ((), b"Transfer-Encoding: chunked\r\n\r\n2\r\nab\rX", "missing-chunk-end", 53, r"'\rX'"),

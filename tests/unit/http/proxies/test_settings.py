@@ -9,7 +9,7 @@ from http_service_client.http.urls import split_url
 from kit.rows import each_row
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("environ", "url", "proxy"),
     [
         ({}, "http://h/", None),

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from http_service_client.http.proxies.socks5 import Login, ask_for_connection
+from kit.rows import each_row
 
 CONNECTED = b"\x05\x00\x00\x01\x7f\x00\x00\x01\x1f\x90"
 
@@ -66,7 +67,7 @@ def test_the_address_of_the_proxy_is_skipped(bound: bytes) -> None:
 LOGIN = (b"u", b"p")
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("login", "replies", "reason"),
     [
         (None, b"\x04\x00", "it does not speak SOCKS5"),

@@ -7,12 +7,13 @@ import pytest
 from http_service_client.errors import Failure, ProxyError, SentState
 from http_service_client.http.proxies.urls import HttpProxy, Proxy, SocksProxy, read_proxy, redact_proxy
 from http_service_client.http.urls import Url
+from kit.rows import each_row
 
 BASIC = (("Proxy-Authorization", "Basic dTpw"),)
 LONGEST = "x" * 255
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("url", "proxy"),
     [
         ("http://p", HttpProxy(Url("http", "p", 80, "/"))),
@@ -38,7 +39,7 @@ def test_a_proxy_is_read_from_its_url(url: str, proxy: Proxy) -> None:
     assert read_proxy(url) == proxy
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("url", "problem"),
     [
         ("socks4://h:1", "socks4://h:1 has an unknown scheme"),

@@ -43,6 +43,7 @@ from http_service_client.observability.opentelemetry.attributes import (
 from http_service_client.observability.opentelemetry.instruments import _OF_EVENTS, Instruments
 from http_service_client.observability.opentelemetry.targets import Targets
 from kit.fakes import ORIGIN, URL
+from kit.rows import each_row
 
 OURS = "http_service_client"
 PREFIX = f"{OURS}."
@@ -119,7 +120,7 @@ ROWS: list[tuple[Any, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("event", "points"), ROWS, ids=[type(row[0]).__name__ for row in ROWS])
+@each_row(("event", "points"), ROWS, ids=[type(row[0]).__name__ for row in ROWS])
 def test_an_event_adds_to_its_instruments_alone(event: Any, points: dict[str, Any]) -> None:
     """The amount, and what it is counted by beside the server."""
     measured = Measured()

@@ -20,6 +20,7 @@ from http_service_client.transports.over_aiohttp import connection as module
 from http_service_client.transports.over_aiohttp.asyncio_transports import LONG_READ, SHORT_READ
 from http_service_client.transports.over_aiohttp.connection import Connection
 from kit.front_ends import run_task
+from kit.rows import each_row
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
 
@@ -140,10 +141,8 @@ def test_the_exchanges_of_a_connection_share_a_timer() -> None:
     run_task(run())
 
 
-@pytest.mark.parametrize("after", [b"", b"\r\n", b"junk"])
-@pytest.mark.parametrize(
-    "cuts", [[], [3], [len(HEAD)], [len(HEAD) + 1], [len(HEAD), len(HEAD) + 1]], ids=repr
-)
+@each_row("after", [b"", b"\r\n", b"junk"])
+@each_row("cuts", [[], [3], [len(HEAD)], [len(HEAD) + 1], [len(HEAD), len(HEAD) + 1]], ids=repr)
 def test_a_whole_response_is_the_same_in_pieces(cuts: list[int], after: bytes) -> None:
     """Its body is bytes, whatever the loop passes. A connection on which more follows is not used again."""
 

@@ -13,12 +13,13 @@ from http_service_client.http.http1.framing import ParserSettings
 from http_service_client.transports.lifetime import Lifetime
 from http_service_client.transports.over_h2.connection import Http2Connection
 from http_service_client.transports.over_h2.liveness import Liveness
+from kit.rows import each_row
 
 PING = b"\x00\x00\x08\x06\x00\x00\x00\x00\x00" + bytes(8)
 HEAD = [(b":method", b"GET"), (b":scheme", b"https"), (b":authority", b"a"), (b":path", b"/")]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("history", "now", "pings", "is_doubtful"),
     [
         ([], 99.0, False, False),

@@ -37,6 +37,7 @@ from http_service_client.transports.over_h2.heads import check_trailers, request
 from http_service_client.transports.over_h2.pool import ConnectingTimeoutError, Http2Pool, _Attempt
 from http_service_client.transports.over_h2.stream import Http2Stream
 from kit.front_ends import run_task
+from kit.rows import each_row
 
 FRAMES = [
     PingFrame(0, opaque_data=b"12345678"),
@@ -138,7 +139,7 @@ STATUS = (b":status", b"200")
 LENGTH = b"\x00content-length"  # as `HeadDecoder` passes it on
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("fields", "error"),
     [
         ([(b":status", b"600")], ""),

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from http_service_client import ConfigurationError, ConnectionPoolConfig, HttpClientConfig
+from kit.rows import each_row
 
 
 def fault_of(**variables: str) -> str:
@@ -100,7 +101,7 @@ def test_what_kubernetes_sets_for_its_services_is_left_alone() -> None:
     assert HttpClientConfig.from_env("P_", both) == HttpClientConfig(auth="token", total_timeout=3.0)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("name", "text", "message"),
     [
         ("P_BASE_TIMOUT", "8", "P_BASE_TIMOUT: there is no such setting; did you mean 'base_timeout'?"),

@@ -102,7 +102,7 @@ def test_a_check_of_a_subclass_may_say_anything(words: str) -> None:
         Ours.from_mapping({"base_timeout": 1.0})
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("field", "text", "value"),
     [
         ("base_timeout", "8", 8.0),
@@ -286,7 +286,7 @@ def test_all_faults_are_reported_at_once() -> None:
     assert lines[8].startswith("retry_budget_config mixes 'ratio'")
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("settings", "message"),
     [
         ({"retries": 1}, "retries: there is no such setting; set max_attempts in retry_policy_config"),

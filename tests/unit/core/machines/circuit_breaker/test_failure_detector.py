@@ -13,6 +13,7 @@ from http_service_client.core.machines.circuit_breaker.states import (
 )
 from http_service_client.errors import ConfigurationError
 from kit.circuits import Circuit
+from kit.rows import each_row
 
 CLOSED, OPEN, HALF_OPEN = CircuitBreakerState
 SLOW: dict[str, Any] = {
@@ -180,7 +181,7 @@ def test_several_trials_at_once() -> None:
     assert circuit.state is CLOSED
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("settings", "words"),
     [
         ({"failure_rate": 1.5}, "failure_rate"),

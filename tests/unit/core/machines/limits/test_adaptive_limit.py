@@ -25,6 +25,7 @@ from kit.adaptive_limits import (
     rounds,
 )
 from kit.fakes import FakeClock
+from kit.rows import each_row
 
 
 def test_it_grows_while_callers_are_held_up_and_nothing_is_slower() -> None:
@@ -37,7 +38,7 @@ def test_it_grows_while_callers_are_held_up_and_nothing_is_slower() -> None:
     assert shown.latency == shown.baseline == pytest.approx(0.1)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("capacity", "in_dip", "enough"),
     [
         (1, False, 10),
@@ -51,7 +52,7 @@ def test_it_grows_while_callers_are_held_up_and_nothing_is_slower() -> None:
         (200, True, 25),
     ],
 )
-@pytest.mark.parametrize("counter", ["_count", "_refused", "_late"])
+@each_row("counter", ["_count", "_refused", "_late"])
 def test_a_window_has_enough_results_for_its_limit(
     counter: str, capacity: int, in_dip: bool, enough: int
 ) -> None:

@@ -12,6 +12,7 @@ import pytest
 from http_service_client import ConfigurationError, Priority
 from http_service_client.core.machines.limits.bulkhead_settings import BulkheadRefusal, BulkheadSettings
 from kit.bulkheads import CRITICAL, LOW, NORMAL, bulkhead_of, held, is_refused, waiter
+from kit.rows import each_row
 
 
 def test_so_many_calls_are_in_progress_and_so_many_wait() -> None:
@@ -244,7 +245,7 @@ def test_a_call_inside_a_call_goes_on_with_its_permit() -> None:
     assert bulkhead.is_idle
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("settings", "message"),
     [
         ({"max_concurrent": 0}, "max_concurrent must be a whole number of 1 or more, not 0"),

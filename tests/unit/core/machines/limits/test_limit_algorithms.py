@@ -11,6 +11,7 @@ from http_service_client.core.machines.limits.limit_algorithms import (
     vegas,
 )
 from kit.limit_algorithms import controller, settled
+from kit.rows import each_row
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -65,8 +66,8 @@ def test_one_step(algorithm: str, latency: float, expected: int) -> None:
     assert limit.capacity == expected
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
-@pytest.mark.parametrize(
+@each_row("algorithm", ALGORITHMS)
+@each_row(
     ("refused", "late", "expected"),
     [(0.04, 0.04, 101), (0.06, 0.0, 90), (1.0, 0.0, 90), (0.0, 0.2, 90), (0.0, 1.0, 50), (0.5, 0.5, 75)],
 )
@@ -205,7 +206,7 @@ def test_vegas_doubles_until_the_queue_is_too_long(latency: float, capacities: l
     assert vegas(16.0, 4 / 3) == 16.0, "a queue of the root is long enough"
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("baseline", "share", "results", "is_tolerated"),
     [
         (0.0, 0.05, 10, True),
@@ -216,7 +217,7 @@ def test_vegas_doubles_until_the_queue_is_too_long(latency: float, capacities: l
         (0.01, 0.36, 1, False),
     ],
 )
-@pytest.mark.parametrize("kind", ["refused", "late"])
+@each_row("kind", ["refused", "late"])
 def test_how_much_is_chance(
     kind: str, baseline: float, share: float, results: int, is_tolerated: bool
 ) -> None:

@@ -33,6 +33,7 @@ from http_service_client.errors import (
 )
 from http_service_client.http.messages import HttpResponse
 from kit.fakes import short
+from kit.rows import each_row
 
 ANSWERED, REFUSED, LATE, OTHER, CUT_SHORT, NONE = Evidence
 BY_STATUS = [
@@ -71,7 +72,7 @@ def by(cause: BaseException) -> RuntimeError:
     return error
 
 
-@pytest.mark.parametrize(("status", "expected"), BY_STATUS)
+@each_row(("status", "expected"), BY_STATUS)
 def test_a_response_by_its_status(status: int, expected: Evidence) -> None:
     """Of a client's call, of a guarded function that returns it, and of one that raises for it."""
     response = HttpResponse(status)
@@ -81,7 +82,7 @@ def test_a_response_by_its_status(status: int, expected: Evidence) -> None:
         assert evidence_of_error(HttpStatusError("it failed", response=response), None) is expected
 
 
-@pytest.mark.parametrize(("kind", "state", "expected"), BY_ERROR, ids=short)
+@each_row(("kind", "state", "expected"), BY_ERROR, ids=short)
 def test_a_failure_by_its_kind(kind: type[Any], state: SentState, expected: Evidence) -> None:
     """As the outcome of an attempt, and as the error inside an exception of a guarded function."""
     assert evidence_of(Failure(kind, "it failed", state)) is expected

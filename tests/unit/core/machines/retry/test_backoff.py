@@ -62,7 +62,7 @@ def first(count: int, strategy: BackoffStrategy, dice: float | Callable[[], floa
     return list(itertools.islice(strategy.delays(source), count))
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("strategy", "delays"),
     [
         (ExponentialBackoff(1.0, 60.0, 2.0, "none"), [1, 2, 4, 8, 16, 32, 60, 60]),
@@ -124,7 +124,7 @@ def test_each_iterator_of_delays_starts_over(strategy: BackoffStrategy) -> None:
     assert first(4, strategy) == waits_of_other
 
 
-@pytest.mark.parametrize(
+@each_row(
     "strategy",
     [
         ExponentialBackoff(0.0),

@@ -16,6 +16,7 @@ from http_service_client.core.machines.circuit_breaker.breaker import CircuitBre
 from http_service_client.core.machines.circuit_breaker.states import CircuitBreakerSettings
 from http_service_client.core.machines.retry.budget import RetryBudget, RetryBudgetSettings, Withdrawal
 from http_service_client.errors import ConfigurationError
+from kit.rows import each_row
 from kit.threads import run_threads
 
 
@@ -345,7 +346,7 @@ def test_sixteen_threads_share_one_budget() -> None:
     assert sum(kept) + budget.balance == 16_000
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("name", "wrong"),
     [
         *[("ratio", wrong) for wrong in (-0.1, 1001, math.nan, math.inf, True, "0.2", None)],

@@ -137,7 +137,7 @@ async def judge_async(outcome: object) -> bool:
     return False
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("make", "words"),
     [
         (lambda: RetryCondition.on_status_codes([99]), "from 100 to 599, not 99"),

@@ -51,7 +51,7 @@ def test_each_reason_alone_ends_the_retries(fact: dict[str, Any], reason: StopRe
     assert next_wait(SETTINGS, FINE._replace(**fact), delays()) is reason
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("facts", "change"),
     [
         ({"is_cut": True}, "no deadline"),

@@ -13,6 +13,7 @@ from http_service_client.core.machines.retry.conditions import RetryCondition
 from http_service_client.core.machines.retry.settings import RetrySettings, _Judged
 from http_service_client.errors import ConfigurationError, ConnectError, Failure
 from http_service_client.http.messages import HttpResponse
+from kit.rows import each_row
 
 
 class OnBusy(RetryCondition):
@@ -53,8 +54,8 @@ def test_which_conditions_may_hold_for_a_success_or_for_any_result(
     assert settings.judges_results is judges_results
 
 
-@pytest.mark.parametrize("header", [None, "true", "false"])
-@pytest.mark.parametrize(
+@each_row("header", [None, "true", "false"])
+@each_row(
     ("conditions", "status", "content", "holds"),
     [
         ([on_status(503)], 503, b"", True),
