@@ -58,14 +58,14 @@ def test_the_timeout_bounds_the_attempt_as_a_whole(
     options = {key: value() if callable(value) else value for key, value in options.items()}
     server.script("/slow", action)
     client = front_end.client()
-    caught = failing(front_end, client, "POST", server.url + "/slow", timeout=0.5, **options)
+    caught = failing(front_end, client, "POST", server.url + "/slow", timeout=0.3, **options)
     assert (caught.type, caught.sent, caught.cause) == (
         "AttemptTimeoutError",
         "maybe_processed",
         "TimeoutError",
     )
-    assert caught.message == f"no complete response from {server.url}/slow within 0.5 s"
-    caught.check_took(0.5)
+    assert caught.message == f"no complete response from {server.url}/slow within 0.3 s"
+    caught.check_took(0.3)
     check_that_the_connection_was_closed(front_end, client, server)
 
 

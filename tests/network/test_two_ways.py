@@ -125,7 +125,7 @@ def outcome(
     ],
     ids=repr,
 )
-@pytest.mark.parametrize("timeout", [Timeout(total=5, read=0.3), Timeout(total=0.4)], ids=["read", "total"])
+@pytest.mark.parametrize("timeout", [Timeout(total=5, read=0.2), Timeout(total=0.25)], ids=["read", "total"])
 def test_a_response_is_the_same_in_each_way(
     asyncio_front_end: AsyncioFrontEnd, server: LoopbackServer, action: Action, timeout: Timeout
 ) -> None:

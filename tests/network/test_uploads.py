@@ -158,10 +158,10 @@ def test_the_write_timeout_covers_the_end_of_a_body(
         url = f"http{'s' * secure}://{address}/"
         for _ in range(used_before):
             assert front_end.request(client, "GET", url).status_code == 204
-        timeout = Timeout(total=20, write=0.3)
+        timeout = Timeout(total=20, write=0.2)
         caught = failing(front_end, client, "POST", url, data=b"x" * size, timeout=timeout)
         assert (caught.type, caught.sent) == ("WriteTimeoutError", "maybe_processed")
-        caught.check_took(0.3)
+        caught.check_took(0.2)
         front_end.close(client)
 
 
