@@ -146,6 +146,11 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     return argname if isinstance(val, bytes) and val.startswith(b"\x1f\x8b") else None
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests that wait come first, so that the workers which have none of them compute meanwhile."""
+    items.sort(key=lambda item: not item.nodeid.startswith(("tests/network/", "tests/faults/")))
+
+
 def pytest_collection() -> None:
     """Look for no garbage meanwhile: all that is made here stays, and the search takes an eighth of the time."""
     gc.disable()

@@ -46,10 +46,11 @@ def _run(
 ) -> None:
     passed = 0
 
-    def trace(frame: FrameType, event: str, argument: Any) -> Any:
+    def enter(frame: FrameType, event: str, argument: Any) -> Any:
+        return step if frame.f_code.co_filename in files else None
+
+    def step(frame: FrameType, event: str, argument: Any) -> Any:
         nonlocal passed
-        if frame.f_code.co_filename not in files:
-            return None
         if event == "line":
             passed += 1
             if passed == line:
@@ -57,9 +58,9 @@ def _run(
                 has_acted.set()
                 action()
                 return None
-        return trace
+        return step
 
-    sys.settrace(trace)
+    sys.settrace(enter)
     try:
         work()
     except BaseException as error:

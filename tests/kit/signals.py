@@ -34,18 +34,20 @@ def interrupted_at_each_point(
     work: Callable[[], object],
     check: Callable[[], object],
     handler: Callable[[int, FrameType], object] = raise_keyboard_interrupt,
+    every: int = 1,
 ) -> Iterator[tuple[str, BaseException | None]]:
     """The place of each point, and the exception that the work raised when it was interrupted there.
 
     check: called after each, in the context of the work, to which later work of the thread belongs, too.
     handler: that of the signal, which raises an exception. Without it, the signal is Ctrl-C.
+    every: 3 for every third point.
     """
     number = misses = 0
     while misses < _MISSES:
-        number += 1
+        number += every
         found = contextvars.Context().run(_interrupted, work, check, handler, number)
         if found is None:
-            misses += 1
+            misses += every
             continue
         misses = 0
         yield found

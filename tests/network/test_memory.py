@@ -65,10 +65,10 @@ blocking() if sys.argv[1] == "blocking" else asyncio.run(asynchronous())
 )
 @pytest.mark.parametrize("name", ["blocking", "asyncio"])
 def test_a_bomb_costs_no_more_memory_than_the_limit(server: LoopbackServer, name: str) -> None:
-    """Given three bombs of 50 MB and a limit of 1 MB, the process grows by less than 8 MB."""
+    """Given three bombs of 30 MB and a limit of 1 MB, the process grows by less than 8 MB."""
     server.script("/small", respond(204))
     for number, (coding, compress) in enumerate(CODINGS.items()):
-        bomb = compress(bytes(50_000_000))
+        bomb = compress(bytes(30_000_000))
         server.script(f"/{number}", respond(body=bomb, headers={"Content-Encoding": coding}))
     done = subprocess.run(
         [sys.executable, "-c", MEASURED, name, server.url], stdout=subprocess.PIPE, text=True, check=True

@@ -125,7 +125,7 @@ def test_what_breaks_leaves_no_cycle(
     server.script("/", BREAKS[name])
     server.script("/fine", respond(204))
     client = each_path.client(
-        connection_pool=certificates.pool(request_timeout=0.05 if name in WAITS else 5.0),
+        connection_pool=certificates.pool(request_timeout=0.03 if name in WAITS else 5.0),
         max_response_size=10_000,
         enable_retry_policy=False,
         enable_circuit_breaker=False,

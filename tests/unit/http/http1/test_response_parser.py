@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from http_service_client.http.http1.errors import CutShortError, NotHttpError
@@ -81,7 +81,11 @@ def test_a_body_without_a_length_ends_with_the_connection(
         assert not parser.ends_with_connection, "it has ended"
 
 
+few = settings(max_examples=15)  # for each of many responses
+
+
 @pytest.mark.parametrize("name", READ)
+@few
 @given(at=st.lists(st.integers(0, 100_000), max_size=6))
 def test_the_cuts_do_not_matter(name: str, at: list[int]) -> None:
     """The same response, however its bytes were cut."""
@@ -92,6 +96,7 @@ def test_the_cuts_do_not_matter(name: str, at: list[int]) -> None:
 @pytest.mark.parametrize(
     "name", [name for name in REFUSED if "body in a resp" not in name and "more than the" not in name]
 )
+@few
 @given(at=st.lists(st.integers(0, 100_000), max_size=6))
 def test_the_cuts_do_not_matter_for_a_refused_response(name: str, at: list[int]) -> None:
     """The same error, however its bytes were cut."""
