@@ -7,6 +7,7 @@ import ast
 import pytest
 
 from architecture.rooms import FLOORS
+from kit.rows import each_row
 from kit.sources import file_of, imports, parse, sources
 
 pytestmark = pytest.mark.once
@@ -70,7 +71,7 @@ def test_no_file_is_in_a_circle() -> None:
 class TestTheCheckItself:
     """A check that cannot fail would be worse than no check."""
 
-    @pytest.mark.parametrize(
+    @each_row(
         ("file", "source"),
         [
             ("core/layers/retry.py", "from ...client.client import HttpServiceClient"),

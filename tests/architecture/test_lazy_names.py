@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import ast
 
-import pytest
-
+from kit.rows import each_row
 from kit.sources import CHECKOUT, imports, parse, sources
 
 LAZY = [
@@ -39,7 +38,7 @@ def test_there_are_such_packages() -> None:
     assert {"__init__.py", "policies/__init__.py"} <= set(LAZY)
 
 
-@pytest.mark.parametrize("file", LAZY)
+@each_row("file", LAZY)
 def test_the_table_says_what_type_checkers_see(file: str) -> None:
     """The table and the imports under `if TYPE_CHECKING` have the same names of the same modules."""
     for_typing = {item.name for item in imports(parse(file), file) if item.for_typing}
@@ -47,7 +46,7 @@ def test_the_table_says_what_type_checkers_see(file: str) -> None:
     assert full_names(file) - others == for_typing
 
 
-@pytest.mark.parametrize("file", LAZY)
+@each_row("file", LAZY)
 def test_a_name_is_in_one_row(file: str) -> None:
     """The later row would hide the earlier one."""
     names = [name for row in tables(file).values() for name in row.split()]

@@ -6,15 +6,14 @@ import inspect
 import re
 from collections.abc import Iterator
 
-import pytest
-
 from docs.loading import load
+from kit.rows import each_row
 
 plain_docstrings = load("docs/_ext/plain_docstrings.py")
 public_names = load("docs/_ext/public_names.py")
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("line", "items"),
     [
         ("url: absolute.", ["- ``url``: absolute."]),

@@ -108,7 +108,7 @@ def _exported(module: str) -> list[str]:
 class TestTheCheckItself:
     """A check that cannot fail would be worse than no check."""
 
-    @pytest.mark.parametrize(
+    @each_row(
         ("text", "found"),
         [
             ("see `http_service_client.core.layer_order`", ["http_service_client.core.layer_order"]),

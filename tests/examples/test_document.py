@@ -30,8 +30,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pytest
-
 import http_service_client
 from examples.document import (
     EXAMPLES,
@@ -41,6 +39,7 @@ from examples.document import (
     example_blocks,
     needs_the_document,
 )
+from kit.rows import each_row
 
 
 @needs_the_document
@@ -57,7 +56,7 @@ def test_there_are_ten_blocks() -> None:
     assert len(example_blocks()) == 10
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+@each_row("example", EXAMPLES, ids=lambda path: path.stem)
 def test_every_example_is_run_by_a_test_module_of_its_name(example: Path) -> None:
     """No example is left unexecuted: the module `test_<example>.py` beside this one imports it."""
     module = Path(__file__).with_name(f"test_{example.stem}.py")

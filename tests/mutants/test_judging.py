@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from kit.rows import each_row
 from mutants.equivalents import Equivalent
 from mutants.judging import Outcome, Verdict, reading
 from mutants.likely import Likely, imported
@@ -220,7 +221,7 @@ class TestLikely:
         assert imported(line.encode(), "a.b", is_package=True) == names
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("code", "failed", "within", "outcome"),
     [
         (1, ["a"], "", Outcome.NOTICED),

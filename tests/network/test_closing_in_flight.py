@@ -24,6 +24,7 @@ from http_service_client import (
 from http_service_client.drivers.clocks import SystemClock
 from http_service_client.events import RetryStopped, StopReason
 from http_service_client.testing import LoopbackServer, raw, respond, stall, stall_reading
+from kit.rows import each_row
 from kit.stopwatch import Stopwatch
 from network.faults import slots_in_use
 
@@ -334,7 +335,7 @@ def test_close_async_takes_the_same_arguments(server: LoopbackServer, front_end:
     assert [type(result) for result in results] == [HttpResponse, ClientClosedError]
 
 
-@pytest.mark.parametrize("grace", [-1, float("nan"), "soon", True])
+@each_row("grace", [-1, float("nan"), "soon", True])
 def test_a_grace_must_be_a_duration(front_end: str, grace: Any) -> None:
     """A wrong one closes nothing."""
     client = HttpServiceClient()

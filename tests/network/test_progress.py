@@ -21,6 +21,7 @@ from http_service_client.testing import (
     stall_reading,
 )
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 from network.faults import failing, slots_in_use
 
 SIZE = 300_000
@@ -207,7 +208,7 @@ async def _async_progress(sent: int, total: int | None) -> None:
     pass
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("progress", "message"),
     [
         (1, "progress must be a function of two numbers, True or a label for a bar, or None, not 1"),

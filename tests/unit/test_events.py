@@ -26,7 +26,7 @@ from kit.rows import each_row
 MAYBE, ANSWERED = SentState.MAYBE_PROCESSED, SentState.ANSWERED
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("ttl", "text"),
     [
         (1.0, "fresh for another 1 s"),
@@ -43,7 +43,7 @@ def test_a_result_that_stands_in_is_fresh_or_stale(ttl: float | None, text: str)
     assert str(used) == f"from the cache, 9 s old, {text}: ConnectError"
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("result", "attempt", "age", "ttl", "flags", "text"),
     [
         ("HIT", 0, 2.0, 48.9, {}, "hit; ttl=48"),

@@ -22,6 +22,7 @@ from http_service_client import (
 )
 from http_service_client.testing import VirtualClock
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 
 NAMES = ["standard", "gentle", "aggressive", "llm", "batch"]
 FUNCTIONS = [name for name in NAMES if name != "llm"]
@@ -86,7 +87,7 @@ def test_a_pipeline_has_the_numbers_of_its_configuration(name: Any) -> None:
     assert limits == ([] if config.adaptive_limit is None else [config.adaptive_limit])
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@each_row("name", FUNCTIONS)
 def test_a_pipeline_repeats_what_is_worth_it(front_end: FrontEnd, name: Any) -> None:
     """The exceptions that are named; others are raised at once. Each pipeline has a state of its own."""
     clock = VirtualClock()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
+from kit.rows import each_row
 
 HERE = Path(__file__).parent
 EXAMPLES = sorted(path for path in (HERE.parents[2] / "examples" / "frameworks").iterdir() if path.is_file())
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
+@each_row("example", EXAMPLES, ids=lambda path: path.name)
 def test_every_example_is_run_by_a_test(example: Path) -> None:
     """A test in this folder names it, and the page about frameworks shows it."""
     tests = "".join(path.read_text("utf-8") for path in HERE.glob("test_*.py"))

@@ -118,8 +118,8 @@ def test_what_a_payload_may_have(front_end: FrontEnd, payload: str, signed: str)
     assert own.verify(headers, body, url=f"{url}&more=1") is not covers_query
 
 
-@pytest.mark.parametrize("algorithm", ["sha1", "sha224", "sha256", "sha384", "sha512"])
-@pytest.mark.parametrize("encoding", ["hex", "base64"])
+@each_row("algorithm", ["sha1", "sha224", "sha256", "sha384", "sha512"])
+@each_row("encoding", ["hex", "base64"])
 def test_each_algorithm_signs_and_verifies(algorithm: str, encoding: Any) -> None:
     """In each encoding; with padding or without."""
     own = HmacSignature("k3y", algorithm=algorithm, encoding=encoding)
@@ -209,8 +209,8 @@ def test_the_first_key_signs(front_end: FrontEnd) -> None:
     assert harness.transport.sent[0].headers["Stripe-Signature"] == stripe_header(NOW, "new")
 
 
-@pytest.mark.parametrize("encoding", ["hex", "base64"])
-@pytest.mark.parametrize(
+@each_row("encoding", ["hex", "base64"])
+@each_row(
     ("before", "after", "expected"),
     [
         ("", "", True),

@@ -31,7 +31,7 @@ def test_a_request_for_client_credentials(front_end: FrontEnd) -> None:
     assert request.headers["Authorization"] == "Basic " + base64.b64encode(b"shop:s3cret").decode()
 
 
-@pytest.mark.parametrize("scope", ["read write", ["read", "write"], ("read", "write")], ids=repr)
+@each_row("scope", ["read write", ["read", "write"], ("read", "write")], ids=repr)
 def test_scopes_are_text_or_a_list(front_end: FrontEnd, scope: Any) -> None:
     """They are sent with spaces between them (RFC 6749, 3.3)."""
     harness = run(front_end, login(scope=scope), grants(GOOD))
@@ -47,7 +47,7 @@ def test_id_and_secret_are_form_encoded_before_they_are_joined(front_end: FrontE
     assert base64.b64decode(credentials) == b"a%3Ab:p+q%2B%25%C3%A9"
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("method", "secret", "expected"),
     [
         ("client_secret_post", "s3cret", {"client_id": ["shop"], "client_secret": ["s3cret"]}),
@@ -73,7 +73,7 @@ def test_more_parameters_of_the_form(front_end: FrontEnd) -> None:
         assert form_of(harness)["resource"] == ["https://a", "https://b"]
 
 
-@pytest.mark.parametrize("given", [None, 5, "audience=x", [("audience", "x")]], ids=repr)
+@each_row("given", [None, 5, "audience=x", [("audience", "x")]], ids=repr)
 def test_parameters_that_are_no_mapping_are_reported(front_end: FrontEnd, given: Any) -> None:
     """Nothing is sent without them."""
     harness = run(front_end, login(parameters=lambda: given), grants(GOOD))
@@ -186,7 +186,7 @@ def test_responses_that_grant_nothing(front_end: FrontEnd, members: Any, problem
     assert error.sent_state is SentState.NEVER_SENT
 
 
-@pytest.mark.parametrize("kind", ["Bearer", "bearer", "BEARER", None])
+@each_row("kind", ["Bearer", "bearer", "BEARER", None])
 def test_the_token_type_is_read_without_regard_to_case(front_end: FrontEnd, kind: str | None) -> None:
     """RFC 6749, 5.1. Many services leave it out."""
     harness = run(front_end, login(), grants({"access_token": "t1", "token_type": kind}))

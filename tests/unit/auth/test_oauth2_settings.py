@@ -50,8 +50,8 @@ def test_wrong_settings_are_refused(settings: dict[str, Any]) -> None:
     assert "s3cret" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("value", "shown"), [("", "''"), (None, "None"), (5, "int"), (b"s3cret", "bytes")])
-@pytest.mark.parametrize("name", ["token_url", "client_id"])
+@each_row(("value", "shown"), [("", "''"), (None, "None"), (5, "int"), (b"s3cret", "bytes")])
+@each_row("name", ["token_url", "client_id"])
 def test_a_setting_that_must_be_text_shows_no_more_than_its_type(name: str, value: Any, shown: str) -> None:
     """It may be a secret that was put there by mistake."""
     with pytest.raises(ConfigurationError) as caught:

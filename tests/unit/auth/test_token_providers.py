@@ -149,8 +149,8 @@ def test_a_provider_s_own_client_may_be_closed(front_end: FrontEnd) -> None:
     assert isinstance(error.__cause__, ClientClosedError)
 
 
-@pytest.mark.parametrize("is_async", [False, True], ids=["plain", "async"])
-@pytest.mark.parametrize("distance", [1, 2])
+@each_row("is_async", [False, True], ids=["plain", "async"])
+@each_row("distance", [1, 2])
 def test_a_call_of_a_provider_does_not_wait_for_the_token_that_it_fetches(
     front_end: FrontEnd, distance: int, is_async: bool
 ) -> None:
@@ -211,7 +211,7 @@ def test_a_provider_whose_parameters_cannot_be_read_is_given_no_argument(front_e
     assert client.request().status_code == 200
 
 
-@pytest.mark.parametrize("takes", ["several", "a default", "by name"])
+@each_row("takes", ["several", "a default", "by name"])
 def test_a_provider_that_needs_no_argument_gets_none(front_end: FrontEnd, takes: str) -> None:
     """What it takes may be of another kind than a refused token."""
     asked: list[Any] = []

@@ -105,7 +105,7 @@ REMEDIES = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "remedy"), REMEDIES)
+@each_row(("kind", "remedy"), REMEDIES)
 def test_an_error_is_told_with_one_remedy(kind: type[HttpClientError], remedy: str) -> None:
     """The one that fits it best."""
     assert error_line(failed(kind)) == f"error: it failed; {remedy}"
@@ -116,7 +116,7 @@ def test_an_error_without_a_remedy_is_told_alone() -> None:
     assert error_line(failed(CircuitOpenError)) == "error: it failed"
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("sent", "state", "advice"),
     [
         (request("POST"), LOST, ["look before you send it again"]),
@@ -146,7 +146,7 @@ def test_care_comes_after_the_remedy() -> None:
     ]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("message", "expected"),
     [
         ("set ssl_ca_file", "set ssl_ca_file (--cacert)"),

@@ -10,6 +10,7 @@ import pytest
 
 from http_service_client.cli import screen
 from http_service_client.cli.screen import Ink, Screen, clipped, is_terminal, visible_length, wants_colour
+from kit.rows import each_row
 
 RED, RESET = "\x1b[31m", "\x1b[0m"
 START, END = "\x1b[?25l\x1b[?7l", "\x1b[J\x1b[?7h"
@@ -70,7 +71,7 @@ def test_ink_colours_what_there_is() -> None:
     assert Ink(True)("", "red") == ""
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("line", "width", "shown"),
     [
         ("abc", 3, "abc"),

@@ -95,7 +95,7 @@ def test_auth_and_an_authorization_header_of_one_call_conflict(auth: Any) -> Non
         client.get(URL, auth=auth, headers={"Authorization": "x"})
 
 
-@pytest.mark.parametrize("auth", ["own", ("u", "p"), ApiKey("key"), FLOW], ids=short)
+@each_row("auth", ["own", ("u", "p"), ApiKey("key"), FLOW], ids=short)
 def test_a_trace_carries_no_credentials(front_end: FrontEnd, auth: Any) -> None:
     """Its response repeats the request, and is logged, stored and shown as no request is (RFC 9110, 9.3.8)."""
     harness = Harness(front_end, auth=auth)
@@ -111,9 +111,7 @@ def test_auth_and_a_default_authorization_header_conflict() -> None:
         HttpClientConfig(auth="token", default_headers={"authorization": "x"})
 
 
-@pytest.mark.parametrize(
-    "auth", ["two words", "", ("u:x", "p"), ("u",), 3, True, object(), lambda: "t"], ids=short
-)
+@each_row("auth", ["two words", "", ("u:x", "p"), ("u",), 3, True, object(), lambda: "t"], ids=short)
 def test_a_wrong_auth_of_a_client_is_reported_when_it_is_configured(auth: Any) -> None:
     """And not by the first call."""
     with pytest.raises(ConfigurationError, match="auth"):
@@ -231,7 +229,7 @@ def test_bearer_refuses_an_async_function() -> None:
         Bearer(token)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("token", [None, 5, b"token", ["token"]])
+@each_row("token", [None, 5, b"token", ["token"]])
 def test_a_token_must_be_text(front_end: FrontEnd, token: Any) -> None:
     """Given, or returned by a function."""
     message = f"must be text, not {type(token).__name__}; Bearer takes text, or a plain function"

@@ -264,7 +264,7 @@ def test_an_error_of_the_body_s_generator_reaches_the_caller(front_end: FrontEnd
     assert harness.request().status_code == 200
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("headers", "expected"),
     [
         ({"Range": "bytes=0-9"}, "identity"),

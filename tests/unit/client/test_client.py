@@ -66,7 +66,7 @@ def test_a_url_or_a_dict_as_config_is_an_error_with_a_remedy(value: Any, remedy:
     assert str(raised.value) == f"config must be an HttpClientConfig, not {type(value).__name__}{remedy}"
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("part", "value"),
     [
         ("transport", 3),
@@ -96,7 +96,7 @@ def test_a_cache_is_an_object_of_ours(cache: Any) -> None:
         HttpServiceClient(cache=cache)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("base_url", "message"),
     [
         ("api.example.com", "not absolute"),
@@ -336,7 +336,7 @@ def test_what_is_left_after_a_grace_is_aborted(
     assert seen == [aborts]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("options", "message"),
     [
         ({"abort": 1}, "abort must be True or False"),
@@ -402,9 +402,7 @@ def test_a_grace_that_is_interrupted_aborts_what_is_left(
     assert aborted == [True]
 
 
-@pytest.mark.parametrize(
-    ("own", "expected"), [({}, 5.0), ({"total_timeout": 3.0}, 3.0), ({"total_timeout": 9.0}, 5.0)]
-)
+@each_row(("own", "expected"), [({}, 5.0), ({"total_timeout": 3.0}, 3.0), ({"total_timeout": 9.0}, 5.0)])
 def test_a_call_in_a_block_with_a_deadline_has_no_more_time(
     front_end: FrontEnd, own: dict[str, Any], expected: float
 ) -> None:

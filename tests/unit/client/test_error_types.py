@@ -11,6 +11,7 @@ import pytest
 from http_service_client import ConfigurationError, HttpResponse, HttpStatusError
 from kit.fakes import Harness
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 
 pytest.importorskip("pydantic")
 
@@ -50,7 +51,7 @@ def test_a_success_is_of_its_own_type(front_end: FrontEnd) -> None:
         assert harness.request(error_type=Declined, **options).data == data
 
 
-@pytest.mark.parametrize(("status", "has_data"), [(200, False), (399, False), (400, True), (599, True)])
+@each_row(("status", "has_data"), [(200, False), (399, False), (400, True), (599, True)])
 def test_an_error_is_a_status_of_400_or_more(front_end: FrontEnd, status: int, has_data: bool) -> None:
     """Of a stream, too."""
     whole, streamed = (
@@ -75,7 +76,7 @@ def test_an_error_without_a_type_needs_no_library(
         assert response.data is None
 
 
-@pytest.mark.parametrize("content", [b"<html>Bad gateway</html>", b"", b'{"error": 1}'])
+@each_row("content", [b"<html>Bad gateway</html>", b"", b'{"error": 1}'])
 def test_a_body_of_another_kind_does_not_hide_the_status(front_end: FrontEnd, content: bytes) -> None:
     """`data` is None then, and the error is the usual one."""
     response = Harness(front_end, answered(404, content)).request(error_type=Declined)

@@ -148,7 +148,7 @@ def test_the_name_is_a_label(front_end: FrontEnd) -> None:
     assert (timed.name, timed.count) == ("http_request_duration_seconds", 2)
 
 
-@pytest.mark.parametrize("name", ["", "two\nlines", "x" * 101, 42, True])
+@each_row("name", ["", "two\nlines", "x" * 101, 42, True])
 def test_a_name_that_cannot_be_shown_is_refused(front_end: FrontEnd, name: Any) -> None:
     """Before anything is sent."""
     harness = Harness(front_end, 200)

@@ -111,8 +111,8 @@ def test_an_event_source_explains_every_keyword(suffix: str) -> None:
     assert explained == {name: text for name, text in EXPLAINED.items() if name not in others}
 
 
-@pytest.mark.parametrize("suffix", BOTH)
-@pytest.mark.parametrize("method", ["stream", "download", "download_parallel"])
+@each_row("suffix", BOTH)
+@each_row("method", ["stream", "download", "download_parallel"])
 def test_a_keyword_that_falls_back_to_the_client_says_so(method: str, suffix: str) -> None:
     """No private marker is shown in its place, and its type is that of the values that it takes."""
     parameter = inspect.signature(getattr(HttpServiceClient, method + suffix)).parameters["max_response_size"]

@@ -14,6 +14,7 @@ from http_service_client import ConfigurationError, HttpResponse, HttpServiceCli
 from http_service_client.core.checks import shown
 from http_service_client.errors import ConnectError
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 
 URL = "https://api.example.com/"
 
@@ -78,7 +79,7 @@ def session_of_aiohttp() -> Any:
     return asyncio.run(make())
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("made", "message"),
     [
         (
@@ -111,7 +112,7 @@ def test_calls_of_the_front_end_that_it_lacks_are_refused(front_end: FrontEnd) -
         front_end.request(client, "GET", URL)
 
 
-@pytest.mark.parametrize("value", [None, 200, {"a": 1}, ConnectError("no")], ids=repr)
+@each_row("value", [None, 200, {"a": 1}, ConnectError("no")], ids=repr)
 def test_it_returns_outcomes(front_end: FrontEnd, value: Any) -> None:
     """Anything else is a bug of its own, and is reported as that."""
     client = front_end.client(transport=Returns(value))

@@ -104,7 +104,7 @@ def test_a_page_is_requested_when_it_is_asked_for(front_end: FrontEnd) -> None:
     assert len(transport.sent) == 1
 
 
-@pytest.mark.parametrize(("most", "count"), [(1, 1), (2, 2), (3, 3), (4, 3), (None, 3)])
+@each_row(("most", "count"), [(1, 1), (2, 2), (3, 3), (4, 3), (None, 3)])
 def test_max_pages_ends_the_iterator(front_end: FrontEnd, most: int | None, count: int) -> None:
     """Quietly, and without a request for one page more."""
     pages, urls = listing(front_end, linked("?page=2", "?page=3"), max_pages=most)
@@ -144,7 +144,7 @@ def json_page(value: Any) -> HttpResponse:
     return HttpResponse(200, json={"items": [], "paging": {"next": value}})
 
 
-@pytest.mark.parametrize("last", [None, "", False])
+@each_row("last", [None, "", False])
 def test_a_field_may_hold_a_cursor(front_end: FrontEnd, last: Any) -> None:
     """For a parameter of the next page; null, false and "" end the listing."""
     script = [json_page("a b"), json_page(0), json_page(last)]
@@ -153,9 +153,7 @@ def test_a_field_may_hold_a_cursor(front_end: FrontEnd, last: Any) -> None:
     assert urls == [f"{URL}?size=5", f"{URL}?size=5&cursor=a%20b", f"{URL}?size=5&cursor=0"]
 
 
-@pytest.mark.parametrize(
-    "last", [HttpResponse(200, json={"paging": [1]}), HttpResponse(200, json=[]), HttpResponse(204)]
-)
+@each_row("last", [HttpResponse(200, json={"paging": [1]}), HttpResponse(200, json=[]), HttpResponse(204)])
 def test_a_field_may_hold_the_url(front_end: FrontEnd, last: HttpResponse) -> None:
     """A page without the field is the last one."""
     _, urls = listing(front_end, [json_page("?page=2"), last], next=next_by_field("paging.next"))
@@ -192,7 +190,7 @@ def test_a_page_that_comes_again_is_an_error(front_end: FrontEnd) -> None:
         next(pages)
 
 
-@pytest.mark.parametrize("part", ["json", "data", "headers"])
+@each_row("part", ["json", "data", "headers"])
 def test_the_same_url_with_another_cursor_elsewhere_is_another_page(front_end: FrontEnd, part: str) -> None:
     """In the body or a header; the same cursor again is an error."""
     found = iter([{part: {"after": "1"}}, {part: {"after": "2"}}, {part: {"after": "2"}}])
@@ -208,7 +206,7 @@ def test_the_same_url_with_another_cursor_elsewhere_is_another_page(front_end: F
         assert [sent.request.headers.get("after") for sent in transport.sent] == [None, "1", "2"]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("before", "params", "after"),
     [
         ("?page=1", {"page": None}, ""),
@@ -232,7 +230,7 @@ def test_white_space_around_a_url_is_no_part_of_it(front_end: FrontEnd) -> None:
     assert listing(front_end, HttpResponse(200), next=lambda _: next(found))[1] == [URL, f"{URL}?page=2"]
 
 
-@pytest.mark.parametrize(
+@each_row(
     "url",
     ["https://evil.example.com/", "//evil.example.com/x", "http://api.example.com/orders", f"{API}:8443/"],
 )
@@ -276,7 +274,7 @@ def test_a_listing_of_a_stranger_leads_to_no_base_url(front_end: FrontEnd, then:
     assert len(transport.sent) == 1
 
 
-@pytest.mark.parametrize("url", ["javascript:alert(1)", "https://[", "https://u:p@api.example.com/"])
+@each_row("url", ["javascript:alert(1)", "https://[", "https://u:p@api.example.com/"])
 def test_a_url_that_cannot_be_used_is_an_error(front_end: FrontEnd, url: str) -> None:
     """Of this listing, with the page that has it."""
     with pytest.raises(PaginationError, match=r"cannot be used|another origin"):
@@ -331,7 +329,7 @@ def test_a_page_that_has_no_time_left_ends_at_once(front_end: FrontEnd) -> None:
     assert transport.sent[-1].timeout.total == pytest.approx(1e-9, rel=0.01)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("given", "expected"), [({}, 7.0), ({"total_timeout": None}, 30.0), ({"total_timeout": 20.0}, 20.0)]
 )
 def test_a_total_timeout_replaces_the_client_s(

@@ -69,7 +69,7 @@ def test_it_looks_until_there_is_a_result(front_end: FrontEnd) -> None:
     assert service.clock.waits == [5.0, 2.5, 3.0]
 
 
-@pytest.mark.parametrize(("options", "wait"), [({}, 1.0), ({"interval": 0}, 0.1), ({"interval": 0.5}, 0.5)])
+@each_row(("options", "wait"), [({}, 1.0), ({"interval": 0}, 0.1), ({"interval": 0.5}, 0.5)])
 def test_the_interval_is_a_second_if_nobody_says_otherwise(
     front_end: FrontEnd, options: dict[str, Any], wait: float
 ) -> None:
@@ -123,7 +123,7 @@ def test_a_result_that_is_there_is_returned(front_end: FrontEnd) -> None:
     assert (service.poll().text, service.looks, service.clock.waits) == ("done", [], [])
 
 
-@pytest.mark.parametrize("status", [200, 303, 404, 500])
+@each_row("status", [200, 303, 404, 500])
 def test_any_other_status_is_the_result(front_end: FrontEnd, status: int) -> None:
     """Whatever it is; a redirect leads to it."""
     there = HttpResponse(303, headers={"Location": "/reports/7"}) if status == 303 else HttpResponse(status)
@@ -135,7 +135,7 @@ def test_any_other_status_is_the_result(front_end: FrontEnd, status: int) -> Non
     assert response.url == ("https://api.example.com/reports/7" if status == 303 else JOB)
 
 
-@pytest.mark.parametrize("locations", [["https://elsewhere.test/7"], ["/7", "/8"], ["https://[/"]])
+@each_row("locations", [["https://elsewhere.test/7"], ["/7", "/8"], ["https://[/"]])
 def test_a_location_of_the_result_is_the_caller_s(front_end: FrontEnd, locations: list[str]) -> None:
     """Nobody looks there, so it may lead anywhere."""
     result = HttpResponse(201, headers=[("Location", location) for location in locations])
@@ -315,7 +315,7 @@ def test_a_kept_request_that_had_left_its_origin_is_no_leave_either(front_end: F
         front_end.poll(service.client, front_end.send(service.client, kept))
 
 
-@pytest.mark.parametrize("location", [None, "ftp://api.example.com/7", "https://["])
+@each_row("location", [None, "ftp://api.example.com/7", "https://["])
 def test_without_a_url_there_is_nothing_to_look_at(front_end: FrontEnd, location: str | None) -> None:
     """The error says what to do."""
     service = Service(front_end, accepted(location=location))
@@ -391,7 +391,7 @@ def test_a_closed_client_does_not_look(front_end: FrontEnd) -> None:
     assert [type(error) for error in errors] == [ClientClosedError]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("keyword", "remedy"),
     [
         ("headers", r"write client\.with_options\(default_headers=…\)\.poll\(accepted\)"),

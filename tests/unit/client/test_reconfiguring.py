@@ -31,6 +31,7 @@ from http_service_client import (
 from http_service_client.testing import ScriptedTransport, VirtualClock
 from kit.fakes import ORIGIN, URL, Harness
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 
 
 def reconfigure(harness: Harness, **changes: Any) -> None:
@@ -154,7 +155,7 @@ def test_a_closed_gate_stays_closed(front_end: FrontEnd) -> None:
     assert harness.request().status_code == 429
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("before", "after", "left"),
     [
         (RetryQuotaSettings(capacity=5), RetryQuotaSettings(capacity=5, earned=1.0), 3),

@@ -5,8 +5,6 @@ from __future__ import annotations
 import socket
 from typing import Any
 
-import pytest
-
 from http_service_client import ConnectionPoolConfig, EgressPolicy, HttpClientConfig, HttpServiceClient
 from kit.rows import each_row
 
@@ -82,7 +80,7 @@ def test_equal_settings_of_connections_keep_them(name: str) -> None:
     assert keeps_its_connections(client, config_of(name))
 
 
-@pytest.mark.parametrize("name", OF_OTHERS)
+@each_row("name", OF_OTHERS)
 def test_settings_of_something_else_keep_the_connections(name: str) -> None:
     """How many there may be is no property of one."""
     client = HttpServiceClient()

@@ -327,7 +327,7 @@ def test_the_error_of_a_wrong_option_names_route_and_option(option: str, value: 
         HttpClientConfig(routes={"GET /a": {option: value}})
 
 
-@pytest.mark.parametrize("option", sorted(WRONG.keys() - {"decompress", "timeout", "total_timeout"}))
+@each_row("option", sorted(WRONG.keys() - {"decompress", "timeout", "total_timeout"}))
 def test_an_option_that_is_none_is_that_of_no_route_or_none_at_all(option: str) -> None:
     """As it is for a call."""
     HttpClientConfig(routes={"GET /a": {option: None, "timeout": None, "total_timeout": None}})

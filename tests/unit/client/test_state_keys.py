@@ -21,6 +21,7 @@ from http_service_client import (
 from http_service_client.core.origins import parse_key
 from kit.fakes import ORIGIN, URL, Harness
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 
 ONCE: dict[str, Any] = {"retry_policy": False}
 
@@ -106,7 +107,7 @@ async def awaited(request: HttpRequest) -> str:
     return "key"
 
 
-@pytest.mark.parametrize("result", [7, "", "two\nlines", "k" * 101, b"key"], ids=repr)
+@each_row("result", [7, "", "two\nlines", "k" * 101, b"key"], ids=repr)
 def test_a_wrong_result_is_an_error_and_nothing_is_sent(front_end: FrontEnd, result: Any) -> None:
     """The message names the setting, and what a key is."""
     harness = Harness(front_end, 200, state_key=lambda request: result)
@@ -124,7 +125,7 @@ def test_an_error_of_the_function_is_an_error_of_the_call(front_end: FrontEnd) -
     assert harness.sends == 0
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("given", "words"),
     [
         (7, "state_key must be a function"),

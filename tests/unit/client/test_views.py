@@ -332,7 +332,7 @@ def test_credentials_of_a_view_are_set_in_one_way() -> None:
         client.with_options(auth="a", default_headers={"Authorization": "b"})
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("name", "remedy"),
     [
         ("timeout", r"with_options\(timeout=…\)"),

@@ -5,13 +5,12 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
-
 from http_service_client import HttpRequest, HttpResponse
 from http_service_client.core.cache_access import CacheAccess
 from http_service_client.http.caching.rules import CacheRules
 from http_service_client.http.urls import split_url
 from kit.fakes import URL
+from kit.rows import each_row
 
 
 def access(request: HttpRequest, call_request: HttpRequest, **settings: Any) -> CacheAccess:
@@ -40,7 +39,7 @@ SECRET = HttpRequest("GET", URL, headers={"Authorization": "Bearer t"})
 MARKED = HttpRequest("GET", URL, headers={"X-Mark": "1"})
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("sent", "call_request", "settings", "is_stored"),
     [
         (PLAIN, PLAIN, {}, True),
@@ -62,7 +61,7 @@ def test_a_response_to_other_credentials_is_not_stored(
     assert (found is None) is is_stored
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("request_sent", "headers", "settings", "reason"),
     [
         (MARKED, {}, {}, None),

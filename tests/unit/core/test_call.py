@@ -15,6 +15,7 @@ from http_service_client.core.origins import OriginState
 from http_service_client.errors import Failure
 from http_service_client.events import AttemptFinished, CallFinished
 from kit.fakes import ORIGIN, URL, FakeClock, LockWithQueue
+from kit.rows import each_row
 
 NEVER, REFUSED, ANSWERED, MAYBE, ABANDONED = (
     SentState.NEVER_SENT,
@@ -62,7 +63,7 @@ def test_a_call_may_have_no_name() -> None:
     assert (call.call_id, call.call_name, call.deadline_at, call.listener) == ("", None, None, None)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("expires_at", "deadline_at", "after", "ends_with_deadline"),
     [
         (None, None, None, False),

@@ -193,7 +193,7 @@ def test_a_class_in_the_place_of_an_object_is_to_be_called() -> None:
     assert class_remedy(Timeout()) == ""
 
 
-@pytest.mark.parametrize("seconds", [5000, 10_000, 30_000.0, 60_000, 120_000, 600_000])
+@each_row("seconds", [5000, 10_000, 30_000.0, 60_000, 120_000, 600_000])
 def test_the_limit_of_an_attempt_that_is_surely_in_milliseconds_warns(seconds: float) -> None:
     """It would end after hours. Where it was written is where it says so; the value is taken as it is."""
     message = (
@@ -237,7 +237,7 @@ def test_an_async_function_is_no_plain_one() -> None:
         check_function("f", coroutine)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("function", "plain", "generator"),
     [
         (len, True, False),
@@ -264,7 +264,7 @@ class Later:
         return "<later>"
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("value", "verdict"),
     [(True, True), (False, False), (1, True), (0, False), ("", False), (None, False), ([0], True)],
 )
@@ -288,7 +288,7 @@ def test_what_would_have_to_be_awaited_is_no_verdict(check: Callable[[object], o
     assert inspect.getcoroutinestate(begun) == inspect.CORO_CLOSED
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("name", "is_fine"), [("charge card", True), ("x", True), ("x" * 100, True), ("x" * 101, False), ("", False), ("a\nb", False), (5, False)]
 )  # fmt: skip
 def test_a_call_has_a_short_printable_name(name: Any, is_fine: bool) -> None:

@@ -18,6 +18,7 @@ from http_service_client.core.checks import (
 )
 from kit.front_ends import run_task
 from kit.functions import iterating
+from kit.rows import each_row
 
 
 def test_a_misspelt_name_is_recognised() -> None:
@@ -27,7 +28,7 @@ def test_a_misspelt_name_is_recognised() -> None:
     assert did_you_mean(5, ["timeout"]) is None
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("name", "remedy"),
     [
         ("maxWait", "did you mean 'max_wait'?"),
@@ -205,8 +206,8 @@ class Methods:
         return new
 
 
-@pytest.mark.parametrize("name", ["plain", "later"])
-@pytest.mark.parametrize(
+@each_row("name", ["plain", "later"])
+@each_row(
     ("keyword", "remedy"),
     [
         ("old", "it is called new"),

@@ -154,7 +154,7 @@ def test_a_call_may_use_its_own_breaker(front_end: FrontEnd) -> None:
     assert harness.state.breaker.snapshot().failures == 1
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("options", "total"),
     [({}, 2.0), ({"timeout": 1.0}, 1.0), ({"timeout": 9.0}, 2.0), ({"timeout": None}, 2.0)],
     ids=short,

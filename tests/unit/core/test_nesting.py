@@ -17,6 +17,7 @@ from http_service_client.policies import CircuitBreakerPolicy, CircuitBreakerSta
 from kit.fakes import RESET, URL, FakeClock, Harness
 from kit.front_ends import FrontEnd, run_task
 from kit.guarded import policy_of
+from kit.rows import each_row
 
 EXACT = ExponentialBackoff(jitter="none")  # 1, 2, 4 ... seconds
 
@@ -63,7 +64,7 @@ def test_a_policy_around_a_client_call_retries_alone(
     assert (stop_reason(harness) is StopReason.NESTED) is not is_nested
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("nested", "calls"),  # outermost policy first
     [
         ((False, False, False), 3),

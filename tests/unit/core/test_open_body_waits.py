@@ -134,7 +134,7 @@ def test_the_nearest_limit_bounds_the_wait_for_a_piece(
 NAMED = f"timed out reading from {URL}: "
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("timeout", "deadline", "idle", "pieces", "passed", "data", "error", "message"),
     [
         (Timeout(total=9.0), None, None, 0, 9.0, SLOW, ReadTimeoutError, "nothing arrived"),
@@ -212,7 +212,7 @@ def test_a_coded_body_is_decoded_to_its_end() -> None:
     assert body.body.is_complete
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("timeout", "deadline", "passed", "message"),
     [
         (Timeout(read=1.0), None, 0.9, None),
@@ -270,7 +270,7 @@ def test_a_body_that_cannot_be_decoded_fails_and_releases_all(
     assert (body.source.is_closed, set(body.released), body.body.is_complete) == (True, {"slot"}, False)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("status", "content_range", "decompress", "is_decoded"),
     [
         (200, None, True, True),

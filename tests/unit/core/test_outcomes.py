@@ -79,7 +79,7 @@ def test_what_an_outcome_says_about_the_service(outcome: Any, failed: bool | Non
     assert is_failure(outcome) is failed
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("kind", "failed"),
     [
         (ValueError, True),

@@ -23,6 +23,7 @@ from http_service_client.core.effects import (
 from http_service_client.core.operation import Body
 from http_service_client.core.plan_timeout import within
 from http_service_client.core.timeouts import TIMER_SLACK
+from kit.rows import each_row
 
 END = 12.0
 WAITER: Any = object()
@@ -132,8 +133,8 @@ def test_no_wait_begins_after_the_instant(wait: Wait, at_the_end: object, now: f
     assert Timed(wait(None), now).result() is TIMED_OUT
 
 
-@pytest.mark.parametrize("effect", [Body(), Begin(Branch(list)), Start(list)], ids=["body", "begin", "start"])
-@pytest.mark.parametrize("answer", [None, True, False])
+@each_row("effect", [Body(), Begin(Branch(list)), Start(list)], ids=["body", "begin", "start"])
+@each_row("answer", [None, True, False])
 def test_what_is_no_wait_is_left_alone(effect: Effect[Any], answer: object) -> None:
     """A block is not interrupted, and what runs beside the plan has its own end."""
     timed = Timed(effect, END + 1.0)

@@ -11,6 +11,7 @@ import pytest
 from http_service_client import SentState
 from http_service_client.core.race import Arm, Race
 from http_service_client.events import HedgeDenied, HedgeFinished, HedgeResult, HedgeStarted
+from kit.rows import each_row
 
 WON, LOST, FAILED, REFUSED = HedgeResult.WON, HedgeResult.LOST, HedgeResult.FAILED, HedgeResult.REFUSED
 
@@ -96,7 +97,7 @@ class Track(Race):
         ]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("sent_at", "remaining", "hedges", "is_closed", "patience"),
     [
         (None, None, 0, False, 2.0),
@@ -206,7 +207,7 @@ def test_a_hedge_that_fails_leaves_the_race_to_the_others(
     assert (len(running), race.refunds, race._is_closed) == (1, refunds, True)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("first", "hedge", "last", "chosen"),
     [
         (FAILED, FAILED, 0, 0),
@@ -257,7 +258,7 @@ def test_a_race_whose_hedge_is_denied_goes_on_without() -> None:
     assert ended.value.value is race.arms[0]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("number", "error", "by_errors", "is_raised"),
     [
         (0, ValueError(), False, True),

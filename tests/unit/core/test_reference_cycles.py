@@ -34,6 +34,7 @@ from http_service_client import (
 from http_service_client.errors import Failure, SentState
 from kit.fakes import READ_TIMEOUT, RESET, URL, FakeClock, Harness, failure, short
 from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd
+from kit.rows import each_row
 
 PACKAGE = str(Path(http_service_client.__file__).parent)
 TIMES = 100
@@ -292,7 +293,7 @@ def frames(error: BaseException) -> list[tuple[str, bool]]:
     ]
 
 
-@pytest.mark.parametrize("outcome", [RESET, READ_TIMEOUT, failure(ConnectionLostError)], ids=short)
+@each_row("outcome", [RESET, READ_TIMEOUT, failure(ConnectionLostError)], ids=short)
 def test_a_traceback_has_at_most_three_frames_of_the_package(front_end: FrontEnd, outcome: Any) -> None:
     """The caller's own line comes just before them; the internals of the package are not shown."""
     harness = Harness(front_end, outcome, **NO_WAIT)

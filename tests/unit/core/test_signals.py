@@ -93,7 +93,7 @@ def interrupted(handler: Callable[..., None], *more: object) -> BaseException:
     raise AssertionError("it did not raise")
 
 
-@pytest.mark.parametrize("handler", HANDLERS)
+@each_row("handler", HANDLERS)
 def test_what_a_handler_raises_is_its_own(handler: Callable[..., None]) -> None:
     """A function, a method, or any other callable, with or without a signature of its own."""
     assert is_of_signal_handler(interrupted(handler))

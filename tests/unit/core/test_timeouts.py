@@ -8,9 +8,10 @@ import pytest
 
 from http_service_client import ConfigurationError, Timeout
 from http_service_client.core.timeouts import TIMER_SLACK
+from kit.rows import each_row
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("given", "remaining", "total", "connect"),
     [
         ({}, None, None, None),
@@ -43,7 +44,7 @@ def test_a_timeout_that_a_deadline_does_not_cut_is_not_copied() -> None:
     assert timeout.within(5.0) is timeout
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("given", "read", "has_phases"),
     [
         ({}, None, False),
@@ -62,7 +63,7 @@ def test_the_wait_for_more_of_a_body(given: dict[str, Any], read: float | None, 
     assert (timeout.in_body() is timeout) is not has_phases
 
 
-@pytest.mark.parametrize("name", ["total", "connect", "read", "write", "pool", "first_byte", "between"])
+@each_row("name", ["total", "connect", "read", "write", "pool", "first_byte", "between"])
 def test_each_limit_is_a_positive_number_of_seconds(name: str) -> None:
     """The error names it."""
     with pytest.raises(

@@ -25,6 +25,7 @@ from http_service_client.drivers import (
     threads,
 )
 from http_service_client.drivers.threads import DaemonThreads
+from kit.rows import each_row
 
 THREADS = [
     pytest.param(aio.WORKERS, 32, 1.0, id="work of tasks, such as compression"),
@@ -66,7 +67,7 @@ WAITS = [
 ]
 
 
-@pytest.mark.parametrize(("module", "name", "seconds"), WAITS)
+@each_row(("module", "name", "seconds"), WAITS)
 def test_waits_of_our_own_take_no_longer_than_these(module: Any, name: str, seconds: float) -> None:
     """In seconds."""
     assert getattr(module, name) == seconds

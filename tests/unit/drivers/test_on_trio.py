@@ -134,7 +134,7 @@ def test_a_timeout_around_retries_and_inside_them() -> None:
     assert len(calls) == 1
 
 
-@pytest.mark.parametrize(
+@each_row(
     "policy",
     [
         retry(),

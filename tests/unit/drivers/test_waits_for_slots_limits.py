@@ -26,6 +26,7 @@ from http_service_client.events import ConnectionAwaited
 from http_service_client.http.urls import origin_of
 from kit.fakes import ORIGIN, SLOW, URL, FakeClock, FakeTransport, Harness
 from kit.front_ends import BlockingFrontEnd, FrontEnd
+from kit.rows import each_row
 
 
 def test_a_slot_that_is_not_free_in_time_is_a_pool_timeout(front_end: FrontEnd) -> None:
@@ -42,7 +43,7 @@ def test_a_slot_that_is_not_free_in_time_is_a_pool_timeout(front_end: FrontEnd) 
     assert harness.request("POST").status_code == 200
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("timeout", "options", "wait"),
     [
         (Timeout(pool=None), {}, None),

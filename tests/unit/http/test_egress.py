@@ -94,7 +94,7 @@ def test_no_address_that_carries_a_refused_one_passes(inner: IPv4Address) -> Non
             assert "64:ff9b:1:" in str(carrier) or not passes(opened, text)
 
 
-@pytest.mark.parametrize("carrier", carriers(IPv4Address("10.0.0.7")))
+@each_row("carrier", carriers(IPv4Address("10.0.0.7")))
 def test_each_way_to_carry_an_address_is_known(carrier: IPv6Address) -> None:
     """One address in each of them; a packet to the whole arrives there."""
     assert not passes(EgressPolicy(), str(carrier))
@@ -103,7 +103,7 @@ def test_each_way_to_carry_an_address_is_known(carrier: IPv6Address) -> None:
         assert not passes(opened, str(carrier))
 
 
-@pytest.mark.parametrize(
+@each_row(
     "identifier", ["5eff:a00:7", "5efc:a00:7", "1:5efe:a00:7", "100:5efe:a00:7", "300:5efe:a00:7", "5efe:a00:7:0"]
 )  # fmt: skip
 def test_the_neighbours_of_an_isatap_identifier_carry_nothing(identifier: str) -> None:
@@ -128,7 +128,7 @@ def test_every_address_that_passes_is_public(address: Any) -> None:
     assert (mapped or address).is_global
 
 
-@pytest.mark.parametrize("address", PUBLIC)
+@each_row("address", PUBLIC)
 def test_public_addresses_pass(address: str) -> None:
     """In every spelling."""
     for text in spellings(ip_address(address)):
@@ -240,7 +240,7 @@ def test_a_public_address_may_look_like_that_of_a_metadata_service() -> None:
     assert passes(EgressPolicy(), "2606:4700::a9fe:a9fe")
 
 
-@pytest.mark.parametrize(
+@each_row(
     "name",
     [
         "instance-data",
@@ -257,7 +257,7 @@ def test_the_names_of_metadata_services_are_refused(name: str) -> None:
     assert not url_passes(EgressPolicy(allow_private=True), f"http://{name}/")
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("network", "address", "is_denied"),
     [
         ("::ffff:0:0/96", "8.255.255.255", True),

@@ -106,7 +106,7 @@ def test_allowed_hosts_are_those_that_a_url_may_name(
     assert url_passes(EgressPolicy(allowed), split_url(url)) is passing
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("denied", "url"),
     [
         (["example.com"], "https://example.com/"),
@@ -217,7 +217,7 @@ def test_a_wrong_setting_is_an_error(settings: dict[str, Any]) -> None:
         EgressPolicy(**settings)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("settings", "words"),
     [
         ({"allowed_ports": "443"}, "not '443'; write [443]"),
@@ -286,7 +286,7 @@ def test_a_policy_is_a_value() -> None:
     ] * 2
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("host", "port", "matches"),
     [
         ("api.example.com", 443, True),
@@ -315,7 +315,7 @@ def test_an_empty_list_of_hosts_matches_none() -> None:
         host_matcher("ssl_cert_hosts", None)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("address", "kind"),
     [
         ("169.254.169.254", "a cloud metadata service"),

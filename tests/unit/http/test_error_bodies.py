@@ -93,7 +93,7 @@ MESSAGES = [
 ]
 
 
-@pytest.mark.parametrize("name", MESSAGES)
+@each_row("name", MESSAGES)
 def test_the_names_of_a_message(name: str) -> None:
     """One that comes earlier in this list is the message where there are several."""
     later = dict.fromkeys(MESSAGES[MESSAGES.index(name) + 1 :], "other words")
@@ -113,7 +113,7 @@ def test_the_names_of_a_code(name: str) -> None:
         assert quote_error(JSON, json.dumps({name: code, "message": "words"}).encode()) == words
 
 
-@pytest.mark.parametrize(
+@each_row(
     "name",
     [
         "error",
@@ -202,7 +202,7 @@ def test_nothing_else_is_quoted(content_type: str, content: bytes) -> None:
     assert quote_error(content_type, content) == ""
 
 
-@pytest.mark.parametrize("charset", ["base64", "bz2", "hex", "quopri", "rot13", "uu", "zlib"])
+@each_row("charset", ["base64", "bz2", "hex", "quopri", "rot13", "uu", "zlib"])
 def test_a_codec_that_is_no_charset_is_not_used(charset: str) -> None:
     """Python has codecs that inflate, or give bytes: none of them may break or fill the error."""
     response = HttpResponse(502, content="closed", headers={"Content-Type": f"text/plain; charset={charset}"})
@@ -234,7 +234,7 @@ def test_a_stream_quotes_what_was_read(front_end: FrontEnd) -> None:
         response.raise_for_status()
 
 
-@pytest.mark.parametrize("words", ["Not Found", "404 Not Found", " \x1b\n "])
+@each_row("words", ["Not Found", "404 Not Found", " \x1b\n "])
 def test_what_the_status_says_already_is_not_repeated(front_end: FrontEnd, words: str) -> None:
     """Nor is a body quoted that has nothing to print."""
     error = error_of(front_end, HttpResponse(404, content=words, headers={"Content-Type": "text/plain"}))

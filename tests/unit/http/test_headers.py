@@ -63,7 +63,7 @@ def test_copies_are_independent() -> None:
     assert headers.multi_items() == [("a", "1"), ("a", "2")]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("other", "is_equal"),
     [
         (Headers({"a": "1", "B": "2"}), True),
@@ -105,7 +105,7 @@ class Kind(enum.Enum):
     A = "a"
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("value", "text"),
     [
         ("x", "x"),
@@ -132,10 +132,8 @@ def _item_set(name: Any, value: Any) -> Headers:
     return headers
 
 
-@pytest.mark.parametrize("make", [lambda name, value: Headers([(name, value)]), _item_set])
-@pytest.mark.parametrize(
-    ("value", "text"), [("x", "x"), (b"x", "x"), (3, "3"), (True, "true"), (Kind.A, "a")]
-)
+@each_row("make", [lambda name, value: Headers([(name, value)]), _item_set])
+@each_row(("value", "text"), [("x", "x"), (b"x", "x"), (3, "3"), (True, "true"), (Kind.A, "a")])
 def test_names_and_values_become_text_at_once(
     make: Callable[[Any, Any], Headers], value: Any, text: str
 ) -> None:

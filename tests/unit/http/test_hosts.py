@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from http_service_client.errors import InvalidRequestError
 from http_service_client.http.hosts import normalise_host, split_port
+from kit.rows import each_row
 
 
 @given(st.integers(0, 2**128 - 1), st.lists(st.integers(0, 7)))
@@ -25,7 +26,7 @@ def test_ipv6_text_means_the_same_address(number: int, zeros: list[int]) -> None
         assert host[1:-1] == str(ipaddress.IPv6Address(number))
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("entry", "parts"),
     [
         ("example.com", ("example.com", None)),
@@ -44,7 +45,7 @@ def test_an_entry_is_split_at_its_port(entry: str, parts: tuple[str, int | None]
     assert split_port(entry) == parts
 
 
-@pytest.mark.parametrize("entry", ["example.com:", "example.com:http", ":80", "[::1]:", "a:123456", "a:٨"])
+@each_row("entry", ["example.com:", "example.com:http", ":80", "[::1]:", "a:123456", "a:٨"])
 def test_a_port_that_is_not_a_number_is_an_error(entry: str) -> None:
     """So is a port without a host."""
     with pytest.raises(ValueError, match="port"):
@@ -54,7 +55,7 @@ def test_a_port_that_is_not_a_number_is_an_error(entry: str) -> None:
 LONG = ".".join(["a" * 63] * 3)  # 191 characters
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("host", "is_name"),
     [
         ("a" * 63, True),

@@ -6,7 +6,6 @@ import codecs
 import encodings.aliases
 import time
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -130,9 +129,7 @@ def test_a_charset_is_one_of_text(name: str) -> None:
     assert (charset_of(f"text/html; charset={name}") is not None) is is_text
 
 
-@pytest.mark.parametrize(
-    "name", ["idna", "punycode", "raw_unicode_escape", "undefined", "unicode_escape", "utf_7"]
-)
+@each_row("name", ["idna", "punycode", "raw_unicode_escape", "undefined", "unicode_escape", "utf_7"])
 def test_a_notation_is_no_charset(name: str) -> None:
     """Whether or not Python has an alias for it."""
     assert charset_of(f"text/html; charset={name}") is None
@@ -146,7 +143,7 @@ def test_a_declaration_ends_within_256_bytes() -> None:
     assert decode_text(b"<?xml " + start[5:] + b"?>\xe9", "text/xml").endswith("\ufffd")
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "content"),
     [
         ('"a"', "a"),
@@ -201,7 +198,7 @@ def test_a_server_cannot_fill_the_cache_of_codecs() -> None:
     assert len(encodings._cache) == before  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("value", "parsed"),
     [
         ("", ("", {})),

@@ -12,6 +12,7 @@ from http_service_client.errors import InvalidRequestError
 from http_service_client.http.bodies.encoding import encode_body
 from http_service_client.http.parameters import field_pairs, form_text, query_text, scalar_bytes
 from kit.fakes import short
+from kit.rows import each_row
 
 
 class Reading(float):
@@ -59,7 +60,7 @@ def test_a_key_is_never_dropped(key: Any, where: str) -> None:
         field_pairs([(key, "x")], where)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("value", "texts"),
     [
         (None, []),

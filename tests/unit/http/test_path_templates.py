@@ -128,7 +128,7 @@ def test_what_is_refused(url: Any, values: Any, message: str) -> None:
     assert not str(caught.value).endswith("use None to drop it")
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("url", "values", "faults"),
     [
         ("/o/{id}", {}, "'id' has no value"),

@@ -12,6 +12,7 @@ from http_service_client.errors import InvalidRequestError
 from http_service_client.http.auth.netrc import parse_netrc
 from http_service_client.http.messages import HttpRequest
 from http_service_client.http.preparation import METHODS_WITHOUT_CONTENT, Preparation, parse_method
+from kit.rows import each_row
 
 
 def prepared(method: str, /, **changes: Any) -> HttpRequest:
@@ -24,7 +25,7 @@ def prepared(method: str, /, **changes: Any) -> HttpRequest:
     return request
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("method", "length"),
     [
         ("GET", None),
@@ -77,7 +78,7 @@ def test_what_an_interceptor_assigns_is_normalised(name: str, value: Any, expect
     assert getattr(prepared("GET", **{name: value}), name) == expected
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("changes", "message"),
     [
         ({"url": 5}, "url must be a str, not int"),
@@ -224,7 +225,7 @@ def test_a_method_becomes_plain_text() -> None:
     assert type(parse_method(Method.GET)) is str
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("method", "message"),
     [
         ("", "must be a name such as 'GET', not ''"),

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from http_service_client.http.cookies.jar import CookieJar
 from http_service_client.http.printable import printable
+from kit.rows import each_row
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "shown"),
     [
         ("Not Found", "Not Found"),

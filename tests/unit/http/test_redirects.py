@@ -58,7 +58,7 @@ def test_method_and_body_go_by_the_status(
     assert hop == Hop("https://api.example.com/x", next_method, keeps_body, True)
 
 
-@pytest.mark.parametrize("status", [100, 200, 201, 300, 304, 305, 306, 309, 400, 503])
+@each_row("status", [100, 200, 201, 300, 304, 305, 306, 309, 400, 503])
 def test_other_statuses_are_no_redirects(status: int) -> None:
     """A 300 may have a Location, but a person has to choose; 304 is about a cache."""
     assert status not in REDIRECT_CODES
@@ -285,7 +285,7 @@ def test_a_location_keeps_the_query_only_without_a_path_and_a_query_of_its_own(
     assert hop.url == leads_to
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("follows", "status", "location", "leads"),
     [
         (True, 302, "/b", True),

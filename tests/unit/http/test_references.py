@@ -75,7 +75,7 @@ def test_the_examples_of_the_rfc(reference: str, target: str) -> None:
     assert resolve_reference(BASE, reference) == target
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("base", "reference", "target"),
     [
         (f"{SOCKET}/v1/jobs?all=1", "/v1/jobs/7", f"{SOCKET}/v1/jobs/7"),

@@ -222,7 +222,7 @@ def test_a_redacted_request_has_no_body_and_no_secrets() -> None:
     assert (twin.headers["Authorization"], twin.headers["X"]) == ("***", "1")
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("change", "is_same"),
     [
         (lambda request: None, True),

@@ -60,7 +60,7 @@ def test_a_problem_reaches_the_caller(front_end: FrontEnd) -> None:
     assert pickle.loads(pickle.dumps(caught.value)).problem == expected
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("members", "message"),
     [
         ({}, "403 Forbidden"),
@@ -130,7 +130,7 @@ def test_a_content_type_that_is_sent_twice_keeps_its_meaning() -> None:
     assert problem.problem.title == "No"
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("status", "content_type", "words"),
     [
         (200, "text/html; charset=utf-8", "(200, text/html) is not JSON: Expecting value: line 1 column 1 (char 0)"),
@@ -152,8 +152,8 @@ def test_the_error_of_what_is_not_json_has_the_media_type(
     assert len(str(caught.value)) < 400
 
 
-@pytest.mark.parametrize("strict", [False, True])
-@pytest.mark.parametrize("charset", ["ISO-8859-1", '"windows-1252"', "shift_jis"])
+@each_row("strict", [False, True])
+@each_row("charset", ["ISO-8859-1", '"windows-1252"', "shift_jis"])
 def test_json_may_be_in_the_charset_that_is_named(charset: str, strict: bool) -> None:
     """Older services send such JSON. UTF-8 comes first, as the standard has it, and what is named wrongly is an error."""
     text = "テ" if charset == "shift_jis" else "é"
@@ -208,7 +208,7 @@ def test_a_response_made_by_hand_takes_text_and_json() -> None:
     assert pickle.loads(pickle.dumps(made)).json() == made.json()
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("arguments", "message"),
     [
         ({"status_code": "200"}, "status_code must be an int such as 200, not '200'"),
@@ -287,7 +287,7 @@ def test_json_is_decoded_as_by_the_standard_library(content: bytes) -> None:
         assert repr(response.json()) == expected
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("status", "is_success"),
     [(199, False), (200, True), (299, True), (300, False), (404, False), (503, False)],
 )
@@ -314,7 +314,7 @@ def test_what_a_status_says_about_the_request(status: int, headers: dict[str, st
     assert HttpResponse(status, headers=headers).sent_state is state
 
 
-@pytest.mark.parametrize("status", [100, 200, 304, 399, 400, 499, 500, 599])
+@each_row("status", [100, 200, 304, 399, 400, 499, 500, 599])
 def test_an_error_begins_at_400(status: int) -> None:
     """Any other response is returned."""
     response = HttpResponse(status)

@@ -129,7 +129,7 @@ def test_what_is_no_route_is_an_error(text: Any, words: str) -> None:
     assert str(error.value).startswith("routes has ")
 
 
-@pytest.mark.parametrize("path", ["/a:b", "/a:", "/<a", "/a>", "/>a<", "/<a>b", "/a//b"])
+@each_row("path", ["/a:b", "/a:", "/<a", "/a>", "/>a<", "/<a>b", "/a//b"])
 def test_colons_and_brackets_elsewhere_are_text(path: str) -> None:
     """Only a segment that is a placeholder of another library is taken for one."""
     assert parse_route("routes", f"GET {path}").template == quote(path, safe="/:")
@@ -151,7 +151,7 @@ def test_a_route_shows_what_it_is(text: str, shown: str, method: str | None) -> 
     assert (str(route), route.method) == (shown, method)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("route", "method", "url", "matches"),
     [
         ("GET /orders/{id}", "GET", "https://api.test/orders/7", True),
@@ -170,7 +170,7 @@ def test_a_route_may_be_below_any_base_url(route: str, method: str, url: str, ma
     assert parse_route("routes", route).matches_url(method, url) is matches
 
 
-@pytest.mark.parametrize(
+@each_row(
     "routes",
     [
         ["GET /a", "GET /{x}"],
@@ -190,7 +190,7 @@ def test_routes_are_tried_from_the_most_specific_to_the_least(routes: list[str])
     assert all(one < next_one for one, next_one in pairwise(ranks))
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("one", "other", "is_error"),
     [
         ("a{x}", "a{y}", True),
@@ -213,7 +213,7 @@ def test_routes_of_one_rank_must_exclude_each_other(one: str, other: str, is_err
     table(f"GET /{one}", f"PUT /{other}", f"* /{one}/x")
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("url", "base_url", "path"),
     [
         ("https://api.test/v1/orders?page=2", "https://api.test/v1", "/orders"),

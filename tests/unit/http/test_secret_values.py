@@ -47,7 +47,7 @@ def test_what_looks_like_a_secret_is_hidden(text: str) -> None:
     assert hide_secrets(text, (), SecretNames()) == HIDDEN[text]
 
 
-@pytest.mark.parametrize("text", SHOWN)
+@each_row("text", SHOWN)
 def test_plain_words_are_shown(text: str) -> None:
     """A message without its words would help nobody."""
     assert hide_secrets(text, (), SecretNames()) == text

@@ -6,11 +6,12 @@ import pytest
 
 from http_service_client.errors import InvalidRequestError
 from http_service_client.http.urls import RawUrl, normalise_url, origin_of, split_url
+from kit.rows import each_row
 
 DOCKER = "http+unix://%2Frun%2Fdocker.sock"
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("url", "normal"),
     [
         (DOCKER, DOCKER + "/"),

@@ -242,8 +242,8 @@ def test_a_raw_url_survives_what_values_survive() -> None:
     assert repr(RawUrl("https://example.com/a|b")) == "RawUrl('https://example.com/a|b')"  # nothing to hide
 
 
-@pytest.mark.parametrize("character", [" ", "ä", "\u2028"])
-@pytest.mark.parametrize("url", ["https://h/a{}b", "https://h/a?b={}c"])
+@each_row("character", [" ", "ä", "\u2028"])
+@each_row("url", ["https://h/a{}b", "https://h/a?b={}c"])
 def test_a_raw_url_has_no_character_that_would_have_to_be_escaped(url: str, character: str) -> None:
     """It is sent as it is; what is not sent at all may have any."""
     with pytest.raises(InvalidRequestError, match="cannot be sent as it is"):
@@ -277,7 +277,7 @@ def test_a_location_is_escaped_where_browsers_escape_it(given: str, sent: str) -
     assert normalise_url(location_url(given)) == sent
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("url", "path"),
     [
         ("http://h/a/b?c/d#e", "/a/b"),

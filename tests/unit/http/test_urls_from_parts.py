@@ -89,7 +89,7 @@ def test_params_without_one_text_are_refused(params: Any, says: str) -> None:
         normalise_url("https://h/", params)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("base", "url", "normal"),
     [
         ("https://h/v1", "charges", "https://h/v1/charges"),
@@ -126,7 +126,7 @@ def test_base_url_cannot_be_left_by_a_relative_url(base: str, url: str, says: st
         normalise_url(url, None, base)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("base", "says"),
     [
         (5, "base_url must be text, not int"),

@@ -9,7 +9,7 @@ from http_service_client.http.urls import normalise_url, redact_url
 from kit.rows import each_row
 
 
-@pytest.mark.parametrize(
+@each_row(
     "url",
     [
         "http://bob:hunter2@h/\n",
@@ -62,7 +62,7 @@ def test_secrets_are_redacted(url: str, shown: str) -> None:
 _LONG = "AAF-x_9" * 6
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("url", "shown"),
     [
         (f"https://api.telegram.org/bot110201543:{_LONG}/getMe", "https://api.telegram.org/bot***/getMe"),
@@ -96,7 +96,7 @@ def test_a_token_in_a_path_is_redacted(url: str, shown: str) -> None:
     assert redact_url(url) == shown
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("value", "shown"),
     [
         ("https%3A%2F%2Fi%2F%3Ftoken%3Dx%26page%3D2", "https://i/%3Ftoken%3D***%26page%3D2"),

@@ -27,6 +27,7 @@ from http_service_client.interchange import (
     from_grpc_service_config,
     from_polly,
 )
+from kit.rows import each_row
 
 # From the comments of envoy.config.route.v3.RetryPolicy, and the page "Outlier detection" of Envoy for the defaults.
 ENVOY: dict[str, Any] = {
@@ -366,7 +367,7 @@ def test_the_backoffs_of_polly(options: dict[str, Any], expected: object) -> Non
     assert config.retry.backoff_strategy == expected
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("read", "document", "message"),
     [
         (from_envoy, {"route": {"timeout": "15"}}, "route.timeout must be a duration such as '1.5s', not '15'"),

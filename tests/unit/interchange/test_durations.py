@@ -18,6 +18,7 @@ from http_service_client.interchange.durations import (
     protobuf_text,
     time_span_text,
 )
+from kit.rows import each_row
 
 # GEP-2257, as the CRDs of the Gateway API have it.
 GATEWAY = re.compile(r"^([0-9]{1,5}(h|m|s|ms)){1,4}$")
@@ -82,7 +83,7 @@ def test_anything_else_is_refused(parse: Callable[[object], float], wrong: list[
             parse(text)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "seconds"),
     [
         *(("01:30", 5400.0), ("1:2:3", 3723.0), ("2.01:00", 176_400.0), ("23:59:59.9999999", 86399.9999999)),

@@ -8,6 +8,7 @@ import pytest
 
 from http_service_client import ConfigurationError, HttpClientConfig, RetryCondition
 from http_service_client.interchange import Export, export, from_gateway_api
+from kit.rows import each_row
 
 RETRY, BUDGET = "retry_policy_config.", "retry_budget_config."
 
@@ -40,7 +41,7 @@ def test_codes_are_those_of_errors() -> None:
     assert RETRY + "statuses[399]" in noted(document)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("rate", "said", "is_exact"),
     [
         (0.5, {"count": 1, "interval": "2s"}, True),

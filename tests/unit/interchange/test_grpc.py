@@ -16,6 +16,7 @@ from http_service_client import (
     RetryPolicy,
 )
 from http_service_client.interchange import Export, export, from_grpc_service_config
+from kit.rows import each_row
 
 RETRY, BUDGET = "retry_policy_config.", "retry_budget_config."
 LOST = {
@@ -67,7 +68,7 @@ def test_a_backoff_that_grpc_does_not_have_is_noted_where_there_are_retries(
     )
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("service", "method", "timeout"),
     [
         ("", "", 9.0),

@@ -37,7 +37,7 @@ def test_anything_else_is_no_number(given: Any) -> None:
         from_polly({"Retry": {"MaxRetryAttempts": given}})
 
 
-@pytest.mark.parametrize("given", ["503", 503, {"503": 1}, ["503"], [True], [503, "504"], [503, 504.0]])
+@each_row("given", ["503", 503, {"503": 1}, ["503"], [True], [503, "504"], [503, 504.0]])
 def test_statuses_are_whole_numbers_in_a_list(given: Any) -> None:
     """All of them."""
     message = f"retriable_status_codes must be a list of whole numbers, not {given!r}"

@@ -214,7 +214,7 @@ def test_lines_are_named_by_what_they_are_grouped_by(title: str) -> None:
     assert len({query.legend for query in panel.queries}) == len(panel.queries)
 
 
-@pytest.mark.parametrize("row", PANELS, ids=[row.title for row in PANELS])
+@each_row("row", PANELS, ids=[row.title for row in PANELS])
 def test_a_row_has_numbers_or_pictures(row: Any) -> None:
     """Six numbers beside each other, or two pictures; the ones are half as high as the others."""
     kinds = {(panel.is_stat, panel.width) for panel in row.panels}

@@ -8,6 +8,7 @@ import pytest
 
 from http_service_client.observability import HealthSummary
 from http_service_client.observability.explanation import _problems, is_calm
+from kit.rows import each_row
 
 A, B, C, D = (f"https://{name}.example.com" for name in "abcd")
 
@@ -62,7 +63,7 @@ def test_counts_that_are_missing_are_none() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("of_all", "last", "head"),
     [
         ({}, None, "0 calls"),
@@ -107,7 +108,7 @@ def test_a_duration_has_three_digits(seconds: float, shown: str) -> None:
     assert f"the slowest took {shown}" in found[-1]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("calls", "amplification", "retries", "is_told"),
     [
         (10, 1.3, 2, True),
@@ -160,7 +161,7 @@ def test_problems_of_the_window_are_those_of_origins_beyond_the_bound_of_the_met
 CLOSED, OPEN = circuit(), circuit("open")
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("circuits", "is_unavailable"),
     [
         ([OPEN], True),

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from http_service_client import ConfigurationError, HttpMetrics, SentState
 from http_service_client.observability import DURATION_BUCKETS, HistogramSample, Sample
+from kit.rows import each_row
 from kit.threads import run_threads
 
 
@@ -33,7 +34,7 @@ class TestCounters:
             Sample("calls", (("code", "503"), ("service", "a")), 3),
         )
 
-    @pytest.mark.parametrize(
+    @each_row(
         ("labels", "total"),
         [
             (None, 11),
@@ -62,7 +63,7 @@ class TestCounters:
         assert metrics.total("calls") == 2**53 + 1
         assert isinstance(metrics.total("nothing"), int)
 
-    @pytest.mark.parametrize("amount", [-1, -0.5, math.nan, math.inf, True, "1", None, 10**400])
+    @each_row("amount", [-1, -0.5, math.nan, math.inf, True, "1", None, 10**400])
     def test_only_increase(self, amount: Any) -> None:
         """A negative amount, or a value that is not a number, is an error and changes nothing."""
         metrics = HttpMetrics()
@@ -168,14 +169,14 @@ class TestGauges:
 class TestNames:
     """Names and labels that could not be exported are errors at once."""
 
-    @pytest.mark.parametrize("name", ["", "1st", "a-b", "http.requests", "ä", "a b", None, 3, "a\n"])
+    @each_row("name", ["", "1st", "a-b", "http.requests", "ä", "a b", None, 3, "a\n"])
     def test_of_metrics_are_checked(self, name: Any) -> None:
         """By Prometheus' grammar; the message shows the name."""
         for use in (lambda m: m.add(name), lambda m: m.set(name, 1), lambda m: m.observe(name, 1)):
             with pytest.raises(ConfigurationError, match="a metric name must be letters"):
                 use(HttpMetrics())
 
-    @pytest.mark.parametrize("name", ["", "1st", "a-b", "__name", "a:b", 3])
+    @each_row("name", ["", "1st", "a-b", "__name", "a:b", 3])
     def test_of_labels_are_checked(self, name: Any) -> None:
         """Nothing is counted then."""
         metrics = HttpMetrics()
@@ -221,7 +222,7 @@ class TestNames:
         with pytest.raises(ConfigurationError, match="max_series must be"):
             HttpMetrics(max_series=max_series)
 
-    @pytest.mark.parametrize("buckets", [[], [1, 1], [2, 1], [1, 3, 2], [math.nan], [math.inf], ["1"], 1])
+    @each_row("buckets", [[], [1, 1], [2, 1], [1, 3, 2], [math.nan], [math.inf], ["1"], 1])
     def test_buckets_are_increasing_numbers(self, buckets: Any) -> None:
         """Finite ones: the infinite bound is added."""
         with pytest.raises(ConfigurationError, match="bucket"):

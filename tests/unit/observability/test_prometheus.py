@@ -20,6 +20,7 @@ from http_service_client import (
 from http_service_client.observability import PrometheusCollector
 from kit.fakes import ORIGIN, URL, Harness
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 from kit.scrapes import FORMATS, registry_of, scrape, table
 from kit.threads import run_threads
 
@@ -424,7 +425,7 @@ def test_scrapes_are_consistent_while_calls_run(front_end: FrontEnd) -> None:
     assert sum(table(scrape(registry), "http_client_calls").values()) == 161
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("arguments", "message"),
     [
         (("https://api.example.com",), "takes an HttpServiceClient"),

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import pytest
-
 from http_service_client.observability.recent import PERCENTILE_ERROR, Key, Recent, Tally
 from http_service_client.observability.window import window_of
+from kit.rows import each_row
 
 A, B, C = "https://a.test", "https://b.test", "https://c.test"
 HIGHEST = 200  # a bucket of nearly an hour: no percentile is above the slowest call
@@ -109,7 +108,7 @@ def times(then: float, now: float) -> list[float]:
     return [slow["times"] for slow in window({A: tally(10, now)}, {A: tally(20, then)})["slow"]]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("then", "now", "found"),
     [
         (0.1, 0.2, [2.0]),

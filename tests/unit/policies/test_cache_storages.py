@@ -238,7 +238,7 @@ def test_a_storage_that_returns_something_else_never_fails_a_call(front_end: Fro
     assert [event.operation for event in failed(responses[1])] == ["get"]
 
 
-@pytest.mark.parametrize("operation", ["get", "set", "delete"])
+@each_row("operation", ["get", "set", "delete"])
 def test_a_storage_that_fails_never_fails_a_call(front_end: FrontEnd, operation: str) -> None:
     """It is a miss, with an event and a count; a change that was not noted is made good before the next use."""
 

@@ -20,6 +20,7 @@ from http_service_client import (
 from kit.fakes import URL, Harness
 from kit.front_ends import AsyncioFrontEnd, FrontEnd, run_task
 from kit.guarded import PaymentError, policy_of
+from kit.rows import each_row
 
 
 def paying(front_end: FrontEnd, harness: Harness, how: str) -> Callable[[], None]:
@@ -80,8 +81,8 @@ def test_two_calls_at_once_do_not_answer_for_each_other(status: int) -> None:
     assert breaker.snapshot().failures == (1 if status == 503 else 0)
 
 
-@pytest.mark.parametrize("depth", [1, 2, 3, 50])
-@pytest.mark.parametrize("link", ["__cause__", "__context__"])
+@each_row("depth", [1, 2, 3, 50])
+@each_row("link", ["__cause__", "__context__"])
 def test_conditions_look_as_deep_as_the_chain_goes(depth: int, link: str) -> None:
     """A connection error behind any number of wrappers."""
     calls: list[int] = []
@@ -124,7 +125,7 @@ def handling(error: Exception, body: Callable[[], Any]) -> Any:
         return body()
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("handled", "raised", "attempts"),
     [
         (ConnectionError(), ValueError, 1),

@@ -128,7 +128,7 @@ def test_the_status_of_the_call_inside_decides_about_an_error(
     assert policy.state is (OPEN if is_failure else CLOSED)
 
 
-@pytest.mark.parametrize(("status", "is_failure"), [(200, False), (404, False), (429, False), (503, True)])
+@each_row(("status", "is_failure"), [(200, False), (404, False), (429, False), (503, True)])
 def test_a_returned_response_counts_by_its_status(front_end: FrontEnd, status: int, is_failure: bool) -> None:
     """A function that returns a 503 failed, and one that returns a 404 did not."""
     policy = breaking()
@@ -218,7 +218,7 @@ def test_a_trial_may_call_what_is_under_the_same_circuit(front_end: FrontEnd) ->
     assert (policy.state, policy.snapshot().successes) == (CLOSED, 1)
 
 
-@pytest.mark.parametrize("result", ["done", HttpResponse(200), HttpResponse(500), PaymentError()], ids=short)
+@each_row("result", ["done", HttpResponse(200), HttpResponse(500), PaymentError()], ids=short)
 def test_a_result_from_before_a_state_change_is_late(front_end: FrontEnd, result: Any) -> None:
     """Whatever the result is, it says nothing about the current generation."""
     policy = breaking()
@@ -311,7 +311,7 @@ def test_a_circuit_around_a_retry_leaves_the_attempts_to_it(front_end: FrontEnd)
     assert (front_end.run(function), failing.calls) == ("done", 3)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("seconds", "error", "counts"),
     [
         (1.9, None, (1, 0, 0)),

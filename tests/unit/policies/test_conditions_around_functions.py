@@ -23,6 +23,7 @@ from http_service_client.errors import (
 from kit.fakes import RESET, URL, FakeClock, Harness, failure, short
 from kit.front_ends import AsyncioFrontEnd, FrontEnd, run_task
 from kit.guarded import Failing, PaymentError, policy_of, raising_on, retrying
+from kit.rows import each_row
 
 OPEN, CLOSED, HALF_OPEN = CircuitBreakerState.OPEN, CircuitBreakerState.CLOSED, CircuitBreakerState.HALF_OPEN
 
@@ -80,9 +81,7 @@ def test_a_function_s_error_is_retried_because_of_the_status_inside(front_end: F
     assert harness.sends == 3
 
 
-@pytest.mark.parametrize(
-    ("outcome", "sends"), [(RESET, 3), (failure(TlsVerificationError), 1), (200, 1)], ids=short
-)
+@each_row(("outcome", "sends"), [(RESET, 3), (failure(TlsVerificationError), 1), (200, 1)], ids=short)
 def test_a_function_s_error_is_retried_because_of_the_failure_inside(
     front_end: FrontEnd, outcome: Any, sends: int
 ) -> None:

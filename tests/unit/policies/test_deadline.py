@@ -13,6 +13,7 @@ from http_service_client.core.deadline import AMBIENT_DEADLINE, earliest
 from http_service_client.testing import VirtualClock
 from kit.fakes import URL, FakeClock, Harness
 from kit.front_ends import AsyncioFrontEnd, FrontEnd, run_task
+from kit.rows import each_row
 
 
 def total_timeout_of_a_call(harness: Harness, **options: Any) -> float | None:
@@ -33,7 +34,7 @@ def test_a_deadline_bounds_the_calls_inside(front_end: FrontEnd) -> None:
     assert AMBIENT_DEADLINE.get() is None
 
 
-@pytest.mark.parametrize(("outer", "inner", "left"), [(2.0, 1.0, 1.0), (1.0, 2.0, 1.0), (1.0, 1.0, 1.0)])
+@each_row(("outer", "inner", "left"), [(2.0, 1.0, 1.0), (1.0, 2.0, 1.0), (1.0, 1.0, 1.0)])
 def test_of_nested_deadlines_the_earliest_applies(
     front_end: FrontEnd, outer: float, inner: float, left: float
 ) -> None:
@@ -150,7 +151,7 @@ def test_a_block_in_a_generator_may_be_closed_in_another_context() -> None:
     assert AMBIENT_DEADLINE.get() is None
 
 
-@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), "2", None, True, 10**400])
+@each_row("seconds", [0, -1, float("nan"), float("inf"), "2", None, True, 10**400])
 def test_an_invalid_duration_is_rejected(seconds: Any) -> None:
     """`deadline` rejects it when it is made, before its block."""
     with pytest.raises(ConfigurationError, match="deadline must be") as caught:

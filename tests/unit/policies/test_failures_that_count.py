@@ -62,7 +62,7 @@ def test_declined_cards_do_not_close_the_shop(front_end: FrontEnd) -> None:
     assert calling(front_end, breaker, OSError()) is CircuitBreakerState.OPEN
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("outcomes", "state"),
     [
         (["slow"], CircuitBreakerState.OPEN),
@@ -107,7 +107,7 @@ def test_a_function_that_raises_changes_nothing(
     assert "is_failure raised an exception for int" in caplog.text
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("settings", "states"),
     [
         ({"is_failure": lambda outcome: isinstance(outcome, HttpResponse)}, ["closed", "open"]),
@@ -214,7 +214,7 @@ def test_failures_by_kind_in_a_client(front_end: FrontEnd) -> None:
         assert set(harness.client.get_circuit_breaker_states().values()) == {state}
 
 
-@pytest.mark.parametrize("wrong", ["503", [], [99], [True], ["ConnectError"], 503], ids=repr)
+@each_row("wrong", ["503", [], [99], [True], ["ConnectError"], 503], ids=repr)
 def test_wrong_kinds_are_refused(wrong: Any) -> None:
     """The message names the field, the value and what to write."""
     with pytest.raises(ConfigurationError, match="failures must be a list of statuses"):

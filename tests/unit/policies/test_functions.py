@@ -93,7 +93,7 @@ def map_one(body: Any, argument: Any) -> Any:
 KINDS = kinds_of_functions()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@each_row("kind", KINDS)
 def test_every_kind_of_function_is_retried(kind: str) -> None:
     """Two failures and a success make three calls, each with the same argument."""
     seen: list[Any] = []
@@ -108,7 +108,7 @@ def test_every_kind_of_function_is_retried(kind: str) -> None:
     assert seen == ["argument"] * 3
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@each_row("kind", KINDS)
 def test_every_kind_of_function_trips_the_breaker(kind: str) -> None:
     """A failed call opens the circuit, also when an async function fails after it was called."""
     policy = breaking()
@@ -165,7 +165,7 @@ def test_a_non_function_is_rejected(make: Any, function: Any) -> None:
         make().apply(function)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "function",
     [
         generator,
@@ -176,9 +176,7 @@ def test_a_non_function_is_rejected(make: Any, function: Any) -> None:
     ],
     ids=short,
 )
-@pytest.mark.parametrize(
-    "decorator", [retry_policy, circuit_breaker], ids=["retry_policy", "circuit_breaker"]
-)
+@each_row("decorator", [retry_policy, circuit_breaker], ids=["retry_policy", "circuit_breaker"])
 def test_a_generator_needs_a_policy_of_its_own(decorator: Any, function: Any) -> None:
     """The decorators that look for a policy on `self` would cover none of its code: it runs after its call."""
     with pytest.raises(ConfigurationError, match="use a policy's own apply"):
@@ -346,7 +344,7 @@ def test_a_returned_value_may_be_retried(front_end: FrontEnd) -> None:
     assert body.call_count == 3
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("misuse", "message"),
     [
         (lambda: RetryPolicy()(print), "write @policy.apply above the function, or call policy.call"),

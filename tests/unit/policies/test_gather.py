@@ -22,6 +22,7 @@ from http_service_client import (
 )
 from http_service_client.testing import ScriptedTransport
 from kit.front_ends import BlockingFrontEnd, FrontEnd, run_task
+from kit.rows import each_row
 from kit.threads import in_time, wait_until
 
 URL = "https://api.example.com/"
@@ -155,7 +156,7 @@ def test_a_deadline_holds_inside(front_end: FrontEnd) -> None:
     assert all(total is not None and total <= 5.0 for total in totals)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("options", "message"),
     [
         ({"at_once": 0}, "at_once"),
@@ -171,7 +172,7 @@ def test_wrong_settings_are_refused(front_end: FrontEnd, options: dict[str, Any]
     assert started == []
 
 
-@pytest.mark.parametrize("item", [5, None, "text"])
+@each_row("item", [5, None, "text"])
 def test_what_cannot_be_called_is_refused(front_end: FrontEnd, item: Any) -> None:
     """The message says what to pass instead. What comes after it does not start."""
     started: list[int] = []
@@ -232,7 +233,7 @@ def test_several_arguments_are_told_to_be_one(front_end: FrontEnd) -> None:
         several(front_end, [front_end.function(fail)] * 2)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("name", "remedy"),
     [
         ("limit", "it is called at_once"),

@@ -13,6 +13,7 @@ from http_service_client.errors import CallRefusedError, SentState
 from http_service_client.http.messages import HttpResponse
 from kit.fakes import FakeClock
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 
 
 class ThrottlingError(Exception):
@@ -71,7 +72,7 @@ def test_what_the_user_lists_says_overload(front_end: FrontEnd, given: object) -
     assert policy.snapshot().rejected == 1
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("result", "rejected"),
     [(ThrottlingError(), 1), (ValueError(), 0), (HttpResponse(529), 1), (HttpResponse(200), 0), ("text", 0)],
     ids=repr,

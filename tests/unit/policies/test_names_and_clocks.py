@@ -90,7 +90,7 @@ def test_events_and_refusals_have_the_name_of_their_policy(kind: str, name: str,
 NAMED = sorted(set(MAKERS) - {"RetryPolicy"})
 
 
-@pytest.mark.parametrize("kind", NAMED)
+@each_row("kind", NAMED)
 def test_a_policy_keeps_its_name(kind: str) -> None:
     """By which its events and errors are found."""
     policy = MAKERS[kind](name="own")

@@ -17,6 +17,7 @@ from http_service_client import (
 from kit.fakes import short
 from kit.front_ends import FrontEnd, run_task
 from kit.guarded import Failing, PaymentError, breaking, call, retrying
+from kit.rows import each_row
 
 OPEN, CLOSED, HALF_OPEN = CircuitBreakerState.OPEN, CircuitBreakerState.CLOSED, CircuitBreakerState.HALF_OPEN
 
@@ -84,10 +85,8 @@ def test_a_method_may_have_a_retry_policy_and_a_breaker() -> None:
     assert body.calls == 2
 
 
-@pytest.mark.parametrize("policy", [None, 5, "policy", object()], ids=short)
-@pytest.mark.parametrize(
-    ("method", "attribute"), [("send", "retry_policy"), ("guarded_async", "circuit_breaker")]
-)
+@each_row("policy", [None, 5, "policy", object()], ids=short)
+@each_row(("method", "attribute"), [("send", "retry_policy"), ("guarded_async", "circuit_breaker")])
 def test_a_missing_policy_is_named(method: str, attribute: str, policy: Any) -> None:
     """The error names the class, the attribute, its value and the fix, and the method is not called."""
     body = Failing(0)

@@ -23,6 +23,7 @@ from http_service_client.core.nesting import current_scope
 from http_service_client.events import RetryStopped, StopReason
 from kit.fakes import REFUSED, RESET, URL, FakeClock, Harness
 from kit.front_ends import AsyncioFrontEnd, FrontEnd
+from kit.rows import each_row
 
 
 def policy_of(attempts: int = 2, **options: Any) -> RetryPolicy:
@@ -151,7 +152,7 @@ def test_a_function_that_skips_an_equal_request_repeats_the_one_that_failed(fron
     assert again == second
 
 
-@pytest.mark.parametrize("outcome", [RESET, REFUSED, 503, 409], ids=["reset", "refused", "503", "409"])
+@each_row("outcome", [RESET, REFUSED, 503, 409], ids=["reset", "refused", "503", "409"])
 def test_a_function_that_repeats_equal_requests_makes_each_once(front_end: FrontEnd, outcome: Any) -> None:
     """Whichever failed: the repetition uses the same keys, and no third."""
     harness = keyed(front_end, 201, outcome, 201, 201)
@@ -179,7 +180,7 @@ def test_a_repetition_after_success_has_the_key_of_the_success(front_end: FrontE
     assert first == again
 
 
-@pytest.mark.parametrize("order", [["a", "b"], ["b", "a"], ["b"]], ids="".join)
+@each_row("order", [["a", "b"], ["b", "a"], ["b"]], ids="".join)
 def test_requests_that_differ_in_a_header_find_their_own_key(front_end: FrontEnd, order: list[str]) -> None:
     """Two tenants with the same body, in any order, though each attempt carries another request id."""
     harness = keyed(front_end, 201, RESET, 201, 201)

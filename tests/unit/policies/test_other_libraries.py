@@ -123,7 +123,7 @@ def test_a_broken_exchange_is_retried_and_is_a_failure(front_end: FrontEnd, erro
     assert is_failure(front_end, raises=error)
 
 
-@pytest.mark.parametrize("error", hopeless(), ids=lambda error: type(error).__name__)
+@each_row("error", hopeless(), ids=lambda error: type(error).__name__)
 def test_an_error_that_would_come_again_is_not_retried(front_end: FrontEnd, error: Exception) -> None:
     """A wrong URL, a certificate that cannot be verified, and the exceptions of unknown libraries."""
     assert attempts(front_end, raises=error) == 1

@@ -17,6 +17,7 @@ import pytest
 from http_service_client import ConfigurationError, Priority, priority
 from http_service_client.core.priority import AMBIENT_PRIORITY, current_priority
 from kit.front_ends import run_task
+from kit.rows import each_row
 from kit.threads import wait_until
 
 LOW, NORMAL, HIGH = Priority.LOW, Priority.NORMAL, Priority.HIGH
@@ -33,7 +34,7 @@ def test_levels_are_ordered() -> None:
     ]
 
 
-@pytest.mark.parametrize("level", [*Priority, *(each.name.lower() for each in Priority)], ids=repr)
+@each_row("level", [*Priority, *(each.name.lower() for each in Priority)], ids=repr)
 def test_a_block_has_the_level_that_it_names(level: Any) -> None:
     """By its name, or by the member."""
     with priority(level) as block:
@@ -42,7 +43,7 @@ def test_a_block_has_the_level_that_it_names(level: Any) -> None:
     assert current_priority() is NORMAL
 
 
-@pytest.mark.parametrize("level", ["urgent", "LOW", "", 1, True, None, b"low"])
+@each_row("level", ["urgent", "LOW", "", 1, True, None, b"low"])
 def test_an_unknown_level_is_refused_with_those_there_are(level: Any) -> None:
     """A misspelling must not become an ordinary call."""
     with pytest.raises(

@@ -23,9 +23,10 @@ from http_service_client.events import RetryStopped, StopReason
 from kit.fakes import REFUSED, RESET, URL, Harness
 from kit.front_ends import FrontEnd
 from kit.guarded import KEY, PaymentError, policy_of
+from kit.rows import each_row
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("script", "error", "state"),
     [
         ([RESET, REFUSED], ConnectError, SentState.MAYBE_PROCESSED),
@@ -157,9 +158,7 @@ def test_a_circuit_that_opens_does_not_hide_the_outcome_before(front_end: FrontE
     assert harness.sends == 1
 
 
-@pytest.mark.parametrize(
-    ("status", "headers"), [(200, KEY), (201, {}), (404, KEY), (409, {}), (422, KEY)], ids=str
-)
+@each_row(("status", "headers"), [(200, KEY), (201, {}), (404, KEY), (409, {}), (422, KEY)], ids=str)
 def test_a_response_that_nothing_says_to_repeat_is_the_result(
     front_end: FrontEnd, status: int, headers: dict[str, str]
 ) -> None:

@@ -214,7 +214,7 @@ def test_the_limits_of_keys_that_were_taken_away_are_forgotten() -> None:
     policy.call(nothing, 1)
 
 
-@pytest.mark.parametrize("settings", [{}, {"adaptive": "aimd"}, {"follow_headers": True}], ids=str)
+@each_row("settings", [{}, {"adaptive": "aimd"}, {"follow_headers": True}], ids=str)
 def test_a_refusal_by_a_policy_inside_gives_the_token_back(
     front_end: FrontEnd, settings: dict[str, Any]
 ) -> None:

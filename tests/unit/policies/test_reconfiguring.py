@@ -13,6 +13,7 @@ from http_service_client.policies import CircuitBreakerSettings
 from kit.fakes import FakeClock
 from kit.front_ends import FrontEnd
 from kit.guarded import Failing, PaymentError
+from kit.rows import each_row
 
 
 def test_policies_with_the_same_settings_are_equal() -> None:
@@ -41,7 +42,7 @@ def test_a_policy_s_hash_survives_its_reconfiguration() -> None:
     assert known[policy] == "here"
 
 
-@pytest.mark.parametrize(
+@each_row(
     "name", ["failure_threshold", "recovery_timeout", "timeout", "trial_lease", "on_change", "settings"]
 )
 def test_assigning_a_setting_names_the_method_to_call(name: str) -> None:

@@ -24,6 +24,7 @@ from http_service_client import (
 from http_service_client.events import CacheUsed
 from http_service_client.testing import VirtualClock
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 
 
 def test_a_function_is_called_once(front_end: FrontEnd) -> None:
@@ -80,7 +81,7 @@ def test_a_stale_result_during_a_kept_failure_is_counted_and_recorded(front_end:
     assert (shown.hits, shown.misses, shown.stale) == (0, 1, 2)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("one", "other"),
     [
         ((1,), (True,)),

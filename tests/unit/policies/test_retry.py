@@ -70,7 +70,7 @@ def test_a_function_s_retry_respects_retry_after(front_end: FrontEnd) -> None:
     assert clock.sleeps == [9.0]
 
 
-@pytest.mark.parametrize(("retry_after", "sleeps"), [("0", [1.0]), ("60", [60.0]), ("61", [])])
+@each_row(("retry_after", "sleeps"), [("0", [1.0]), ("60", [60.0]), ("61", [])])
 def test_a_function_s_retry_does_not_wait_longer_than_max_delay(
     front_end: FrontEnd, retry_after: str, sleeps: list[float]
 ) -> None:
@@ -82,7 +82,7 @@ def test_a_function_s_retry_does_not_wait_longer_than_max_delay(
     assert clock.sleeps == sleeps
 
 
-@pytest.mark.parametrize(("total", "calls"), [(0.5, 1), (1.0, 1), (1.5, 2)])
+@each_row(("total", "calls"), [(0.5, 1), (1.0, 1), (1.5, 2)])
 def test_a_function_s_retry_respects_the_deadline(front_end: FrontEnd, total: float, calls: int) -> None:
     """A wait that reaches the ambient deadline is not started."""
     clock = FakeClock()

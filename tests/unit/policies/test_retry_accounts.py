@@ -288,8 +288,8 @@ def test_a_repeated_call_pays_for_no_retry(front_end: FrontEnd) -> None:
     assert harness.sends == 2
 
 
-@pytest.mark.parametrize("is_piped", [False, True], ids=["alone", "in a pipeline"])
-@pytest.mark.parametrize("result", ["done", HttpResponse(200)], ids=["any result", "a response"])
+@each_row("is_piped", [False, True], ids=["alone", "in a pipeline"])
+@each_row("result", ["done", HttpResponse(200)], ids=["any result", "a response"])
 def test_calls_that_succeed_at_once_pay_for_retries(
     front_end: FrontEnd, is_piped: bool, result: object
 ) -> None:

@@ -80,7 +80,7 @@ def test_a_refusal_names_the_circuit_and_the_next_trial(front_end: FrontEnd) -> 
     assert raised.value.sent_state is SentState.NEVER_SENT
 
 
-@pytest.mark.parametrize("kind", sorted(set(MAKERS) - {"RetryPolicy"}))
+@each_row("kind", sorted(set(MAKERS) - {"RetryPolicy"}))
 def test_the_defaults_of_a_policy_are_those_of_its_settings(kind: str) -> None:
     """It writes them out for the reader of its signature. Its name is empty by default."""
     policy = MAKERS[kind]()

@@ -35,6 +35,7 @@ from http_service_client.drivers import functions
 from http_service_client.events import Event, OperationTimedOut
 from http_service_client.testing import ScriptedTransport, VirtualClock, late
 from kit.front_ends import FrontEnd, run_task
+from kit.rows import each_row
 from kit.timeouts import TIGHT, hang
 
 
@@ -84,7 +85,7 @@ def test_a_call_keeps_the_limit_that_it_began_with() -> None:
     assert [event.timeout for event in events if isinstance(event, OperationTimedOut)] == [2.0]
 
 
-@pytest.mark.parametrize("seconds", [0, -1.0, None, float("nan"), float("inf"), "2", True])
+@each_row("seconds", [0, -1.0, None, float("nan"), float("inf"), "2", True])
 def test_a_wrong_duration_is_refused(seconds: Any) -> None:
     """With its name and value; a change by `reconfigure`, too."""
     with pytest.raises(ConfigurationError, match=f"^seconds must be .* not {seconds!r}"):

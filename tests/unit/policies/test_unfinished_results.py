@@ -81,7 +81,7 @@ def test_a_result_that_is_only_begun_is_refused(
         assert (policy.snapshot().successes, policy.snapshot().failures) == (0, 0)
 
 
-@pytest.mark.parametrize("make", [retrying, breaking, in_a_pipeline])
+@each_row("make", [retrying, breaking, in_a_pipeline])
 def test_the_result_of_a_call_is_not_lost_because_it_is_a_generator(front_end: FrontEnd, make: Any) -> None:
     """The function has made its call; the generator reads what came of it."""
     used = front_end.client(transport=ScriptedTransport([HttpResponse(201, content=b"[1, 2]")]))

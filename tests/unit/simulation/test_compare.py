@@ -22,6 +22,7 @@ from http_service_client.simulation import (
     compare,
     simulate,
 )
+from kit.rows import each_row
 
 # Three attempts whatever happens: what a loop around a plain HTTP library does.
 NAIVE = HttpClientConfig(enable_circuit_breaker=False, enable_retry_budget=False, enable_throttle_gate=False)
@@ -153,7 +154,7 @@ def test_other_clients_come_out_of_the_same_storm(config: HttpClientConfig | Non
     assert report.time_to_recover is not None
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("configs", "scenarios", "part"),
     [
         ({}, ["healthy"], "configs must be a mapping of names"),

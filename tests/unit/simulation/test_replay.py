@@ -24,6 +24,7 @@ from http_service_client.events import CallFinished, RetryStopped, Timeline
 from http_service_client.simulation import replay
 from http_service_client.testing import ScriptedTransport, VirtualClock, late
 from kit.replays import again, record, waiting
+from kit.rows import each_row
 
 OK, BUSY = HttpResponse(200), HttpResponse(503)
 REFUSED = Failure(ConnectError, "could not connect", SentState.NEVER_SENT)
@@ -217,7 +218,7 @@ def test_a_replay_as_text_has_a_line_for_each_difference() -> None:
     assert str(replay([], ONCE)) == "0 calls: 0 same, 0 different, 0 unknown"
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("timelines", "settings", "part"),
     [
         ("[]", {}, "timelines must be a list of timelines, not '\\[\\]'; parse JSON first"),

@@ -278,7 +278,7 @@ def test_a_wrong_setting_of_a_model_is_an_error_that_names_it(make: Any, part: s
         make()
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("make", "part"),
     [
         (lambda: Service(capacity=5), "set workers"),

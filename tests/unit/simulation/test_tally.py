@@ -302,7 +302,7 @@ def test_a_report_without_calls_has_figures() -> None:
     assert (report.success_share, report.amplification, report.throughput, report.unfinished) == (1, 0, 0, 0)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("value", "text"),
     [(None, "-"), (0.0, "0 s"), (1e-6, "0.001 ms"), (0.9994, "999 ms"), (0.9995, "1 s"), (61.0, "61 s")],
 )

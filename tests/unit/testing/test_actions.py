@@ -55,7 +55,7 @@ def played(action: Action, method: str = "GET") -> tuple[list[Any], bool]:
     return stage.log, goes_on
 
 
-@pytest.mark.parametrize(
+@each_row(
     "make",
     [
         lambda: respond(200, headers={"X": "1"}),

@@ -31,6 +31,7 @@ from http_service_client import (
 from http_service_client.errors import Failure
 from http_service_client.testing import ScriptedTransport, VirtualClock, late, scripted_transport
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 
 URL = "https://api.example.com/charges?at=once"
 
@@ -74,7 +75,7 @@ def test_a_late_outcome_advances_the_clock(front_end: FrontEnd) -> None:
 GONE = Failure(ConnectionLostError, "gone", SentState.MAYBE_PROCESSED)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("outcome", "error", "state"),
     [
         (ConnectionRefusedError(), ConnectError, SentState.NEVER_SENT),
@@ -94,7 +95,7 @@ def test_an_error_of_a_socket_fails_as_on_a_network(
     assert (type(raised.value), raised.value.sent_state) == (error, state)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("response", "method", "content", "phrase"),
     [
         (HttpResponse(200, content=b"abc"), "GET", b"abc", "OK"),
@@ -137,7 +138,7 @@ def test_a_script_may_be_for_each_url() -> None:
     assert scripted({**script, "*": HttpResponse(203)})[0].get("https://a.example/b").status_code == 203
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("script", "message"),
     [
         ("ok", "not 'ok'$"),
@@ -154,7 +155,7 @@ def test_a_script_of_something_else_is_refused_at_once(script: Any, message: str
         ScriptedTransport(script)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("key", "remedy"),
     [
         ("orders", "; write '/orders'"),
@@ -337,7 +338,7 @@ def test_without_a_clock_only_a_late_outcome_sleeps(
     assert (response.status_code, response.elapsed) == (200, latency)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("timeout", "seconds", "error"),
     [
         (Timeout(), 5.0, None),

@@ -13,6 +13,7 @@ from http_service_client.http.headers import Headers
 from http_service_client.transports import adapted_requests
 from http_service_client.transports.adapted_requests import ForeignRequest
 from kit.front_ends import run_task
+from kit.rows import each_row
 
 URL = "https://api.test/a"
 TIMEOUT = Timeout(total=5.0)
@@ -67,7 +68,7 @@ def test_one_that_cannot_send_itself_says_so() -> None:
         run_task(adapted_requests.send_async(request, TIMEOUT))
 
 
-@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@each_row("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_it_is_pickled_without_what_belongs_to_its_library(protocol: int) -> None:
     """An error that has it reaches another process as any other."""
     for twin in (pickle.loads(pickle.dumps(Request(), protocol)), copy.copy(Request())):

@@ -13,6 +13,7 @@ from http_service_client.http.urls import split_url
 from http_service_client.transports import base
 from http_service_client.transports.base import TransportSettings, smaller
 from http_service_client.transports.network.tls import TlsSettings
+from kit.rows import each_row
 
 TCP, UNIX = "http://a.test/", "http+unix://%2Frun%2Furl.sock/"
 
@@ -22,7 +23,7 @@ def settings(**others: Any) -> TransportSettings:
     return TransportSettings(60.0, 100, None, **{"decompress": True, **given})
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("one", "other", "least"), [(1, 2, 1), (2, 1, 1), (None, 2, 2), (1, None, 1), (0, None, 0), (None, None, None)]
 )  # fmt: skip
 def test_the_smaller_of_two_limits(one: int | None, other: int | None, least: int | None) -> None:
@@ -46,8 +47,8 @@ def test_a_connection_leads_to_a_socket_by_the_settings_or_the_url(
     assert settings(uds=uds).socket_path(split_url(url)) == path
 
 
-@pytest.mark.parametrize("setting", [True, False])
-@pytest.mark.parametrize("of_request", [True, False, None])
+@each_row("setting", [True, False])
+@each_row("of_request", [True, False, None])
 def test_a_request_says_whether_its_response_is_decoded(setting: bool, of_request: bool | None) -> None:
     """None leaves it to the settings. A part cannot be decoded, whatever they say; the whole can, as a 206 as well."""
     request = HttpRequest("GET", TCP)

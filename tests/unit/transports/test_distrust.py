@@ -15,6 +15,7 @@ from http_service_client.transports.over_aiohttp.pool import Pool as AsyncioPool
 from http_service_client.transports.over_requests.aborts import OpenConnections
 from http_service_client.transports.over_requests.pool import Pool as BlockingPool
 from kit.front_ends import AsyncioFrontEnd, FrontEnd, run_task
+from kit.rows import each_row
 
 KEY = ("http://api.test", None)
 
@@ -55,7 +56,7 @@ def closed(front_end: FrontEnd, failed: Idle, idle: list[Idle]) -> list[float]:
     return [each.idle_since for each in idle if each.is_closed]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("failed", "expected"),
     [(Idle(3.0), [1.0, 2.0, 3.0]), (Idle(2.5), [1.0, 2.0]), (Idle(0.5), []), (Idle(0.0), [])],
     ids=["idle as long", "some were used since", "all were used since", "a new connection"],

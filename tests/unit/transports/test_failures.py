@@ -6,8 +6,6 @@ import errno
 import ssl
 from typing import Any
 
-import pytest
-
 from http_service_client import Timeout
 from http_service_client.errors import Failure, SentState
 from http_service_client.http.messages import HttpRequest
@@ -29,8 +27,8 @@ def tls_error(reason: str | None) -> ssl.SSLError:
     return error
 
 
-@pytest.mark.parametrize("phase", Phase)
-@pytest.mark.parametrize("reason", [None, ""])
+@each_row("phase", Phase)
+@each_row("reason", [None, ""])
 def test_a_tls_error_without_a_reason_is_classified(phase: Phase, reason: str | None) -> None:
     """By its phase, as one with a reason: it says nothing of a certificate, and is called by its class."""
     found = failure(phase, tls_error(reason))
@@ -45,7 +43,7 @@ def test_a_tls_error_without_a_reason_is_classified(phase: Phase, reason: str | 
     assert isinstance(found.cause, ssl.SSLError)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("reason", "error", "sent"),
     [
         ("TLSV13_ALERT_CERTIFICATE_REQUIRED", "TlsError", "never_sent"),
@@ -55,7 +53,7 @@ def test_a_tls_error_without_a_reason_is_classified(phase: Phase, reason: str | 
         ("CERTIFICATE_VERIFY_FAILED", "ConnectionLostError", "maybe_processed"),  # no alert, but our own
     ],
 )
-@pytest.mark.parametrize("phase", [Phase.SEND, Phase.RECEIVE])
+@each_row("phase", [Phase.SEND, Phase.RECEIVE])
 def test_an_alert_about_our_certificate_comes_before_the_request_is_read(
     phase: Phase, reason: str, error: str, sent: str
 ) -> None:
@@ -65,8 +63,8 @@ def test_an_alert_about_our_certificate_comes_before_the_request_is_read(
     assert reason in found.message
 
 
-@pytest.mark.parametrize("phase", [Phase.SEND, Phase.RECEIVE])
-@pytest.mark.parametrize(
+@each_row("phase", [Phase.SEND, Phase.RECEIVE])
+@each_row(
     "error", [ConnectionResetError(errno.ECONNRESET, "reset"), OSError(errno.EPIPE, "pipe"), ssl.SSLEOFError(8, "EOF")]
 )  # fmt: skip
 def test_a_lost_connection_is_not_a_timeout(phase: Phase, error: OSError) -> None:

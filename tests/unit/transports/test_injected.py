@@ -132,7 +132,7 @@ def test_closing_it_closes_the_body() -> None:
     assert source.closed == 1
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("kind", "state", "message"),
     [
         (
@@ -170,7 +170,7 @@ def test_each_error_has_the_words_of_the_wire(kind: Any, state: SentState, messa
     assert failure.message.startswith(message)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("kind", "cause"),
     [
         (ConnectError, ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))),

@@ -23,6 +23,7 @@ from http_service_client.cli.demo.script import Fault, Order, write_story
 from http_service_client.cli.screen import Screen, clipped, is_terminal, wants_colour
 from kit import command_line
 from kit.command_line import environment
+from kit.rows import each_row
 from kit.terminal import HIDE, SEQUENCE, SHOW, Terminal
 
 QUICK = ["--orders", "20", "--tempo", "0.1"]
@@ -321,7 +322,7 @@ class TestScreen:
             raise KeyboardInterrupt
         assert stream.getvalue().endswith(SHOW)
 
-    @pytest.mark.parametrize(
+    @each_row(
         ("line", "width", "expected"),
         [
             ("attempts", 8, "attempts"),

@@ -33,6 +33,7 @@ from http_service_client.cli.demo.orders import (
 )
 from http_service_client.cli.demo.script import Order
 from http_service_client.events import AttemptFinished, RetryStopped, StopReason
+from kit.rows import each_row
 
 ORDER = Order(number=7, customer="Ada", pizza="Funghi", amount=9.9)
 DONE, FAILED, POSTPONED = Status.DONE, Status.FAILED, Status.POSTPONED
@@ -52,7 +53,7 @@ def stopped(outcome: Outcome, *reasons: StopReason) -> Outcome:
     return outcome
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("outcome", "expected"),
     # Of payment, delivery, e-mail and SMS.
     [
@@ -90,7 +91,7 @@ def test_a_lost_connection_is_no_server_error(service: str) -> None:
     assert ticket.statuses[service] is FAILED
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("outcome", "reason"),
     [
         (reply(200, "OK"), ""),
@@ -112,7 +113,7 @@ def test_a_step_without_success_has_a_reason(outcome: Outcome, reason: str) -> N
     assert ticket.reasons == {"payment": reason}
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("statuses", "is_finished", "is_postponed"),
     [
         ((), False, False),

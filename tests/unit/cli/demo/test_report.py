@@ -18,6 +18,7 @@ from http_service_client.cli.demo.scoreboard import Row
 from http_service_client.cli.demo.script import Order
 from http_service_client.cli.screen import Ink, Screen
 from http_service_client.events import AttemptFinished
+from kit.rows import each_row
 
 TOTAL = Row(
     calls=20,
@@ -241,7 +242,7 @@ def test_long_lines_are_wrapped_in_a_terminal(monkeypatch: pytest.MonkeyPatch) -
     assert next(lines) == "  duplicate e-mail; every order is"
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("numbers", "complaint"),
     [
         ({"charges": 2}, "duplicate charges (threads 0, tasks 2)"),

@@ -8,6 +8,7 @@ from http_service_client import SentState, StateChange, Timeline
 from http_service_client.cli.demo.scoreboard import Row, Scoreboard
 from http_service_client.core.machines.circuit_breaker.states import CircuitBreakerState
 from http_service_client.events import AttemptFinished, CallFinished, CircuitRefused, RetryStopped, StopReason
+from kit.rows import each_row
 
 PAY, MAIL = "http://127.0.0.1:1", "http://127.0.0.1:2"
 
@@ -32,7 +33,7 @@ def board(changes: list[tuple[str, bool]] | None = None) -> Scoreboard:
     return Scoreboard({PAY: "payment", MAIL: "email"}, lambda *change: made.append(change))
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("timeline", "row"),
     [
         ([], Row()),

@@ -93,7 +93,7 @@ def test_a_request_that_never_left_is_none(call: Call) -> None:
     assert isinstance(seen.error, ConnectError)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("changes", "message"),
     [
         ({}, "200 OK in 12 ms, 5,000 bytes"),
@@ -116,7 +116,7 @@ def test_a_call_is_told_in_a_line(changes: dict[str, Any], message: str) -> None
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("status", "level", "advice"),
     [
         (399, Level.OK, ""),
@@ -188,7 +188,7 @@ def test_text_of_more_than_a_packet_gains_by_compression(
     assert bool(found.advice) is (level is Level.WARN)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("name", "is_limit"),
     [
         ("Retry-After", True), ("RateLimit", True), ("RateLimit-Policy", True), ("ratelimit-limit", True),

@@ -23,6 +23,7 @@ from kit.der import (
     extension,
     name,
 )
+from kit.rows import each_row
 
 UTC = timezone.utc
 
@@ -33,7 +34,7 @@ def read(der: bytes) -> Certificate:
     return found
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("subject", "shown"),
     [
         (OWN, "h.example"),

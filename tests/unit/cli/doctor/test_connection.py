@@ -14,6 +14,7 @@ from http_service_client.cli.doctor.connection import Head, examine_clock, exami
 from http_service_client.cli.doctor.findings import Finding, Level
 from http_service_client.http.headers import Headers
 from http_service_client.http.urls import split_url
+from kit.rows import each_row
 
 NOW = 1_800_000_000.0  # Fri, 15 Jan 2027 08:00:00 GMT
 URL = split_url("http://h.example:8080/x?a=1")
@@ -142,7 +143,7 @@ def head_of(version: str = "HTTP/1.1", **headers: list[str]) -> Head:
     return Head(version, 200, Headers(pairs), NOW, NOW)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("version", "options", "expected"),
     [
         ("HTTP/1.1", [], True),
@@ -160,7 +161,7 @@ def test_a_connection_is_kept_as_the_version_says(version: str, options: list[st
     assert head_of(version, Connection=options).is_persistent is expected
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("values", "seconds"),
     [
         ([], None),
@@ -179,7 +180,7 @@ def test_a_server_may_announce_how_long_it_waits(values: list[str], seconds: flo
     assert head_of(Keep_Alive=values).announced == seconds
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("date", "level", "skew"),
     [
         ("Fri, 15 Jan 2027 08:00:00 GMT", Level.OK, 0.5),

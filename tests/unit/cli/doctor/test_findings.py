@@ -161,7 +161,7 @@ def head(date: str | None = None, took: float = 0.2, **headers: str) -> Head:
     return Head("HTTP/1.1", 200, Headers(pairs), NOW - took, NOW)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("seen", "level", "message"),
     [
         (head("Fri, 15 Jan 2027 07:59:59 GMT"), Level.OK, "the server's clock agrees with ours, as far as can be seen (to 0.6 s)"),
@@ -296,7 +296,7 @@ def test_a_url_without_tls_is_a_warning() -> None:
     assert (found.level, found.message) == (Level.OK, f"https; Strict-Transport-Security: {value}")
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("status", "level"), [(200, Level.OK), (304, Level.OK), (401, Level.WARN), (404, Level.WARN), (429, Level.WARN), (503, Level.FAIL)]
 )  # fmt: skip
 def test_a_status_has_its_level(status: int, level: Level) -> None:

@@ -204,7 +204,7 @@ def test_waits_are_said_of_more_than_one_call_in_a_hundred(waiting: int, is_said
     assert any("waited for a free worker" in warning for warning in found) is is_said
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("seconds", "text"),
     [
         (None, "-"),

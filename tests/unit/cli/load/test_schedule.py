@@ -89,7 +89,7 @@ def test_a_stopped_schedule_hands_out_nothing() -> None:
     assert due.due(110.0) == 4
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("settings", "message"),
     [
         ({"concurrency": 0}, "--concurrency must be a whole number of 1 or more, not 0"),

@@ -11,6 +11,7 @@ import pytest
 from http_service_client import ConnectError, HttpResponse, SentState
 from http_service_client.cli.request.prefetch import Prefetch
 from http_service_client.errors import Failure
+from kit.rows import each_row
 
 LIVE = {"Content-Type": "text/event-stream; charset=utf-8"}
 LOST = Failure(ConnectError, "gone", SentState.MAYBE_PROCESSED)
@@ -46,7 +47,7 @@ def attempt(prefetch: Prefetch, outcome: HttpResponse | Failure, body: Body | No
     raise AssertionError("it waits for something")
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("limit", "content", "is_complete", "left"),
     [
         (0, b"", False, [b"one", b"t", b"wo"]),

@@ -31,7 +31,7 @@ def show(output: Tty, pieces: Iterator[bytes], content_type: str = "text/plain")
     Printer(output, io.StringIO()).body(response, Prefetch(0), pieces)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("pieces", "shown"),
     [
         ([], ""),

@@ -11,6 +11,7 @@ from http_service_client.cli import build_parser
 from http_service_client.cli.request_options import full_url
 from http_service_client.testing import LoopbackServer, hang_up, respond
 from kit.command_line import run_piped
+from kit.rows import each_row
 
 QUICK = '{"retry_policy_config": {"initial_delay": 0.001, "max_delay": 0.001}}'
 
@@ -177,7 +178,7 @@ def test_a_file_configures_the_client(
     assert seen == [("/v1/orders", "Bearer abc", "1"), ("/v1/orders", "Bearer own", "2")]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("typed", "url"),
     [
         ("api.example.com/x", "https://api.example.com/x"),

@@ -13,7 +13,7 @@ from http_service_client.cli.request.text import SafeDecoder, format_json, is_bi
 from kit.rows import each_row
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "shown"),
     [
         ("tea\tfor two\n", "tea\tfor two\n"),
@@ -90,7 +90,7 @@ def test_formatted_json_is_the_same_json(value: object, is_ascii: bool) -> None:
     assert json.loads(shown) == value
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "shown"),
     [
         ("[]", "[]"),

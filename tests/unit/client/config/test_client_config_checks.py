@@ -288,7 +288,7 @@ def test_the_error_of_an_alternate_url_does_not_name_base_url(url: str, message:
         HttpClientConfig(alternate_urls=[url])
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("base", "others", "is_right"),
     [
         ("http://a.test", [], True),
@@ -366,7 +366,7 @@ def test_the_pass_phrase_of_a_key_is_not_in_the_repr() -> None:
     assert "hush" not in repr(HttpClientConfig(connection_pool=pool))
 
 
-@pytest.mark.parametrize(
+@each_row(
     "proxy",
     [
         *("http://user:a/s3cret@proxy:3128", "user:a#s3cret@proxy:3128", "http://user:a?s3cret@proxy:3128"),

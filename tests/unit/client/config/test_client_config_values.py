@@ -38,6 +38,7 @@ from http_service_client import (
 from http_service_client.policies import CircuitBreakerSettings
 from kit.fakes import ORIGIN, URL, Harness
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 
 
 def note(change: StateChange) -> None:
@@ -61,8 +62,8 @@ EVERYTHING: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("settings", [{}, EVERYTHING], ids=["defaults", "everything"])
-@pytest.mark.parametrize(
+@each_row("settings", [{}, EVERYTHING], ids=["defaults", "everything"])
+@each_row(
     "how",
     [
         copy.copy,
@@ -185,7 +186,7 @@ SETTINGS: list[tuple[str, Any, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("setting", "policy", "mapping"), SETTINGS, ids=[row[0] for row in SETTINGS])
+@each_row(("setting", "policy", "mapping"), SETTINGS, ids=[row[0] for row in SETTINGS])
 def test_the_settings_of_a_policy_stand_for_the_policy(setting: str, policy: Any, mapping: Any) -> None:
     """A policy that is in use elsewhere may be asked for them. So does a mapping of its arguments."""
     config = HttpClientConfig(**{setting: policy})
@@ -282,7 +283,7 @@ def test_the_budget_of_guarded_functions_is_compared() -> None:
     assert RetryPolicy(budget=None) != RetryPolicy()
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("settings", "name"),
     [
         (HttpClientConfig(), "base_timeout"),

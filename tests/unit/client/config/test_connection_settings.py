@@ -17,6 +17,7 @@ from http_service_client import ConfigurationError, ConnectionPoolConfig, Egress
 from http_service_client.client.wiring import connection_settings, transport_settings
 from http_service_client.http.proxies.settings import ProxySettings
 from http_service_client.transports.network.sockets import SocketSettings
+from kit.rows import each_row
 
 OF_CALLS = {
     *("max_connections", "max_connections_per_host", "max_idle_connections", "connection_timeout"),
@@ -82,7 +83,7 @@ def test_a_setting_of_connections_makes_others(monkeypatch: pytest.MonkeyPatch) 
         assert (settings_of(config) != settings_of(plain)) is (name not in OF_CALLS), name
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("options", "source", "expected"),
     [
         ([], None, SocketSettings()),
@@ -131,7 +132,7 @@ def test_no_connection_need_be_kept_and_every_body_may_be_compressed() -> None:
     assert HttpClientConfig(connection_pool=pool, allowed_redirect_count=0).pool == pool
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("settings", "message"),
     [
         ({"uds": "http://app.sock"}, r"^uds must be a path, without a scheme, such as '/run/app.sock', not 'http:"),

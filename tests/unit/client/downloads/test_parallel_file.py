@@ -16,6 +16,7 @@ import pytest
 from http_service_client.client.downloads import parallel_file
 from http_service_client.client.downloads.parallel_file import FilePart, PartedFile
 from http_service_client.client.downloads.part_file import Span
+from kit.rows import each_row
 
 URL = "https://a.test/"
 VERSION = ('"v1"', None, None, 8)
@@ -48,7 +49,7 @@ def interrupted(path: Path, *arrived: tuple[int, bytes]) -> None:
             parts[number].write([content])
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("spans", "merged"),
     [
         ([], []),

@@ -11,6 +11,7 @@ import pytest
 from http_service_client import HttpResponse, HttpServiceClient, StreamError
 from http_service_client.testing import ScriptedTransport
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 
 URL = "https://api.example.com/"
 REMEDY = r"with client\.stream\(.*async with client\.stream_async\("
@@ -61,8 +62,8 @@ def test_a_misuse_in_blocking_code_names_the_remedy(verb: str, misuse: Callable[
         misuse(getattr(client, verb)("GET", URL))
 
 
-@pytest.mark.parametrize("verb", ["stream", "stream_async"])
-@pytest.mark.parametrize("name", ["read", "status_code", "iter_lines"])
+@each_row("verb", ["stream", "stream_async"])
+@each_row("name", ["read", "status_code", "iter_lines"])
 def test_a_forgotten_with_is_an_error(verb: str, name: str) -> None:
     """The first attribute that is used says so, and nothing is sent."""
     with a_client() as client:

@@ -174,7 +174,7 @@ def test_a_first_connection_that_fails_raises(
     assert all(source.is_closed for source in feed.server.sources)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("failed", "error"),
     [
         (failure(TlsVerificationError, SentState.NEVER_SENT), TlsVerificationError),
@@ -259,7 +259,7 @@ def test_a_post_may_be_repeated_if_the_caller_says_so(front_end: FrontEnd) -> No
     assert feed.server.ids == ["5", "5"]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("name", "wrong"),
     [
         ("reconnect_delay", -1.0),
@@ -340,7 +340,7 @@ def test_a_source_goes_on_after_an_interruption(front_end: FrontEnd) -> None:
     events.close()
 
 
-@pytest.mark.parametrize("connection", [(b"data: a\n\n",), (503, b"a body"), REFUSED])
+@each_row("connection", [(b"data: a\n\n",), (503, b"a body"), REFUSED])
 def test_a_source_that_is_closed_while_it_connects_ends(front_end: FrontEnd, connection: Any) -> None:
     """It keeps no connection, gives no event and raises no error."""
     clock = FakeClock()

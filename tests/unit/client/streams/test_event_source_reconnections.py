@@ -13,6 +13,7 @@ from http_service_client.core.machines.limits.semaphore import Waiter
 from kit.event_feeds import URL, EventServer, Feed
 from kit.fakes import REFUSED, RESET, FakeClock
 from kit.front_ends import BlockingFrontEnd, FrontEnd, run_task
+from kit.rows import each_row
 
 
 def test_each_connection_may_take_what_is_left_of_the_total_timeout(front_end: FrontEnd) -> None:
@@ -123,7 +124,7 @@ def test_a_status_raises_what_it_raises_in_any_call(front_end: FrontEnd, status:
     assert "no feed" in str(feed.error)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("answer", "what"),
     [
         (HttpResponse(205), "205, which brings no events"),

@@ -14,6 +14,7 @@ from http_service_client.testing import ScriptedTransport
 from kit.event_feeds import EventServer
 from kit.fakes import FakeClock
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 from kit.streaming import StreamingTransport
 
 URL = "https://api.example.com/feed"
@@ -36,7 +37,7 @@ def test_a_stream_tells_what_led_to_it(front_end: FrontEnd) -> None:
     assert response.attempts == 2
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("use", "problem"),
     [
         (lambda response: None, "has not been read yet; call read()"),

@@ -38,7 +38,7 @@ def stream(front_end: FrontEnd, *script: Any, headers: dict[str, str] | None = N
     return front_end.stream(client, "GET", URL, **options)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("content_type", "encoding", "data", "text"),
     [
         ("text/plain", None, "a€\n😀".encode(), "a€\n😀"),
@@ -70,7 +70,7 @@ def test_lines_may_keep_their_ends(front_end: FrontEnd) -> None:
         assert list(csv.reader(lines[:-2])) == rows
 
 
-@pytest.mark.parametrize("length", [0, -1, 1.5, True, "4"], ids=repr)
+@each_row("length", [0, -1, 1.5, True, "4"], ids=repr)
 def test_a_length_is_a_number_of_characters(front_end: FrontEnd, length: Any) -> None:
     """1 or more. A wrong one is refused before the body is claimed."""
     with stream(front_end, b"abc") as response:
@@ -179,7 +179,7 @@ def test_json_lines_may_have_a_type(front_end: FrontEnd) -> None:
         assert list(values) == [Order(3)]
 
 
-@pytest.mark.parametrize("method", ["iter_lines", "iter_json", "iter_events"])
+@each_row("method", ["iter_lines", "iter_json", "iter_events"])
 def test_items_before_one_that_is_too_long_are_not_lost(front_end: FrontEnd, method: str) -> None:
     """Though the same bytes brought them all."""
     data = {"iter_events": b"data: 1\n\ndata: 2\n\ndata: " + b"3" * 20}.get(method, b"1\n2\n" + b"3" * 20)

@@ -180,7 +180,7 @@ def test_a_stream_lost_just_before_the_deadline_is_a_lost_connection(
     assert isinstance(caught.value.response, HttpResponse)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("left", "error"), [(0.5, "ReadTimeoutError"), (0.03, "ReadTimeoutError"), (0.01, "DeadlineExceededError")]
 )  # fmt: skip
 def test_a_timeout_of_a_stream_is_the_deadline_s_only_at_the_deadline(

@@ -30,6 +30,7 @@ from http_service_client.http.secret_names import SECRET_NAMES
 from kit.fakes import ORIGIN, READ_TIMEOUT, REFUSED, URL, Harness
 from kit.flows import RETRIES, TOKEN, TOKEN_URL, Refreshing, Requests, flow_of, sent
 from kit.front_ends import FrontEnd, run_task
+from kit.rows import each_row
 from kit.streaming import StreamingTransport
 
 
@@ -97,7 +98,7 @@ def test_a_401_that_is_returned_was_answered(front_end: FrontEnd) -> None:
     assert harness.events[-1].sent_state is SentState.ANSWERED
 
 
-@pytest.mark.parametrize("status", [200, 404, 409, 500, 503])
+@each_row("status", [200, 404, 409, 500, 503])
 def test_a_post_is_not_sent_again_after_a_status_that_may_mean_success(
     front_end: FrontEnd, status: int
 ) -> None:
@@ -119,7 +120,7 @@ def test_the_error_names_the_response_with_its_reason(front_end: FrontEnd) -> No
     assert "yielded the POST again after 409 Conflict, when" in str(error)
 
 
-@pytest.mark.parametrize(("status", "method"), [(400, "POST"), (403, "POST"), (407, "POST"), (500, "GET")])
+@each_row(("status", "method"), [(400, "POST"), (403, "POST"), (407, "POST"), (500, "GET")])
 def test_a_request_may_be_sent_again_where_that_is_safe(
     front_end: FrontEnd, status: int, method: str
 ) -> None:
@@ -339,7 +340,7 @@ class Opening(StreamingTransport):
 TOKEN_REQUEST = HttpRequest("POST", TOKEN_URL)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("status", "steps", "message", "state"),
     [
         (

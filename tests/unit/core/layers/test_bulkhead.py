@@ -25,10 +25,11 @@ from kit.bulkhead_calls import harness_of, limits, reconfigure, taken
 from kit.fakes import ORIGIN, REFUSED, URL
 from kit.forks import in_a_child, needs_fork
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 from kit.streaming import StreamingTransport
 
 
-@pytest.mark.parametrize("outcome", [200, 404, 503, REFUSED, RuntimeError("a bug")], ids=repr)
+@each_row("outcome", [200, 404, 503, REFUSED, RuntimeError("a bug")], ids=repr)
 def test_whatever_ends_an_attempt_releases_its_permit(front_end: FrontEnd, outcome: Any) -> None:
     """And a call that found one free says nothing of it."""
     harness = harness_of(front_end, outcome, enable_retry_policy=False)
@@ -242,7 +243,7 @@ def test_the_setting_is_a_policy_its_settings_or_a_mapping(tmp_path: Path) -> No
     )
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("given", "message"),
     [
         (5, r"bulkhead must be a BulkheadPolicy.*not 5; write BulkheadPolicy\(max_concurrent=5\)"),

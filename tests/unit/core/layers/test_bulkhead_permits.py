@@ -78,7 +78,7 @@ def operation(call_name: str | None = None) -> Operation:
     return found
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("by", "subject", "expected"),
     [
         ("priority", ALL, "high"),

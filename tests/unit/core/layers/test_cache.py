@@ -199,7 +199,7 @@ def test_a_head_request_is_answered_by_a_stored_get(front_end: FrontEnd) -> None
     assert (used(response).result, used(response).reason) == (CacheResult.HIT, "")
 
 
-@pytest.mark.parametrize(
+@each_row(
     "outcome",
     [
         HttpResponse(404, headers={"ETag": '"2"'}),
@@ -218,7 +218,7 @@ def test_a_head_request_that_shows_no_change_ends_nothing(front_end: FrontEnd, o
     assert (cached.get().text, cached.sends) == ("body", 2)
 
 
-@pytest.mark.parametrize(("status", "stays"), [(500, True), (503, True), (200, False), (404, False)])
+@each_row(("status", "stays"), [(500, True), (503, True), (200, False), (404, False)])
 def test_only_a_conclusive_response_ends_the_stored_one(
     front_end: FrontEnd, status: int, stays: bool
 ) -> None:
@@ -242,7 +242,7 @@ def test_a_revalidation_that_fails_is_the_failure_of_the_call(front_end: FrontEn
     assert (missed.result, missed.reason) == (CacheResult.MISS, "ConnectionLostError")
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("name", "stored", "now"),
     [
         ("ETag", '"1"', '"2"'),

@@ -15,7 +15,7 @@ from kit.front_ends import BlockingFrontEnd, FrontEnd
 from kit.rows import each_row
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "MOVE"])
+@each_row("method", ["POST", "PUT", "PATCH", "DELETE", "MOVE"])
 def test_a_change_ends_what_was_stored(front_end: FrontEnd, method: str) -> None:
     """After a success, the next GET asks the service."""
     cached = Cached(front_end, cached_for(60, "old"), HttpResponse(204), cached_for(60, "new"))

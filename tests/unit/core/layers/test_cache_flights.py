@@ -35,6 +35,7 @@ from kit.caches import URL, cached_for, used
 from kit.fakes import failure, short
 from kit.front_ends import FrontEnd, run_task
 from kit.jumping_loop import JumpingLoop
+from kit.rows import each_row
 
 
 class Async:
@@ -134,7 +135,7 @@ def test_a_response_that_may_not_be_kept_any_more_is_not_shared() -> None:
     assert not [sent for sent in network.transport.requests[2:] if "If-None-Match" in sent.headers]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("outcome", "concerns"),
     [
         (failure(ConnectError, SentState.NEVER_SENT), True),

@@ -18,6 +18,7 @@ from http_service_client.events import CacheResult, CallFinished
 from kit.caches import Cached, cached_for, used
 from kit.front_ends import BlockingFrontEnd, FrontEnd
 from kit.hosts import LOST, A, Bench
+from kit.rows import each_row
 from kit.telemetry import Notes
 from kit.threads import wait_until
 
@@ -89,7 +90,7 @@ def test_a_response_may_forbid_its_use_after_an_error(front_end: FrontEnd, direc
     assert cached.get().status_code == 503
 
 
-@pytest.mark.parametrize("status", [401, 403, 404, 410])
+@each_row("status", [401, 403, 404, 410])
 def test_what_was_withdrawn_does_not_come_back(front_end: FrontEnd, status: int) -> None:
     """A conclusive response ends the stored one, so that it does not stand in for a later error."""
     cached = Cached(

@@ -228,7 +228,7 @@ def test_invalidation(front_end: FrontEnd, method: str, name: str) -> None:
     assert not cached.get(target).from_cache
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("directives", "is_shared"),
     [("must-revalidate", False), ("no-cache", False), ("proxy-revalidate", True), ("s-maxage=2", True)],
 )

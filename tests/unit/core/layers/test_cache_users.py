@@ -21,6 +21,7 @@ from http_service_client.http.urls import split_url
 from kit.caches import URL, Cached, cached_for, used
 from kit.front_ends import FrontEnd
 from kit.interceptors import on_request
+from kit.rows import each_row
 
 
 def echo(*names: str, **headers: str) -> Any:
@@ -32,7 +33,7 @@ def echo(*names: str, **headers: str) -> Any:
     return respond
 
 
-@pytest.mark.parametrize("name", ["Authorization", "Cookie", "X-Api-Key"])
+@each_row("name", ["Authorization", "Cookie", "X-Api-Key"])
 def test_users_with_credentials_of_their_own_do_not_meet(front_end: FrontEnd, name: str) -> None:
     """A header that holds a secret parts the cache; the same secret finds its response again."""
     cached = Cached(front_end, echo(name))
@@ -413,7 +414,7 @@ def test_a_cookie_is_set_once(front_end: FrontEnd) -> None:
     assert used(other).reason == "it sets a cookie"
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("settings", "options", "directives", "is_stored"),
     [
         ({"shared": True}, {}, (), False),

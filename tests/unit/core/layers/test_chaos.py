@@ -102,7 +102,7 @@ def test_what_is_injected_into_a_stream_is_seen_as_that_of_the_wire(front_end: F
     assert re.fullmatch(r"after \d+ bytes", truncation.what)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("headers", "what"),
     [
         ({}, "within the first piece"),
@@ -217,9 +217,7 @@ def test_an_error_that_no_exchange_ends_with_is_refused() -> None:
         HttpClientConfig(chaos=ChaosPolicy(errors=[ValueError], error_rate=1))
 
 
-@pytest.mark.parametrize(
-    ("headers", "length"), [({}, "0"), ({"Retry-After": "1"}, "0"), ({"content-length": "3"}, "3")]
-)
+@each_row(("headers", "length"), [({}, "0"), ({"Retry-After": "1"}, "0"), ({"content-length": "3"}, "3")])
 def test_an_injected_response_has_one_length(
     front_end: FrontEnd, headers: dict[str, str], length: str
 ) -> None:

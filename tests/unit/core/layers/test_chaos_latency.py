@@ -73,7 +73,7 @@ def test_a_latency_before_connecting_ends_with_the_connect_timeout(front_end: Fr
     assert (harness.sends, len([each for each in injected(harness) if each[0] == "latency"])) == (0, 3)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("fault", "timeout", "error", "seconds"),
     [
         ({"statuses": [503], "status_rate": 1}, Timeout(total=3), AttemptTimeoutError, 3),

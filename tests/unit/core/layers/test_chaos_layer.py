@@ -17,6 +17,7 @@ from http_service_client.core.timeouts import TIMER_SLACK
 from http_service_client.transports.injected import INJECTED_FAULTS
 from kit.fakes import ORIGIN, URL, FakeClock
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 
 
 def test_a_chaos_that_is_off_costs_a_look(front_end: FrontEnd) -> None:
@@ -107,7 +108,7 @@ def _operation(expires_at: float | None = None, remaining: float | None = None) 
     return SimpleNamespace(**of, expires_at=expires_at, remaining=lambda: remaining), events
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("expires_at", "remaining", "wait"),
     [(None, None, 5.0), (103.0, None, 3.0), (99.0, None, 0.0), (None, 2.0, 2.0), (None, -1.0, 0.0), (107.0, 9.0, 5.0)],
 )  # fmt: skip

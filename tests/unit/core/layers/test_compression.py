@@ -137,7 +137,7 @@ def test_a_failure_causes_no_fallback(front_end: FrontEnd) -> None:
     assert sent(it) == [PACKED, PACKED]
 
 
-@pytest.mark.parametrize("status", [400, 406, 413, 422, 501])
+@each_row("status", [400, 406, 413, 422, 501])
 def test_no_other_status_than_415_causes_a_fallback(front_end: FrontEnd, status: int) -> None:
     """The response is returned, and the uncompressed body is not sent."""
     it = harness(front_end, status, **NO_RETRIES)
@@ -161,7 +161,7 @@ def test_a_415_to_the_uncompressed_body_too_is_not_remembered(front_end: FrontEn
     assert sent(it) == [PACKED, PLAIN, PACKED]
 
 
-@pytest.mark.parametrize("failure", [RESET, 503, 429])
+@each_row("failure", [RESET, 503, 429])
 def test_a_failed_fallback_is_not_remembered(front_end: FrontEnd, failure: Any) -> None:
     """It is the outcome of the attempt; an overloaded server has not judged the uncompressed body."""
     it = harness(front_end, 415, failure, 200, **NO_RETRIES)
@@ -173,7 +173,7 @@ def test_a_failed_fallback_is_not_remembered(front_end: FrontEnd, failure: Any) 
     assert sent(it) == [PACKED, PLAIN, PACKED]
 
 
-@pytest.mark.parametrize(
+@each_row(
     "call",
     [
         {"data": b"short"},

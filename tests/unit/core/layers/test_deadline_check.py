@@ -35,6 +35,7 @@ from http_service_client.http.messages import HttpRequest
 from http_service_client.testing import Late, ScriptedTransport, VirtualClock, late
 from kit.fakes import READ_TIMEOUT, RESET, FakeClock, failure, short
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 
 URL = "https://api.example.com/items"
 SETTINGS: dict[str, Any] = {
@@ -219,7 +220,7 @@ def test_quick_failures_are_no_evidence(front_end: FrontEnd) -> None:
         bench.error(DeadlineExceededError, total_timeout=0.9)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("outcome", "is_queued", "learned"),
     [
         (HttpResponse(200), False, (0.5, False)),

@@ -255,7 +255,7 @@ def test_a_file_with_a_wrong_checksum_is_discarded() -> None:
     assert (failure.sent_state, sink.received) == (SentState.ANSWERED, 0)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("response", "problem"),
     [
         ((416, {"Content-Range": "bytes */10"}), None),

@@ -78,7 +78,7 @@ def test_a_disk_that_does_not_accept_a_block_ends_the_attempt() -> None:
     assert body._pieces == [65536]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("remaining", "limits", "timeout", "error"),
     [
         (None, {}, None, None),
@@ -111,7 +111,7 @@ def test_a_dead_disk_has_the_limit_of_a_read(
     assert words in failure.message
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("block", "pieces", "written"),
     [
         (BLOCK, [1] * 2500, [1000, 1000, 500]),

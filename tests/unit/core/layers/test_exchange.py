@@ -45,8 +45,8 @@ class Fixture:
         return self.exchange(self.call.request, self.call)
 
 
-@pytest.mark.parametrize("observer", [None, observe], ids=["unobserved", "observed"])
-@pytest.mark.parametrize(
+@each_row("observer", [None, observe], ids=["unobserved", "observed"])
+@each_row(
     ("stream", "is_whole", "effect"),
     [(None, False, Send), (None, True, Send), (STREAM, False, Open), (STREAM, True, Send)],
 )
@@ -107,9 +107,9 @@ def test_an_attempt_without_time_sends_nothing(left: float) -> None:
     assert (failure.error_type, failure.sent_state.value) == (AttemptTimeoutError, "never_sent")
 
 
-@pytest.mark.parametrize(("size", "is_refused"), [(10, False), (11, True)])
-@pytest.mark.parametrize("stream", [None, STREAM], ids=["whole", "stream"])
-@pytest.mark.parametrize("status", [200, 500])
+@each_row(("size", "is_refused"), [(10, False), (11, True)])
+@each_row("stream", [None, STREAM], ids=["whole", "stream"])
+@each_row("status", [200, 500])
 def test_a_body_may_be_as_large_as_the_limit(
     status: int, stream: StreamOptions | None, size: int, is_refused: bool
 ) -> None:

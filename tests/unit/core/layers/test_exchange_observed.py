@@ -145,7 +145,7 @@ def test_an_open_body_keeps_its_slot() -> None:
     assert (watched.slots.in_use, len(open_bodies)) == (0, 0)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("took", "expires_in", "deadline_in", "total", "waited"),
     [
         (0.0, 4.0, None, 4.0, 0.0),
@@ -175,7 +175,7 @@ def test_the_time_of_those_who_see_the_end_is_not_the_attempt_s() -> None:
     assert (watched.attempt.waited, watched.attempt.expires_at) == (3.0, 15.0)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("outcome", "deadline_in", "is_the_deadline_s"),
     [
         (READ_TIMEOUT, 1.0, False),

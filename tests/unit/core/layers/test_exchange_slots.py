@@ -15,6 +15,7 @@ from http_service_client.events import ConnectionAwaited
 from http_service_client.testing import ScriptedTransport
 from kit.fakes import ORIGIN, URL, Harness
 from kit.front_ends import BlockingFrontEnd, FrontEnd
+from kit.rows import each_row
 
 POOL = Timeout(total=6.0, pool=10.0)
 
@@ -192,7 +193,7 @@ def test_without_any_timeout_a_wait_has_no_end_but_the_deadline(deadline_in: flo
     it.plan.close()
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("deadline_in", "needed", "waits", "error"),
     [
         (11.0, 0.0, 10.0, PoolTimeoutError),
@@ -258,7 +259,7 @@ def test_the_client_s_grants_are_progress_of_a_host_whose_calls_wait_for_them(ha
         assert it.end(False).error_type is PoolTimeoutError
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("collects", "is_open", "options", "waits"),
     [
         (True, True, {}, 2.0),

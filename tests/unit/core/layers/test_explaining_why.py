@@ -40,6 +40,7 @@ from http_service_client.testing import ScriptedTransport, VirtualClock
 from kit.fakes import ORIGIN, READ_TIMEOUT, REFUSED, URL, Harness, failure
 from kit.front_ends import FrontEnd
 from kit.hedged_calls import OK, WORLDS, play
+from kit.rows import each_row
 
 EXACT = ExponentialBackoff(jitter="none")  # 1, 2, 4 ... seconds
 NONE_LEFT = {"capacity": 1.0, "earned": 0.0, "cost": 1.0}
@@ -214,7 +215,7 @@ def test_a_pause_says_what_the_call_may_wait(front_end: FrontEnd) -> None:
     )
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("settings", "options", "said"),
     [
         ({"max_wait": 0.0}, {}, "max_wait=2 of the rate limit, or with a call 2 s later"),

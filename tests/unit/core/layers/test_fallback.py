@@ -30,6 +30,7 @@ from http_service_client.events import FallbackSource, FallbackUsed
 from http_service_client.testing import ScriptedTransport, VirtualClock
 from kit.fakes import READ_TIMEOUT, REFUSED, URL, Harness
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 
 DOWN = 503
 
@@ -42,7 +43,7 @@ def _used(harness: Harness) -> list[FallbackUsed]:
     return [event for event in harness.events if isinstance(event, FallbackUsed)]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("outcome", "reason", "state"),
     [
         (DOWN, "status 503", SentState.ANSWERED),
@@ -68,7 +69,7 @@ def test_a_value_stands_in_for_a_failure(
     assert harness.client.metrics.total("http_fallbacks_total", {"source": "value"}) == 1
 
 
-@pytest.mark.parametrize("status", [200, 304, 400, 404, 409])
+@each_row("status", [200, 304, 400, 404, 409])
 def test_other_responses_are_returned(front_end: FrontEnd, status: int) -> None:
     """A 404 is a response, and no failure of the service."""
     harness = Harness(front_end, status, fallback={"value": None})
@@ -226,7 +227,7 @@ def test_the_error_of_a_fallback_has_the_original_as_its_context(front_end: Fron
     assert isinstance(error.__context__, ConnectError)
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+@each_row("method", ["POST", "PUT", "PATCH", "DELETE"])
 def test_a_request_that_changes_something_has_none(front_end: FrontEnd, method: str) -> None:
     """The fallback would hide that money may have moved, unless the policy says that this is meant."""
     harness = Harness(front_end, READ_TIMEOUT, fallback={"value": None}, enable_retry_policy=False)
@@ -261,7 +262,7 @@ def test_a_call_may_have_one_where_its_client_has_none(front_end: FrontEnd) -> N
     assert harness.request(fallback=True).status_code == 503
 
 
-@pytest.mark.parametrize("given", [5, "value", {"value": 1}])
+@each_row("given", [5, "value", {"value": 1}])
 def test_another_kind_of_fallback_is_refused(front_end: FrontEnd, given: Any) -> None:
     """A call takes a policy."""
     message = str(Harness(front_end, 200).error(ConfigurationError, fallback=given))

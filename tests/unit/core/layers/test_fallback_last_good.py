@@ -176,7 +176,7 @@ class Adds:
         return request
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("name", "vary", "kept"),
     [("Authorization", "", False), ("X-User", "X-User", False), ("X-Trace", "", True)],
 )

@@ -90,7 +90,7 @@ def test_what_an_arm_came_to(
     assert stage.race.judge(arm) is result
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("outcome", "sent_at", "known"),
     [
         (HttpResponse(200), 1.0, (200, None, ANSWERED)),
@@ -110,7 +110,7 @@ def test_what_is_known_of_an_arm_that_has_ended(outcome: Any, sent_at: float | N
     assert stage.race.describe(stage.ended(stage.hedge, outcome, sent_at)) == known
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("outcome", "answered_by", "learned"),
     [
         (HttpResponse(200), None, [(2.5, False)]),

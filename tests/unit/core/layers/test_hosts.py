@@ -29,6 +29,7 @@ from http_service_client.http.messages import HttpRequest
 from kit.fakes import failure
 from kit.front_ends import FrontEnd
 from kit.hosts import LOST, REFUSED, A, B, Bench, C
+from kit.rows import each_row
 
 
 def test_a_healthy_first_host_gets_all(bench: Bench) -> None:
@@ -156,7 +157,7 @@ def test_if_all_refuse_the_error_is_of_the_one_that_is_over_first(bench: Bench) 
     assert [event.key for event in error.timeline if type(event).__name__ == "CircuitRefused"] == [A, B]
 
 
-@pytest.mark.parametrize("circuit_breaker", [None, False, CircuitBreakerPolicy()])
+@each_row("circuit_breaker", [None, False, CircuitBreakerPolicy()])
 def test_a_limit_of_one_host_sends_calls_to_the_next(front_end: FrontEnd, circuit_breaker: Any) -> None:
     """Each origin has a limit of its own, also for a call that brings its circuit breaker."""
     bench = Bench(front_end, rate_limit={"rate": 0.1, "max_wait": 0.0})
@@ -270,7 +271,7 @@ def test_a_retry_waits_while_no_other_host_takes_requests(front_end: FrontEnd) -
     assert (bench.hosts, bench.delays) == ("bb", [2.0])
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("settings", "message"),
     [
         ({"alternate_urls": "https://b.test"}, "must be a list of base URLs"),

@@ -19,6 +19,7 @@ from http_service_client import (
 from kit.fakes import ORIGIN, RESET, URL, Harness
 from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd, run_task
 from kit.interceptors import Recorder, on_request, on_response
+from kit.rows import each_row
 
 VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar("VARIABLE", default="unset")
 
@@ -94,8 +95,8 @@ def test_an_interceptor_without_its_method_is_named(front_end: FrontEnd, base: t
         Harness(front_end, **{f"{side}_interceptors": [forgetful]}).request()
 
 
-@pytest.mark.parametrize("item", [object(), object, "Class", 3, None])
-@pytest.mark.parametrize("field", ["request_interceptors", "response_interceptors"])
+@each_row("item", [object(), object, "Class", 3, None])
+@each_row("field", ["request_interceptors", "response_interceptors"])
 def test_an_object_that_is_not_an_interceptor_is_rejected(field: str, item: Any) -> None:
     """The configuration rejects it when it is made, not at the first call."""
     with pytest.raises(ConfigurationError, match=rf"\b{field}\b"):
@@ -191,8 +192,8 @@ def test_a_plain_method_may_return_an_awaitable(front_end: FrontEnd) -> None:
     assert harness.request().status_code == 200
 
 
-@pytest.mark.parametrize("is_async", [False, True], ids=["plain", "async"])
-@pytest.mark.parametrize("total", [None, 60.0], ids=["no deadline", "deadline"])
+@each_row("is_async", [False, True], ids=["plain", "async"])
+@each_row("total", [None, 60.0], ids=["no deadline", "deadline"])
 def test_an_interceptor_sees_the_caller_s_context_variables(
     front_end: FrontEnd, is_async: bool, total: float | None
 ) -> None:

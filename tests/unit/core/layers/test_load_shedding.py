@@ -45,7 +45,7 @@ def outcomes(harness: Harness, calls: int, **options: Any) -> list[Any]:
     return results
 
 
-@pytest.mark.parametrize("rejection", [429, 503, 504, READ_TIMEOUT, REFUSED])
+@each_row("rejection", [429, 503, 504, READ_TIMEOUT, REFUSED])
 def test_after_a_rejection_a_call_is_shed(front_end: FrontEnd, rejection: Any) -> None:
     """Nothing is sent, and the error says so; the window forgets it."""
     harness = harness_of(front_end, rejection, 200)
@@ -78,7 +78,7 @@ def test_after_anything_else_nothing_is_shed(front_end: FrontEnd, answer: Any) -
 ACCEPTED, REJECTED = ["accepted"], ["rejected"]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("evidence", "counted"),
     list(zip(Evidence, [ACCEPTED, REJECTED, REJECTED, ACCEPTED, [], []], strict=True)),
     ids=lambda value: getattr(value, "name", ""),

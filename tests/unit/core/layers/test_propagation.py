@@ -80,7 +80,7 @@ def test_a_stream_sends_the_deadline_alone(front_end: FrontEnd) -> None:
     assert sent(harness, TIMEOUT) == [None, "60000"]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("options", "announced"),
     [
         ({}, "true"),

@@ -14,6 +14,7 @@ from http_service_client.http.fields.meshes import proxy_attempts
 from http_service_client.http.headers import Headers
 from kit.fakes import ORIGIN, Harness
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 
 TWICE = (503, {"X-Envoy-Attempt-Count": "2"})
 THRICE = (503, {"x-envoy-attempt-count": "3"})
@@ -92,7 +93,7 @@ def test_what_an_interceptor_answers_came_through_no_proxy(front_end: FrontEnd) 
     assert proxied(harness) == []
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "expected"),
     [("2", 2), ("999", 999), ("1000", 1), ("0", 1), ("-2", 1), ("2, 3", 1), ("\u0663", 1), ("", 1)],
 )

@@ -40,6 +40,7 @@ from http_service_client.testing import ScriptedTransport, VirtualClock
 from kit.fakes import READ_TIMEOUT, REFUSED, RESET, Harness, failure, short
 from kit.forks import in_a_child, needs_fork
 from kit.front_ends import BlockingFrontEnd, FrontEnd
+from kit.rows import each_row
 from kit.threads import wait_until
 
 ONCE: dict[str, Any] = {"retry_policy": False}
@@ -80,7 +81,7 @@ def test_a_wait_may_be_as_long_as_max_wait(front_end: FrontEnd, max_wait: float,
     assert harness.sleeps == ([pytest.approx(10.0)] if is_sent else [])
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("max_wait", "options", "words"),
     [
         (5, {}, "in 10 s, later than max_wait=5 s permits; nothing was sent"),
@@ -99,9 +100,7 @@ def test_a_refusal_names_the_limit_of_the_wait(
     assert words in str(harness.error(RateLimitExceededError, **options))
 
 
-@pytest.mark.parametrize(
-    ("missing", "lasts"), [(0.0, True), (TIMER_SLACK / 2, True), (TIMER_SLACK, True), (0.1, False)]
-)
+@each_row(("missing", "lasts"), [(0.0, True), (TIMER_SLACK / 2, True), (TIMER_SLACK, True), (0.1, False)])
 def test_a_retry_after_a_wait_that_the_end_of_the_client_cut_short_waits_for_nothing_else(
     front_end: FrontEnd, missing: float, lasts: bool
 ) -> None:
@@ -161,8 +160,8 @@ def test_an_attempt_that_a_circuit_refuses_returns_its_token(front_end: FrontEnd
     assert harness.state.rate_limiter.snapshot().tokens == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize("learning", [{}, {"follow_headers": True}], ids=repr)
-@pytest.mark.parametrize("outcome", [REFUSED, RESET, READ_TIMEOUT], ids=short)
+@each_row("learning", [{}, {"follow_headers": True}], ids=repr)
+@each_row("outcome", [REFUSED, RESET, READ_TIMEOUT], ids=short)
 def test_a_lost_attempt_keeps_its_token(
     front_end: FrontEnd, learning: dict[str, Any], outcome: Failure
 ) -> None:
@@ -173,7 +172,7 @@ def test_a_lost_attempt_keeps_its_token(
     assert harness.state.rate_limiter.snapshot().tokens == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("outcome", "before", "returns"),
     [
         (failure(CircuitOpenError, SentState.NEVER_SENT), SentState.NEVER_SENT, True),
@@ -285,7 +284,7 @@ def test_a_turn_that_gets_too_late_is_refused(front_end: FrontEnd) -> None:
     assert (limiter.snapshot().waiting, limiter.snapshot().refused) == (0, 1)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("late_by", "is_refused"),
     [(-1.0, False), (0.0, False), (0.5e-6, False), (1e-6, False), (1.5e-6, True), (1.0, True)],
 )
@@ -401,7 +400,7 @@ def test_a_cancelled_task_returns_its_turn() -> None:
     assert ended == [(0, 0.0), (2, pytest.approx(1.0)), (3, pytest.approx(2.0))]
 
 
-@pytest.mark.parametrize(
+@each_row(
     "limits",
     [
         {"bulkhead": BulkheadPolicy(1, max_wait=None)},
@@ -410,7 +409,7 @@ def test_a_cancelled_task_returns_its_turn() -> None:
     ],
     ids=str,
 )
-@pytest.mark.parametrize("follows", [False, True])
+@each_row("follows", [False, True])
 def test_a_task_that_is_cancelled_in_another_wait_returns_its_token(
     limits: dict[str, Any], follows: bool
 ) -> None:
@@ -472,7 +471,7 @@ def test_a_forked_child_has_the_tokens_and_no_queue() -> None:
     client.close()
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("given", "message"),
     [
         (True, "rate_limit must be a RateLimitPolicy, such as RateLimitPolicy"),

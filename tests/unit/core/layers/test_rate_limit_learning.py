@@ -44,7 +44,7 @@ def test_a_quota_that_is_used_up_holds_calls_back_until_its_reset(front_end: Fro
     assert harness.sleeps == [pytest.approx(30.0)]
 
 
-@pytest.mark.parametrize(
+@each_row(
     "headers",
     [
         {"X-RateLimit-Limit": "60", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1704067290"},
@@ -93,7 +93,7 @@ FIRST, SECOND, ELSEWHERE = response(f"{HERE}/1"), response(f"{HERE}/2"), respons
 MOVED, LEFT = response(f"{HERE}/3", FIRST, SECOND), response(f"{THERE}/", FIRST, SECOND, ELSEWHERE)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("outcome", "expected"),
     [
         (FIRST, FIRST),
@@ -198,7 +198,7 @@ def test_reconfiguring_keeps_what_was_learned(front_end: FrontEnd) -> None:
     assert harness.request().status_code == 200
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("ends", "slower"),
     [
         (HttpResponse(429), True),

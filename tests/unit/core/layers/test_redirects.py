@@ -123,7 +123,7 @@ def test_the_requests_of_hops_are_marked_once_they_have_left_the_origin(front_en
     assert [hop.url for hop in calls[0].hops] == [f"{ORIGIN}/next", "https://b.test/", URL]
 
 
-@pytest.mark.parametrize(("count", "follows"), [(0, False), (1, True), (5, True)])
+@each_row(("count", "follows"), [(0, False), (1, True), (5, True)])
 def test_a_request_knows_whether_a_redirect_of_it_is_followed(
     front_end: FrontEnd, count: int, follows: bool
 ) -> None:
@@ -141,7 +141,7 @@ def test_a_redirect_that_drops_the_body_may_follow_a_stream(front_end: FrontEnd)
     assert "it was a stream and is consumed" in str(error)
 
 
-@pytest.mark.parametrize("location", ["ftp://b.test/", "http://[", "http://b.test:x/"])
+@each_row("location", ["ftp://b.test/", "http://[", "http://b.test:x/"])
 def test_a_redirect_to_what_is_no_address_is_reported(front_end: FrontEnd, location: str) -> None:
     """By the error of all redirects that must not be followed, with the response."""
     harness = Harness(front_end, (302, {"Location": location}), 200)
@@ -201,7 +201,7 @@ def test_a_response_without_redirects_is_not_limited_again() -> None:
     assert ended.value.value is response
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("before", "kind", "message"),
     [
         ([], AttemptTimeoutError, "GET: nothing arrived for 2 s"),

@@ -6,8 +6,6 @@ import io
 from collections.abc import AsyncIterator
 from typing import Any
 
-import pytest
-
 from http_service_client.core.layers.retry import _was_not_made
 from http_service_client.core.machines.retry.backoff import ExponentialBackoff
 from http_service_client.core.machines.retry.conditions import RETRYABLE_STATUSES, RetryCondition
@@ -41,7 +39,7 @@ def stop_reason(harness: Harness) -> StopReason | None:
     return next((event.reason for event in harness.events if isinstance(event, RetryStopped)), None)
 
 
-@pytest.mark.parametrize("attempts", [1, 2, 3, 7])
+@each_row("attempts", [1, 2, 3, 7])
 def test_max_attempts_includes_the_first_attempt(front_end: FrontEnd, attempts: int) -> None:
     """max_attempts=3 makes 3 attempts with 2 waits between them, not 4."""
     harness = Harness(front_end, 503, retry_policy_config=RetryPolicy(attempts, EXACT), **NO_BREAKER)
@@ -149,7 +147,7 @@ def test_a_replayable_body_is_the_same_in_each_attempt(front_end: FrontEnd, opti
     assert len(content_types) == 1
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("first", "reason"),
     [
         (failure(ResponseTooLargeError, SentState.ANSWERED), StopReason.NOT_RETRYABLE),
@@ -237,7 +235,7 @@ class Progress:
         return request
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("attempts", "waits"),
     [
         ((), [1.0, 2.0]),
@@ -294,7 +292,7 @@ def test_the_body_of_a_response_that_a_retry_replaces_is_closed_before_the_wait(
     assert closed == [[True]]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("error_type", "state", "was_not_made"),
     [
         (CircuitOpenError, SentState.NEVER_SENT, True),

@@ -16,6 +16,7 @@ from http_service_client.events import RetryStopped, StopReason
 from http_service_client.policies import RetryPolicy
 from kit.fakes import REFUSED, RESET, URL, Harness, failure, isolate_while_sleeping, short
 from kit.front_ends import FrontEnd, run_task
+from kit.rows import each_row
 
 EXACT = ExponentialBackoff(jitter="none")  # 1, 2, 4 ... seconds
 NO_BREAKER: dict[str, Any] = {"enable_circuit_breaker": False}
@@ -36,7 +37,7 @@ def budgeted(front_end: FrontEnd, *script: Any, **settings: Any) -> Harness:
     )
 
 
-@pytest.mark.parametrize("outcome", [503, RESET, REFUSED], ids=short)
+@each_row("outcome", [503, RESET, REFUSED], ids=short)
 def test_an_exhausted_budget_ends_the_call_without_a_wait(front_end: FrontEnd, outcome: Any) -> None:
     """The budget is checked before the wait, so the last outcome is returned at once."""
     harness = budgeted(front_end, outcome)

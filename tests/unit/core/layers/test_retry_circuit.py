@@ -22,6 +22,7 @@ from http_service_client.http.messages import HttpRequest, HttpResponse
 from http_service_client.policies import RetryPolicy
 from kit.fakes import REFUSED, RESET, URL, Harness, isolate_while_sleeping, short
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 
 EXACT = ExponentialBackoff(jitter="none")  # 1, 2, 4 ... seconds
 NO_BREAKER: dict[str, Any] = {"enable_circuit_breaker": False}
@@ -31,7 +32,7 @@ def stop_reason(harness: Harness) -> StopReason | None:
     return next((event.reason for event in harness.events if isinstance(event, RetryStopped)), None)
 
 
-@pytest.mark.parametrize("first", [503, RESET, REFUSED], ids=short)
+@each_row("first", [503, RESET, REFUSED], ids=short)
 def test_a_circuit_that_opens_ends_the_retries(front_end: FrontEnd, first: Any) -> None:
     """The failure that opens the circuit ends the call at once: the retry would be refused after its wait."""
     harness = Harness(front_end, first, circuit_breaker_config={"failure_threshold": 1})

@@ -36,7 +36,7 @@ def stop_reason(harness: Harness) -> StopReason | None:
     return next((event.reason for event in harness.events if isinstance(event, RetryStopped)), None)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "conditions",
     [
         None,
@@ -113,7 +113,7 @@ def test_any_condition_of_a_policy_is_enough(front_end: FrontEnd) -> None:
     assert harness.request().attempts == 3
 
 
-@pytest.mark.parametrize(("status", "is_repeated"), [(202, True), (409, True), (503, True), (404, False)])
+@each_row(("status", "is_repeated"), [(202, True), (409, True), (503, True), (404, False)])
 def test_conditions_on_statuses_and_predicates_combine(
     front_end: FrontEnd, status: int, is_repeated: bool
 ) -> None:
@@ -163,7 +163,7 @@ def test_a_used_policy_can_be_pickled() -> None:
     assert [twin.is_worth_it(HttpResponse(status)) for status in (503, 500)] == [True, False]
 
 
-@pytest.mark.parametrize(
+@each_row(
     "make",
     [
         lambda: RetryCondition.on_status_codes([99]),
@@ -185,7 +185,7 @@ def test_an_invalid_condition_is_rejected(make: Any) -> None:
         make()
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("outcome", "is_final"),
     [
         (failure(AttemptTimeoutError, SentState.ABANDONED), True),  # the disk did not take a block in time

@@ -17,6 +17,7 @@ from http_service_client.core.machines.retry.other_backoffs import ConstantBacko
 from http_service_client.events import RetryScheduled, RetryStopped, StopReason
 from kit.fakes import READ_TIMEOUT, RESET, Harness
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 
 BACKOFF = ConstantBackoff(1.0, jitter="none")
 ON_503 = RetryCondition.on_status_codes([503], even_if_unsafe=True)
@@ -70,7 +71,7 @@ def test_a_result_can_be_vouched_for(front_end: FrontEnd) -> None:
         assert harness.request("POST", json={}, retry_policy=policy).attempts == attempts
 
 
-@pytest.mark.parametrize(("hop", "attempts"), [(303, 1), (302, 1), (307, 2), (308, 2)])
+@each_row(("hop", "attempts"), [(303, 1), (302, 1), (307, 2), (308, 2)])
 def test_a_status_after_a_redirect_to_get_says_nothing_of_the_post(
     front_end: FrontEnd, hop: int, attempts: int
 ) -> None:

@@ -78,7 +78,7 @@ def test_a_503_refuses_only_with_a_wait_that_can_be_read(
     assert HttpResponse(503, headers=headers).sent_state is state
 
 
-@pytest.mark.parametrize(("said", "attempts"), [("false", 1), (" False\t", 1), ("no", 3), ("", 3)])
+@each_row(("said", "attempts"), [("false", 1), (" False\t", 1), ("no", 3), ("", 3)])
 def test_a_server_can_forbid_a_retry(front_end: FrontEnd, said: str, attempts: int) -> None:
     """`x-should-retry: false` ends the call, and the timeline says why. Any other word counts for nothing."""
     script = [(503, {"x-should-retry": said})] * 3
@@ -107,7 +107,7 @@ def test_a_success_has_no_retry_to_forbid(front_end: FrontEnd, status: int, repe
     assert not [it for it in harness.events if isinstance(it, RetryStopped)]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("method", "status", "attempts"), [("GET", 400, 2), ("POST", 400, 1), ("GET", 200, 1), ("GET", 302, 1)]
 )
 def test_a_server_can_ask_for_a_retry(front_end: FrontEnd, method: str, status: int, attempts: int) -> None:
@@ -126,7 +126,7 @@ def test_pushback_cannot_switch_retries_on(front_end: FrontEnd) -> None:
 # 409: the request is still being processed.
 
 
-@pytest.mark.parametrize("first", [RESET, 500, 504], ids=short)
+@each_row("first", [RESET, 500, 504], ids=short)
 def test_a_request_in_progress_is_sent_again(front_end: FrontEnd, first: Any) -> None:
     """After an attempt that may have been processed, 409 under the same key means: not finished yet."""
     harness = Harness(front_end, first, 409, 201, retry_policy_config=AT_ONCE)

@@ -107,7 +107,7 @@ def test_a_failure_that_nobody_repeats_earns_nothing(front_end: FrontEnd, policy
     assert tokens(harness) == 10.0
 
 
-@pytest.mark.parametrize(("script", "expected"), [((200,), 11.0), ((202, 200), 10.0), ((202,) * 4, 4.0)])
+@each_row(("script", "expected"), [((200,), 11.0), ((202, 200), 10.0), ((202,) * 4, 4.0)])
 def test_a_policy_that_repeats_some_successes_earns_by_the_others(
     front_end: FrontEnd, script: tuple[int, ...], expected: float
 ) -> None:
@@ -132,12 +132,12 @@ def test_a_retry_that_an_interceptor_answers_is_refunded(front_end: FrontEnd) ->
     assert (harness.sends, tokens(harness)) == (1, 10.0)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("is_nested", "attempt", "earned"),
     [(True, 1, 1), (True, 2, 0), (True, None, 1), (False, 2, 1)],
     ids=["a first attempt", "a repetition", "the function has ended", "a call beside it"],
 )
-@pytest.mark.parametrize("budget", [KEPT, {"ratio": 1.0, "min_per_second": 0.0}], ids=["quota", "share"])
+@each_row("budget", [KEPT, {"ratio": 1.0, "min_per_second": 0.0}], ids=["quota", "share"])
 def test_only_a_repetition_of_an_enclosing_policy_earns_nothing(
     is_nested: bool, attempt: int | None, earned: int, budget: dict[str, float]
 ) -> None:

@@ -141,7 +141,7 @@ def test_the_automatic_key_replaces_an_empty_key(front_end: FrontEnd) -> None:
     assert all(len(request.headers["Idempotency-Key"]) == 36 for request in harness.transport.sent)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("method", "options", "key"),
     [
         ("GET", {}, None),

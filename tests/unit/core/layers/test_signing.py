@@ -150,7 +150,7 @@ def test_a_signer_sees_cookies_host_and_length(front_end: FrontEnd) -> None:
     assert {("Host", "api.example.com"), ("Cookie", "session=1"), ("Content-Length", "3")} <= set(seen[0])
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("url", "host"),
     [
         ("https://api.example.com:443/", "api.example.com"),
@@ -222,7 +222,7 @@ class Pieces:
 ONCE = "a stream that can be read once"
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("read", "body", "message"),
     [
         (
@@ -408,7 +408,7 @@ def test_an_async_signer_ends_with_the_attempt(front_end: FrontEnd) -> None:
     assert error.sent_state is SentState.NEVER_SENT
 
 
-@pytest.mark.parametrize("value", [5, "sign", [5], [Harness], [object()], None])
+@each_row("value", [5, "sign", [5], [Harness], [object()], None])
 def test_a_wrong_signer_is_reported_when_it_is_configured(value: Any) -> None:
     """And not by the first call."""
     with pytest.raises(ConfigurationError, match="request_signers"):

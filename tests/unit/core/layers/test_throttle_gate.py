@@ -67,7 +67,7 @@ def test_the_deadline_bounds_the_wait(front_end: FrontEnd, deadline: float, wait
         harness.error(ThrottledError, total_timeout=deadline)
 
 
-@pytest.mark.parametrize(("dice", "wait"), [(0.0, 5.0), (0.1, 5.1), (0.25, 5.25), (0.999, 5.25)])
+@each_row(("dice", "wait"), [(0.0, 5.0), (0.1, 5.1), (0.25, 5.25), (0.999, 5.25)])
 def test_a_wait_leaves_time_for_the_attempt(front_end: FrontEnd, dice: float, wait: float) -> None:
     """Its spread uses no more than half of what the deadline, here of 5.5 s, leaves after the pause."""
     harness = Harness(front_end, BUSY, 200, random=lambda: dice)
@@ -181,7 +181,7 @@ def test_twenty_callers_of_a_service_that_asks_for_a_pause() -> None:
     asyncio.run(main())
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("early", "is_cut"),
     [(-0.001, False), (0.0, False), (0.01, False), (TIMER_SLACK, False), (TIMER_SLACK + 0.001, True), (5.0, True)],
 )  # fmt: skip

@@ -63,7 +63,7 @@ def test_a_rate_of_one_disturbs_all_and_one_of_zero_none() -> None:
         assert fault.latency is None
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("number", "expected"),
     [
         (0.0, (1.0, ConnectError, None, None)),
@@ -122,7 +122,7 @@ def test_each_error_and_each_status_has_its_part(choice: float, error: Any, stat
         assert (fault.error, fault.status) in [(error, None), (None, (status, ()))]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("given", "url", "is_covered"),
     [
         ({}, "https://a.test/", True),
@@ -163,7 +163,7 @@ def test_a_rate_of_zero_injects_nothing_at_the_smallest_number() -> None:
 LATE = {"latency": 2, "latency_rate": 0.5}
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("given", "words"),
     [
         (LATE, "a delay of 2 s at a rate of 0.5"),
@@ -212,13 +212,13 @@ def test_a_route_is_compared_below_any_base_url() -> None:
     assert not chaos.covers(HttpRequest("PUT", "https://a.test/v1/orders/7"))
 
 
-@pytest.mark.parametrize("value", [None, "", "on", " On ", "1", "true", "yes"])
+@each_row("value", [None, "", "on", " On ", "1", "true", "yes"])
 def test_the_switch_is_on(value: str | None) -> None:
     """Only by these words."""
     assert not is_killed(value)
 
 
-@pytest.mark.parametrize("value", ["off", "0", "false", "no", "2", " stop "])
+@each_row("value", ["off", "0", "false", "no", "2", " stop "])
 def test_the_switch_is_off(value: str) -> None:
     """By any other word: the person who sets it must not have to know the right one."""
     assert is_killed(value)

@@ -24,9 +24,7 @@ def test_statuses_that_say_that_a_service_fails() -> None:
     assert sorted(FAILURE_STATUSES) == [408, 429, *range(500, 600)]
 
 
-@pytest.mark.parametrize(
-    "given", [[100], (599,), {503}, [range(520, 530)], [ConnectError], iter([KeyboardInterrupt, 429])]
-)
+@each_row("given", [[100], (599,), {503}, [range(520, 530)], [ConnectError], iter([KeyboardInterrupt, 429])])
 def test_what_may_be_listed(given: Any) -> None:
     """Statuses, ranges of them and exception classes, in anything that can be iterated."""
     kinds = list(given)
@@ -49,7 +47,7 @@ def test_what_may_not_be_listed(given: Any) -> None:
     assert message.endswith("[503, range(520, 530), ConnectError]")
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("subject", "kinds", "expected"),
     [
         (HttpResponse(503), (429, 503), True),

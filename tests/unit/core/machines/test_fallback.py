@@ -87,7 +87,7 @@ def test_failures_that_are_listed_replace_the_rules() -> None:
 SAFE = ["GET", "HEAD", "OPTIONS", "TRACE", "QUERY"]
 
 
-@pytest.mark.parametrize("method", [*SAFE, "POST", "PUT", "PATCH", "DELETE", "PURGE", "get"])
+@each_row("method", [*SAFE, "POST", "PUT", "PATCH", "DELETE", "PURGE", "get"])
 def test_a_request_whose_response_may_be_another(method: str) -> None:
     """A safe one: for any other, the caller would think that something had changed. Unless the settings allow it."""
     assert FallbackSettings(value=None).may_answer(method) is (method in SAFE)
@@ -144,7 +144,7 @@ def test_the_exception_that_was_handled_before_is_no_reason() -> None:
     assert (settings.covers(error), settings.covers(error, earlier)) == (True, False)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("method", "state", "hidden"),
     [
         ("GET", SentState.MAYBE_PROCESSED, True),
@@ -227,7 +227,7 @@ class OfAnotherKind:
     def __call__(self, error: BaseException) -> None: ...
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("function", "given"),
     [
         (lambda error: None, 1),

@@ -12,13 +12,14 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from http_service_client.core.machines.hedging import Hedging, HedgingSettings
 from http_service_client.errors import ConfigurationError
+from kit.rows import each_row
 
 
 def hedging(**settings: Any) -> Hedging:
     return Hedging(HedgingSettings(**settings), clock=lambda: 1000.0, lock=threading.Lock())
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("settings", "message"),
     [
         ({"delay": 0}, "delay must be a positive, finite number of seconds, not 0; use None to learn it"),

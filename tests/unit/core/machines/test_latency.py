@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from http_service_client.core.machines.latency import LatencySketch
 from kit.fakes import LockWithQueue
+from kit.rows import each_row
 from kit.sketches import share_within
 from kit.threads import run_threads
 
@@ -98,7 +99,7 @@ def test_too_few_attempts_say_nothing() -> None:
     assert empty.quantile(0.5, least=1) is not None
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("ended", "cut", "chance", "least", "needed"),
     [
         ([2.0] * 50, [], 0.02, 20, 2.0),  # hardly any attempt ends earlier

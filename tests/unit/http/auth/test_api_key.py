@@ -13,6 +13,7 @@ from http_service_client.auth import ApiKey
 from http_service_client.http import urls
 from kit.fakes import READ_TIMEOUT, URL, Harness
 from kit.front_ends import FrontEnd
+from kit.rows import each_row
 
 RETRIES = {"retry_policy_config": RetryPolicy(2, ConstantBackoff(0.1, jitter="none"))}
 
@@ -92,7 +93,7 @@ async def async_key() -> str:
     return "k"
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("arguments", "settings", "problem"),
     [
         (("",), {}, "must be text that is not empty, not ''$"),

@@ -17,7 +17,7 @@ from http_service_client.http.messages import HttpRequest
 from kit.rows import each_row
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("auth", "header"),
     [
         (None, None),

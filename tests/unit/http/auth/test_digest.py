@@ -223,7 +223,7 @@ def test_a_digest_is_a_value_without_its_challenges(front_end: FrontEnd) -> None
     assert repr(login) == "Digest('ann', '***')"
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("login", "name"),
     [
         (("a:b", "s3cret"), "user name"),

@@ -62,7 +62,7 @@ def test_auth_int_refuses_a_stream(stream: Any) -> None:
         flow.send(HttpResponse(401, headers={"WWW-Authenticate": challenge}))
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("challenges", "sends", "status"),
     [
         (["a", "b stale", None], 3, 200),

@@ -66,7 +66,7 @@ def test_the_login_of_a_host_is_found(text: str, host: str, login: tuple[str, st
     assert parse_netrc(text).find(host) == login
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "line"),
     [
         ("machine", 1),

@@ -25,7 +25,7 @@ def answered(members: Any, status: int = 200) -> HttpResponse:
     return HttpResponse(status, content=content, reason_phrase="Phrase", url="https://id.test/token")
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("members", "expected"),
     [
         (GOOD, ("t", None, None)),
@@ -107,7 +107,7 @@ def test_a_lifetime_is_a_positive_number_of_seconds(value: object, seconds: floa
     assert parse_lifetime(value) == seconds
 
 
-@pytest.mark.parametrize(("error", "code"), [("a_b", "a_b"), ("", None), ('a"b', None), ("a\nb", None), (5, None), (None, None)])  # fmt: skip
+@each_row(("error", "code"), [("a_b", "a_b"), ("", None), ('a"b', None), ("a\nb", None), (5, None), (None, None)])  # fmt: skip
 def test_an_error_code_is_text_of_the_standard_s_characters(error: object, code: str | None) -> None:
     """It may be shown in a log."""
     assert error_code({"error": error}) == code

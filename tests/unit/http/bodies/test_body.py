@@ -80,7 +80,7 @@ def test_a_file_is_not_read_again_after_its_end() -> None:
     assert replies == []
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("argument", "source", "says"),
     [
         ("content", 5, "not int"),
@@ -252,10 +252,8 @@ class Odd(io.BytesIO):
         return super().seek(to, whence)
 
 
-@pytest.mark.parametrize(
-    "error", [AttributeError(), io.UnsupportedOperation(), OSError(), ValueError(), TypeError()]
-)
-@pytest.mark.parametrize("of", ["tell", "seek"])
+@each_row("error", [AttributeError(), io.UnsupportedOperation(), OSError(), ValueError(), TypeError()])
+@each_row("of", ["tell", "seek"])
 def test_a_file_without_positions_is_sent_once(error: Exception, of: str) -> None:
     """Whichever error says that it has none: files are made by many libraries."""
     body = encode_body(data=Odd(error, of))
@@ -382,7 +380,7 @@ def test_two_readers_do_not_share_an_async_generator() -> None:
     asyncio.run(read_twice())
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("body", "content_type", "content"),
     [
         (RequestBody("é".encode(), charset="utf-8"), "text/plain; charset=ISO-8859-1", b"\xe9"),

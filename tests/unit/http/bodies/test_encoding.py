@@ -62,7 +62,7 @@ async def async_pieces() -> AsyncIterator[bytes]:
     yield b"piece"
 
 
-@pytest.mark.parametrize(
+@each_row(
     "arguments",
     [
         {"json": 1, "data": {"a": 1}},

@@ -221,7 +221,7 @@ def test_the_search_for_the_cause_ends_with_the_stack() -> None:
         _with_frames_left(200, lambda: encode_json(value))
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("content", "content_type", "text"),
     [
         (b'{"a":1}', None, None),

@@ -113,7 +113,7 @@ class Named(io.BytesIO):
         self.name = name
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("name", "sent"),
     [
         ("/tmp/a.txt", b"a.txt"),

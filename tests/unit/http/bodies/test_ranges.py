@@ -233,7 +233,7 @@ def test_no_response_leaves_a_gap(
         assert judgement.total == received > 0
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("content_range", "expected"),
     [
         ("bytes 0-9/10", False),

@@ -198,7 +198,7 @@ def test_the_first_of_several_ages_counts() -> None:
     assert judge(twice, request(), NOW, PRIVATE).age == 50
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("said", "shared", "must_be_confirmed"),
     [
         ("must-revalidate", False, True),
@@ -225,7 +225,7 @@ def test_a_shared_cache_has_a_lifetime_of_its_own() -> None:
     assert judge(kept("max-age=5, s-maxage=50"), request(), NOW, SHARED).ttl == 50
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("status", "said", "changed", "ttl"),
     [
         (200, None, -1000.0, 100.0),

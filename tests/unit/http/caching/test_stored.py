@@ -17,6 +17,7 @@ from http_service_client.http.caching.stored import (
     vary_names,
 )
 from http_service_client.http.headers import Headers
+from kit.rows import each_row
 
 URL = "https://api.example.com/orders/1"
 STORED = StoredResponse(
@@ -53,7 +54,7 @@ def test_bytes_that_were_damaged_are_no_response() -> None:
             StoredResponse.from_bytes(other)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "text",
     [
         "[]",

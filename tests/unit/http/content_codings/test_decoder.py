@@ -144,7 +144,7 @@ def test_unusual_but_valid_bodies_are_decoded(encoding: str | None, data: bytes,
     assert decoded(encoding, data, range(len(data))) == content
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("encoding", "data", "message"),
     [
         ("gzip", b"not gzip", "gzip content is corrupt: "),

@@ -23,7 +23,7 @@ from kit.cookies import A_DAY, NOW, jar_with
 from kit.rows import each_row
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("host", "domains"),
     [
         ("a.b.example.com", ["a.b.example.com", "b.example.com", "example.com", "com"]),

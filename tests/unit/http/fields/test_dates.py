@@ -54,7 +54,7 @@ def test_a_leap_second_is_the_second_after_the_59th() -> None:
     assert parse_http_date(text, wall_now=0.0) == parse_imf_fixdate(text) == at(2017, 1, 1)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "now", "meant"),
     [
         ("Sunday, 06-Nov-94 08:49:37 GMT", (2025, 6, 15), (1994, 11, 6, 8, 49, 37)),

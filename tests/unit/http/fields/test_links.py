@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,7 +45,7 @@ def test_links_are_found_by_relation(value: str, links: dict[str, dict[str, str]
     assert parse_links(value) == links
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("target", "url"),
     [
         ("https://other.test/x", "https://other.test/x"),
@@ -62,7 +61,7 @@ def test_a_target_is_resolved(target: str, url: str) -> None:
     assert parse_links(f"<{target}>; rel=next", "https://h/v1/orders?page=1")["next"]["url"] == url
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("anchor", "is_ours"),
     [
         ("", True),

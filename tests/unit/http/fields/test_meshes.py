@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
-
 from http_service_client.http.fields.meshes import proxy_attempts, proxy_headers
 from http_service_client.http.headers import Headers
+from kit.rows import each_row
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("value", "attempts"),
     [(None, 1), ("3", 3), ("1", 1), ("0", 1), ("999", 999), ("1000", 1), ("", 1), ("-2", 1), ("2.0", 1), ("\u0663", 1)],
 )  # fmt: skip
@@ -18,7 +17,7 @@ def test_a_count_of_attempts_is_a_small_whole_number(value: str | None, attempts
     assert proxy_attempts(Headers(given)) == attempts
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("name", "value", "is_sign"),
     [
         ("X-Envoy-Attempt-Count", "1", True),

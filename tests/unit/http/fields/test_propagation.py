@@ -26,7 +26,7 @@ def read(settings: Propagation, **headers: str) -> Inbound:
     return settings.inbound(fields.get)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("seconds", "written"),
     [
         (1.5, "1500"),
@@ -45,7 +45,7 @@ def test_the_time_left_is_written_in_whole_milliseconds(seconds: float | None, w
     assert dict(Propagation().outbound(seconds, 1, False)).get("X-Request-Timeout-Ms") == written
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("seconds", "written"),
     [
         (1.5, "1500m"),
@@ -63,8 +63,8 @@ def test_grpc_timeout_has_at_most_eight_digits_and_a_unit(seconds: float, writte
     assert dict(GRPC.outbound(seconds, 1, False)).get("grpc-timeout") == written
 
 
-@pytest.mark.parametrize("settings", [Propagation(), GRPC])
-@pytest.mark.parametrize("seconds", [0.001, 0.25, 30.0, 86_400.0, 864_000.0])
+@each_row("settings", [Propagation(), GRPC])
+@each_row("seconds", [0.001, 0.25, 30.0, 86_400.0, 864_000.0])
 def test_what_is_written_is_read_again(settings: Propagation, seconds: float) -> None:
     """By a service with the same settings, and never as more."""
     fields = {name.lower(): value for name, value in settings.outbound(seconds, 3, True)}
@@ -85,7 +85,7 @@ def test_a_duration_that_is_not_exactly_one_counts_for_nothing(value: str) -> No
     assert said.ignored == (("X-Request-Timeout-Ms", value),)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("value", "seconds"),
     [("2H", 7200.0), ("3M", 180.0), ("4S", 4.0), ("5m", 0.005), ("6u", 6e-6), ("7n", 7e-9)],
 )
@@ -94,13 +94,13 @@ def test_each_unit_of_grpc_is_read(value: str, seconds: float) -> None:
     assert read(GRPC, grpc_timeout=value).seconds == pytest.approx(seconds)
 
 
-@pytest.mark.parametrize("value", ["5", "5s", "123456789m", "-1S", "1.5S", "S"])
+@each_row("value", ["5", "5s", "123456789m", "-1S", "1.5S", "S"])
 def test_a_malformed_grpc_timeout_counts_for_nothing(value: str) -> None:
     """One without a unit, say: nobody knows which was meant."""
     assert read(GRPC, grpc_timeout=value).seconds is None
 
 
-@pytest.mark.parametrize("value", ["0", "-1", "1.0", "1000000", "two", "1, 2", "X2"])
+@each_row("value", ["0", "-1", "1.0", "1000000", "two", "1, 2", "X2"])
 def test_an_attempt_is_a_small_whole_number_from_one(value: str) -> None:
     """Anything else counts as the first attempt."""
     said = read(Propagation(), attempt=value)

@@ -24,7 +24,7 @@ RFC_INSTANT = 784111777.0
 RFC_DATES = ["Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("value", "seconds"),
     [
         ("0", 0.0),
@@ -145,10 +145,8 @@ def test_a_date_is_compared_with_that_of_its_response(sent: dict[str, str], seco
     assert requested_delay(headers, RFC_INSTANT - 5.0) == seconds
 
 
-@pytest.mark.parametrize("name", ["x-should-retry", "Stripe-Should-Retry"])
-@pytest.mark.parametrize(
-    ("value", "expected"), [("true", True), (" False\t", False), ("maybe", None), ("Xtrue", None)]
-)
+@each_row("name", ["x-should-retry", "Stripe-Should-Retry"])
+@each_row(("value", "expected"), [("true", True), (" False\t", False), ("maybe", None), ("Xtrue", None)])
 def test_a_server_says_whether_to_repeat(name: str, value: str, expected: bool | None) -> None:
     """In a header of its own; any other word counts for nothing."""
     assert asks_to_retry(Headers({name: value})) is expected

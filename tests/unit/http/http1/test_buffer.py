@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from http_service_client.http.http1.buffer import ReceiveBuffer
+from kit.rows import each_row
 
 
 def filled(*pieces: bytes) -> ReceiveBuffer:
@@ -58,7 +58,7 @@ def test_offsets_are_counted_from_the_last_restart() -> None:
     assert (buffer.offset, buffer.take(1), buffer.offset) == (0, b"g", 1)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("data", "rest"),
     [
         (b"\r\n\n\rHTTP", b"HTTP"),

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
-
 from http_service_client.http.http1.errors import CutShortError, NotHttpError
 from http_service_client.http.http1.rules import RULES
+from kit.rows import each_row
 
 CR = RULES["bare-cr"]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("error", "says"),
     [
         (NotHttpError(), "it breaks the rules of HTTP"),

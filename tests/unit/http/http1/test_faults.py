@@ -210,7 +210,7 @@ def test_a_malformed_line_that_may_frame_is_known_by_the_letters_of_its_name(
     assert may_frame(line) is is_risky
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("value", "before", "length"),
     [
         (b"2, 2", [], b"2"),

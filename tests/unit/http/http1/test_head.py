@@ -19,7 +19,7 @@ def test_a_host_among_the_fields_replaces_ours(name: str) -> None:
     assert head == f"GET / HTTP/1.1\r\n{name}: b.test\r\nA: 1\r\nB: 2\r\n\r\n".encode()
 
 
-@pytest.mark.parametrize("name", ["HostX", "Hosts", "Xost", "HXst", "HoXt", "HosX", "Hos", "X-Host"])
+@each_row("name", ["HostX", "Hosts", "Xost", "HXst", "HoXt", "HosX", "Hos", "X-Host"])
 def test_a_name_that_is_like_host_is_another_field(name: str) -> None:
     """It stays where it is, and ours is sent."""
     head = request_head("GET", "/", "a.test", [("A", "1"), (name, "b.test")])
@@ -54,7 +54,7 @@ def test_a_status_without_a_body_has_none_whatever_the_fields_say(status: int) -
     assert (head.length, head.is_chunked) == (None if has_body else 0, has_body)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("version", "name", "value", "is_last"),
     [
         (b"1.1", b"Date", b"x", False),

@@ -51,7 +51,7 @@ def cut(data: bytes, at: list[int]) -> list[bytes]:
     return [data[start:end] for start, end in pairwise(edges)]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("method", "head", "ends_with_connection"),
     [
         ("GET", b"HTTP/1.1 200 OK\r\n\r\n", True),
@@ -139,7 +139,7 @@ def test_a_connection_is_kept_or_not(data: bytes, method: str, is_last: bool) ->
     assert parser.head.is_last is is_last
 
 
-@pytest.mark.parametrize(
+@each_row(
     "fields",
     [
         b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
@@ -147,7 +147,7 @@ def test_a_connection_is_kept_or_not(data: bytes, method: str, is_last: bool) ->
         b"content-length: 1\r\nContent-Length: 2\r\n",
     ],
 )
-@pytest.mark.parametrize("status", [b"200", b"299"])
+@each_row("status", [b"200", b"299"])
 def test_the_head_that_opens_a_tunnel_frames_no_body(status: bytes, fields: bytes) -> None:
     """Whatever it says of one is ignored (RFC 9110, 9.3.6), however its bytes are cut. Others are taken at their word."""
     data = b"HTTP/1.1 " + status + b" OK\r\n" + fields + b"X: y\r\n\r\n"
@@ -238,7 +238,7 @@ def test_framing_that_may_still_be_right_is_waited_for(begun: bytes, rest: bytes
     assert read([begun, rest]) == (200, b"hi")
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("begun", "rest", "pieces"),
     [
         (b"", b"2\r\nab\r\n1\r\nc\r\n0\r\n\r\n", [(b"abc", True)]),

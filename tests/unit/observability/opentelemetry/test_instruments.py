@@ -194,7 +194,7 @@ CODED = {"Content-Encoding": "gzip"}
 LONG = {"Content-Length": "70"}
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("headers", "method", "status", "whole", "unread"),
     [
         ({}, "GET", 200, 3, None),
@@ -225,7 +225,7 @@ def test_a_response_may_not_know_its_request() -> None:
     assert response_size(HttpResponse(200, headers=LONG)) == 70
 
 
-@pytest.mark.parametrize("method", ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"])  # fmt: skip
+@each_row("method", ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"])  # fmt: skip
 def test_the_methods_of_the_conventions_are_shown_by_name(method: str) -> None:
     """Any other would be a series of its own, for whatever anybody invents. The environment may list others."""
     assert KnownMethods({}).shown(method) == method

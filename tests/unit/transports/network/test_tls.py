@@ -17,6 +17,7 @@ from http_service_client import ConfigurationError
 from http_service_client.transports.network import tls, tls_contexts
 from http_service_client.transports.network.tls import TlsSettings
 from http_service_client.transports.network.tls_sessions import resumption_for
+from kit.rows import each_row
 
 
 def test_no_repr_shows_the_pass_phrase() -> None:
@@ -74,7 +75,7 @@ def test_a_system_has_authorities_in_a_file_or_in_a_folder(
     assert tls._system_has_authorities() is expected
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("peers", "is_shown"),
     [
         ([("api.test", 443)], True),

@@ -25,6 +25,7 @@ from http_service_client.transports.over_aiohttp.asyncio_transports import (
     write_buffer_size,
 )
 from kit.front_ends import run_task
+from kit.rows import each_row
 from kit.threads import run_threads
 
 
@@ -49,7 +50,7 @@ def over_tls_of_uvloop(below: Any) -> Any:
     return transport
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("transport", "size"),
     [
         (plain(), 7),
@@ -201,8 +202,8 @@ class Lowest:
         self.protocol = protocol
 
 
-@pytest.mark.parametrize("tls", [PlainTls, BufferedTls])
-@pytest.mark.parametrize("error", [BrokenPipeError(), None, MemoryError()])
+@each_row("tls", [PlainTls, BufferedTls])
+@each_row("error", [BrokenPipeError(), None, MemoryError()])
 def test_tls_reads_the_last_bytes_after_a_write_that_failed(tls: type[Any], error: Any) -> None:
     """After any other end, it has read all that it will. Everything else is passed on as it is."""
     ours, peer = socket.socketpair()

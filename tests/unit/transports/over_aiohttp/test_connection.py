@@ -452,7 +452,7 @@ def test_an_upload_goes_on_when_there_is_room(is_cancelled: bool) -> None:
     run_task(run())
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("status", "is_encoded", "max_size", "length", "is_whole"),
     [
         (200, False, None, 10**9, True),

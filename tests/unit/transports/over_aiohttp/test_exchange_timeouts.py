@@ -13,9 +13,10 @@ from http_service_client.core.effects import TIMED_OUT
 from http_service_client.core.timeouts import TIMER_SLACK
 from http_service_client.transports.over_aiohttp.exchange_timeouts import Limits, shorter
 from kit.front_ends import run_task
+from kit.rows import each_row
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("one", "other", "expected"),
     [
         (None, None, None),
@@ -62,7 +63,7 @@ def on_a_loop(test: Callable[[Moment], Coroutine[Any, Any, None]]) -> None:
     run_task(run())
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("total", "elapsed", "limit", "left"),
     [
         (None, 1.0, None, None),

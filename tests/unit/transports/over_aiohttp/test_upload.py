@@ -16,6 +16,7 @@ from http_service_client.transports.over_aiohttp.connection import Connection
 from http_service_client.transports.over_aiohttp.exchange_timeouts import Limits
 from http_service_client.transports.over_aiohttp.upload import Upload
 from kit.front_ends import run_task
+from kit.rows import each_row
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n"
 
@@ -94,7 +95,7 @@ WHOLE = b"Content-Length: 0\r\n\r\n"
 BEGUN = b"Content-Length: 9\r\n\r\nabc"
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("arrived", "is_answered"),
     [
         (b"", False),

@@ -17,6 +17,7 @@ from http_service_client.transports.failures import BodySourceError
 from http_service_client.transports.over_aiohttp import upload as module
 from http_service_client.transports.over_aiohttp.upload import Upload, is_short
 from kit.front_ends import run_task
+from kit.rows import each_row
 
 PIECE = 64 * 1024
 LONG = bytes(range(256)) * 600  # more than two pieces
@@ -166,8 +167,8 @@ def test_a_source_that_takes_its_time_is_ended_by_the_time_of_the_whole(kind: st
     assert world.written == []
 
 
-@pytest.mark.parametrize("why", ["is_lost", "closing"])
-@pytest.mark.parametrize("kind", ["async", "iterator", "bytes"])
+@each_row("why", ["is_lost", "closing"])
+@each_row("kind", ["async", "iterator", "bytes"])
 def test_nothing_is_sent_when_it_no_longer_matters(kind: str, why: str) -> None:
     """Nor is the last chunk: the body is not complete."""
     world = World()

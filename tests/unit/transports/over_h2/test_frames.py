@@ -16,6 +16,7 @@ from http_service_client.http.http1.framing import ParserSettings
 from http_service_client.http.urls import split_url
 from http_service_client.transports.over_h2.frames import FloodError, FrameSplitter, GoAway
 from http_service_client.transports.over_h2.heads import HeadDecoder, request_fields, response_head
+from kit.rows import each_row
 
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = (
     range(10)
@@ -56,7 +57,7 @@ CARRY_SOMETHING = {
 }
 
 
-@pytest.mark.parametrize("name", CARRY_NOTHING)
+@each_row("name", CARRY_NOTHING)
 def test_a_flood_of_frames_that_carry_nothing_is_refused(name: str) -> None:
     """In what is read at once: a quarter of a megabyte of them would hold the event loop. 500 are none."""
     one = CARRY_NOTHING[name]
@@ -66,7 +67,7 @@ def test_a_flood_of_frames_that_carry_nothing_is_refused(name: str) -> None:
     assert split(one * 500, one * 500) == [one * 500] * 2
 
 
-@pytest.mark.parametrize("name", CARRY_SOMETHING)
+@each_row("name", CARRY_SOMETHING)
 def test_frames_that_carry_something_are_no_flood(name: str) -> None:
     """However many there are."""
     one = CARRY_SOMETHING[name]

@@ -92,7 +92,7 @@ def test_fields_that_connection_names_are_not_sent() -> None:
 OF_A_CONNECTION = ["Connection", "Proxy-Connection", "Keep-Alive", "Transfer-Encoding", "Upgrade"]
 
 
-@pytest.mark.parametrize("name", [*OF_A_CONNECTION, "Host", "HTTP2-Settings"])
+@each_row("name", [*OF_A_CONNECTION, "Host", "HTTP2-Settings"])
 def test_fields_of_one_connection_are_not_sent(name: str) -> None:
     """HTTP/2 has other ways for all of that (RFC 9113, 8.2.2)."""
     request = HttpRequest("GET", "https://a.test/", headers={name: "x", "X-End": "2"})
@@ -108,7 +108,7 @@ def test_only_trailers_may_be_offered(value: str, sent: bool) -> None:
     assert request_fields(request, split_url(request.url))[4:] == ([(b"te", b"trailers")] if sent else [])
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("method", "headers", "length"),
     [
         ("GET", {}, []),
@@ -231,7 +231,7 @@ def test_a_goaway_of_a_stream_breaks_the_protocol(stream_id: int) -> None:
         Frame.parse_frame_header(memoryview(frame)[:9])
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("is_complete", "is_sent", "has_failed", "is_reset"),
     [
         (True, True, False, False),

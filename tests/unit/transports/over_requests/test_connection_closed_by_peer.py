@@ -5,12 +5,11 @@ from __future__ import annotations
 import errno
 import ssl
 
-import pytest
-
 from http_service_client.transports.over_requests.connection import is_closed_by_peer
+from kit.rows import each_row
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("error", "is_closed"),
     [
         (BrokenPipeError(errno.EPIPE, "Broken pipe"), True),

@@ -15,6 +15,7 @@ from http_service_client.transports.over_requests.aborts import OpenConnections
 from http_service_client.transports.over_requests.connection import Connection
 from http_service_client.transports.over_requests.exchange_timeouts import ExchangeTimeouts
 from kit.connections import Socket, Waits, connected
+from kit.rows import each_row
 
 
 def test_an_end_without_close_notify_is_an_end(waits: Waits) -> None:
@@ -157,7 +158,7 @@ LONG = b"x" * 65536
 LONGEST_PIECE = LONG * 4
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("body", "chunked", "heads", "bodies"),
     [
         (None, False, [b"HEAD"], []),

@@ -18,6 +18,7 @@ from http_service_client.transports.over_requests.connection import SelfWaitingC
 from http_service_client.transports.over_requests.exchange_timeouts import ExchangeTimeouts, seconds_left
 from kit.connections import Socket, Waits, connected
 from kit.fakes import URL
+from kit.rows import each_row
 
 
 def limits(timeouts: ExchangeTimeouts) -> tuple[float | None, ...]:
@@ -29,7 +30,7 @@ def limits(timeouts: ExchangeTimeouts) -> tuple[float | None, ...]:
     )
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("timeout", "expected"),
     [
         (Timeout(), (None, None, None, None)),

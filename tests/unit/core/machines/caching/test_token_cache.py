@@ -9,6 +9,7 @@ import pytest
 from http_service_client.core.machines.caching.token_cache import ABANDONED, Fetch, Token, TokenCache
 from http_service_client.drivers.locks import ForkSafeLock
 from http_service_client.errors import ClientClosedError, Failure, HttpClientError, SentState, TokenError
+from kit.rows import each_row
 
 WALL = 1_700_000_000.0
 LEASE = 40.0
@@ -179,7 +180,7 @@ def test_after_a_fetch_without_a_token_the_next_caller_starts_another(result: ob
     assert started(cache, 1.0) is not fetch
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("code", "is_believed"),
     [
         # RFC 6749, 5.2
@@ -202,7 +203,7 @@ def test_a_client_that_is_wrong_is_not_checked_by_each_call(code: str, is_believ
     assert cache.look_up(6.0, WALL).fetch is not fetch
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("lifetime", "age", "details", "pause"),
     [
         (1000.0, 985.0, {}, 3.75),

@@ -18,6 +18,7 @@ from http_service_client.core.machines.circuit_breaker.states import (
     StateChange,
 )
 from kit.circuits import Circuit, on_trial, opened
+from kit.rows import each_row
 
 CLOSED, OPEN, HALF_OPEN = CircuitBreakerState
 SHADOW = CircuitBreakerSettings(failure_threshold=1, recovery_timeout=5.0)
@@ -85,7 +86,7 @@ def test_a_call_that_the_cap_lets_pass_is_no_trial() -> None:
     assert circuit.state is CLOSED
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("share", "passed", "rejected", "is_reached"),
     [
         (0.5, 1, 0, False),

@@ -271,8 +271,8 @@ def test_a_breaker_without_a_listener_works() -> None:
     assert circuit.state is OPEN
 
 
-@pytest.mark.parametrize("has_permit", [True, False])
-@pytest.mark.parametrize(
+@each_row("has_permit", [True, False])
+@each_row(
     ("failed", "counted"),
     [(False, (1, 0, 0)), (True, (0, 1, 0)), (None, (0, 0, 1))],
     ids=["ok", "failed", "released"],

@@ -11,6 +11,7 @@ from http_service_client.core.machines.circuit_breaker.states import (
     CircuitBreakerState,
 )
 from kit.circuits import Circuit, on_trial, opened, spans
+from kit.rows import each_row
 
 CLOSED, OPEN, HALF_OPEN = CircuitBreakerState
 
@@ -25,8 +26,8 @@ def test_a_trial_that_never_settles_loses_its_lease(waited: float, is_free: bool
     assert circuit.state is HALF_OPEN
 
 
-@pytest.mark.parametrize("settle", ["record_success", "record_failure", "release"])
-@pytest.mark.parametrize("is_replaced", [False, True])
+@each_row("settle", ["record_success", "record_failure", "release"])
+@each_row("is_replaced", [False, True])
 def test_a_trial_that_settles_after_its_lease_is_late(settle: str, is_replaced: bool) -> None:
     """Its result is counted as late and does not affect the trial that replaced it."""
     circuit, hung = on_trial(trial_lease=30.0, success_threshold=1)
@@ -178,7 +179,7 @@ def test_trials_hold_up_the_others_until_the_last_lease_ends() -> None:
     assert trials.leased_until == 140.0
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("share", "passed"),
     [(1.0, [1]), (1 - 1e-9, [1]), (1 - 1.5e-9, [2]), (0.5, [2]), (0.1, [10]), (0.07, [15])],
 )

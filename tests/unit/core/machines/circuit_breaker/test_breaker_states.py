@@ -13,6 +13,7 @@ from http_service_client.core.machines.circuit_breaker.states import (
     StateChange,
 )
 from kit.circuits import Circuit, on_trial, opened
+from kit.rows import each_row
 
 CLOSED, OPEN, HALF_OPEN = CircuitBreakerState
 
@@ -78,8 +79,8 @@ def test_an_abandoned_call_is_neither_a_success_nor_a_failure() -> None:
     assert circuit.state is OPEN
 
 
-@pytest.mark.parametrize("first", ["record_success", "record_failure", "release"])
-@pytest.mark.parametrize("second", ["record_success", "record_failure", "release"])
+@each_row("first", ["record_success", "record_failure", "release"])
+@each_row("second", ["record_success", "record_failure", "release"])
 def test_a_permit_settles_once(first: str, second: str) -> None:
     """The first settlement counts, and later ones are ignored."""
     circuit = Circuit()

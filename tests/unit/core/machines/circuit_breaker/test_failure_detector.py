@@ -360,7 +360,7 @@ def test_a_rate_just_below_the_bound_is_not_met() -> None:
     assert circuit.state is CLOSED
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("settings", "subject", "default", "verdict"),
     [
         ({}, KeyError(), True, True),

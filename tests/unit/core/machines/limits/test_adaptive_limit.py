@@ -96,7 +96,7 @@ def test_a_slow_answer_is_late() -> None:
     assert limit.limit < before
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("evidence", "seconds", "counts"),
     [
         (ANSWERED, 0.25, (1, 0, 0)),
@@ -142,7 +142,7 @@ def test_a_window_lasts_a_tenth_of_a_second_at_least() -> None:
     assert limit.snapshot().latency == pytest.approx(0.25)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("evidence", "seconds", "settles"),
     [
         *((ANSWERED, 0.5, 0.5), (LATE, 2.0, 2.0), (LATE, 0.1, 0.5), (REFUSED, 2.0, 0.5)),
@@ -284,7 +284,7 @@ def test_calls_that_began_under_the_former_limit_are_not_counted() -> None:
     assert limit.limit == before
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("settings", "message"),
     [
         ({"algorithm": "bbr"}, "algorithm must be 'gradient', 'vegas' or 'aimd', not 'bbr'"),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from http_service_client.core.machines.limits.adaptive_rate import AdaptiveRate
 from http_service_client.core.machines.limits.rate_limit_settings import RateLimitSettings
 from http_service_client.core.machines.limits.rate_limiter import RateLimiter
+from kit.rows import each_row
 
 WAYS: list[Literal["aimd", "cubic"]] = ["aimd", "cubic"]
 
@@ -122,7 +123,7 @@ def test_it_never_exceeds_the_rate_that_was_set(way: Any) -> None:
     assert adaptive.rate == 20
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("most", "is_throttled", "after", "expected"),
     [
         (20, False, 50, 50),

@@ -113,7 +113,7 @@ def test_a_permit_of_one_partition_goes_to_a_waiter_of_another() -> None:
     assert (other.is_granted, bulkhead.in_use) == (True, 1)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("share", "room"),
     [(0.3, 3), (0.1 * 3, 3), (0.25, 3), (0.3 + 0.05e-9, 3), (0.3 + 0.15e-9, 4), (1.0, 10), (0.01, 1)],
 )

@@ -50,7 +50,7 @@ def test_a_limit_that_nobody_reaches_does_not_grow(algorithm: str) -> None:
     assert limit.capacity == 20
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("algorithm", "latency", "expected"),
     [
         *[("gradient", latency, 110) for latency in (0.1, 0.15)],
@@ -120,8 +120,8 @@ def test_chance_is_allowed_for(results: int, expected: str) -> None:
     assert ("grows" if limit.limit > before else "shrinks") == expected
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
-@pytest.mark.parametrize(("share", "is_least"), [(0.3, False), (1.0, True)])
+@each_row("algorithm", ALGORITHMS)
+@each_row(("share", "is_least"), [(0.3, False), (1.0, True)])
 def test_refusals_that_no_limit_prevents(algorithm: str, share: float, is_least: bool) -> None:
     """They are not about the limit, so it grows again; if nothing is accepted, the service is down and it does not."""
     limit = settled(algorithm)
@@ -314,7 +314,7 @@ def test_from_the_least_limit_it_begins_again() -> None:
     assert found == [1, 2, 4, 8]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("shares", "least", "expected"),
     [
         ((0.6,), 1, 0.0),  # 70: not yet halved

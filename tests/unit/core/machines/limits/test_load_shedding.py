@@ -15,6 +15,7 @@ from http_service_client.core.priority import Priority
 from http_service_client.core.refusals import would_have_been
 from http_service_client.errors import ConfigurationError
 from kit.fakes import FakeClock
+from kit.rows import each_row
 
 BACKGROUND, LOW, NORMAL, HIGH, CRITICAL = Priority
 
@@ -49,7 +50,7 @@ def count(shedder: LoadShedder, accepted: int, rejected: int) -> None:
         record(shedder, is_rejected=number >= accepted)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("accepted", "rejected", "multiplier", "expected"),
     [
         (0, 0, 2.0, 0.0),
@@ -182,7 +183,7 @@ def test_a_longer_window_forgets_nothing_before_it_is_over() -> None:
         assert (shed.accepted, shed.rejected) == expected
 
 
-@pytest.mark.parametrize(
+@each_row(
     "look",
     [
         admit,
@@ -297,7 +298,7 @@ def test_other_settings_hold_at_once_and_the_counts_stay() -> None:
         shed.settings.changed({"k": 2})  # type: ignore[typeddict-unknown-key]  # on purpose
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("settings", "message"),
     [
         ({"multiplier": 1.0}, "multiplier must be a finite number from 1.1 to 100, not 1.0"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import pytest
 import requests
 
 from http_service_client.core.machines.limits.overload import (
@@ -96,7 +95,7 @@ def test_a_response_counts_only_where_its_status_is_the_error() -> None:
     assert evidence_of_error(HttpStatusError("it failed", status_code=503), None) is NONE
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("error", "expected"),
     [
         (TimeoutError(), LATE),
@@ -133,7 +132,7 @@ def test_any_other_result_is_an_answer() -> None:
     assert evidence_of_result(None) is ANSWERED
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("evidence", "expected"),
     [
         (evidence_of(HttpResponse(529), (529,)), REFUSED),

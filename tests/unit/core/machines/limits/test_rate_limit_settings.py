@@ -8,9 +8,10 @@ import pytest
 
 from http_service_client.core.machines.limits.rate_limit_settings import LateTurn, RateLimitSettings
 from http_service_client.errors import ConfigurationError
+from kit.rows import each_row
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("given", "per_second"),
     [
         ({"rate": 1e-6}, 1e-6),
@@ -27,7 +28,7 @@ def test_calls_a_second(given: dict[str, Any], per_second: float | None) -> None
     assert RateLimitSettings(**given).per_second == per_second
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("given", "message"),
     [
         ({}, "rate must be a number of calls, such as rate=10 for ten a second, not None; "),
@@ -48,7 +49,7 @@ def test_a_wrong_setting_is_refused(given: dict[str, Any], message: str) -> None
     assert str(caught.value).startswith(message)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("waited", "max_wait", "remaining", "expected"),
     [
         (1.0, None, None, (None, False)),

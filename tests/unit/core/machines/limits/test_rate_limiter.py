@@ -11,6 +11,7 @@ from http_service_client.core.machines.limits.rate_limit_settings import RateLim
 from http_service_client.core.machines.limits.rate_limiter import RateLimiter, Turn
 from http_service_client.http.fields.rate_limits import ReportedQuota
 from kit.rate_limiters import Harness
+from kit.rows import each_row
 
 
 def test_calls_are_evenly_spaced_by_default() -> None:
@@ -105,8 +106,8 @@ def test_a_turn_that_looks_again_wakes_those_whose_turn_it_is() -> None:
     assert woken == ["a", "c"], "both ran by then"
 
 
-@pytest.mark.parametrize("learning", [{}, {"follow_headers": True}], ids=["plain", "learning"])
-@pytest.mark.parametrize(("missing", "passes"), [(0.5e-9, True), (1e-9, True), (1.5e-9, False)])
+@each_row("learning", [{}, {"follow_headers": True}], ids=["plain", "learning"])
+@each_row(("missing", "passes"), [(0.5e-9, True), (1e-9, True), (1.5e-9, False)])
 def test_a_token_may_be_missing_by_a_rounding_error(
     missing: float, passes: bool, learning: dict[str, Any]
 ) -> None:
@@ -206,9 +207,7 @@ def test_a_larger_burst_adds_tokens_and_a_smaller_one_keeps_the_level() -> None:
     assert harness.passed(5) == 3
 
 
-@pytest.mark.parametrize(
-    ("spent", "burst", "tokens"), [(0, 2, 2), (1, 2, 2), (2, 2, 1), (1, 1, 1), (2, 1, 1), (3, 1, 0)]
-)
+@each_row(("spent", "burst", "tokens"), [(0, 2, 2), (1, 2, 2), (2, 2, 1), (1, 1, 1), (2, 1, 1), (3, 1, 0)])
 def test_a_smaller_burst_keeps_the_level_as_far_as_it_goes(spent: int, burst: int, tokens: float) -> None:
     """Of a bucket for three."""
     harness = Harness(rate=1, burst=3)
@@ -267,7 +266,7 @@ def test_only_a_full_bucket_without_a_queue_is_at_rest() -> None:
     assert not harness.limiter.is_at_rest
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("is_throttled", "reported", "tokens"),
     [
         (None, [], 1),

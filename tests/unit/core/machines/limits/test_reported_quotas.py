@@ -15,6 +15,7 @@ from http_service_client.core.machines.limits.rate_limit_settings import RateLim
 from http_service_client.core.machines.limits.rate_limiter import RateLimiter, Turn
 from http_service_client.core.machines.limits.reported_quotas import ReportedQuotas
 from http_service_client.http.fields.rate_limits import ReportedQuota
+from kit.rows import each_row
 
 
 def quota(remaining: int, reset: float, limit: int | None = None, name: str = "a") -> ReportedQuota:
@@ -90,7 +91,7 @@ def test_within_a_window_a_number_never_grows_and_a_new_window_begins_again() ->
     assert quotas.left == 9
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("remaining", "reset", "began_at", "now", "left", "until"),
     [
         (3, 8.0, 3.5, 4.0, 0, 12.0),  # the same window, which ends at 12 at the latest

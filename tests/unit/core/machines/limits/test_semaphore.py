@@ -12,6 +12,7 @@ import pytest
 
 from http_service_client.core.machines.limits.semaphore import FairSemaphore, Waiter
 from http_service_client.errors import ConfigurationError
+from kit.rows import each_row
 from kit.semaphores import semaphore_of
 
 
@@ -233,7 +234,7 @@ def test_a_waiter_drops_its_callback_when_it_no_longer_waits() -> None:
     assert granted._on_grant is None
 
 
-@pytest.mark.parametrize("wrong", [0, -1, 1.5, True, "10", None])
+@each_row("wrong", [0, -1, 1.5, True, "10", None])
 def test_an_invalid_capacity_is_rejected(wrong: Any) -> None:
     """The message names the field, the rejected value and what is allowed."""
     with pytest.raises(

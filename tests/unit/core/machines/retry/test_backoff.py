@@ -86,7 +86,7 @@ def test_each_strategy_follows_its_formula(strategy: BackoffStrategy, delays: li
     assert first(len(delays), strategy) == delays
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("jitter", "dice", "waits"),
     [
         ("full", 0.0, [0.0, 0.0, 0.0]),

@@ -46,7 +46,7 @@ def test_an_unused_budget_allows_the_free_retries() -> None:
     assert budget.balance == 0
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("ratio", "calls", "retries"),
     [
         (0.2, 0, 0),

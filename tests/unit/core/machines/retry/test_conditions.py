@@ -197,7 +197,7 @@ def test_a_condition_shows_what_it_holds_for() -> None:
     assert RetryCondition.defaults() is not RetryCondition.defaults()
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("header", "status", "is_worth_it"),
     [
         (None, 503, True),

@@ -45,7 +45,7 @@ def delays(*seconds: float) -> Iterator[float]:
     return iter(seconds or (2.0, 4.0))
 
 
-@pytest.mark.parametrize(("fact", "reason"), REASONS, ids=lambda value: ascii(value))
+@each_row(("fact", "reason"), REASONS, ids=lambda value: ascii(value))
 def test_each_reason_alone_ends_the_retries(fact: dict[str, Any], reason: StopReason) -> None:
     """One fact against a retry is enough to stop."""
     assert next_wait(SETTINGS, FINE._replace(**fact), delays()) is reason
@@ -92,7 +92,7 @@ def test_of_two_reasons_the_first_of_the_table_is_returned(
     assert next_wait(SETTINGS, situation, delays()) is first[1]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("situation", "wait"),
     [
         (FINE, 2.0),
@@ -144,7 +144,7 @@ KEYED = HttpRequest("POST", "https://api.example.com/", headers={"Idempotency-Ke
 UNKEYED = HttpRequest("POST", "https://api.example.com/")
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("outcome", "before", "request_sent", "expected"),
     [
         (HttpResponse(409), SentState.MAYBE_PROCESSED, KEYED, True),

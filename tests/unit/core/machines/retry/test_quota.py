@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from http_service_client.core.machines.retry.quota import QuotaWithdrawal, RetryQuota, RetryQuotaSettings
 from http_service_client.errors import ConfigurationError
+from kit.rows import each_row
 
 
 class Quota(RetryQuota):
@@ -39,7 +40,7 @@ def test_a_new_quota_allows_what_it_has_at_first() -> None:
     assert [found.try_withdraw() is not None for _ in range(4)] == [True, True, True, False]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("settings", "retries"),
     [
         ({}, 4),
@@ -272,7 +273,7 @@ def test_a_forked_child_has_a_quota_of_its_own() -> None:
     assert found.balance == 3
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("settings", "words"),
     [
         ({"capacity": 0}, "capacity"),

@@ -32,7 +32,7 @@ ON_RESULT = RetryCondition.on_result(lambda response: getattr(response, "content
 OWN = OnBusy("busy", statuses=frozenset({503}))
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("conditions", "may_repeat_successes", "judges_results"),
     [
         ([], False, False),
@@ -123,7 +123,7 @@ class AsyncStrategy:
         return "AsyncStrategy()"
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("settings", "message"),
     [
         (

@@ -29,6 +29,7 @@ from http_service_client.transports.over_aiohttp.hooked.mocks import (
     without_false_coding,
 )
 from kit.front_ends import run_task
+from kit.rows import each_row
 
 URL = "http://a.test/"
 
@@ -169,7 +170,7 @@ def test_the_pieces_of_a_body_are_passed_on() -> None:
     assert body.response.closed == 1
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("error", "is_closed", "fields", "expected"),
     [
         (None, False, (), b""),

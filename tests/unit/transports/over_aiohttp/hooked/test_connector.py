@@ -25,6 +25,7 @@ from http_service_client.transports.over_aiohttp.hooked.connector import (
 )
 from http_service_client.transports.over_aiohttp.hooked.timer import EXCHANGE
 from kit.front_ends import run_task
+from kit.rows import each_row
 
 KEY: Any = SimpleNamespace(ssl=False, host="a.test", port=80, is_ssl=False)
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
@@ -465,7 +466,7 @@ class Response:
 LENGTH, CHUNKED = ("Content-Length", "3"), ("Transfer-Encoding", "chunked")
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("fields", "is_valid"),
     [
         ([], True),

@@ -18,6 +18,7 @@ from http_service_client.transports.lifetime import Lifetime
 from http_service_client.transports.over_aiohttp.hooked import connector
 from http_service_client.transports.over_aiohttp.hooked.connector import WatchingProtocol
 from kit.front_ends import run_task
+from kit.rows import each_row
 
 
 class Inner:
@@ -178,7 +179,7 @@ def _buffered(setup: Setup) -> None:
     setup.transport.buffered = 1
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("spoil", "response", "is_kept"),
     [
         (None, WHOLE, True),
@@ -324,7 +325,7 @@ def test_a_fault_that_aiohttp_finds_ends_the_body_too() -> None:
     on_a_loop(test)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("arrived", "error", "fatal"),
     [
         (WHOLE, None, None),

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
-
 from http_service_client.transports.over_aiohttp.hooked.exchanges import yarl_url
+from kit.rows import each_row
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("url", "expected", "query"),
     [
         ("http://a.test/x", "http://a.test/x", ""),

@@ -16,6 +16,7 @@ from http_service_client.transports.over_requests.exchange_timeouts import Excha
 from http_service_client.transports.over_requests.hooked.errors import translate_error
 from http_service_client.transports.over_requests.hooked.exchanges import RequestsResponse
 from http_service_client.transports.over_requests.hooked.urllib3_style import Urllib3StyleResponse
+from kit.rows import each_row
 
 
 def response(content: bytes | None = b"", **attributes: Any) -> requests.Response:
@@ -50,7 +51,7 @@ def test_a_body_that_a_hook_has_read_is_kept() -> None:
     assert list(seen.fields) == [("X-A", "1")]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("error", "phase", "kind", "text"),
     [
         (requests.RequestException(), Phase.RECEIVE, ConnectionError, "RequestException"),
@@ -118,7 +119,7 @@ class Raw:
     def close(self) -> None: ...
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("headers", "fields"),
     [
         ({"X-A": "1"}, [("X-A", "1")]),
