@@ -23,6 +23,7 @@ from http_service_client import HttpServiceClient, Timeout
 from http_service_client.testing.actions import drip, hang_up, raw, reset, respond, stall
 from kit.front_ends import FRONT_ENDS, FrontEnd
 from kit.metronome import Metronome
+from kit.rows import each_row
 from kit.stopwatch import EARLY
 from network.faults import Certificates
 
@@ -158,8 +159,8 @@ def case_id(case: Case) -> str:
     return f"{kind.name}-{way.replace(' ', '_')}-{variant}"
 
 
-@pytest.mark.parametrize("case", CASES, ids=case_id)
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
+@each_row("case", CASES, ids=case_id)
 def test_a_fault_of_the_body(
     results: Callable[[BodyFault], dict[Case, Result]], fault: BodyFault, case: Case
 ) -> None:
