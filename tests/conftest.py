@@ -98,7 +98,10 @@ def nothing_goes_on() -> Iterator[None]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A report without the keywords of its test. Nothing reads them, and they are most of what a worker has to send."""
+    """A report without the keywords of its test, which are most of what a worker has to send.
+
+    pytest reads them only to put the skips of a module into one line of its summary.
+    """
     report = yield
     report.keywords = {}
     return report

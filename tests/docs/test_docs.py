@@ -145,10 +145,10 @@ class Page:
     def __exit__(self, *_: object) -> None:
         self.names.clear()
         gc.collect()  # an unclosed object warns now, under the name of this page
-        gc.freeze()  # the modules that it imported are not searched after each page that follows
         self.loop.run_until_complete(self.loop.shutdown_asyncgens())
         self.loop.close()
         self.servers.close()
+        gc.freeze()  # the modules that it imported are not searched after each page that follows
         _reset_loggers()
 
     def run(self, block: Block, shown: Block | None = None) -> None:

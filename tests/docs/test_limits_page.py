@@ -10,7 +10,6 @@ import pytest
 
 from docs.loading import ROOT
 from http_service_client.drivers.threads import DaemonThreads
-from kit.rows import each_row
 
 # The beginnings of the rows, and where the code has their numbers.
 NUMBERS = {
@@ -82,7 +81,7 @@ def number(cell: str) -> float:
     return float(count) * UNITS.get(unit, 1)
 
 
-@each_row("beginning", NUMBERS)
+@pytest.mark.parametrize("beginning", NUMBERS)
 def test_a_limit_is_what_the_page_says(beginning: str) -> None:
     assert number(row_of(beginning).split(" | ")[1].strip(" |")) == in_code(NUMBERS[beginning])
 

@@ -1,7 +1,7 @@
 """A table that one test goes through, row by row.
 
-For laws of pure functions. As a test of its own, a row costs pytest more than such a function takes; where rows take
-longer, or need fixtures that start afresh, `pytest.mark.parametrize` is right.
+For rows that are quick and make all that they change. As a test of its own, such a row costs pytest more than it takes;
+where rows are slow, or need a fixture that starts afresh, `pytest.mark.parametrize` is right.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ if sys.version_info < (3, 11):
 
 __all__ = ["each_row"]
 
-_FAILURES = (Exception, pytest.fail.Exception, pytest.skip.Exception)
+# The last is that of a table within.
+_FAILURES = (Exception, pytest.fail.Exception, pytest.skip.Exception, BaseExceptionGroup)
 _Named = type(pytest.param())
 
 
@@ -38,6 +39,7 @@ def each_row(
     table = [_values(names, row) for row in rows]
     assert table, "a table without a row"
     given = ids if ids is None or callable(ids) else list(ids)
+    assert not isinstance(given, list) or len(given) == len(table), "as many ids as rows"
 
     def decorate(test: Callable[..., None]) -> Callable[..., None]:
         signature = inspect.signature(test)

@@ -59,8 +59,25 @@ def test_the_rows_that_failed_are_named(ids: object, named: str) -> None:
     assert [type(error) for error in caught.value.exceptions] == [AssertionError, pytest.skip.Exception]
 
 
+def test_each_combination_is_tried_after_a_failure() -> None:
+    """Also one that is no `Exception`. The rows of both tables are named."""
+
+    @each_row("number", [1, 2])
+    @each_row("text", "ab")
+    def test(number: int, text: str) -> None:
+        with pytest.raises(KeyError):
+            pass
+
+    with pytest.raises(BaseExceptionGroup, match=r"^2 of 2 rows: \[0\] 1; \[1\] 2") as caught:
+        test()
+    for within in caught.value.exceptions:
+        assert str(within).startswith("2 of 2 rows: [0] 'a'; [1] 'b'")
+
+
 def test_a_wrong_table_is_refused() -> None:
     """When it is written."""
     for names, rows in [("a, b", [(1,)]), ("a", [pytest.param(1, marks=pytest.mark.once)]), ("a", [])]:
         with pytest.raises((AssertionError, ValueError)):
             each_row(names, rows)
+    with pytest.raises(AssertionError, match="as many ids as rows"):
+        each_row("a", [1, 2], ids=["one"])

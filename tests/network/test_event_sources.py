@@ -70,20 +70,20 @@ ENDINGS = {
 @pytest.mark.parametrize("step", ENDINGS)
 def test_another_thread_may_end_a_source(front_end: FrontEnd, server: LoopbackServer, step: str) -> None:
     """Its iteration then ends without an error and without the rest of a wait, and its connection is free."""
-    server.script("/", ENDINGS[step], respond(404, delay=0.6))
+    server.script("/", ENDINGS[step], respond(404, delay=1.5))
     client = front_end.client(retry_policy_config={"initial_delay": 0.001})
     began = time.monotonic()
     if isinstance(front_end, BlockingFrontEnd):
         with client.events(server.url + "/") as events:
             assert next(events).data == "a"
-            threading.Timer(0.2, events.close).start()
+            threading.Timer(0.5, events.close).start()
             assert list(events) == []
     else:
 
         async def listen() -> None:
             async with client.events_async(server.url + "/") as events:
                 assert (await anext(events)).data == "a"
-                threading.Timer(0.2, events.close).start()
+                threading.Timer(0.5, events.close).start()
                 assert [event async for event in events] == []
 
         front_end.run(listen)

@@ -186,11 +186,11 @@ def test_a_retry_uses_no_connection_that_was_idle_beside_a_dead_one(
         assert len(idle_connections(client)) == 4
         server.has_failed_over.set()
         if how == "stream":
-            opened = streams.enter_context(each_path.stream(client, "GET", url, timeout=0.4))
+            opened = streams.enter_context(each_path.stream(client, "GET", url, timeout=1.0))
             status = opened.status_code
         else:
             body = bytes(200_000) if how == "upload" else None
-            status = each_path.request(client, "PUT", url, data=body, timeout=0.4).status_code
+            status = each_path.request(client, "PUT", url, data=body, timeout=1.0).status_code
         each_path.close(client)
     assert status == 200
     assert sorted(server.used[:4]) == [1, 2, 3, 4]

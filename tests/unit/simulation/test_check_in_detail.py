@@ -235,10 +235,9 @@ def test_a_budget_that_pays_for_no_retry_now_changes_no_finding(settings: dict[s
 SLOW_CALLS = {"slow_call_duration": 0.2, "slow_call_rate": 0.5, "minimum_calls": 10, "window": 60.0}
 
 
+@pytest.mark.parametrize("base_timeout", [30.0, 0.3])
 @pytest.mark.parametrize(
-    ("breaker", "base_timeout"),
-    [({"failure_threshold": 3, "failure_duration": 60}, 0.3), (SLOW_CALLS, 30.0)],
-    ids=["failures", "slow calls"],
+    "breaker", [{"failure_threshold": 3, "failure_duration": 60}, SLOW_CALLS], ids=["failures", "slow calls"]
 )
 @pytest.mark.parametrize(
     ("rate", "samples", "is_found"), [(5, 300, False), (1, 300, True), (5, 1000, True), (1e-7, 10, False)]

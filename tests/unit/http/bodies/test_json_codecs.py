@@ -45,8 +45,10 @@ def _codec(name: str) -> JsonCodec:
     return made
 
 
-@each_row("name", ["orjson", "msgspec"])
-@each_row(("encoding", "charset"), [("latin-1", "; charset=latin-1"), ("utf-16", ""), ("utf-8-sig", "")])
+@pytest.mark.parametrize("name", ["orjson", "msgspec"])
+@pytest.mark.parametrize(
+    ("encoding", "charset"), [("latin-1", "; charset=latin-1"), ("utf-16", ""), ("utf-8-sig", "")]
+)
 def test_json_in_another_encoding_is_read(
     front_end: FrontEnd, name: str, encoding: str, charset: str
 ) -> None:
