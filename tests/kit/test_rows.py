@@ -74,6 +74,18 @@ def test_each_combination_is_tried_after_a_failure() -> None:
         assert str(within).startswith("2 of 2 rows: [0] 'a'; [1] 'b'")
 
 
+def test_a_row_that_cannot_be_shown_has_the_name_of_its_type() -> None:
+    """Its failure is reported as that of any other."""
+
+    @each_row("number", [10**5000, "x" * 100])
+    def test(number: object) -> None:
+        raise ValueError
+
+    with pytest.raises(BaseExceptionGroup) as caught:
+        test()
+    assert str(caught.value).startswith(f"2 of 2 rows: [0] int; [1] '{'x' * 59} ")
+
+
 def test_a_wrong_table_is_refused() -> None:
     """When it is written."""
     for names, rows in [("a, b", [(1,)]), ("a", [pytest.param(1, marks=pytest.mark.once)]), ("a", [])]:

@@ -29,7 +29,7 @@ class Scenario:
     """A client whose first request hangs, in real time."""
 
     def __init__(self) -> None:
-        self.transport = ScriptedTransport([late(0.3, OK), OK])
+        self.transport = ScriptedTransport([late(0.5, OK), OK])
         self.events: list[Any] = []
         self.client = HttpServiceClient(
             HttpClientConfig(hedging={"delay": 0.01}), transport=self.transport, on_event=self.events.append
